@@ -1,0 +1,411 @@
+"""The program: what each node of the machine is and does, independent of any back end.
+
+`docs/program.md` defines every node to the bit; this module is its typed, frozen, JSON-serialisable form.
+A machine is a Kahn network: nodes joined by links (bounded FIFOs of beats); each node runs its own list of steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "intar.program/1"
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Link(Frozen):
+    """A FIFO from one output port to one input port.
+
+    `src` and `dst` are ``"node.port"``; a beat is `lanes` signed elements of `bits` bits; `depth` is in beats.
+    """
+
+    name: str
+    src: str
+    dst: str
+    lanes: int = Field(gt=0)
+    bits: int = Field(gt=0)
+    depth: int = Field(gt=0)
+
+
+class Walk(Frozen):
+    """An affine address walk: five nested loops, outermost first.
+
+    ``address = base + (i0*strides[0]) % wrap + i1*strides[1] + ... + i4*strides[4]`` (no modulo when `wrap` is 0).
+    In the last iteration of loop `ragged` the innermost loop runs `last` times instead of `counts[4]`
+    (`ragged` = -1: never).
+    """
+
+    base: int = 0
+    wrap: int = 0
+    counts: tuple[int, int, int, int, int] = (1, 1, 1, 1, 1)
+    strides: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+    ragged: int = -1
+    last: int = 0
+
+    @property
+    def beats(self) -> int:
+        """Number of addresses visited."""
+        c0, c1, c2, c3, c4 = self.counts
+        total = c0 * c1 * c2 * c3 * c4
+        if self.ragged < 0:
+            return total
+        return total - (total // c4 // self.counts[self.ragged]) * (c4 - self.last)
+
+    def addresses(self) -> Iterator[int]:
+        """Every address, in order."""
+        for i0 in range(self.counts[0]):
+            yield from self.iteration(i0)
+
+    def iteration(self, i0: int) -> Iterator[int]:
+        """The addresses of one iteration of the outermost loop."""
+        _, c1, c2, c3, c4 = self.counts
+        s0, s1, s2, s3, s4 = self.strides
+        outer = i0 * s0
+        if self.wrap:
+            outer %= self.wrap
+        index = [i0, 0, 0, 0]
+        for index[1] in range(c1):
+            for index[2] in range(c2):
+                for index[3] in range(c3):
+                    start = self.base + outer + index[1] * s1 + index[2] * s2 + index[3] * s3
+                    is_last = self.ragged >= 0 and index[self.ragged] == self.counts[self.ragged] - 1
+                    for i4 in range(self.last if is_last else c4):
+                        yield start + i4 * s4
+
+
+class LoadStep(Frozen):
+    """Read `beats` beats from word `base` of the argument, `repeat` times over.
+
+    Starts when the store node `Load.after` has finished `need` commands (0: at once).
+    """
+
+    base: int
+    beats: int = Field(gt=0)
+    repeat: int = Field(default=1, gt=0)
+    need: int = 0
+    note: str = ""
+
+
+class Load(Frozen):
+    """AXI read port of `port_bits`: memory words to beats. Output port ``out``."""
+
+    kind: Literal["load"] = "load"
+    name: str
+    port_bits: int
+    argument: str
+    words: int = Field(gt=0, description="size of the argument's buffer, port words")
+    after: str = ""
+    steps: tuple[LoadStep, ...]
+
+
+class StoreStep(Frozen):
+    """Write the next `beats` beats from word `base` of the argument on."""
+
+    base: int
+    beats: int = Field(gt=0)
+    note: str = ""
+
+
+class Store(Frozen):
+    """AXI write port. Input port ``in``."""
+
+    kind: Literal["store"] = "store"
+    name: str
+    port_bits: int
+    argument: str
+    words: int = Field(gt=0)
+    steps: tuple[StoreStep, ...]
+
+
+class BufferStep(Frozen):
+    """One walk of one side of a buffer.
+
+    Iteration `i` of the walk's outermost loop starts when the *other* side has posted at least
+    ``need + i*need_step`` iterations in this inference; each finished iteration posts one.
+    With `elements`, the walk counts elements and the beat address is ``address // lanes``.
+    """
+
+    walk: Walk
+    need: int = 0
+    need_step: int = 0
+    elements: bool = False
+    note: str = ""
+
+
+class Buffer(Frozen):
+    """On-chip memory of `depth` beats, one write side (port ``in``) and one read side (port ``out``).
+
+    `merged` is a static interleaving of the two sides' iterations, as runs ``(side, iterations)`` with side
+    ``"w"`` or ``"r"``: the order in which a single-threaded back end (HLS) performs them.
+    """
+
+    kind: Literal["buffer"] = "buffer"
+    name: str
+    depth: int = Field(gt=0)
+    lanes: int
+    bits: int
+    writes: tuple[BufferStep, ...]
+    reads: tuple[BufferStep, ...]
+    merged: tuple[tuple[Literal["w", "r"], int], ...] = ()
+
+
+class FeedStep(Frozen):
+    """Turn row beats into operand beats.
+
+    ``for tile in tiles: for m in m_tiles: for b in blocks:`` take `rows` beats (`rows_last` when ``m`` is the last),
+    then, `replay` times, for each channel ``l`` of the block (`lanes`; `k_last` in the last block) send one beat
+    of the `rows` parameter of the node: element ``l`` of each row taken, 0 for rows not taken.
+    """
+
+    tiles: int = Field(gt=0)
+    m_tiles: int = Field(gt=0)
+    rows: int
+    rows_last: int
+    blocks: int = Field(gt=0)
+    k_last: int
+    replay: int = 1
+    note: str = ""
+
+
+class Feed(Frozen):
+    """Transposer before a core: ``in`` (`lanes` elements of one row) to ``out`` (`rows` elements of one channel)."""
+
+    kind: Literal["feed"] = "feed"
+    name: str
+    rows: int
+    lanes: int
+    bits: int
+    steps: tuple[FeedStep, ...]
+
+
+class CoreStep(Frozen):
+    """Matrix product tiles.
+
+    ``for tile in tiles: for m in m_tiles: for v in visits: for x in contexts:``
+    the accumulators start at 0 (``v == 0``) or at context ``x``; then `k` times (`k_last` in the last visit)
+    one beat of ``a`` and one of ``w`` are taken and ``acc[r][c] += a[r]*w[c]``; then the accumulators go to context
+    ``x``, or in the last visit to ``out``: one beat per row, `rows` beats (`rows_last` when ``m`` is the last).
+    With one visit, `k_last` equals `k`.
+    """
+
+    tiles: int = Field(gt=0)
+    m_tiles: int = Field(gt=0)
+    visits: int = 1
+    contexts: int = 1
+    k: int = Field(gt=0)
+    k_last: int = Field(gt=0)
+    rows: int
+    rows_last: int
+    note: str = ""
+
+
+class Core(Frozen):
+    """`rows` × `lanes` MAC array, output-stationary, double accumulators. Ports ``a``, ``w``, ``out``."""
+
+    kind: Literal["core"] = "core"
+    name: str
+    rows: int
+    lanes: int
+    a_bits: int
+    w_bits: int
+    acc_bits: int
+    contexts: int = 1
+    steps: tuple[CoreStep, ...]
+
+
+class Table(Frozen):
+    """Geometry of one table slot (`docs/numerics.md`): input bits, log2 of the entries, shift and clamp."""
+
+    in_bits: int
+    log_entries: int
+    q: int
+    lo: int
+    hi: int
+
+
+class VectorStep(Frozen):
+    """A chain of operations on ``groups × beats`` beats.
+
+    ``for group in groups:`` when `per_channel`, four beats are taken from ``params`` (multiplier, shift, low and high
+    32 bits of the 64-bit bias, one element per lane); then `beats` beats pass through the chain
+    source (``acc`` or ``x``) → affine → binary (operand from ``y``) → table → ``out``.
+
+    A step with `load` ≥ 0 does something else: it fills table slot `load` from ``params``:
+    ``2**log_entries / lanes`` (at least 1) beats of bases, then, when the node has slopes, as many of slopes.
+    `relu` says that the last clamp's lower bound is a ReLU: reaching it is not a saturation (statistics only).
+    `tensor` is the tensor that the step makes, for statistics and messages.
+    """
+
+    groups: int = 1
+    beats: int = 0
+    source: Literal["acc", "x"] = "acc"
+    affine: bool = True
+    per_channel: bool = True
+    mult: int = 0
+    shift: int = 24
+    bias: int = 0
+    zero: int = 0
+    lo: int = 0
+    hi: int = 0
+    binary: Literal["none", "add", "mul"] = "none"
+    b_zx: int = 0
+    b_zy: int = 0
+    b_mx: int = 0
+    b_my: int = 0
+    b_shift: int = 24
+    b_zero: int = 0
+    b_lo: int = 0
+    b_hi: int = 0
+    table: int = -1
+    load: int = -1
+    relu: bool = False
+    tensor: str = ""
+    note: str = ""
+
+
+class Vector(Frozen):
+    """Vector unit of `lanes` elements per beat, `rate` of them per cycle.
+
+    Ports ``acc``, ``x``, ``y``, ``params`` (32-bit elements), ``out``; a port that no step uses is not there.
+    """
+
+    kind: Literal["vector"] = "vector"
+    name: str
+    lanes: int
+    rate: int
+    acc_bits: int
+    bits: int
+    tables: tuple[Table, ...] = ()
+    slopes: bool = False
+    steps: tuple[VectorStep, ...]
+
+
+class GatherStep(Frozen):
+    """Pick element ``address % lanes`` of each beat taken, for each address of the walk (in elements).
+
+    Elements are packed into beats of `lanes`; after every `row` elements a partly filled beat is sent, padded with 0.
+    """
+
+    walk: Walk
+    row: int = Field(gt=0)
+    note: str = ""
+
+
+class Gather(Frozen):
+    """Element mover for transpose, reshape, concat and slice: one element per cycle. Ports ``in``, ``out``."""
+
+    kind: Literal["gather"] = "gather"
+    name: str
+    lanes: int
+    bits: int
+    steps: tuple[GatherStep, ...]
+
+
+class Leg(Frozen):
+    """Move beats from input `src` to every output of `dsts`."""
+
+    src: int
+    dsts: tuple[int, ...]
+
+
+class RouterStep(Frozen):
+    """``for round in rounds: for leg in legs:`` move `beats` beats.
+
+    Every `period`-th round (``round % period == period-1``) each leg moves `beats_last` beats instead.
+    """
+
+    rounds: int = Field(gt=0)
+    legs: tuple[Leg, ...]
+    beats: int
+    period: int = 1
+    beats_last: int
+    note: str = ""
+
+
+class Router(Frozen):
+    """Static switch. Ports ``in0``…, ``out0``…; beats pass unchanged."""
+
+    kind: Literal["router"] = "router"
+    name: str
+    inputs: int
+    outputs: int
+    lanes: int
+    bits: int
+    steps: tuple[RouterStep, ...]
+
+
+Node = Annotated[
+    Load | Store | Buffer | Feed | Core | Vector | Gather | Router,
+    Field(discriminator="kind"),
+]
+
+
+class Region(Frozen):
+    """A rectangular piece of a kernel argument that holds a tensor or constant data.
+
+    `rows` rows of `row_beats` beats of `lanes` elements of `bits` bits, `cols` of the elements used per row,
+    starting at port word `base`; beats are packed from the least significant bit on.
+    """
+
+    name: str
+    base: int
+    rows: int
+    cols: int
+    row_beats: int
+    lanes: int
+    bits: int
+
+
+class Argument(Frozen):
+    """One pointer argument of the kernel = one AXI bundle.
+
+    role: ``input`` and ``output`` hold network tensors (`fields`), ``constant`` is an image made by the compiler,
+    ``scratch`` is spill space.
+    """
+
+    name: str
+    role: Literal["input", "output", "constant", "scratch"]
+    port_bits: int
+    words: int
+    fields: tuple[Region, ...] = ()
+
+
+class Program(Frozen):
+    """The whole machine. `constants` of the images are kept beside it (`Images`), keyed by argument name."""
+
+    schema_: str = Field(default=SCHEMA, alias="schema")
+    name: str
+    nodes: tuple[Node, ...]
+    links: tuple[Link, ...]
+    arguments: tuple[Argument, ...]
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def node(self, name: str) -> Node:
+        """The node called `name` (KeyError if there is none)."""
+        for node in self.nodes:
+            if node.name == name:
+                return node
+        raise KeyError(name)
+
+    def inputs_of(self, node: str) -> dict[str, Link]:
+        """Links into `node`, by port name."""
+        return {port: link for link in self.links for owner, port in [link.dst.split(".")] if owner == node}
+
+    def outputs_of(self, node: str) -> dict[str, Link]:
+        """Links out of `node`, by port name."""
+        return {port: link for link in self.links for owner, port in [link.src.split(".")] if owner == node}
+
+    def to_json(self) -> str:
+        """Canonical JSON text."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Program:
+        """Parse and validate; pydantic's ValidationError on a malformed file."""
+        return Program.model_validate_json(text)

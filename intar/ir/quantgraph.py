@@ -1,0 +1,155 @@
+"""The quantised task graph: integers, scales and exactly defined operations (`docs/numerics.md`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "intar.quantgraph/1"
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class QTensor(Frozen):
+    """An activation tensor: real value = ``scale * (q - zero)``; `bits` wide signed integers.
+
+    Rows = product of all axes but the last, columns = the last axis (a scalar or vector has one row).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    bits: int
+    scale: float
+    zero: int = 0
+    unsigned: bool = Field(default=False, description="the model's own integers are q + 2**(bits-1)")
+
+    @property
+    def cols(self) -> int:
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def rows(self) -> int:
+        return int(np.prod(self.shape[:-1], dtype=np.int64)) if len(self.shape) > 1 else 1
+
+
+class TableSpec(Frozen):
+    """A unary function as a table over `in_bits`-bit inputs; `base` and `slope` lie in the constants."""
+
+    function: str
+    in_bits: int
+    log_entries: int
+    q: int
+    lo: int
+    hi: int
+    base: str
+    slope: str = ""
+    max_error: float = Field(description="largest error over all inputs, in units of the last place of the output")
+
+
+class _QTask(Frozen):
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    lo: int
+    hi: int
+    zero: int = 0
+    relu: bool = False
+    table: TableSpec | None = None
+    source: str = ""
+    fused: tuple[str, ...] = Field(default=(), description="names of the float tasks that this one performs")
+
+
+class QMatmul(_QTask):
+    """``clamp(rq(x @ weight + bias, mult, shift) + zero, lo, hi)``, then the table.
+
+    `weight` (K, N), `bias` (N,), `mult` (N,), `shift` (N,) name int64 arrays in the constants.
+    """
+
+    kind: Literal["matmul"] = "matmul"
+    weight: str
+    weight_bits: int
+    bias: str
+    mult: str
+    shift: str
+    acc_bits: int
+
+
+class QAffine(_QTask):
+    """``clamp(rq(x + bias, mult, shift) + zero, lo, hi)`` per column, then the table. Arrays as in QMatmul."""
+
+    kind: Literal["affine"] = "affine"
+    bias: str
+    mult: str
+    shift: str
+
+
+class QBinary(_QTask):
+    """Elementwise add or mul of two tensors of the same shape, then the table (`docs/numerics.md`)."""
+
+    kind: Literal["binary"] = "binary"
+    op: Literal["add", "mul"]
+    zx: int
+    zy: int
+    mx: int
+    my: int = 0
+    shift: int
+
+
+class Piece(Frozen):
+    """Elements of one input, in the order in which they go to the output: nested loops over the flat index.
+
+    ``index = offset + sum_d i_d * strides[d]``, loops outermost first, at most five; `counts` multiply to the number
+    of elements taken *per visit*. With several pieces the output takes ``visits`` rounds of (piece 0, piece 1, …), and
+    every round adds `step` to a piece's offset.
+    """
+
+    input: int
+    offset: int
+    counts: tuple[int, ...]
+    strides: tuple[int, ...]
+    step: int = 0
+
+
+class QMove(_QTask):
+    """reshape, transpose, concat, slice: the output's elements in row-major order from pieces of the inputs."""
+
+    kind: Literal["move"] = "move"
+    pieces: tuple[Piece, ...]
+    visits: int = 1
+
+
+QTask = Annotated[QMatmul | QAffine | QBinary | QMove, Field(discriminator="kind")]
+
+
+class QuantGraph(Frozen):
+    """Topologically ordered tasks on quantised tensors."""
+
+    schema_: str = Field(default=SCHEMA, alias="schema")
+    name: str
+    tensors: tuple[QTensor, ...]
+    tasks: tuple[QTask, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    digest: str = Field(default="", description="digest of the constants")
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    def tensor(self, name: str) -> QTensor:
+        """The tensor called `name` (KeyError if there is none)."""
+        for tensor in self.tensors:
+            if tensor.name == name:
+                return tensor
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """A QuantGraph with its constant arrays (int64), by name."""
+
+    graph: QuantGraph
+    constants: dict[str, np.ndarray] = field(repr=False)
