@@ -1,0 +1,132 @@
+"""Run a task graph in float64: the meaning of every operator, and the yardstick for accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import erf, pi, sqrt
+
+import numpy as np
+
+from intar.errors import Finding, GraphError
+from intar.ir.ops import Attrs, Op, show
+from intar.ir.taskgraph import QuantParams, TaskGraph, dequantise, quant_arrays
+
+Array = np.ndarray
+_erf = np.vectorize(erf, otypes=[np.float64])
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), without overflow."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e))
+
+
+def gelu(x: Array, approximate: str = "none") -> Array:
+    """x·Φ(x), with the error function (``none``) or its tanh form (``tanh``)."""
+    if approximate == "tanh":
+        return 0.5 * x * (1 + np.tanh(sqrt(2 / pi) * (x + 0.044715 * x**3)))
+    return 0.5 * x * (1 + _erf(x / sqrt(2)))
+
+
+def _matmul(x: list[Array], attrs: Attrs) -> Array:
+    return x[0] @ x[1] + (x[2] if len(x) == 3 else 0)
+
+
+def _scale_shift(x: list[Array], attrs: Attrs) -> Array:
+    spread = [1] * x[0].ndim
+    spread[int(attrs["axis"])] = -1  # type: ignore[arg-type]
+    return x[0] * x[1].reshape(spread) + x[2].reshape(spread)
+
+
+def _slice(x: list[Array], attrs: Attrs) -> Array:
+    index = [slice(None)] * x[0].ndim
+    index[int(attrs["axis"])] = slice(attrs["start"], attrs["stop"])  # type: ignore[arg-type]
+    return x[0][tuple(index)]
+
+
+KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
+    Op.MATMUL: _matmul,
+    Op.ADD: lambda x, attrs: x[0] + x[1],
+    Op.SUB: lambda x, attrs: x[0] - x[1],
+    Op.MUL: lambda x, attrs: x[0] * x[1],
+    Op.RELU: lambda x, attrs: np.maximum(x[0], 0),
+    Op.SIGMOID: lambda x, attrs: sigmoid(x[0]),
+    Op.TANH: lambda x, attrs: np.tanh(x[0]),
+    Op.GELU: lambda x, attrs: gelu(x[0], str(attrs["approximate"])),
+    Op.HARDSWISH: lambda x, attrs: x[0] * np.clip(x[0] / 6 + 0.5, 0, 1),
+    Op.SILU: lambda x, attrs: x[0] * sigmoid(x[0]),
+    Op.SCALE_SHIFT: _scale_shift,
+    Op.RESHAPE: lambda x, attrs: x[0].reshape(attrs["shape"]),  # type: ignore[arg-type]
+    Op.TRANSPOSE: lambda x, attrs: x[0].transpose(attrs["perm"]),  # type: ignore[arg-type]
+    Op.CONCAT: lambda x, attrs: np.concatenate(x, axis=int(attrs["axis"])),  # type: ignore[arg-type]
+    Op.SLICE: _slice,
+}
+"""float64 arrays in, float64 array out: one function for each operator."""
+
+
+def quantise(x: Array, quant: QuantParams) -> Array:
+    """The integers (int64) nearest to `x` on the grid, ties to even, saturated to the type."""
+    scale, zero = quant_arrays(quant, x.ndim)
+    return np.clip(np.rint(x / scale) + zero, quant.qmin, quant.qmax).astype(np.int64)
+
+
+def snap(x: Array, quant: QuantParams | None) -> Array:
+    """`x` on the tensor's own grid; `x` itself when the tensor has none."""
+    return x if quant is None else dequantise(quantise(x, quant), quant)
+
+
+def run_float(
+    graph: TaskGraph, inputs: Mapping[str, np.ndarray], *, every_tensor: bool = False
+) -> dict[str, np.ndarray]:
+    """Run the graph on real numbers.
+
+    Tensors with the model's own quantisation are rounded to their grid, so an imported QDQ model behaves as
+    its author's does.
+
+    Parameters
+    ----------
+    graph : a valid graph.
+    inputs : an array for each input, by its name in the graph or in the model; exactly the declared shape.
+    every_tensor : also return the activations in between (calibration).
+
+    Returns
+    -------
+    dict of float64 arrays, by name in the graph: the outputs, or all activations.
+
+    Raises
+    ------
+    GraphError
+        An input is missing, unknown or has another shape (all of them at once).
+    """
+    values = {name: graph.constant(name) for name in graph.constants}
+    values.update(bind_inputs(graph, inputs))
+    for task in graph.tasks:
+        result = KERNELS[task.op]([values[name] for name in task.inputs], task.attrs)
+        values[task.output] = snap(np.asarray(result, np.float64), graph.tensor(task.output).quant)
+    if every_tensor:
+        return {name: value for name, value in values.items() if name not in graph.constants}
+    return {name: values[name] for name in graph.outputs}
+
+
+def bind_inputs(graph: TaskGraph, inputs: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """The arrays as float64 by graph name, checked and on their tensors' grids. Raises GraphError."""
+    found, bound, used = [], {}, set()
+    for name in graph.inputs:
+        tensor = graph.tensor(name)
+        key = name if name in inputs else tensor.source
+        if key not in inputs:
+            found.append(Finding("no value was given", f"input '{tensor.source or name}'"))
+            continue
+        used.add(key)
+        array = np.asarray(inputs[key], np.float64)
+        if array.shape != tensor.shape:
+            got, expected = show(array.shape), show(tensor.shape)
+            found.append(Finding(f"the value has shape {got}, expected {expected}", f"input '{key}'"))
+        bound[name] = snap(array, tensor.quant) if array.shape == tensor.shape else array
+    for key in inputs:
+        if key not in used:
+            known = ", ".join(f"'{graph.tensor(name).source or name}'" for name in graph.inputs)
+            found.append(Finding(f"the graph has no input '{key}'", graph.name, hint=f"its inputs: {known}"))
+    if found:
+        raise GraphError(found)
+    return bound
