@@ -41,7 +41,7 @@ module intar_fifo #(
       if (push && !pop) level <= level + 1'b1;
       else if (pop && !push) level <= level - 1'b1;
       in_ready <= (level != LEVEL_BITS'(DEPTH) || pop) && !(push && !pop && level == LEVEL_BITS'(DEPTH - 1));
-      out_valid <= push || (level > LEVEL_BITS'(1)) || (level == LEVEL_BITS'(1) && !pop);
+      out_valid <= push || (out_valid && !(pop && level == LEVEL_BITS'(1)));
     end
   end
 
