@@ -48,7 +48,9 @@ class TableSpec(Frozen):
     hi: int
     base: str
     slope: str = ""
-    max_error: float = Field(description="largest error over all inputs, in units of the last place of the output")
+    max_error: float = Field(
+        description="largest error over all inputs, in units of the last place of the output"
+    )
 
 
 class _QTask(Frozen):

@@ -1,0 +1,108 @@
+"""The machine that is scheduled for, and the schedule: which task runs when, on which cores, in which pattern."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "intar.schedule/1"
+
+Pattern = Literal["sequential", "pipelined", "parallel", "interleaved"]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Machine(Frozen):
+    """What the schedule may use. Lane counts and port widths are powers of two.
+
+    `cores` compute cores of `rows` × `lanes` multipliers, each with a vector unit of `rate` lanes a cycle and a weight
+    port of its own; a beat is `lanes` elements; ports are `port_bits` wide and move one word a cycle;
+    `onchip_bytes` bounds all buffers together; `latency` is the memory's read latency in cycles.
+    """
+
+    cores: int = Field(gt=0)
+    rows: int = Field(gt=0)
+    lanes: int = Field(gt=0)
+    rate: int = Field(gt=0)
+    port_bits: int = Field(gt=0)
+    onchip_bytes: int = Field(gt=0)
+    clock_mhz: float = Field(gt=0)
+    latency: int = Field(default=64, gt=0)
+    device: str = ""
+
+    @property
+    def multipliers(self) -> int:
+        return self.cores * self.rows * self.lanes
+
+
+class Placement(Frozen):
+    """Where one task of a stage runs. `resident`: its weights are loaded once and kept on chip."""
+
+    task: str
+    cores: tuple[int, ...]
+    resident: bool = False
+
+
+class Stage(Frozen):
+    """A set of tasks that run together.
+
+    * sequential: one task on all cores;
+    * parallel: independent tasks on disjoint cores;
+    * pipelined: dependent tasks on disjoint cores, handing over row tiles of `tile_rows` rows;
+    * interleaved: all cores alternate the row tiles of several dependent tasks.
+
+    A task on several cores is split by output columns: block `n` of `lanes` columns goes to core ``n % len(cores)``.
+    `tile_rows` is 0 when the stage works on whole tensors. Tensors made and used only inside a tiled stage exist as
+    two row tiles. Inside a stage tasks stand in dependency order.
+    """
+
+    pattern: Pattern
+    tasks: tuple[Placement, ...]
+    tile_rows: int = 0
+    cycles: int = Field(default=0, description="the solver's estimate for this stage")
+
+
+class Residency(Frozen):
+    """Where a tensor lives. `chip`: whole on chip; `tile`: two row tiles (inside one stage only); `spill`: off chip
+    between stages. `bytes` is the on-chip need of all its copies."""
+
+    tensor: str
+    place: Literal["chip", "tile", "spill"]
+    bytes: int
+    first_stage: int
+    last_stage: int
+    address: int = 0
+
+
+class Schedule(Frozen):
+    """The solver's answer."""
+
+    schema_: str = Field(default=SCHEMA, alias="schema")
+    name: str
+    mode: Literal["auto", "intar", "sequential", "dataflow"]
+    machine: Machine
+    stages: tuple[Stage, ...]
+    residency: tuple[Residency, ...]
+    objective: int = Field(description="model cycles")
+    bound: int = Field(description="proved lower bound, model cycles")
+    status: Literal["OPTIMAL", "FEASIBLE"]
+    seconds: float = Field(default=0.0, exclude=True, description="solve time; not part of the artefact")
+    engine: str = ""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @property
+    def gap(self) -> float:
+        return (self.objective - self.bound) / max(1, self.objective)
+
+    def to_json(self) -> str:
+        """Canonical JSON text."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Schedule:
+        """Parse and validate; pydantic's ValidationError on a malformed file."""
+        return Schedule.model_validate_json(text)
