@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import networkx
     from rich.table import Table
 
-SCHEMA = "intar.taskgraph/1"
+SCHEMA: Literal["intar.taskgraph/1"] = "intar.taskgraph/1"
 
 
 class Frozen(BaseModel):
@@ -116,7 +116,7 @@ class TaskGraph(Frozen):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        populateby_name=True,
+        populate_by_name=True,
         arbitrary_types_allowed=True,
         ignored_types=(cached_property,),
     )
@@ -189,7 +189,7 @@ class TaskGraph(Frozen):
         return total.hexdigest()
 
     def to_networkx(self) -> networkx.MultiDiGraph:
-        """A graph of the tasks (node data ``task``) with an edge for each activation read (data ``tensor``)."""
+        """The tasks (node data ``task``) with an edge for each activation read (data ``tensor``)."""
         import networkx
 
         view = networkx.MultiDiGraph(name=self.name)

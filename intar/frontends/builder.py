@@ -1,0 +1,174 @@
+"""Build a task graph in Python, one call an operator.
+
+>>> g = Builder("mlp")
+>>> x = g.input("x", (1, 256))
+>>> h = g.relu(g.matmul(x, w, b))
+>>> g.output(h)
+>>> graph = g.build()
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from intar.errors import Finding, GraphError
+from intar.frontends.assemble import Assembly
+from intar.ir.ops import AttrValue, Op
+from intar.ir.taskgraph import TaskGraph
+
+Operand = str | np.ndarray | float | int | Sequence[float]
+
+
+class Builder:
+    """Collects operators; each method returns the name of the tensor that it makes.
+
+    A tensor operand is the name that an earlier call returned; a number, list or array is a constant.
+    Every method takes ``name=``, the output's name; without it, outputs are ``relu_1``, ``relu_2``, ….
+    Mistakes are collected, and :meth:`build` raises all of them, each with the line of Python that made it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._assembly = Assembly(name)
+        self._count: dict[str, int] = {}
+
+    def input(self, name: str, shape: Sequence[int]) -> str:
+        """An input of the network, of a fixed shape."""
+        return self._assembly.input(name, shape, _caller())
+
+    def output(self, *tensors: str) -> None:
+        """Mark tensors as outputs, in this order."""
+        for tensor in tensors:
+            self._operand(tensor, Op.RESHAPE, _caller())
+            self._assembly.outputs.append(tensor)
+
+    def matmul(self, x: str, weight: Operand, bias: Operand | None = None, *, name: str = "") -> str:
+        """``x @ weight + bias``: x (…, K), weight (K, N), bias (N,)."""
+        return self._task(Op.MATMUL, [x, weight] if bias is None else [x, weight, bias], name=name)
+
+    def add(self, a: Operand, b: Operand, *, name: str = "") -> str:
+        """``a + b`` with NumPy broadcasting."""
+        return self._task(Op.ADD, [a, b], name=name)
+
+    def sub(self, a: Operand, b: Operand, *, name: str = "") -> str:
+        """``a - b`` with NumPy broadcasting."""
+        return self._task(Op.SUB, [a, b], name=name)
+
+    def mul(self, a: Operand, b: Operand, *, name: str = "") -> str:
+        """``a * b`` with NumPy broadcasting."""
+        return self._task(Op.MUL, [a, b], name=name)
+
+    def relu(self, x: str, *, name: str = "") -> str:
+        """``max(x, 0)``."""
+        return self._task(Op.RELU, [x], name=name)
+
+    def sigmoid(self, x: str, *, name: str = "") -> str:
+        """``1 / (1 + exp(-x))``."""
+        return self._task(Op.SIGMOID, [x], name=name)
+
+    def tanh(self, x: str, *, name: str = "") -> str:
+        """Hyperbolic tangent."""
+        return self._task(Op.TANH, [x], name=name)
+
+    def gelu(self, x: str, approximate: str = "none", *, name: str = "") -> str:
+        """``x * Phi(x)``; `approximate` is ``none`` (error function) or ``tanh``."""
+        return self._task(Op.GELU, [x], {"approximate": approximate}, name=name)
+
+    def hardswish(self, x: str, *, name: str = "") -> str:
+        """``x * clip(x / 6 + 1/2, 0, 1)``."""
+        return self._task(Op.HARDSWISH, [x], name=name)
+
+    def silu(self, x: str, *, name: str = "") -> str:
+        """``x * sigmoid(x)``."""
+        return self._task(Op.SILU, [x], name=name)
+
+    def scale_shift(self, x: str, scale: Operand, shift: Operand, axis: int = -1, *, name: str = "") -> str:
+        """``x * scale[c] + shift[c]``, c along `axis`."""
+        return self._task(Op.SCALE_SHIFT, [x, scale, shift], {"axis": self._axis(x, axis)}, name=name)
+
+    def reshape(self, x: str, shape: Sequence[int], *, name: str = "") -> str:
+        """The same elements in another shape; one axis may be -1."""
+        target = [int(n) for n in shape]
+        size = int(np.prod(self._assembly.shapes.get(x, ()), dtype=np.int64))
+        rest = -int(np.prod(target, dtype=np.int64))
+        if target.count(-1) == 1 and rest > 0 and size % rest == 0:
+            target[target.index(-1)] = size // rest
+        return self._task(Op.RESHAPE, [x], {"shape": tuple(target)}, name=name)
+
+    def transpose(self, x: str, perm: Sequence[int] | None = None, *, name: str = "") -> str:
+        """Axes permuted (reversed when `perm` is None)."""
+        rank = len(self._assembly.shapes.get(x, ()))
+        order = range(rank)[::-1] if perm is None else [int(p) + rank * (p < 0) for p in perm]
+        return self._task(Op.TRANSPOSE, [x], {"perm": tuple(order)}, name=name)
+
+    def concat(self, tensors: Sequence[Operand], axis: int = -1, *, name: str = "") -> str:
+        """The tensors joined along `axis`."""
+        if not tensors:
+            self._assembly.findings.append(Finding("concat of no tensors", _caller()))
+            return name or "concat"
+        return self._task(Op.CONCAT, list(tensors), {"axis": self._axis(tensors[0], axis)}, name=name)
+
+    def slice(self, x: str, axis: int, start: int, stop: int, *, name: str = "") -> str:
+        """Elements `start` to ``stop - 1`` of `axis`; negative positions count from the end, as in Python."""
+        axis = self._axis(x, axis)
+        shape = self._assembly.shapes.get(x, ())
+        size = shape[axis] if 0 <= axis < len(shape) else 0
+        begin, end = (int(n) + size * (n < 0) for n in (start, stop))
+        return self._task(Op.SLICE, [x], {"axis": axis, "start": begin, "stop": end}, name=name)
+
+    def build(self) -> TaskGraph:
+        """The finished graph.
+
+        Raises
+        ------
+        GraphError
+            Everything that was wrong with the calls, or with the graph that they make.
+        """
+        if self._assembly.findings:
+            raise GraphError(self._assembly.findings)
+        return self._assembly.finish()
+
+    def _axis(self, x: Operand, axis: int) -> int:
+        shape = self._assembly.shapes.get(x, ()) if isinstance(x, str) else np.shape(x)
+        return axis + len(shape) if axis < 0 else axis
+
+    def _operand(self, operand: Operand, op: Op, place: str) -> str:
+        if not isinstance(operand, str):
+            array = np.asarray(operand)
+            if array.dtype.kind in "iub":
+                array = array.astype(np.float64)
+            return self._assembly.constant(f"{op}_constant_{len(self._assembly.constants) + 1}", array)
+        if operand not in self._assembly.shapes:
+            self._assembly.findings.append(
+                Finding(
+                    f"there is no tensor '{operand}' yet", place, hint="pass what an earlier call returned"
+                )
+            )
+            self._assembly.shapes.pop(operand, None)
+        return operand
+
+    def _task(
+        self, op: Op, operands: list[Operand], attrs: Mapping[str, AttrValue] | None = None, *, name: str
+    ) -> str:
+        place = _caller()
+        count = self._count[op] = self._count.get(op, 0) + 1
+        output = name or self._assembly.fresh(f"{op}_{count}")
+        if output in self._assembly.shapes:
+            self._assembly.findings.append(Finding(f"the name '{output}' is used twice", place))
+            return output
+        inputs = [self._operand(operand, op, place) for operand in operands]
+        return self._assembly.task(op, inputs, output, attrs, source=place)
+
+
+def _caller() -> str:
+    """``file.py:12: h = g.relu(x)`` of the first frame outside this module."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    text = linecache.getline(file, line).strip()
+    return f"{Path(file).name}:{line}: {text}" if text else f"{Path(file).name}:{line}"

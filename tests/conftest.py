@@ -1,0 +1,37 @@
+"""Shared by all tests: golden files with one refresh flag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--refresh-golden",
+        action="store_true",
+        help="rewrite the golden files instead of comparing with them",
+    )
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """``golden(name, text)``: text equals ``tests/errors/NAME.txt`` (``tests/NAME`` if NAME has a ``/``)."""
+    refresh = request.config.getoption("--refresh-golden")
+
+    def compare(name: str, text: str) -> None:
+        path = TESTS / name if "/" in name else TESTS / "errors" / f"{name}.txt"
+        text = text.rstrip("\n") + "\n"
+        if refresh:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            return
+        place = path.relative_to(TESTS.parent)
+        assert path.exists(), f"{place} is missing: run pytest with --refresh-golden and review the new file"
+        assert text == path.read_text(encoding="utf-8"), f"differs from {place} (--refresh-golden accepts it)"
+
+    return compare
