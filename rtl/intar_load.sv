@@ -1,0 +1,138 @@
+// intar_load: reads runs of words of one kernel argument and sends them as beats.
+//
+// Step        160 bits, 32-bit fields, lowest first: base (port word), words, beats - 1, repeat - 1, need (signed).
+//             `repeat` times: words `base` to base + words - 1 are read and give `beats` beats (the rest of the
+//             last word is dropped). The step starts when `done_count`, the finished commands of a store,
+//             has reached `need`.
+// Latency     start in cycle t -> first command in t+1 -> address on AXI in t+3; a word taken from AXI in t is
+//             pushed as beat(s) from t+2 on (t+1 when a beat is a word).
+// Throughput  1 word per cycle, at most 1 beat per cycle; requests run ahead of the data across steps and
+//             repetitions, limited by FIFO_DEPTH words and OUTSTANDING bursts only.
+// done        level: every beat of the program has been pushed.
+module intar_load #(
+    parameter int PORT_BITS   = 512,  // 32, 64, ... 1024
+    parameter int BEAT_BITS   = 64,   // ratio to PORT_BITS is a power of two
+    parameter int MAX_BURST   = 64,   // see intar_axi_read
+    parameter int FIFO_DEPTH  = 512,
+    parameter int OUTSTANDING = 16,
+    parameter int STEPS       = 1,
+    parameter logic [STEPS*160-1:0] PROGRAM = '0
+) (
+    input  logic                 clk,
+    input  logic                 rst_n,
+    input  logic                 start,
+    output logic                 done,
+    input  logic [63:0]          argument,
+    input  logic [31:0]          done_count,
+    output logic                 out_valid,
+    input  logic                 out_ready,
+    output logic [BEAT_BITS-1:0] out_data,
+    output logic                 m_axi_arvalid,
+    input  logic                 m_axi_arready,
+    output logic [63:0]          m_axi_araddr,
+    output logic [7:0]           m_axi_arlen,
+    input  logic                 m_axi_rvalid,
+    output logic                 m_axi_rready,
+    input  logic [PORT_BITS-1:0] m_axi_rdata,
+    input  logic                 m_axi_rlast
+);
+  localparam int WORD_SHIFT = $clog2(PORT_BITS / 8);
+
+  // ---- commands
+  logic request_valid, request_ready, request_end, request_go, allowed;
+  logic [159:0] request_step, unused_request_next;
+  logic [31:0] request_repeat;
+  assign allowed = $signed(done_count) >= $signed(request_step[128+:32]);
+  assign request_go = request_valid && allowed && request_ready;
+  assign request_end = request_repeat == request_step[96+:32];
+  intar_steps #(
+      .STEPS(STEPS),
+      .STEP_BITS(160),
+      .PROGRAM(PROGRAM)
+  ) request_steps (
+      .clk(clk),
+      .rst_n(rst_n),
+      .start(start),
+      .advance(request_go && request_end),
+      .valid(request_valid),
+      .step(request_step),
+      .next_step(unused_request_next)
+  );
+  always_ff @(posedge clk) begin
+    if (start || (request_go && request_end)) request_repeat <= '0;
+    else if (request_go) request_repeat <= request_repeat + 1'b1;
+  end
+
+  logic word_valid, word_ready;
+  logic [PORT_BITS-1:0] word;
+  intar_axi_read #(
+      .ADDR_WIDTH(64),
+      .DATA_WIDTH(PORT_BITS),
+      .MAX_BURST(MAX_BURST),
+      .FIFO_DEPTH(FIFO_DEPTH),
+      .OUTSTANDING(OUTSTANDING)
+  ) reader (
+      .clk(clk),
+      .rst_n(rst_n),
+      .cmd_valid(request_valid && allowed),
+      .cmd_ready(request_ready),
+      .cmd_address(argument + (64'(request_step[0+:32]) << WORD_SHIFT)),
+      .cmd_words(request_step[32+:32]),
+      .out_valid(word_valid),
+      .out_ready(word_ready),
+      .out_data(word),
+      .m_axi_arvalid(m_axi_arvalid),
+      .m_axi_arready(m_axi_arready),
+      .m_axi_araddr(m_axi_araddr),
+      .m_axi_arlen(m_axi_arlen),
+      .m_axi_rvalid(m_axi_rvalid),
+      .m_axi_rready(m_axi_rready),
+      .m_axi_rdata(m_axi_rdata),
+      .m_axi_rlast(m_axi_rlast)
+  );
+
+  // ---- data: the same program once more, to know where a transfer ends
+  logic data_valid, data_go, beat_last, data_end;
+  logic [159:0] data_step, unused_data_next;
+  logic [31:0] beat, data_repeat;
+  assign data_go = out_valid && out_ready;
+  assign beat_last = beat == data_step[64+:32];
+  assign data_end = beat_last && data_repeat == data_step[96+:32];
+  intar_steps #(
+      .STEPS(STEPS),
+      .STEP_BITS(160),
+      .PROGRAM(PROGRAM)
+  ) data_steps (
+      .clk(clk),
+      .rst_n(rst_n),
+      .start(start),
+      .advance(data_go && data_end),
+      .valid(data_valid),
+      .step(data_step),
+      .next_step(unused_data_next)
+  );
+  always_ff @(posedge clk) begin
+    if (start || (data_go && beat_last)) beat <= '0;
+    else if (data_go) beat <= beat + 1'b1;
+    if (start || (data_go && data_end)) data_repeat <= '0;
+    else if (data_go && beat_last) data_repeat <= data_repeat + 1'b1;
+  end
+  intar_unpack #(
+      .WORD_BITS(PORT_BITS),
+      .BEAT_BITS(BEAT_BITS)
+  ) unpack (
+      .clk(clk),
+      .rst_n(rst_n),
+      .in_valid(word_valid),
+      .in_ready(word_ready),
+      .in_data(word),
+      .out_valid(out_valid),
+      .out_ready(out_ready),
+      .out_data(out_data),
+      .last(beat_last)
+  );
+
+  logic unused;
+  assign done = !request_valid && !data_valid;
+  assign unused = &{1'b0, request_step[64+:32], data_step[63:0], data_step[159:128], unused_request_next, unused_data_next};
+endmodule
