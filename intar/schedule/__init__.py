@@ -1,1 +1,7 @@
+"""Schedule: which task runs when, on which cores, in which pattern, and what stays on chip (`docs/schedule.md`)."""
 
+from intar.schedule.pins import Pins, pins_of_schedule
+from intar.schedule.solve import lower_bounds, solve
+from intar.schedule.stages import Limits
+
+__all__ = ["Limits", "Pins", "lower_bounds", "pins_of_schedule", "solve"]

@@ -1,0 +1,237 @@
+"""The cost model: every formula that the scheduler uses, as pure functions of plain numbers.
+
+Units: cycles, bytes, beats (`lanes` elements), port words (`port_bits`). `docs/schedule.md` derives the formulas from the
+timing contract of the nodes (`docs/program.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intar.ir.schedule import Machine
+
+PIPELINE = 16
+"""Cycles from a core's last product to the moment when a dependent node can read the result, without the drain."""
+
+MAX_TILES = 64
+"""More row tiles than this are not considered: the two tiles on chip are then a thirty-second of the tensor."""
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Smallest integer not below ``a / b``."""
+    return -(-a // b)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one task asks of the machine: `kind` is ``matmul``, ``vector`` (affine, binary) or ``move``.
+
+    `rows` × `cols` is the output; `k` is the reduction length of a matmul, 0 otherwise; `w_bits` the stored weight width.
+    """
+
+    kind: str
+    rows: int
+    cols: int
+    k: int = 0
+    w_bits: int = 0
+
+
+def row_beats(cols: int, machine: Machine) -> int:
+    """Beats of one row of `cols` elements."""
+    return ceil_div(cols, machine.lanes)
+
+
+def tensor_bytes(rows: int, cols: int, bits: int, machine: Machine) -> int:
+    """Bytes of one on-chip copy of `rows` rows."""
+    return ceil_div(rows * row_beats(cols, machine) * machine.lanes * bits, 8)
+
+
+def tensor_words(rows: int, cols: int, bits: int, machine: Machine) -> int:
+    """Port words (= cycles of the activation port) of `rows` rows off chip."""
+    return ceil_div(rows * row_beats(cols, machine) * machine.lanes * bits, machine.port_bits)
+
+
+def tile_bytes(rows: int, cols: int, bits: int, tile_rows: int, machine: Machine) -> int:
+    """Bytes of one copy of a tensor that exists as two row tiles; 0 tile rows: as a whole."""
+    held = min(2 * tile_rows, rows) if tile_rows else rows
+    return tensor_bytes(held, cols, bits, machine)
+
+
+def hop(machine: Machine) -> int:
+    """Cycles from the end of a task's products to the first product of a task that reads the result.
+
+    The last block of `rows` rows drains through the vector unit, and the reader's feed collects a block.
+    """
+    return PIPELINE + machine.rows + machine.rows * (machine.lanes // machine.rate)
+
+
+def rounds(work: Work, cores: int, machine: Machine) -> int:
+    """Column tiles that the busiest of `cores` cores computes."""
+    return ceil_div(row_beats(work.cols, machine), cores)
+
+
+def array_tile(work: Work, machine: Machine) -> int:
+    """Cycles of one array tile (`rows` × `lanes` results): products, or the drain if that is longer."""
+    return max(work.k, machine.rows, machine.rows * machine.lanes // machine.rate)
+
+
+def compute_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
+    """Cycles of `rows` rows of a task on `cores` cores, weights and operands being there."""
+    if work.kind == "matmul":
+        return rounds(work, cores, machine) * ceil_div(rows, machine.rows) * array_tile(work, machine)
+    if work.kind == "vector":
+        return rows * row_beats(work.cols, machine) * (machine.lanes // machine.rate)
+    return rows * work.cols
+
+
+def weight_cycles(work: Work, cores: int, machine: Machine) -> int:
+    """Cycles in which the busiest core's weight port delivers the task's weights once."""
+    if work.kind != "matmul":
+        return 0
+    return ceil_div(rounds(work, cores, machine) * work.k * machine.lanes * work.w_bits, machine.port_bits)
+
+
+def task_cycles(work: Work, rows: int, cores: int, weights: bool, machine: Machine) -> int:
+    """Cycles of `rows` rows of a task; `weights` says that its weights come through the ports meanwhile."""
+    cycles = compute_cycles(work, rows, cores, machine)
+    return max(cycles, weight_cycles(work, cores, machine)) if weights else cycles
+
+
+def edge_cycles(work: Work, cores: int, machine: Machine) -> int:
+    """Cycles of the first (and of the last) pass over the rows of an untiled task.
+
+    Its input may arrive during the first pass, its output leaves (row by row) during the last one.
+    """
+    if work.kind == "matmul":
+        return ceil_div(work.rows, machine.rows) * array_tile(work, machine)
+    return compute_cycles(work, work.rows, cores, machine)
+
+
+def ring_bytes(work: Work, rows: int, cores: int, machine: Machine) -> int:
+    """Weight ring of `cores` cores: needed when a column tile's weights are used for several array tiles."""
+    if work.kind != "matmul" or rows <= machine.rows:
+        return 0
+    return ceil_div(2 * work.k * machine.lanes * work.w_bits, 8) * cores
+
+
+def resident_bytes(work: Work, cores: int, machine: Machine) -> int:
+    """All weights of a task kept on chip, in equal memories of `cores` cores."""
+    if work.kind != "matmul":
+        return 0
+    return ceil_div(rounds(work, cores, machine) * work.k * machine.lanes * work.w_bits, 8) * cores
+
+
+def parameter_bytes(cols: int, machine: Machine) -> int:
+    """Multiplier, shift and bias of every output channel: 16 bytes each, whole beats."""
+    return 16 * row_beats(cols, machine) * machine.lanes
+
+
+def table_bytes(log_entries: int, slopes: bool) -> int:
+    """A function table: 32-bit bases and, unless it is exact, slopes."""
+    return (8 if slopes else 4) << log_entries
+
+
+def tile_heights(rows: int, tile_rows: int) -> list[int]:
+    """Rows of each row tile."""
+    return [min(tile_rows, rows - start) for start in range(0, rows, tile_rows)]
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """A task in a tiled stage: cycles of its first, middle and last tile, and its consumers and producers in the
+    stage (positions)."""
+
+    first: int
+    middle: int
+    last: int
+    producers: tuple[int, ...]
+    consumers: tuple[int, ...]
+
+
+def tile_times(
+    work: Work, tile_rows: int, cores: int, resident: bool, machine: Machine
+) -> tuple[int, int, int]:
+    """Cycles of the first, a middle and the last row tile; resident weights come in during the first."""
+    heights = tile_heights(work.rows, tile_rows)
+    first = task_cycles(work, heights[0], cores, True, machine)
+    middle = task_cycles(work, heights[0], cores, not resident, machine)
+    last = task_cycles(work, heights[-1], cores, not resident, machine)
+    return (first, middle, last) if len(heights) > 1 else (first, first, first)
+
+
+def pipelined_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> int:
+    """Cycles of a pipelined stage: every tile of every task in turn, two tiles between any two tasks.
+
+    A task starts a tile when it has finished the one before, its producers have made the tile, and the slot that its
+    result goes to (two back) has been read by all readers. Tasks stand in dependency order.
+    """
+    wait = hop(machine)
+    ends: list[tuple[int, ...]] = []
+    for t in range(tiles):
+        now: list[int] = []
+        for v, task in enumerate(tasks):
+            start = ends[t - 1][v] if t else 0
+            for u in task.producers:
+                start = max(start, now[u] + wait)
+            if t >= 2:
+                for w in task.consumers:
+                    start = max(start, ends[t - 2][w])
+            now.append(start + (task.first if t == 0 else task.last if t == tiles - 1 else task.middle))
+        ends.append(tuple(now))
+    return max(ends[-1]) + wait
+
+
+def interleaved_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> int:
+    """Cycles of an interleaved stage: tile after tile, task after task, each waiting for the one before."""
+    total = sum(task.first for task in tasks)
+    if tiles > 1:
+        total += sum(task.middle * (tiles - 2) + task.last for task in tasks)
+    return total + tiles * len(tasks) * hop(machine)
+
+
+def traffic_cycles(
+    compute: int,
+    first: int,
+    last: int,
+    words_in: tuple[int, int],
+    words_out: tuple[int, int],
+    machine: Machine,
+) -> int:
+    """Cycles of a stage with its activation traffic.
+
+    `compute` is the stage without traffic. `words_in` and `words_out` are (all words, words that can't overlap). Loads
+    overlap with the `first` cycles of the stage only and stores with the `last` ones; the memory's read latency is paid
+    once where something is loaded, and once more for the write response where something is stored.
+    """
+    all_in, lead_in = words_in
+    all_out, lead_out = words_out
+    cycles = compute + max(lead_in, all_in - first) + max(lead_out, all_out - last)
+    return cycles + (machine.latency if all_in else 0) + (machine.latency if all_out else 0)
+
+
+def area(work: Work, machine: Machine) -> int:
+    """Core-cycles that a task takes at least, in whatever stage: a bound's ingredient."""
+    if work.kind == "move":
+        return machine.cores * compute_cycles(work, work.rows, 1, machine)
+    if work.kind == "vector":
+        return compute_cycles(work, work.rows, 1, machine)
+    tiles = row_beats(work.cols, machine)
+    products = tiles * ceil_div(work.rows, machine.rows) * array_tile(work, machine)
+    stream = tiles * work.k * machine.lanes * work.w_bits // machine.port_bits
+    return max(products, stream)
+
+
+def lower_bounds(works: Sequence[Work], machine: Machine) -> dict[str, int]:
+    """Bounds that hold for every schedule, in cycles.
+
+    `area`: all core-cycles spread evenly; `ideal`: products over multipliers; `weights`: weight words over the ports.
+    """
+    matmuls = [w for w in works if w.kind == "matmul"]
+    macs = sum(w.rows * w.cols * w.k for w in matmuls)
+    bits = sum(row_beats(w.cols, machine) * machine.lanes * w.k * w.w_bits for w in matmuls)
+    return {
+        "area": ceil_div(sum(area(w, machine) for w in works), machine.cores),
+        "ideal": ceil_div(macs, machine.multipliers),
+        "weights": ceil_div(bits, machine.port_bits * machine.cores),
+    }

@@ -1,0 +1,95 @@
+"""Why nothing fits: what binds, the demand, what there is, what is missing, and the smallest memory that would do."""
+
+from __future__ import annotations
+
+from intar.errors import Finding, InfeasibleError
+from intar.schedule.dp import solve_dp
+from intar.schedule.moves import Moves, Rules
+from intar.schedule.problem import Problem, members
+
+WIDTH = 400
+
+
+def smallest_memory(problem: Problem, moves: Moves) -> tuple[int, bool] | None:
+    """Bytes with which a schedule exists (parameters included) and whether fewer would certainly not do."""
+    answer = solve_dp(problem, moves, WIDTH, peak=True)
+    if answer is None or not answer.moves:
+        return None
+    return answer.cycles + problem.fixed_bytes, answer.exact
+
+
+def explain(problem: Problem, mode: str, moves: Moves | None, rules: Rules) -> InfeasibleError:
+    """The error to raise when `problem` has no schedule in `mode`."""
+    machine, where = problem.machine, f"schedule of {problem.name!r}, mode {mode}"
+    if problem.fixed_bytes > machine.onchip_bytes:
+        return InfeasibleError(
+            Finding(
+                f"parameters and tables alone need {problem.fixed_bytes} bytes on chip; there are {machine.onchip_bytes} "
+                f"({problem.fixed_bytes - machine.onchip_bytes} missing)",
+                where,
+                "16 bytes for every output channel of every matmul and affine task, and the function tables, stay on chip",
+                f"raise the budget's onchip to more than {problem.fixed_bytes}, or take a larger device",
+            )
+        )
+    if moves is None:
+        from intar.schedule.stages import Limits, Stages
+
+        moves = Moves(problem, Stages(problem, Limits(patterns=("sequential",))), rules)
+    least = smallest_memory(problem, moves)
+    if least is None:
+        return InfeasibleError(
+            Finding(
+                "the pins contradict each other: no order of stages satisfies all of them, with any memory",
+                where,
+                "a pinned pattern is impossible for its task (for example a move task, or tasks with different row counts)",
+                "remove pins, or change the mode",
+            )
+        )
+    need, exact = least
+    answer = solve_dp(problem, moves, WIDTH, peak=True)
+    gap = need - machine.onchip_bytes
+    binding = _binding(problem, answer.moves if answer is not None else ())
+    proved = (
+        "the smallest memory with which a schedule exists" if exact else "enough; the least was not proved"
+    )
+    if gap <= 0:
+        what = f"no schedule was found, although {need} bytes should do: the buffers could not be given addresses"
+        return InfeasibleError(
+            Finding(what, where, "memory is fragmented", f"raise onchip above {machine.onchip_bytes}")
+        )
+    return InfeasibleError(
+        Finding(
+            f"needs {need} bytes on chip, the machine has {machine.onchip_bytes} ({gap} missing)",
+            where,
+            f"{binding}; {problem.fixed_bytes} bytes of parameters and tables are always there",
+            f"raise the budget's onchip to at least {need} ({proved}), use narrower activations, or allow more patterns "
+            "(row tiles need less memory than whole tensors)",
+        )
+    )
+
+
+def _binding(problem: Problem, moves: tuple) -> str:  # type: ignore[type-arg]
+    """The stage with the largest demand of the leanest schedule, in words."""
+    have: dict[int, int] = {}
+    worst, text, done = -1, "", 0
+    for move in moves:
+        have.update(move.kept)
+        held = {t: problem.tensors[t].bytes * c for t, c in have.items()}
+        used = move.work + sum(held.values())
+        if used > worst:
+            worst = used
+            names = " + ".join(problem.tasks[t].name for t in move.config.tasks)
+            touched = {t: problem.tensors[t].bytes for t in move.loads + move.stores}
+            touched.update(held)
+            for task in members(move.mask):
+                touched.setdefault(
+                    problem.tasks[task].output, problem.tensors[problem.tasks[task].output].bytes
+                )
+            largest = max(touched, key=lambda t: (touched[t], problem.tensors[t].name))
+            text = (
+                f"task {names!r} binds with {used} bytes; its largest tensor is {problem.tensors[largest].name!r} "
+                f"({problem.tensors[largest].bytes} bytes), weight rings take {move.config.work}"
+            )
+        done |= move.mask
+        have = {t: c for t, c in have.items() if problem.tensors[t].consumers & ~done}
+    return text

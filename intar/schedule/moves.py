@@ -1,0 +1,193 @@
+"""Transitions: everything that can happen next in a schedule, with its cycles and its memory.
+
+The dynamic programme and the CP-SAT model both take their stages from here, so that they solve the same problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from intar.ir.schedule import Pattern
+from intar.schedule import cost
+from intar.schedule.problem import Problem, Tensor, members
+from intar.schedule.stages import Config, Stages
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a person has pinned: pattern of a task, whole tensors that must (not) stay on chip, cores of a task."""
+
+    pattern: Mapping[int, Pattern]
+    chip: frozenset[int] = frozenset()
+    spill: frozenset[int] = frozenset()
+    cores: Mapping[int, tuple[int, ...]] | None = None
+
+    def allow(self, config: Config) -> bool:
+        """True if the stage breaks no pin."""
+        for task, group in zip(config.tasks, config.cores, strict=True):
+            if self.pattern.get(task, config.pattern) != config.pattern:
+                return False
+            if self.cores is not None and self.cores.get(task, group) != group:
+                return False
+        return True
+
+
+@dataclass(frozen=True)
+class Move:
+    """A stage with its traffic decided.
+
+    `kept`: (tensor, copies) that come on chip as a whole in this stage and stay; `resident`: (tensor, reads) that must be
+    there already; `loads`, `stores`: tensors that go through the ports; `work`: bytes apart from whole tensors on chip.
+    """
+
+    mask: int
+    config: Config
+    cycles: int
+    work: int
+    kept: tuple[tuple[int, int], ...]
+    resident: tuple[tuple[int, int], ...]
+    loads: tuple[int, ...]
+    stores: tuple[int, ...]
+
+
+def keep_options(tensor: Tensor, mask: int, at_least: int, rules: Rules, index: int, done: int) -> list[int]:
+    """Numbers of copies in which the tensor may stay on chip after a stage; 0: not at all (spilled).
+
+    A copy serves one reader a stage, so more copies than reads to come are useless.
+    """
+    later = tensor.reads(~(done | mask))
+    most = max(at_least, later)
+    options = [] if index in rules.chip else [0]
+    if index not in rules.spill:
+        options += range(max(1, at_least), most + 1)
+    return options
+
+
+class Moves:
+    """All transitions of a problem from a set of finished tasks."""
+
+    def __init__(self, problem: Problem, stages: Stages, rules: Rules):
+        self.problem = problem
+        self.stages = stages
+        self.rules = rules
+        self._extensions: dict[int, list[int]] = {}
+        self._allowed: dict[int, list[Config]] = {}
+        self._cached: dict[tuple[int, int, frozenset[int]], list[Move]] = {}
+
+    def extensions(self, done: int) -> list[int]:
+        """Sets that can come next and that can run in at least one allowed way."""
+        if done not in self._extensions:
+            self._extensions[done] = [m for m in self.stages.extensions(done) if self.configs(m)]
+        return self._extensions[done]
+
+    def configs(self, mask: int) -> list[Config]:
+        """Allowed ways to run a set."""
+        if mask not in self._allowed:
+            self._allowed[mask] = [c for c in self.stages.configs(mask) if self.rules.allow(c)]
+        return self._allowed[mask]
+
+    def externals(self, mask: int) -> dict[int, int]:
+        """Tensors that the set reads but does not make, with the number of reads."""
+        reads: dict[int, int] = {}
+        for task in members(mask):
+            for tensor in self.problem.tasks[task].inputs:
+                producer = self.problem.tensors[tensor].producer
+                if producer < 0 or not mask >> producer & 1:
+                    reads[tensor] = reads.get(tensor, 0) + 1
+        return reads
+
+    def options(self, done: int, mask: int, on_chip: frozenset[int]) -> list[Move]:
+        """Every sensible move that runs `mask` after `done` when the tensors `on_chip` are there as a whole.
+
+        For equal decisions about tensors only the ways that are not both slower and bigger than another are given.
+        """
+        near = frozenset(t for t in self.externals(mask) if t in on_chip)
+        key = (done, mask, near)
+        if key not in self._cached:
+            self._cached[key] = list(self._make(done, mask, near))
+        return self._cached[key]
+
+    def _make(self, done: int, mask: int, near: frozenset[int]) -> Iterator[Move]:
+        problem = self.problem
+        reads = self.externals(mask)
+        choices: list[list[tuple[int, int]]] = []
+        for tensor, count in reads.items():
+            entry = problem.tensors[tensor]
+            if (
+                entry.producer < 0
+                and tensor not in near
+                and entry.reads(~(done | mask))
+                and not entry.reads(done)
+            ):
+                options = keep_options(entry, mask, count, self.rules, tensor, done)
+                choices.append([(tensor, copies) for copies in options])
+        for task in members(mask):
+            tensor = problem.tasks[task].output
+            entry = problem.tensors[tensor]
+            if entry.reads(~(done | mask)):
+                least = entry.reads(mask) + entry.output
+                options = keep_options(entry, mask, least, self.rules, tensor, done)
+                choices.append([(tensor, copies) for copies in options])
+        resident = tuple(sorted((t, n) for t, n in reads.items() if t in near))
+        loads = tuple(sorted(t for t in reads if t not in near))
+        for choice in product(*choices):
+            kept = tuple(sorted((t, copies) for t, copies in choice if copies))
+            stores = tuple(self._stores(mask, done, {t for t, _ in kept}))
+            best: list[tuple[int, int]] = []
+            found = []
+            for config in self.configs(mask):
+                work = config.work + self._staging(config, mask, reads, kept, loads, stores)
+                found.append((self._cycles(config, loads, stores), work, config))
+            for cycles, work, config in sorted(found, key=lambda f: (f[0], f[1])):
+                if all(w > work for _, w in best):
+                    best.append((cycles, work))
+                    yield Move(mask, config, cycles, work, kept, resident, loads, stores)
+
+    def _stores(self, mask: int, done: int, kept: set[int]) -> Iterator[int]:
+        """Outputs of the set that go off chip: network outputs, and what is read later but not kept."""
+        for task in members(mask):
+            tensor = self.problem.tasks[task].output
+            entry = self.problem.tensors[tensor]
+            if entry.output or (entry.reads(~(done | mask)) and tensor not in kept):
+                yield tensor
+
+    def _staging(
+        self,
+        config: Config,
+        mask: int,
+        reads: dict[int, int],
+        kept: tuple[tuple[int, int], ...],
+        loads: tuple[int, ...],
+        stores: tuple[int, ...],
+    ) -> int:
+        """Bytes of tensors that are on chip during this stage only."""
+        problem, staying = self.problem, {t for t, _ in kept}
+        total = sum(reads[t] * problem.staging(t, config.tile_rows) for t in loads if t not in staying)
+        for task in members(mask):
+            tensor = problem.tasks[task].output
+            if tensor not in staying:
+                copies = problem.tensors[tensor].reads(mask) + (tensor in stores)
+                total += max(1, copies) * problem.staging(tensor, config.tile_rows)
+        return total
+
+    def _cycles(self, config: Config, loads: tuple[int, ...], stores: tuple[int, ...]) -> int:
+        problem, machine = self.problem, self.problem.machine
+        all_in = sum(problem.tensors[t].words for t in loads)
+        all_out = sum(problem.tensors[t].words for t in stores)
+        if config.tile_rows:
+            rows = problem.tensors[problem.tasks[config.tasks[0]].output].rows
+            head, tail = (
+                config.tile_rows,
+                rows - (cost.ceil_div(rows, config.tile_rows) - 1) * config.tile_rows,
+            )
+        else:
+            head = tail = machine.rows
+        lead_in = sum(problem.first_words(t, head) for t in loads)
+        if any(problem.tasks[t].work.kind == "move" for t in config.tasks):
+            lead_in = all_in
+        lead_out = sum(problem.first_words(t, tail) for t in stores)
+        return cost.traffic_cycles(
+            config.compute, config.first, config.last, (all_in, lead_in), (all_out, lead_out), machine
+        )

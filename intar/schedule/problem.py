@@ -1,0 +1,169 @@
+"""The scheduling problem as integers and bit masks, made from a QuantGraph and a Machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from intar.ir.quantgraph import QMatmul, QMove, QTask, QuantGraph
+from intar.ir.schedule import Machine
+from intar.schedule import cost
+from intar.schedule.cost import Work
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor: who makes it (-1: a network input), who reads it (one entry per read), what it costs."""
+
+    name: str
+    rows: int
+    cols: int
+    producer: int
+    readers: tuple[int, ...]
+    output: bool
+    bytes: int
+    words: int
+
+    @cached_property
+    def consumers(self) -> int:
+        """Bit mask of the reading tasks."""
+        mask = 0
+        for task in self.readers:
+            mask |= 1 << task
+        return mask
+
+    def reads(self, tasks: int) -> int:
+        """Number of reads by the tasks of a bit mask."""
+        return sum(tasks >> task & 1 for task in self.readers)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: tensors by index, its work, and whether row tiles of its output need the same rows of its inputs only."""
+
+    name: str
+    work: Work
+    inputs: tuple[int, ...]
+    output: int
+    row_wise: bool
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Tasks in topological order and tensors; `fixed_bytes` (parameters, tables) are on chip all the time."""
+
+    name: str
+    machine: Machine
+    tasks: tuple[Task, ...]
+    tensors: tuple[Tensor, ...]
+    a_bits: int
+    w_bits: int
+    fixed_bytes: int
+    predecessors: tuple[int, ...] = field(repr=False)
+
+    @property
+    def everything(self) -> int:
+        """Bit mask of all tasks."""
+        return (1 << len(self.tasks)) - 1
+
+    @property
+    def capacity(self) -> int:
+        """Bytes for tensors and weights; may be negative."""
+        return self.machine.onchip_bytes - self.fixed_bytes
+
+    @cached_property
+    def areas(self) -> tuple[int, ...]:
+        """Least core-cycles of each task."""
+        return tuple(cost.area(task.work, self.machine) for task in self.tasks)
+
+    @property
+    def works(self) -> list[Work]:
+        return [task.work for task in self.tasks]
+
+    def staging(self, tensor: int, tile_rows: int) -> int:
+        """Bytes of one copy of an off-chip or tile tensor while a stage works on it."""
+        t = self.tensors[tensor]
+        return cost.tile_bytes(t.rows, t.cols, self.a_bits, tile_rows, self.machine)
+
+    def first_words(self, tensor: int, rows: int) -> int:
+        """Port words of the first `rows` rows."""
+        t = self.tensors[tensor]
+        return cost.tensor_words(min(rows, t.rows), t.cols, self.a_bits, self.machine)
+
+
+def members(mask: int) -> list[int]:
+    """Indices of the set bits, ascending."""
+    found = []
+    while mask:
+        low = mask & -mask
+        found.append(low.bit_length() - 1)
+        mask ^= low
+    return found
+
+
+def _work(task: QTask, graph: QuantGraph, w_bits: int) -> Work:
+    out = graph.tensor(task.output)
+    if isinstance(task, QMatmul):
+        return Work("matmul", out.rows, out.cols, graph.tensor(task.inputs[0]).cols, w_bits)
+    return Work("move" if isinstance(task, QMove) else "vector", out.rows, out.cols)
+
+
+def _fixed_bytes(graph: QuantGraph, machine: Machine) -> int:
+    total = 0
+    for task in graph.tasks:
+        if task.kind in ("matmul", "affine"):
+            total += cost.parameter_bytes(graph.tensor(task.output).cols, machine)
+        if task.table is not None:
+            total += cost.table_bytes(task.table.log_entries, bool(task.table.slope))
+    return total
+
+
+def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
+    """The problem of running `graph` on `machine`.
+
+    All cores share one weight width and all activations one storage width: the widest of the graph (at least 8 bits).
+    """
+    a_bits = max([8, *(t.bits for t in graph.tensors)])
+    w_bits = max([1, *(t.weight_bits for t in graph.tasks if isinstance(t, QMatmul))])
+    number = {tensor.name: i for i, tensor in enumerate(graph.tensors)}
+    producer = {task.output: i for i, task in enumerate(graph.tasks)}
+    readers: dict[str, list[int]] = {tensor.name: [] for tensor in graph.tensors}
+    for i, task in enumerate(graph.tasks):
+        for name in task.inputs:
+            readers[name].append(i)
+    tensors = tuple(
+        Tensor(
+            name=t.name,
+            rows=t.rows,
+            cols=t.cols,
+            producer=producer.get(t.name, -1),
+            readers=tuple(readers[t.name]),
+            output=t.name in graph.outputs,
+            bytes=cost.tensor_bytes(t.rows, t.cols, a_bits, machine),
+            words=cost.tensor_words(t.rows, t.cols, a_bits, machine),
+        )
+        for t in graph.tensors
+    )
+    tasks = []
+    for task in graph.tasks:
+        work = _work(task, graph, w_bits)
+        same_rows = all(graph.tensor(name).rows == work.rows for name in task.inputs)
+        inputs = tuple(number[name] for name in task.inputs)
+        tasks.append(Task(task.name, work, inputs, number[task.output], same_rows and work.kind != "move"))
+    predecessors = []
+    for entry in tasks:
+        mask = 0
+        for tensor in entry.inputs:
+            if tensors[tensor].producer >= 0:
+                mask |= 1 << tensors[tensor].producer
+        predecessors.append(mask)
+    return Problem(
+        graph.name,
+        machine,
+        tuple(tasks),
+        tensors,
+        a_bits,
+        w_bits,
+        _fixed_bytes(graph, machine),
+        tuple(predecessors),
+    )

@@ -1,0 +1,125 @@
+"""`solve`: the best schedule of a quantised graph on a machine, with a proved bound."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Literal
+
+from intar.errors import InternalError
+from intar.ir.quantgraph import QuantGraph
+from intar.ir.schedule import Machine, Pattern, Schedule
+from intar.schedule import cost
+from intar.schedule.build import build_schedule
+from intar.schedule.cpsat import solve_cpsat
+from intar.schedule.dataflow import best_groups
+from intar.schedule.dp import Answer, solve_dp
+from intar.schedule.infeasible import explain
+from intar.schedule.moves import Moves, Rules
+from intar.schedule.pins import Pins, rules_of
+from intar.schedule.problem import Problem, make_problem
+from intar.schedule.stages import Limits, Stages
+from intar.schedule.windows import improve
+
+Mode = Literal["auto", "intar", "sequential", "dataflow"]
+Engine = Literal["auto", "dp", "cpsat"]
+
+PATTERNS: dict[str, tuple[Pattern, ...]] = {
+    "auto": ("sequential", "pipelined", "parallel", "interleaved"),
+    "intar": ("sequential", "pipelined", "parallel"),
+    "sequential": ("sequential",),
+    "dataflow": ("pipelined", "parallel"),
+}
+
+BEAM = 20
+WIDTH = 4000
+"""States kept for one number of finished tasks: in the quick first pass, and in the exact one."""
+
+
+def lower_bounds(graph: QuantGraph, machine: Machine) -> dict[str, int]:
+    """Bounds in cycles that hold for every schedule, by what they count (`cost.lower_bounds`)."""
+    return cost.lower_bounds(make_problem(graph, machine).works, machine)
+
+
+def moves_of(problem: Problem, mode: Mode, rules: Rules, limits: Limits | None = None) -> Moves | None:
+    """All transitions that a mode allows. None: dataflow's groups could not be chosen because nothing fits."""
+    limits = replace(limits or Limits(), patterns=PATTERNS[mode])
+    if mode == "dataflow":
+        groups = best_groups(problem, limits, rules)
+        if groups is None:
+            return None
+        limits = replace(limits, groups=groups)
+    return Moves(problem, Stages(problem, limits), rules)
+
+
+def search(problem: Problem, moves: Moves, width: int = WIDTH) -> Answer | None:
+    """Beam, then exact with the beam's cycles as upper bound; windows improve what could not be finished."""
+    quick = solve_dp(problem, moves, BEAM)
+    if quick is None or quick.exact:
+        return quick
+    upper = quick.cycles if quick.moves else None
+    answer = solve_dp(problem, moves, width, upper)
+    if answer is None or answer.exact:
+        return answer
+    found = [a for a in (answer, quick) if a.moves]
+    if not found:
+        return answer
+    return improve(problem, moves, min(found, key=lambda a: a.cycles))
+
+
+def solve(
+    graph: QuantGraph,
+    machine: Machine,
+    mode: Mode = "auto",
+    pins: Pins | None = None,
+    engine: Engine = "auto",
+    limits: Limits | None = None,
+) -> Schedule:
+    """The best schedule of `graph` on `machine`.
+
+    Parameters
+    ----------
+    mode : ``auto`` all patterns, ``intar`` without interleaving, ``sequential`` one task at a time, ``dataflow`` core
+        groups fixed for the whole run.
+    pins : what a person has decided.
+        The bound is for the mode's patterns; the groups of ``dataflow`` are searched for and not proved best, so that
+        mode's bound is the general one.
+    engine : ``dp`` and ``auto`` the exact dynamic programme; ``cpsat`` the CP-SAT model (small graphs).
+    limits : size of stages; the patterns in it are replaced by those of the mode.
+
+    Raises
+    ------
+    InfeasibleError : no schedule fits the memory; says what binds and what would be enough.
+    ConfigError : a pin names what is not in the graph or contradicts the machine.
+    """
+    began = time.perf_counter()
+    problem = make_problem(graph, machine)
+    rules = rules_of(pins, problem)
+    floor = max(cost.lower_bounds(problem.works, machine).values())
+    for shrink in range(8):
+        room = problem.capacity - problem.capacity * shrink // 32
+        tight = replace(problem, fixed_bytes=machine.onchip_bytes - room) if shrink else problem
+        moves = moves_of(tight, mode, rules, limits)
+        if moves is None:
+            break
+        answer, bound = _decide(tight, moves, engine, floor)
+        if answer is None:
+            break
+        if shrink or mode == "dataflow":
+            bound = floor
+        seconds = time.perf_counter() - began
+        name = "cpsat" if engine == "cpsat" else "dp"
+        schedule = build_schedule(problem, mode, answer.moves, bound, name, seconds)
+        if schedule is not None:
+            return schedule
+    raise explain(problem, mode, moves_of(problem, mode, rules, limits), rules)
+
+
+def _decide(problem: Problem, moves: Moves, engine: Engine, floor: int) -> tuple[Answer | None, int]:
+    if engine == "cpsat":
+        answer, bound = solve_cpsat(problem, moves)
+        return answer, max(bound, floor)
+    answer = search(problem, moves)
+    if answer is not None and not answer.moves:
+        raise InternalError(f"schedule of {problem.name}: the search was cut before it found a schedule")
+    return answer, answer.cycles if answer is not None and answer.exact else floor

@@ -1,0 +1,318 @@
+"""Which stages are possible: sets of tasks that may run together, and the ways to run each set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+
+from intar.ir.schedule import Pattern
+from intar.schedule import cost
+from intar.schedule.cost import Tiled, Work
+from intar.schedule.problem import Problem, members
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the search considers: patterns, tasks of a stage, ways of splitting the cores."""
+
+    patterns: tuple[Pattern, ...] = ("sequential", "pipelined", "parallel", "interleaved")
+    matmuls: int = 5
+    tasks: int = 8
+    splits: int = 256
+    groups: tuple[tuple[int, ...], ...] | None = None
+    """Dataflow: the fixed cores of every task. None: free."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One way to run a set of tasks: `tasks` in dependency order with their cores (first core, count).
+
+    `compute`: cycles without activation traffic; `first`, `last`: the part of them that loads and stores overlap with;
+    `work`: bytes of weight rings and resident weights.
+    """
+
+    pattern: Pattern
+    tasks: tuple[int, ...]
+    cores: tuple[tuple[int, ...], ...]
+    resident: tuple[bool, ...]
+    tile_rows: int
+    compute: int
+    first: int
+    last: int
+    work: int
+
+
+@dataclass
+class Stages:
+    """Enumerates stages of a problem; caches the configurations of sets that look alike."""
+
+    problem: Problem
+    limits: Limits
+    _shapes: dict[tuple[object, ...], list[Config]] = field(default_factory=dict, repr=False)
+    _sets: dict[int, list[Config]] = field(default_factory=dict, repr=False)
+
+    def ready(self, done: int) -> list[int]:
+        """Tasks outside `done` whose predecessors are all in it."""
+        return [
+            i
+            for i, before in enumerate(self.problem.predecessors)
+            if not done >> i & 1 and before & ~done == 0
+        ]
+
+    def extensions(self, done: int) -> Iterator[int]:
+        """Every set of tasks (bit mask) that could be the next stage after the finished tasks `done`."""
+        ready = self.ready(done)
+        for task in ready:
+            yield 1 << task
+        seen: set[int] = set()
+        if self.limits.groups is not None or "parallel" in self.limits.patterns:
+            yield from self._independent([t for t in ready if self._computes(t)], seen)
+        if self._tiled_patterns():
+            yield from self._connected(done, seen)
+
+    def _tiled_patterns(self) -> bool:
+        return "pipelined" in self.limits.patterns or "interleaved" in self.limits.patterns
+
+    def _computes(self, task: int) -> bool:
+        return self.problem.tasks[task].work.kind == "matmul"
+
+    def _independent(self, tasks: list[int], seen: set[int]) -> Iterator[int]:
+        most = min(self.limits.matmuls, self.problem.machine.cores)
+        chosen = [(1 << t, position + 1) for position, t in enumerate(tasks)]
+        for _ in range(most - 1):
+            wider = []
+            for mask, start in chosen:
+                for position in range(start, len(tasks)):
+                    new = mask | 1 << tasks[position]
+                    wider.append((new, position + 1))
+                    seen.add(new)
+                    yield new
+            chosen = wider
+
+    def _connected(self, done: int, seen: set[int]) -> Iterator[int]:
+        """Row-wise tasks with equal row counts, joined by tensors inside the set, in breadth-first order."""
+        problem = self.problem
+        frontier = [1 << t for t in self.ready(done) if problem.tasks[t].row_wise]
+        known = set(frontier)
+        while frontier:
+            wider = []
+            for mask in frontier:
+                rows = problem.tasks[members(mask)[0]].work.rows
+                for task in self.ready(done | mask):
+                    new = mask | 1 << task
+                    entry = problem.tasks[task]
+                    if new in known or not entry.row_wise or entry.work.rows != rows:
+                        continue
+                    if not self._within_limits(new):
+                        continue
+                    known.add(new)
+                    wider.append(new)
+                    if new not in seen and self._joined(new):
+                        yield new
+            frontier = wider
+
+    def _within_limits(self, mask: int) -> bool:
+        tasks = members(mask)
+        return len(tasks) <= self.limits.tasks and sum(map(self._computes, tasks)) <= self.limits.matmuls
+
+    def _joined(self, mask: int) -> bool:
+        """True if internal edges connect all tasks of the set."""
+        reached = mask & -mask
+        while True:
+            grown = reached
+            for task in members(mask):
+                near = self.problem.predecessors[task] & mask
+                if reached >> task & 1:
+                    grown |= near
+                elif near & reached:
+                    grown |= 1 << task
+            if grown == reached:
+                return reached == mask
+            reached = grown
+
+    def configs(self, mask: int) -> list[Config]:
+        """All useful ways to run the set: none is slower and bigger than another of the same tile height."""
+        if mask not in self._sets:
+            self._sets[mask] = self._rename(mask)
+        return self._sets[mask]
+
+    def _rename(self, mask: int) -> list[Config]:
+        tasks = tuple(members(mask))
+        place = {task: i for i, task in enumerate(tasks)}
+        edges = tuple(tuple(place[p] for p in members(self.problem.predecessors[t] & mask)) for t in tasks)
+        works = tuple(self.problem.tasks[t].work for t in tasks)
+        fixed = tuple(self.limits.groups[t] for t in tasks) if self.limits.groups is not None else None
+        key = (works, edges, fixed, tuple(self.problem.tasks[t].row_wise for t in tasks))
+        if key not in self._shapes:
+            self._shapes[key] = _pareto(list(self._enumerate(works, edges, fixed)))
+        return [
+            Config(c.pattern, tasks, c.cores, c.resident, c.tile_rows, c.compute, c.first, c.last, c.work)
+            for c in self._shapes[key]
+        ]
+
+    def _enumerate(
+        self,
+        works: tuple[Work, ...],
+        edges: tuple[tuple[int, ...], ...],
+        fixed: tuple[tuple[int, ...], ...] | None,
+    ) -> Iterator[Config]:
+        patterns = self.limits.patterns
+        if len(works) == 1:
+            yield self._alone(works[0], fixed)
+        elif not any(edges):
+            if "parallel" in patterns:
+                for cores in self._splits(works, fixed):
+                    yield self._side_by_side(works, cores)
+        else:
+            for tile_rows in self._heights(works[0].rows):
+                if "pipelined" in patterns and len(works) <= self.problem.machine.cores:
+                    for cores in self._splits(works, fixed):
+                        yield from self._tiled("pipelined", works, edges, cores, tile_rows)
+                if "interleaved" in patterns and fixed is None:
+                    everywhere = tuple(self._whole(work) for work in works)
+                    yield from self._tiled("interleaved", works, edges, everywhere, tile_rows)
+
+    def _whole(self, work: Work) -> tuple[int, ...]:
+        return tuple(range(self.problem.machine.cores)) if work.kind == "matmul" else (0,)
+
+    def _heights(self, rows: int) -> list[int]:
+        """Tile heights: the array's rows times powers of two; the whole tensor where the groups are fixed."""
+        height, heights = self.problem.machine.rows, []
+        while height < rows:
+            if cost.ceil_div(rows, height) <= cost.MAX_TILES:
+                heights.append(height)
+            height *= 2
+        if self.limits.groups is not None:
+            heights.append(rows)
+        return heights
+
+    def _splits(
+        self, works: tuple[Work, ...], fixed: tuple[tuple[int, ...], ...] | None
+    ) -> list[tuple[tuple[int, ...], ...]]:
+        """Disjoint contiguous core groups, one a task; cores that would not speed a task up are not given to it."""
+        machine = self.problem.machine
+        if fixed is not None:
+            used = [core for group in fixed for core in group]
+            return [fixed] if len(used) == len(set(used)) else []
+        options = []
+        for work in works:
+            most = machine.cores - len(works) + 1 if work.kind == "matmul" else 1
+            steps = {cost.rounds(work, g, machine): g for g in range(most, 0, -1)}
+            options.append(sorted(steps.values()) if work.kind == "matmul" else [1])
+        sizes = [s for s in product(*options) if sum(s) <= machine.cores] if _few(options) else []
+        if not sizes or len(sizes) > self.limits.splits:
+            sizes = [_balanced(works, machine.cores)] if len(works) <= machine.cores else []
+        return [_contiguous(s) for s in sizes]
+
+    def _alone(self, work: Work, fixed: tuple[tuple[int, ...], ...] | None) -> Config:
+        machine = self.problem.machine
+        cores = fixed[0] if fixed is not None else self._whole(work)
+        compute = cost.task_cycles(work, work.rows, len(cores), True, machine)
+        edge = min(compute, cost.edge_cycles(work, len(cores), machine))
+        return Config(
+            "sequential" if fixed is None else "parallel",
+            (0,),
+            (cores,),
+            (False,),
+            0,
+            compute + cost.hop(machine),
+            edge,
+            edge,
+            cost.ring_bytes(work, work.rows, len(cores), machine),
+        )
+
+    def _side_by_side(self, works: tuple[Work, ...], cores: tuple[tuple[int, ...], ...]) -> Config:
+        machine = self.problem.machine
+        pairs = [(work, len(group)) for work, group in zip(works, cores, strict=True)]
+        compute = max(cost.task_cycles(work, work.rows, g, True, machine) for work, g in pairs)
+        edge = min(cost.edge_cycles(work, g, machine) for work, g in pairs)
+        ring = sum(cost.ring_bytes(work, work.rows, g, machine) for work, g in pairs)
+        none = (False,) * len(works)
+        order = tuple(range(len(works)))
+        return Config("parallel", order, cores, none, 0, compute + cost.hop(machine), edge, edge, ring)
+
+    def _tiled(
+        self,
+        pattern: Pattern,
+        works: tuple[Work, ...],
+        edges: tuple[tuple[int, ...], ...],
+        cores: tuple[tuple[int, ...], ...],
+        tile_rows: int,
+    ) -> Iterator[Config]:
+        machine = self.problem.machine
+        tiles = cost.ceil_div(works[0].rows, tile_rows)
+        consumers = tuple(
+            tuple(v for v, before in enumerate(edges) if u in before) for u in range(len(works))
+        )
+        choices = []
+        for work, group in zip(works, cores, strict=True):
+            streamed = cost.task_cycles(work, tile_rows, len(group), True, machine)
+            useful = streamed > cost.compute_cycles(work, tile_rows, len(group), machine) and tiles > 1
+            choices.append((False, True) if useful else (False,))
+        for resident in product(*choices):
+            tasks = [
+                Tiled(*cost.tile_times(work, tile_rows, len(group), keep, machine), before, after)
+                for work, group, keep, before, after in zip(
+                    works, cores, resident, edges, consumers, strict=True
+                )
+            ]
+            rings = [
+                0 if keep else cost.ring_bytes(work, tile_rows, len(group), machine)
+                for work, group, keep in zip(works, cores, resident, strict=True)
+            ]
+            kept = sum(
+                cost.resident_bytes(work, len(group), machine)
+                for work, group, keep in zip(works, cores, resident, strict=True)
+                if keep
+            )
+            if pattern == "pipelined":
+                cycles, ring = cost.pipelined_cycles(tasks, tiles, machine), sum(rings)
+            else:
+                cycles, ring = cost.interleaved_cycles(tasks, tiles, machine), max(rings)
+            order = tuple(range(len(works)))
+            yield Config(pattern, order, cores, resident, tile_rows, cycles, cycles, cycles, ring + kept)
+
+
+def _few(options: list[list[int]]) -> bool:
+    total = 1
+    for option in options:
+        total *= len(option)
+    return total <= 20000
+
+
+def _contiguous(sizes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    groups, start = [], 0
+    for size in sizes:
+        groups.append(tuple(range(start, start + size)))
+        start += size
+    return tuple(groups)
+
+
+def _balanced(works: tuple[Work, ...], cores: int) -> tuple[int, ...]:
+    """One core each, then one more to the matmul with the most products per core, until none is left."""
+    sizes = [1] * len(works)
+    loads = [work.rows * work.cols * work.k for work in works]
+    while sum(sizes) < cores and any(loads):
+        busiest = max(range(len(works)), key=lambda i: (loads[i] / sizes[i], -i))
+        sizes[busiest] += 1
+    return tuple(sizes)
+
+
+def _pareto(configs: list[Config]) -> list[Config]:
+    """Drop what is no faster and no smaller than another of the same pattern and tile height; fastest first."""
+    kept: list[Config] = []
+    for c in sorted(
+        configs, key=lambda c: (c.compute, c.work, -c.first, c.pattern, c.tile_rows, c.cores, c.resident)
+    ):
+        if not any(
+            k.pattern == c.pattern
+            and k.tile_rows == c.tile_rows
+            and k.compute <= c.compute
+            and k.work <= c.work
+            and k.compute - k.first <= c.compute - c.first
+            and k.compute - k.last <= c.compute - c.last
+            for k in kept
+        ):
+            kept.append(c)
+    return kept

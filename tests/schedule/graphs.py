@@ -1,0 +1,145 @@
+"""Small quantised graphs for the scheduler's tests: shapes only, the numbers are placeholders of the right types."""
+
+from __future__ import annotations
+
+import random
+
+from intar.ir.quantgraph import Piece, QAffine, QBinary, QMatmul, QMove, QTensor, QuantGraph
+from intar.ir.schedule import Machine
+
+
+class Builder:
+    """Adds tasks to a graph; every method returns the name of the new tensor."""
+
+    def __init__(self, bits: int = 16, weight_bits: int = 16):
+        self.bits, self.weight_bits = bits, weight_bits
+        self.tensors: list[QTensor] = []
+        self.tasks: list = []
+        self.inputs: list[str] = []
+
+    def _tensor(self, name: str, shape: tuple[int, ...]) -> str:
+        self.tensors.append(QTensor(name=name, shape=shape, bits=self.bits, scale=1.0))
+        return name
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return next(t.shape for t in self.tensors if t.name == name)
+
+    def input(self, rows: int, cols: int, name: str = "x") -> str:
+        self.inputs.append(name)
+        return self._tensor(name, (rows, cols))
+
+    def matmul(self, x: str, cols: int) -> str:
+        name = f"m{len(self.tasks)}"
+        self.tasks.append(
+            QMatmul(
+                name=name, inputs=(x,), output=f"t_{name}", lo=-128, hi=127, weight=f"w_{name}",
+                weight_bits=self.weight_bits, bias="b", mult="m", shift="s", acc_bits=40,
+            )
+        )  # fmt: skip
+        return self._tensor(f"t_{name}", (self.shape(x)[0], cols))
+
+    def affine(self, x: str) -> str:
+        name = f"a{len(self.tasks)}"
+        self.tasks.append(
+            QAffine(
+                name=name, inputs=(x,), output=f"t_{name}", lo=-128, hi=127, bias="b", mult="m", shift="s"
+            )
+        )
+        return self._tensor(f"t_{name}", self.shape(x))
+
+    def add(self, x: str, y: str) -> str:
+        name = f"b{len(self.tasks)}"
+        self.tasks.append(
+            QBinary(
+                name=name,
+                inputs=(x, y),
+                output=f"t_{name}",
+                lo=-128,
+                hi=127,
+                op="add",
+                zx=0,
+                zy=0,
+                mx=1,
+                my=1,
+                shift=1,
+            )
+        )
+        return self._tensor(f"t_{name}", self.shape(x))
+
+    def transpose(self, x: str) -> str:
+        name = f"v{len(self.tasks)}"
+        rows, cols = self.shape(x)
+        piece = Piece(input=0, offset=0, counts=(cols, rows), strides=(1, cols))
+        self.tasks.append(QMove(name=name, inputs=(x,), output=f"t_{name}", lo=-128, hi=127, pieces=(piece,)))
+        return self._tensor(f"t_{name}", (cols, rows))
+
+    def graph(self, name: str, outputs: list[str] | None = None) -> QuantGraph:
+        read = {i for task in self.tasks for i in task.inputs}
+        last = outputs or [task.output for task in self.tasks if task.output not in read]
+        return QuantGraph(
+            name=name,
+            tensors=tuple(self.tensors),
+            tasks=tuple(self.tasks),
+            inputs=tuple(self.inputs),
+            outputs=tuple(last),
+        )
+
+
+def mlp(sizes: tuple[int, ...] = (256, 1024, 2048, 256), rows: int = 1) -> QuantGraph:
+    b = Builder()
+    x = b.input(rows, sizes[0])
+    for size in sizes[1:]:
+        x = b.matmul(x, size)
+    return b.graph("mlp")
+
+
+def block(rows: int = 64, width: int = 64, bits: int = 8) -> QuantGraph:
+    """Three projections, a combination, a residual and a feed-forward pair: the skeleton of a transformer block."""
+    b = Builder(bits, bits)
+    x = b.input(rows, width)
+    q, k, v = b.matmul(x, width), b.matmul(x, width), b.matmul(x, width)
+    y = b.matmul(b.add(b.add(q, k), v), width)
+    r = b.add(x, y)
+    h = b.matmul(b.affine(r), 4 * width)
+    return b.graph("block", [b.add(r, b.matmul(h, width))])
+
+
+def machine(**changes: object) -> Machine:
+    base = dict(cores=2, rows=1, lanes=16, rate=4, port_bits=256, onchip_bytes=1 << 20, clock_mhz=250.0)
+    return Machine(**{**base, **changes})
+
+
+def random_case(seed: int, tasks: int = 5) -> tuple[QuantGraph, Machine]:
+    """A random graph of `tasks` tasks and a machine with scarce memory and ports."""
+    rng = random.Random(seed)
+    b = Builder(8, rng.choice((4, 8)))
+    rows = rng.choice((1, 4, 8, 12, 16))
+    live = [b.input(rows, rng.choice((8, 16, 24)))]
+    if rng.random() < 0.3:
+        live.append(b.input(rows, rng.choice((8, 16)), "z"))
+    while len(b.tasks) < tasks:
+        x = rng.choice(live[-3:])
+        same = [t for t in live if b.shape(t) == b.shape(x)]
+        kind = rng.random()
+        if kind < 0.6:
+            live.append(b.matmul(x, rng.choice((4, 8, 16, 32, 40))))
+        elif kind < 0.75:
+            live.append(b.affine(x))
+        elif kind < 0.93 or b.shape(x)[0] == 1:
+            live.append(b.add(x, rng.choice(same)))
+        else:
+            live.append(b.transpose(x))
+    graph = b.graph(f"random{seed}")
+    used = {name for task in graph.tasks for name in task.inputs}
+    graph = graph.model_copy(
+        update={
+            "inputs": tuple(i for i in graph.inputs if i in used),
+            "tensors": tuple(t for t in graph.tensors if t.name in used or t.name not in graph.inputs),
+        }
+    )
+    spare = sum(t.rows * max(8, t.cols) for t in graph.tensors)
+    fixed = sum(16 * -(-t.cols // 8) * 8 for t in graph.tensors)
+    return graph, machine(
+        cores=rng.choice((1, 2, 3, 4)), rows=rng.choice((1, 2, 4)), lanes=rng.choice((4, 8)), rate=rng.choice((1, 2, 4)),
+        port_bits=rng.choice((8, 32, 64)), onchip_bytes=fixed + int(spare * rng.uniform(0.3, 2.5)), latency=rng.choice((4, 64)),
+    )  # fmt: skip
