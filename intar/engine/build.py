@@ -1,0 +1,126 @@
+"""Compiles the engine once per source, compiler and processor, and loads it."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from intar.errors import Finding, ToolError
+
+_SOURCES = ("engine.cpp", "sim.h", "memory_nodes.h", "buffer_node.h", "compute_nodes.h")
+_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
+
+
+class Results(ctypes.Structure):
+    """The result arrays, allocated by the caller (`Results` in engine.cpp)."""
+
+    _fields_ = (
+        ("head", ctypes.c_void_p),
+        ("units", ctypes.c_void_p),
+        ("links", ctypes.c_void_p),
+        ("spans", ctypes.c_void_p),
+        ("order", ctypes.c_void_p),
+        ("message", ctypes.c_char_p),
+        ("message_size", ctypes.c_int64),
+    )
+
+
+def cache_dir() -> Path:
+    """Directory of compiled helpers: ``$XDG_CACHE_HOME/intar`` or ``~/.cache/intar``."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base else Path.home() / ".cache") / "intar"
+
+
+def _compiler() -> str:
+    wanted = os.environ.get("CXX", "g++")
+    found = shutil.which(wanted)
+    if found is None:
+        raise ToolError(
+            Finding(
+                what=f"the C++ compiler {wanted!r} was not found",
+                where="engine",
+                why="the program interpreter is compiled on first use",
+                hint="install g++ (9 or newer), or point the environment variable CXX at a C++17 compiler",
+            )
+        )
+    return found
+
+
+def _run(command: list[str]) -> str:
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        hint = "check the installation of the compiler"
+        raise ToolError(Finding(what=str(error), where=command[0], hint=hint)) from error
+    if result.returncode:
+        lines = (result.stderr or result.stdout).splitlines() or ["no message"]
+        first = next((line for line in lines if "error" in line), lines[0])
+        raise ToolError(
+            Finding(
+                what=f"the C++ compiler failed: {first.strip()}",
+                where=" ".join(command[:1]),
+                why=f"it returned {result.returncode}",
+                hint="the engine needs C++17; try another compiler through the environment variable CXX",
+            )
+        )
+    return result.stdout
+
+
+def _processor() -> str:
+    """What ``-march=native`` depends on: machines that share a home directory don't share the library."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    flags = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
+    return "\n".join(sorted(set(flags)))
+
+
+def library_path() -> Path:
+    """The compiled engine; compiles it if it is not in the cache. Safe against concurrent callers."""
+    here = Path(__file__).resolve().parent
+    compiler = _compiler()
+    digest = hashlib.sha256()
+    for name in _SOURCES:
+        digest.update((here / name).read_bytes())
+    for part in (*_FLAGS, _run([compiler, "--version"]), platform.machine(), _processor()):
+        digest.update(part.encode() + b"\0")
+    target = cache_dir() / f"engine-{digest.hexdigest()[:24]}.so"
+    if target.is_file():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            built = Path(scratch) / "engine.so"
+            _run([compiler, *_FLAGS, "-o", str(built), str(here / "engine.cpp")])
+            os.replace(built, target)
+    except OSError as error:
+        raise ToolError(
+            Finding(
+                what=f"cannot write the compiled engine: {error}",
+                where=str(target.parent),
+                hint="point the environment variable XDG_CACHE_HOME at a directory that can be written",
+            )
+        ) from error
+    return target
+
+
+@functools.lru_cache(maxsize=1)
+def load_engine() -> ctypes.CDLL:
+    """The loaded library."""
+    library = ctypes.CDLL(str(library_path()))
+    library.intar_engine_run.restype = ctypes.c_int64
+    library.intar_engine_run.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_int64,
+        ctypes.POINTER(ctypes.c_void_p),
+        ctypes.POINTER(Results),
+    )
+    return library

@@ -1,0 +1,549 @@
+// Feed, core, vector, gather and router nodes.
+#pragma once
+#include <deque>
+
+#include "sim.h"
+
+namespace intar {
+
+// ---------------------------------------------------------------- feed
+
+struct FeedStep {
+  i64 tiles, m_tiles, rows, rows_last, blocks, k_last, replay;
+};
+
+struct Feed : Unit {
+  i64 rows, lanes;
+  Link* in = nullptr;
+  Out out;
+  std::vector<FeedStep> steps;
+
+  struct Bank {
+    std::vector<i64> cells;  // rows x lanes
+    i64 rows = 0, channels = 0, replay = 0, step = 0;
+    bool full = false;
+    i64 since = 0;  // first cycle in which the other side may use it
+  };
+  Bank banks[2];
+  int filling = 0, sending = 0;
+  size_t fill_step = 0;
+  i64 tile = 0, m = 0, block = 0, taken = 0, channel = 0, replayed = 0;
+
+  Feed(Sim& s, int i) : Unit(s, i) {}
+
+  void tick() override {
+    out.drain(*this);
+    State sent = send(), filled = fill();
+    // The side that the rest of the machine waits for is the sender.
+    if (sent == BUSY || filled == BUSY) {
+      state = BUSY;
+      waits = nullptr;
+    } else if (sent == WAIT_OUT) {
+      wait(WAIT_OUT, out.link);
+    } else if (fill_step < steps.size()) {
+      wait(WAIT_IN, filled == WAIT_IN ? in : nullptr);
+    } else {
+      wait(IDLE, nullptr);
+      finished = !banks[0].full && !banks[1].full && out.empty();
+    }
+    step = static_cast<i64>(banks[sending].full ? banks[sending].step : static_cast<i64>(fill_step));
+  }
+
+ private:
+  State send() {
+    i64 now = sim.now;
+    Bank& bank = banks[sending];
+    if (!bank.full) return IDLE;
+    if (bank.since > now) {
+      at(bank.since);
+      return IDLE;
+    }
+    if (!out.can(now)) return WAIT_OUT;
+    if (sim.values) {
+      i64* beat = out.link->reserve();
+      for (i64 r = 0; r < rows; r++) beat[r] = r < bank.rows ? bank.cells[static_cast<size_t>(r * lanes + channel)] : 0;
+    }
+    out.send(sim);
+    touch(bank.step);
+    moved = true;
+    if (++channel == bank.channels) {
+      channel = 0;
+      if (++replayed == bank.replay) {
+        replayed = 0;
+        bank.full = false;
+        bank.since = now + 1 + sim.timing.feed_free;
+        if (!sim.strict) sending ^= 1;
+      }
+    }
+    return BUSY;
+  }
+
+  State fill() {
+    i64 now = sim.now;
+    if (fill_step == steps.size()) return IDLE;
+    Bank& bank = banks[filling];
+    if (bank.full) return IDLE;
+    if (bank.since > now) {
+      at(bank.since);
+      return IDLE;
+    }
+    if (!in->ready(now)) return WAIT_IN;
+    const FeedStep& s = steps[fill_step];
+    if (sim.values) {
+      std::memcpy(&bank.cells[static_cast<size_t>(taken * lanes)], in->front(), static_cast<size_t>(lanes) * sizeof(i64));
+    }
+    in->pop(sim);
+    touch(static_cast<i64>(fill_step));
+    moved = true;
+    i64 wanted = m == s.m_tiles - 1 ? s.rows_last : s.rows;
+    if (++taken < wanted) return BUSY;
+    taken = 0;
+    bank.rows = wanted;
+    bank.channels = block == s.blocks - 1 ? s.k_last : lanes;
+    bank.replay = s.replay;
+    bank.step = static_cast<i64>(fill_step);
+    bank.full = true;
+    bank.since = now + sim.timing.feed;
+    at(bank.since);
+    if (!sim.strict) filling ^= 1;
+    if (++block == s.blocks) {
+      block = 0;
+      if (++m == s.m_tiles) {
+        m = 0;
+        if (++tile == s.tiles) {
+          tile = 0;
+          fill_step++;
+        }
+      }
+    }
+    return BUSY;
+  }
+};
+
+// ---------------------------------------------------------------- core
+
+struct CoreStep {
+  i64 tiles, m_tiles, visits, contexts, k, k_last, rows, rows_last;
+};
+
+struct Core : Unit {
+  i64 rows, lanes, acc_bits;
+  Link *a = nullptr, *w = nullptr, *out = nullptr;
+  std::vector<CoreStep> steps;
+  std::vector<std::vector<i64>> accumulators;  // one rows x lanes array per context
+
+  struct Flush {
+    i64 due, rows;
+  };
+  std::deque<Flush> flushes;  // tiles that have ended and travel down the pipeline; due in cycles of its own clock
+  i64 stalls = 0;             // cycles in which the pipeline stood still
+  i64 stalled_since = -1;
+  i64 clock = 0;              // now without the stalls
+  i64 draining = 0;           // rows that the shadow accumulators still hold
+  i64 tile = 0, m = 0, visit = 0, context = 0, beat = 0;
+
+  Core(Sim& s, int i) : Unit(s, i) {}
+
+  void tick() override {
+    i64 now = sim.now;
+    if (stalled_since >= 0) stalls += now - stalled_since;
+    stalled_since = -1;
+    clock = now - stalls;
+    wait(IDLE, nullptr);
+    if (!flushes.empty() && flushes.front().due <= clock) {
+      if (draining == 0) {
+        draining = flushes.front().rows;
+        flushes.pop_front();
+        moved = true;
+      } else {
+        stalled_since = now;
+      }
+    }
+    if (stalled_since < 0 && !flushes.empty()) at(now + flushes.front().due - clock);
+    if (draining > 0 && out->room(now)) {
+      out->push(sim);
+      draining--;
+      moved = true;
+    }
+    if (stalled_since >= 0) return wait(WAIT_OUT, out);
+    if (step < static_cast<i64>(steps.size())) {
+      accept(now);
+    } else {
+      if (draining > 0) wait(WAIT_OUT, out);
+      finished = flushes.empty() && draining == 0;
+    }
+  }
+
+ private:
+  void accept(i64 now) {
+    if (sim.strict && (draining > 0 || !flushes.empty())) return wait(WAIT_OUT, out);
+    if (!a->ready(now)) return wait(WAIT_IN, a);
+    if (!w->ready(now)) return wait(WAIT_IN, w);
+    const CoreStep& s = steps[static_cast<size_t>(step)];
+    if (sim.values) multiply();
+    a->pop(sim);
+    w->pop(sim);
+    touch(step);
+    busy();
+    bool last_visit = visit == s.visits - 1;
+    if (++beat < (last_visit ? s.k_last : s.k)) return;
+    beat = 0;
+    if (last_visit) end_tile(m == s.m_tiles - 1 ? s.rows_last : s.rows);
+    next(s);
+  }
+
+  void multiply() {
+    std::vector<i64>& sums = accumulators[static_cast<size_t>(context)];
+    if (visit == 0 && beat == 0) std::fill(sums.begin(), sums.end(), 0);
+    const i64 *left = a->front(), *right = w->front();
+    for (i64 r = 0; r < rows; r++) {
+      const i64 factor = left[r];
+      i64* sum = &sums[static_cast<size_t>(r * lanes)];
+      if (factor == 0) continue;
+      for (i64 c = 0; c < lanes; c++) {
+        sum[c] += static_cast<i64>(static_cast<int32_t>(factor)) * static_cast<i64>(static_cast<int32_t>(right[c]));
+      }
+    }
+  }
+
+  void end_tile(i64 count) {
+    flushes.push_back({clock + sim.timing.core, count});
+    at(sim.now + sim.timing.core);
+    if (!sim.values) return;
+    const std::vector<i64>& sums = accumulators[static_cast<size_t>(context)];
+    const i64 limit = i64{1} << (acc_bits - 1);
+    for (i64 r = 0; r < count; r++) {
+      i64* row = out->reserve();
+      for (i64 c = 0; c < lanes; c++) {
+        row[c] = sums[static_cast<size_t>(r * lanes + c)];
+        if (row[c] < -limit || row[c] >= limit) {
+          throw Fault("accumulator value " + std::to_string(row[c]) + " does not fit in " +
+                      std::to_string(acc_bits) + " bits");
+        }
+      }
+    }
+  }
+
+  void next(const CoreStep& s) {
+    if (++context < s.contexts) return;
+    context = 0;
+    if (++visit < s.visits) return;
+    visit = 0;
+    if (++m < s.m_tiles) return;
+    m = 0;
+    if (++tile < s.tiles) return;
+    tile = 0;
+    step++;
+  }
+};
+
+// ---------------------------------------------------------------- vector
+
+struct TableSpec {
+  i64 in_bits, log_entries, q, lo, hi;
+};
+
+struct VectorStep {
+  i64 groups, beats, source, affine, per_channel, mult, shift, bias, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
+      b_shift, b_zero, b_lo, b_hi, table, load;
+};
+
+inline i64 clamp(i64 v, i64 lo, i64 hi) { return v < lo ? lo : v > hi ? hi : v; }
+
+/// rq(v, m, s) of docs/numerics.md; other shifts appear only in lanes that nobody uses.
+inline i64 requantise(i64 v, i64 m, i64 s) {
+  if (s < 24 || s > 62) return 0;
+  i64 high = v >> 24, low = v - (high << 24);
+  return (high * m + ((low * m + (i64{1} << (s - 1))) >> 24)) >> (s - 24);
+}
+
+struct Vector : Unit {
+  i64 lanes, rate, slopes;
+  Link *acc = nullptr, *x = nullptr, *y = nullptr, *params = nullptr;
+  Out out;
+  std::vector<TableSpec> tables;
+  std::vector<VectorStep> steps;
+  std::vector<std::vector<i64>> bases, slope_cells;
+
+  struct Slot {
+    std::vector<i64> mult, shift, bias;
+  };
+  Slot slots[2];
+  i64 filled = 0, used = 0, usable_at = 0;  // groups whose parameters are complete; groups done
+  size_t fetch_step = 0;
+  i64 fetch_group = 0, fetch_beat = 0;
+  i64 group = 0, beat = 0, next_issue = 0, table_beat = 0;
+
+  Vector(Sim& s, int i) : Unit(s, i) {}
+
+  void tick() override {
+    out.drain(*this);
+    i64 filled_before = filled;
+    wait(IDLE, nullptr);
+    bool had_steps = step < static_cast<i64>(steps.size());
+    i64 used_before = used;
+    if (had_steps) work(filled_before);
+    fetch(used_before);
+    if (!had_steps) finished = out.empty();
+  }
+
+ private:
+  void work(i64 complete) {
+    i64 now = sim.now;
+    const VectorStep& s = steps[static_cast<size_t>(step)];
+    if (next_issue > now) {
+      at(next_issue);
+      state = BUSY;
+      return;
+    }
+    if (s.load >= 0) return load_table(s);
+    if (s.per_channel && (complete <= used || usable_at > now)) {
+      if (complete > used) at(usable_at);
+      return wait(WAIT_IN, params);
+    }
+    Link* source = s.source ? x : acc;
+    if (!source->ready(now)) return wait(WAIT_IN, source);
+    if (s.binary && !y->ready(now)) return wait(WAIT_IN, y);
+    if (!out.can(now)) return wait(WAIT_OUT, out.link);
+    if (sim.values) compute(s, source->front(), s.binary ? y->front() : nullptr, out.link->reserve());
+    source->pop(sim);
+    if (s.binary) y->pop(sim);
+    i64 slices = lanes / rate;
+    out.send(sim, slices - 1);
+    next_issue = now + slices;
+    touch(step);
+    busy();
+    if (++beat < s.beats) return;
+    beat = 0;
+    if (s.per_channel) used++;
+    if (++group < s.groups) return;
+    group = 0;
+    step++;
+  }
+
+  void load_table(const VectorStep& s) {
+    i64 now = sim.now;
+    if (beat == 0 && table_beat == 0 && sim.timing.vector_table && !out.empty()) return wait(WAIT_OUT, out.link);
+    if (!params->ready(now)) return wait(WAIT_IN, params);
+    i64 entries = i64{1} << tables[static_cast<size_t>(s.load)].log_entries;
+    i64 beats = std::max<i64>(1, entries / lanes);
+    if (sim.values) {
+      bool is_base = table_beat < beats;
+      std::vector<i64>& cells = (is_base ? bases : slope_cells)[static_cast<size_t>(s.load)];
+      i64 start = (is_base ? table_beat : table_beat - beats) * lanes;
+      for (i64 i = 0; i < lanes && start + i < entries; i++) cells[static_cast<size_t>(start + i)] = params->front()[i];
+    }
+    params->pop(sim);
+    touch(step);
+    busy();
+    if (++table_beat < beats * (slopes ? 2 : 1)) return;
+    table_beat = 0;
+    step++;
+  }
+
+  /// Parameters of the next group, while the group before is processed (in strict mode: not before its turn).
+  void fetch(i64 used_before) {
+    i64 now = sim.now;
+    while (fetch_step < steps.size()) {
+      const VectorStep& s = steps[fetch_step];
+      if (s.load >= 0 ? static_cast<i64>(fetch_step) >= step : s.per_channel != 0) break;
+      fetch_step++;
+    }
+    if (fetch_step == steps.size() || steps[fetch_step].load >= 0) return;
+    if (filled - used_before >= (sim.strict ? 1 : 2)) return;
+    if (sim.strict && static_cast<i64>(fetch_step) != step) return;
+    if (!params->ready(now)) return;
+    if (sim.values) store_parameter();
+    params->pop(sim);
+    moved = true;
+    if (++fetch_beat < 4) return;
+    fetch_beat = 0;
+    if (filled == used) usable_at = now + sim.timing.vector_params;
+    filled++;
+    if (++fetch_group < steps[fetch_step].groups) return;
+    fetch_group = 0;
+    fetch_step++;
+  }
+
+  void store_parameter() {
+    Slot& slot = slots[filled & 1];
+    const i64* value = params->front();
+    for (i64 i = 0; i < lanes; i++) {
+      size_t n = static_cast<size_t>(i);
+      if (fetch_beat == 0) slot.mult[n] = value[i];
+      if (fetch_beat == 1) slot.shift[n] = value[i];
+      if (fetch_beat == 2) slot.bias[n] = value[i] & 0xffffffff;
+      if (fetch_beat == 3) slot.bias[n] |= static_cast<i64>(static_cast<uint64_t>(value[i]) << 32);
+    }
+  }
+
+  void compute(const VectorStep& s, const i64* source, const i64* second, i64* target) {
+    const Slot& slot = slots[used & 1];
+    for (i64 i = 0; i < lanes; i++) {
+      size_t n = static_cast<size_t>(i);
+      i64 v = source[i];
+      if (s.affine) {
+        v = s.per_channel ? requantise(v + slot.bias[n], slot.mult[n], slot.shift[n])
+                          : requantise(v + s.bias, s.mult, s.shift);
+        v = clamp(v + s.zero, s.lo, s.hi);
+      }
+      if (s.binary == 1) {
+        i64 sum = (v - s.b_zx) * s.b_mx + (second[i] - s.b_zy) * s.b_my;
+        v = clamp(((sum + (i64{1} << (s.b_shift - 1))) >> s.b_shift) + s.b_zero, s.b_lo, s.b_hi);
+      } else if (s.binary == 2) {
+        i64 product = (v - s.b_zx) * (second[i] - s.b_zy);
+        v = clamp(requantise(product, s.b_mx, s.b_shift) + s.b_zero, s.b_lo, s.b_hi);
+      }
+      target[i] = s.table < 0 ? v : look_up(s.table, v);
+    }
+  }
+
+  i64 look_up(i64 index, i64 t) const {
+    const TableSpec& table = tables[static_cast<size_t>(index)];
+    i64 shifted = t + (i64{1} << (table.in_bits - 1));
+    if (shifted < 0 || shifted >> table.in_bits) throw Fault("table input " + std::to_string(t) + " out of range");
+    i64 fine = table.in_bits - table.log_entries;
+    size_t entry = static_cast<size_t>(shifted >> fine);
+    i64 value = bases[static_cast<size_t>(index)][entry];
+    if (slopes) value += slope_cells[static_cast<size_t>(index)][entry] * (shifted & ((i64{1} << fine) - 1));
+    if (table.q) value = (value + (i64{1} << (table.q - 1))) >> table.q;
+    return clamp(value, table.lo, table.hi);
+  }
+};
+
+// ---------------------------------------------------------------- gather
+
+struct GatherStep {
+  WalkSpec walk;
+  i64 row;
+};
+
+struct Gather : Unit {
+  i64 lanes;
+  Link* in = nullptr;
+  Out out;
+  std::vector<GatherStep> steps;
+  WalkAt walk;
+  std::vector<i64> packed;
+  i64 filled = 0, in_row = 0;
+
+  Gather(Sim& s, int i) : Unit(s, i) {}
+
+  void begin() {
+    packed.assign(static_cast<size_t>(lanes), 0);
+    if (!steps.empty()) walk.begin(&steps[0].walk);
+  }
+
+  void tick() override {
+    i64 now = sim.now;
+    out.drain(*this);
+    wait(IDLE, nullptr);
+    if (step == static_cast<i64>(steps.size())) {
+      finished = out.empty();
+      return;
+    }
+    const GatherStep& s = steps[static_cast<size_t>(step)];
+    bool completes = filled + 1 == lanes || in_row + 1 == s.row;
+    if (!in->ready(now)) return wait(WAIT_IN, in);
+    if (completes && !out.can(now)) return wait(WAIT_OUT, out.link);
+    if (sim.values) packed[static_cast<size_t>(filled)] = in->front()[((walk.address() % lanes) + lanes) % lanes];
+    in->pop(sim);
+    touch(step);
+    filled++;
+    if (++in_row == s.row) in_row = 0;
+    bool ends = walk.next() == 2;
+    if (completes) send();
+    if (ends) {
+      if (filled || in_row) throw Fault("the walk ends inside a row");
+      if (++step < static_cast<i64>(steps.size())) walk.begin(&steps[static_cast<size_t>(step)].walk);
+    }
+    busy();
+  }
+
+ private:
+  void send() {
+    if (sim.values) {
+      std::copy(packed.begin(), packed.end(), out.link->reserve());
+      std::fill(packed.begin(), packed.end(), 0);
+    }
+    out.send(sim);
+    filled = 0;
+  }
+};
+
+// ---------------------------------------------------------------- router
+
+struct Leg {
+  i64 source;
+  std::vector<i64> targets;
+};
+
+struct RouterStep {
+  i64 rounds, beats, period, beats_last;
+  std::vector<Leg> legs;
+};
+
+struct Router : Unit {
+  std::vector<Link*> in;
+  std::vector<Out> out;
+  std::vector<RouterStep> steps;
+  i64 round = 0, beat = 0;
+  size_t leg = 0;
+
+  Router(Sim& s, int i) : Unit(s, i) {}
+
+  i64 wanted() const {
+    const RouterStep& s = steps[static_cast<size_t>(step)];
+    return round % s.period == s.period - 1 ? s.beats_last : s.beats;
+  }
+
+  /// Goes to the next leg, round or step that moves anything.
+  void advance() {
+    beat = 0;
+    do {
+      const RouterStep& s = steps[static_cast<size_t>(step)];
+      if (++leg < s.legs.size()) continue;
+      leg = 0;
+      if (++round < s.rounds) continue;
+      round = 0;
+      step++;
+    } while (step < static_cast<i64>(steps.size()) && wanted() == 0);
+  }
+
+  void begin() {
+    if (!steps.empty() && wanted() == 0) advance();
+  }
+
+  void tick() override {
+    i64 now = sim.now;
+    bool empty = true;
+    for (Out& port : out) {
+      if (!port.link) continue;
+      port.drain(*this);
+      empty = empty && port.empty();
+    }
+    wait(IDLE, nullptr);
+    if (step == static_cast<i64>(steps.size())) {
+      finished = empty;
+      return;
+    }
+    const Leg& at = steps[static_cast<size_t>(step)].legs[leg];
+    Link* source = in[static_cast<size_t>(at.source)];
+    if (!source->ready(now)) return wait(WAIT_IN, source);
+    for (i64 target : at.targets) {
+      Out& port = out[static_cast<size_t>(target)];
+      if (!port.can(now)) return wait(WAIT_OUT, port.link);
+    }
+    for (i64 target : at.targets) {
+      Out& port = out[static_cast<size_t>(target)];
+      if (sim.values) std::copy_n(source->front(), source->lanes, port.link->reserve());
+      port.send(sim);
+    }
+    source->pop(sim);
+    touch(step);
+    busy();
+    if (++beat == wanted()) advance();
+  }
+};
+
+}  // namespace intar

@@ -1,0 +1,335 @@
+"""Flattens a program into the int64 array that the C++ side reads, and checks what memory safety rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from intar.errors import InternalError
+from intar.ir.program import (
+    Buffer,
+    BufferStep,
+    Core,
+    Feed,
+    Gather,
+    Link,
+    Load,
+    Node,
+    Program,
+    Router,
+    Store,
+    Vector,
+    VectorStep,
+    Walk,
+)
+
+_KINDS = {"load": 0, "store": 1, "buffer": 2, "feed": 3, "core": 4, "vector": 5, "gather": 6, "router": 7}
+_BINARY = {"none": 0, "add": 1, "mul": 2}
+MERGED_SIDES = {"w": 0, "r": 1}
+
+
+@dataclass(frozen=True)
+class UnitInfo:
+    """One unit of the engine: a node, or one side of a buffer (`port` ``"in"`` or ``"out"``)."""
+
+    node: str
+    port: str
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.node}.{self.port}" if self.port else self.node
+
+
+@dataclass
+class Encoded:
+    """The array, and what the units and the recorded orders in the results belong to."""
+
+    words: list[int] = field(default_factory=list)
+    units: list[UnitInfo] = field(default_factory=list)
+    iterations: list[tuple[str, int]] = field(default_factory=list)
+
+    def array(self) -> np.ndarray:
+        return np.array(self.words, dtype=np.int64)
+
+
+class _Encoder:
+    def __init__(self, program: Program, merged: bool, policy: int):
+        self.program = program
+        self.merged = merged
+        self.policy = policy
+        self.problems: list[str] = []
+        self.result = Encoded()
+        self.ports: dict[tuple[str, str], int] = {}
+        self.arguments = {argument.name: i for i, argument in enumerate(program.arguments)}
+        for index, link in enumerate(program.links):
+            for end in (link.src, link.dst):
+                node, _, port = end.partition(".")
+                if (node, port) in self.ports:
+                    self.problems.append(f"port {end} has two links")
+                self.ports[node, port] = index
+        self.used: set[tuple[str, str]] = set()
+
+    def put(self, *values: int) -> None:
+        self.result.words.extend(int(value) for value in values)
+
+    def expect(self, condition: bool, where: str, what: str) -> None:
+        if not condition:
+            self.problems.append(f"{where}: {what}")
+
+    def port(self, node: Node, name: str, needed: bool, lanes: int, bits: int = 0) -> Link | None:
+        """Writes the link index of a port (-1: none) and checks its shape."""
+        index = self.ports.get((node.name, name), -1)
+        self.used.add((node.name, name))
+        self.put(index)
+        if index < 0:
+            self.expect(not needed, f"{node.name}.{name}", "a step uses this port, but it has no link")
+            return None
+        link = self.program.links[index]
+        self.expect(
+            link.lanes == lanes, link.name, f"has {link.lanes} lanes, {node.name}.{name} needs {lanes}"
+        )
+        if bits:
+            self.expect(
+                link.bits <= bits, link.name, f"has {link.bits} bits, {node.name}.{name} holds {bits}"
+            )
+        return link
+
+    def unit(self, node: Node, port: str, notes: list[str]) -> None:
+        self.result.units.append(UnitInfo(node.name, port, tuple(notes)))
+
+    def encode(self) -> Encoded:
+        self.put(len(self.program.links))
+        for link in self.program.links:
+            self.put(link.lanes, link.bits, link.depth)
+        self.put(len(self.program.nodes))
+        self.place_units()
+        for node in self.program.nodes:
+            self.put(_KINDS[node.kind])
+            getattr(self, f"encode_{node.kind}")(node)
+        for node_name, port in self.ports:
+            if (node_name, port) not in self.used:
+                self.problems.append(f"{node_name}.{port}: there is no such port")
+        if self.problems:
+            raise InternalError(f"malformed program {self.program.name!r}: " + "; ".join(self.problems))
+        return self.result
+
+    def place_units(self) -> None:
+        """Unit numbers must be known before loads refer to stores."""
+        self.first_unit: dict[str, int] = {}
+        number = 0
+        for node in self.program.nodes:
+            self.first_unit[node.name] = number
+            number += 2 if isinstance(node, Buffer) and not self.merged else 1
+
+    # ------------------------------------------------------------ memory nodes
+
+    def ratio(self, node: Load | Store, link: Link | None) -> int:
+        """Beats in a word, or minus the words in a beat."""
+        beat = link.lanes * link.bits if link else node.port_bits
+        if node.port_bits % beat == 0:
+            return node.port_bits // beat
+        if beat % node.port_bits == 0:
+            return -(beat // node.port_bits)
+        self.problems.append(
+            f"{node.name}: beats of {beat} bits and words of {node.port_bits} bits don't divide"
+        )
+        return 1
+
+    @staticmethod
+    def words_of(beats: int, ratio: int) -> int:
+        return -(-beats // ratio) if ratio > 0 else beats * -ratio
+
+    def memory_port(self, node: Load | Store, port: str) -> int:
+        link = self.program.links[self.ports[node.name, port]] if (node.name, port) in self.ports else None
+        self.port(node, port, bool(node.steps), link.lanes if link else 0)
+        argument = self.arguments.get(node.argument, -1)
+        self.expect(argument >= 0, node.name, f"there is no argument {node.argument!r}")
+        self.expect(node.port_bits % 8 == 0, node.name, f"words of {node.port_bits} bits are not whole bytes")
+        ratio = self.ratio(node, link)
+        if argument >= 0:
+            limit = self.program.arguments[argument].words
+            for index, step in enumerate(node.steps):
+                end = step.base + self.words_of(step.beats, ratio)
+                inside = step.base >= 0 and end <= limit
+                self.expect(
+                    inside,
+                    f"{node.name} step {index}",
+                    f"words {step.base}..{end} of {limit} of {node.argument}",
+                )
+        self.put(argument, node.port_bits // 8, ratio)
+        return ratio
+
+    def encode_load(self, node: Load) -> None:
+        ratio = self.memory_port(node, "out")
+        if node.after:
+            found = any(isinstance(other, Store) and other.name == node.after for other in self.program.nodes)
+            self.expect(found, node.name, f"waits for {node.after!r}, which is not a store")
+        else:
+            self.expect(all(step.need <= 0 for step in node.steps), node.name, "needs commands of no store")
+        self.put(self.first_unit.get(node.after, -1))
+        self.put(len(node.steps))
+        for step in node.steps:
+            self.put(step.base, step.beats, step.repeat, step.need, self.words_of(step.beats, ratio))
+        self.unit(node, "", [step.note for step in node.steps])
+
+    def encode_store(self, node: Store) -> None:
+        ratio = self.memory_port(node, "in")
+        self.put(len(node.steps))
+        for step in node.steps:
+            self.put(step.base, step.beats, self.words_of(step.beats, ratio))
+        self.unit(node, "", [step.note for step in node.steps])
+
+    # ------------------------------------------------------------ buffers
+
+    def walk(self, where: str, walk: Walk) -> None:
+        self.expect(min(walk.counts) > 0, where, f"empty loops {walk.counts}")
+        self.expect(-1 <= walk.ragged <= 3 and (walk.ragged < 0 or walk.last > 0), where, "bad ragged loop")
+        self.put(walk.base, walk.wrap, *walk.counts, *walk.strides, walk.ragged, walk.last)
+
+    def buffer_steps(self, node: Buffer, side: str, steps: tuple[BufferStep, ...]) -> None:
+        self.put(len(steps))
+        for index, step in enumerate(steps):
+            self.walk(f"{node.name} {side} step {index}", step.walk)
+            self.put(step.need, step.need_step, step.elements)
+
+    def encode_buffer(self, node: Buffer) -> None:
+        self.port(node, "in", bool(node.writes), node.lanes, node.bits)
+        self.port(node, "out", bool(node.reads), node.lanes, 0)
+        self.put(node.depth, node.lanes)
+        self.buffer_steps(node, "write", node.writes)
+        self.buffer_steps(node, "read", node.reads)
+        self.put(2 * len(node.merged))
+        for side, iterations in node.merged:
+            self.put(MERGED_SIDES[side], iterations)
+        writes, reads = [s.note for s in node.writes], [s.note for s in node.reads]
+        total = sum(step.walk.counts[0] for step in (*node.writes, *node.reads))
+        self.result.iterations.append((node.name, total))
+        if self.merged:
+            if self.policy == 0:
+                planned = sum(iterations for _, iterations in node.merged)
+                self.expect(
+                    planned == total, node.name, f"the merged order has {planned} of {total} iterations"
+                )
+            self.unit(node, "", writes + reads)
+        else:
+            self.unit(node, "out", reads)
+            self.unit(node, "in", writes)
+
+    # ------------------------------------------------------------ compute nodes
+
+    def encode_feed(self, node: Feed) -> None:
+        self.port(node, "in", bool(node.steps), node.lanes, node.bits)
+        self.port(node, "out", bool(node.steps), node.rows)
+        self.put(node.rows, node.lanes, len(node.steps))
+        for index, step in enumerate(node.steps):
+            where = f"{node.name} step {index}"
+            self.expect(
+                0 < step.rows <= node.rows and 0 < step.rows_last <= node.rows, where, "rows out of range"
+            )
+            self.expect(
+                0 < step.k_last <= node.lanes and step.replay > 0, where, "channels or replay out of range"
+            )
+            self.put(
+                step.tiles, step.m_tiles, step.rows, step.rows_last, step.blocks, step.k_last, step.replay
+            )
+        self.unit(node, "", [step.note for step in node.steps])
+
+    def encode_core(self, node: Core) -> None:
+        self.port(node, "a", bool(node.steps), node.rows, node.a_bits)
+        self.port(node, "w", bool(node.steps), node.lanes, node.w_bits)
+        self.port(node, "out", bool(node.steps), node.lanes)
+        self.expect(node.a_bits <= 32 and node.w_bits <= 32 and 1 <= node.acc_bits <= 62, node.name, "widths")
+        self.put(node.rows, node.lanes, node.acc_bits, node.contexts, len(node.steps))
+        for index, step in enumerate(node.steps):
+            where = f"{node.name} step {index}"
+            self.expect(
+                0 < step.rows <= node.rows and 0 < step.rows_last <= node.rows, where, "rows out of range"
+            )
+            self.expect(
+                0 < step.contexts <= node.contexts and step.visits > 0,
+                where,
+                "contexts or visits out of range",
+            )
+            if step.visits == 1:
+                self.expect(step.k == step.k_last, where, "one visit, but k_last is not k")
+            self.put(step.tiles, step.m_tiles, step.visits, step.contexts)
+            self.put(step.k, step.k_last, step.rows, step.rows_last)
+        self.unit(node, "", [step.note for step in node.steps])
+
+    def encode_vector(self, node: Vector) -> None:
+        work = [step for step in node.steps if step.load < 0]
+        self.port(node, "acc", any(step.source == "acc" for step in work), node.lanes)
+        self.port(node, "x", any(step.source == "x" for step in work), node.lanes)
+        self.port(node, "y", any(step.binary != "none" for step in work), node.lanes)
+        self.port(node, "params", any(s.load >= 0 or s.per_channel for s in node.steps), node.lanes, 32)
+        self.port(node, "out", bool(work), node.lanes)
+        self.expect(
+            node.rate > 0 and node.lanes % max(node.rate, 1) == 0, node.name, "rate does not divide lanes"
+        )
+        self.put(node.lanes, node.rate, node.slopes, len(node.tables))
+        for table in node.tables:
+            self.expect(0 < table.log_entries <= table.in_bits <= 32, node.name, "bad table geometry")
+            self.put(table.in_bits, table.log_entries, table.q, table.lo, table.hi)
+        self.put(len(node.steps))
+        for index, step in enumerate(node.steps):
+            self.vector_step(node, f"{node.name} step {index}", step)
+        self.unit(node, "", [step.note for step in node.steps])
+
+    def vector_step(self, node: Vector, where: str, step: VectorStep) -> None:
+        count = len(node.tables)
+        self.expect(
+            -1 <= step.table < count and -1 <= step.load < count, where, "there is no such table slot"
+        )
+        self.expect(step.load >= 0 or (step.groups > 0 and step.beats > 0), where, "no groups or beats")
+        if step.load < 0 and step.binary == "add":
+            self.expect(1 <= step.b_shift <= 62, where, f"shift {step.b_shift} of the sum")
+        self.put(step.groups, step.beats, step.source == "x", step.affine, step.per_channel and step.load < 0)
+        self.put(step.mult, step.shift, step.bias, step.zero, step.lo, step.hi, _BINARY[step.binary])
+        self.put(step.b_zx, step.b_zy, step.b_mx, step.b_my, step.b_shift, step.b_zero, step.b_lo, step.b_hi)
+        self.put(step.table, step.load)
+
+    def encode_gather(self, node: Gather) -> None:
+        self.port(node, "in", bool(node.steps), node.lanes, node.bits)
+        self.port(node, "out", bool(node.steps), node.lanes)
+        self.put(node.lanes, len(node.steps))
+        for index, step in enumerate(node.steps):
+            self.walk(f"{node.name} step {index}", step.walk)
+            self.put(step.row)
+        self.unit(node, "", [step.note for step in node.steps])
+
+    def encode_router(self, node: Router) -> None:
+        sources = {leg.src for step in node.steps for leg in step.legs}
+        targets = {dst for step in node.steps for leg in step.legs for dst in leg.dsts}
+        self.expect(all(0 <= i < node.inputs for i in sources), node.name, "a leg's input is out of range")
+        self.expect(all(0 <= i < node.outputs for i in targets), node.name, "a leg's output is out of range")
+        self.put(node.inputs)
+        for index in range(node.inputs):
+            self.port(node, f"in{index}", index in sources, node.lanes)
+        self.put(node.outputs)
+        for index in range(node.outputs):
+            self.port(node, f"out{index}", index in targets, node.lanes)
+        self.put(len(node.steps))
+        for index, step in enumerate(node.steps):
+            sound = bool(step.legs) and step.period > 0 and step.beats >= 0 and step.beats_last >= 0
+            self.expect(sound, f"{node.name} step {index}", "no legs, or bad counts")
+            self.put(step.rounds, step.beats, step.period, step.beats_last, len(step.legs))
+            for leg in step.legs:
+                self.put(leg.src, len(leg.dsts), *leg.dsts)
+        self.unit(node, "", [step.note for step in node.steps])
+
+
+def encode(program: Program, *, merged: bool = False, policy: int = 0) -> Encoded:
+    """Flatten `program`.
+
+    Parameters
+    ----------
+    merged : each buffer is one unit with both sides instead of two.
+    policy : 0: merged buffers follow `Buffer.merged`, which must then cover every iteration.
+
+    Raises
+    ------
+    InternalError : ports without links, wrong widths, addresses outside of an argument: all of them at once.
+    """
+    return _Encoder(program, merged, policy).encode()

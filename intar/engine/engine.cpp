@@ -1,0 +1,385 @@
+// The engine: reads an encoded program, runs it cycle by cycle, writes statistics. Called through ctypes by run.py.
+#include <memory>
+
+#include "buffer_node.h"
+#include "compute_nodes.h"
+#include "memory_nodes.h"
+#include "sim.h"
+
+namespace intar {
+
+enum Status : i64 { FINISHED = 0, STUCK = 1, LIMIT = 2, FAULT = 3 };
+
+/// Where the results go; all arrays are allocated by the caller, sizes known from the program.
+struct Results {
+  i64* head;   // status, cycles, last cycle, faulty unit, length of `order`
+  i64* units;  // per unit: finished, state, link waited for, need, have, step, cycles per state
+  i64* links;  // per link: pops, pushes, high water, cycles the consumer waited, cycles the producer waited
+  i64* spans;  // per unit and step: first cycle, last cycle
+  uint8_t* order;  // per buffer: the sides of its iterations, as they finished
+  char* message;
+  i64 message_size;
+};
+
+class Machine {
+ public:
+  Machine(Reader& in, uint8_t** images) : images_(images) {
+    in.record(sim.timing);
+    in.record(sim.memory);
+    sim.values = in.get();
+    sim.merged = sim.strict = in.get();
+    sim.policy = static_cast<int>(in.get());
+    limit_ = in.get();
+    read_links(in);
+    for (i64 nodes = in.get(); nodes > 0; nodes--) read_node(in);
+    for (auto& [load, store] : after_) {
+      load->after = static_cast<Store*>(sim.units.at(static_cast<size_t>(store)));
+      load->after->listeners.push_back(load->id);
+    }
+    finish_links();
+  }
+
+  void run(Results& results);
+
+ private:
+  Sim sim;
+  uint8_t** images_;
+  i64 limit_ = 0, faulty_ = -1, ap_done_ = -1;
+  std::vector<std::unique_ptr<Unit>> owned_;
+  std::vector<std::unique_ptr<BufferMemory>> memories_;
+  std::vector<Store*> stores_;
+  std::vector<std::pair<Load*, i64>> after_;
+  std::vector<i64> in_flight_;
+
+  template <class T>
+  T* add(i64 spans) {
+    auto unit = std::make_unique<T>(sim, static_cast<int>(sim.units.size()));
+    unit->spans.resize(static_cast<size_t>(spans));
+    T* raw = unit.get();
+    sim.units.push_back(raw);
+    owned_.push_back(std::move(unit));
+    return raw;
+  }
+  Link* input(i64 index, Unit* unit) {
+    if (index >= 0) sim.link(index)->consumer = unit->id;
+    return sim.link(index);
+  }
+  Link* output(i64 index, Unit* unit, i64 in_flight) {
+    if (index >= 0) {
+      sim.link(index)->producer = unit->id;
+      in_flight_[static_cast<size_t>(index)] = in_flight;
+    }
+    return sim.link(index);
+  }
+  void output(Out& out, i64 index, Unit* unit, i64 latency) { out.make(output(index, unit, latency + 2), latency); }
+
+  void read_links(Reader& in) {
+    sim.links.resize(static_cast<size_t>(in.get()));
+    for (Link& link : sim.links) {
+      link.lanes = in.get();
+      link.bits = in.get();
+      link.depth = in.get();
+    }
+    in_flight_.assign(sim.links.size(), 2);
+  }
+  void finish_links() {
+    for (size_t i = 0; i < sim.links.size(); i++) sim.links[i].make(sim.values, in_flight_[i]);
+    sim.wake_at.assign(sim.units.size(), sim.timing.start);
+    sim.notified.assign(sim.units.size(), -1);
+  }
+
+  void read_node(Reader& in) {
+    switch (in.get()) {
+      case 0: return read_load(in);
+      case 1: return read_store(in);
+      case 2: return sim.merged ? read_merged_buffer(in) : read_buffer(in);
+      case 3: return read_feed(in);
+      case 4: return read_core(in);
+      case 5: return read_vector(in);
+      case 6: return read_gather(in);
+      case 7: return read_router(in);
+      default: throw Fault("unknown node kind");
+    }
+  }
+  void read_load(Reader& in);
+  void read_store(Reader& in);
+  void read_buffer(Reader& in);
+  void read_merged_buffer(Reader& in);
+  void read_feed(Reader& in);
+  void read_core(Reader& in);
+  void read_vector(Reader& in);
+  void read_gather(Reader& in);
+  void read_router(Reader& in);
+
+  Status loop();
+  void cycle();
+  bool call_over();
+  void report(Status status, Results& results);
+};
+
+// ---------------------------------------------------------------- reading
+
+void Machine::read_load(Reader& in) {
+  i64 link = in.get(), image = in.get(), word_bytes = in.get(), ratio = in.get(), after = in.get();
+  std::vector<LoadStep> steps = in.records<LoadStep>();
+  Load* load = add<Load>(static_cast<i64>(steps.size()));
+  load->steps = std::move(steps);
+  load->image = images_[image];
+  load->word_bytes = word_bytes;
+  load->ratio = ratio;
+  load->command_at = sim.timing.start + sim.timing.load_command;
+  load->free_words = sim.timing.load_fifo;
+  load->run.make(sim.timing.load_burst, sim.timing.load_fifo, word_bytes);
+  output(load->out, link, load, sim.timing.load_out);
+  if (after >= 0) after_.emplace_back(load, after);
+  if (sim.values) load->fifo.resize(static_cast<size_t>(sim.timing.load_fifo * word_bytes));
+  load->fifo.resize(std::max<size_t>(load->fifo.size(), 1));
+  load->gear.resize(static_cast<size_t>(word_bytes * std::max<i64>(1, -ratio)));
+}
+
+void Machine::read_store(Reader& in) {
+  i64 link = in.get(), image = in.get(), word_bytes = in.get(), ratio = in.get();
+  std::vector<StoreStep> steps = in.records<StoreStep>();
+  Store* store = add<Store>(static_cast<i64>(steps.size()));
+  store->steps = std::move(steps);
+  store->image = images_[image];
+  store->word_bytes = word_bytes;
+  store->ratio = ratio;
+  store->in = input(link, store);
+  store->run.make(sim.timing.store_burst, sim.timing.store_fifo, word_bytes);
+  if (sim.values) store->fifo.resize(static_cast<size_t>(sim.timing.store_fifo * word_bytes));
+  store->gear.resize(static_cast<size_t>(word_bytes * std::max<i64>(1, -ratio)));
+  stores_.push_back(store);
+}
+
+void Machine::read_buffer(Reader& in) {
+  i64 in_link = in.get(), out_link = in.get();
+  auto memory = std::make_unique<BufferMemory>();
+  memory->depth = in.get();
+  memory->lanes = in.get();
+  if (sim.values) memory->cells.assign(static_cast<size_t>(memory->depth * memory->lanes), 0);
+  std::vector<BufferStep> writes = in.records<BufferStep>(), reads = in.records<BufferStep>();
+  in.records<i64>();  // the merged order
+  // The read side is visited first: in a cycle in which both act, it sees the memory as it was.
+  BufferUnit* read = add<BufferUnit>(static_cast<i64>(reads.size()));
+  BufferUnit* write = add<BufferUnit>(static_cast<i64>(writes.size()));
+  read->side.steps = std::move(reads);
+  write->side.steps = std::move(writes);
+  read->side.which = READ;
+  read->memory = write->memory = memory.get();
+  read->other = write;
+  write->other = read;
+  output(read->side.out, out_link, read, sim.timing.buffer_read);
+  write->side.in = input(in_link, write);
+  read->side.begin();
+  write->side.begin();
+  memories_.push_back(std::move(memory));
+}
+
+void Machine::read_merged_buffer(Reader& in) {
+  i64 in_link = in.get(), out_link = in.get();
+  auto memory = std::make_unique<BufferMemory>();
+  memory->depth = in.get();
+  memory->lanes = in.get();
+  if (sim.values) memory->cells.assign(static_cast<size_t>(memory->depth * memory->lanes), 0);
+  std::vector<BufferStep> writes = in.records<BufferStep>(), reads = in.records<BufferStep>();
+  MergedBuffer* unit = add<MergedBuffer>(static_cast<i64>(writes.size() + reads.size()));
+  unit->runs = in.records<i64>();
+  unit->memory = memory.get();
+  unit->sides[WRITE].steps = std::move(writes);
+  unit->sides[READ].steps = std::move(reads);
+  unit->sides[READ].which = READ;
+  unit->sides[WRITE].in = input(in_link, unit);
+  output(unit->sides[READ].out, out_link, unit, sim.timing.buffer_read);
+  unit->sides[WRITE].begin();
+  unit->sides[READ].begin();
+  memories_.push_back(std::move(memory));
+}
+
+void Machine::read_feed(Reader& in) {
+  i64 in_link = in.get(), out_link = in.get(), rows = in.get(), lanes = in.get();
+  std::vector<FeedStep> steps = in.records<FeedStep>();
+  Feed* feed = add<Feed>(static_cast<i64>(steps.size()));
+  feed->steps = std::move(steps);
+  feed->rows = rows;
+  feed->lanes = lanes;
+  feed->in = input(in_link, feed);
+  output(feed->out, out_link, feed, 0);
+  if (!sim.values) return;
+  for (Feed::Bank& bank : feed->banks) bank.cells.resize(static_cast<size_t>(rows * lanes));
+}
+
+void Machine::read_core(Reader& in) {
+  i64 a = in.get(), w = in.get(), out = in.get(), rows = in.get(), lanes = in.get(), acc_bits = in.get();
+  i64 contexts = in.get();
+  std::vector<CoreStep> steps = in.records<CoreStep>();
+  Core* core = add<Core>(static_cast<i64>(steps.size()));
+  core->steps = std::move(steps);
+  core->rows = rows;
+  core->lanes = lanes;
+  core->acc_bits = acc_bits;
+  core->a = input(a, core);
+  core->w = input(w, core);
+  core->out = output(out, core, rows * (sim.timing.core + 4));
+  if (!sim.values) return;
+  core->accumulators.assign(static_cast<size_t>(contexts), std::vector<i64>(static_cast<size_t>(rows * lanes)));
+}
+
+void Machine::read_vector(Reader& in) {
+  i64 acc = in.get(), x = in.get(), y = in.get(), params = in.get(), out = in.get();
+  i64 lanes = in.get(), rate = in.get(), slopes = in.get();
+  std::vector<TableSpec> tables = in.records<TableSpec>();
+  std::vector<VectorStep> steps = in.records<VectorStep>();
+  Vector* vector = add<Vector>(static_cast<i64>(steps.size()));
+  vector->lanes = lanes;
+  vector->rate = rate;
+  vector->slopes = slopes;
+  vector->acc = input(acc, vector);
+  vector->x = input(x, vector);
+  vector->y = input(y, vector);
+  vector->params = input(params, vector);
+  output(vector->out, out, vector, sim.timing.vector);
+  for (const TableSpec& table : tables) {
+    vector->bases.emplace_back(size_t{1} << table.log_entries);
+    vector->slope_cells.emplace_back(size_t{1} << table.log_entries);
+  }
+  for (Vector::Slot& slot : vector->slots) {
+    slot.mult.resize(static_cast<size_t>(lanes));
+    slot.shift.resize(static_cast<size_t>(lanes));
+    slot.bias.resize(static_cast<size_t>(lanes));
+  }
+  vector->tables = std::move(tables);
+  vector->steps = std::move(steps);
+}
+
+void Machine::read_gather(Reader& in) {
+  i64 in_link = in.get(), out_link = in.get(), lanes = in.get();
+  std::vector<GatherStep> steps = in.records<GatherStep>();
+  Gather* gather = add<Gather>(static_cast<i64>(steps.size()));
+  gather->lanes = lanes;
+  gather->steps = std::move(steps);
+  gather->in = input(in_link, gather);
+  output(gather->out, out_link, gather, sim.timing.gather);
+  gather->begin();
+}
+
+void Machine::read_router(Reader& in) {
+  std::vector<i64> inputs = in.records<i64>(), outputs = in.records<i64>();
+  std::vector<RouterStep> steps(static_cast<size_t>(in.get()));
+  for (RouterStep& step : steps) {
+    step.rounds = in.get();
+    step.beats = in.get();
+    step.period = in.get();
+    step.beats_last = in.get();
+    step.legs.resize(static_cast<size_t>(in.get()));
+    for (Leg& leg : step.legs) {
+      leg.source = in.get();
+      leg.targets = in.records<i64>();
+    }
+  }
+  Router* router = add<Router>(static_cast<i64>(steps.size()));
+  router->steps = std::move(steps);
+  for (i64 link : inputs) router->in.push_back(input(link, router));
+  router->out.resize(outputs.size());
+  for (size_t i = 0; i < outputs.size(); i++) {
+    if (outputs[i] >= 0) output(router->out[i], outputs[i], router, sim.timing.router);
+  }
+  router->begin();
+}
+
+// ---------------------------------------------------------------- running
+
+void Machine::cycle() {
+  i64 now = sim.now;
+  for (size_t i = 0; i < sim.units.size(); i++) {
+    if (sim.wake_at[i] > now) continue;
+    Unit& unit = *sim.units[i];
+    faulty_ = static_cast<i64>(i);
+    unit.account(now);
+    unit.moved = false;
+    unit.timer = NEVER;
+    unit.tick();
+    // A neighbour that acted earlier in this cycle may have changed what this unit sees in the next one.
+    sim.wake_at[i] = unit.moved || sim.notified[i] > now ? now + 1 : std::max(unit.timer, now + 1);
+  }
+}
+
+bool Machine::call_over() {
+  i64 last = sim.timing.start;
+  for (Store* store : stores_) {
+    if (!store->finished) return false;
+    last = std::max(last, store->done_at);
+  }
+  ap_done_ = last + sim.timing.done;
+  return true;
+}
+
+Status Machine::loop() {
+  i64 wake = sim.timing.start;
+  while (wake < NEVER) {
+    sim.now = wake;
+    if (sim.now > limit_) return LIMIT;
+    cycle();
+    if (ap_done_ < 0) call_over();
+    wake = NEVER;
+    for (i64 time : sim.wake_at) wake = std::min(wake, time);
+  }
+  for (Unit* unit : sim.units) {
+    if (!unit->finished) return STUCK;
+  }
+  for (const Link& link : sim.links) {
+    if (link.tail != link.head) return STUCK;
+  }
+  return FINISHED;
+}
+
+void Machine::run(Results& results) {
+  Status status = FAULT;
+  try {
+    status = loop();
+  } catch (const Fault& fault) {
+    std::strncpy(results.message, fault.what(), static_cast<size_t>(results.message_size - 1));
+  }
+  report(status, results);
+}
+
+void Machine::report(Status status, Results& results) {
+  i64 end = ap_done_ >= 0 ? ap_done_ : sim.now;
+  results.head[0] = status;
+  results.head[1] = ap_done_ >= 0 ? ap_done_ + 1 : 0;
+  results.head[2] = sim.now;
+  results.head[3] = status == FAULT ? faulty_ : -1;
+  i64 *unit_at = results.units, *span_at = results.spans, *link_at = results.links;
+  for (Unit* unit : sim.units) {
+    unit->account(end + 1);
+    i64 link = unit->waits ? unit->waits - sim.links.data() : -1;
+    for (i64 value : {i64{unit->finished}, i64{unit->state}, link, unit->need, unit->have, unit->step}) *unit_at++ = value;
+    for (i64 count : unit->counts) *unit_at++ = count;
+    for (const Span& span : unit->spans) {
+      *span_at++ = span.first;
+      *span_at++ = span.last;
+    }
+  }
+  for (const Link& link : sim.links) {
+    for (i64 value : {link.head, link.tail, link.high_water, link.wait_in, link.wait_out}) *link_at++ = value;
+  }
+  uint8_t* order_at = results.order;
+  for (const auto& memory : memories_) order_at = std::copy(memory->order.begin(), memory->order.end(), order_at);
+  results.head[4] = order_at - results.order;
+}
+
+}  // namespace intar
+
+extern "C" int64_t intar_engine_run(const int64_t* program, int64_t length, uint8_t** images,
+                                    intar::Results* results) {
+  results->message[0] = 0;
+  try {
+    intar::Reader reader{program, program + length};
+    intar::Machine machine(reader, images);
+    machine.run(*results);
+    return 0;
+  } catch (const std::exception& error) {
+    std::strncpy(results->message, error.what(), static_cast<size_t>(results->message_size - 1));
+    return 1;
+  }
+}

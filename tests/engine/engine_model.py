@@ -1,0 +1,252 @@
+"""A second interpreter for tests: plain Python, unbounded FIFOs, no time, written from docs/program.md alone.
+
+Every unit is a generator. It yields ``("get", link)``, ``("put", link, beat)`` or ``("token", condition)``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+
+from intar.ir.program import (
+    Buffer,
+    Core,
+    Feed,
+    Gather,
+    Load,
+    Program,
+    Router,
+    Store,
+    Table,
+    Vector,
+    VectorStep,
+)
+
+Unit = Generator[tuple, list[int], None]
+
+
+def bits_to_elements(data: bytes, start: int, lanes: int, bits: int) -> list[int]:
+    """Signed elements from bit `start` of a little-endian byte string."""
+    whole = int.from_bytes(data, "little") >> start
+    values = [(whole >> (i * bits)) & ((1 << bits) - 1) for i in range(lanes)]
+    return [value - (1 << bits) if value >> (bits - 1) else value for value in values]
+
+
+def elements_to_int(beat: list[int], bits: int) -> int:
+    return sum((value & ((1 << bits) - 1)) << (i * bits) for i, value in enumerate(beat))
+
+
+def clamp(value: int, low: int, high: int) -> int:
+    return max(low, min(high, value))
+
+
+def rq(v: int, m: int, s: int) -> int:
+    return (v * m + (1 << (s - 1))) >> s
+
+
+class Model:
+    """Runs a program; `memory` holds the bytes of every argument afterwards."""
+
+    def __init__(self, program: Program, images: dict[str, bytes]):
+        self.program = program
+        self.memory = {a.name: bytearray(a.words * a.port_bits // 8) for a in program.arguments}
+        for name, data in images.items():
+            self.memory[name][: len(data)] = data
+        self.queues: dict[str, deque[list[int]]] = {link.name: deque() for link in program.links}
+        self.stored: dict[str, int] = {node.name: 0 for node in program.nodes}
+        self.links = {end: link for link in program.links for end in (link.src, link.dst)}
+
+    def run(self) -> dict[str, bytes]:
+        units: list[tuple[Unit, list]] = []
+        for node in self.program.nodes:
+            made = getattr(self, node.kind)(node)
+            units += [(unit, [None]) for unit in (made if isinstance(made, list) else [made])]
+        pending = [(unit, next(unit, None)) for unit, _ in units]
+        while any(request for _, request in pending):
+            moved = False
+            for index, (unit, request) in enumerate(pending):
+                while request is not None:
+                    answer = self.answer(request)
+                    if answer is False:
+                        break
+                    moved = True
+                    try:
+                        request = unit.send(answer)
+                    except StopIteration:
+                        request = None
+                pending[index] = (unit, request)
+            assert moved, "the model is stuck"
+        assert not any(self.queues.values()), "beats are left in links"
+        return {name: bytes(data) for name, data in self.memory.items()}
+
+    def answer(self, request: tuple) -> list[int] | bool | None:
+        kind, what = request[:2]
+        if kind == "get":
+            return self.queues[what].popleft() if self.queues[what] else False
+        if kind == "put":
+            self.queues[what].append(list(request[2]))
+            return None
+        return None if what() else False
+
+    def link(self, node: str, port: str) -> str:
+        return self.links[f"{node}.{port}"].name
+
+    # -------------------------------------------------------------- nodes
+
+    def load(self, node: Load) -> Unit:
+        link = self.links[f"{node.name}.out"]
+        for step in node.steps:
+            yield "token", lambda need=step.need: not node.after or self.stored[node.after] >= need
+            for _ in range(step.repeat):
+                data = bytes(self.memory[node.argument][step.base * node.port_bits // 8 :])
+                for beat in range(step.beats):
+                    yield (
+                        "put",
+                        link.name,
+                        bits_to_elements(data, beat * link.lanes * link.bits, link.lanes, link.bits),
+                    )
+
+    def store(self, node: Store) -> Unit:
+        link = self.links[f"{node.name}.in"]
+        for step in node.steps:
+            whole = 0
+            for beat in range(step.beats):
+                whole |= elements_to_int((yield "get", link.name), link.bits) << (
+                    beat * link.lanes * link.bits
+                )
+            words = -(-step.beats * link.lanes * link.bits // node.port_bits)
+            size, base = words * node.port_bits // 8, step.base * node.port_bits // 8
+            self.memory[node.argument][base : base + size] = whole.to_bytes(size, "little")
+            self.stored[node.name] += 1
+
+    def buffer(self, node: Buffer) -> list[Unit]:
+        cells: dict[int, list[int]] = {}
+        posted = {"in": 0, "out": 0}
+
+        def side(port: str, other: str, steps: tuple, touch: Callable) -> Unit:
+            for step in steps:
+                for i0 in range(step.walk.counts[0]):
+                    need = step.need + i0 * step.need_step
+                    yield "token", lambda need=need: posted[other] >= need
+                    for address in step.walk.iteration(i0):
+                        yield from touch(address // node.lanes if step.elements else address)
+                    posted[port] += 1
+
+        def write(address: int) -> Unit:
+            cells[address] = yield "get", self.link(node.name, "in")
+
+        def read(address: int) -> Unit:
+            yield "put", self.link(node.name, "out"), cells.get(address, [0] * node.lanes)
+
+        return [side("in", "out", node.writes, write), side("out", "in", node.reads, read)]
+
+    def feed(self, node: Feed) -> Unit:
+        for step in node.steps:
+            for _ in range(step.tiles):
+                for m in range(step.m_tiles):
+                    for block in range(step.blocks):
+                        rows = []
+                        for _ in range(step.rows_last if m == step.m_tiles - 1 else step.rows):
+                            rows.append((yield "get", self.link(node.name, "in")))
+                        rows += [[0] * node.lanes] * (node.rows - len(rows))
+                        for _ in range(step.replay):
+                            for channel in range(step.k_last if block == step.blocks - 1 else node.lanes):
+                                yield "put", self.link(node.name, "out"), [row[channel] for row in rows]
+
+    def core(self, node: Core) -> Unit:
+        sums = [[[0] * node.lanes for _ in range(node.rows)] for _ in range(node.contexts)]
+        for step in node.steps:
+            for _ in range(step.tiles):
+                for m in range(step.m_tiles):
+                    for visit in range(step.visits):
+                        for x in range(step.contexts):
+                            if visit == 0:
+                                sums[x] = [[0] * node.lanes for _ in range(node.rows)]
+                            last = visit == step.visits - 1
+                            for _ in range(step.k_last if last else step.k):
+                                a = yield "get", self.link(node.name, "a")
+                                w = yield "get", self.link(node.name, "w")
+                                for r in range(node.rows):
+                                    for c in range(node.lanes):
+                                        sums[x][r][c] += a[r] * w[c]
+                            if last:
+                                for r in range(step.rows_last if m == step.m_tiles - 1 else step.rows):
+                                    yield "put", self.link(node.name, "out"), sums[x][r]
+
+    def vector(self, node: Vector) -> Unit:
+        tables: dict[int, tuple[list[int], list[int]]] = {}
+        for step in node.steps:
+            if step.load >= 0:
+                entries = 1 << node.tables[step.load].log_entries
+                parts = []
+                for _ in range(2 if node.slopes else 1):
+                    cells: list[int] = []
+                    for _ in range(max(1, entries // node.lanes)):
+                        cells += yield "get", self.link(node.name, "params")
+                    parts.append(cells)
+                tables[step.load] = (parts[0], parts[1] if node.slopes else [0] * len(parts[0]))
+                continue
+            for _ in range(step.groups):
+                params = []
+                for _ in range(4 if step.per_channel else 0):
+                    params.append((yield "get", self.link(node.name, "params")))
+                for _ in range(step.beats):
+                    beat = yield "get", self.link(node.name, step.source)
+                    other = [0] * node.lanes
+                    if step.binary != "none":
+                        other = yield "get", self.link(node.name, "y")
+                    out = []
+                    for lane, v in enumerate(beat):
+                        lane_params = [p[lane] for p in params]
+                        out.append(self.chain(node, step, v, other[lane], lane_params, tables))
+                    yield "put", self.link(node.name, "out"), out
+
+    @staticmethod
+    def chain(node: Vector, step: VectorStep, v: int, y: int, params: list[int], tables: dict) -> int:
+        if step.affine:
+            m, s, bias = step.mult, step.shift, step.bias
+            if step.per_channel:
+                m, s, bias = params[0], params[1], (params[2] & 0xFFFFFFFF) + (params[3] << 32)
+            v = clamp(rq(v + bias, m, s) + step.zero, step.lo, step.hi)
+        if step.binary == "add":
+            total = (v - step.b_zx) * step.b_mx + (y - step.b_zy) * step.b_my
+            v = clamp(
+                ((total + (1 << (step.b_shift - 1))) >> step.b_shift) + step.b_zero, step.b_lo, step.b_hi
+            )
+        if step.binary == "mul":
+            v = clamp(
+                rq((v - step.b_zx) * (y - step.b_zy), step.b_mx, step.b_shift) + step.b_zero,
+                step.b_lo,
+                step.b_hi,
+            )
+        if step.table >= 0:
+            table: Table = node.tables[step.table]
+            base, slope = tables[step.table]
+            offset = v + (1 << (table.in_bits - 1))
+            index, fine = divmod(offset, 1 << (table.in_bits - table.log_entries))
+            rounding = 1 << (table.q - 1) if table.q else 0
+            v = clamp((base[index] + slope[index] * fine + rounding) >> table.q, table.lo, table.hi)
+        return v
+
+    def gather(self, node: Gather) -> Unit:
+        for step in node.steps:
+            row: list[int] = []
+            for address in step.walk.addresses():
+                beat = yield "get", self.link(node.name, "in")
+                row.append(beat[address % node.lanes])
+                if len(row) < step.row:
+                    continue
+                for start in range(0, step.row, node.lanes):
+                    part = row[start : start + node.lanes]
+                    yield "put", self.link(node.name, "out"), part + [0] * (node.lanes - len(part))
+                row = []
+
+    def router(self, node: Router) -> Unit:
+        for step in node.steps:
+            for index in range(step.rounds):
+                for leg in step.legs:
+                    last = index % step.period == step.period - 1
+                    for _ in range(step.beats_last if last else step.beats):
+                        beat = yield "get", self.link(node.name, f"in{leg.src}")
+                        for dst in leg.dsts:
+                            yield "put", self.link(node.name, f"out{dst}"), beat

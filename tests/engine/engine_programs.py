@@ -1,0 +1,468 @@
+"""Programs for the tests of the engine: a small builder, a two-layer perceptron, random node programs."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from intar.ir.program import (
+    Argument,
+    Buffer,
+    BufferStep,
+    Core,
+    CoreStep,
+    Feed,
+    FeedStep,
+    Gather,
+    GatherStep,
+    Leg,
+    Link,
+    Load,
+    LoadStep,
+    Node,
+    Program,
+    Router,
+    RouterStep,
+    Store,
+    StoreStep,
+    Table,
+    Vector,
+    VectorStep,
+    Walk,
+)
+
+
+class Builder:
+    """Collects nodes and links; loads and stores make their own arguments."""
+
+    def __init__(self, name: str = "test"):
+        self.name = name
+        self.nodes: list[Node] = []
+        self.links: list[Link] = []
+        self.arguments: list[Argument] = []
+        self.images: dict[str, bytes] = {}
+
+    def node(self, node: Node) -> Node:
+        self.nodes.append(node)
+        return node
+
+    def link(self, src: str, dst: str, lanes: int, bits: int, depth: int = 2) -> None:
+        self.links.append(
+            Link(name=f"l{len(self.links)}", src=src, dst=dst, lanes=lanes, bits=bits, depth=depth)
+        )
+
+    def load(
+        self, dst: str, beats: list[list[int]], bits: int, port_bits: int = 64, depth: int = 2, name: str = ""
+    ) -> str:
+        """A load node that sends `beats` in one step."""
+        lanes = len(beats[0])
+        name = name or f"load{len(self.nodes)}"
+        whole = sum(
+            (value & ((1 << bits) - 1)) << (bits * (i * lanes + j))
+            for i, beat in enumerate(beats)
+            for j, value in enumerate(beat)
+        )
+        words = -(-len(beats) * lanes * bits // port_bits)
+        self.images[f"m_{name}"] = whole.to_bytes(words * port_bits // 8, "little")
+        self.arguments.append(Argument(name=f"m_{name}", role="input", port_bits=port_bits, words=words))
+        steps = (LoadStep(base=0, beats=len(beats)),)
+        self.node(Load(name=name, port_bits=port_bits, argument=f"m_{name}", words=words, steps=steps))
+        self.link(f"{name}.out", dst, lanes, bits, depth)
+        return name
+
+    def store(
+        self, src: str, beats: int, lanes: int, bits: int, port_bits: int = 64, depth: int = 2, name: str = ""
+    ) -> str:
+        """A store node that takes `beats` beats in one step."""
+        name = name or f"store{len(self.nodes)}"
+        words = -(-beats * lanes * bits // port_bits)
+        self.arguments.append(Argument(name=f"m_{name}", role="output", port_bits=port_bits, words=words))
+        steps = (StoreStep(base=0, beats=beats),)
+        self.node(Store(name=name, port_bits=port_bits, argument=f"m_{name}", words=words, steps=steps))
+        self.link(src, f"{name}.in", lanes, bits, depth)
+        return f"m_{name}"
+
+    def program(self) -> Program:
+        return Program(
+            name=self.name, nodes=tuple(self.nodes), links=tuple(self.links), arguments=tuple(self.arguments)
+        )
+
+
+def beats(rng: random.Random, count: int, lanes: int, bits: int) -> list[list[int]]:
+    return [[rng.randrange(-(1 << (bits - 1)), 1 << (bits - 1)) for _ in range(lanes)] for _ in range(count)]
+
+
+def params(mult: list[int], shift: list[int], bias: list[int]) -> list[list[int]]:
+    """The four parameter beats of a group."""
+    low = [b & 0xFFFFFFFF for b in bias]
+    return [mult, shift, [v - (1 << 32) if v >> 31 else v for v in low], [b >> 32 for b in bias]]
+
+
+def random_params(rng: random.Random, lanes: int) -> list[list[int]]:
+    mult = [rng.randrange(-(1 << 31) + 1, 1 << 31) for _ in range(lanes)]
+    shift = [rng.randrange(24, 63) for _ in range(lanes)]
+    return params(mult, shift, [rng.randrange(-(1 << 45), 1 << 45) for _ in range(lanes)])
+
+
+# ---------------------------------------------------------------- random programs, one node kind each
+
+
+def random_walk(rng: random.Random, depth: int) -> Walk:
+    """A walk whose addresses lie in 0..depth-1."""
+    while True:
+        counts = tuple(rng.choice((1, 1, 2, 3)) for _ in range(5))
+        strides = tuple(rng.randrange(0, 5) for _ in range(5))
+        ragged = rng.choice((-1, 0, 1, 2, 3))
+        walk = Walk(
+            base=rng.randrange(0, 4),
+            wrap=rng.choice((0, 5, 7)),
+            counts=counts,
+            strides=strides,
+            ragged=ragged,
+            last=rng.randrange(1, counts[4] + 1) if ragged >= 0 else 0,
+        )
+        if max(walk.addresses()) < depth:
+            return walk
+
+
+def random_buffer(rng: random.Random) -> Builder:
+    """Writes and reads in turns: each step needs everything before it on the other side."""
+    b, lanes, depth = Builder("buffer"), rng.choice((1, 4)), 48
+    elements = rng.random() < 0.4
+    writes, reads, written, read = [], [], 0, 0
+    for _ in range(rng.randrange(1, 5)):
+        writes.append(BufferStep(walk=random_walk(rng, depth), need=read, note=f"w{len(writes)}"))
+        written += writes[-1].walk.counts[0]
+        walk = random_walk(rng, depth)
+        reads.append(BufferStep(walk=walk, need=written, elements=elements, note=f"r{len(reads)}"))
+        read += walk.counts[0]
+    b.load("buf.in", beats(rng, sum(s.walk.beats for s in writes), lanes, 8), 8, depth=rng.randrange(1, 4))
+    b.node(Buffer(name="buf", depth=depth, lanes=lanes, bits=8, writes=tuple(writes), reads=tuple(reads)))
+    b.store("buf.out", sum(s.walk.beats for s in reads), lanes, 8, depth=rng.randrange(1, 4))
+    return b
+
+
+def random_feed(rng: random.Random) -> Builder:
+    b, rows, lanes = Builder("feed"), rng.choice((1, 2, 4)), rng.choice((2, 4, 8))
+    steps, taken, sent = [], 0, 0
+    for _ in range(rng.randrange(1, 4)):
+        step = FeedStep(
+            tiles=rng.randrange(1, 3),
+            m_tiles=rng.randrange(1, 4),
+            rows=rng.randrange(1, rows + 1),
+            rows_last=rng.randrange(1, rows + 1),
+            blocks=rng.randrange(1, 4),
+            k_last=rng.randrange(1, lanes + 1),
+            replay=rng.randrange(1, 3),
+        )
+        steps.append(step)
+        visits = step.tiles * step.blocks
+        taken += visits * (step.rows * (step.m_tiles - 1) + step.rows_last)
+        sent += step.tiles * step.m_tiles * step.replay * (lanes * (step.blocks - 1) + step.k_last)
+    b.load("feed.in", beats(rng, taken, lanes, 8), 8, depth=rng.randrange(1, 4))
+    b.node(Feed(name="feed", rows=rows, lanes=lanes, bits=8, steps=tuple(steps)))
+    b.store("feed.out", sent, rows, 8, port_bits=32, depth=rng.randrange(1, 4))
+    return b
+
+
+def random_core(rng: random.Random) -> Builder:
+    b, rows, lanes, contexts = (
+        Builder("core"),
+        rng.choice((1, 2, 4)),
+        rng.choice((1, 2, 4)),
+        rng.randrange(1, 4),
+    )
+    steps, taken, sent = [], 0, 0
+    for _ in range(rng.randrange(1, 4)):
+        visits, k = rng.randrange(1, 4), rng.randrange(1, 6)
+        step = CoreStep(
+            tiles=rng.randrange(1, 3),
+            m_tiles=rng.randrange(1, 3),
+            visits=visits,
+            contexts=rng.randrange(1, contexts + 1),
+            k=k,
+            k_last=k if visits == 1 else rng.randrange(1, 6),
+            rows=rng.randrange(1, rows + 1),
+            rows_last=rng.randrange(1, rows + 1),
+        )
+        steps.append(step)
+        inner = step.tiles * step.contexts
+        taken += inner * step.m_tiles * (k * (visits - 1) + step.k_last)
+        sent += inner * (step.rows * (step.m_tiles - 1) + step.rows_last)
+    b.load("core.a", beats(rng, taken, rows, 8), 8, port_bits=32)
+    b.load("core.w", beats(rng, taken, lanes, 4), 4, port_bits=32, depth=3)
+    b.node(
+        Core(
+            name="core",
+            rows=rows,
+            lanes=lanes,
+            a_bits=8,
+            w_bits=4,
+            acc_bits=24,
+            contexts=contexts,
+            steps=tuple(steps),
+        )
+    )
+    b.store("core.out", sent, lanes, 32, port_bits=128, depth=rng.randrange(1, 4))
+    return b
+
+
+def random_vector(rng: random.Random) -> Builder:
+    b, lanes = Builder("vector"), rng.choice((2, 4, 8))
+    slopes = rng.random() < 0.5
+    q = rng.randrange(0, 5) if slopes else 0
+    tables = tuple(
+        Table(in_bits=8, log_entries=rng.randrange(4, 9), q=q, lo=-100, hi=rng.randrange(0, 128))
+        for _ in range(2)
+    )
+    steps: list[VectorStep] = []
+    data: dict[str, list[list[int]]] = {"acc": [], "x": [], "y": [], "params": []}
+    for slot, table in enumerate(tables):
+        steps.append(VectorStep(load=slot))
+        count = max(1, (1 << table.log_entries) // lanes)
+        data["params"] += beats(rng, count, lanes, 8)
+        if slopes:
+            data["params"] += beats(rng, count, lanes, 5)
+    for _ in range(rng.randrange(1, 5)):
+        source = rng.choice(("acc", "x"))
+        step = VectorStep(
+            groups=rng.randrange(1, 4),
+            beats=rng.randrange(1, 5),
+            source=source,
+            affine=source == "acc" or rng.random() < 0.5,
+            per_channel=rng.random() < 0.6,
+            mult=rng.randrange(-(1 << 30), 1 << 30),
+            shift=rng.randrange(24, 62),
+            bias=rng.randrange(-(1 << 40), 1 << 40),
+            zero=rng.randrange(-20, 20),
+            lo=-128,
+            hi=rng.randrange(0, 128),
+            binary=rng.choice(("none", "add", "mul")),
+            b_zx=rng.randrange(-9, 9),
+            b_zy=rng.randrange(-9, 9),
+            b_mx=rng.randrange(-(1 << 29), 1 << 29),
+            b_my=rng.randrange(-(1 << 29), 1 << 29),
+            b_shift=rng.randrange(24, 47),
+            b_zero=rng.randrange(-9, 9),
+            b_lo=-128,
+            b_hi=127,
+            table=rng.choice((-1, 0, 1)),
+        )
+        steps.append(step)
+        for _ in range(step.groups if step.per_channel else 0):
+            data["params"] += random_params(rng, lanes)
+        total = step.groups * step.beats
+        data[source] += beats(rng, total, lanes, 24 if source == "acc" else 8)
+        if step.binary != "none":
+            data["y"] += beats(rng, total, lanes, 8)
+    for port, bits in (("acc", 32), ("x", 8), ("y", 8), ("params", 32)):
+        if data[port]:
+            b.load(
+                f"vec.{port}",
+                data[port],
+                bits,
+                port_bits=rng.choice((32, 64, 128)),
+                depth=rng.randrange(1, 4),
+            )
+    b.node(
+        Vector(
+            name="vec",
+            lanes=lanes,
+            rate=rng.choice((1, 2, lanes)),
+            acc_bits=32,
+            bits=8,
+            tables=tables,
+            slopes=slopes,
+            steps=tuple(steps),
+        )
+    )
+    count = sum(s.groups * s.beats for s in steps if s.load < 0)
+    b.store("vec.out", count, lanes, 8, depth=rng.randrange(1, 4))
+    return b
+
+
+def random_gather(rng: random.Random) -> Builder:
+    b, lanes = Builder("gather"), rng.choice((1, 2, 4))
+    steps, taken, sent = [], 0, 0
+    for _ in range(rng.randrange(1, 5)):
+        walk = random_walk(rng, 60)
+        row = rng.choice([d for d in range(1, walk.beats + 1) if walk.beats % d == 0])
+        steps.append(GatherStep(walk=walk, row=row))
+        taken += walk.beats
+        sent += walk.beats // row * -(-row // lanes)
+    b.load("g.in", beats(rng, taken, lanes, 16), 16, depth=rng.randrange(1, 4))
+    b.node(Gather(name="g", lanes=lanes, bits=16, steps=tuple(steps)))
+    b.store("g.out", sent, lanes, 16)
+    return b
+
+
+def random_router(rng: random.Random) -> Builder:
+    b, inputs, outputs = Builder("router"), rng.randrange(1, 4), rng.randrange(1, 4)
+    steps = []
+    taken, sent = [0] * inputs, [0] * outputs
+    for _ in range(rng.randrange(1, 5)):
+        legs = tuple(
+            Leg(
+                src=rng.randrange(inputs),
+                dsts=tuple(rng.sample(range(outputs), rng.randrange(1, outputs + 1))),
+            )
+            for _ in range(rng.randrange(1, 4))
+        )
+        step = RouterStep(
+            rounds=rng.randrange(1, 6),
+            legs=legs,
+            beats=rng.randrange(0, 4),
+            period=rng.randrange(1, 4),
+            beats_last=rng.randrange(0, 3),
+        )
+        steps.append(step)
+        for index in range(step.rounds):
+            count = step.beats_last if index % step.period == step.period - 1 else step.beats
+            for leg in legs:
+                taken[leg.src] += count
+                for dst in leg.dsts:
+                    sent[dst] += count
+    b.node(Router(name="r", inputs=inputs, outputs=outputs, lanes=2, bits=8, steps=tuple(steps)))
+    # A port that only legs without beats use still has a link; 1000 places keep the tests free of deadlocks.
+    for index, count in enumerate(taken):
+        b.load(f"r.in{index}", beats(rng, count or 1, 2, 8), 8, port_bits=32)
+        if not count:
+            spare(b)
+    for index, count in enumerate(sent):
+        b.store(f"r.out{index}", count or 1, 2, 8, port_bits=32, depth=1000)
+        if not count:
+            spare(b)
+    return b
+
+
+def spare(b: Builder) -> None:
+    """Takes the steps away from the node added last: its link carries nothing."""
+    node = b.nodes[-1]
+    b.nodes[-1] = node.model_copy(update={"steps": ()})
+
+
+RANDOM = {
+    "buffer": random_buffer,
+    "feed": random_feed,
+    "core": random_core,
+    "vector": random_vector,
+    "gather": random_gather,
+    "router": random_router,
+}
+
+
+# ---------------------------------------------------------------- a two-layer perceptron
+
+
+def perceptron(
+    rows: int = 5, sizes: tuple[int, int, int] = (12, 20, 7), lanes: int = 4, depth: int = 4, seed: int = 0
+) -> tuple[Program, dict[str, bytes], np.ndarray]:
+    """Two layers on one core, one vector unit and one buffer; and what they compute (rows x sizes[2]).
+
+    Layer 0 reads the input rows, which the buffer has got from memory; its result goes back into the buffer;
+    layer 1 reads it and its result goes to memory: everything that leaves the vector unit passes the router.
+    """
+    rng = np.random.default_rng(seed)
+    b, feed_rows = Builder("perceptron"), 2
+    data = rng.integers(-128, 128, (rows, sizes[0]))
+    weights = [rng.integers(-127, 128, (sizes[i], sizes[i + 1])) for i in range(2)]
+    biases = [rng.integers(-1000, 1000, sizes[i + 1]) for i in range(2)]
+    mult, shift = 3 << 20, 31
+    values, expected = data, []
+    for w, bias in zip(weights, biases, strict=True):
+        values = np.clip((((values @ w + bias) * mult) + (1 << (shift - 1))) >> shift, 0, 127)
+        expected.append(values)
+
+    def beats_of(cols: int) -> int:
+        return -(-cols // lanes)
+
+    def padded(matrix: np.ndarray) -> list[list[int]]:
+        full = np.zeros((matrix.shape[0], beats_of(matrix.shape[1]) * lanes), dtype=np.int64)
+        full[:, : matrix.shape[1]] = matrix
+        return full.reshape(-1, lanes).tolist()
+
+    m_tiles, last = -(-rows // feed_rows), (rows - 1) % feed_rows + 1
+    w_beats: list[list[int]] = []
+    p_beats: list[list[int]] = []
+    feeds, cores, vectors, writes, reads, routes = [], [], [], [], [], []
+    in_beats = [beats_of(size) for size in sizes]
+    base = [0, rows * in_beats[0]]
+    writes.append(BufferStep(walk=Walk(counts=(1, 1, 1, 1, base[1]), strides=(0, 0, 0, 0, 1))))
+    posted_reads = 0
+    for layer in range(2):
+        k, tiles = sizes[layer], in_beats[layer + 1]
+        w = np.zeros((k, tiles * lanes), dtype=np.int64)
+        w[:, : sizes[layer + 1]] = weights[layer]
+        bias = np.zeros(tiles * lanes, dtype=np.int64)
+        bias[: sizes[layer + 1]] = biases[layer]
+        for t in range(tiles):
+            part = slice(t * lanes, (t + 1) * lanes)
+            w_beats += [row for _ in range(m_tiles) for row in w[:, part].tolist()]
+            p_beats += params([mult] * lanes, [shift] * lanes, bias[part].tolist())
+        k_last = (k - 1) % lanes + 1
+        shape = {"tiles": tiles, "m_tiles": m_tiles, "rows": feed_rows, "rows_last": last}
+        feeds.append(FeedStep(blocks=in_beats[layer], k_last=k_last, **shape))
+        cores.append(CoreStep(k=k, k_last=k, note=f"layer {layer}", **shape))
+        vectors.append(VectorStep(groups=tiles, beats=rows, lo=0, hi=127, relu=True))
+        # For each tile and pair of rows: block by block, both rows (`last` rows in the last pair).
+        reads += [
+            BufferStep(
+                walk=Walk(
+                    base=base[layer],
+                    counts=(1, 1, m_tiles, in_beats[layer], feed_rows),
+                    strides=(0, 0, feed_rows * in_beats[layer], 1, in_beats[layer]),
+                    ragged=2,
+                    last=last,
+                ),
+                need=1 + (in_beats[1] if layer else 0),
+                note=f"layer {layer} tile {t}",
+            )
+            for t in range(tiles)
+        ]
+        posted_reads += tiles
+        if layer == 0:
+            walk = Walk(base=base[1], counts=(tiles, 1, 1, 1, rows), strides=(1, 0, 0, 0, in_beats[1]))
+            writes.append(BufferStep(walk=walk))
+    routes = (
+        RouterStep(rounds=1, legs=(Leg(src=0, dsts=(0,)),), beats=base[1], beats_last=base[1]),
+        RouterStep(
+            rounds=1, legs=(Leg(src=1, dsts=(0,)),), beats=in_beats[1] * rows, beats_last=in_beats[1] * rows
+        ),
+        RouterStep(
+            rounds=1, legs=(Leg(src=1, dsts=(1,)),), beats=in_beats[2] * rows, beats_last=in_beats[2] * rows
+        ),
+    )
+    b.load("router.in0", padded(data), 8, depth=depth, name="x")
+    b.load("core.w", w_beats, 8, depth=depth, name="weights")
+    b.load("vec.params", p_beats, 32, port_bits=128, depth=depth, name="params")
+    b.node(Router(name="router", inputs=2, outputs=2, lanes=lanes, bits=8, steps=routes))
+    b.node(
+        Buffer(
+            name="buf",
+            depth=base[1] + rows * in_beats[1],
+            lanes=lanes,
+            bits=8,
+            writes=tuple(writes),
+            reads=tuple(reads),
+        )
+    )
+    b.node(Feed(name="feed", rows=feed_rows, lanes=lanes, bits=8, steps=tuple(feeds)))
+    b.node(
+        Core(name="core", rows=feed_rows, lanes=lanes, a_bits=8, w_bits=8, acc_bits=32, steps=tuple(cores))
+    )
+    b.node(Vector(name="vec", lanes=lanes, rate=lanes, acc_bits=32, bits=8, steps=tuple(vectors)))
+    b.link("router.out0", "buf.in", lanes, 8, depth)
+    b.link("buf.out", "feed.in", lanes, 8, depth)
+    b.link("feed.out", "core.a", feed_rows, 8, depth)
+    b.link("core.out", "vec.acc", lanes, 32, depth)
+    b.link("vec.out", "router.in1", lanes, 8, depth)
+    b.store("router.out1", in_beats[2] * rows, lanes, 8, name="y")
+    return b.program(), b.images, expected[1]
+
+
+def perceptron_output(data: bytes, rows: int, cols: int, lanes: int) -> np.ndarray:
+    """The output argument of `perceptron`: tile by tile, each `rows` beats."""
+    tiles = -(-cols // lanes)
+    values = np.frombuffer(data, dtype=np.int8)[: tiles * rows * lanes].reshape(tiles, rows, lanes)
+    return values.transpose(1, 0, 2).reshape(rows, tiles * lanes)[:, :cols].astype(np.int64)
