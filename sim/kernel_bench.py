@@ -1,9 +1,10 @@
 """cocotb test bench that drives any Vitis-style kernel: `intar.verify.simulate` builds and calls it.
 
-The design under test is the generated wrapper `intar_bench` (kernel, clock, memory ports).  What to do comes from the JSON file that
-the environment variable ``INTAR_BENCH`` names; what came out goes to the two files that it names: outputs (``.npz``)
-and a report (JSON).  The memory is either the C++ model behind `intar_axi_mem` (``dpi``), which sees the arrays
-of this process without a copy, or cocotbext-axi's AxiRam (``axiram``) with random pauses on all five channels.
+The design under test is the generated wrapper `intar_bench` (kernel, clock, memory ports).  What to do
+comes from the JSON file that the environment variable ``INTAR_BENCH`` names; what came out goes to the two
+files that it names: outputs (``.npz``) and a report (JSON).  The memory is either the C++ model behind
+`intar_axi_mem` (``dpi``), which sees the arrays of this process without a copy, or cocotbext-axi's AxiRam
+(``axiram``) with random pauses on all five channels.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compiler launcher that keeps object files of library sources: `python object_cache.py DIR g++ ... -c -o X.o Y.cpp`.
+"""Compiler launcher that keeps the object files of library sources: `object_cache.py DIR g++ ... -c -o X Y`.
 
 Every Verilator build compiles the same run-time library (half a minute).  Where ccache is not installed this
 keeps its objects, keyed by the preprocessed source, the options and the compiler.  Sources of the build

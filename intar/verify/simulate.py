@@ -13,7 +13,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -26,7 +25,7 @@ import numpy as np
 
 from intar.assets import asset_dir
 from intar.errors import ConfigError, Finding, ToolError
-from intar.verify.toolchain import compiler_launcher, cocotb_environment, cocotb_sources, find_verilator
+from intar.verify.toolchain import cocotb_environment, compile_simulator, find_verilator, first_error
 from intar.verify.wrapper import Bundle, wrapper_text
 
 __all__ = [
@@ -107,8 +106,8 @@ class SimResult:
     cycles : for each job the cycles from ap_start (0) to ap_done.
     seconds : wall time of the jobs in the simulator.
     cycles_per_second : simulated cycles per wall second, all cycles counted.
-    traffic : {bundle: {"read_words", "read_bursts", "write_words", "write_bursts"}} over all jobs (since the
-        last reset of the simulator); empty values in mode ``axiram``.
+    traffic : {bundle: {"read_words", "read_bursts", "write_words", "write_bursts"}} over all jobs; nothing
+        per bundle in mode ``axiram``.
     """
 
     outputs: tuple[dict[str, np.ndarray], ...]
@@ -191,15 +190,6 @@ class Simulation:
             )
 
 
-def first_error(log: Path) -> str:
-    """Return the first line of a log that looks like an error, else its last line."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    for line in lines:
-        if any(mark in line for mark in ("%Error", "error:", "ERROR", "Error:", "CRITICAL", "Assertion")):
-            return line
-    return lines[-1] if lines else "(the log is empty)"
-
-
 def _check_run(
     jobs: Sequence[Sequence[Argument]], memory: MemoryModel, wait: str, timeout_cycles: int
 ) -> None:
@@ -268,7 +258,7 @@ def _plan(jobs: Sequence[Sequence[Argument]], mode: str, run_dir: Path) -> dict:
 def _write_padded(file: Path, data: np.ndarray | None, size: int) -> None:
     with open(file, "wb") as stream:
         if data is not None:
-            stream.write(memoryview(np.ascontiguousarray(data).reshape(-1).view(np.uint8)))
+            np.ascontiguousarray(data).tofile(stream)
         stream.truncate(size)
 
 
@@ -336,12 +326,8 @@ def build_simulation(
     simulation = Simulation(build_dir, tuple(bundles), mode, waves)
     sources = [Path(f).resolve() for f in rtl_files]
     wrapper = wrapper_text(top, bundles, mode, _lower_case(sources))
-    key = _digest(
-        [*sources, *(asset_dir("sim") / n for n in ("axi_mem.sv", "axi_mem.cpp"))],
-        wrapper,
-        str(verilator),
-        str(waves),
-    )
+    model_files = [asset_dir("sim") / name for name in ("axi_mem.sv", "axi_mem.cpp")]
+    key = _digest([*sources, *model_files], wrapper, str(verilator), str(waves), sys.version)
     with _locked(build_dir):
         stamp = build_dir / "digest"
         if stamp.exists() and stamp.read_text() == key and (build_dir / "objects" / "intar_bench").exists():
@@ -349,7 +335,17 @@ def build_simulation(
         stamp.unlink(missing_ok=True)
         shutil.rmtree(build_dir / "objects", ignore_errors=True)
         (build_dir / "intar_bench.sv").write_text(wrapper)
-        _compile(verilator, sources, build_dir, waves)
+        sim = asset_dir("sim")
+        models = [sim / "axi_mem.sv", *sources, build_dir / "intar_bench.sv"]
+        compile_simulator(
+            verilator,
+            "intar_bench",
+            models,
+            [sim / "axi_mem.cpp"],
+            build_dir / "objects",
+            build_dir / "build.log",
+            waves,
+        )
         stamp.write_text(key)
     return simulation
 
@@ -363,11 +359,9 @@ def _check_build(rtl_files: Sequence[Path], mode: str) -> None:
 
 
 def _lower_case(sources: Sequence[Path]) -> bool:
-    """Whether the kernel writes its AXI ports in lower case; Vitis HLS writes the channel part in upper case."""
-    texts = [f.read_text(errors="replace") for f in sources]
-    return not any("s_axi_control_AWVALID" in t for t in texts) and any(
-        "s_axi_control_awvalid" in t for t in texts
-    )
+    """Whether the kernel's AXI ports are in lower case; Vitis HLS has the channel part in upper case."""
+    text = "\n".join(f.read_text(errors="replace") for f in sources)
+    return "s_axi_control_AWVALID" not in text and "s_axi_control_awvalid" in text
 
 
 def _digest(files: Sequence[Path], *texts: str) -> str:
@@ -385,45 +379,3 @@ def _locked(build_dir: Path) -> Iterator[None]:
     with open(build_dir / "lock", "w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
-
-
-def _compile(verilator: Path, sources: Sequence[Path], build_dir: Path, waves: bool) -> None:
-    objects = build_dir / "objects"
-    sim = asset_dir("sim")
-    glue, link_flags = cocotb_sources()
-    # Only the wrapper's own signals are visible to cocotb: cocotb's default (all of them) costs a factor of 2 to 4.
-    verilate = [
-        str(verilator),
-        "--cc",
-        "--exe",
-        "--vpi",
-        "--timing",
-        "--public-depth",
-        "1",
-        "-Wno-fatal",
-        "--prefix",
-        "Vtop",
-    ]
-    verilate += ["--top-module", "intar_bench", "-Mdir", str(objects), "-o", "intar_bench"]
-    verilate += ["--timescale", "1ns/1ps", "-LDFLAGS", f"-rdynamic {link_flags}"]
-    verilate += ["--trace-vcd"] if waves else []
-    verilate += [str(glue), str(sim / "axi_mem.cpp"), str(sim / "axi_mem.sv")]
-    verilate += [str(f) for f in sources] + [str(build_dir / "intar_bench.sv")]
-    make = ["make", "-j2", "-C", str(objects), "-f", "Vtop.mk", f"VM_TRACE={int(waves)}"]
-    make += ["OPT_FAST=-O2", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2", f"OBJCACHE={compiler_launcher()}"]
-    environment = os.environ | {"PATH": f"{verilator.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    log = build_dir / "build.log"
-    with open(log, "w") as stream:
-        for command in (verilate, make):
-            stream.flush()
-            code = subprocess.run(
-                command, env=environment, stdout=stream, stderr=subprocess.STDOUT, cwd=build_dir, check=False
-            ).returncode
-            if code:
-                raise ToolError(
-                    Finding(
-                        f"building the simulator failed: {first_error(log)}",
-                        where=str(log),
-                        why=f"{Path(command[0]).name} ended with code {code} (Python {sys.version.split()[0]})",
-                    )
-                )

@@ -7,11 +7,39 @@ from dataclasses import dataclass
 
 from intar.errors import ConfigError, Finding
 
-_WRITE_CHANNELS = "AWVALID AWREADY AWADDR AWLEN WVALID WREADY WDATA WSTRB WLAST BVALID BREADY".split()
-_READ_CHANNELS = "ARVALID ARREADY ARADDR ARLEN RVALID RREADY RDATA RLAST".split()
+_WRITE_CHANNELS = (
+    "AWVALID",
+    "AWREADY",
+    "AWADDR",
+    "AWLEN",
+    "WVALID",
+    "WREADY",
+    "WDATA",
+    "WSTRB",
+    "WLAST",
+    "BVALID",
+    "BREADY",
+)
+_READ_CHANNELS = ("ARVALID", "ARREADY", "ARADDR", "ARLEN", "RVALID", "RREADY", "RDATA", "RLAST")
 _CONTROL = (
-    "AWVALID AWREADY AWADDR WVALID WREADY WDATA WSTRB BVALID BREADY BRESP ARVALID ARREADY ARADDR RVALID RREADY RDATA RRESP"
-).split()
+    "AWVALID",
+    "AWREADY",
+    "AWADDR",
+    "WVALID",
+    "WREADY",
+    "WDATA",
+    "WSTRB",
+    "BVALID",
+    "BREADY",
+    "BRESP",
+    "ARVALID",
+    "ARREADY",
+    "ARADDR",
+    "RVALID",
+    "RREADY",
+    "RDATA",
+    "RRESP",
+)
 
 
 @dataclass(frozen=True)
@@ -46,13 +74,12 @@ def wrapper_text(top: str, bundles: Sequence[Bundle], mode: str = "dpi", lower_c
     ConfigError : a width that the memory model has not, a bundle without a channel, a name used twice.
     """
     _check(bundles)
-    pins = ["ap_clk", "ap_rst_n", "interrupt"]
-    connections = [f".{pin}({pin})" for pin in pins]
+    connections = [f".{pin}({pin})" for pin in ("ap_clk", "ap_rst_n", "interrupt")]
     connections += [_connect("s_axi_control", pin, lower_case) for pin in _CONTROL]
     body = [_CLOCK if mode == "dpi" else ""]
     for number, bundle in enumerate(bundles):
         prefix = f"m_axi_{bundle.name}"
-        pins = (_WRITE_CHANNELS if bundle.write else []) + (_READ_CHANNELS if bundle.read else [])
+        pins = (_WRITE_CHANNELS if bundle.write else ()) + (_READ_CHANNELS if bundle.read else ())
         connections += [_connect(prefix, pin, lower_case) for pin in pins]
         body.append(_signals(bundle, prefix))
         if mode == "dpi":
@@ -107,7 +134,7 @@ def _signals(bundle: Bundle, prefix: str) -> str:
 def _memory(bundle: Bundle, prefix: str, number: int) -> str:
     pins = [pin.lower() for pin in _WRITE_CHANNELS + _READ_CHANNELS]
     connections = [".clk(ap_clk)", ".rst_n(ap_rst_n)"]
-    absent = ([] if bundle.write else _WRITE_CHANNELS) + ([] if bundle.read else _READ_CHANNELS)
+    absent = (() if bundle.write else _WRITE_CHANNELS) + (() if bundle.read else _READ_CHANNELS)
     for pin in pins:
         driven_by_kernel = pin not in ("awready", "wready", "bvalid", "arready", "rvalid", "rdata", "rlast")
         if pin.upper() in absent:
@@ -128,7 +155,7 @@ _CLOCK = """  initial begin
   end
 """
 
-_HEAD = """// Generated: the kernel with what it needs in simulation. cocotb sees the signals of this module only.
+_HEAD = """// Generated: the kernel with what it needs in simulation; cocotb sees the signals of this module.
 module intar_bench;
   logic ap_clk, interrupt;
   logic ap_rst_n = 1'b0;
@@ -140,8 +167,8 @@ module intar_bench;
   logic [3:0] s_axi_control_wstrb;
   logic [1:0] s_axi_control_bresp, s_axi_control_rresp;
 
-  // ---- time: ap_start is set by the write of CTRL (effective one cycle later), the interrupt follows ap_done by
-  // one cycle; the difference of the two counters is the time from ap_start to ap_done.
+  // ---- time: ap_start is set by the write of CTRL (effective one cycle later), the interrupt follows
+  // ap_done by one cycle; the difference of the two counters is the time from ap_start to ap_done.
   logic [63:0] cycle = 64'd0;
   logic [63:0] cycle_limit, start_cycle, done_cycle;
   logic running = 1'b0;
@@ -149,7 +176,8 @@ module intar_bench;
   logic interrupt_seen = 1'b0;
   logic at_ctrl = 1'b0;
   logic at_ctrl_now, stop;
-  assign at_ctrl_now = (s_axi_control_awvalid && s_axi_control_awready) ? s_axi_control_awaddr == 12'd0 : at_ctrl;
+  assign at_ctrl_now =
+      (s_axi_control_awvalid && s_axi_control_awready) ? s_axi_control_awaddr == 12'd0 : at_ctrl;
   assign stop = interrupt || timed_out;
   always_ff @(posedge ap_clk) begin
     cycle <= cycle + 64'd1;
