@@ -1,0 +1,135 @@
+"""Buffers under construction: tensor buffers, weight rings and parameter memories, with their step ordering.
+
+Each side of a buffer posts one count per outermost iteration (`docs/program.md`); the classes here keep both counts in
+program order and turn "this data must be there" and "this room must be free" into absolute `need` counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from intar.ir.program import Buffer, BufferStep, Walk
+
+
+@dataclass
+class Memory:
+    """One buffer node: its two programs so far."""
+
+    name: str
+    lanes: int
+    bits: int
+    depth: int = 0
+    writes: list[BufferStep] = field(default_factory=list)
+    reads: list[BufferStep] = field(default_factory=list)
+    written: int = 0
+    read: int = 0
+
+    def write(self, walk: Walk, need: int, need_step: int = 0, note: str = "") -> None:
+        """Append a write step."""
+        self.writes.append(BufferStep(walk=walk, need=need, need_step=need_step, note=note))
+        self.written += walk.counts[0]
+
+    def fetch(
+        self, walk: Walk, need: int, need_step: int = 0, elements: bool = False, note: str = ""
+    ) -> None:
+        """Append a read step."""
+        self.reads.append(BufferStep(walk=walk, need=need, need_step=need_step, elements=elements, note=note))
+        self.read += walk.counts[0]
+
+    def node(self) -> Buffer:
+        return Buffer(
+            name=self.name,
+            depth=self.depth,
+            lanes=self.lanes,
+            bits=self.bits,
+            writes=tuple(self.writes),
+            reads=tuple(self.reads),
+        )
+
+
+@dataclass
+class TensorMemory:
+    """A copy of a tensor on chip: whole (`slots` 1) or as a ring of row tiles (`slots` 2).
+
+    `tile_rows` rows of `pitch` beats a slot. `ready[t]` is the write count after which tile `t` is complete,
+    `drained[t]` the read count after which it is no longer needed.
+    """
+
+    memory: Memory
+    rows: int
+    pitch: int
+    tile_rows: int
+    slots: int
+    ready: dict[int, int] = field(default_factory=dict)
+    drained: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def tiles(self) -> int:
+        return -(-self.rows // self.tile_rows)
+
+    def base(self, row: int) -> int:
+        """Beat address of a row."""
+        if self.slots == 1:
+            return row * self.pitch
+        tile, inside = divmod(row, self.tile_rows)
+        return ((tile % self.slots) * self.tile_rows + inside) * self.pitch
+
+    def _tile(self, row: int) -> int:
+        return row // self.tile_rows if self.slots > 1 else 0
+
+    def write(self, row: int, walk: Walk, note: str) -> None:
+        """Write (part of) the rows from `row` on; `walk` is relative to that row."""
+        tile = self._tile(row)
+        need = self.drained.get(tile - self.slots, 0) if self.slots > 1 else 0
+        self.memory.write(walk.model_copy(update={"base": walk.base + self.base(row)}), need, note=note)
+        self.ready[tile] = self.memory.written
+
+    def fetch(self, row: int, walk: Walk, note: str, elements: bool = False) -> None:
+        """Read rows from `row` on; `walk` is relative to that row (in elements if `elements`)."""
+        tile = self._tile(row)
+        scale = self.memory.lanes if elements else 1
+        moved = walk.model_copy(update={"base": walk.base + self.base(row) * scale})
+        self.memory.fetch(moved, self.ready[tile], elements=elements, note=note)
+        self.drained[tile] = self.memory.read
+
+
+@dataclass
+class WeightMemory:
+    """A core's weight buffer: resident weights at the bottom, a ring of two column tiles of `slot` beats above."""
+
+    memory: Memory
+    slot: int
+    resident: dict[str, int] = field(default_factory=dict)
+    bottom: int = 0
+    ring: int = 0
+
+    def keep(self, task: str, beats: int) -> None:
+        """Load a task's weights for good."""
+        self.resident[task] = self.bottom
+        walk = Walk(base=self.bottom, counts=(1, 1, 1, 1, beats), strides=(0, 0, 0, 0, 1))
+        self.memory.write(walk, 0, note=f"{task}: weights for the whole inference")
+        self.bottom += beats
+
+    def read_resident(self, task: str, first: int, tiles: int, repeat: int, k: int) -> None:
+        """Column tiles `first`… of a resident task, each `repeat` times over."""
+        walk = Walk(
+            base=self.resident[task] + first * k,
+            counts=(1, tiles, 1, repeat, k),
+            strides=(0, k, 0, 0, 1),
+        )
+        self.memory.fetch(walk, self.memory.written, note=f"{task}: resident weights")
+
+    def stream(self, task: str, tiles: int, repeat: int, k: int) -> None:
+        """`tiles` column tiles through the ring, each read `repeat` times."""
+        if self.ring % 2 and tiles > 1:
+            self.stream(task, 1, repeat, k)
+            self.stream(task, tiles - 1, repeat, k)
+            return
+        base = self.bottom + (self.ring % 2) * self.slot
+        wrap = 2 * self.slot if tiles > 1 else 0
+        fill = Walk(base=base, wrap=wrap, counts=(tiles, 1, 1, 1, k), strides=(self.slot, 0, 0, 0, 1))
+        drain = Walk(base=base, wrap=wrap, counts=(tiles, 1, 1, repeat, k), strides=(self.slot, 0, 0, 0, 1))
+        ready, free = self.memory.written + 1, self.memory.read - 1
+        self.memory.write(fill, free, 1, note=f"{task}: weight tiles")
+        self.memory.fetch(drain, ready, 1, note=f"{task}: weight tiles")
+        self.ring += tiles

@@ -1,0 +1,65 @@
+"""Bytes of the kernel's arguments: tensors as padded rows, beats packed from the least significant bit on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intar.ir.program import Argument, Region
+
+
+def beats_to_bytes(elements: np.ndarray, bits: int) -> bytes:
+    """Pack signed integers of `bits` bits (4, 8, 16 or 32), in order; 4-bit: low nibble first."""
+    flat = np.asarray(elements, dtype=np.int64).reshape(-1)
+    if bits == 4:
+        nibbles = (flat & 15).astype(np.uint8)
+        return (nibbles[0::2] | (nibbles[1::2] << 4)).tobytes()
+    return flat.astype(f"<i{bits // 8}").tobytes()
+
+
+def bytes_to_elements(data: bytes, bits: int) -> np.ndarray:
+    """Inverse of `beats_to_bytes` (int64)."""
+    if bits == 4:
+        raw = np.frombuffer(data, dtype=np.uint8)
+        nibbles = np.stack([raw & 15, raw >> 4], axis=1).reshape(-1).astype(np.int64)
+        return (nibbles ^ 8) - 8
+    return np.frombuffer(data, dtype=f"<i{bits // 8}").astype(np.int64)
+
+
+def pad_to_word(data: bytes, port_bits: int) -> bytes:
+    """Zero fill to a whole number of port words."""
+    word = port_bits // 8
+    return data + bytes(-len(data) % word)
+
+
+def region_bytes(region: Region) -> int:
+    """Bytes that a region takes, without padding to a word."""
+    return region.rows * region.row_beats * region.lanes * region.bits // 8
+
+
+def pack_region(region: Region, values: np.ndarray) -> bytes:
+    """A tensor's integers as the bytes of its region; `values` has rows*cols elements."""
+    padded = np.zeros((region.rows, region.row_beats * region.lanes), dtype=np.int64)
+    padded[:, : region.cols] = np.asarray(values).reshape(region.rows, region.cols)
+    return beats_to_bytes(padded, region.bits)
+
+
+def unpack_region(region: Region, data: bytes) -> np.ndarray:
+    """The (rows, cols) integers in the bytes of a region."""
+    elements = bytes_to_elements(data[: region_bytes(region)], region.bits)
+    return elements.reshape(region.rows, -1)[:, : region.cols]
+
+
+def argument_bytes(argument: Argument, tensors: dict[str, np.ndarray]) -> bytes:
+    """The whole image of an input argument from the tensors that lie in it."""
+    word = argument.port_bits // 8
+    image = bytearray(argument.words * word)
+    for region in argument.fields:
+        data = pack_region(region, tensors[region.name])
+        image[region.base * word : region.base * word + len(data)] = data
+    return bytes(image)
+
+
+def argument_tensors(argument: Argument, image: bytes) -> dict[str, np.ndarray]:
+    """The tensors in an output argument's image, each (rows, cols)."""
+    word = argument.port_bits // 8
+    return {f.name: unpack_region(f, image[f.base * word :]) for f in argument.fields}

@@ -1,0 +1,79 @@
+"""Element moves as affine walks over padded rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from intar.ir.program import Walk
+from intar.ir.quantgraph import Piece, QMove, QTensor
+
+
+def piece_indices(piece: Piece, visit: int) -> np.ndarray:
+    """Flat row-major indices that a piece takes in one visit, in order."""
+    index = np.array([piece.offset + visit * piece.step], dtype=np.int64)
+    for count, stride in zip(piece.counts, piece.strides, strict=True):
+        index = (index[:, None] + np.arange(count, dtype=np.int64) * stride).reshape(-1)
+    return index
+
+
+def identity_move(task: QMove, tensors: Mapping[str, QTensor]) -> bool:
+    """True when the output's elements are the input's, in the same order."""
+    size = int(np.prod(tensors[task.output].shape, dtype=np.int64))
+    if len(task.pieces) != 1 or task.visits != 1:
+        return False
+    index = piece_indices(task.pieces[0], 0)
+    return len(index) == size and bool(np.array_equal(index, np.arange(size)))
+
+
+def element_walks(task: QMove, tensors: Mapping[str, QTensor], lanes: int) -> Iterator[tuple[int, Walk]]:
+    """(input slot, walk over padded element addresses) for the whole output, in order."""
+    for visit in range(task.visits):
+        for piece in task.pieces:
+            cols = tensors[task.inputs[piece.input]].cols
+            pitch = -(-cols // lanes) * lanes
+            index = piece_indices(piece, visit)
+            for walk in fit_walks(index // cols * pitch + index % cols):
+                yield piece.input, walk
+
+
+def fit_walks(addresses: np.ndarray) -> Iterator[Walk]:
+    """Affine walks that visit exactly these addresses in this order (few when the pattern is regular)."""
+    nest = _fit(addresses, 5)
+    if nest is not None:
+        base, loops = nest
+        pad = 5 - len(loops)
+        counts = (1,) * pad + tuple(count for count, _ in loops)
+        strides = (0,) * pad + tuple(stride for _, stride in loops)
+        yield Walk(base=base, counts=counts, strides=strides)
+        return
+    length = _run(addresses)
+    yield from fit_walks(addresses[:length])
+    yield from fit_walks(addresses[length:])
+
+
+def _run(addresses: np.ndarray) -> int:
+    """Length of the longest constant-stride start."""
+    if len(addresses) < 2:
+        return len(addresses)
+    steps = np.diff(addresses)
+    other = np.nonzero(steps != steps[0])[0]
+    return len(addresses) if len(other) == 0 else int(other[0]) + 1
+
+
+def _fit(addresses: np.ndarray, levels: int) -> tuple[int, tuple[tuple[int, int], ...]] | None:
+    """(base, loops outermost first) of one affine nest of at most `levels` loops, or None."""
+    if len(addresses) == 1:
+        return int(addresses[0]), ()
+    length = _run(addresses)
+    stride = int(addresses[1] - addresses[0])
+    if length == len(addresses):
+        return (int(addresses[0]), ((length, stride),)) if levels else None
+    if levels < 2 or len(addresses) % length:
+        return None
+    blocks = addresses.reshape(-1, length)
+    if not np.array_equal(blocks - blocks[:, :1], np.broadcast_to(blocks[0] - blocks[0, 0], blocks.shape)):
+        return None
+    outer = _fit(blocks[:, 0], levels - 1)
+    return None if outer is None else (outer[0], (*outer[1], (length, stride)))

@@ -1,0 +1,165 @@
+"""Nodes under construction, and the flows between their ports that become routers and links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from intar.errors import InternalError
+from intar.ir.program import Leg, Link, Node, Router, RouterStep
+
+LINK_DEPTH = 4
+WEIGHT_DEPTH = 16
+
+
+@dataclass(frozen=True)
+class FlowLeg:
+    """Beats from one output port to one or several input ports (``"node.port"``)."""
+
+    src: str
+    dsts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """``for round in rounds: for leg in legs:`` `beats` beats (every `period`-th round `beats_last`)."""
+
+    legs: tuple[FlowLeg, ...]
+    rounds: int
+    beats: int
+    period: int = 1
+    beats_last: int = -1
+    note: str = ""
+
+    @property
+    def last(self) -> int:
+        return self.beats if self.beats_last < 0 else self.beats_last
+
+
+@dataclass(frozen=True)
+class PortType:
+    """What a port carries."""
+
+    lanes: int
+    bits: int
+
+
+@dataclass
+class Netlist:
+    """Collects flows in program order; `finish` makes the routers and links that they need and no more."""
+
+    types: dict[str, PortType] = field(default_factory=dict)
+    flows: list[Flow] = field(default_factory=list)
+
+    def flow(self, flow: Flow) -> None:
+        """Append a flow; every port in it sees its share in this order."""
+        if flow.rounds > 0 and (flow.beats > 0 or flow.last > 0):
+            self.flows.append(flow)
+
+    def move(self, src: str, dsts: Sequence[str], beats: int, note: str = "") -> None:
+        """`beats` beats from `src` to each of `dsts`."""
+        self.flow(Flow((FlowLeg(src, tuple(dsts)),), 1, beats, note=note))
+
+    def finish(self) -> tuple[list[Router], list[Link]]:
+        """Routers where a port has several partners, links between everything."""
+        sinks: dict[str, list[str]] = {}
+        sources: dict[str, list[str]] = {}
+        for flow in self.flows:
+            for leg in flow.legs:
+                for dst in leg.dsts:
+                    _add(sinks.setdefault(leg.src, []), dst)
+                    _add(sources.setdefault(dst, []), leg.src)
+        routers: list[Router] = []
+        links: list[Link] = []
+        for src, dsts in sinks.items():
+            if len(dsts) > 1:
+                routers.append(self._split(src, dsts))
+                links.append(self._link(src, f"{_split_name(src)}.in0", src))
+        for dst, srcs in sources.items():
+            if len(srcs) > 1:
+                routers.append(self._merge(dst, srcs))
+                links.append(self._link(f"{_merge_name(dst)}.out0", dst, dst))
+        for src, dsts in sinks.items():
+            for index, dst in enumerate(dsts):
+                start = f"{_split_name(src)}.out{index}" if len(dsts) > 1 else src
+                merged = len(sources[dst]) > 1
+                end = f"{_merge_name(dst)}.in{sources[dst].index(src)}" if merged else dst
+                links.append(self._link(start, end, src))
+        return routers, links
+
+    def _link(self, src: str, dst: str, typed: str) -> Link:
+        kind = self.types[typed]
+        depth = WEIGHT_DEPTH if dst.endswith(".w") else LINK_DEPTH
+        name = f"{src}_{dst}".replace(".", "_")
+        return Link(name=name, src=src, dst=dst, lanes=kind.lanes, bits=kind.bits, depth=depth)
+
+    def _split(self, src: str, dsts: list[str]) -> Router:
+        steps = []
+        for flow in self.flows:
+            legs = tuple(
+                Leg(src=0, dsts=tuple(sorted(dsts.index(d) for d in leg.dsts)))
+                for leg in flow.legs
+                if leg.src == src
+            )
+            _append(steps, legs, flow)
+        return self._router(_split_name(src), 1, len(dsts), src, steps)
+
+    def _merge(self, dst: str, srcs: list[str]) -> Router:
+        steps: list[RouterStep] = []
+        for flow in self.flows:
+            legs = tuple(Leg(src=srcs.index(leg.src), dsts=(0,)) for leg in flow.legs if dst in leg.dsts)
+            _append(steps, legs, flow)
+        return self._router(_merge_name(dst), len(srcs), 1, dst, steps)
+
+    def _router(self, name: str, inputs: int, outputs: int, port: str, steps: list[RouterStep]) -> Router:
+        kind = self.types[port]
+        return Router(
+            name=name, inputs=inputs, outputs=outputs, lanes=kind.lanes, bits=kind.bits, steps=tuple(steps)
+        )
+
+
+def _add(items: list[str], item: str) -> None:
+    if item not in items:
+        items.append(item)
+
+
+def _split_name(port: str) -> str:
+    return "split_" + port.replace(".", "_")
+
+
+def _merge_name(port: str) -> str:
+    return "merge_" + port.replace(".", "_")
+
+
+def _append(steps: list[RouterStep], legs: tuple[Leg, ...], flow: Flow) -> None:
+    """Append one flow's share, joined to the step before when it is the same single leg."""
+    if not legs:
+        return
+    if len(legs) > 1 and len({leg for leg in legs}) == 1 and flow.period == 1:
+        legs = legs[:1]
+        flow = Flow(flow.legs, flow.rounds * len(flow.legs), flow.beats, note=flow.note)
+    if len(legs) == 1:
+        shorter = flow.rounds // flow.period
+        beats = (flow.rounds - shorter) * flow.beats + shorter * flow.last
+        if steps and steps[-1].legs == legs and steps[-1].rounds == 1:
+            beats += steps.pop().beats
+        steps.append(RouterStep(rounds=1, legs=legs, beats=beats, beats_last=beats, note=flow.note))
+        return
+    steps.append(
+        RouterStep(
+            rounds=flow.rounds,
+            legs=legs,
+            beats=flow.beats,
+            period=flow.period,
+            beats_last=flow.last,
+            note=flow.note,
+        )
+    )
+
+
+def check_names(nodes: Sequence[Node]) -> None:
+    """Every node has a name of its own (an internal error otherwise)."""
+    names = [node.name for node in nodes]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InternalError(f"nodes with the same name: {', '.join(twice)}")
