@@ -3,5 +3,6 @@
 from intar.schedule.pins import Pins, pins_of_schedule
 from intar.schedule.solve import lower_bounds, solve
 from intar.schedule.stages import Limits
+from intar.schedule.validate import Violation, validate
 
-__all__ = ["Limits", "Pins", "lower_bounds", "pins_of_schedule", "solve"]
+__all__ = ["Limits", "Pins", "Violation", "lower_bounds", "pins_of_schedule", "solve", "validate"]

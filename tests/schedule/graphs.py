@@ -137,9 +137,11 @@ def random_case(seed: int, tasks: int = 5) -> tuple[QuantGraph, Machine]:
             "tensors": tuple(t for t in graph.tensors if t.name in used or t.name not in graph.inputs),
         }
     )
-    spare = sum(t.rows * max(8, t.cols) for t in graph.tensors)
-    fixed = sum(16 * -(-t.cols // 8) * 8 for t in graph.tensors)
+    lanes = rng.choice((4, 8))
+    made = [t for t in graph.tasks if t.kind in ("matmul", "affine")]
+    fixed = sum(16 * -(-graph.tensor(t.output).cols // lanes) * lanes for t in made)
+    spare = sum(t.rows * -(-t.cols // lanes) * lanes for t in graph.tensors)
     return graph, machine(
-        cores=rng.choice((1, 2, 3, 4)), rows=rng.choice((1, 2, 4)), lanes=rng.choice((4, 8)), rate=rng.choice((1, 2, 4)),
-        port_bits=rng.choice((8, 32, 64)), onchip_bytes=fixed + int(spare * rng.uniform(0.3, 2.5)), latency=rng.choice((4, 64)),
+        cores=rng.choice((1, 2, 3, 4)), rows=rng.choice((1, 2, 4)), lanes=lanes, rate=rng.choice((1, 2, 4)),
+        port_bits=rng.choice((8, 32, 64)), onchip_bytes=fixed + int(spare * rng.uniform(0.25, 1.6)), latency=rng.choice((4, 64)),
     )  # fmt: skip

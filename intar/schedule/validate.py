@@ -1,0 +1,444 @@
+"""An independent check of any schedule: it shares no code with the solver and has its own arithmetic.
+
+Everything is recomputed from the graph and from the text of `docs/schedule.md`, in the plainest way there is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+
+from intar.ir.quantgraph import QMatmul, QMove, QTask, QuantGraph
+from intar.ir.schedule import Residency, Schedule, Stage
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken rule: its stable name, the stage or tensor or task that it concerns, and the particulars."""
+
+    rule: str
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.where}: {self.what}"
+
+
+def validate(schedule: Schedule, graph: QuantGraph) -> list[Violation]:
+    """All violations of a schedule; empty if it is sound.
+
+    Checks: every task once, precedence, cores, the rules of each pattern, tile heights, residency and lifetimes, memory of
+    every stage, addresses, cycles of every stage, objective, bound and status.
+    """
+    structure = list(_tasks_once(schedule, graph))
+    if structure:
+        return structure
+    facts = _Facts(schedule, graph)
+    found = [v for i in range(len(schedule.stages)) for v in facts.check_stage(i)]
+    found += facts.check_residency()
+    if not found:
+        found += facts.check_memory()
+        found += facts.check_addresses()
+        found += facts.check_cycles()
+    return found
+
+
+def _tasks_once(schedule: Schedule, graph: QuantGraph) -> Iterator[Violation]:
+    known = {task.name: task for task in graph.tasks}
+    count = Counter(p.task for stage in schedule.stages for p in stage.tasks)
+    for name in known:
+        if count[name] != 1:
+            yield Violation("once", name, f"scheduled {count[name]} times")
+    for name in count:
+        if name not in known:
+            yield Violation("once", name, "no such task in the graph")
+    made = {tensor for tensor in graph.inputs}
+    for i, stage in enumerate(schedule.stages):
+        for placement in stage.tasks:
+            task = known.get(placement.task)
+            if task is None:
+                continue
+            for tensor in task.inputs:
+                if tensor not in made:
+                    yield Violation(
+                        "precedence", f"stage {i}", f"{task.name} reads {tensor} before it is made"
+                    )
+            made.add(task.output)
+    tensors = {tensor.name for tensor in graph.tensors}
+    homes = Counter(r.tensor for r in schedule.residency)
+    wanted = {t for task in graph.tasks for t in (*task.inputs, task.output)}
+    for name in sorted(wanted | set(homes)):
+        if name not in tensors:
+            yield Violation("residency", name, "no such tensor in the graph")
+        elif homes[name] != (name in wanted):
+            yield Violation("residency", name, f"{homes[name]} entries")
+
+
+class _Facts:
+    """What follows from a schedule, computed once."""
+
+    def __init__(self, schedule: Schedule, graph: QuantGraph):
+        self.schedule, self.graph, self.machine = schedule, graph, schedule.machine
+        self.tasks: dict[str, QTask] = {task.name: task for task in graph.tasks}
+        self.home: dict[str, Residency] = {r.tensor: r for r in schedule.residency}
+        self.rows = {t.name: t.rows for t in graph.tensors}
+        self.cols = {t.name: t.cols for t in graph.tensors}
+        self.a_bits = max([8] + [t.bits for t in graph.tensors])
+        self.w_bits = max([1] + [t.weight_bits for t in graph.tasks if isinstance(t, QMatmul)])
+        self.stage_of = {p.task: i for i, s in enumerate(schedule.stages) for p in s.tasks}
+        self.maker = {task.output: task.name for task in graph.tasks}
+        self.reading: dict[str, list[int]] = {t.name: [] for t in graph.tensors}
+        for task in graph.tasks:
+            for tensor in task.inputs:
+                self.reading[tensor].append(self.stage_of[task.name])
+
+    # --- sizes -------------------------------------------------------------------------------------------------
+
+    def size(self, tensor: str, rows: int | None = None) -> int:
+        """Bytes of one copy of the first rows (default: all)."""
+        lanes = self.machine.lanes
+        bits = (
+            (self.rows[tensor] if rows is None else rows)
+            * ceil(self.cols[tensor] / lanes)
+            * lanes
+            * self.a_bits
+        )
+        return ceil(bits / 8)
+
+    def words(self, tensor: str, rows: int | None = None) -> int:
+        """Port words of the first rows (default: all)."""
+        lanes = self.machine.lanes
+        bits = (
+            (self.rows[tensor] if rows is None else rows)
+            * ceil(self.cols[tensor] / lanes)
+            * lanes
+            * self.a_bits
+        )
+        return ceil(bits / self.machine.port_bits)
+
+    def fixed(self) -> int:
+        """Bytes of parameters and tables."""
+        total = 0
+        for task in self.graph.tasks:
+            if task.kind == "matmul" or task.kind == "affine":
+                total += 16 * self.machine.lanes * ceil(self.cols[task.output] / self.machine.lanes)
+            if task.table is not None:
+                total += 2**task.table.log_entries * (8 if task.table.slope else 4)
+        return total
+
+    # --- traffic -----------------------------------------------------------------------------------------------
+
+    def produced(self, tensor: str) -> int:
+        """Stage that makes a tensor; -1 for a network input."""
+        return self.stage_of[self.maker[tensor]] if tensor in self.maker else -1
+
+    def stores(self, i: int) -> list[str]:
+        """Tensors that stage `i` writes off chip."""
+        found = []
+        for placement in self.schedule.stages[i].tasks:
+            tensor = self.tasks[placement.task].output
+            later = any(stage > i for stage in self.reading[tensor])
+            if tensor in self.graph.outputs or (later and self.home[tensor].place != "chip"):
+                found.append(tensor)
+        return found
+
+    def loads(self, i: int) -> list[str]:
+        """Tensors that stage `i` reads from off chip."""
+        found = []
+        for tensor, stages in self.reading.items():
+            if i not in stages or self.produced(tensor) == i:
+                continue
+            home = self.home[tensor]
+            if home.place != "chip" or (self.produced(tensor) < 0 and home.first_stage == i):
+                found.append(tensor)
+        return found
+
+    def copies(self, tensor: str, i: int) -> int:
+        """Readers of a tensor in stage `i`, the store port included."""
+        stored = self.produced(tensor) == i and tensor in self.stores(i)
+        return self.reading[tensor].count(i) + stored
+
+    def rings(self, i: int) -> int:
+        """Bytes of weight rings and resident weights in stage `i`."""
+        stage, machine = self.schedule.stages[i], self.machine
+        ring, total, kept = 0, 0, 0
+        for placement in stage.tasks:
+            task = self.tasks[placement.task]
+            if not isinstance(task, QMatmul):
+                continue
+            depth = self.cols[task.inputs[0]]
+            height = stage.tile_rows or self.rows[task.output]
+            blocks = ceil(self.cols[task.output] / machine.lanes)
+            if placement.resident:
+                passes = ceil(blocks / len(placement.cores))
+                kept += ceil(passes * depth * machine.lanes * self.w_bits / 8) * len(placement.cores)
+            elif height > machine.rows:
+                need = ceil(2 * depth * machine.lanes * self.w_bits / 8) * len(placement.cores)
+                ring, total = max(ring, need), total + need
+        return kept + (ring if stage.pattern == "interleaved" else total)
+
+    # --- rules of stages ---------------------------------------------------------------------------------------
+
+    def check_stage(self, i: int) -> Iterator[Violation]:
+        """Cores, pattern and tile height of one stage."""
+        stage, where = self.schedule.stages[i], f"stage {i}"
+        if not stage.tasks:
+            yield Violation("pattern", where, "no tasks")
+            return
+        for placement in stage.tasks:
+            cores = placement.cores
+            if (
+                not cores
+                or len(set(cores)) != len(cores)
+                or min(cores) < 0
+                or max(cores) >= self.machine.cores
+            ):
+                yield Violation("cores", where, f"{placement.task} on cores {list(cores)}")
+            elif list(cores) != list(range(cores[0], cores[0] + len(cores))):
+                yield Violation("cores", where, f"{placement.task}: cores {list(cores)} are not contiguous")
+            if (
+                not isinstance(self.tasks[placement.task], QMatmul)
+                and len(cores) != 1
+                and self.fixed_groups is False
+            ):
+                yield Violation("cores", where, f"{placement.task} has no products and takes one vector unit")
+            if placement.resident and (
+                not stage.tile_rows or not isinstance(self.tasks[placement.task], QMatmul)
+            ):
+                yield Violation("resident", where, f"{placement.task}: nothing to keep")
+        if stage.pattern in ("pipelined", "parallel"):
+            used = Counter(core for p in stage.tasks for core in set(p.cores))
+            for core, times in sorted(used.items()):
+                if times > 1:
+                    yield Violation("cores", where, f"core {core} has {times} tasks")
+        yield from self._pattern(stage, where)
+
+    @property
+    def fixed_groups(self) -> bool:
+        return self.schedule.mode == "dataflow"
+
+    def _pattern(self, stage: Stage, where: str) -> Iterator[Violation]:
+        tasks = [self.tasks[p.task] for p in stage.tasks]
+        names = {task.name for task in tasks}
+        inside = [
+            (self.maker[t], task.name) for task in tasks for t in task.inputs if self.maker.get(t) in names
+        ]
+        allowed = {
+            "auto": {"sequential", "pipelined", "parallel", "interleaved"},
+            "intar": {"sequential", "pipelined", "parallel"},
+            "sequential": {"sequential"},
+            "dataflow": {"pipelined", "parallel"},
+        }[self.schedule.mode]
+        if stage.pattern not in allowed:
+            yield Violation("mode", where, f"{stage.pattern} in mode {self.schedule.mode}")
+        if stage.pattern in ("sequential", "parallel"):
+            if stage.tile_rows:
+                yield Violation("tile", where, f"{stage.tile_rows} tile rows in a {stage.pattern} stage")
+            if inside:
+                yield Violation("pattern", where, f"{inside[0][1]} depends on {inside[0][0]}")
+        if stage.pattern == "sequential":
+            if len(tasks) != 1:
+                yield Violation("pattern", where, f"{len(tasks)} tasks in a sequential stage")
+            elif isinstance(tasks[0], QMatmul) and len(stage.tasks[0].cores) != self.machine.cores:
+                yield Violation("cores", where, f"{tasks[0].name} is not on all cores")
+        elif len(tasks) > 1 and any(isinstance(task, QMove) for task in tasks):
+            yield Violation("pattern", where, "a move task beside others")
+        if stage.pattern == "parallel" and len(tasks) < 2 and not self.fixed_groups:
+            yield Violation("pattern", where, "one task in a parallel stage")
+        if stage.pattern in ("pipelined", "interleaved"):
+            yield from self._tiles(stage, where, tasks, inside)
+        if stage.pattern == "interleaved":
+            for placement in stage.tasks:
+                matmul = isinstance(self.tasks[placement.task], QMatmul)
+                if matmul and len(placement.cores) != self.machine.cores:
+                    yield Violation("cores", where, f"{placement.task} is not on all cores")
+
+    def _tiles(
+        self, stage: Stage, where: str, tasks: list[QTask], inside: list[tuple[str, str]]
+    ) -> Iterator[Violation]:
+        heights = {self.rows[task.output] for task in tasks}
+        if len(heights) != 1:
+            yield Violation("tile", where, f"tasks with {sorted(heights)} rows")
+        for task in tasks:
+            if any(self.rows[t] != self.rows[task.output] for t in task.inputs):
+                yield Violation("tile", where, f"{task.name} does not preserve rows")
+        rows = max(heights)
+        if not 0 < stage.tile_rows <= rows:
+            yield Violation("tile", where, f"{stage.tile_rows} tile rows of {rows}")
+        elif stage.tile_rows % self.machine.rows and stage.tile_rows != rows:
+            yield Violation(
+                "tile", where, f"{stage.tile_rows} tile rows on cores of {self.machine.rows} rows"
+            )
+        part = {task.name: {task.name} for task in tasks}
+        for a, b in inside:
+            union = part[a] | part[b]
+            for name in union:
+                part[name] = union
+        if len(part[tasks[0].name]) != len(tasks):
+            yield Violation("pattern", where, "tasks that have nothing to do with each other")
+
+    # --- residency ---------------------------------------------------------------------------------------------
+
+    def touched(self, tensor: str) -> list[int]:
+        """Stages that make or read a tensor."""
+        stages = set(self.reading[tensor])
+        if tensor in self.maker:
+            stages.add(self.produced(tensor))
+        return sorted(stages)
+
+    def need(self, tensor: str, i: int) -> int:
+        """On-chip bytes of a tensor in stage `i`."""
+        home, stage = self.home[tensor], self.schedule.stages[i]
+        if home.place == "chip":
+            return home.bytes if home.first_stage <= i <= home.last_stage else 0
+        if i not in self.touched(tensor):
+            return 0
+        held = min(2 * stage.tile_rows, self.rows[tensor]) if stage.tile_rows else self.rows[tensor]
+        return max(1, self.copies(tensor, i)) * self.size(tensor, held)
+
+    def check_residency(self) -> Iterator[Violation]:
+        """Place, lifetime and bytes of every tensor."""
+        for tensor, home in sorted(self.home.items()):
+            stages = self.touched(tensor)
+            if (home.first_stage, home.last_stage) != (stages[0], stages[-1]):
+                what = f"lives from stage {home.first_stage} to {home.last_stage}, is used in {stages}"
+                yield Violation("lifetime", tensor, what)
+            if home.place == "tile" and (
+                len(stages) != 1
+                or tensor not in self.maker
+                or not self.schedule.stages[stages[0]].tile_rows
+                or tensor in self.graph.outputs
+            ):
+                yield Violation("residency", tensor, "exists as tiles, but not only inside one tiled stage")
+            if home.place == "chip":
+                copies = max(self.copies(tensor, i) for i in stages)
+                if home.bytes % self.size(tensor) or home.bytes < copies * self.size(tensor):
+                    what = f"{home.bytes} bytes for {copies} copies of {self.size(tensor)}"
+                    yield Violation("bytes", tensor, what)
+            elif home.bytes != max(self.need(tensor, i) for i in stages):
+                yield Violation(
+                    "bytes", tensor, f"{home.bytes}, needs {max(self.need(tensor, i) for i in stages)}"
+                )
+
+    def check_memory(self) -> Iterator[Violation]:
+        """Bytes in use in each stage."""
+        for i in range(len(self.schedule.stages)):
+            used = self.fixed() + self.rings(i) + sum(self.need(t, i) for t in self.home)
+            if used > self.machine.onchip_bytes:
+                yield Violation("memory", f"stage {i}", f"{used} bytes of {self.machine.onchip_bytes}")
+
+    def check_addresses(self) -> Iterator[Violation]:
+        """Buffers in use at the same time don't overlap and lie inside the memory."""
+        room = self.machine.onchip_bytes - self.fixed()
+        for i in range(len(self.schedule.stages)):
+            here = sorted((self.home[t].address, self.need(t, i), t) for t in self.home if self.need(t, i))
+            for (a, size, first), (b, _, second) in zip(here, here[1:], strict=False):
+                if a + size > b:
+                    yield Violation("address", f"stage {i}", f"{first} and {second} overlap at byte {b}")
+            for a, size, tensor in here:
+                if a < 0 or a + size > room:
+                    yield Violation("address", f"stage {i}", f"{tensor} ends at byte {a + size} of {room}")
+
+    # --- cycles ------------------------------------------------------------------------------------------------
+
+    def check_cycles(self) -> Iterator[Violation]:
+        """Cycles of every stage, objective, bound and status."""
+        schedule = self.schedule
+        for i, stage in enumerate(schedule.stages):
+            if stage.cycles != self.cycles(i):
+                yield Violation("cycles", f"stage {i}", f"claims {stage.cycles}, takes {self.cycles(i)}")
+        total = sum(stage.cycles for stage in schedule.stages)
+        if schedule.objective != total:
+            yield Violation("objective", schedule.name, f"{schedule.objective}, the stages take {total}")
+        if not 0 <= schedule.bound <= schedule.objective:
+            yield Violation("bound", schedule.name, f"{schedule.bound} of {schedule.objective}")
+        if schedule.status == "OPTIMAL" and schedule.bound != schedule.objective:
+            yield Violation("bound", schedule.name, "optimal without a bound that says so")
+
+    def _passes(self, task: QTask, rows: int, cores: int) -> tuple[int, int]:
+        """(cycles of `rows` rows, cycles to fetch the weights once) on `cores` cores."""
+        machine, cols = self.machine, self.cols[task.output]
+        beats = ceil(cols / machine.lanes)
+        if isinstance(task, QMove):
+            return rows * cols, 0
+        if not isinstance(task, QMatmul):
+            return rows * beats * (machine.lanes // machine.rate), 0
+        depth = self.cols[task.inputs[0]]
+        full, rest = divmod(beats, cores)
+        turns = full + (rest > 0)
+        tile = max(depth, machine.rows, machine.rows * machine.lanes // machine.rate)
+        fetch = ceil(turns * depth * machine.lanes * self.w_bits / machine.port_bits)
+        return turns * ceil(rows / machine.rows) * tile, fetch
+
+    def _delay(self) -> int:
+        return 16 + self.machine.rows + self.machine.rows * (self.machine.lanes // self.machine.rate)
+
+    def cycles(self, i: int) -> int:
+        """Cycles of stage `i`: the tasks, then the traffic that does not hide behind them."""
+        stage, machine = self.schedule.stages[i], self.machine
+        tasks = [self.tasks[p.task] for p in stage.tasks]
+        if stage.tile_rows:
+            busy = self._tiled(stage)
+            rows = self.rows[tasks[0].output]
+            head, tail, hidden = (
+                stage.tile_rows,
+                rows - (ceil(rows / stage.tile_rows) - 1) * stage.tile_rows,
+                busy,
+            )
+        else:
+            takes = [
+                max(self._passes(t, self.rows[t.output], len(p.cores)))
+                for t, p in zip(tasks, stage.tasks, strict=True)
+            ]
+            head = tail = machine.rows
+            sweeps = [self._sweep(t, len(p.cores)) for t, p in zip(tasks, stage.tasks, strict=True)]
+            busy, hidden = max(takes) + self._delay(), min([*sweeps, *takes] if len(takes) == 1 else sweeps)
+        loads, stores = self.loads(i), self.stores(i)
+        total_in, total_out = sum(map(self.words, loads)), sum(map(self.words, stores))
+        if any(isinstance(task, QMove) for task in tasks):
+            first = total_in
+        else:
+            first = sum(self.words(t, min(head, self.rows[t])) for t in loads)
+        last = sum(self.words(t, min(tail, self.rows[t])) for t in stores)
+        busy += max(first, total_in - hidden) + max(last, total_out - hidden)
+        return busy + machine.latency * ((total_in > 0) + (total_out > 0))
+
+    def _sweep(self, task: QTask, cores: int) -> int:
+        """Cycles of one pass over all rows."""
+        rows = self.rows[task.output]
+        if not isinstance(task, QMatmul):
+            return self._passes(task, rows, cores)[0]
+        return self._passes(task, rows, ceil(self.cols[task.output] / self.machine.lanes))[0]
+
+    def _tiled(self, stage: Stage) -> int:
+        """Cycles of a tiled stage without traffic, tile by tile."""
+        tasks = {p.task: self.tasks[p.task] for p in stage.tasks}
+        order = list(tasks)
+        rows = self.rows[tasks[order[0]].output]
+        count = ceil(rows / stage.tile_rows)
+        takes: dict[tuple[str, int], int] = {}
+        for p in stage.tasks:
+            for t in range(count):
+                height = min(stage.tile_rows, rows - t * stage.tile_rows)
+                compute, fetch = self._passes(tasks[p.task], height, len(p.cores))
+                takes[p.task, t] = compute if p.resident and t else max(compute, fetch)
+        if stage.pattern == "interleaved":
+            return sum(takes.values()) + self._delay() * len(takes)
+        before = {n: [self.maker[t] for t in tasks[n].inputs if self.maker.get(t) in tasks] for n in order}
+        after = {n: [m for m in order if n in before[m]] for n in order}
+
+        @lru_cache(maxsize=None)
+        def end(name: str, t: int) -> int:
+            if t < 0:
+                return 0
+            starts = [end(name, t - 1), *(end(u, t) + self._delay() for u in before[name])]
+            starts += [end(w, t - 2) for w in after[name]]
+            return max(starts) + takes[name, t]
+
+        for t in range(count):
+            for name in order:
+                end(name, t)
+        return max(end(name, count - 1) for name in order) + self._delay()

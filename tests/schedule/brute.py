@@ -1,0 +1,164 @@
+"""Brute force: every ordered partition into stages, every pattern, core split, tile height and residency.
+
+Stages are priced by the independent checker, so that this shares nothing with the solvers but the problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from types import SimpleNamespace
+
+from intar.ir.quantgraph import QMatmul, QMove, QuantGraph
+from intar.ir.schedule import Machine, Placement, Residency, Stage
+from intar.schedule.validate import _Facts
+
+
+def ordered_partitions(graph: QuantGraph) -> Iterator[list[tuple[int, ...]]]:
+    """Every sequence of task sets in which no task comes before what it reads."""
+    maker = {task.output: i for i, task in enumerate(graph.tasks)}
+    before = [{maker[t] for t in task.inputs if t in maker} for task in graph.tasks]
+    count = len(graph.tasks)
+
+    def grow(done: frozenset[int]) -> Iterator[list[tuple[int, ...]]]:
+        if len(done) == count:
+            yield []
+            return
+        rest = [i for i in range(count) if i not in done]
+        for bits in range(1, 1 << len(rest)):
+            chosen = [t for j, t in enumerate(rest) if bits >> j & 1]
+            if all(before[t] <= done | set(chosen) for t in chosen):
+                for tail in grow(done | frozenset(chosen)):
+                    yield [tuple(chosen), *tail]
+
+    yield from grow(frozenset())
+
+
+def splits(graph: QuantGraph, tasks: tuple[int, ...], cores: int) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Contiguous disjoint groups of any sizes; tasks without products get one core."""
+    ranges = [range(1, cores + 1) if isinstance(graph.tasks[t], QMatmul) else (1,) for t in tasks]
+    for sizes in product(*ranges):
+        if sum(sizes) <= cores:
+            starts = [sum(sizes[:i]) for i in range(len(sizes))]
+            yield tuple(tuple(range(a, a + n)) for a, n in zip(starts, sizes, strict=True))
+
+
+def stages(graph: QuantGraph, machine: Machine, tasks: tuple[int, ...], mode: str) -> Iterator[Stage]:
+    """Every way to run a set; what is not legal is left to the checker to refuse."""
+    kinds = [graph.tasks[t] for t in tasks]
+    whole = tuple(tuple(range(machine.cores)) if isinstance(k, QMatmul) else (0,) for k in kinds)
+
+    def stage(
+        pattern: str, groups: tuple[tuple[int, ...], ...], resident: tuple[bool, ...], rows: int
+    ) -> Stage:
+        placed = tuple(
+            Placement(task=k.name, cores=g, resident=r)
+            for k, g, r in zip(kinds, groups, resident, strict=True)
+        )
+        return Stage(pattern=pattern, tasks=placed, tile_rows=rows)
+
+    none = (False,) * len(tasks)
+    if len(tasks) == 1:
+        yield stage("sequential", whole, none, 0)
+        return
+    if mode == "sequential" or any(isinstance(k, QMove) for k in kinds):
+        return
+    if all(isinstance(k, QMatmul) for k in kinds):
+        for groups in splits(graph, tasks, machine.cores):
+            yield stage("parallel", groups, none, 0)
+    rows, height = graph.tensor(kinds[0].output).rows, machine.rows
+    while height < rows:
+        for resident in product(*[(False, True) if isinstance(k, QMatmul) else (False,) for k in kinds]):
+            for groups in splits(graph, tasks, machine.cores):
+                yield stage("pipelined", groups, resident, height)
+            if mode == "auto":
+                yield stage("interleaved", whole, resident, height)
+        height *= 2
+
+
+def best(graph: QuantGraph, machine: Machine, mode: str = "auto") -> int | None:
+    """Least cycles of any schedule; None if none fits the memory."""
+    least: int | None = None
+    ways: dict[tuple[int, ...], list[Stage]] = {}
+    for parts in ordered_partitions(graph):
+        for part in parts:
+            if part not in ways:
+                ways[part] = list(_legal(graph, machine, part, mode))
+        if all(ways[part] for part in parts):
+            found = _cheapest(graph, machine, parts, ways, mode, least)
+            if found is not None:
+                least = found
+    return least
+
+
+def _facts(graph: QuantGraph, machine: Machine, chosen: list[Stage], mode: str) -> _Facts:
+    return _Facts(
+        SimpleNamespace(stages=chosen, machine=machine, mode=mode, residency=(), name="brute"), graph
+    )
+
+
+def _legal(graph: QuantGraph, machine: Machine, part: tuple[int, ...], mode: str) -> Iterator[Stage]:
+    others = [
+        Stage(pattern="sequential", tasks=(Placement(task=t.name, cores=(0,)),))
+        for i, t in enumerate(graph.tasks)
+        if i not in part
+    ]
+    for stage in stages(graph, machine, part, mode):
+        if not list(_facts(graph, machine, [stage, *others], mode).check_stage(0)):
+            yield stage
+
+
+def _homes(graph: QuantGraph, facts: _Facts, count: int) -> Iterator[dict[str, Residency]]:
+    """Every choice of chip (with 1, 2, … copies) or spill for each tensor; `tile` follows."""
+    options = []
+    for tensor in facts.reading:
+        used = facts.touched(tensor)
+        if not used:
+            continue
+        base = {"tensor": tensor, "first_stage": used[0], "last_stage": used[-1]}
+        places = [Residency(place="spill", bytes=0, **base)]
+        if len(used) > 1:
+            most = len(facts.reading[tensor]) + 1
+            places += [
+                Residency(place="chip", bytes=c * facts.size(tensor), **base) for c in range(1, most + 1)
+            ]
+        options.append(places)
+    for chosen in product(*options):
+        yield {home.tensor: home for home in chosen}
+
+
+def _cheapest(
+    graph: QuantGraph,
+    machine: Machine,
+    parts: list[tuple[int, ...]],
+    ways: dict[tuple[int, ...], list[Stage]],
+    mode: str,
+    least: int | None,
+) -> int | None:
+    """Least cycles of one ordered partition if it beats `least`."""
+    facts = _facts(graph, machine, [ways[part][0] for part in parts], mode)
+    room, found = machine.onchip_bytes - facts.fixed(), None
+    for homes in _homes(graph, facts, len(parts)):
+        facts.home = homes
+        if any(
+            h.place == "chip" and h.bytes < facts.size(t) * max(facts.copies(t, i) for i in facts.touched(t))
+            for t, h in homes.items()
+        ):
+            continue
+        total = 0
+        for i, part in enumerate(parts):
+            price = None
+            for stage in ways[part]:
+                facts.schedule.stages[i] = stage
+                if facts.rings(i) + sum(facts.need(t, i) for t in homes) <= room:
+                    cycles = facts.cycles(i)
+                    price = cycles if price is None else min(price, cycles)
+            if price is None:
+                break
+            total += price
+            if least is not None and total >= least:
+                break
+        else:
+            if least is None or total < least:
+                least = found = total
+    return found
