@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intar.errors import Finding
+from intar.errors import Finding, InternalError
 from intar.ir.names import sanitise
 from intar.ir.ops import OPS, AttrValue, Op, Shape, ShapeMismatch, broadcast_kind, show
 from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor, make_graph
@@ -19,10 +19,10 @@ from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor, make_graph
 
 @dataclass
 class Draft:
-    """A task in the making; names are the model's own."""
+    """A task in the making; names are the model's own. No `op`: a copy onto the grid of the output."""
 
     name: str
-    op: Op
+    op: Op | None
     inputs: tuple[str, ...]
     output: str
     attrs: dict[str, AttrValue]
@@ -116,6 +116,14 @@ class Assembly:
         self.makers[output] = draft
         return output
 
+    def copy(self, tensor: str, output: str, source: str = "") -> str:
+        """Add a copy of `tensor` onto the grid that `quant` holds for `output`."""
+        self.shapes[output] = self.shapes[tensor]
+        draft = Draft(self._fresh_task(output), None, (tensor,), output, {}, source)
+        self.tasks.append(draft)
+        self.makers[output] = draft
+        return output
+
     def _fresh_task(self, name: str) -> str:
         candidate, count = name, 1
         while candidate in self._task_names:
@@ -129,12 +137,34 @@ class Assembly:
         draft = self.makers.pop(old)
         draft.output = new
         self.makers[new] = draft
-        for table in (self.shapes, self.quant):
-            if old in table:
-                table[new] = table.pop(old)  # type: ignore[attr-defined,index]
+        if old in self.shapes:
+            self.shapes[new] = self.shapes.pop(old)
+        if old in self.quant:
+            self.quant[new] = self.quant.pop(old)
+        self.redirect(old, new)
+
+    def redirect(self, old: str, new: str) -> None:
+        """Let everything that reads `old`, and the outputs, read `new` instead."""
         for task in self.tasks:
             task.inputs = tuple(new if name == old else name for name in task.inputs)
         self.outputs = [new if name == old else name for name in self.outputs]
+
+    def consumers(self) -> dict[str, list[Draft]]:
+        """The tasks that read each tensor."""
+        readers: dict[str, list[Draft]] = {}
+        for task in self.tasks:
+            for name in dict.fromkeys(task.inputs):
+                readers.setdefault(name, []).append(task)
+        return readers
+
+    def prune(self) -> None:
+        """Drop the tasks that no output needs."""
+        needed = set(self.outputs)
+        for task in reversed(self.tasks):
+            if task.output in needed:
+                needed.update(task.inputs)
+        self.tasks = [task for task in self.tasks if task.output in needed]
+        self.makers = {task.output: task for task in self.tasks}
 
     def finish(self) -> TaskGraph:
         """The graph, without the tasks and constants that no output needs.
@@ -144,7 +174,10 @@ class Assembly:
         GraphError
             Findings of the graph as a whole. Call it only while `findings` is empty.
         """
-        tasks = self._needed()
+        self.prune()
+        tasks = self.tasks
+        if loose := [task.name for task in tasks if task.op is None]:
+            raise InternalError(f"copies without an operator: {loose}")
         used = dict.fromkeys(self.inputs)
         for task in tasks:
             used.update(dict.fromkeys((*task.inputs, task.output)))
@@ -173,12 +206,3 @@ class Assembly:
             [safe[name] for name in self.outputs],
             {safe[name]: self.constants[name] for name in order if name in self.constants},
         )
-
-    def _needed(self) -> list[Draft]:
-        needed = set(self.outputs)
-        kept = []
-        for task in reversed(self.tasks):
-            if task.output in needed:
-                needed.update(task.inputs)
-                kept.append(task)
-        return kept[::-1]

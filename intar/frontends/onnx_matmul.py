@@ -1,0 +1,136 @@
+"""MatMul and Gemm as tasks with a constant K×N weight."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intar.frontends.onnx_graph import Importer
+from intar.frontends.onnx_nodes import Node, Rejected
+from intar.ir.ops import Op
+from intar.ir.taskgraph import QuantParams
+
+
+def matmul(importer: Importer, node: Node) -> None:
+    """``A @ B`` where one of the two is constant."""
+    a, b = node.inputs
+    if importer.is_constant(a) and not importer.is_constant(b):
+        _left_constant(importer, node, a, b)
+        return
+    if not importer.is_constant(b):
+        raise Rejected(
+            f"both operands ('{a}', '{b}') are activations",
+            "one operand of a matmul has to be a constant weight",
+        )
+    x, shape = importer.tensor(a), importer.shape(b)
+    if len(shape) == 1:
+        weight = _weight(importer, b, (shape[0], 1))
+        product = importer.emit(node, Op.MATMUL, [x, weight], output=f"{node.outputs[0]}:column")
+        if product in importer.graph.shapes:
+            target = importer.graph.shapes[product][:-1]
+            importer.emit(node, Op.RESHAPE, [product], {"shape": target})
+        return
+    if any(n != 1 for n in shape[:-2]):
+        raise Rejected(f"its weight '{b}' has a batch of matrices", "the weight has to be one K×N matrix")
+    weight = _weight(importer, b, shape[-2:])
+    rank = len(importer.graph.shapes[x])
+    if len(shape) <= max(rank, 2):
+        importer.emit(node, Op.MATMUL, [x, weight])
+        return
+    product = importer.emit(node, Op.MATMUL, [x, weight], output=f"{node.outputs[0]}:flat")
+    if product in importer.graph.shapes:
+        flat = importer.graph.shapes[product]
+        lead = len(shape) - max(rank, 2)
+        importer.emit(node, Op.RESHAPE, [product], {"shape": (*(1,) * lead, *flat)})
+
+
+def _left_constant(importer: Importer, node: Node, a: str, b: str) -> None:
+    """A @ B with a constant A: (Bᵀ @ Aᵀ)ᵀ."""
+    shape_a, shape_b = importer.shape(a), importer.shape(b)
+    if len(shape_a) != 2 or len(shape_b) < 1:
+        raise Rejected(
+            f"its constant left operand '{a}' has {len(shape_a)} axes", "only a matrix is supported there"
+        )
+    weight = _transposed(importer, a)
+    output = node.outputs[0]
+    if len(shape_b) == 1:
+        importer.emit(node, Op.MATMUL, [importer.tensor(b), weight])
+        return
+    swap = (*range(len(shape_b) - 2), len(shape_b) - 1, len(shape_b) - 2)
+    turned = importer.emit(
+        node, Op.TRANSPOSE, [importer.tensor(b)], {"perm": swap}, output=f"{output}:turned"
+    )
+    product = importer.emit(node, Op.MATMUL, [turned, weight], output=f"{output}:product")
+    if product in importer.graph.shapes:
+        importer.emit(node, Op.TRANSPOSE, [product], {"perm": swap})
+
+
+def gemm(importer: Importer, node: Node) -> None:
+    """``alpha · A' @ B' + beta · C`` with a constant B."""
+    a, b, c = node.inputs[0], node.inputs[1], node.input(2)
+    alpha, beta = float(node.attrs.get("alpha", 1.0)), float(node.attrs.get("beta", 1.0))
+    if not importer.is_constant(b):
+        raise Rejected(
+            f"its weight '{b}' is an activation", "one operand of a matmul has to be a constant weight"
+        )
+    x, output = importer.tensor(a), node.outputs[0]
+    if node.attrs.get("transA", 0):
+        x = importer.emit(node, Op.TRANSPOSE, [x], {"perm": (1, 0)}, output=f"{output}:turned")
+        if x not in importer.graph.shapes:
+            return
+    weight = _transposed(importer, b) if node.attrs.get("transB", 0) else importer.tensor(b)
+    weight = _scaled(importer, weight, alpha)
+    if not c or beta == 0:
+        importer.emit(node, Op.MATMUL, [x, weight])
+        return
+    product = importer.emit(node, Op.MATMUL, [x, weight], output=f"{output}:product")
+    addend = importer.tensor(c)
+    if importer.is_constant(c):
+        addend = _scaled(importer, addend, beta)
+    elif beta != 1:
+        factor = importer.graph.constant(f"{output}:beta", np.asarray(beta))
+        addend = importer.emit(node, Op.MUL, [addend, factor], output=f"{output}:scaled")
+    if product in importer.graph.shapes and addend in importer.graph.shapes:
+        importer.emit(node, Op.ADD, [product, addend])
+
+
+def _scaled(importer: Importer, name: str, factor: float) -> str:
+    """The constant times a factor; a positive one goes into the scale of quantised integers."""
+    if factor == 1:
+        return name
+    array, quant = importer.graph.constants[name], importer.graph.quant.get(name)
+    if quant is None:
+        return importer.graph.constant(f"{name}:scaled", (array * np.float64(factor)).astype(array.dtype))
+    if factor <= 0:
+        raise Rejected("alpha and beta of a quantised Gemm have to be positive")
+    scale = tuple(s * factor for s in quant.scale) if isinstance(quant.scale, tuple) else quant.scale * factor
+    return importer.graph.constant(f"{name}:scaled", array, quant.model_copy(update={"scale": scale}))
+
+
+def _transposed(importer: Importer, name: str) -> str:
+    """The transposed constant matrix, integers and channel axis included."""
+    array, quant = _parts(importer, name)
+    if array.ndim != 2:
+        raise Rejected(f"its weight '{name}' has {array.ndim} axes, expected 2", code="graph")
+    if quant is not None and quant.axis is not None:
+        quant = quant.model_copy(update={"axis": 1 - quant.axis})
+    return importer.graph.constant(f"{name}:transposed", array.T, quant)
+
+
+def _weight(importer: Importer, name: str, shape: tuple[int, ...]) -> str:
+    """The constant in another shape (axes of one element added or removed)."""
+    array, quant = _parts(importer, name)
+    if array.shape == shape:
+        return importer.tensor(name)
+    if quant is not None and quant.axis is not None:
+        # axes in front are dropped, or one behind is added
+        axis = quant.axis - max(array.ndim - 2, 0)
+        if axis < 0:
+            raise Rejected(f"its weight '{name}' is quantised along a batch axis")
+        quant = quant.model_copy(update={"axis": axis})
+    return importer.graph.constant(f"{name}:matrix", array.reshape(shape), quant)
+
+
+def _parts(importer: Importer, name: str) -> tuple[np.ndarray, QuantParams | None]:
+    if name in importer.packed:
+        return importer.packed[name]
+    return importer.real(name), None

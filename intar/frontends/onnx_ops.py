@@ -1,0 +1,203 @@
+"""How each ONNX operator becomes tasks: one function an operator, and the table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from intar.frontends.onnx_graph import Importer
+from intar.frontends.onnx_matmul import gemm, matmul
+from intar.frontends.onnx_moves import MOVES
+from intar.frontends.onnx_nodes import Node, Rejected, scalar
+from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
+from intar.ir.ops import Op
+
+Handler = Callable[[Importer, Node], None]
+
+
+def _unary(op: Op) -> Handler:
+    def handler(importer: Importer, node: Node) -> None:
+        importer.emit(node, op, [importer.tensor(node.inputs[0])])
+
+    return handler
+
+
+def _binary(op: Op) -> Handler:
+    def handler(importer: Importer, node: Node) -> None:
+        if node.attrs.get("broadcast"):
+            raise Rejected(
+                "it uses broadcasting as it was before operator set 7", hint="export the model again"
+            )
+        importer.emit(node, op, [importer.tensor(name) for name in node.inputs[:2]])
+
+    return handler
+
+
+def _gelu(importer: Importer, node: Node) -> None:
+    approximate = node.attrs.get("approximate", "none")
+    importer.emit(node, Op.GELU, [importer.tensor(node.inputs[0])], {"approximate": approximate})
+
+
+def _swish(importer: Importer, node: Node) -> None:
+    x, alpha = importer.tensor(node.inputs[0]), float(node.attrs.get("alpha", 1.0))
+    if alpha == 1.0:
+        importer.emit(node, Op.SILU, [x])
+        return
+    output = node.outputs[0]
+    factor = importer.graph.constant(f"{output}:alpha", np.asarray(alpha, np.float64))
+    scaled = importer.emit(node, Op.MUL, [x, factor], output=f"{output}:scaled")
+    gate = importer.emit(node, Op.SIGMOID, [scaled], output=f"{output}:gate")
+    importer.emit(node, Op.MUL, [x, gate])
+
+
+def _div(importer: Importer, node: Node) -> None:
+    a, b = node.inputs
+    if not importer.is_constant(b):
+        raise Rejected("it divides by an activation", "only division by a constant becomes a product")
+    with np.errstate(divide="ignore"):
+        inverse = 1.0 / importer.real(b).astype(np.float64)
+    if not np.isfinite(inverse).all():
+        raise Rejected(f"it divides by zero ('{b}')", hint="correct the model", code="graph")
+    factor = importer.graph.constant(f"{b}:inverse", inverse)
+    importer.emit(node, Op.MUL, [importer.tensor(a), factor])
+
+
+def _neg(importer: Importer, node: Node) -> None:
+    minus = importer.graph.constant(f"{node.outputs[0]}:minus_one", np.asarray(-1.0))
+    importer.emit(node, Op.MUL, [importer.tensor(node.inputs[0]), minus])
+
+
+def _sum(importer: Importer, node: Node) -> None:
+    total = importer.tensor(node.inputs[0])
+    if len(node.inputs) == 1:
+        importer.alias[node.outputs[0]] = total
+    for position, name in enumerate(node.inputs[1:], 1):
+        last = position == len(node.inputs) - 1
+        output = "" if last else f"{node.outputs[0]}:{position}"
+        total = importer.emit(node, Op.ADD, [total, importer.tensor(name)], output=output)
+
+
+def _pow(importer: Importer, node: Node) -> None:
+    x, exponent = importer.tensor(node.inputs[0]), scalar(importer.values, node.inputs[1])
+    shape = importer.values[node.inputs[1]].shape if exponent is not None else ()
+    if exponent not in (2.0, 3.0) or len(shape) > len(importer.graph.shapes[x]):
+        raise Rejected("only the powers 2 and 3 are supported")
+    if exponent == 2.0:
+        importer.emit(node, Op.MUL, [x, x])
+    else:
+        square = importer.emit(node, Op.MUL, [x, x], output=f"{node.outputs[0]}:square")
+        importer.emit(node, Op.MUL, [square, x])
+
+
+def _clip(importer: Importer, node: Node) -> None:
+    low = _bound(importer, node, 1, -np.inf)
+    high = _bound(importer, node, 2, np.inf)
+    largest = float(np.finfo(np.float32).max)
+    if low <= -largest and high >= largest:
+        importer.alias[node.outputs[0]] = importer.tensor(node.inputs[0])
+    elif low == 0 and high >= largest:
+        importer.emit(node, Op.RELU, [importer.tensor(node.inputs[0])])
+    else:
+        raise Rejected(f"it clips to {low:g} … {high:g}", "only 0 … ∞ (a ReLU) is supported", "use ReLU")
+
+
+def _bound(importer: Importer, node: Node, position: int, default: float) -> float:
+    name = node.input(position)
+    return float(importer.value(name, "bound").reshape(-1)[0]) if name else default
+
+
+def _max(importer: Importer, node: Node) -> None:
+    zeros = [name for name in node.inputs if scalar(importer.values, name) == 0]
+    rest = [name for name in node.inputs if name not in zeros]
+    if len(node.inputs) == 1:
+        importer.alias[node.outputs[0]] = importer.tensor(node.inputs[0])
+        return
+    if len(rest) != 1 or any(len(importer.shape(zero)) > len(importer.shape(rest[0])) for zero in zeros):
+        raise Rejected("only the maximum of a tensor and 0 (a ReLU) is supported")
+    importer.emit(node, Op.RELU, [importer.tensor(rest[0])])
+
+
+def _same(importer: Importer, node: Node) -> None:
+    """Identity: the output is the input."""
+    if node.inputs[0] in importer.grids:
+        importer.grids[node.outputs[0]] = importer.grids[node.inputs[0]]
+    else:
+        importer.alias[node.outputs[0]] = importer.tensor(node.inputs[0])
+
+
+def _dropout(importer: Importer, node: Node) -> None:
+    training = importer.values.get(node.input(2))
+    if node.input(2) and (training is None or bool(training.any())):
+        raise Rejected("it is in training mode", hint="export the model for inference (model.eval())")
+    if len(node.outputs) > 1 and node.outputs[1]:
+        used = [other for other in importer.model.graph.node if node.outputs[1] in other.input]
+        if used or node.outputs[1] in {entry.name for entry in importer.model.graph.output}:
+            raise Rejected("its mask is used", hint="export the model for inference (model.eval())")
+    _same(importer, node)
+
+
+def _cast(importer: Importer, node: Node) -> None:
+    from intar.frontends.onnx_graph import FLOATS
+
+    if node.op == "Cast" and node.attrs["to"] not in FLOATS:
+        raise Rejected("it turns an activation into another type than float", "activations are real numbers")
+    _same(importer, node)
+
+
+def _expand(importer: Importer, node: Node) -> None:
+    shape = importer.shape(node.inputs[0])
+    wanted = tuple(int(n) for n in importer.value(node.inputs[1], "shape").reshape(-1))
+    if np.broadcast_shapes(shape, wanted) != shape:
+        raise Rejected("it repeats an activation", hint="let the operators after it broadcast")
+    _same(importer, node)
+
+
+def _batch_normalization(importer: Importer, node: Node) -> None:
+    if node.attrs.get("training_mode", 0) or (len(node.outputs) > 1 and any(node.outputs[1:])):
+        raise Rejected("it is in training mode", hint="export the model for inference (model.eval())")
+    roles = ("scale", "bias", "mean", "variance")
+    scale, bias, mean, variance = (
+        importer.value(name, role).astype(np.float64)
+        for name, role in zip(node.inputs[1:5], roles, strict=True)
+    )
+    factor = scale / np.sqrt(variance + node.attrs.get("epsilon", 1e-5))
+    x, output = importer.tensor(node.inputs[0]), node.outputs[0]
+    rank = len(importer.graph.shapes[x])
+    if prod(factor.shape) == 0 or rank < 2:
+        raise Rejected(f"its input has {rank} axes, it needs at least 2", code="graph")
+    gain = importer.graph.constant(f"{output}:scale", factor)
+    shift = importer.graph.constant(f"{output}:shift", bias - mean * factor)
+    importer.emit(node, Op.SCALE_SHIFT, [x, gain, shift], {"axis": 1})
+
+
+HANDLERS: dict[str, Handler] = {
+    "Add": _binary(Op.ADD),
+    "BatchNormalization": _batch_normalization,
+    "Cast": _cast,
+    "CastLike": _cast,
+    "Clip": _clip,
+    "DequantizeLinear": dequantize_linear,
+    "Div": _div,
+    "Dropout": _dropout,
+    "Expand": _expand,
+    "Gelu": _gelu,
+    "Gemm": gemm,
+    "HardSwish": _unary(Op.HARDSWISH),
+    "Identity": _same,
+    "MatMul": matmul,
+    "Max": _max,
+    "Mul": _binary(Op.MUL),
+    "Neg": _neg,
+    "Pow": _pow,
+    "QuantizeLinear": quantize_linear,
+    "Relu": _unary(Op.RELU),
+    "Sigmoid": _unary(Op.SIGMOID),
+    "Sub": _binary(Op.SUB),
+    "Sum": _sum,
+    "Swish": _swish,
+    "Tanh": _unary(Op.TANH),
+    **MOVES,
+}
+"""The translation of each operator of ONNX's own domain that does not vanish by constant folding."""

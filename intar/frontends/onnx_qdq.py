@@ -1,0 +1,124 @@
+"""Models with quantisation of their own: QuantizeLinear, DequantizeLinear, and integer operators spelled as
+both.
+
+The integers, scales and zero points of the model are kept exactly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from intar.frontends.onnx_nodes import Node, Rejected
+from intar.ir.taskgraph import QuantParams
+
+if TYPE_CHECKING:
+    from intar.frontends.onnx_graph import Importer
+
+FORMATS = {"int4": (4, True), "uint4": (4, False)} | {
+    f"{'' if signed else 'u'}int{bits}": (bits, signed) for bits in (8, 16, 32) for signed in (True, False)
+}
+"""Width and signedness of each integer type."""
+
+ONNX_TYPES = {2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 21: "uint4", 22: "int4"}
+"""Numbers of the types in an `output_dtype` attribute."""
+
+
+def _quant(importer: Importer, node: Node, dtype: str, shape: tuple[int, ...]) -> QuantParams:
+    """The format that a QuantizeLinear or DequantizeLinear names, for integers of that type."""
+    if dtype not in FORMATS:
+        raise Rejected(f"its integers have type {dtype}", hint=f"supported are {', '.join(FORMATS)}")
+    scale = importer.value(node.inputs[1], "scale").astype(np.float64)
+    zero_name = node.input(2)
+    zero = (
+        importer.value(zero_name, "zero point").astype(np.int64)
+        if zero_name
+        else np.zeros(scale.shape, np.int64)
+    )
+    if node.attrs.get("block_size", 0) or scale.ndim > 1:
+        raise Rejected("it quantises in blocks", hint="quantise per tensor or per channel")
+    bits, signed = FORMATS[dtype]
+    if scale.size == 1 and zero.size == 1:
+        return QuantParams(bits=bits, signed=signed, scale=float(scale.item()), zero_point=int(zero.item()))
+    axis = int(node.attrs.get("axis", 1))
+    axis += len(shape) * (axis < 0)
+    zeros = np.broadcast_to(zero.reshape(-1), scale.shape)
+    return QuantParams(
+        bits=bits,
+        signed=signed,
+        scale=tuple(float(s) for s in scale),
+        zero_point=tuple(int(z) for z in zeros) if zeros.any() else 0,
+        axis=axis,
+    )
+
+
+def quantize_linear(importer: Importer, node: Node) -> None:
+    """Remember the format; the tensor gets it where it is dequantised."""
+    name = node.inputs[0]
+    if node.input(2):
+        dtype = importer.value(node.inputs[2], "zero point").dtype.name
+    else:
+        dtype = ONNX_TYPES.get(node.attrs.get("output_dtype", 2), "unknown")
+    tensor = importer.tensor(name)
+    importer.grids[node.outputs[0]] = (tensor, _quant(importer, node, dtype, importer.shape(name)))
+
+
+def dequantize_linear(importer: Importer, node: Node) -> None:
+    """Integers back to real values: a quantised constant, or the tensor that was quantised."""
+    name, output = node.inputs[0], node.outputs[0]
+    if name in importer.values:
+        array = importer.values[name]
+        quant = _quant(importer, node, array.dtype.name, array.shape)
+        importer.packed[output] = (plain_integers(array), quant)
+        return
+    if name not in importer.grids:
+        raise Rejected(f"'{name}' was not quantised by a QuantizeLinear node")
+    tensor, quant_in = importer.grids[name]
+    shape = importer.graph.shapes[tensor]
+    if quant_in is None:
+        importer.alias[output] = _integer_input(importer, node, tensor, name)
+        return
+    dtype = f"{'' if quant_in.signed else 'u'}int{quant_in.bits}"
+    if _quant(importer, node, dtype, shape) != quant_in:
+        raise Rejected(
+            "its scale or zero point is not that of the QuantizeLinear before it",
+            "a change of scale on integers is not defined in QDQ form",
+            "export the model again",
+        )
+    importer.alias[output] = importer.on_grid(tensor, quant_in, output, node.label)
+
+
+def _integer_input(importer: Importer, node: Node, tensor: str, name: str) -> str:
+    """An input of the model that arrives as integers: the graph's input is its real value on that grid."""
+    kind = next(
+        entry for entry in importer.model.graph.input if entry.name == name
+    ).type.tensor_type.elem_type
+    quant = _quant(importer, node, ONNX_TYPES[kind], importer.graph.shapes[tensor])
+    if importer.graph.quant.setdefault(tensor, quant) != quant:
+        raise Rejected(f"the input '{name}' is dequantised in two ways")
+    return tensor
+
+
+def plain_integers(array: np.ndarray) -> np.ndarray:
+    """The same integers in a type that NumPy has itself (4 bit types become 8 bit)."""
+    if array.dtype.name in ("int4", "uint4"):
+        return array.astype(np.int8 if array.dtype.name == "int4" else np.uint8)
+    return array
+
+
+def expand_quantised(node: Node) -> list[Node]:
+    """QLinearMatMul, QLinearAdd and QLinearMul as dequantise, compute, quantise; other nodes as they are."""
+    plain = {"QLinearMatMul": "MatMul", "QLinearAdd": "Add", "QLinearMul": "Mul"}.get(node.op)
+    if plain is None or node.domain not in ("", "com.microsoft") or len(node.inputs) < 7:
+        return [node]
+    output = node.outputs[0]
+    # onnxruntime's QLinearAdd and QLinearMul have the operands in the same order as ONNX's QLinearMatMul
+    real = [f"{output}:a", f"{output}:b", f"{output}:y"]
+    left, right, result = node.inputs[0:3], node.inputs[3:6], node.inputs[6:8]
+    return [
+        Node("DequantizeLinear", f"{node.name}:a", left, [real[0]]),
+        Node("DequantizeLinear", f"{node.name}:b", right, [real[1]], {"axis": -1}),
+        Node(plain, node.name, real[:2], [real[2]]),
+        Node("QuantizeLinear", f"{node.name}:y", [real[2], *result], [output]),
+    ]

@@ -1,0 +1,122 @@
+"""Merge tasks of an imported network: biases and batch normalisation into matmuls, grids onto tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intar.frontends.assemble import Assembly, Draft
+from intar.ir.ops import Op
+from intar.ir.taskgraph import dequantise
+
+
+def simplify(graph: Assembly) -> None:
+    """Apply all merges, in the order in which they enable each other."""
+    graph.prune()
+    settle_grids(graph)
+    changed = True
+    while changed:
+        changed = merge_bias(graph) or fold_scale(graph)
+    graph.prune()
+
+
+def settle_grids(graph: Assembly) -> None:
+    """Turn each copy onto a grid (a task without operator) into the format of the tensor that it copies.
+
+    That needs a tensor which nobody reads off the grid; otherwise the copy becomes a scale_shift by one and
+    zero.
+    """
+    for task in [task for task in graph.tasks if task.op is None]:
+        source, quant = task.inputs[0], graph.quant[task.output]
+        readers = graph.consumers().get(source, [])
+        alone = source not in graph.outputs and all(
+            reader.op is None and graph.quant[reader.output] == quant for reader in readers
+        )
+        same = graph.quant.get(source) == quant
+        if same or (alone and source not in graph.quant and source not in graph.constants):
+            graph.quant[source] = quant
+            graph.tasks.remove(task)
+            del graph.makers[task.output]
+            graph.redirect(task.output, source)
+            continue
+        shape = graph.shapes[source]
+        width = shape[-1] if shape else 1
+        ones = graph.constant(f"{task.output}:scale", np.ones(width, np.float32))
+        zeros = graph.constant(f"{task.output}:shift", np.zeros(width, np.float32))
+        task.op, task.inputs, task.attrs = (
+            Op.SCALE_SHIFT,
+            (source, ones, zeros),
+            {"axis": max(len(shape) - 1, 0)},
+        )
+
+
+def _sole_matmul(graph: Assembly, task: Draft, name: str) -> Draft | None:
+    """The matmul that makes `name`, when only `task` reads it and it has no grid of its own."""
+    maker = graph.makers.get(name)
+    if maker is None or maker.op is not Op.MATMUL or name in graph.outputs or name in graph.quant:
+        return None
+    return maker if graph.consumers()[name] == [task] else None
+
+
+def _values(graph: Assembly, name: str) -> np.ndarray:
+    array, quant = graph.constants[name], graph.quant.get(name)
+    return array if quant is None else dequantise(array, quant)
+
+
+def merge_bias(graph: Assembly) -> bool:
+    """Matmul without bias, then the addition of a constant row: a matmul with bias. True if one was merged."""
+    for task in graph.tasks:
+        if task.op is not Op.ADD:
+            continue
+        for position in (0, 1):
+            bias, product = task.inputs[position], task.inputs[1 - position]
+            maker = _sole_matmul(graph, task, product)
+            if bias not in graph.constants or maker is None or len(maker.inputs) != 2:
+                continue
+            shape, width = graph.shapes[bias], graph.shapes[product][-1]
+            if graph.shapes[task.output] != graph.shapes[product] or shape[-1:] not in ((width,), (1,), ()):
+                continue
+            if np.prod(shape[:-1], dtype=np.int64) != 1:
+                continue
+            quant = graph.quant.get(bias)
+            array = graph.constants[bias]
+            if shape != (width,) and quant is not None and quant.axis is not None:
+                array, quant = _values(graph, bias), None
+            row = (
+                bias
+                if shape == (width,)
+                else graph.constant(f"{bias}:row", np.broadcast_to(array.reshape(-1), (width,)), quant)
+            )
+            maker.inputs = (*maker.inputs, row)
+            _take_over(graph, task, maker)
+            return True
+    return False
+
+
+def fold_scale(graph: Assembly) -> bool:
+    """Matmul, then a scale and shift along its last axis: a matmul with other weights. True if one was folded."""
+    for task in graph.tasks:
+        if task.op is not Op.SCALE_SHIFT:
+            continue
+        name = task.inputs[0]
+        maker = _sole_matmul(graph, task, name)
+        if maker is None or task.attrs["axis"] != len(graph.shapes[name]) - 1:
+            continue
+        if any(each in graph.quant for each in maker.inputs[1:]):
+            continue
+        weight = graph.constants[maker.inputs[1]]
+        scale, shift = (graph.constants[each].astype(np.float64) for each in task.inputs[1:])
+        bias = graph.constants[maker.inputs[2]].astype(np.float64) if len(maker.inputs) == 3 else 0.0
+        folded = graph.constant(f"{maker.inputs[1]}:folded", (weight * scale).astype(weight.dtype))
+        moved = graph.constant(f"{task.output}:bias", (bias * scale + shift).astype(weight.dtype))
+        maker.inputs = (maker.inputs[0], folded, moved)
+        _take_over(graph, task, maker)
+        return True
+    return False
+
+
+def _take_over(graph: Assembly, task: Draft, maker: Draft) -> None:
+    """Let `maker` compute what `task` computed."""
+    graph.tasks.remove(task)
+    del graph.makers[maker.output]
+    maker.output, maker.source = task.output, f"{maker.source} + {task.source}"
+    graph.makers[task.output] = maker
