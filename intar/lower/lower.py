@@ -345,7 +345,7 @@ class _Lowering:
         lanes = self.machine.lanes
         for core, slots in sorted(self.tables.items()):
             slopes = any(np.any(slope) for _, _, slope in slots)
-            for index, (table, base, slope) in enumerate(slots):
+            for index, (_, base, slope) in enumerate(slots):
                 beats = max(1, len(base) // lanes)
                 parts = [base, slope] if slopes else [base]
                 image = np.zeros((len(parts), beats * lanes), dtype=np.int64)
@@ -659,9 +659,10 @@ class _Lowering:
             )
             nodes.append(tensor.memory.node())
         nodes.extend(memory.node() for _, memory in sorted(self.params.items()) if memory.reads)
-        for core, store in sorted(self.weights.items()):
+        for _, store in sorted(self.weights.items()):
             store.memory.depth = store.bottom + 2 * store.slot
-            nodes.append(store.memory.node().model_copy(update={"name": f"weights_{core}"}))
+            if store.memory.reads:
+                nodes.append(store.memory.node())
         for core in range(machine.cores):
             nodes.extend(self._core_nodes(core))
         if "gather" in self.steps:

@@ -1,0 +1,70 @@
+"""Lowered programs compute golden's bits on the engine, in every pattern, tile size and weight mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from intar.engine import plan_merged, run
+from intar.ir.program import Program
+from intar.lower.images import argument_bytes, argument_tensors, beats_to_bytes, bytes_to_elements
+from intar.lower.lower import lower
+from intar.lower.moves import fit_walks
+from intar.quant.golden import run_golden
+from lowering.chains import chain, machine, schedule
+
+
+def check(quantised, plan, seed=1):
+    """Golden = engine, two-sided and merged; returns the engine's result."""
+    lowered = lower(quantised, plan)
+    rng = np.random.default_rng(seed)
+    source = quantised.graph.tensors[0]
+    limit = 1 << (source.bits - 1)
+    x = rng.integers(-limit, limit, source.shape)
+    arguments = {a.role: a for a in lowered.program.arguments}
+    images = {**lowered.images, "x": argument_bytes(arguments["input"], {source.name: x})}
+    name = quantised.graph.outputs[0]
+    golden = run_golden(quantised, {source.name: x}).tensors[name]
+    result = run(lowered.program, images)
+    assert result.deadlock is None, str(result.deadlock)
+    np.testing.assert_array_equal(argument_tensors(arguments["output"], result.outputs["y"])[name], golden)
+    merged = run(plan_merged(lowered.program), images, merged=True)
+    assert merged.deadlock is None, str(merged.deadlock)
+    assert merged.outputs["y"] == result.outputs["y"]
+    assert Program.from_json(lowered.program.to_json()) == lowered.program
+    return result
+
+
+@pytest.mark.parametrize("resident", [False, True])
+@pytest.mark.parametrize(
+    "pattern,tile", [("sequential", 0), ("pipelined", 4), ("interleaved", 4), ("interleaved", 8)]
+)
+@pytest.mark.parametrize("rows,widths", [(11, [37, 19, 50, 3]), (1, [5, 7, 3]), (16, [8, 16, 8])])
+def test_chain(rows, widths, pattern, tile, resident):
+    quantised = chain(rows, widths)
+    check(quantised, schedule(quantised, machine(), pattern, min(tile, rows), resident))
+
+
+@pytest.mark.parametrize("a_bits,w_bits", [(8, 4), (16, 16), (16, 8)])
+def test_types(a_bits, w_bits):
+    quantised = chain(6, [23, 17, 9], a_bits, w_bits)
+    check(quantised, schedule(quantised, machine(cores=3, rows=2), "sequential"))
+
+
+def test_intar_mlp_cycles():
+    """The mlp of the InTAR paper: 32 multipliers, two 256-bit weight ports; the limit is 90,112 cycles."""
+    quantised = chain(1, [256, 1024, 2048, 256], 16, 16)
+    plan = schedule(quantised, machine(rows=1, lanes=16, rate=1, port_bits=256), "sequential")
+    assert 90_112 <= check(quantised, plan).cycles <= 92_000
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16, 32])
+def test_images_round_trip(bits):
+    values = np.random.default_rng(bits).integers(-(1 << (bits - 1)), 1 << (bits - 1), 64)
+    np.testing.assert_array_equal(bytes_to_elements(beats_to_bytes(values, bits), bits), values)
+
+
+def test_walks_visit_the_addresses():
+    addresses = np.array([0, 1, 2, 8, 9, 10, 40, 41, 42, 48, 49, 50, 7, 3])
+    visited = [a for walk in fit_walks(addresses) for a in walk.addresses()]
+    assert visited == addresses.tolist()
