@@ -38,6 +38,7 @@ module intar_array #(
   logic signed [ACC_BITS-1:0] acc[0:ROWS-1][0:LANES-1];
   logic signed [ACC_BITS-1:0] shadow[0:ROWS-1][0:LANES-1];
 
+  /* verilator lint_off BLKSEQ */
   always_ff @(posedge clk) begin
     if (shadow_read) begin
       /* verilator unroll_full */
@@ -46,35 +47,40 @@ module intar_array #(
     if (move && add_valid) begin
       if (CONTEXTS && add_first && add_resume) begin
         /* verilator unroll_disable */
-        for (int r = 0; r < ROWS; r = r + 1)
+        for (int r = 0; r < ROWS; r = r + 1) begin
           /* verilator unroll_full */
           for (int c = 0; c < LANES; c = c + 1)
             acc[r][c] = $signed(context_data[(r*LANES+c)*ACC_BITS+:ACC_BITS]) + ACC_BITS'(product[r][c]);
+        end
       end else begin
         /* verilator unroll_disable */
-        for (int r = 0; r < ROWS; r = r + 1)
+        for (int r = 0; r < ROWS; r = r + 1) begin
           /* verilator unroll_full */
           for (int c = 0; c < LANES; c = c + 1)
             acc[r][c] = (add_first ? ACC_BITS'(0) : acc[r][c]) + ACC_BITS'(product[r][c]);
+        end
       end
       if (add_flush) begin
         /* verilator unroll_disable */
-        for (int r = 0; r < ROWS; r = r + 1)
+        for (int r = 0; r < ROWS; r = r + 1) begin
           /* verilator unroll_full */
           for (int c = 0; c < LANES; c = c + 1) shadow[r][c] = acc[r][c];
+        end
       end
       if (CONTEXTS && add_spill) begin
         /* verilator unroll_disable */
-        for (int r = 0; r < ROWS; r = r + 1)
+        for (int r = 0; r < ROWS; r = r + 1) begin
           /* verilator unroll_full */
           for (int c = 0; c < LANES; c = c + 1) spill_data[(r*LANES+c)*ACC_BITS+:ACC_BITS] <= acc[r][c];
+        end
       end
     end
     if (move) begin
       /* verilator unroll_disable */
-      for (int r = 0; r < ROWS; r = r + 1)
+      for (int r = 0; r < ROWS; r = r + 1) begin
         /* verilator unroll_full */
         for (int c = 0; c < LANES; c = c + 1) product[r][c] = a[r] * w[c];
+      end
     end
     if (move && take) begin
       /* verilator unroll_full */
@@ -83,4 +89,5 @@ module intar_array #(
       for (int c = 0; c < LANES; c = c + 1) w[c] = $signed(w_data[c*W_BITS+:W_BITS]);
     end
   end
+  /* verilator lint_on BLKSEQ */
 endmodule

@@ -49,7 +49,7 @@ module intar_gather #(
   intar_walk #(
       .ADDRESS_BITS(ADDRESS_BITS),
       .COUNT_BITS(COUNT_BITS)
-  ) walk (
+  ) walker (
       .clk(clk),
       .load(start || (go && walk_last)),
       .next_walk(next_step[423:0]),

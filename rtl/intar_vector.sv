@@ -1,0 +1,374 @@
+// intar_vector: vector unit: affine requantise, binary operation and table lookup on beats of LANES elements, RATE of them a
+// cycle.
+//
+// Step        502 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
+//             load (1), 4 free bits, mult (32), shift (8), bias (64) | affine zero, lo, hi (18 each) |
+//             binary zx, zy (18 each), mx, my (32 each), shift (6), multiply (1), zero, lo, hi (18 each) |
+//             table use (1), half (17), low bits (4), first entry (16), q (5), lo, hi (18 each) |
+//             load: first entry (16), entries - 1 (16).
+//             An operation that a step does not use is the identity (see intar/codegen/steps.py).
+// Load        a step with `load` fills a table slot from `params`, one entry a cycle, bases and then slopes. It
+//             begins when the pipeline is empty.
+// Params      two banks: a group's four beats are taken while the group before is processed, also across steps.
+// Latency     L = 1 + (AFFINE: 7) + (BINARY: 8) + (TABLE: 2, with SLOPES 5). The beat whose last elements are taken in
+//             t is pushed in t+L+1. Parameters taken in t to t+3 -> first elements in t+4.
+// Throughput  a beat every LANES / RATE cycles, across groups and steps without a gap, at least 4 cycles a group with
+//             parameters. The pipeline stops as a whole while a finished beat is not taken.
+module intar_vector #(
+    parameter int LANES         = 4,     // elements of a beat
+    parameter int RATE          = 4,     // elements a cycle; divides LANES
+    parameter int ACC_BITS      = 32,    // of acc, up to 47
+    parameter int BITS          = 8,     // of x, y and out, up to 16
+    parameter bit HAS_ACC       = 1'b1,  // ports that some step uses
+    parameter bit HAS_X         = 1'b1,
+    parameter bit HAS_Y         = 1'b1,
+    parameter bit PER_CHANNEL   = 1'b1,
+    parameter bit AFFINE        = 1'b1,  // operations that some step uses
+    parameter bit BINARY        = 1'b1,
+    parameter bit TABLE         = 1'b1,
+    parameter bit SLOPES        = 1'b0,
+    parameter int TABLE_ENTRIES = 256,   // of all slots, 1 to 65536
+    parameter int STEPS         = 1,
+    parameter logic [STEPS*502-1:0] PROGRAM = '0
+) (
+    input  logic                      clk,
+    input  logic                      rst_n,
+    input  logic                      start,
+    output logic                      done,
+    input  logic                      acc_valid,
+    output logic                      acc_ready,
+    input  logic [LANES*ACC_BITS-1:0] acc_data,
+    input  logic                      x_valid,
+    output logic                      x_ready,
+    input  logic [LANES*BITS-1:0]     x_data,
+    input  logic                      y_valid,
+    output logic                      y_ready,
+    input  logic [LANES*BITS-1:0]     y_data,
+    input  logic                      params_valid,
+    output logic                      params_ready,
+    input  logic [LANES*32-1:0]       params_data,
+    output logic                      out_valid,
+    input  logic                      out_ready,
+    output logic [LANES*BITS-1:0]     out_data
+);
+  localparam int SLICES = LANES / RATE;
+  localparam int SLICE_BITS = (SLICES > 1) ? $clog2(SLICES) : 1;
+  localparam int LANE_BITS = (LANES > 1) ? $clog2(LANES) : 1;
+  localparam int ENTRY_BITS = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1;
+  localparam int A = AFFINE ? 8 : 1;
+  localparam int B = A + (BINARY ? 8 : 0);
+  localparam int LATENCY = B + (TABLE ? (SLOPES ? 5 : 2) : 0);
+
+  // ---- the step that is processed
+  logic valid, advance, issue, use_x, per_channel, use_y, is_load, move, enough;
+  logic slice_last, beat_last, group_last, source_valid;
+  logic [501:0] step, unused_next;
+  logic [31:0] group, beat;
+  logic [SLICE_BITS-1:0] slice;
+  logic [1:0] full;  // parameter banks
+  logic bank, load_go, load_end, empty;
+  intar_steps #(
+      .STEPS(STEPS),
+      .STEP_BITS(502),
+      .PROGRAM(PROGRAM)
+  ) steps (
+      .clk(clk),
+      .rst_n(rst_n),
+      .start(start),
+      .advance(advance),
+      .valid(valid),
+      .step(step),
+      .next_step(unused_next)
+  );
+  assign use_x = HAS_X && (step[64] || !HAS_ACC);
+  assign per_channel = PER_CHANNEL && step[65];
+  assign use_y = HAS_Y && step[66];
+  assign is_load = TABLE && step[67];
+  assign slice_last = slice == SLICE_BITS'(SLICES - 1);
+  assign beat_last = beat == step[32+:32];
+  assign group_last = group == step[0+:32];
+  assign source_valid = use_x ? x_valid : acc_valid;
+  assign move = !out_valid || out_ready;
+  assign enough = valid && !is_load && move && (!per_channel || full[bank]);
+  assign issue = enough && source_valid && (!use_y || y_valid);
+  assign acc_ready = enough && slice_last && !use_x && (!use_y || y_valid);
+  assign x_ready = enough && slice_last && use_x && (!use_y || y_valid);
+  assign y_ready = enough && slice_last && use_y && source_valid;
+  assign advance = (issue && slice_last && beat_last && group_last) || load_end;
+  always_ff @(posedge clk) begin
+    if (start) begin
+      slice <= '0;
+      beat <= '0;
+      group <= '0;
+      bank <= 1'b0;
+    end else if (issue) begin
+      slice <= slice_last ? '0 : slice + 1'b1;
+      if (slice_last) begin
+        beat <= beat_last ? '0 : beat + 1'b1;
+        if (beat_last) begin
+          group <= group_last ? '0 : group + 1'b1;
+          if (per_channel) bank <= !bank;
+        end
+      end
+    end
+  end
+
+  // ---- parameters: the same program, as far ahead as the two banks allow
+  logic fetch_load;  // the fetching side has arrived at the load step
+  logic [LANES*32-1:0] mult_row, shift_row, low_row, high_row;
+  generate
+    if (PER_CHANNEL || TABLE) begin : g_params
+      logic fetch_valid, fetch_channel, fetch_go, fetch_bank, fetch_last, fetch_advance;
+      logic [501:0] fetch_step, unused_fetch_next;
+      logic [31:0] fetch_group;
+      logic [1:0] kind;
+      logic unused_fetch;
+      intar_steps #(
+          .STEPS(STEPS),
+          .STEP_BITS(502),
+          .PROGRAM(PROGRAM)
+      ) fetch_steps (
+          .clk(clk),
+          .rst_n(rst_n),
+          .start(start),
+          .advance(fetch_advance),
+          .valid(fetch_valid),
+          .step(fetch_step),
+          .next_step(unused_fetch_next)
+      );
+      assign fetch_load = fetch_valid && TABLE && fetch_step[67];
+      assign fetch_channel = fetch_valid && PER_CHANNEL && fetch_step[65] && !fetch_load;
+      assign fetch_go = fetch_channel && !full[fetch_bank] && params_valid;
+      assign fetch_last = kind == 2'd3 && fetch_group == fetch_step[0+:32];
+      assign fetch_advance = fetch_channel ? fetch_go && fetch_last : !fetch_load || load_end;
+      assign params_ready = (fetch_channel && !full[fetch_bank]) || load_go;
+      assign unused_fetch = &{1'b0, fetch_step, unused_fetch_next};
+      always_ff @(posedge clk) begin
+        if (start) begin
+          kind <= 2'd0;
+          fetch_group <= '0;
+          fetch_bank <= 1'b0;
+          full <= 2'b00;
+        end else begin
+          if (fetch_go) begin
+            kind <= kind + 1'b1;
+            if (kind == 2'd3) begin
+              fetch_bank <= !fetch_bank;
+              full[fetch_bank] <= 1'b1;
+              fetch_group <= fetch_last ? '0 : fetch_group + 1'b1;
+            end
+          end
+          if (issue && per_channel && slice_last && beat_last) full[bank] <= 1'b0;
+        end
+      end
+      logic [LANES*32-1:0] mults[0:1];
+      logic [LANES*32-1:0] shifts[0:1];
+      logic [LANES*32-1:0] lows[0:1];
+      logic [LANES*32-1:0] highs[0:1];
+      always_ff @(posedge clk) begin
+        if (fetch_go && kind == 2'd0) mults[fetch_bank] <= params_data;
+        if (fetch_go && kind == 2'd1) shifts[fetch_bank] <= params_data;
+        if (fetch_go && kind == 2'd2) lows[fetch_bank] <= params_data;
+        if (fetch_go && kind == 2'd3) highs[fetch_bank] <= params_data;
+      end
+      assign mult_row = mults[bank];
+      assign shift_row = shifts[bank];
+      assign low_row = lows[bank];
+      assign high_row = highs[bank];
+    end else begin : g_no_params
+      assign fetch_load = 1'b0;
+      assign params_ready = 1'b0;
+      assign full = 2'b00;
+      assign {mult_row, shift_row, low_row, high_row} = '0;
+    end
+  endgenerate
+
+  // ---- table load: one entry a cycle, through a register and (without slopes) rounding and clamping
+  logic write_base, write_slope;
+  logic [ENTRY_BITS-1:0] write_at;
+  logic [31:0] write_data;
+  generate
+    if (TABLE) begin : g_load
+      logic entry_last, entry_go, entry_slope;
+      logic raw_base, raw_slope;
+      logic [15:0] entry;
+      logic [ENTRY_BITS-1:0] raw_at;
+      logic [LANE_BITS-1:0] entry_lane;
+      logic signed [31:0] raw;
+      if (LANES > 1) begin : g_lane
+        assign entry_lane = entry[LANE_BITS-1:0];
+      end else begin : g_one_lane
+        assign entry_lane = '0;
+      end
+      assign entry_go = valid && is_load && fetch_load && empty && params_valid;
+      assign entry_last = entry == step[486+:16];
+      assign load_go = entry_go && (entry_last || entry_lane == LANE_BITS'(LANES - 1));
+      assign load_end = entry_go && entry_last && (entry_slope || !SLOPES);
+      always_ff @(posedge clk) begin
+        if (start) begin
+          entry <= '0;
+          entry_slope <= 1'b0;
+        end else if (entry_go) begin
+          entry <= entry_last ? '0 : entry + 1'b1;
+          if (entry_last) entry_slope <= SLOPES && !entry_slope;
+        end
+        raw_base <= rst_n && entry_go && !entry_slope;
+        raw_slope <= rst_n && entry_go && entry_slope;
+        raw_at <= ENTRY_BITS'(entry) + step[470+:ENTRY_BITS];
+        raw <= $signed(params_data[32'(entry_lane)*32+:32]);
+      end
+      assign write_base = raw_base;
+      assign write_slope = raw_slope;
+      assign write_at = raw_at;
+      if (SLOPES) begin : g_raw
+        assign write_data = raw;
+      end else begin : g_rounded
+        logic [40:0] bounds;  // q, lo, hi of the step that the raw entry belongs to
+        logic signed [32:0] rounding, scaled;
+        logic signed [17:0] lo, hi;
+        assign lo = $signed(bounds[5+:18]);
+        assign hi = $signed(bounds[23+:18]);
+        assign rounding = (bounds[4:0] == 5'd0) ? 33'sd0 : 33'sd1 <<< (bounds[4:0] - 5'd1);
+        assign scaled = (33'(raw) + rounding) >>> bounds[4:0];
+        assign write_data = (scaled < 33'(lo)) ? 32'(lo) : (scaled > 33'(hi)) ? 32'(hi) : scaled[31:0];
+        always_ff @(posedge clk) bounds <= step[429+:41];
+      end
+    end else begin : g_no_load
+      assign load_go = 1'b0;
+      assign load_end = 1'b0;
+      assign write_base = 1'b0;
+      assign write_slope = 1'b0;
+      assign write_at = '0;
+      assign write_data = '0;
+    end
+  endgenerate
+
+  // ---- settings of the step, delayed once for all lanes to the moves in which they are used
+  logic [53:0] affine_bounds, binary_bounds;
+  logic [35:0] binary_zeros;
+  logic [70:0] binary_scale;
+  logic [36:0] table_index;
+  logic table_use;
+  logic [4:0] table_round;
+  logic [40:0] table_bounds;
+  generate
+    if (AFFINE) begin : g_affine
+      intar_delay #(.WIDTH(54), .MOVES(7))
+          bounds (.clk(clk), .move(move), .in_data(step[176+:54]), .out_data(affine_bounds));
+    end else begin : g_no_affine
+      assign affine_bounds = '0;
+    end
+    if (BINARY) begin : g_binary
+      intar_delay #(.WIDTH(36), .MOVES(A))
+          zeros (.clk(clk), .move(move), .in_data(step[230+:36]), .out_data(binary_zeros));
+      intar_delay #(.WIDTH(71), .MOVES(A + 2))
+          scale (.clk(clk), .move(move), .in_data(step[266+:71]), .out_data(binary_scale));
+      intar_delay #(.WIDTH(54), .MOVES(A + 7))
+          bounds (.clk(clk), .move(move), .in_data(step[337+:54]), .out_data(binary_bounds));
+    end else begin : g_no_binary
+      assign binary_zeros = '0;
+      assign binary_scale = '0;
+      assign binary_bounds = '0;
+    end
+    if (TABLE) begin : g_table
+      intar_delay #(.WIDTH(37), .MOVES(B))
+          index (.clk(clk), .move(move), .in_data(step[392+:37]), .out_data(table_index));
+      intar_delay #(.WIDTH(1), .MOVES(SLOPES ? B + 4 : B + 1))
+          use_it (.clk(clk), .move(move), .in_data(step[391]), .out_data(table_use));
+    end else begin : g_no_table
+      assign table_index = '0;
+      assign table_use = 1'b0;
+    end
+    if (TABLE && SLOPES) begin : g_slopes
+      intar_delay #(.WIDTH(5), .MOVES(B + 3))
+          round (.clk(clk), .move(move), .in_data(step[429+:5]), .out_data(table_round));
+      intar_delay #(.WIDTH(41), .MOVES(B + 4))
+          bounds (.clk(clk), .move(move), .in_data(step[429+:41]), .out_data(table_bounds));
+    end else begin : g_no_slopes
+      assign table_round = '0;
+      assign table_bounds = '0;
+    end
+  endgenerate
+
+  // ---- lanes
+  logic [RATE*BITS-1:0] results;
+  generate
+    for (genvar p = 0; p < RATE; p = p + 1) begin : g_lanes
+      logic signed [47:0] source, bias;
+      logic signed [31:0] mult;
+      logic [5:0] shift;
+      logic signed [17:0] operand, result;
+      logic [31:0] element;
+      assign element = 32'(slice) * 32'(RATE) + 32'(p);
+      assign source = use_x ? 48'($signed(x_data[element*BITS+:BITS])) : 48'($signed(acc_data[element*ACC_BITS+:ACC_BITS]));
+      assign operand = 18'($signed(y_data[element*BITS+:BITS]));
+      assign mult = per_channel ? $signed(mult_row[element*32+:32]) : $signed(step[72+:32]);
+      assign shift = per_channel ? shift_row[element*32+:6] : step[104+:6];
+      assign bias = per_channel ? $signed({high_row[element*32+:16], low_row[element*32+:32]}) : $signed(step[112+:48]);
+      intar_vector_lane #(
+          .AFFINE(AFFINE),
+          .BINARY(BINARY),
+          .TABLE(TABLE),
+          .SLOPES(SLOPES),
+          .TABLE_ENTRIES(TABLE_ENTRIES)
+      ) lane (
+          .clk(clk),
+          .move(move),
+          .source(source),
+          .bias(bias),
+          .mult(mult),
+          .shift(shift),
+          .operand(operand),
+          .affine_bounds(affine_bounds),
+          .binary_zeros(binary_zeros),
+          .binary_scale(binary_scale),
+          .binary_bounds(binary_bounds),
+          .table_index(table_index),
+          .table_use(table_use),
+          .table_round(table_round),
+          .table_bounds(table_bounds),
+          .write_base(write_base),
+          .write_slope(write_slope),
+          .write_at(write_at),
+          .write_data(write_data),
+          .result(result)
+      );
+      logic unused_result;
+      assign results[p*BITS+:BITS] = result[BITS-1:0];
+      assign unused_result = &{1'b0, result};
+    end
+  endgenerate
+
+  // ---- what is in the pipeline, and the beat that its results make up
+  logic [LATENCY-1:0] present, completes;
+  assign empty = present == '0;
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      present <= '0;
+      completes <= '0;
+      out_valid <= 1'b0;
+    end else if (move) begin
+      present <= LATENCY'({present, issue});
+      completes <= LATENCY'({completes, slice_last});
+      out_valid <= present[LATENCY-1] && completes[LATENCY-1];
+    end
+  end
+  generate
+    if (SLICES > 1) begin : g_collect
+      // Slices enter at the top: after the last one the first has arrived at the bottom.
+      always_ff @(posedge clk) begin
+        if (move && present[LATENCY-1]) out_data <= {results, out_data[LANES*BITS-1:RATE*BITS]};
+      end
+    end else begin : g_whole
+      always_ff @(posedge clk) begin
+        if (move && present[LATENCY-1]) out_data <= results;
+      end
+    end
+  endgenerate
+
+  logic unused;
+  assign done = !valid && empty && !out_valid;
+  assign unused = &{1'b0, step, unused_next, acc_valid, acc_data, x_valid, x_data, y_valid, y_data, params_valid, params_data,
+                    shift_row, high_row, mult_row, low_row, empty, fetch_load,
+                    load_go};
+endmodule
