@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from intar.errors import Finding, GraphError, UnsupportedError
+from intar.errors import Finding, GraphError, InternalError, UnsupportedError
 from intar.frontends.assemble import Assembly
 from intar.frontends.onnx_fold import fold
 from intar.frontends.onnx_load import load_onnx
@@ -107,6 +107,8 @@ class Importer:
             raise UnsupportedError([*self.lacking, *self.wrong, *self.graph.findings])
         if self.wrong or self.graph.findings:
             raise GraphError([*self.wrong, *self.graph.findings])
+        if len(self.graph.outputs) != len(outputs):
+            raise InternalError(f"an output of {where} was lost without a finding")
         simplify(self.graph)
         self._name_outputs(outputs)
         return self.graph.finish()
@@ -293,6 +295,11 @@ class Importer:
     def is_constant(self, name: str) -> bool:
         """Whether its value is known before the circuit runs."""
         return name in self.values or name in self.packed
+
+    def is_read(self, name: str) -> bool:
+        """Whether a node of the model, or the model itself, uses the tensor."""
+        read = any(name in node.input for node in self.model.graph.node)
+        return bool(name) and (read or any(name == entry.name for entry in self.model.graph.output))
 
     def value(self, name: str, role: str) -> np.ndarray:
         """The array of a constant that is no operand but a parameter (shape, axes, scale). Raises Rejected."""

@@ -109,6 +109,10 @@ def _split(importer: Importer, node: Node) -> None:
     for output, size in zip(node.outputs, parts, strict=True):
         if output and size == shape[axis]:
             importer.alias[output] = x
+        elif size == 0 and importer.is_read(output):
+            raise Rejected(
+                f"its part '{output}' is empty", "tensors of no elements have no place in a circuit"
+            )
         elif output and size:
             attrs = {"axis": axis, "start": start, "stop": start + size}
             importer.alias[output] = importer.emit(node, Op.SLICE, [x], attrs, output=output)

@@ -131,10 +131,8 @@ def _dropout(importer: Importer, node: Node) -> None:
     training = importer.values.get(node.input(2))
     if node.input(2) and (training is None or bool(training.any())):
         raise Rejected("it is in training mode", hint="export the model for inference (model.eval())")
-    if len(node.outputs) > 1 and node.outputs[1]:
-        used = [other for other in importer.model.graph.node if node.outputs[1] in other.input]
-        if used or node.outputs[1] in {entry.name for entry in importer.model.graph.output}:
-            raise Rejected("its mask is used", hint="export the model for inference (model.eval())")
+    if len(node.outputs) > 1 and importer.is_read(node.outputs[1]):
+        raise Rejected("its mask is used", hint="export the model for inference (model.eval())")
     _same(importer, node)
 
 

@@ -1,0 +1,88 @@
+"""One door for all front ends: choose by file suffix or type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from intar.errors import Finding, GraphError, UnsupportedError
+from intar.frontends.builder import Builder
+from intar.ir.io import load_graph, read_bytes
+from intar.ir.taskgraph import SCHEMA, TaskGraph
+
+SUFFIXES = (".onnx", ".yaml", ".yml", ".json")
+
+
+def load_model(model: Any, shapes: Mapping[str, int | Sequence[int]] | None = None) -> TaskGraph:
+    """The task graph of a model.
+
+    Parameters
+    ----------
+    model : path of an ``.onnx`` file, of a hand-written ``.yaml`` network, or of a stored task graph
+    (``.json`` or
+        ``.yaml``); an ONNX model object; a :class:`~intar.frontends.builder.Builder`; a task graph.
+    shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input name.
+
+    Raises
+    ------
+    GraphError, UnsupportedError
+        See the front ends. Importing ONNX needs the package ``intar[onnx]``.
+    """
+    if isinstance(model, TaskGraph):
+        return model
+    if isinstance(model, Builder):
+        return model.build()
+    if isinstance(model, (str, Path)):
+        return _from_file(Path(model), shapes)
+    kinds = {f"{kind.__module__.split('.')[0]}.{kind.__name__}" for kind in type(model).__mro__}
+    if "onnx.ModelProto" in kinds or type(model).__name__ == "ModelProto":
+        return _onnx(model, shapes)
+    if any(kind.startswith("torch.") for kind in kinds):
+        raise UnsupportedError(
+            Finding(
+                "PyTorch modules can't be read directly yet",
+                type(model).__name__,
+                hint='export it: torch.onnx.export(model.eval(), example_inputs, "model.onnx", dynamo=True)',
+            )
+        )
+    name = f"{type(model).__module__}.{type(model).__qualname__}"
+    raise GraphError(
+        Finding(f"a {name} is no model", hint="pass a path, an ONNX model, a Builder or a TaskGraph")
+    )
+
+
+def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None) -> TaskGraph:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise GraphError(
+            Finding(
+                f"files ending in '{path.suffix}' are not understood",
+                str(path),
+                hint=f"give a file ending in {', '.join(SUFFIXES)}",
+            )
+        )
+    data = read_bytes(path)
+    if suffix == ".onnx":
+        return _onnx(path, shapes)
+    if shapes:
+        raise GraphError(
+            Finding("'shapes' is for ONNX models only", str(path), hint="write the shape into the file")
+        )
+    if suffix == ".json" or f"schema: {SCHEMA}".encode() in data[:200]:
+        return load_graph(path)
+    from intar.frontends.yaml_graph import import_yaml
+
+    return import_yaml(path)
+
+
+def _onnx(model: Any, shapes: Mapping[str, int | Sequence[int]] | None) -> TaskGraph:
+    try:
+        import onnx  # noqa: F401
+    except ImportError:
+        raise UnsupportedError(
+            Finding("reading ONNX models needs the package onnx", hint="pip install 'intar[onnx]'")
+        ) from None
+    from intar.frontends.onnx_graph import import_onnx
+
+    return import_onnx(model, shapes)

@@ -1,0 +1,315 @@
+"""Networks that a person writes by hand, in YAML (`docs/task-graph.md` has the form and a complete example)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from intar.errors import Finding, GraphError
+from intar.frontends.assemble import Assembly
+from intar.ir.io import load_npz, read_bytes
+from intar.ir.ops import OPS, AttrValue, Op
+from intar.ir.taskgraph import TaskGraph
+
+TOP_KEYS = ("network", "inputs", "constants", "weights", "random", "tasks", "outputs")
+CONSTANT_KEYS = ("random", "shape", "scale")
+LAYER_KEYS = ("units", "random", "bias")
+"""Keys of a matmul whose weight is left out."""
+
+Item = tuple[str, yaml.Node, int]
+"""A key of a mapping, its value's node, its line (from 1)."""
+
+
+def import_yaml(source: str | Path) -> TaskGraph:
+    """The task graph of a YAML file (a path), or of YAML text (a string of several lines).
+
+    Raises
+    ------
+    GraphError
+        All mistakes at once, each with its line: unknown keys and names (with what was probably meant), wrong
+        values, shapes that do not fit, missing weights.
+    """
+    if isinstance(source, str) and "\n" in source:
+        return _Reader("text", None).run(source)
+    path = Path(source)
+    try:
+        text = read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise GraphError(Finding(f"the file is not UTF-8 text: {error.reason}", path.name)) from None
+    return _Reader(path.name, path.parent).run(text)
+
+
+class _Reader:
+    def __init__(self, where: str, folder: Path | None) -> None:
+        self.where, self.folder = where, folder
+        self.graph = Assembly("network")
+        self.found = self.graph.findings
+        self.weights: dict[str, np.ndarray] = {}
+        self.seed = 0
+        self.poisoned: set[str] = set()
+
+    def run(self, text: str) -> TaskGraph:
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f":{mark.line + 1}" if mark else ""
+            problem = getattr(error, "problem", None) or str(error)
+            raise GraphError(Finding(f"it is not valid YAML: {problem}", f"{self.where}{line}")) from None
+        if not isinstance(root, yaml.MappingNode):
+            raise GraphError(
+                Finding("the top level has to be a mapping", self.where, hint="see docs/task-graph.md")
+            )
+        top = {key: (node, line) for key, node, line in self._items(root, TOP_KEYS)}
+        for key in ("inputs", "tasks", "outputs"):
+            if key not in top:
+                self._note(f"the key '{key}' is missing", 1)
+        if "network" in top:
+            self.graph.name = str(self._plain(top["network"][0]))
+        if "random" in top:
+            self.seed = self._integer(*top["random"], "random")
+        for key, read in (
+            ("weights", self._weights),
+            ("inputs", self._inputs),
+            ("constants", self._constants),
+            ("tasks", self._tasks),
+            ("outputs", self._outputs),
+        ):
+            if key in top:
+                read(*top[key])
+        if self.found:
+            raise GraphError(self.found)
+        return self.graph.finish()
+
+    # Reading YAML with its lines
+
+    def _note(self, what: str, line: int, why: str = "", hint: str = "") -> None:
+        self.found.append(Finding(what, f"{self.where}:{line}", why, hint))
+
+    def _plain(self, node: yaml.Node) -> Any:
+        loader = yaml.SafeLoader("")
+        try:
+            return loader.construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            self._note(
+                f"the value can't be read: {getattr(error, 'problem', error)}", node.start_mark.line + 1
+            )
+            return None
+        finally:
+            loader.dispose()
+
+    def _items(self, node: yaml.Node, allowed: Iterable[str] | None = None, what: str = "") -> list[Item]:
+        line = node.start_mark.line + 1
+        if not isinstance(node, yaml.MappingNode):
+            self._note(f"{what or 'this'} has to be a mapping (key: value)", line)
+            return []
+        items: list[Item] = []
+        for key_node, value in node.value:
+            key, key_line = str(self._plain(key_node)), key_node.start_mark.line + 1
+            if allowed is not None and key not in allowed:
+                self._note(f"unknown key '{key}'", key_line, hint=_meant(key, allowed))
+            elif any(key == other for other, _, _ in items):
+                self._note(f"the key '{key}' appears twice", key_line)
+            else:
+                items.append((key, value, key_line))
+        return items
+
+    def _integer(self, node: yaml.Node, line: int, what: str) -> int:
+        value = self._plain(node)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        self._note(f"'{what}' has to be a whole number from 0 on, got {value!r}", line)
+        return 1
+
+    def _shape(self, node: yaml.Node, line: int) -> tuple[int, ...] | None:
+        value = self._plain(node)
+        value = [value] if isinstance(value, int) else value
+        if isinstance(value, list) and value and all(type(n) is int and n > 0 for n in value):
+            return tuple(value)
+        self._note(f"a shape is a list of positive whole numbers, got {value!r}", line)
+        return None
+
+    # The sections
+
+    def _weights(self, node: yaml.Node, line: int) -> None:
+        name = self._plain(node)
+        if self.folder is None or not isinstance(name, str):
+            self._note("'weights' names an .npz file beside the YAML file", line)
+            return
+        path = self.folder / name
+        if self.folder.resolve() not in path.resolve().parents:
+            self._note(f"the weights file '{name}' is outside the folder of the YAML file", line)
+            return
+        try:
+            self.weights = load_npz(path)
+        except GraphError as error:
+            for finding in error.findings:
+                self._note(f"weights file '{name}': {finding.what}", line)
+
+    def _inputs(self, node: yaml.Node, line: int) -> None:
+        for name, value, at in self._items(node, what="'inputs'"):
+            shape = self._shape(value, at)
+            if shape is None:
+                self.poisoned.add(name)
+            else:
+                self.graph.input(name, shape, f"{self.where}:{at}")
+
+    def _constants(self, node: yaml.Node, line: int) -> None:
+        for name, value, at in self._items(node, what="'constants'"):
+            array = self._constant(value, at)
+            if name in self.graph.shapes:
+                self._note(f"the name '{name}' is used twice", at)
+            elif array is None:
+                self.poisoned.add(name)
+            else:
+                self.graph.constant(name, array)
+
+    def _constant(self, node: yaml.Node, line: int) -> np.ndarray | None:
+        if not isinstance(node, yaml.MappingNode):
+            try:
+                return np.asarray(self._plain(node), np.float64)
+            except (ValueError, TypeError):
+                self._note(
+                    "a constant is a number, a (nested) list of numbers, or {random: seed, shape: […]}", line
+                )
+                return None
+        items = {key: (value, at) for key, value, at in self._items(node, CONSTANT_KEYS)}
+        if "shape" not in items:
+            self._note("a random constant needs a 'shape'", line)
+            return None
+        shape = self._shape(*items["shape"])
+        seed = self._integer(*items["random"], "random") if "random" in items else self.seed
+        scale = self._plain(items["scale"][0]) if "scale" in items else 1.0
+        if not isinstance(scale, (int, float)) or isinstance(scale, bool):
+            self._note(f"'scale' has to be a number, got {scale!r}", line)
+            return None
+        return None if shape is None else _random(seed, shape, float(scale))
+
+    def _outputs(self, node: yaml.Node, line: int) -> None:
+        names = self._plain(node)
+        for name in names if isinstance(names, list) else [names]:
+            if self._operand(name, line) is not None:
+                self.graph.outputs.append(str(name))
+
+    def _tasks(self, node: yaml.Node, line: int) -> None:
+        ops = [op.value for op in Op]
+        for name, body, at in self._items(node, what="'tasks'"):
+            if name in self.graph.shapes:
+                self._note(f"the name '{name}' is used twice", at)
+                continue
+            before = len(self.found)
+            items = self._items(body, what=f"task '{name}'")
+            chosen = [item for item in items if item[0] in ops]
+            if len(chosen) != 1 or items[0] != chosen[0]:
+                first = items[0] if items else ("", body, at)
+                known = first[0] in ops
+                what = f"task '{name}' has two operators" if known else f"'{first[0]}' is not an operator"
+                self._note(what, first[2], hint="" if known else _meant(first[0], ops))
+            else:
+                self._task(name, Op(chosen[0][0]), chosen[0][1], items[1:], at)
+            if name not in self.graph.shapes and len(self.found) == before:
+                self.poisoned.add(name)  # what it reads was wrong already
+            if len(self.found) > before:
+                self.poisoned.add(name)
+
+    def _task(self, name: str, op: Op, operands: yaml.Node, rest: list[Item], line: int) -> None:
+        value = self._plain(operands)
+        given = value if isinstance(value, list) else [value]
+        inputs = [self._operand(operand, operands.start_mark.line + 1) for operand in given]
+        layer = op is Op.MATMUL and len(given) == 1
+        allowed = [*OPS[op].attrs, *(LAYER_KEYS if layer else ())]
+        extra: dict[str, Any] = {}
+        for key, node, at in rest:
+            if key not in allowed or key == "broadcast":
+                self._note(f"unknown key '{key}' of {op}", at, hint=_meant(key, allowed) if allowed else "")
+            else:
+                extra[key] = self._plain(node)
+        if None in inputs or any(each in self.poisoned for each in inputs):
+            return
+        names = [each for each in inputs if each is not None]
+        if layer:
+            names += self._layer(name, names[0], extra, line)
+        attrs = self._attrs(op, extra, names, line)
+        low, high = OPS[op].inputs
+        if not low <= len(names) <= (high or len(names)):
+            needs = str(low) if low == high else f"{low} to {high}" if high else f"{low} or more"
+            if not layer:
+                self._note(f"{op} takes {needs} operands, got {len(names)}", line)
+            return
+        if attrs is not None:
+            self.graph.task(op, names, name, attrs, source=f"{self.where}:{line}")
+
+    def _operand(self, operand: Any, line: int) -> str | None:
+        """Name of a tensor, declaring a constant where it is a number or is in the weights file."""
+        if isinstance(operand, (int, float)) and not isinstance(operand, bool):
+            return self.graph.constant(f"constant_{line}", np.asarray(operand, np.float64))
+        if isinstance(operand, str):
+            if operand in self.graph.shapes or operand in self.poisoned:
+                return operand
+            if operand in self.weights:
+                array = self.weights[operand]
+                return self.graph.constant(
+                    operand, array if array.dtype.kind == "f" else array.astype(np.float64)
+                )
+        known = [*self.graph.shapes, *self.weights]
+        hint = _meant(str(operand), known) if known else ""
+        self._note(f"there is no tensor or weight '{operand}' (yet)", line, hint=hint)
+        return None
+
+    def _layer(self, name: str, x: str, extra: dict[str, Any], line: int) -> list[str]:
+        """Random weight and bias of a matmul that gives only its number of units."""
+        units, seed, bias = extra.get("units"), extra.get("random", self.seed), extra.get("bias", True)
+        if type(units) is not int or units <= 0:
+            self._note(f"matmul '{name}' has no weight", line, hint="give [x, weight, bias], or 'units: 64'")
+            return []
+        if type(seed) is not int or seed < 0 or type(bias) is not bool:
+            self._note("'random' is a whole number from 0 on, 'bias' is true or false", line)
+            return []
+        shape = self.graph.shapes[x]
+        width = shape[-1] if shape else 1
+        names = [self.graph.constant(f"{name}_weight", _random(seed, (width, units), width**-0.5))]
+        return (
+            [*names, self.graph.constant(f"{name}_bias", _random(seed + 1, (units,), 0.1))] if bias else names
+        )
+
+    def _attrs(
+        self, op: Op, extra: dict[str, Any], names: list[str], line: int
+    ) -> dict[str, AttrValue] | None:
+        attrs: dict[str, AttrValue] = {}
+        shape = self.graph.shapes[names[0]] if names else ()
+        defaults: dict[str, Any] = {"approximate": "none", "axis": -1, "perm": list(range(len(shape)))[::-1]}
+        for key, kind in OPS[op].attrs.items():
+            if key == "broadcast":
+                continue
+            value = extra.get(key, defaults.get(key))
+            if kind is int and type(value) is int:
+                attrs[key] = value + len(shape) if key == "axis" and value < 0 else value
+            elif kind is tuple and isinstance(value, list) and all(type(n) is int for n in value):
+                attrs[key] = tuple(value)
+            elif isinstance(kind, tuple) and value in kind:
+                attrs[key] = value
+            else:
+                wanted = (
+                    " or ".join(kind)
+                    if isinstance(kind, tuple)
+                    else {int: "a whole number"}.get(kind, "a list")
+                )
+                self._note(f"'{key}' of {op} has to be {wanted}, got {value!r}", line)
+                return None
+        return attrs
+
+
+def _random(seed: int, shape: tuple[int, ...], scale: float) -> np.ndarray:
+    """Normal values, float32: the same for the same seed and shape on every machine."""
+    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(np.float32)
+
+
+def _meant(word: str, known: Iterable[str]) -> str:
+    listed = list(known)
+    close = difflib.get_close_matches(word, listed, 1)
+    return f"did you mean '{close[0]}'?" if close else f"one of: {', '.join(listed[:20])}"
