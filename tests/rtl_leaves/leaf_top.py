@@ -101,7 +101,8 @@ def _master(number: int, name: str) -> str:
 
 def _control() -> str:
     pins = {"clk": "clk", "rst_n": "rst_n", "irq": "irq", "args": "args"}
-    text = f"  logic irq, ap_start, ap_ready = 0, ap_done = 0, ap_continue, ap_idle = 1;\n  logic [{64 * NUM_ARGS - 1}:0] args;\n"
+    text = f"  logic [{64 * NUM_ARGS - 1}:0] args;\n"
+    text += "  logic irq, ap_start, ap_ready = 0, ap_done = 0, ap_continue, ap_idle = 1;\n"
     pins |= {p: p for p in ("ap_start", "ap_ready", "ap_done", "ap_continue", "ap_idle")}
     widths = {"awaddr": 8, "araddr": 8, "wdata": 32, "rdata": 32, "wstrb": 4, "bresp": 2, "rresp": 2}
     singles = (
@@ -153,7 +154,7 @@ def run(program: Path, module: str, folder: Path) -> list[str]:
     """Run the cocotb tests of `module`; return the names of those that passed, raise on any failure."""
     log = folder / f"{module}.log"
     results = folder / f"{module}.xml"
-    environment = cocotb_environment("leaf_top", module, [Path(__file__).parent])
+    environment = cocotb_environment("leaf_top", module, [Path(__file__).parent, asset_dir("sim")])
     environment["COCOTB_RESULTS_FILE"] = str(results)
     with open(log, "w") as stream:
         subprocess.run(
