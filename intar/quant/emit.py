@@ -1,0 +1,335 @@
+"""Writes the quantised graph: one group of float operators after the other becomes integer tasks and constants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from intar.errors import Finding, InternalError
+from intar.ir.names import MAX_LENGTH, is_safe
+from intar.ir.ops import Op
+from intar.ir.quantgraph import (
+    Piece,
+    QAffine,
+    QBinary,
+    QMatmul,
+    QMove,
+    QTask,
+    QTensor,
+    TableSpec,
+)
+from intar.ir.taskgraph import Task, TaskGraph
+from intar.ir.validate import where
+from intar.quant import pieces
+from intar.quant.fixed import FactorRange, add_factors, factor, factors, limits
+from intar.quant.formats import Format, Formats
+from intar.quant.fuse import Group
+from intar.quant.scheme import Scheme
+from intar.quant.tables import build_table, real_function
+from intar.quant.weights import Weights, imported_weights, quantise_weights
+
+NEGLIGIBLE = 1 << 40
+
+
+class Emitter:
+    """Collects tensors, tasks and constants; what can't be done goes to `found`, so that all of it is reported."""
+
+    def __init__(self, graph: TaskGraph, formats: Formats, scheme: Scheme) -> None:
+        self.graph, self.scheme, self.formats = graph, scheme, formats
+        self.tensors: dict[str, QTensor] = {}
+        self.tasks: list[QTask] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.found: list[Finding] = []
+        self._task_names = {task.name for task in graph.tasks}
+        self._tensor_names = {tensor.name for tensor in graph.tensors}
+        for name in graph.inputs:
+            self._tensor(name, graph.tensor(name).shape, formats.stored[name])
+
+    def group(self, group: Group) -> None:
+        """Emit one group; the makers of its inputs have been emitted."""
+        self._tensor(group.output, self.graph.tensor(group.output).shape, self.formats.stored[group.output])
+        try:
+            if group.kind == "matmul":
+                self._matmul(group)
+            elif group.kind == "affine":
+                self._affine(group)
+            elif group.kind == "binary":
+                self._binary(group)
+            else:
+                self._move(group)
+        except FactorRange as error:
+            self._range_finding(group, error)
+        except pieces.TooDeep as error:
+            self.found.append(
+                Finding(
+                    str(error), where(group.first), hint="split it into two transposes, or merge axes before"
+                )
+            )
+
+    # ------------------------------------------------------------ names and common fields
+
+    def _tensor(self, name: str, shape: Sequence[int], form: Format) -> str:
+        self.tensors[name] = QTensor(
+            name=name,
+            shape=tuple(shape),
+            bits=form.bits,
+            scale=form.scale,
+            zero=form.zero,
+            unsigned=form.unsigned,
+        )
+        return name
+
+    def _fresh(self, base: str, suffix: str, taken: set[str]) -> str:
+        """A safe name that nobody has: base_suffix, shortened and numbered as need be."""
+        count = 1
+        while True:
+            tail = f"_{suffix}" if count == 1 else f"_{suffix}{count}"
+            name = base[: MAX_LENGTH - len(tail)].rstrip("_") + tail
+            if name not in taken and is_safe(name):
+                taken.add(name)
+                return name
+            count += 1
+
+    def _constant(self, task: str, role: str, array: np.ndarray) -> str:
+        name = f"{task}_{role}"
+        while name in self.constants:
+            name += "x"
+        self.constants[name] = np.ascontiguousarray(array, np.int64)
+        return name
+
+    def _target(self, group: Group) -> Format:
+        """The format of the linear part's result."""
+        return self.formats.pre[group.pre] if group.pre else self.formats.stored[group.output]
+
+    def _common(
+        self, group: Group, inputs: tuple[str, ...], target: Format, output: str
+    ) -> dict[str, object]:
+        lo, hi = limits(target.bits)
+        sources = list(dict.fromkeys(task.source for task in group.fused if task.source))
+        return {
+            "name": group.first.name,
+            "inputs": inputs,
+            "output": output,
+            "lo": max(lo, target.zero) if group.relu else lo,
+            "hi": hi,
+            "zero": target.zero,
+            "relu": group.relu,
+            "table": self._table(group, target),
+            "source": " + ".join(sources),
+            "fused": tuple(task.name for task in group.fused),
+        }
+
+    def _table(self, group: Group, target: Format) -> TableSpec | None:
+        if group.function is None:
+            return None
+        task, out = group.function, self.formats.stored[group.output]
+        evaluate = real_function(task.op, task.attrs)
+        lo, hi = limits(out.bits)
+        data = build_table(
+            lambda t: evaluate(target.scale * (t - target.zero)) / out.scale + out.zero, target.bits, lo, hi
+        )
+        name = group.first.name
+        return TableSpec(
+            function=_function_name(task),
+            in_bits=target.bits,
+            log_entries=data.log_entries,
+            q=data.q,
+            lo=lo,
+            hi=hi,
+            base=self._constant(name, "table", data.base),
+            slope="" if data.slope is None else self._constant(name, "slope", data.slope),
+            max_error=data.max_error,
+        )
+
+    def _range_finding(self, group: Group, error: FactorRange) -> None:
+        name = group.pre or group.output
+        self.found.append(
+            Finding(
+                f"{error}: the range of '{self.graph.tensor(name).source or name}' is far smaller than what "
+                "its operands can make",
+                where(group.first),
+                "a requantisation factor has to stay below 128",
+                "calibrate with more, or more varied, samples",
+            )
+        )
+
+    # ------------------------------------------------------------ operators
+
+    def _matmul(self, group: Group) -> None:
+        x, target = self.formats.stored[group.inputs[0]], self._target(group)
+        data = self._weights(group, x)
+        mult, shift = factors(x.scale * data.scale / target.scale)
+        name = group.first.name
+        self.tasks.append(
+            QMatmul(
+                **self._common(group, group.inputs, target, group.output),
+                weight=self._constant(name, "weight", data.ints),
+                weight_bits=data.bits,
+                bias=self._constant(name, "bias", data.bias),
+                mult=self._constant(name, "mult", mult),
+                shift=self._constant(name, "shift", shift),
+                acc_bits=data.acc_bits,
+            )
+        )
+
+    def _weights(self, group: Group, x: Format) -> Weights:
+        source = group.first.inputs[1]
+        quant = self.graph.tensor(source).quant
+        if quant is not None:
+            ints = self.graph.constants[source]
+            return imported_weights(ints, quant, group.offset, x.bits, x.scale, x.zero, where(group.first))
+        weight = self.graph.constant(source) * group.gain
+        return quantise_weights(weight, group.offset, self.scheme.weight_bits, x.bits, x.scale, x.zero)
+
+    def _affine(self, group: Group) -> None:
+        shape = self.graph.tensor(group.output).shape
+        source, output = group.inputs[0], group.output
+        x, target = self.formats.stored[source], self._target(group)
+        if group.elementwise:
+            flat = (1, int(np.prod(shape)))
+            source = self._reshape(source, flat, x)
+            output = self._fresh(output, "flat", self._tensor_names)
+            self._tensor(output, flat, self.formats.stored[group.output])
+        columns = self.tensors[source].cols
+        bias, mult, shift = affine_integers(
+            np.broadcast_to(group.gain, (columns,)), np.broadcast_to(group.offset, (columns,)), x, target
+        )
+        name = group.first.name
+        self.tasks.append(
+            QAffine(
+                **self._common(group, (source,), target, output),
+                bias=self._constant(name, "bias", bias),
+                mult=self._constant(name, "mult", mult),
+                shift=self._constant(name, "shift", shift),
+            )
+        )
+        if output != group.output:
+            self._move_task(name, (output,), group.output, pieces.reshape(flat))
+
+    def _binary(self, group: Group) -> None:
+        shape = self.graph.tensor(group.output).shape
+        target = self._target(group)
+        x, y = (self.formats.stored[name] for name in group.inputs)
+        inputs = tuple(
+            name
+            if self.tensors[name].shape == shape
+            else self._reshape(name, shape, self.formats.stored[name])
+            for name in group.inputs
+        )
+        if group.first.op is Op.MUL:
+            (mx, shift), my = factor(x.scale * y.scale / target.scale), 0
+        else:
+            sign = -1 if group.first.op is Op.SUB else 1
+            mx, my, shift = add_factors(x.scale / target.scale, sign * y.scale / target.scale)
+        self.tasks.append(
+            QBinary(
+                **self._common(group, inputs, target, group.output),
+                op="mul" if group.first.op is Op.MUL else "add",
+                zx=x.zero,
+                zy=y.zero,
+                mx=mx,
+                my=my,
+                shift=shift,
+            )
+        )
+
+    def _move(self, group: Group) -> None:
+        task, out = group.first, self.formats.stored[group.output]
+        shapes = self.graph.shapes(task)
+        aligned = {name: self._in_format(task, name, out) for name in dict.fromkeys(group.inputs)}
+        inputs = tuple(aligned.values())
+        visits = 1
+        if task.op is Op.RESHAPE:
+            made = pieces.reshape(shapes[0])
+        elif task.op is Op.TRANSPOSE:
+            made = pieces.transpose(shapes[0], task.attrs["perm"])  # type: ignore[arg-type]
+        elif task.op is Op.SLICE:
+            axis, start, stop = (int(task.attrs[key]) for key in ("axis", "start", "stop"))  # type: ignore[arg-type]
+            made = pieces.take(shapes[0], axis, start, stop)
+        elif task.op is Op.CONCAT:
+            positions = [list(aligned).index(name) for name in group.inputs]
+            made, visits = pieces.concat(shapes, int(task.attrs["axis"]), positions)  # type: ignore[arg-type]
+        else:
+            raise InternalError(f"{task.op} is not a move")
+        self._move_task("", inputs, group.output, made, visits, task)
+
+    # ------------------------------------------------------------ inserted tasks
+
+    def _reshape(self, source: str, shape: Sequence[int], form: Format) -> str:
+        output = self._tensor(self._fresh(source, "flat", self._tensor_names), shape, form)
+        self._move_task(output, (source,), output, pieces.reshape(tuple(shape)))
+        return output
+
+    def _in_format(self, task: Task, name: str, form: Format) -> str:
+        """The tensor `name` in another format: itself, or the output of an inserted requantisation."""
+        old = self.formats.stored[name]
+        if old.same_integers(form):
+            return name
+        output = self._fresh(name, "rescaled", self._tensor_names)
+        self._tensor(output, self.tensors[name].shape, form)
+        columns = self.tensors[name].cols
+        bias, mult, shift = affine_integers(np.ones(columns), np.zeros(columns), old, form)
+        own = self._fresh(task.name, "rescale", self._task_names)
+        lo, hi = limits(form.bits)
+        self.tasks.append(
+            QAffine(
+                name=own,
+                inputs=(name,),
+                output=output,
+                lo=lo,
+                hi=hi,
+                zero=form.zero,
+                source=task.source,
+                bias=self._constant(own, "bias", bias),
+                mult=self._constant(own, "mult", mult),
+                shift=self._constant(own, "shift", shift),
+            )
+        )
+        return output
+
+    def _move_task(
+        self,
+        base: str,
+        inputs: tuple[str, ...],
+        output: str,
+        made: tuple[Piece, ...],
+        visits: int = 1,
+        task: Task | None = None,
+    ) -> None:
+        lo, hi = limits(self.tensors[output].bits)
+        self.tasks.append(
+            QMove(
+                name=task.name if task else self._fresh(base, "reshape", self._task_names),
+                inputs=inputs,
+                output=output,
+                lo=lo,
+                hi=hi,
+                pieces=made,
+                visits=visits,
+                source=task.source if task else "",
+                fused=(task.name,) if task else (),
+            )
+        )
+
+
+def affine_integers(
+    gain: np.ndarray, offset: np.ndarray, x: Format, target: Format
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bias, multiplier and shift (int64, one a column) of ``gain * x + offset``. Raises FactorRange.
+
+    The offset is rounded to steps of the input's scale times the gain. Where the gain vanishes beside the offset, a large
+    bias with a tiny factor stands for the offset alone.
+    """
+    step = gain * x.scale
+    with np.errstate(divide="ignore", invalid="ignore"):
+        units = offset / step
+    constant = ~(np.abs(units) < NEGLIGIBLE)
+    real = np.where(constant, offset / target.scale / (1 << 30), step / target.scale)
+    bias = np.where(constant, float(1 << 30), np.rint(np.where(constant, 0.0, units)))
+    mult, shift = factors(real)
+    return bias.astype(np.int64) - x.zero, mult, shift
+
+
+def _function_name(task: Task) -> str:
+    return f"{task.op}_tanh" if task.attrs.get("approximate") == "tanh" else str(task.op)

@@ -1,0 +1,111 @@
+"""Fixed-point arithmetic of `docs/numerics.md`: requantise, factors as multiplier and shift, clamps."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+MAX_SHIFT, MIN_SHIFT = 62, 24
+MULT_LIMIT = 1 << 31
+VALUE_LIMIT = 1 << 47
+"""What enters a requantisation stays below this, in magnitude."""
+
+ADD_MULT_LIMIT = 1 << 30
+ADD_MAX_SHIFT = 46
+LOW_BITS = 24
+
+
+class FactorRange(ValueError):
+    """A real factor that no legal multiplier and shift stands for."""
+
+
+def limits(bits: int) -> tuple[int, int]:
+    """Smallest and largest two's complement integer of `bits` bits."""
+    return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+
+
+def signed_bits(low: int, high: int) -> int:
+    """The smallest two's complement width that holds `low` … `high` (at least 1)."""
+    return 1 + max(
+        (-low - 1 if low < 0 else low).bit_length(), (-high - 1 if high < 0 else high).bit_length()
+    )
+
+
+def requantise(v: np.ndarray, mult: np.ndarray | int, shift: np.ndarray | int) -> np.ndarray:
+    """``(v * mult + 2**(shift-1)) >> shift`` exactly, in 64-bit arithmetic.
+
+    Parameters
+    ----------
+    v : int64, ``|v| < 2**47``.
+    mult, shift : int64, ``|mult| < 2**31``, ``24 <= shift <= 62``; broadcast against `v`.
+
+    Returns
+    -------
+    int64 array of the broadcast shape.
+    """
+    v, m, s = np.asarray(v, np.int64), np.asarray(mult, np.int64), np.asarray(shift, np.int64)
+    high = v >> LOW_BITS
+    low = v - (high << LOW_BITS)
+    carry = (low * m + (np.int64(1) << (s - 1))) >> LOW_BITS
+    return (high * m + carry) >> (s - LOW_BITS)
+
+
+def scaled(factor: Fraction, shift: int) -> int:
+    """``round(factor * 2**shift)``, ties to even."""
+    return round(factor * (1 << shift))
+
+
+def factor(value: float) -> tuple[int, int]:
+    """Multiplier and shift of a real factor: the largest shift up to 62 with ``|m| < 2**31``.
+
+    Raises
+    ------
+    FactorRange
+        The factor is not finite, or its magnitude is 128 or more (it would need a shift below 24).
+    """
+    if not np.isfinite(value):
+        raise FactorRange(f"the factor {value} is not a number")
+    exact = Fraction(float(value))
+    shift = MAX_SHIFT
+    if exact:
+        # |f| * 2**s < 2**31 up to rounding: start from the exponent, then correct by at most a step or two.
+        shift = min(MAX_SHIFT, max(0, 32 - int(np.frexp(float(value))[1])))
+        while shift >= MIN_SHIFT and abs(scaled(exact, shift)) >= MULT_LIMIT:
+            shift -= 1
+    if shift < MIN_SHIFT:
+        raise FactorRange(f"the factor {value:.4g} is 128 or more")
+    return scaled(exact, shift), shift
+
+
+def factors(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`factor` of each element of a vector, as two int64 arrays. Raises FactorRange."""
+    pairs = [factor(float(value)) for value in values]
+    array = np.array(pairs, np.int64).reshape(len(pairs), 2)
+    return array[:, 0].copy(), array[:, 1].copy()
+
+
+def add_factors(fx: float, fy: float) -> tuple[int, int, int]:
+    """Two multipliers (magnitude below 2**30) with a common shift of 1 … 46, as large as possible.
+
+    Raises
+    ------
+    FactorRange
+        A factor is not finite or has a magnitude of 2**29 or more.
+    """
+    if not (np.isfinite(fx) and np.isfinite(fy)):
+        raise FactorRange(f"the factors {fx} and {fy} are not numbers")
+    x, y = Fraction(float(fx)), Fraction(float(fy))
+    for shift in range(ADD_MAX_SHIFT, 0, -1):
+        mx, my = scaled(x, shift), scaled(y, shift)
+        if max(abs(mx), abs(my)) < ADD_MULT_LIMIT:
+            return mx, my, shift
+    raise FactorRange(f"the factors {fx:.4g} and {fy:.4g} are too large")
+
+
+def clamp(v: np.ndarray, lo: int, hi: int, relu: bool = False) -> tuple[np.ndarray, int]:
+    """The values limited to ``lo … hi`` and how many changed (those below `lo` do not count with `relu`)."""
+    changed = int(np.count_nonzero(v > hi))
+    if not relu:
+        changed += int(np.count_nonzero(v < lo))
+    return np.clip(v, lo, hi), changed

@@ -1,0 +1,172 @@
+"""The number format of every activation: the model's own, or from calibration; shared where integers only move."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from intar.errors import CalibrationError, Finding, UnsupportedError
+from intar.ir.taskgraph import QuantParams, TaskGraph
+from intar.quant.calibrate import WAY_OUT, Observed, merge, observe, value_range
+from intar.quant.fixed import limits
+from intar.quant.fuse import Group
+from intar.quant.scheme import Scheme
+
+TABLE_BITS = 10
+"""Width of a table's input when activations are narrower: the widest that is still tabulated exactly."""
+
+SMALLEST_SCALE = 1e-30
+
+
+@dataclass(frozen=True)
+class Format:
+    """Real value = ``scale * (q - zero)``; see :class:`intar.ir.quantgraph.QTensor`."""
+
+    bits: int
+    scale: float
+    zero: int
+    unsigned: bool = False
+
+    def same_integers(self, other: Format) -> bool:
+        """Equal integers stand for equal values."""
+        return (self.bits, self.scale, self.zero) == (other.bits, other.scale, other.zero)
+
+
+@dataclass(frozen=True)
+class Formats:
+    """Formats by tensor name: `stored` for tensors that exist in memory, `pre` for inputs of fused functions."""
+
+    stored: dict[str, Format]
+    pre: dict[str, Format]
+
+
+def own_format(quant: QuantParams) -> Format | None:
+    """The format of a model's own quantisation; None when it is per channel or of a width we don't have."""
+    scale, zero = np.unique(np.asarray(quant.scale)), np.unique(np.asarray(quant.zero_point))
+    if scale.size != 1 or zero.size != 1 or quant.bits not in (4, 8, 16):
+        return None
+    offset = 0 if quant.signed else 1 << (quant.bits - 1)
+    return Format(quant.bits, float(scale[0]), int(zero[0]) - offset, not quant.signed)
+
+
+def format_of_range(low: float, high: float, bits: int) -> Format:
+    """The asymmetric format that covers ``low … high`` (0 inside). The scale is a float32 number, as in ONNX."""
+    qmin, qmax = limits(bits)
+    scale = float(np.float32((high - low) / (qmax - qmin)))
+    if scale < SMALLEST_SCALE:
+        return Format(bits, 1.0, 0)
+    return Format(bits, scale, int(np.clip(np.rint(qmin - low / scale), qmin, qmax)))
+
+
+class Classes:
+    """Sets of tensors that have to share a format, unless the model itself gives two of them different ones."""
+
+    def __init__(self, fixed: Mapping[str, Format]) -> None:
+        self._parent: dict[str, str] = {}
+        self.fixed = dict(fixed)
+
+    def root(self, name: str) -> str:
+        self._parent.setdefault(name, name)
+        while self._parent[name] != name:
+            name = self._parent[name]
+        return name
+
+    def join(self, a: str, b: str) -> None:
+        a, b = self.root(a), self.root(b)
+        first, second = self.fixed.get(a), self.fixed.get(b)
+        if a == b or (first is not None and second is not None and not first.same_integers(second)):
+            return
+        self._parent[b] = a
+        if first is None and second is not None:
+            self.fixed[a] = second
+
+
+def choose_formats(
+    graph: TaskGraph, groups: list[Group], scheme: Scheme, calibration: Mapping[str, np.ndarray] | None
+) -> Formats:
+    """A format for every tensor that the groups read, write or pass to a function.
+
+    Raises
+    ------
+    UnsupportedError
+        The model quantises an activation in a way that we don't have.
+    CalibrationError
+        A tensor needs a range and there is no calibration data, or it does not fit the model.
+    """
+    stored = list(dict.fromkeys([*graph.inputs, *(n for g in groups for n in (*g.inputs, g.output))]))
+    inner = [group.pre for group in groups if group.pre and not group.identity]
+    fixed = _fixed(graph, [*stored, *inner])
+    classes = Classes(fixed)
+    for group in groups:
+        if group.kind == "move":
+            for name in group.inputs:
+                classes.join(group.output, name)
+    roots = {name: classes.root(name) for name in stored}
+    open_roots = {root for root in roots.values() if root not in classes.fixed}
+    needed = [name for name in stored if roots[name] in open_roots] + [n for n in inner if n not in fixed]
+    observed = _observe(graph, needed, scheme, calibration)
+
+    together: dict[str, Observed] = {}
+    for name in stored:
+        if name in observed:
+            root = roots[name]
+            together[root] = merge(together[root], observed[name]) if root in together else observed[name]
+    chosen = dict(classes.fixed)
+    for root in open_roots:
+        bits = scheme.activation_bits
+        chosen[root] = format_of_range(*value_range(together[root], scheme, bits), bits)
+    formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
+    pre = {}
+    for group in groups:
+        if group.identity and group.pre:
+            pre[group.pre] = formats[group.inputs[0]]
+        elif group.pre:
+            bits = max(TABLE_BITS, scheme.activation_bits)
+            pre[group.pre] = fixed.get(group.pre) or format_of_range(
+                *value_range(observed[group.pre], scheme, bits), bits
+            )
+    return Formats(formats, pre)
+
+
+def _fixed(graph: TaskGraph, names: list[str]) -> dict[str, Format]:
+    fixed, found = {}, []
+    for name in dict.fromkeys(names):
+        tensor = graph.tensor(name)
+        if tensor.quant is None:
+            continue
+        own = own_format(tensor.quant)
+        if own is None:
+            found.append(
+                Finding(
+                    "the model quantises it per channel or to a width other than 4, 8 or 16 bits",
+                    f"tensor '{tensor.source or name}'",
+                    "activations have one scale and one zero point",
+                    "export the model with per-tensor int8 or int16 activations",
+                )
+            )
+        else:
+            fixed[name] = own
+    if found:
+        raise UnsupportedError(found)
+    return fixed
+
+
+def _observe(
+    graph: TaskGraph, needed: list[str], scheme: Scheme, calibration: Mapping[str, np.ndarray] | None
+) -> dict[str, Observed]:
+    if not needed:
+        return {}
+    if calibration is None:
+        names = [f"'{graph.tensor(name).source or name}'" for name in needed]
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        raise CalibrationError(
+            Finding(
+                f"{len(names)} tensors have no range: {shown}",
+                graph.name,
+                "the model does not quantise them itself, so their scales come from real data",
+                WAY_OUT,
+            )
+        )
+    return observe(graph, calibration, histograms=scheme.method != "minmax")

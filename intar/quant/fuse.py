@@ -1,0 +1,238 @@
+"""Fusion: which operators of the float graph one quantised task performs.
+
+A group is a linear part (matmul, per-channel affine, sum or product of two tensors, or a move), then an optional ReLU,
+then an optional unary function. An operator joins the group before it only when nothing else reads the tensor between
+them and the model does not quantise that tensor itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Literal
+
+import numpy as np
+
+from intar.errors import Finding, UnsupportedError
+from intar.ir.ops import Op, show
+from intar.ir.reference import KERNELS
+from intar.ir.taskgraph import Task, TaskGraph
+from intar.ir.validate import where
+from intar.quant.tables import UNARY
+
+MOVES = frozenset({Op.RESHAPE, Op.TRANSPOSE, Op.CONCAT, Op.SLICE})
+ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL})
+
+
+@dataclass
+class Group:
+    """Float tasks that become one quantised task.
+
+    Parameters
+    ----------
+    kind : what the linear part is.
+    first : the task that opens the group.
+    inputs, output : activations, by name in the float graph.
+    gain, offset : real factor and addend of each output column (``matmul``: on top of the weight; ``affine``:
+        ``gain * x + offset``), float64.
+    elementwise : `gain` and `offset` have an entry for each element, not for each column (``affine`` only).
+    relu : a ReLU follows the linear part.
+    function : the unary task at the end, and `pre`, the tensor that it reads ("" when `function` is None).
+    fused : every task of the group, in order.
+    """
+
+    kind: Literal["matmul", "affine", "binary", "move"]
+    first: Task
+    inputs: tuple[str, ...]
+    output: str
+    gain: np.ndarray = field(default_factory=lambda: np.ones(1))
+    offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    elementwise: bool = False
+    relu: bool = False
+    function: Task | None = None
+    pre: str = ""
+    fused: list[Task] = field(default_factory=list)
+
+    @property
+    def identity(self) -> bool:
+        """The linear part leaves its input as it is."""
+        plain = self.kind == "affine" and not self.relu
+        return plain and bool((self.gain == 1).all() and (self.offset == 0).all())
+
+
+class Fuser:
+    """Goes through the tasks once and collects groups and everything that can't be done."""
+
+    def __init__(self, graph: TaskGraph) -> None:
+        self.graph = graph
+        self.constants = {name: graph.constant(name) for name in graph.constants}
+        self.groups: list[Group] = []
+        self.makers: dict[str, Group] = {}
+        self.found: list[Finding] = []
+
+    def run(self) -> list[Group]:
+        for task in self.graph.tasks:
+            if all(name in self.constants for name in task.inputs):
+                values = [self.constants[name] for name in task.inputs]
+                self.constants[task.output] = np.asarray(KERNELS[task.op](values, task.attrs), np.float64)
+            else:
+                self._task(task)
+        for name in self.graph.outputs:
+            if name in self.constants:
+                self._refuse(
+                    "the output does not depend on any input", f"tensor '{name}'", "remove this output"
+                )
+        if self.found:
+            raise UnsupportedError(self.found)
+        return self.groups
+
+    def _refuse(self, what: str, place: str, hint: str) -> None:
+        self.found.append(Finding(what, place, hint=hint))
+
+    def _task(self, task: Task) -> None:
+        if task.op is Op.MATMUL:
+            self._matmul(task)
+        elif task.op in MOVES:
+            self._move(task)
+        elif task.op is Op.RELU or task.op in UNARY:
+            self._unary(task)
+        else:
+            self._elementwise(task)
+
+    def _open(self, group: Group) -> None:
+        group.fused.append(group.first)
+        self.groups.append(group)
+        self.makers[group.output] = group
+
+    def _extend(self, group: Group, task: Task) -> None:
+        del self.makers[group.output]
+        group.output = task.output
+        group.fused.append(task)
+        self.makers[task.output] = group
+        # A group runs when its last operator does: other inputs of later operators are ready by then.
+        self.groups.remove(group)
+        self.groups.append(group)
+
+    def _before(self, task: Task, name: str) -> Group | None:
+        """The group that makes `name`, when `task` may join it."""
+        group = self.makers.get(name)
+        if group is None or group.function is not None or group.kind == "move" or group.elementwise:
+            return None
+        private = name not in self.graph.outputs and len(self.graph.consumers(name)) == 1
+        return group if private and list(task.inputs).count(name) == 1 else None
+
+    # ------------------------------------------------------------ operators
+
+    def _matmul(self, task: Task) -> None:
+        columns = self.graph.tensor(task.output).shape[-1]
+        bias = self.constants[task.inputs[2]] if len(task.inputs) == 3 else np.zeros(columns)
+        self._open(
+            Group("matmul", task, task.inputs[:1], task.output, np.ones(columns), np.array(bias, np.float64))
+        )
+
+    def _move(self, task: Task) -> None:
+        for name in task.inputs:
+            if name in self.constants:
+                self._refuse(
+                    f"constant operand '{name}' of {task.op}",
+                    where(task),
+                    "move the constant out of the network",
+                )
+        self._open(Group("move", task, task.inputs, task.output))
+
+    def _unary(self, task: Task) -> None:
+        name = task.inputs[0]
+        group = self._before(task, name)
+        own = self.graph.tensor(name).quant
+        if group is not None and task.op is Op.RELU and own in (None, self.graph.tensor(task.output).quant):
+            self._extend(group, task)
+            group.relu = True
+            return
+        if group is not None and task.op in UNARY:
+            self._extend(group, task)
+            group.function, group.pre = task, name
+            return
+        group = self._affine(task, name, np.ones(1), np.zeros(1))
+        if task.op is Op.RELU:
+            group.relu = True
+        else:
+            group.function, group.pre = task, name
+
+    def _elementwise(self, task: Task) -> None:
+        shape = self.graph.tensor(task.output).shape
+        operands = [name for name in task.inputs if name not in self.constants]
+        if len(operands) == 1:
+            name = operands[0]
+            if self.graph.tensor(name).shape != shape:
+                self._refuse(
+                    f"{task.op} repeats the tensor '{name}' ({show(self.graph.tensor(name).shape)}) to {show(shape)}",
+                    where(task),
+                    "only constants are broadcast; give both operands the same shape",
+                )
+                return
+            self._linear(task, name, *self._constant_operand(task, shape))
+        elif operands[0] == operands[1] and task.op is not Op.MUL:
+            self._linear(
+                task, operands[0], np.full(shape, 2.0 if task.op is Op.ADD else 0.0), np.zeros(shape)
+            )
+        elif any(prod(self.graph.tensor(name).shape) != prod(shape) for name in operands):
+            shapes = " and ".join(show(self.graph.tensor(name).shape) for name in operands)
+            self._refuse(
+                f"{task.op} of tensors with different shapes ({shapes})",
+                where(task),
+                "only constants are broadcast; give both operands the same shape",
+            )
+        else:
+            self._open(Group("binary", task, tuple(operands), task.output))
+
+    def _constant_operand(self, task: Task, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """Gain and offset, of the full shape, of an operator with one activation."""
+        if task.op is Op.SCALE_SHIFT:
+            spread = [1] * len(shape)
+            spread[int(task.attrs["axis"])] = -1  # type: ignore[arg-type]
+            gain, offset = (self.constants[name].reshape(spread) for name in task.inputs[1:])
+            return np.broadcast_to(gain, shape), np.broadcast_to(offset, shape)
+        first = task.inputs[0] in self.constants
+        value = np.broadcast_to(self.constants[task.inputs[0 if first else 1]], shape)
+        ones = np.ones(shape)
+        if task.op is Op.MUL:
+            return value, np.zeros(shape)
+        if task.op is Op.ADD:
+            return ones, value
+        return (-ones, value) if first else (ones, -value)
+
+    def _linear(self, task: Task, name: str, gain: np.ndarray, offset: np.ndarray) -> None:
+        """``gain * x + offset``: into the group before when that is linear, else a group of its own."""
+        columns = gain.shape[-1] if gain.ndim else 1
+        gain, offset = gain.reshape(-1, columns), offset.reshape(-1, columns)
+        per_column = bool((gain == gain[0]).all() and (offset == offset[0]).all())
+        group = self._before(task, name)
+        fits = group is not None and group.kind in ("matmul", "affine") and not group.relu and per_column
+        if group is not None and fits and self.graph.tensor(name).quant is None:
+            imported = group.kind == "matmul" and self.graph.tensor(group.first.inputs[1]).quant is not None
+            if not imported or (gain == 1).all():
+                self._extend(group, task)
+                group.gain, group.offset = group.gain * gain[0], group.offset * gain[0] + offset[0]
+                return
+        if per_column:
+            self._affine(task, name, gain[0].copy(), offset[0].copy())
+        else:
+            self._affine(task, name, gain.reshape(-1), offset.reshape(-1), elementwise=True)
+
+    def _affine(
+        self, task: Task, name: str, gain: np.ndarray, offset: np.ndarray, elementwise: bool = False
+    ) -> Group:
+        group = Group("affine", task, (name,), task.output, gain, offset, elementwise)
+        self._open(group)
+        return group
+
+
+def fuse(graph: TaskGraph) -> list[Group]:
+    """The groups of a valid graph, in topological order.
+
+    Raises
+    ------
+    UnsupportedError
+        With every operator that has no quantised form.
+    """
+    return Fuser(graph).run()

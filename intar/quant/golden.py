@@ -1,0 +1,167 @@
+"""The golden model: runs a quantised graph in NumPy integers, as `docs/numerics.md` says, bit by bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from intar.errors import Finding, GraphError
+from intar.ir.ops import show
+from intar.ir.quantgraph import (
+    Piece,
+    QAffine,
+    QBinary,
+    QMatmul,
+    QMove,
+    QTensor,
+    QuantGraph,
+    Quantised,
+    TableSpec,
+)
+from intar.quant.fixed import clamp, limits, requantise
+
+FLOAT_EXACT_BITS = 53
+
+
+@dataclass(frozen=True)
+class GoldenResult:
+    """Every activation of one inference.
+
+    Parameters
+    ----------
+    tensors : int64 arrays of the declared shapes, by tensor name: inputs, intermediates and outputs.
+    saturations : for each tensor that a task makes, how many of its clamps changed a value (the lower bound of a
+        fused ReLU does not count).
+    """
+
+    tensors: dict[str, np.ndarray] = field(repr=False)
+    saturations: dict[str, int]
+
+
+def quantise_input(tensor: QTensor, array: np.ndarray) -> np.ndarray:
+    """The integers (int64) of real values: nearest, ties to even, saturated.
+
+    The division is a float32 one, as in ONNX QuantizeLinear, so that ties fall as they do there.
+    """
+    lo, hi = limits(tensor.bits)
+    ratio = np.asarray(array, np.float32) / np.float32(tensor.scale)
+    return np.clip(np.rint(ratio).astype(np.float64) + tensor.zero, lo, hi).astype(np.int64)
+
+
+def dequantise(tensor: QTensor, ints: np.ndarray) -> np.ndarray:
+    """The real values (float64) of a tensor's integers."""
+    return tensor.scale * (np.asarray(ints).astype(np.float64) - tensor.zero)
+
+
+def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> GoldenResult:
+    """Run one inference.
+
+    Parameters
+    ----------
+    quantised : the graph and its constants.
+    inputs : integers for each input of the graph, of its shape (or any shape with as many elements in the same
+        order), within its type.
+
+    Raises
+    ------
+    GraphError
+        An input is missing, unknown, no integer array, of another size, or out of its type's range (all of them).
+    """
+    graph, constants = quantised.graph, quantised.constants
+    known = {tensor.name: tensor for tensor in graph.tensors}
+    values = {name: array.reshape(-1, known[name].cols) for name, array in _bind(graph, inputs).items()}
+    saturations: dict[str, int] = {}
+    for task in graph.tasks:
+        operands = [values[name] for name in task.inputs]
+        if isinstance(task, QMove):
+            flat = move(operands, task.pieces, task.visits)
+            result, count = flat.reshape(-1, known[task.output].cols), 0
+        else:
+            if isinstance(task, QMatmul):
+                v = _matmul(task, operands[0], constants)
+            elif isinstance(task, QAffine):
+                v = _affine(task, operands[0], constants)
+            else:
+                v = _binary(task, *operands)
+            result, count = clamp(v + task.zero, task.lo, task.hi, task.relu)
+            if task.table is not None:
+                result, more = lookup(task.table, result, constants)
+                count += more
+        values[task.output] = result
+        saturations[task.output] = count
+    tensors = {name: values[name].reshape(known[name].shape) for name in known}
+    return GoldenResult(tensors, saturations)
+
+
+def lookup(table: TableSpec, t: np.ndarray, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int]:
+    """``T(t)`` of every element and the number of saturations of the table's own clamp."""
+    low_bits = table.in_bits - table.log_entries
+    index = t + (1 << (table.in_bits - 1))
+    segment = index >> low_bits
+    v = constants[table.base][segment]
+    if table.slope:
+        v = v + constants[table.slope][segment] * (index & ((1 << low_bits) - 1))
+    if table.q:
+        v = (v + (1 << (table.q - 1))) >> table.q
+    return clamp(v, table.lo, table.hi)
+
+
+def move(operands: list[np.ndarray], pieces: tuple[Piece, ...], visits: int) -> np.ndarray:
+    """The output's elements, flat: `visits` rounds of the pieces, each with its offset moved on by its step."""
+    rounds = []
+    for piece in pieces:
+        index = np.array([piece.offset], np.int64)
+        for count, stride in zip(piece.counts, piece.strides, strict=True):
+            index = (index[:, None] + np.arange(count, dtype=np.int64) * stride).reshape(-1)
+        steps = np.arange(visits, dtype=np.int64) * piece.step
+        rounds.append(operands[piece.input].reshape(-1)[steps[:, None] + index])
+    return np.concatenate(rounds, axis=1).reshape(-1)
+
+
+def _matmul(task: QMatmul, x: np.ndarray, constants: Mapping[str, np.ndarray]) -> np.ndarray:
+    weight = constants[task.weight]
+    if task.acc_bits <= FLOAT_EXACT_BITS:
+        # Every sum over a subset of the products fits acc_bits, hence a double: exact in any order of summation.
+        acc = (x.astype(np.float64) @ weight.astype(np.float64)).astype(np.int64)
+    else:
+        acc = x @ weight
+    return requantise(acc + constants[task.bias], constants[task.mult], constants[task.shift])
+
+
+def _affine(task: QAffine, x: np.ndarray, constants: Mapping[str, np.ndarray]) -> np.ndarray:
+    return requantise(x + constants[task.bias], constants[task.mult], constants[task.shift])
+
+
+def _binary(task: QBinary, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x, y = x - task.zx, y - task.zy
+    if task.op == "mul":
+        return requantise(x * y, task.mx, task.shift)
+    return (x * task.mx + y * task.my + (1 << (task.shift - 1))) >> task.shift
+
+
+def _bind(graph: QuantGraph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    found, bound = [], {}
+    for name in graph.inputs:
+        tensor, place = graph.tensor(name), f"input '{name}'"
+        if name not in inputs:
+            found.append(Finding("no integers were given", place))
+            continue
+        array = np.asarray(inputs[name])
+        lo, hi = limits(tensor.bits)
+        if array.dtype.kind not in "iu":
+            found.append(
+                Finding(f"the values are {array.dtype}, not integers", place, hint="use quantise_input")
+            )
+        elif array.size != tensor.rows * tensor.cols:
+            found.append(
+                Finding(f"the array has shape {show(array.shape)}, expected {show(tensor.shape)}", place)
+            )
+        elif int(array.min()) < lo or int(array.max()) > hi:
+            found.append(Finding(f"values leave the type's range {lo} … {hi}", place))
+        bound[name] = array.astype(np.int64)
+    found += [Finding(f"the graph has no input '{name}'", graph.name) for name in inputs if name not in bound]
+    if found:
+        raise GraphError(found)
+    return bound

@@ -1,0 +1,79 @@
+"""From the float task graph to the quantised one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from intar.errors import UnsupportedError
+from intar.ir.quantgraph import QuantGraph, Quantised
+from intar.ir.taskgraph import TaskGraph
+from intar.quant.emit import Emitter
+from intar.quant.formats import choose_formats
+from intar.quant.fuse import fuse
+from intar.quant.scheme import W8A8, Scheme
+
+
+def quantise(
+    graph: TaskGraph, scheme: Scheme = W8A8, calibration: Mapping[str, np.ndarray] | None = None
+) -> Quantised:
+    """Quantise a graph.
+
+    Tensors that the model quantises itself (QDQ) keep their scales and zero points; all others get theirs from the
+    calibration data, by the scheme.
+
+    Parameters
+    ----------
+    graph : a valid task graph.
+    scheme : widths and range method.
+    calibration : for each input, samples along a first axis; None for a model that is quantised throughout.
+
+    Raises
+    ------
+    UnsupportedError
+        Operators, broadcasts or quantisations without an integer form (all of them).
+    CalibrationError
+        Calibration data is missing or does not fit the model.
+    """
+    groups = fuse(graph)
+    formats = choose_formats(graph, groups, scheme, calibration)
+    emitter = Emitter(graph, formats, scheme)
+    found = emitter.found
+    for group in groups:
+        try:
+            emitter.group(group)
+        except UnsupportedError as error:
+            found.extend(error.findings)
+    if found:
+        raise UnsupportedError(found)
+    return finish(
+        QuantGraph(
+            name=graph.name,
+            tensors=tuple(emitter.tensors.values()),
+            tasks=tuple(emitter.tasks),
+            inputs=graph.inputs,
+            outputs=graph.outputs,
+        ),
+        emitter.constants,
+    )
+
+
+def finish(graph: QuantGraph, constants: Mapping[str, np.ndarray]) -> Quantised:
+    """Freeze the constants (int64, read-only) and write their digest into the graph."""
+    frozen = {}
+    for name in sorted(constants):
+        frozen[name] = np.array(constants[name], np.int64, order="C")
+        frozen[name].setflags(write=False)
+    return Quantised(graph.model_copy(update={"digest": constants_digest(frozen)}), frozen)
+
+
+def constants_digest(constants: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 (hex) of names, shapes and values."""
+    total = hashlib.sha256()
+    for name in sorted(constants):
+        array = np.ascontiguousarray(constants[name], "<i8")
+        total.update(f"{name}\0{array.shape}\0".encode())
+        total.update(array.tobytes())
+    return total.hexdigest()

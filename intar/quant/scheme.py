@@ -1,0 +1,62 @@
+"""How numbers are represented: bit widths, and how ranges are found from calibration data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from intar.errors import ConfigError, Finding
+
+Method = Literal["minmax", "percentile", "mse"]
+METHODS = ("minmax", "percentile", "mse")
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Widths and range method of a quantisation.
+
+    Parameters
+    ----------
+    name : what the user calls it.
+    weight_bits, activation_bits : widths of what the model does not quantise itself.
+    method : ``minmax`` takes the calibration data's extremes; ``percentile`` cuts `percentile` of the values; ``mse``
+        takes the range with the least mean squared error.
+    percentile : per cent of the values that stay inside the range (both tails together cut the rest).
+    """
+
+    name: str
+    weight_bits: int
+    activation_bits: int
+    method: Method = "minmax"
+    percentile: float = 99.99
+
+    def __post_init__(self) -> None:
+        found = []
+        if self.weight_bits not in (4, 8, 16):
+            found.append(Finding(f"weight_bits is {self.weight_bits}, expected 4, 8 or 16", "scheme"))
+        if self.activation_bits not in (8, 16):
+            found.append(Finding(f"activation_bits is {self.activation_bits}, expected 8 or 16", "scheme"))
+        if self.method not in METHODS:
+            found.append(
+                Finding(f"method is {self.method!r}, expected one of: {', '.join(METHODS)}", "scheme")
+            )
+        if not 50 < self.percentile <= 100:
+            found.append(Finding(f"percentile is {self.percentile}, expected 50 < p <= 100", "scheme"))
+        if found:
+            raise ConfigError(found)
+
+
+W8A8 = Scheme("w8a8", 8, 8)
+W16A16 = Scheme("w16a16", 16, 16)
+W4A8 = Scheme("w4a8", 4, 8)
+SCHEMES = {scheme.name: scheme for scheme in (W8A8, W16A16, W4A8)}
+"""The schemes that can be asked for by name."""
+
+
+def scheme(name: str, method: Method = "minmax", percentile: float = 99.99) -> Scheme:
+    """The scheme called `name`, with the given range method. Raises ConfigError."""
+    if name not in SCHEMES:
+        raise ConfigError(
+            Finding(f"there is no scheme {name!r}", "scheme", hint=f"one of: {', '.join(SCHEMES)}")
+        )
+    return replace(SCHEMES[name], method=method, percentile=percentile)

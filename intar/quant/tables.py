@@ -1,0 +1,100 @@
+"""Unary functions as tables: exact up to 10 input bits, minimax piecewise linear beyond."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from intar.ir.ops import Attrs, Op
+from intar.ir.reference import KERNELS
+from intar.quant.fixed import limits
+
+MAX_LOG_ENTRIES = 10
+MAX_Q = 16
+UNARY = frozenset({Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU})
+"""Operators that become tables."""
+
+SEARCH_STEPS = 80
+
+
+@dataclass(frozen=True)
+class TableData:
+    """A table's contents (`docs/numerics.md`): int64 arrays of ``2**log_entries`` entries; `slope` may be absent.
+
+    `max_error` is the largest distance to the real function, limited to ``lo … hi``, over all inputs, in units of
+    the last place of the output.
+    """
+
+    log_entries: int
+    q: int
+    base: np.ndarray
+    slope: np.ndarray | None
+    max_error: float
+
+
+def real_function(op: Op, attrs: Attrs) -> Callable[[np.ndarray], np.ndarray]:
+    """The operator as a function of float64 arrays."""
+    return lambda x: KERNELS[op]([x], attrs)
+
+
+def build_table(function: Callable[[np.ndarray], np.ndarray], in_bits: int, lo: int, hi: int) -> TableData:
+    """Tabulate a function.
+
+    Parameters
+    ----------
+    function : from every input integer ``t`` (float64 array) to the real output in units of the output's last place,
+        zero point included.
+    in_bits : width of ``t``, 4 … 16.
+    lo, hi : limits of the output.
+    """
+    low, high = limits(in_bits)
+    wanted = np.clip(function(np.arange(low, high + 1, dtype=np.float64)), lo, hi)
+    if in_bits <= MAX_LOG_ENTRIES:
+        base = (np.sign(wanted) * np.floor(np.abs(wanted) + 0.5)).astype(np.int64)
+        return TableData(in_bits, 0, base, None, float(np.abs(base - wanted).max()))
+    segments = wanted.reshape(1 << MAX_LOG_ENTRIES, -1)
+    steps = np.arange(segments.shape[1])
+    real_base, real_slope = _minimax(segments)
+    q = _precision(real_base, real_slope, segments.shape[1])
+    slope = np.rint(real_slope * (1 << q)).astype(np.int64)
+    # The base is fitted once more, to the slope as rounded.
+    rest = segments * (1 << q) - slope[:, None] * steps
+    base = np.rint((rest.max(axis=1) + rest.min(axis=1)) / 2).astype(np.int64)
+    rounding = (1 << q) >> 1
+    made = np.clip((base[:, None] + slope[:, None] * steps + rounding) >> q, lo, hi)
+    return TableData(MAX_LOG_ENTRIES, q, base, slope, float(np.abs(made - segments).max()))
+
+
+def _minimax(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Base and slope of the straight line with the least largest error on each row.
+
+    The spread ``max(y - s·i) - min(y - s·i)`` is convex in the slope ``s``: a ternary search finds its minimum between
+    the least and the greatest difference of neighbours.
+    """
+    steps = np.arange(segments.shape[1])
+
+    def spread(slope: np.ndarray) -> np.ndarray:
+        rest = segments - slope[:, None] * steps
+        return rest.max(axis=1) - rest.min(axis=1)
+
+    jumps = np.diff(segments, axis=1)
+    left, right = jumps.min(axis=1), jumps.max(axis=1)
+    for _ in range(SEARCH_STEPS):
+        third = (right - left) / 3
+        a, b = left + third, right - third
+        first = spread(a) <= spread(b)
+        left, right = np.where(first, left, a), np.where(first, b, right)
+    slope = (left + right) / 2
+    rest = segments - slope[:, None] * steps
+    return (rest.max(axis=1) + rest.min(axis=1)) / 2, slope
+
+
+def _precision(base: np.ndarray, slope: np.ndarray, steps: int) -> int:
+    """The most fraction bits with which every value on the way stays below 2**31."""
+    largest = (np.abs(base) + np.abs(slope) * (steps - 1)).max() + 1
+    q = MAX_Q
+    while q > 0 and largest * (1 << q) >= (1 << 31) - (1 << 16):
+        q -= 1
+    return q
