@@ -247,8 +247,10 @@ class Stages:
         )
         choices = []
         for work, group in zip(works, cores, strict=True):
-            streamed = cost.task_cycles(work, tile_rows, len(group), True, machine)
-            useful = streamed > cost.compute_cycles(work, tile_rows, len(group), machine) and tiles > 1
+            g = len(group)
+            slow = cost.weight_cycles(work, g, machine) > cost.compute_cycles(work, tile_rows, g, machine)
+            ring = cost.ring_bytes(work, tile_rows, g, machine)
+            useful = tiles > 1 and (slow or ring > cost.resident_bytes(work, g, machine))
             choices.append((False, True) if useful else (False,))
         for resident in product(*choices):
             tasks = [
