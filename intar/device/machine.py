@@ -1,0 +1,257 @@
+"""From a board, a budget and a network to the Machine that is scheduled for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+
+from intar.device.boards import Board, find_board, suggest
+from intar.errors import ConfigError, Finding
+from intar.ir.quantgraph import QMatmul, QMove, Quantised
+from intar.ir.schedule import Machine
+
+USABLE = 0.7
+"""Share of the DSPs and block memories that a design takes unless the budget says otherwise: the rest is routing room."""
+
+ALIASES = {"dsp": "multipliers", "clock": "clock_mhz", "onchip": "onchip_bytes", "memory": "onchip_bytes"}
+
+MOST_CORES = 8
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Overrides; None means: choose. `ports` are weight ports, one a core; a multiplier is one DSP."""
+
+    multipliers: int | None = None
+    cores: int | None = None
+    rows: int | None = None
+    lanes: int | None = None
+    rate: int | None = None
+    ports: int | None = None
+    port_bits: int | None = None
+    onchip_bytes: int | None = None
+    clock_mhz: float | None = None
+    latency: int | None = None
+
+    @staticmethod
+    def parse(options: Mapping[str, object]) -> Budget:
+        """From ``{"dsp": 32, "lanes": "16", "onchip": "512K", …}``; ConfigError with all that is wrong."""
+        names = {field.name for field in fields(Budget)}
+        values: dict[str, int | float] = {}
+        findings = []
+        for key, raw in options.items():
+            name = ALIASES.get(key, key)
+            if name not in names:
+                hint = suggest(key, names | set(ALIASES))
+                findings.append(Finding(f"there is no budget {key!r}", f"budget {key}={raw}", hint=hint))
+                continue
+            value = _number(raw)
+            if value is None or value <= 0 or (name != "clock_mhz" and value != int(value)):
+                what = f"{raw!r} is not a positive {'number' if name == 'clock_mhz' else 'whole number'}"
+                hint = "write for example 32, or 512K and 2M for bytes"
+                findings.append(Finding(what, f"budget {key}={raw}", hint=hint))
+            elif name in values:
+                findings.append(
+                    Finding(f"{name} is given twice", f"budget {key}={raw}", hint="keep one of the two")
+                )
+            else:
+                values[name] = value if name == "clock_mhz" else int(value)
+        if findings:
+            raise ConfigError(findings)
+        return Budget(**values)  # type: ignore[arg-type]
+
+
+def _number(raw: object) -> float | None:
+    if isinstance(raw, bool):
+        return None
+    if isinstance(raw, (int, float)):
+        return float(raw)
+    text, scale = str(raw).strip(), 1
+    for suffix, factor in (("K", 1 << 10), ("M", 1 << 20), ("G", 1 << 30)):
+        if text.upper().endswith(suffix):
+            text, scale = text[:-1], factor
+    try:
+        return float(text) * scale
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What the choice depends on: (rows, k, n) of matmuls, (rows, cols) of vector tasks, weight bits."""
+
+    matmuls: tuple[tuple[int, int, int], ...]
+    vectors: tuple[tuple[int, int], ...]
+    weight_bits: int
+
+
+def _network(quantised: Quantised) -> _Network:
+    graph = quantised.graph
+    matmuls, vectors, bits = [], [], [1]
+    for task in graph.tasks:
+        out = graph.tensor(task.output)
+        if isinstance(task, QMatmul):
+            matmuls.append((out.rows, graph.tensor(task.inputs[0]).cols, out.cols))
+            bits.append(task.weight_bits)
+        elif not isinstance(task, QMove):
+            vectors.append((out.rows, out.cols))
+    return _Network(tuple(matmuls), tuple(vectors), max(bits))
+
+
+def _power_of_two(value: int) -> bool:
+    return value & (value - 1) == 0
+
+
+def _mistakes(board: Board, budget: Budget) -> Iterator[Finding]:
+    """Everything that is wrong with a budget on a board."""
+    for name in ("lanes", "port_bits", "rate"):
+        value = getattr(budget, name)
+        if value is not None and not _power_of_two(value):
+            near = 1 << (value.bit_length() - 1)
+            yield Finding(
+                f"{value} is not a power of two", f"budget {name}", "beats and port words are packed into each other",
+                f"take {near} or {2 * near}",
+            )  # fmt: skip
+    if (
+        budget.port_bits is not None
+        and _power_of_two(budget.port_bits)
+        and not 32 <= budget.port_bits <= 1024
+    ):
+        yield Finding(
+            f"a port of {budget.port_bits} bits",
+            "budget port_bits",
+            "AXI has 32 to 1024",
+            "take 32 to 1024 bits",
+        )
+    for small in ("rows", "rate"):
+        value = getattr(budget, small)
+        if value is not None and budget.lanes is not None and value > budget.lanes:
+            why = "a feed fills a block of rows while it empties the last one" if small == "rows" else ""
+            yield Finding(
+                f"{value} {small} with {budget.lanes} lanes",
+                f"budget {small}",
+                why,
+                f"take at most {budget.lanes}",
+            )
+    if budget.ports is not None and budget.cores is not None and budget.ports != budget.cores:
+        yield Finding(
+            f"{budget.ports} weight ports for {budget.cores} cores", "budget ports",
+            "every core has a weight port of its own", "leave `ports` out, or make both equal",
+        )  # fmt: skip
+    have = (budget.cores or 1) * (budget.rows or 1) * (budget.lanes or 1)
+    if budget.multipliers is not None and have > budget.multipliers:
+        yield Finding(
+            f"cores, rows and lanes make {have} multipliers, more than the {budget.multipliers} allowed",
+            "budget multipliers", hint=f"raise it to {have}, or ask for fewer cores, rows or lanes",
+        )  # fmt: skip
+    wanted = max(have, budget.multipliers or 0)
+    if wanted > board.dsp:
+        yield Finding(
+            f"{wanted} multipliers, and {board.name} has {board.dsp} DSPs", "budget multipliers",
+            "a multiplier takes one DSP", f"take at most {board.dsp}, or a larger device",
+        )  # fmt: skip
+    if budget.onchip_bytes is not None and budget.onchip_bytes > board.onchip_bytes:
+        yield Finding(
+            f"{budget.onchip_bytes} bytes on chip, and {board.name} has {board.onchip_bytes}", "budget onchip",
+            "block memories of the part", f"take at most {board.onchip_bytes}, or a larger device",
+        )  # fmt: skip
+
+
+def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: int) -> int:
+    """Rough cycles of all matmuls one after the other: what the shapes are compared by."""
+    total = 0
+    for height, depth, width in network.matmuls:
+        rounds = -(-(-(-width // lanes)) // cores)
+        weights = rounds * depth * lanes * network.weight_bits // port_bits
+        total += max(rounds * -(-height // rows) * max(depth, rows), weights)
+    return total
+
+
+def _powers(most: int) -> list[int]:
+    return [1 << i for i in range(most.bit_length())] if most > 0 else [1]
+
+
+def _shape(
+    board: Board, budget: Budget, network: _Network, clock: float, port_bits: int
+) -> tuple[int, int, int]:
+    """(cores, rows, lanes): least estimated cycles, then fewest multipliers, then fewest cores."""
+    most = budget.multipliers or int(board.dsp * USABLE)
+    bandwidth = int(board.bandwidth * 8e3 / clock)
+    ports = max(1, min(MOST_CORES, bandwidth // port_bits, board.ports))
+    fixed_cores = budget.cores or budget.ports
+    tallest = max((height for height, _, _ in network.matmuls), default=1)
+    beat = max(1, port_bits // network.weight_bits)
+    best = None
+    for lanes in [budget.lanes] if budget.lanes else _powers(min(beat, most)):
+        for cores in [fixed_cores] if fixed_cores else range(1, ports + 1):
+            highest = min(lanes, tallest)
+            for rows in [budget.rows] if budget.rows else [r for r in _powers(lanes) if r < 2 * highest]:
+                if cores * rows * lanes > most or rows > lanes:
+                    continue
+                cycles = _estimate(network, cores, rows, lanes, port_bits)
+                key = (cycles, cores * rows * lanes, cores, rows)
+                if best is None or key < best[0]:
+                    best = (key, (cores, rows, lanes))
+    if best is None:
+        raise ConfigError(
+            Finding(
+                f"no array fits {most} multipliers with what the budget fixes",
+                "budget multipliers",
+                hint="raise multipliers, or fix less of cores, rows and lanes",
+            )  # fmt: skip
+        )
+    return best[1]
+
+
+def _rate(network: _Network, cores: int, rows: int, lanes: int, port_bits: int) -> int:
+    """Fewest vector lanes that keep up: a block drains within a tile, other vector tasks take a tenth of the time."""
+    shortest = min((depth for _, depth, _ in network.matmuls), default=1)
+    budget = _estimate(network, cores, rows, lanes, port_bits) // 10
+    beats = sum(height * -(-width // lanes) for height, width in network.vectors)
+    for rate in _powers(lanes):
+        slow = lanes // rate
+        if rows * slow <= max(shortest, rows) and beats * slow <= budget * cores:
+            return rate
+    return lanes
+
+
+def make_machine(
+    board: Board | str, budget: Budget | Mapping[str, object] | None, quantised: Quantised
+) -> Machine:
+    """The machine for a network on a board.
+
+    Parameters
+    ----------
+    board : a Board or its name.
+    budget : overrides (`Budget`, or options for `Budget.parse`); what is None is chosen: as many cores as the
+        memory bandwidth feeds (at most 8), lanes that a port word fills with weights, rows as the tensors have them
+        (one, when every matmul has one row), vector lanes as few as keep up.
+
+    Raises
+    ------
+    ConfigError : unknown board or option, or a budget that contradicts itself or exceeds the board; lists everything.
+    """
+    if isinstance(board, str):
+        board = find_board(board)
+    if budget is None:
+        budget = Budget()
+    elif not isinstance(budget, Budget):
+        budget = Budget.parse(budget)
+    findings = list(_mistakes(board, budget))
+    if findings:
+        raise ConfigError(findings)
+    network = _network(quantised)
+    clock = budget.clock_mhz or board.clock
+    port_bits = budget.port_bits or board.port_bits
+    cores, rows, lanes = _shape(board, budget, network, clock, port_bits)
+    return Machine(
+        cores=cores,
+        rows=rows,
+        lanes=lanes,
+        rate=min(lanes, budget.rate) if budget.rate else _rate(network, cores, rows, lanes, port_bits),
+        port_bits=port_bits,
+        onchip_bytes=budget.onchip_bytes or int(board.onchip_bytes * USABLE),
+        clock_mhz=clock,
+        latency=budget.latency or 64,
+        device=board.name,
+    )
