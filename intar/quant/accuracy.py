@@ -1,0 +1,90 @@
+"""What quantisation costs: every tensor of the golden model against the float reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from intar.ir.quantgraph import Quantised
+from intar.ir.reference import run_float
+from intar.ir.taskgraph import TaskGraph
+from intar.quant.calibrate import samples
+from intar.quant.golden import dequantise, quantise_input, run_golden
+
+SQNR_BOUND_DB = 20.0
+
+
+def numerics_report(
+    graph: TaskGraph, quantised: Quantised, data: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """Compare the golden model with the float reference on real samples.
+
+    Parameters
+    ----------
+    graph : the float graph that `quantised` was made from.
+    data : samples, as for calibration (:func:`intar.quant.calibrate.samples`).
+
+    Returns
+    -------
+    One dict for each tensor of the quantised graph that the float graph has too, in order: ``name``, ``source``,
+    ``bits``, ``scale``, ``zero``, ``sqnr_db`` (signal to quantisation noise over all samples, decibel; None when there
+    is no noise), ``max_error`` (largest absolute difference, in the tensor's real units), ``saturations`` (of all
+    samples together), ``elements`` (compared, of all samples), ``output`` (whether it is an output of the network) and
+    ``table_error`` (largest error of its function table, units of the last place; None without a table).
+
+    Raises
+    ------
+    CalibrationError
+        The data does not fit the model.
+    """
+    shared = [tensor for tensor in quantised.graph.tensors if tensor.name in graph.by_name]
+    signal, noise, worst, saturated = (dict.fromkeys((t.name for t in shared), 0.0) for _ in range(4))
+    batch = samples(graph, data)
+    for inputs in batch:
+        real = run_float(graph, inputs, every_tensor=True)
+        ints = {name: quantise_input(quantised.graph.tensor(name), array) for name, array in inputs.items()}
+        result = run_golden(quantised, ints)
+        for tensor in shared:
+            name = tensor.name
+            error = dequantise(tensor, result.tensors[name]) - real[name]
+            signal[name] += float((real[name] ** 2).sum())
+            noise[name] += float((error**2).sum())
+            worst[name] = max(worst[name], float(np.abs(error).max(initial=0.0)))
+            saturated[name] += result.saturations.get(name, 0)
+    tables = {task.output: task.table.max_error for task in quantised.graph.tasks if task.table is not None}
+    return [
+        {
+            "name": tensor.name,
+            "source": graph.tensor(tensor.name).source or tensor.name,
+            "bits": tensor.bits,
+            "scale": tensor.scale,
+            "zero": tensor.zero,
+            "sqnr_db": _decibel(signal[tensor.name], noise[tensor.name]),
+            "max_error": worst[tensor.name],
+            "saturations": int(saturated[tensor.name]),
+            "elements": len(batch) * tensor.rows * tensor.cols,
+            "output": tensor.name in quantised.graph.outputs,
+            "table_error": tables.get(tensor.name),
+        }
+        for tensor in shared
+    ]
+
+
+def _decibel(signal: float, noise: float) -> float | None:
+    """10·log10 of the ratio; None without noise, a very low number when there is noise but no signal."""
+    if noise == 0:
+        return None
+    return 10 * math.log10(signal / noise) if signal > 0 else -300.0
+
+
+def numerics_warnings(report: list[dict[str, Any]], bound_db: float = SQNR_BOUND_DB) -> list[str]:
+    """A sentence for each tensor whose signal-to-noise ratio is below `bound_db`, with the way out."""
+    return [
+        f"tensor '{row['source']}': its signal is only {row['sqnr_db']:.1f} dB above the quantisation noise "
+        f"({row['bits']} bits, bound {bound_db:g} dB); use w16a16, or calibrate with data closer to what it will see"
+        for row in report
+        if row["sqnr_db"] is not None and row["sqnr_db"] < bound_db
+    ]

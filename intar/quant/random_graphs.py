@@ -1,0 +1,352 @@
+"""Random quantised graphs with legal integers, to try the whole compiler on what nobody thought of.
+
+The graphs mean nothing; they only obey `docs/numerics.md`. Sizes are small and awkward: ones, primes, and no multiples of
+any lane count. The same arguments make the same graph on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from intar.ir.quantgraph import (
+    Piece,
+    QAffine,
+    QBinary,
+    QMatmul,
+    QMove,
+    QTask,
+    QTensor,
+    QuantGraph,
+    Quantised,
+    TableSpec,
+)
+from intar.quant import pieces
+from intar.quant.fixed import add_factors, factor, factors, limits
+from intar.quant.quantise import finish
+from intar.quant.ranges import acc_bits
+from intar.quant.tables import MAX_LOG_ENTRIES
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+MOVES = ("reshape", "transpose", "slice", "concat")
+OPS = ("matmul", "affine", "binary", *MOVES)
+USUAL = (*("matmul",) * 5, *("affine",) * 2, *("binary",) * 3, *MOVES)
+"""Kinds in the proportion in which they are drawn unless the caller says otherwise."""
+ROWS = (1, 1, 1, 2, 3, 5, 7)
+COLUMNS = (1, 2, 3, 5, 7, 8, 11, 16, 17, 23, 33)
+MAX_ELEMENTS = 600
+PATIENCE = 20
+LARGEST_FACTOR = 100.0
+
+
+class _Maker:
+    """Grows one graph; every draw comes from one generator."""
+
+    def __init__(self, seed: int, bits: Sequence[int], weight_bits: Sequence[int], tables: bool) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.bits, self.weight_bits, self.tables = tuple(bits), tuple(weight_bits), tables
+        self.tensors: dict[str, QTensor] = {}
+        self.tasks: list[QTask] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.read: set[str] = set()
+
+    # ------------------------------------------------------------ draws
+
+    def pick(self, options: Sequence[Any]) -> Any:
+        return options[int(self.rng.integers(len(options)))]
+
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def shape(self) -> tuple[int, ...]:
+        rows, columns = self.pick(ROWS), self.pick(COLUMNS)
+        form = self.rng.random()
+        if form < 0.15:
+            return (columns,)
+        return (self.pick((1, 2, 3)), rows, columns) if form < 0.3 else (rows, columns)
+
+    def tensor(self, shape: Sequence[int], like: QTensor | None = None) -> QTensor:
+        """A new tensor, with a random format or that of `like`."""
+        bits = like.bits if like else self.pick(self.bits)
+        lo, hi = limits(bits)
+        zero = like.zero if like else 0 if self.chance(0.4) else int(self.rng.integers(lo, hi + 1))
+        scale = like.scale if like else 2.0 ** -int(self.rng.integers(1, 12))
+        name = f"t{len(self.tensors)}"
+        self.tensors[name] = QTensor(
+            name=name, shape=tuple(map(int, shape)), bits=bits, scale=scale, zero=zero
+        )
+        return self.tensors[name]
+
+    def operand(self, fits: Callable[[QTensor], bool] = lambda tensor: True) -> QTensor | None:
+        """An existing tensor; those that nothing reads yet and young ones are likelier."""
+        options = [tensor for tensor in self.tensors.values() if fits(tensor)]
+        if not options:
+            return None
+        weight = np.array(
+            [(3.0 if t.name not in self.read else 1.0) * (i + 1) for i, t in enumerate(options)]
+        )
+        return options[int(self.rng.choice(len(options), p=weight / weight.sum()))]
+
+    def constant(self, name: str, array: np.ndarray) -> str:
+        self.constants[name] = np.asarray(array, np.int64)
+        return name
+
+    # ------------------------------------------------------------ tasks
+
+    def common(self, name: str, inputs: Sequence[QTensor], out: QTensor) -> dict[str, Any]:
+        """Fields of a computing task: clamp, zero point, perhaps a ReLU, perhaps a table."""
+        table = self.table(name, out) if self.tables and self.chance(0.3) else None
+        lo, hi = limits(table.in_bits if table else out.bits)
+        zero = int(self.rng.integers(lo, hi + 1)) if table else out.zero
+        relu = self.chance(0.4)
+        return {
+            "name": name,
+            "inputs": tuple(tensor.name for tensor in inputs),
+            "output": out.name,
+            "lo": max(lo, zero) if relu else lo,
+            "hi": hi,
+            "zero": zero,
+            "relu": relu,
+            "table": table,
+        }
+
+    def table(self, name: str, out: QTensor) -> TableSpec:
+        """Random contents: any function at all, within the width rules."""
+        lo, hi = limits(out.bits)
+        in_bits = (
+            int(self.rng.integers(4, MAX_LOG_ENTRIES + 1)) if out.bits <= 8 else self.pick((8, 10, 13, 16))
+        )
+        entries = min(in_bits, MAX_LOG_ENTRIES)
+        if in_bits > MAX_LOG_ENTRIES and self.chance(0.5):
+            entries = int(self.rng.integers(4, MAX_LOG_ENTRIES + 1))
+        size = 1 << entries
+        if entries == in_bits:
+            base = self.constant(f"{name}_table", self.rng.integers(lo, hi + 1, size))
+            return self.spec(in_bits, entries, 0, lo, hi, base)
+        q = int(self.rng.integers(0, 15))
+        span = 1 << (in_bits - entries)
+        base = self.constant(f"{name}_table", self.rng.integers(lo << q, (hi << q) + 1, size))
+        steep = max(1, (hi << q) // span)
+        slope = self.constant(f"{name}_slope", self.rng.integers(-steep, steep + 1, size))
+        return self.spec(in_bits, entries, q, lo, hi, base, slope)
+
+    @staticmethod
+    def spec(in_bits: int, entries: int, q: int, lo: int, hi: int, base: str, slope: str = "") -> TableSpec:
+        return TableSpec(
+            function="random",
+            in_bits=in_bits,
+            log_entries=entries,
+            q=q,
+            lo=lo,
+            hi=hi,
+            base=base,
+            slope=slope,
+            max_error=0.0,
+        )
+
+    def spread(self, common: dict[str, Any], deviation: np.ndarray | float) -> np.ndarray:
+        """Factors that bring values of that deviation to the range before the clamp, some of them beyond it."""
+        room = (common["hi"] + 1) * self.rng.uniform(0.3, 1.2, np.shape(deviation))
+        return np.minimum(room / np.maximum(deviation, 1.0), LARGEST_FACTOR)
+
+    def matmul(self) -> bool:
+        x = self.operand(lambda tensor: bool(tensor.shape))
+        assert x is not None
+        columns, name = self.pick(COLUMNS), f"op{len(self.tasks)}"
+        out = self.tensor((*x.shape[:-1], columns))
+        bits = self.pick(self.weight_bits)
+        lo, hi = limits(bits)
+        weight = self.rng.integers(lo, hi + 1, (x.cols, columns))
+        weight[self.rng.random(weight.shape) < 0.05] = lo
+        deviation = np.sqrt((weight.astype(np.float64) ** 2).sum(axis=0) / 3) * (1 << (x.bits - 1))
+        common = self.common(name, (x,), out)
+        mult, shift = factors(self.spread(common, deviation) * self.pick((1, -1)))
+        bias = np.rint(self.rng.normal(0, 0.3, columns) * deviation)
+        self.tasks.append(
+            QMatmul(
+                **common,
+                weight=self.constant(f"{name}_weight", weight),
+                weight_bits=bits,
+                bias=self.constant(f"{name}_bias", bias),
+                mult=self.constant(f"{name}_mult", mult),
+                shift=self.constant(f"{name}_shift", shift),
+                acc_bits=acc_bits(weight, x.bits),
+            )
+        )
+        self.read.add(x.name)
+        return True
+
+    def affine(self) -> bool:
+        x = self.operand()
+        assert x is not None
+        name, out = f"op{len(self.tasks)}", self.tensor(x.shape)
+        common = self.common(name, (x,), out)
+        deviation = np.full(x.cols, float(1 << (x.bits - 2)))
+        mult, shift = factors(self.spread(common, deviation) * self.rng.choice((1, -1), x.cols))
+        bias = self.rng.integers(-(1 << x.bits), 1 << x.bits, x.cols) - x.zero
+        self.tasks.append(
+            QAffine(
+                **common,
+                bias=self.constant(f"{name}_bias", bias),
+                mult=self.constant(f"{name}_mult", mult),
+                shift=self.constant(f"{name}_shift", shift),
+            )
+        )
+        self.read.add(x.name)
+        return True
+
+    def binary(self) -> bool:
+        x = self.operand()
+        assert x is not None
+        y = self.operand(lambda tensor: tensor.shape == x.shape and tensor.name != x.name)
+        if y is None:
+            return False
+        name, out, op = f"op{len(self.tasks)}", self.tensor(x.shape), self.pick(("add", "mul"))
+        common = self.common(name, (x, y), out)
+        if op == "mul":
+            (mx, shift), my = factor(float(self.spread(common, 2.0 ** (x.bits + y.bits - 4)))), 0
+        else:
+            fx, fy = (float(self.spread(common, 2.0 ** (t.bits - 2))) * self.pick((1, -1)) for t in (x, y))
+            mx, my, shift = add_factors(fx, fy)
+        self.tasks.append(QBinary(**common, op=op, zx=x.zero, zy=y.zero, mx=mx, my=my, shift=shift))
+        self.read |= {x.name, y.name}
+        return True
+
+    def move(
+        self, inputs: Sequence[QTensor], shape: Sequence[int], made: tuple[Piece, ...], visits: int = 1
+    ) -> bool:
+        out = self.tensor(shape, like=inputs[0])
+        lo, hi = limits(out.bits)
+        names = tuple(dict.fromkeys(tensor.name for tensor in inputs))
+        self.tasks.append(
+            QMove(
+                name=f"op{len(self.tasks)}",
+                inputs=names,
+                output=out.name,
+                lo=lo,
+                hi=hi,
+                pieces=made,
+                visits=visits,
+            )
+        )
+        self.read |= set(names)
+        return True
+
+    def reshape(self) -> bool:
+        x = self.operand()
+        assert x is not None
+        size = prod(x.shape)
+        rows = self.pick([n for n in range(1, size + 1) if size % n == 0])
+        return self.move((x,), (rows, size // rows), pieces.reshape(x.shape))
+
+    def transpose(self) -> bool:
+        x = self.operand(lambda tensor: len(tensor.shape) > 1)
+        if x is None:
+            return False
+        perm = [int(axis) for axis in self.rng.permutation(len(x.shape))]
+        return self.move((x,), [x.shape[axis] for axis in perm], pieces.transpose(x.shape, perm))
+
+    def slice(self) -> bool:
+        x = self.operand()
+        assert x is not None
+        axis = int(self.rng.integers(len(x.shape)))
+        start = int(self.rng.integers(x.shape[axis]))
+        stop = int(self.rng.integers(start + 1, x.shape[axis] + 1))
+        shape = (*x.shape[:axis], stop - start, *x.shape[axis + 1 :])
+        return self.move((x,), shape, pieces.take(x.shape, axis, start, stop))
+
+    def concat(self) -> bool:
+        """Two or three tensors of one format; a tensor without a partner is joined with itself."""
+        x = self.operand()
+        assert x is not None
+        axis = int(self.rng.integers(len(x.shape)))
+
+        def fits(tensor: QTensor) -> bool:
+            outside = len(tensor.shape) == len(x.shape) and all(
+                a == b for i, (a, b) in enumerate(zip(tensor.shape, x.shape, strict=True)) if i != axis
+            )
+            return outside and (tensor.bits, tensor.scale, tensor.zero) == (x.bits, x.scale, x.zero)
+
+        parts = [x] + [self.operand(fits) or x for _ in range(self.pick((1, 1, 2)))]
+        names = list(dict.fromkeys(tensor.name for tensor in parts))
+        shape = (*x.shape[:axis], sum(t.shape[axis] for t in parts), *x.shape[axis + 1 :])
+        if prod(shape) > MAX_ELEMENTS:
+            return False
+        positions = [names.index(tensor.name) for tensor in parts]
+        made, visits = pieces.concat([t.shape for t in parts], axis, positions)
+        return self.move(parts, shape, made, visits)
+
+
+def random_quantised(
+    seed: int,
+    tasks: int = 5,
+    *,
+    inputs: int = 1,
+    bits: Sequence[int] | None = None,
+    weight_bits: Sequence[int] = (4, 8, 16),
+    ops: Sequence[str] = USUAL,
+    tables: bool = True,
+) -> Quantised:
+    """A small valid graph.
+
+    Parameters
+    ----------
+    seed : decides everything else.
+    tasks : number of tasks.
+    inputs : number of network inputs (those that no task happens to read are left out).
+    bits : widths of activations to draw from, each tensor its own; None: one width, 8 or 16, for the whole graph.
+    weight_bits : widths of weights to draw from.
+    ops : kinds of tasks to draw from, of :data:`OPS`; repeat one to draw it more often.
+    tables : whether tasks may end in a function table.
+    """
+    first = np.random.default_rng([seed, 1])
+    widths = tuple(bits) if bits else ((8, 16)[int(first.integers(2))],)
+    maker = _Maker(seed, widths, weight_bits, tables)
+    given = [maker.tensor(maker.shape()).name for _ in range(inputs)]
+    failed = 0
+    while len(maker.tasks) < tasks:
+        failed = 0 if getattr(maker, maker.pick(ops))() else failed + 1
+        if failed == PATIENCE:
+            maker.affine()  # a binary, say, needs a partner of the same shape: make one
+            failed = 0
+    made = [task.output for task in maker.tasks]
+    outputs = [name for name in made if name not in maker.read]
+    outputs += [name for name in made if name in maker.read and maker.chance(0.1)]
+    used = [name for name in given if name in maker.read]
+    graph = QuantGraph(
+        name=f"random_{seed}",
+        tensors=tuple(t for t in maker.tensors.values() if t.name not in given or t.name in used),
+        tasks=tuple(maker.tasks),
+        inputs=tuple(used),
+        outputs=tuple(outputs),
+    )
+    return finish(graph, maker.constants)
+
+
+def random_inputs(quantised: Quantised, seed: int) -> dict[str, np.ndarray]:
+    """Integers (int64) for each input, uniform over its type with the extremes well represented."""
+    rng = np.random.default_rng([seed, 2])
+    result = {}
+    for name in quantised.graph.inputs:
+        tensor = quantised.graph.tensor(name)
+        lo, hi = limits(tensor.bits)
+        values = rng.integers(lo, hi + 1, tensor.shape)
+        extreme = rng.random(tensor.shape)
+        result[name] = np.where(extreme < 0.05, lo, np.where(extreme > 0.95, hi, values))
+    return result
+
+
+def quantised_graphs(max_tasks: int = 6, **options: Any) -> SearchStrategy[Quantised]:
+    """A Hypothesis strategy of :func:`random_quantised`; it shrinks to fewer tasks and smaller seeds."""
+    from hypothesis import strategies as st
+
+    return st.builds(
+        lambda tasks, seed: random_quantised(seed, tasks, **options),
+        tasks=st.integers(1, max_tasks),
+        seed=st.integers(0, 2**32 - 1),
+    )
