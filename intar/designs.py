@@ -1,0 +1,83 @@
+"""Reference designs: a model, its budget and its calibration data, as a small YAML file in `designs/`."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from intar.assets import asset_dir
+from intar.errors import ConfigError, Finding
+from intar.ir.taskgraph import TaskGraph
+
+
+class Calibration(BaseModel):
+    """`random`: seed of normal data; `module`: a Python file with ``split()`` whose first array is real inputs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    random: int | None = None
+    module: str | None = None
+    samples: int = 64
+
+
+class Anchor(BaseModel):
+    """A published figure to compare with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    cycles: int
+    source: str
+
+
+class DesignFile(BaseModel):
+    """The contents of a ``design.yaml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    model: str
+    scheme: Literal["w8a8", "w16a16", "w4a8"] = "w8a8"
+    device: str
+    budget: dict[str, int | float] = {}
+    calibration: Calibration = Calibration(random=0)
+    anchor: Anchor | None = None
+
+
+def names() -> list[str]:
+    """Reference designs, by name."""
+    return sorted(path.parent.name for path in asset_dir("designs").glob("*/design.yaml"))
+
+
+def load(name: str) -> tuple[Path, DesignFile]:
+    """Folder and contents of a design (ConfigError when there is none of that name)."""
+    if name not in names():
+        raise ConfigError(
+            Finding(f"there is no design {name!r}", "design", hint=f"one of: {', '.join(names())}")
+        )
+    folder = asset_dir("designs") / name
+    try:
+        return folder, DesignFile.model_validate(yaml.safe_load((folder / "design.yaml").read_text()))
+    except ValidationError as error:
+        raise ConfigError(
+            [Finding(e["msg"], f"{name}/design.yaml: {'.'.join(map(str, e['loc']))}") for e in error.errors()]
+        ) from None
+
+
+def samples(folder: Path, calibration: Calibration, graph: TaskGraph) -> dict[str, np.ndarray]:
+    """Input samples along a first axis, for each network input."""
+    shapes: Mapping[str, tuple[int, ...]] = {name: graph.tensor(name).shape for name in graph.inputs}
+    if calibration.module:
+        real = _module(folder / calibration.module).split()[0][: calibration.samples]
+        return {name: real.reshape(-1, *shape) for name, shape in shapes.items()}
+    rng = np.random.default_rng(calibration.random)
+    return {name: rng.normal(size=(calibration.samples, *shape)) for name, shape in shapes.items()}
+
+
+def _module(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(f"intar_design_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
