@@ -28,8 +28,11 @@ class Answer:
 
 @dataclass
 class _Node:
+    """The best way to a state: least cycles, then fewest stages, then least memory summed over the stages."""
+
     cycles: int
     stages: int
+    memory: int
     parent: State | None
     move: Move | None
 
@@ -77,7 +80,7 @@ def solve_dp(
     """
     target = goal if goal is not None else (problem.everything, ())
     levels: list[dict[State, _Node]] = [{} for _ in range(len(problem.tasks) + 1)]
-    levels[start[0].bit_count()][start] = _Node(0, 0, None, None)
+    levels[start[0].bit_count()][start] = _Node(0, 0, 0, None, None)
     tail: dict[int, int] = {}
     exact, states = True, 0
     base = remaining_area(problem, target[0])
@@ -110,9 +113,10 @@ def solve_dp(
                     if peak:
                         cycles = max(node.cycles, after[1])
                     new = (now, after[0])
+                    stages, memory = node.stages + 1, node.memory + after[1]
                     known = levels[now.bit_count()].get(new)
-                    if known is None or (cycles, node.stages + 1) < (known.cycles, known.stages):
-                        levels[now.bit_count()][new] = _Node(cycles, node.stages + 1, state, move)
+                    if known is None or (cycles, stages, memory) < (known.cycles, known.stages, known.memory):
+                        levels[now.bit_count()][new] = _Node(cycles, stages, memory, state, move)
     end = levels[target[0].bit_count()].get(target)
     if end is None:
         return None if exact else Answer((), -1, False, states)
