@@ -454,8 +454,8 @@ struct Gather : Unit {
     bool ends = walk.next() == 2;
     if (completes) send();
     if (ends) {
-      if (filled || in_row) throw Fault("the walk ends inside a row");
       if (++step < static_cast<i64>(steps.size())) walk.begin(&steps[static_cast<size_t>(step)].walk);
+      else if (filled || in_row) throw Fault("the program ends inside a row");
     }
     busy();
   }

@@ -289,6 +289,7 @@ class GatherStep(Frozen):
     """Pick element ``address % lanes`` of each beat taken, for each address of the walk (in elements).
 
     Elements are packed into beats of `lanes`; after every `row` elements a partly filled beat is sent, padded with 0.
+    Place and row count go on across steps (a row of a concat comes from several walks).
     """
 
     walk: Walk

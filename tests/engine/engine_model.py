@@ -229,8 +229,8 @@ class Model:
         return v
 
     def gather(self, node: Gather) -> Unit:
+        row: list[int] = []
         for step in node.steps:
-            row: list[int] = []
             for address in step.walk.addresses():
                 beat = yield "get", self.link(node.name, "in")
                 row.append(beat[address % node.lanes])
