@@ -362,7 +362,7 @@ class Importer:
         """Add a task on tensors of `graph`. Without `output` it makes the node's (first) output."""
         target = output or node.outputs[0]
         name = self.graph.fresh(target)
-        self.graph.task(op, inputs, name, attrs, name=node.name or name, source=node.label)
+        self.graph.task(op, inputs, name, attrs, name=node.name or name, source=node.source)
         if not output:
             self.alias[target] = name
         return name

@@ -24,7 +24,10 @@ class Rejected(Exception):
 
 @dataclass
 class Node:
-    """One node: its operator, the names it reads and writes, and its attributes as Python values."""
+    """One node: its operator, the names it reads and writes, and its attributes as Python values.
+
+    `origin` is the operator in the model of a node that a pattern put in its place.
+    """
 
     op: str
     name: str
@@ -33,13 +36,19 @@ class Node:
     attrs: dict[str, Any] = field(default_factory=dict)
     domain: str = ""
     proto: onnx.NodeProto | None = None
+    origin: str = ""
 
     @property
     def label(self) -> str:
         """How messages call the node."""
-        return (
-            f"{self.op} node '{self.name}'" if self.name else f"{self.op} node that makes '{self.outputs[0]}'"
-        )
+        op = self.origin or self.op
+        return f"{op} node '{self.name}'" if self.name else f"{op} node that makes '{self.outputs[0]}'"
+
+    @property
+    def source(self) -> str:
+        """The same, short, for listings and generated comments."""
+        op = self.origin or self.op
+        return f"{op} '{self.name}'" if self.name else f"{op} → '{self.outputs[0]}'"
 
     def input(self, position: int) -> str:
         """Name of an input; empty when it is left out."""

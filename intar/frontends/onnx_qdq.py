@@ -6,11 +6,12 @@ The integers, scales and zero points of the model are kept exactly.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from onnx import helper
 
-from intar.frontends.onnx_nodes import Node, Rejected
+from intar.frontends.onnx_nodes import Node, Rejected, from_proto
 from intar.ir.taskgraph import QuantParams
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def dequantize_linear(importer: Importer, node: Node) -> None:
             "a change of scale on integers is not defined in QDQ form",
             "export the model again",
         )
-    importer.alias[output] = importer.on_grid(tensor, quant_in, output, node.label)
+    importer.alias[output] = importer.on_grid(tensor, quant_in, output, node.source)
 
 
 def _integer_input(importer: Importer, node: Node, tensor: str, name: str) -> str:
@@ -107,18 +108,65 @@ def plain_integers(array: np.ndarray) -> np.ndarray:
     return array
 
 
+BINARY = {"QLinearMatMul": "MatMul", "QLinearAdd": "Add", "QLinearMul": "Mul"}
+
+
 def expand_quantised(node: Node) -> list[Node]:
-    """QLinearMatMul, QLinearAdd and QLinearMul as dequantise, compute, quantise; other nodes as they are."""
-    plain = {"QLinearMatMul": "MatMul", "QLinearAdd": "Add", "QLinearMul": "Mul"}.get(node.op)
-    if plain is None or node.domain not in ("", "com.microsoft") or len(node.inputs) < 7:
+    """An operator on integers as dequantise, compute, quantise; other nodes as they are.
+
+    QLinearMatMul is ONNX's; QLinearAdd, QLinearMul, QLinearSigmoid and QGemm are onnxruntime's.
+    """
+    if node.domain not in ("", "com.microsoft"):
         return [node]
+    if node.op in BINARY and len(node.inputs) >= 7:
+        real, before = _dequantised(node, {"a": node.inputs[0:3], "b": node.inputs[3:6]}, {"b": -1})
+        return [*before, *_quantised(node, BINARY[node.op], real, node.inputs[6:8])]
+    if node.op == "QLinearSigmoid" and len(node.inputs) >= 4:
+        real, before = _dequantised(node, {"x": node.inputs[0:3]}, {})
+        return [*before, *_quantised(node, "Sigmoid", real, node.inputs[3:5])]
+    if (
+        node.op == "QGemm"
+        and node.attrs.get("alpha", 1.0) == 1.0
+        and len(node.inputs) >= 8
+        and node.inputs[7]
+    ):
+        return _expand_gemm(node)
+    return [node]
+
+
+def _expand_gemm(node: Node) -> list[Node]:
+    """QGemm: its bias is int32, in units of the product of the operands' scales."""
+    transposed = node.attrs.get("transB", 0)
+    parts, axes, before = {"a": node.inputs[0:3], "b": node.inputs[3:6]}, {"b": 0 if transposed else -1}, []
+    if node.inputs[6]:
+        unit = f"{node.outputs[0]}:unit"
+        scales = helper.make_node("Mul", [node.inputs[1], node.inputs[4]], [unit], name=unit)
+        before.append(from_proto(scales))
+        parts["c"], axes["c"] = [node.inputs[6], unit], 0
+    real, dequantise = _dequantised(node, parts, axes)
+    attrs: dict[str, Any] = {key: node.attrs.get(key, 0) for key in ("transA", "transB")}
+    return [*before, *dequantise, *_quantised(node, "Gemm", real, node.inputs[7:9], attrs)]
+
+
+def _dequantised(
+    node: Node, parts: dict[str, list[str]], axes: dict[str, int]
+) -> tuple[list[str], list[Node]]:
+    """Names of the real operands, and the nodes that make them."""
+    names, nodes = [], []
+    for role, (integers, *params) in parts.items():
+        name = f"{node.outputs[0]}:{role}"
+        axis = {"axis": axes[role]} if role in axes else {}
+        nodes.append(Node("DequantizeLinear", f"{node.name}:{role}", [integers, *params], [name], axis))
+        names.append(name)
+    return names, nodes
+
+
+def _quantised(
+    node: Node, op: str, operands: list[str], params: list[str], attrs: dict[str, Any] | None = None
+) -> list[Node]:
+    """The operator on real values, and the node that quantises its result."""
     output = node.outputs[0]
-    # onnxruntime's QLinearAdd and QLinearMul have the operands in the same order as ONNX's QLinearMatMul
-    real = [f"{output}:a", f"{output}:b", f"{output}:y"]
-    left, right, result = node.inputs[0:3], node.inputs[3:6], node.inputs[6:8]
     return [
-        Node("DequantizeLinear", f"{node.name}:a", left, [real[0]]),
-        Node("DequantizeLinear", f"{node.name}:b", right, [real[1]], {"axis": -1}),
-        Node(plain, node.name, real[:2], [real[2]]),
-        Node("QuantizeLinear", f"{node.name}:y", [real[2], *result], [output]),
+        Node(op, node.name, operands, [f"{output}:y"], attrs or {}, origin=node.op),
+        Node("QuantizeLinear", f"{node.name}:y", [f"{output}:y", *params], [output]),
     ]

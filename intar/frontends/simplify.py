@@ -35,7 +35,7 @@ def settle_grids(graph: Assembly) -> None:
         if same or (alone and source not in graph.quant and source not in graph.constants):
             graph.quant[source] = quant
             graph.tasks.remove(task)
-            del graph.makers[task.output]
+            del graph.makers[task.output], graph.shapes[task.output], graph.quant[task.output]
             graph.redirect(task.output, source)
             continue
         shape = graph.shapes[source]
@@ -118,5 +118,7 @@ def _take_over(graph: Assembly, task: Draft, maker: Draft) -> None:
     """Let `maker` compute what `task` computed."""
     graph.tasks.remove(task)
     del graph.makers[maker.output]
-    maker.output, maker.source = task.output, f"{maker.source} + {task.source}"
+    maker.output = task.output
+    if task.source != maker.source:
+        maker.source = f"{maker.source} + {task.source}"
     graph.makers[task.output] = maker
