@@ -1,0 +1,202 @@
+// intar_core.h: the ROWS x LANES multiply-accumulate array, output stationary.
+//
+// Two tasks, so that a tile drains while the next one is computed, and a tile that waits for operands never holds
+// back the one before it: core_mac() hands over finished accumulators, GROUP rows at a time, core_drain() sends them
+// row by row.  One MAC beat a cycle; a tile costs one cycle more per group.
+#ifndef INTAR_CORE_H
+#define INTAR_CORE_H
+
+#include "intar_types.h"
+
+namespace intar {
+
+// `tiles` x `m_tiles` x `contexts` results, each of `visits` visits of `k` beats (`k_last` in the last visit).
+// `groups` groups of rows are handed over; `rows` (`rows_last` in the last m tile) of them are sent.
+struct core_step {
+  int32_t tiles, m_tiles, visits, contexts, k, k_last, rows, rows_last, groups;
+};
+
+// acc[r][l] = (first ? 0 : acc[r][l]) + a[r] * w[l]
+template <int ROWS, int LANES, int A_BITS, int W_BITS, int ACC_BITS>
+inline void multiply_accumulate(element<ACC_BITS> (&acc)[ROWS][LANES], const beat<ROWS, A_BITS>& a,
+                                const beat<LANES, W_BITS>& w, bool first) {
+#pragma HLS INLINE
+ROW:
+  for (int r = 0; r < ROWS; ++r) {
+#pragma HLS UNROLL
+  LANE:
+    for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+      const element<ACC_BITS> before = first ? 0 : acc[r][l];
+      acc[r][l] = before + static_cast<int32_t>(a[r]) * static_cast<int32_t>(w[l]);
+    }
+  }
+}
+
+// Rows `group * GROUP` and on of the accumulators, as one wide beat.
+template <int ROWS, int GROUP, int LANES, int ACC_BITS>
+inline beat<GROUP * LANES, ACC_BITS> accumulators(const element<ACC_BITS> (&acc)[ROWS][LANES], int group) {
+#pragma HLS INLINE
+  beat<GROUP * LANES, ACC_BITS> result;
+ROW:
+  for (int r = 0; r < GROUP; ++r) {
+#pragma HLS UNROLL
+  LANE:
+    for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+      result[r * LANES + l] = acc[group * GROUP + r][l];
+    }
+  }
+  return result;
+}
+
+// Without contexts all visits of a tile follow each other: one loop, without gaps from tile to tile.
+template <int ROWS, int GROUP, int LANES, int A_BITS, int W_BITS, int ACC_BITS, int STEPS>
+inline void core_mac(const core_step (&steps)[STEPS], hls::stream<beat<ROWS, A_BITS> >& a,
+                     hls::stream<beat<LANES, W_BITS> >& w, hls::stream<beat<GROUP * LANES, ACC_BITS> >& out) {
+#pragma HLS INLINE
+  static_assert(ROWS % GROUP == 0, "the array is a whole number of groups");
+  element<ACC_BITS> acc[ROWS][LANES];
+#pragma HLS ARRAY_PARTITION variable=acc type=complete dim=0
+STEP:
+  for (int s = 0; s < STEPS; ++s) {
+#pragma HLS PIPELINE off
+    const core_step step = steps[s];
+    const int depth = (step.visits - 1) * step.k + step.k_last;
+    const int length = depth + step.groups;
+    int position = 0;
+  MAC:
+    for (int n = 0; n < step.tiles * step.m_tiles * length; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
+#pragma HLS PIPELINE II=1 style=flp
+      if (position < depth) {
+        multiply_accumulate<ROWS, LANES, A_BITS, W_BITS, ACC_BITS>(acc, a.read(), w.read(), position == 0);
+      } else {
+        out.write(accumulators<ROWS, GROUP, LANES, ACC_BITS>(acc, position - depth));
+      }
+      position = (position == length - 1) ? 0 : position + 1;
+    }
+  }
+}
+
+// With contexts the accumulators of a tile wait in `saved` from one visit to the next.
+template <int ROWS, int GROUP, int LANES, int A_BITS, int W_BITS, int ACC_BITS, int CONTEXTS, int STEPS>
+inline void core_mac_contexts(const core_step (&steps)[STEPS], element<ACC_BITS> (&saved)[CONTEXTS][ROWS][LANES],
+                              hls::stream<beat<ROWS, A_BITS> >& a, hls::stream<beat<LANES, W_BITS> >& w,
+                              hls::stream<beat<GROUP * LANES, ACC_BITS> >& out) {
+#pragma HLS INLINE
+  static_assert(ROWS % GROUP == 0, "the array is a whole number of groups");
+  element<ACC_BITS> acc[ROWS][LANES];
+#pragma HLS ARRAY_PARTITION variable=acc type=complete dim=0
+STEP:
+  for (int s = 0; s < STEPS; ++s) {
+#pragma HLS PIPELINE off
+    const core_step step = steps[s];
+  TILE:
+    for (int t = 0; t < step.tiles * step.m_tiles; ++t) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#pragma HLS PIPELINE off
+    VISIT:
+      for (int v = 0; v < step.visits; ++v) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
+#pragma HLS PIPELINE off
+        const bool last = v == step.visits - 1;
+        const int depth = last ? step.k_last : step.k;
+      CONTEXT:
+        for (int x = 0; x < step.contexts; ++x) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=64
+#pragma HLS PIPELINE off
+          if (v != 0) {
+          RESTORE_ROW:
+            for (int r = 0; r < ROWS; ++r) {
+#pragma HLS UNROLL
+            RESTORE_LANE:
+              for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+                acc[r][l] = saved[x][r][l];
+              }
+            }
+          }
+        MAC:
+          for (int n = 0; n < depth; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#pragma HLS PIPELINE II=1 style=flp
+            multiply_accumulate<ROWS, LANES, A_BITS, W_BITS, ACC_BITS>(acc, a.read(), w.read(), v == 0 && n == 0);
+          }
+          if (last) {
+          HAND_OVER:
+            for (int g = 0; g < step.groups; ++g) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=64
+#pragma HLS PIPELINE II=1 style=flp
+              out.write(accumulators<ROWS, GROUP, LANES, ACC_BITS>(acc, g));
+            }
+          } else {
+          SAVE_ROW:
+            for (int r = 0; r < ROWS; ++r) {
+#pragma HLS UNROLL
+            SAVE_LANE:
+              for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+                saved[x][r][l] = acc[r][l];
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// Finished accumulators, one row a cycle.
+template <int GROUP, int LANES, int ACC_BITS, int STEPS>
+inline void core_drain(const core_step (&steps)[STEPS], hls::stream<beat<GROUP * LANES, ACC_BITS> >& in,
+                       hls::stream<beat<LANES, ACC_BITS> >& out) {
+#pragma HLS INLINE
+  beat<GROUP * LANES, ACC_BITS> held;
+STEP:
+  for (int s = 0; s < STEPS; ++s) {
+#pragma HLS PIPELINE off
+    const core_step step = steps[s];
+  TILE:
+    for (int t = 0; t < step.tiles; ++t) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#pragma HLS PIPELINE off
+    M_TILE:
+      for (int m = 0; m < step.m_tiles; ++m) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=4096
+#pragma HLS PIPELINE off
+        const int rows = (m == step.m_tiles - 1) ? step.rows_last : step.rows;
+      CONTEXT:
+        for (int x = 0; x < step.contexts; ++x) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=64
+#pragma HLS PIPELINE off
+          int slot = 0;
+          // Groups after the last row that is sent are taken too: every group handed over leaves the link.
+        ROW:
+          for (int r = 0; r < step.groups * GROUP; ++r) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=64
+#pragma HLS PIPELINE II=1 style=flp
+            if (slot == 0) held = in.read();
+            beat<LANES, ACC_BITS> front;
+          FRONT:
+            for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+              front[l] = held[l];
+            }
+            if (r < rows) out.write(front);
+          SHIFT:
+            for (int e = LANES; e < GROUP * LANES; ++e) {
+#pragma HLS UNROLL
+              held[e - LANES] = held[e];
+            }
+            slot = (slot == GROUP - 1) ? 0 : slot + 1;
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace intar
+
+#endif

@@ -1,0 +1,229 @@
+// intar_memory.h: the memory ports.
+//
+// A load is two functions: fetch() is control driven and does nothing but bursts (one per run), split_words() or
+// join_words() is the task that makes beats of the words.  A store is the mirror image: join_beats() or
+// split_beats(), then drain().  Beats lie densely in memory; every step starts at a word boundary: what is left of
+// its last word is dropped (load) or filled with zeros (store).
+#ifndef INTAR_MEMORY_H
+#define INTAR_MEMORY_H
+
+#include "intar_types.h"
+
+namespace intar {
+
+// `words` consecutive words from word `base` on, `repeat` times over.
+struct burst {
+  int32_t base;
+  int32_t words;
+  int32_t repeat;
+};
+
+// A run of `beats` beats that starts at a word boundary, `repeat` times over.
+struct transfer {
+  int32_t beats;
+  int32_t repeat;
+};
+
+// Memory to words.  II = 1; one burst request per run and repetition.
+template <int BITS, int RUNS>
+inline void fetch(const burst (&runs)[RUNS], const word<BITS>* memory, hls::stream<word<BITS> >& out) {
+#pragma HLS INLINE
+RUN:
+  for (int r = 0; r < RUNS; ++r) {
+#pragma HLS PIPELINE off
+    const burst run = runs[r];
+  REPEAT:
+    for (int i = 0; i < run.repeat; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
+#pragma HLS PIPELINE off
+    FETCH:
+      for (int w = 0; w < run.words; ++w) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
+#pragma HLS PIPELINE II=1
+        out.write(memory[run.base + w]);
+      }
+    }
+  }
+}
+
+// Words to memory.  II = 1; one burst per run.
+template <int BITS, int RUNS>
+inline void drain(const burst (&runs)[RUNS], hls::stream<word<BITS> >& in, word<BITS>* memory) {
+#pragma HLS INLINE
+RUN:
+  for (int r = 0; r < RUNS; ++r) {
+#pragma HLS PIPELINE off
+    const burst run = runs[r];
+  DRAIN:
+    for (int w = 0; w < run.words; ++w) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
+#pragma HLS PIPELINE II=1
+      memory[run.base + w] = in.read();
+    }
+  }
+}
+
+// Words to beats, at least one beat per word.  One beat a cycle.
+template <int BITS, int LANES, int WORD, int STEPS>
+inline void split_words(const transfer (&steps)[STEPS], hls::stream<word<WORD> >& in,
+                        hls::stream<beat<LANES, BITS> >& out) {
+#pragma HLS INLINE
+  constexpr int BEATS = WORD / (LANES * BITS);
+  static_assert(BEATS * LANES * BITS == WORD, "a word is a whole number of beats");
+  element<BITS> held[BEATS * LANES];
+#pragma HLS ARRAY_PARTITION variable=held type=complete
+STEP:
+  for (int s = 0; s < STEPS; ++s) {
+#pragma HLS PIPELINE off
+    const transfer step = steps[s];
+  REPEAT:
+    for (int i = 0; i < step.repeat; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
+#pragma HLS PIPELINE off
+      int slot = 0;
+    BEAT:
+      for (int n = 0; n < step.beats; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
+#pragma HLS PIPELINE II=1 style=flp
+        if (slot == 0) {
+          const word<WORD> bytes = in.read();
+        EXPAND:
+          for (int e = 0; e < BEATS * LANES; ++e) {
+#pragma HLS UNROLL
+            held[e] = extract<BITS>(bytes, e);
+          }
+        }
+        beat<LANES, BITS> front;
+      FRONT:
+        for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+          front[l] = held[l];
+        }
+        out.write(front);
+      SHIFT:
+        for (int e = LANES; e < BEATS * LANES; ++e) {
+#pragma HLS UNROLL
+          held[e - LANES] = held[e];
+        }
+        slot = (slot == BEATS - 1) ? 0 : slot + 1;
+      }
+    }
+  }
+}
+
+// Words to beats, several words per beat.  One word a cycle.
+template <int BITS, int LANES, int WORD, int STEPS>
+inline void join_words(const transfer (&steps)[STEPS], hls::stream<word<WORD> >& in,
+                       hls::stream<beat<LANES, BITS> >& out) {
+#pragma HLS INLINE
+  constexpr int WORDS = LANES * BITS / WORD;
+  constexpr int SLICE = WORD / BITS;
+  static_assert(WORDS * SLICE == LANES, "a beat is a whole number of words");
+  beat<LANES, BITS> joined;
+STEP:
+  for (int s = 0; s < STEPS; ++s) {
+#pragma HLS PIPELINE off
+    const transfer step = steps[s];
+    int slot = 0;
+  WORD_IN:
+    for (int n = 0; n < step.beats * step.repeat * WORDS; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
+#pragma HLS PIPELINE II=1 style=flp
+      const word<WORD> bytes = in.read();
+    SHIFT:
+      for (int l = 0; l < LANES - SLICE; ++l) {
+#pragma HLS UNROLL
+        joined[l] = joined[l + SLICE];
+      }
+    EXPAND:
+      for (int e = 0; e < SLICE; ++e) {
+#pragma HLS UNROLL
+        joined[LANES - SLICE + e] = extract<BITS>(bytes, e);
+      }
+      if (slot == WORDS - 1) out.write(joined);
+      slot = (slot == WORDS - 1) ? 0 : slot + 1;
+    }
+  }
+}
+
+// Beats to words, at least one beat per word.  One beat a cycle.
+template <int BITS, int LANES, int WORD, int STEPS>
+inline void join_beats(const transfer (&steps)[STEPS], hls::stream<beat<LANES, BITS> >& in,
+                       hls::stream<word<WORD> >& out) {
+#pragma HLS INLINE
+  constexpr int BEATS = WORD / (LANES * BITS);
+  static_assert(BEATS * LANES * BITS == WORD, "a word is a whole number of beats");
+  element<BITS> held[BEATS * LANES];
+#pragma HLS ARRAY_PARTITION variable=held type=complete
+STEP:
+  for (int s = 0; s < STEPS; ++s) {
+#pragma HLS PIPELINE off
+    const transfer step = steps[s];
+    int slot = 0;
+  BEAT:
+    for (int n = 0; n < step.beats; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
+#pragma HLS PIPELINE II=1 style=flp
+      const beat<LANES, BITS> taken = in.read();
+    CLEAR:
+      for (int e = 0; e < BEATS * LANES; ++e) {
+#pragma HLS UNROLL
+        if (e / LANES == slot) {
+          held[e] = taken[e % LANES];
+        } else if (slot == 0) {
+          held[e] = 0;
+        }
+      }
+      if (slot == BEATS - 1 || n == step.beats - 1) {
+        word<WORD> bytes(static_cast<uint8_t>(0));
+      PACK:
+        for (int e = 0; e < BEATS * LANES; ++e) {
+#pragma HLS UNROLL
+          deposit<BITS>(bytes, e, held[e]);
+        }
+        out.write(bytes);
+      }
+      slot = (slot == BEATS - 1) ? 0 : slot + 1;
+    }
+  }
+}
+
+// Beats to words, several words per beat.  One word a cycle.
+template <int BITS, int LANES, int WORD, int STEPS>
+inline void split_beats(const transfer (&steps)[STEPS], hls::stream<beat<LANES, BITS> >& in,
+                        hls::stream<word<WORD> >& out) {
+#pragma HLS INLINE
+  constexpr int WORDS = LANES * BITS / WORD;
+  constexpr int SLICE = WORD / BITS;
+  static_assert(WORDS * SLICE == LANES, "a beat is a whole number of words");
+  beat<LANES, BITS> held;
+STEP:
+  for (int s = 0; s < STEPS; ++s) {
+#pragma HLS PIPELINE off
+    const transfer step = steps[s];
+    int slot = 0;
+  WORD_OUT:
+    for (int n = 0; n < step.beats * WORDS; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
+#pragma HLS PIPELINE II=1 style=flp
+      if (slot == 0) held = in.read();
+      word<WORD> bytes(static_cast<uint8_t>(0));
+    PACK:
+      for (int e = 0; e < SLICE; ++e) {
+#pragma HLS UNROLL
+        deposit<BITS>(bytes, e, held[e]);
+      }
+      out.write(bytes);
+    SHIFT:
+      for (int l = 0; l < LANES - SLICE; ++l) {
+#pragma HLS UNROLL
+        held[l] = held[l + SLICE];
+      }
+      slot = (slot == WORDS - 1) ? 0 : slot + 1;
+    }
+  }
+}
+
+}  // namespace intar
+
+#endif

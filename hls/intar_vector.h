@@ -1,0 +1,244 @@
+// intar_vector.h: the vector unit: affine, binary and table operations on beats of LANES elements, RATE per cycle.
+//
+// A beat takes LANES / RATE cycles; a group's parameters take four more.  One loop per step, without gaps.
+#ifndef INTAR_VECTOR_H
+#define INTAR_VECTOR_H
+
+#include "intar_types.h"
+
+namespace intar {
+
+enum vector_source { FROM_ACC, FROM_X };
+enum vector_binary { NO_BINARY, BINARY_ADD, BINARY_MUL };
+
+// Parameters of the affine operation: y = clamp(rq(x + bias, mult, shift) + zero, lo, hi).
+struct affine_step {
+  bool on, per_channel;
+  int32_t mult, shift;
+  int64_t bias;
+  int32_t zero, lo, hi;
+};
+
+// Parameters of the operation with the operand from y (docs/numerics.md: add, mul).
+struct binary_step {
+  vector_binary op;
+  int32_t zx, zy, mx, my, shift, zero, lo, hi;
+};
+
+// `groups` x `beats` beats through source -> affine -> binary -> table -> out; with load >= 0: fill that table.
+struct vector_step {
+  int32_t groups, beats;
+  vector_source source;
+  affine_step affine;
+  binary_step binary;
+  int32_t table, load;
+  bool relu;
+  int32_t tensor;  // for statistics
+};
+
+// Geometry of a table: where it starts in the table memory, bits of the input, log2 of the entries, shift, clamp.
+struct table_info {
+  int32_t base, in_bits, log_entries, q, lo, hi;
+};
+
+// Stands for a port that no step uses.
+template <typename BEAT>
+struct absent {
+  BEAT read() {
+#pragma HLS INLINE
+    return BEAT(typename BEAT::value_type(0));
+  }
+};
+
+inline int32_t apply_affine(const affine_step& step, int64_t x, int64_t bias, int32_t mult, int32_t shift, bool relu,
+                            int32_t& saturated) {
+#pragma HLS INLINE
+  return clamp(requantise(x + bias, mult, shift) + step.zero, step.lo, step.hi, relu, saturated);
+}
+
+inline int32_t apply_binary(const binary_step& step, int32_t x, int32_t y, bool relu, int32_t& saturated) {
+#pragma HLS INLINE
+  const int32_t dx = x - step.zx;
+  const int32_t dy = y - step.zy;
+  int64_t result;
+  if (step.op == BINARY_ADD) {
+    const int64_t half = static_cast<int64_t>(1) << (step.shift - 1);
+    result = (static_cast<int64_t>(dx) * step.mx + static_cast<int64_t>(dy) * step.my + half) >> step.shift;
+  } else {
+    result = requantise(static_cast<int64_t>(dx) * dy, step.mx, step.shift);
+  }
+  return clamp(result + step.zero, step.lo, step.hi, relu, saturated);
+}
+
+// Index of the table entry, and the distance from the entry's own input.
+inline int32_t table_index(const table_info& table, int32_t t) {
+#pragma HLS INLINE
+  return (t + (1 << (table.in_bits - 1))) >> (table.in_bits - table.log_entries);
+}
+
+inline int32_t table_fraction(const table_info& table, int32_t t) {
+#pragma HLS INLINE
+  return (t + (1 << (table.in_bits - 1))) & ((1 << (table.in_bits - table.log_entries)) - 1);
+}
+
+inline int32_t apply_table(const table_info& table, int32_t base, int32_t slope, int32_t fraction, bool relu,
+                           int32_t& saturated) {
+#pragma HLS INLINE
+  const int64_t half = (table.q == 0) ? 0 : (static_cast<int64_t>(1) << table.q) >> 1;
+  const int64_t value = (base + static_cast<int64_t>(slope) * fraction + half) >> table.q;
+  return clamp(value, table.lo, table.hi, relu, saturated);
+}
+
+// Fill one table of every copy: `beats` beats of `params`, one entry a cycle; what pads the last beat is dropped.
+template <int LANES, int RATE, int ENTRIES, typename PARAMS>
+inline void load_table(int32_t (&memory)[RATE][ENTRIES], const table_info& table, PARAMS& params) {
+#pragma HLS INLINE
+  beat<LANES, 32> held;
+  int lane = 0;
+LOAD:
+  for (int e = 0; e < (1 << table.log_entries); ++e) {
+#pragma HLS LOOP_TRIPCOUNT min=16 max=1024
+#pragma HLS PIPELINE II=1 style=flp
+    if (lane == 0) held = params.read();
+  COPY:
+    for (int c = 0; c < RATE; ++c) {
+#pragma HLS UNROLL
+      memory[c][table.base + e] = held[0];
+    }
+  SHIFT:
+    for (int l = 1; l < LANES; ++l) {
+#pragma HLS UNROLL
+      held[l - 1] = held[l];
+    }
+    lane = (lane == LANES - 1) ? 0 : lane + 1;
+  }
+}
+
+// One step's beats.  `bases` and `slopes` hold one copy of all tables per lane of RATE.
+template <int LANES, int RATE, int ACC_BITS, int BITS, bool TABLES, bool SLOPES, int ENTRIES, int COUNT, typename ACC,
+          typename X, typename Y, typename PARAMS>
+inline void run_step(const vector_step& step, const table_info (&tables)[COUNT], int32_t (&bases)[RATE][ENTRIES],
+                     int32_t (&slopes)[RATE][ENTRIES], ACC& acc, X& x, Y& y, PARAMS& params,
+                     hls::stream<beat<LANES, BITS> >& out) {
+#pragma HLS INLINE
+  constexpr int PARTS = LANES / RATE;
+  static_assert(PARTS * RATE == LANES, "a beat takes a whole number of cycles");
+  element<(ACC_BITS > BITS ? ACC_BITS : BITS)> operand[LANES];
+  element<BITS> other[LANES];
+  beat<LANES, BITS> result(static_cast<element<BITS> >(0));
+  int32_t mult[LANES];
+  int32_t shift[LANES];
+  int64_t bias[LANES];
+#pragma HLS ARRAY_PARTITION variable=operand type=complete
+#pragma HLS ARRAY_PARTITION variable=other type=complete
+#pragma HLS ARRAY_PARTITION variable=mult type=complete
+#pragma HLS ARRAY_PARTITION variable=shift type=complete
+#pragma HLS ARRAY_PARTITION variable=bias type=complete
+UNIFORM:
+  for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+    operand[l] = 0;
+    other[l] = 0;
+    mult[l] = step.affine.mult;
+    shift[l] = step.affine.shift;
+    bias[l] = step.affine.bias;
+  }
+  const bool with_table = TABLES && step.table >= 0;
+  const bool with_binary = step.binary.op != NO_BINARY;
+  const bool relu_affine = step.relu && !with_binary && !with_table;
+  const bool relu_binary = step.relu && !with_table;
+  const table_info table = tables[with_table ? step.table : 0];
+  const int head = step.affine.per_channel ? 4 : 0;
+  const int length = head + step.beats * PARTS;
+  int64_t saturations = 0;
+  int position = 0;
+  int part = 0;
+BEAT:
+  for (int n = 0; n < step.groups * length; ++n) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
+#pragma HLS PIPELINE II=1 style=flp
+    if (position < head) {
+      const beat<LANES, 32> taken = params.read();
+    PARAMETER:
+      for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+        if (position == 0) mult[l] = taken[l];
+        if (position == 1) shift[l] = taken[l];
+        if (position == 2) bias[l] = static_cast<uint32_t>(taken[l]);
+        if (position == 3) bias[l] |= static_cast<int64_t>(taken[l]) * (static_cast<int64_t>(1) << 32);
+      }
+    } else {
+      if (part == 0) {
+        if (step.source == FROM_ACC) {
+          const beat<LANES, ACC_BITS> taken = acc.read();
+        TAKE_ACC:
+          for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+            operand[l] = taken[l];
+          }
+        } else {
+          const beat<LANES, BITS> taken = x.read();
+        TAKE_X:
+          for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+            operand[l] = taken[l];
+          }
+        }
+        if (with_binary) {
+          const beat<LANES, BITS> taken = y.read();
+        TAKE_Y:
+          for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+            other[l] = taken[l];
+          }
+        }
+      }
+      int32_t saturated = 0;
+    LANE:
+      for (int i = 0; i < RATE; ++i) {
+#pragma HLS UNROLL
+        const int lane = part * RATE + i;
+        int32_t value = static_cast<int32_t>(operand[lane]);
+        if (step.affine.on) {
+          value = apply_affine(step.affine, operand[lane], bias[lane], mult[lane], shift[lane], relu_affine, saturated);
+        }
+        if (with_binary) value = apply_binary(step.binary, value, other[lane], relu_binary, saturated);
+        if (with_table) {
+          const int32_t at = table.base + table_index(table, value);
+          const int32_t slope = SLOPES ? slopes[i][at] : 0;
+          value = apply_table(table, bases[i][at], slope, table_fraction(table, value), step.relu, saturated);
+        }
+        result[lane] = static_cast<element<BITS> >(value);
+      }
+      saturations += saturated;
+      if (part == PARTS - 1) out.write(result);
+      part = (part == PARTS - 1) ? 0 : part + 1;
+    }
+    position = (position == length - 1) ? 0 : position + 1;
+  }
+  count_saturations(step.tensor, saturations);
+}
+
+template <int LANES, int RATE, int ACC_BITS, int BITS, bool TABLES, bool SLOPES, int ENTRIES, int COUNT, int STEPS,
+          typename ACC, typename X, typename Y, typename PARAMS>
+inline void vector_unit(const vector_step (&steps)[STEPS], const table_info (&tables)[COUNT],
+                        int32_t (&bases)[RATE][ENTRIES], int32_t (&slopes)[RATE][ENTRIES], ACC& acc, X& x, Y& y,
+                        PARAMS& params, hls::stream<beat<LANES, BITS> >& out) {
+#pragma HLS INLINE
+STEP:
+  for (int s = 0; s < STEPS; ++s) {
+#pragma HLS PIPELINE off
+    const vector_step step = steps[s];
+    if (TABLES && step.load >= 0) {
+      const table_info table = tables[step.load];
+      load_table<LANES>(bases, table, params);
+      if (SLOPES) load_table<LANES>(slopes, table, params);
+    } else {
+      run_step<LANES, RATE, ACC_BITS, BITS, TABLES, SLOPES>(step, tables, bases, slopes, acc, x, y, params, out);
+    }
+  }
+}
+
+}  // namespace intar
+
+#endif
