@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from intar.errors import Finding, UnsupportedError
+from intar.errors import Finding, InfeasibleError, UnsupportedError
 from intar.ir.names import sanitise
 from intar.ir.program import (
     Argument,
+    Buffer,
     Core,
     CoreStep,
     Feed,
@@ -182,6 +183,7 @@ class _Lowering:
             outside = tensor.name in self.graph.inputs or tensor.name in self.graph.outputs
             outside = outside or tensor.name in self.aliases
             tiled = place != "chip" and len(stages) == 1 and 0 < stage.tile_rows < tensor.rows
+            tiled = tiled and not (outside and self._misaligned(tensor.name, stage.tile_rows))
             if place == "spill" and not tiled and not outside and len(stages) > 1:
                 spilled.append(tensor.name)
             tile_rows = stage.tile_rows if tiled else tensor.rows
@@ -203,6 +205,10 @@ class _Lowering:
                     for name in spilled
                 ]
             )
+
+    def _misaligned(self, name: str, tile_rows: int) -> bool:
+        """Row tiles of this tensor would not start at port words: it has to be on chip as a whole."""
+        return bool(tile_rows * self._pitch(name) * self.machine.lanes * self.a_bits % self.machine.port_bits)
 
     def _copies_of(self, name: str) -> list[TensorMemory]:
         return [memory for (tensor, _), memory in self.memories.items() if tensor == name]
@@ -253,17 +259,8 @@ class _Lowering:
         port = self.ports.setdefault("x", _Port("x"))
         origin = self.aliases.get(name, name)
         region = self._region(port, origin)
-        word_beats = max(1, self.machine.port_bits // (region.lanes * region.bits))
         first = row * region.row_beats
         beats = rows * region.row_beats
-        if first % word_beats:
-            raise UnsupportedError(
-                Finding(
-                    f"row tiles of {rows} rows of {name!r} do not start at port words",
-                    where=name,
-                    hint="use a tile_rows that is a multiple of the beats per port word",
-                )
-            )
         base = region.base + self._words(first, region.lanes, region.bits)
         port.steps.append(LoadStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))
         memories = self._copies_of(name)
@@ -582,9 +579,19 @@ class _Lowering:
                 self._move(visit)
             else:
                 self._elementwise(visit, visits)
-            if visit.task.output in self.graph.outputs:
-                self._store_output(visit.task.output, visit.row, visit.rows)
+            self._finish_output(visit)
         return self._finish()
+
+    def _finish_output(self, visit: Visit) -> None:
+        """Store what this visit completed of a network output: its rows, or the whole after the last of them."""
+        name = visit.task.output
+        if name not in self.graph.outputs:
+            return
+        memory = self._copies_of(name)[0]
+        if memory.slots > 1:
+            self._store_output(name, visit.row, visit.rows)
+        elif visit.row + visit.rows == memory.rows:
+            self._store_output(name, 0, memory.rows)
 
     def _prepare_params(self, visits: list[Visit]) -> None:
         done: set[str] = set()
@@ -628,6 +635,7 @@ class _Lowering:
     def _finish(self) -> Lowered:
         routers, links = self.net.finish()
         nodes = self._nodes() + list(routers)
+        self._check_memory(nodes)
         check_names(nodes)
         arguments, images = self._arguments()
         program = Program(
@@ -637,6 +645,20 @@ class _Lowering:
             arguments=tuple(arguments),
         )
         return Lowered(program, images)
+
+    def _check_memory(self, nodes: list[Node]) -> None:
+        sizes = {n.name: n.depth * n.lanes * n.bits // 8 for n in nodes if isinstance(n, Buffer)}
+        total, room = sum(sizes.values()), self.machine.onchip_bytes
+        if total > room:
+            largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+            raise InfeasibleError(
+                Finding(
+                    f"the buffers need {total} bytes, {total - room} more than there are",
+                    where=", ".join(f"{name} ({sizes[name]} bytes)" for name in largest),
+                    why="every tensor has a memory of its own; tensors of different stages do not share one yet",
+                    hint=f"give the design at least {total} bytes on chip (--budget onchip_bytes={total})",
+                )
+            )
 
     def _nodes(self) -> list[Node]:
         machine = self.machine
