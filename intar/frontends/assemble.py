@@ -176,8 +176,6 @@ class Assembly:
         """
         self.prune()
         tasks = self.tasks
-        if loose := [task.name for task in tasks if task.op is None]:
-            raise InternalError(f"copies without an operator: {loose}")
         used = dict.fromkeys(self.inputs)
         for task in tasks:
             used.update(dict.fromkeys((*task.inputs, task.output)))
@@ -191,18 +189,21 @@ class Assembly:
         return make_graph(
             sanitise([self.name])[self.name],
             tensors,
-            [
-                Task(
-                    name=safe_tasks[task.name],
-                    op=task.op,
-                    inputs=tuple(safe[each] for each in task.inputs),
-                    output=safe[task.output],
-                    attrs=task.attrs,
-                    source=task.source,
-                )
-                for task in tasks
-            ],
+            [self._finished(task, safe_tasks[task.name], safe) for task in tasks],
             [safe[name] for name in self.inputs],
             [safe[name] for name in self.outputs],
             {safe[name]: self.constants[name] for name in order if name in self.constants},
+        )
+
+    def _finished(self, task: Draft, name: str, safe: Mapping[str, str]) -> Task:
+        if task.op is None:
+            raise InternalError(f"the copy '{task.name}' has no operator")
+        inputs = tuple(safe[each] for each in task.inputs)
+        return Task(
+            name=name,
+            op=task.op,
+            inputs=inputs,
+            output=safe[task.output],
+            attrs=task.attrs,
+            source=task.source,
         )

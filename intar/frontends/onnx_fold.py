@@ -95,7 +95,7 @@ def _evaluate(
     names = [name for name in node.inputs if name]
     unknown = onnx.TypeProto()
     graph = helper.make_graph(
-        [node.proto],
+        [node.proto],  # type: ignore[list-item]
         "fold",
         [helper.make_value_info(name, unknown) for name in dict.fromkeys(names)],
         [helper.make_value_info(name, unknown) for name in node.outputs if name],

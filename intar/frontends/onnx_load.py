@@ -31,7 +31,8 @@ def load_onnx(source: str | Path | bytes | onnx.ModelProto) -> tuple[onnx.ModelP
         An operator set that is too old or too new.
     """
     if isinstance(source, onnx.ModelProto):
-        model, where, folder = source, source.graph.name or "model", None
+        model, where, folder = onnx.ModelProto(), source.graph.name or "model", None
+        model.CopyFrom(source)
     elif isinstance(source, bytes):
         model, where, folder = _parse(source, "model"), "model", None
     else:
@@ -144,6 +145,11 @@ def _checker(model: onnx.ModelProto, where: str) -> None:
     known = all(onnx.defs.has(node.op_type, node.domain) for node in model.graph.node)
     if not known or model.ByteSize() > CHECKED_BYTES:
         return
+    if not all(entry.type.tensor_type.HasField("shape") for entry in model.graph.input):
+        return  # the importer says which, and what to do
+    for entry in model.graph.output:
+        if entry.type.HasField("tensor_type"):
+            entry.type.tensor_type.shape.SetInParent()  # shapes of outputs are ours to find out
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:

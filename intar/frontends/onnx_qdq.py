@@ -17,7 +17,7 @@ from intar.ir.taskgraph import QuantParams
 if TYPE_CHECKING:
     from intar.frontends.onnx_graph import Importer
 
-FORMATS = {"int4": (4, True), "uint4": (4, False)} | {
+FORMATS: dict[str, tuple[Any, bool]] = {"int4": (4, True), "uint4": (4, False)} | {
     f"{'' if signed else 'u'}int{bits}": (bits, signed) for bits in (8, 16, 32) for signed in (True, False)
 }
 """Width and signedness of each integer type."""

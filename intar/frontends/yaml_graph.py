@@ -297,7 +297,9 @@ class _Reader:
                 wanted = (
                     " or ".join(kind)
                     if isinstance(kind, tuple)
-                    else {int: "a whole number"}.get(kind, "a list")
+                    else "a whole number"
+                    if kind is int
+                    else "a list"
                 )
                 self._note(f"'{key}' of {op} has to be {wanted}, got {value!r}", line)
                 return None

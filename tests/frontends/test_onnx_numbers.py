@@ -1,0 +1,329 @@
+"""Imported ONNX models compute what onnxruntime and ONNX's own reference compute."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from frontends.models import mlp, normal, onnx_model
+from onnx.reference import ReferenceEvaluator
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from intar.frontends import load_model
+from intar.frontends.onnx_graph import import_onnx
+from intar.ir.ops import Op
+from intar.ir.reference import KERNELS, quantise, run_float
+from intar.ir.taskgraph import TaskGraph
+
+
+def agree(model: onnx.ModelProto, inputs: dict[str, np.ndarray], atol: float = 1e-5) -> TaskGraph:
+    graph = import_onnx(model)
+    expected = ReferenceEvaluator(model).run(None, inputs)
+    results = run_float(graph, inputs)
+    for name, wanted in zip(graph.outputs, expected, strict=True):
+        assert results[name].shape == wanted.shape
+        np.testing.assert_allclose(results[name], wanted, rtol=1e-5, atol=atol)
+    return graph
+
+
+def ops(graph: TaskGraph) -> list[str]:
+    return [task.op.value for task in graph.tasks]
+
+
+def test_mlp_merges_biases_and_finds_silu() -> None:
+    graph = agree(mlp(), {"x": normal(4, 16, seed=9)})
+    assert ops(graph) == ["matmul", "relu", "matmul", "silu", "add", "matmul"]
+    assert all(len(task.inputs) == 3 for task in graph.tasks if task.op is Op.MATMUL)
+    assert graph.macs()["fc2"] == 4 * 32 * 32 and sum(graph.macs().values()) == 7424
+    assert graph.inputs == ("x",) and graph.outputs == ("logits",)
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_gelu_spelled_out_is_found(approximate: str, order: int) -> None:
+    if approximate == "none":
+        phi = [("Div", ["x", "sqrt2"], ["t"]), ("Erf", ["t"], ["e"]), ("Add", ["one", "e"], ["phi"])]
+    else:
+        phi = [
+            ("Pow", ["x", "three"], ["c"]),
+            ("Mul", ["c", "k"], ["ck"]),
+            ("Add", ["x", "ck"], ["i"]),
+            ("Mul", ["i", "root"], ["t"]),
+            ("Tanh", ["t"], ["e"]),
+            ("Add", ["e", "one"], ["phi"]),
+        ]
+    ends = [
+        [("Mul", ["x", "phi"], ["m"]), ("Mul", ["m", "half"], ["y"])],
+        [("Mul", ["half", "x"], ["m"]), ("Mul", ["m", "phi"], ["y"])],
+        [("Mul", ["phi", "half"], ["m"]), ("Mul", ["x", "m"], ["y"])],
+    ]
+    numbers = {"sqrt2": 2**0.5, "one": 1, "three": 3, "k": 0.044715, "root": (2 / np.pi) ** 0.5, "half": 0.5}
+    constants = {name: np.float32(value) for name, value in numbers.items()}
+    model = onnx_model([*phi, *ends[order]], {"x": [2, 8]}, ["y"], constants)
+    graph = agree(model, {"x": normal(2, 8, scale=3)})
+    assert ops(graph) == ["gelu"] and graph.tasks[0].attrs == {"approximate": approximate}
+
+
+def test_hardswish_by_clip_is_found() -> None:
+    nodes = [
+        ("Add", ["x", "three"], ["a"]),
+        ("Clip", ["a", "zero", "six"], ["c"]),
+        ("Mul", ["x", "c"], ["m"]),
+        ("Div", ["m", "six"], ["y"]),
+    ]
+    constants = {"three": np.float32(3), "zero": np.float32(0), "six": np.float32(6)}
+    assert ops(agree(onnx_model(nodes, {"x": [2, 8]}, ["y"], constants), {"x": normal(2, 8, scale=4)})) == [
+        "hardswish"
+    ]
+
+
+def test_a_sigmoid_that_others_read_stays() -> None:
+    nodes = [("Sigmoid", ["x"], ["s"]), ("Mul", ["x", "s"], ["y"]), ("Neg", ["s"], ["z"])]
+    assert ops(agree(onnx_model(nodes, {"x": [2, 3]}, ["y", "z"]), {"x": normal(2, 3)})) == [
+        "sigmoid",
+        "silu",
+        "mul",
+    ]
+
+
+def batch_norm(width: int) -> dict[str, np.ndarray]:
+    return {
+        "g": normal(width, seed=1) + 2,
+        "b": normal(width, seed=2),
+        "m": normal(width, seed=3),
+        "v": np.abs(normal(width, seed=4)) + 0.5,
+    }
+
+
+def test_batch_norm_folds_into_the_matmul() -> None:
+    nodes = [("Gemm", ["x", "w", "c"], ["h"]), ("BatchNormalization", ["h", "g", "b", "m", "v"], ["y"])]
+    constants = {"w": normal(8, 6), "c": normal(6), **batch_norm(6)}
+    graph = agree(onnx_model(nodes, {"x": [3, 8]}, ["y"], constants), {"x": normal(3, 8)})
+    assert ops(graph) == ["matmul"]
+
+
+def test_batch_norm_alone_is_a_scale_and_shift() -> None:
+    nodes = [("BatchNormalization", ["x", "g", "b", "m", "v"], ["y"], {"epsilon": 0.01})]
+    graph = agree(onnx_model(nodes, {"x": [2, 5, 4]}, ["y"], batch_norm(5)), {"x": normal(2, 5, 4)})
+    assert ops(graph) == ["scale_shift"] and graph.tasks[0].attrs == {"axis": 1}
+
+
+def test_batch_norm_does_not_fold_when_the_matmul_has_another_reader() -> None:
+    nodes = [
+        ("MatMul", ["x", "w"], ["h"]),
+        ("BatchNormalization", ["h", "g", "b", "m", "v"], ["n"]),
+        ("Add", ["n", "h"], ["y"]),
+    ]
+    constants = {"w": normal(8, 6), **batch_norm(6)}
+    graph = agree(onnx_model(nodes, {"x": [3, 8]}, ["y"], constants), {"x": normal(3, 8)})
+    assert ops(graph) == ["matmul", "scale_shift", "add"]
+
+
+def test_gemm_with_all_its_attributes() -> None:
+    attrs = {"alpha": 0.5, "beta": -2.0, "transA": 1, "transB": 1}
+    nodes = [("Gemm", ["x", "w", "c"], ["y"], attrs)]
+    constants = {"w": normal(6, 8), "c": normal(3, 1, seed=1)}
+    graph = agree(onnx_model(nodes, {"x": [8, 3]}, ["y"], constants), {"x": normal(8, 3)})
+    assert ops(graph) == ["transpose", "matmul", "add"]
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_matmul_with_either_operand_constant(left: bool, rank: int) -> None:
+    x_shape = [8, 8, 8][-rank:]
+    nodes = [("MatMul", ["w", "x"] if left else ["x", "w"], ["y"])]
+    agree(onnx_model(nodes, {"x": x_shape}, ["y"], {"w": normal(8, 8)}), {"x": normal(*x_shape)}, atol=1e-4)
+
+
+def test_shape_arithmetic_vanishes() -> None:
+    nodes = [
+        ("Shape", ["x"], ["s"]),
+        ("Gather", ["s", "zero"], ["n"], {"axis": 0}),
+        ("Unsqueeze", ["n", "axes"], ["n1"]),
+        ("Concat", ["n1", "minus"], ["shape"], {"axis": 0}),
+        ("Reshape", ["x", "shape"], ["y"]),
+    ]
+    constants = {"zero": np.int64(0), "axes": np.array([0]), "minus": np.array([-1])}
+    graph = agree(onnx_model(nodes, {"x": [2, 3, 4]}, ["y"], constants), {"x": normal(2, 3, 4)})
+    assert ops(graph) == ["reshape"] and graph.tensor("y").shape == (2, 12)
+
+
+def test_split_becomes_slices_and_slice_takes_several_axes() -> None:
+    nodes = [
+        ("Split", ["x"], ["a", "b", "c"], {"axis": 1, "num_outputs": 3}),
+        ("Slice", ["x", "starts", "ends", "axes"], ["d"]),
+    ]
+    constants = {"starts": np.array([1, -3]), "ends": np.array([9, -1]), "axes": np.array([0, 1])}
+    graph = agree(onnx_model(nodes, {"x": [3, 7]}, list("abcd"), constants), {"x": normal(3, 7)})
+    assert ops(graph) == ["slice"] * 5
+
+
+def test_an_output_that_is_an_input_is_copied() -> None:
+    nodes = [("Identity", ["x"], ["y"]), ("Relu", ["x"], ["z"]), ("Identity", ["z"], ["z2"])]
+    graph = agree(onnx_model(nodes, {"x": [2, 3]}, ["y", "z", "z2"]), {"x": normal(2, 3)})
+    assert ops(graph) == ["reshape", "relu", "reshape"] or sorted(ops(graph)) == [
+        "relu",
+        "reshape",
+        "reshape",
+    ]
+
+
+def test_names_are_made_safe_and_kept_as_source() -> None:
+    nodes = [
+        ("Relu", ['"; rm -rf'], ["module"], {"name": "//relu 1"}),
+        ("Tanh", ["module"], ["Ünïcode/出力"]),
+    ]
+    graph = import_onnx(onnx_model(nodes, {'"; rm -rf': [1, 4]}, ["Ünïcode/出力"]))
+    assert [tensor.name for tensor in graph.tensors] == ["rm_rf", "module_x", "unicode"]
+    assert graph.tensors[0].source == '"; rm -rf' and graph.tasks[0].name == "relu_1"
+    assert run_float(graph, {'"; rm -rf': np.ones((1, 4))})["unicode"] == pytest.approx(
+        np.tanh(np.ones((1, 4)))
+    )
+
+
+class Samples(CalibrationDataReader):
+    def __init__(self) -> None:
+        self.samples = iter(
+            [{"x": normal(4, 16, seed=seed)} for _, seed in zip(range(8), range(100, 108), strict=True)]
+        )
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        return next(self.samples, None)
+
+
+def quantised(
+    folder: Path, form: QuantFormat, activation: QuantType, weight: QuantType, per_channel: bool
+) -> Path:
+    onnx.save(mlp(), folder / "float.onnx")
+    quantize_static(
+        folder / "float.onnx",
+        folder / "quantised.onnx",
+        Samples(),
+        quant_format=form,
+        activation_type=activation,
+        weight_type=weight,
+        per_channel=per_channel,
+    )
+    return folder / "quantised.onnx"
+
+
+def session(model: bytes) -> onnxruntime.InferenceSession:
+    """Without fusions, which compute some things in another precision."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(model, options)
+
+
+@pytest.mark.parametrize(
+    ("activation", "weight", "per_channel"),
+    [
+        (QuantType.QInt8, QuantType.QInt8, True),
+        (QuantType.QUInt8, QuantType.QInt8, False),
+        (QuantType.QUInt8, QuantType.QUInt8, False),
+    ],
+)
+def test_8_bit_qdq_models_give_the_integers_of_onnxruntime(
+    tmp_path: Path, activation: QuantType, weight: QuantType, per_channel: bool
+) -> None:
+    path = quantised(tmp_path, QuantFormat.QDQ, activation, weight, per_channel)
+    graph, runtime = load_model(path), session(path.read_bytes())
+    quant = graph.tensor("logits").quant
+    assert quant is not None and quant.bits == 8 and quant.signed == (activation is QuantType.QInt8)
+    assert ops(graph) == ["matmul", "matmul", "add", "sigmoid", "mul", "add", "matmul"]
+    weights = [graph.tensor(task.inputs[1]) for task in graph.tasks if task.op is Op.MATMUL]
+    assert all(graph.constants[tensor.name].dtype.itemsize == 1 for tensor in weights)
+    assert all((tensor.quant.axis == 1) == per_channel for tensor in weights if tensor.quant)
+    for seed in range(50):
+        x = normal(4, 16, seed=seed)
+        steps = (run_float(graph, {"x": x})["logits"] - runtime.run(None, {"x": x})[0]) / quant.scale
+        assert np.abs(steps).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("form", "activation", "near"),
+    [
+        (QuantFormat.QOperator, QuantType.QInt8, 1e-6),
+        (QuantFormat.QOperator, QuantType.QUInt8, 1e-6),
+        (QuantFormat.QDQ, QuantType.QInt16, 1e-2),
+    ],
+)
+def test_other_forms_differ_from_onnxruntime_only_where_it_rounds_a_tie_in_single_precision(
+    tmp_path: Path, form: QuantFormat, activation: QuantType, near: float
+) -> None:
+    """onnxruntime's QLinearAdd and int16 grids round float32 results; the exact value there is a half integer."""
+    path = quantised(tmp_path, form, activation, QuantType.QInt8, False)
+    graph, model = load_model(path), onnx.load(path)
+    kind = {QuantType.QUInt8: 2, QuantType.QInt8: 3, QuantType.QInt16: 5}[activation]
+    made = [node.output[0] for node in model.graph.node if node.op_type.startswith("Q")]
+    model.graph.output.extend(onnx.helper.make_tensor_value_info(name, kind, None) for name in made)
+    runtime = session(model.SerializeToString())
+    names = [output.name for output in runtime.get_outputs()]
+    pairs = list(zip([*graph.inputs, *(task.output for task in graph.tasks)], made, strict=True))
+    for seed in range(50):
+        inputs = {"x": normal(4, 16, seed=seed)}
+        theirs = dict(zip(names, runtime.run(None, inputs), strict=True))
+        ours = run_float(graph, inputs, every_tensor=True)
+        values = {**{name: graph.constant(name) for name in graph.constants}, **ours}
+        for name, integers in pairs:
+            quant, task = graph.tensor(name).quant, graph.producer(name)
+            assert quant is not None
+            wrong = quantise(ours[name], quant) != theirs[integers].reshape(ours[name].shape)
+            if wrong.any():  # what follows is computed from other integers
+                assert task is not None
+                exact = (
+                    KERNELS[task.op]([values[each] for each in task.inputs], task.attrs)[wrong] / quant.scale
+                )
+                np.testing.assert_allclose(np.abs(exact - np.floor(exact) - 0.5), 0, atol=near)
+                break
+
+
+def qdq(name: str, target: str, scale: str = "s", zero: str = "z") -> list:
+    return [
+        ("QuantizeLinear", [name, scale, zero], [f"{target}_q"]),
+        ("DequantizeLinear", [f"{target}_q", scale, zero], [target]),
+    ]
+
+
+def test_a_tensor_read_both_on_and_off_the_grid_gets_a_copy() -> None:
+    nodes = [("Relu", ["x"], ["a"]), *qdq("a", "b"), ("Tanh", ["b"], ["c"]), ("Add", ["a", "c"], ["y"])]
+    constants = {"s": np.float32(0.1), "z": np.int8(3)}
+    graph = agree(onnx_model(nodes, {"x": [2, 8]}, ["y"], constants), {"x": normal(2, 8)})
+    assert ops(graph) == ["relu", "scale_shift", "tanh", "add"]
+    assert graph.tensor("a").quant is None and graph.tensor("b").quant is not None
+
+
+def test_a_tensor_read_only_on_the_grid_takes_it() -> None:
+    nodes = [("Relu", ["x"], ["a"]), *qdq("a", "b"), *qdq("a", "b2"), ("Add", ["b", "b2"], ["y"])]
+    constants = {"s": np.float32(0.1), "z": np.uint8(3)}
+    graph = agree(onnx_model(nodes, {"x": [2, 8]}, ["y"], constants), {"x": normal(2, 8)})
+    quant = graph.tensor("a").quant
+    assert ops(graph) == ["relu", "add"] and quant is not None
+    assert (quant.bits, quant.signed, quant.zero_point) == (8, False, 3)
+
+
+def test_int4_weights_keep_their_integers() -> None:
+    integers = onnx.helper.make_tensor("w", onnx.TensorProto.INT4, [4, 2], [-8, 7, 1, 0, -1, 2, 3, -4])
+    model = onnx_model(
+        [("DequantizeLinear", ["w", "s"], ["wf"], {"axis": 1}), ("MatMul", ["x", "wf"], ["y"])],
+        {"x": [1, 4]},
+        ["y"],
+        {"s": np.array([0.5, 0.25], np.float32)},
+    )
+    model.graph.initializer.append(integers)
+    graph = import_onnx(model)
+    weight = graph.tasks[0].inputs[1]
+    assert graph.constants[weight].tolist() == [[-8, 7], [1, 0], [-1, 2], [3, -4]]
+    assert graph.tensor(weight).quant.bits == 4 and graph.tensor(weight).quant.scale == (0.5, 0.25)
+    assert run_float(graph, {"x": np.ones((1, 4))})["y"].tolist() == [[-2.5, 1.25]]
+
+
+def test_dynamic_axes_are_bound_by_symbol_or_by_input() -> None:
+    assert import_onnx(mlp("batch"), shapes={"batch": 2}).tensor("logits").shape == (2, 10)
+    assert import_onnx(mlp("batch"), shapes={"x": (3, 16)}).tensor("logits").shape == (3, 10)
+
+
+def test_importing_twice_gives_the_same_digest() -> None:
+    assert import_onnx(mlp()).digest() == import_onnx(mlp()).digest()
