@@ -95,10 +95,11 @@ class TensorMemory:
 
 @dataclass
 class WeightMemory:
-    """A core's weight buffer: resident weights at the bottom, a ring of two column tiles of `slot` beats above."""
+    """A core's weight buffer: `kept` beats of resident weights below, a ring of two column tiles of `slot` beats above."""
 
     memory: Memory
     slot: int
+    kept: int
     resident: dict[str, int] = field(default_factory=dict)
     bottom: int = 0
     ring: int = 0
@@ -125,7 +126,7 @@ class WeightMemory:
             self.stream(task, 1, repeat, k)
             self.stream(task, tiles - 1, repeat, k)
             return
-        base = self.bottom + (self.ring % 2) * self.slot
+        base = self.kept + (self.ring % 2) * self.slot
         wrap = 2 * self.slot if tiles > 1 else 0
         fill = Walk(base=base, wrap=wrap, counts=(tiles, 1, 1, 1, k), strides=(self.slot, 0, 0, 0, 1))
         drain = Walk(base=base, wrap=wrap, counts=(tiles, 1, 1, repeat, k), strides=(self.slot, 0, 0, 0, 1))

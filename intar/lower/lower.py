@@ -372,8 +372,9 @@ class _Lowering:
             if reused or any(v.resident for v in mine):
                 ring = [v for v in mine if not v.resident]
                 slot = max((self._k(v.task) for v in ring), default=0)
-                name = f"weights_{core}"
-                self.weights[core] = WeightMemory(Memory(name, self.machine.lanes, self.w_bits), slot)
+                stay = {v.task.name: len(self._blocks(v, core)) * self._k(v.task) for v in mine if v.resident}
+                memory = Memory(f"weights_{core}", self.machine.lanes, self.w_bits)
+                self.weights[core] = WeightMemory(memory, slot, sum(stay.values()))
 
     def _k(self, task: QTask) -> int:
         assert isinstance(task, QMatmul)
@@ -682,7 +683,7 @@ class _Lowering:
             nodes.append(tensor.memory.node())
         nodes.extend(memory.node() for _, memory in sorted(self.params.items()) if memory.reads)
         for _, store in sorted(self.weights.items()):
-            store.memory.depth = store.bottom + 2 * store.slot
+            store.memory.depth = store.kept + 2 * store.slot
             if store.memory.reads:
                 nodes.append(store.memory.node())
         for core in range(machine.cores):

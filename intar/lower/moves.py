@@ -21,6 +21,8 @@ def piece_indices(piece: Piece, visit: int) -> np.ndarray:
 def identity_move(task: QMove, tensors: Mapping[str, QTensor]) -> bool:
     """True when the output's elements are the input's, in the same order."""
     size = int(np.prod(tensors[task.output].shape, dtype=np.int64))
+    if size != int(np.prod(tensors[task.inputs[0]].shape, dtype=np.int64)):
+        return False
     if len(task.pieces) != 1 or task.visits != 1:
         return False
     index = piece_indices(task.pieces[0], 0)
