@@ -2,11 +2,11 @@
 // cycle.
 //
 // Step        502 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
-//             load (1), 4 free bits, mult (32), shift (8), bias (64) | affine zero, lo, hi (18 each) |
+//             load (1), per channel values are used (1), 3 free bits, mult (32), shift (8), bias (64) | affine zero, lo, hi (18 each) |
 //             binary zx, zy (18 each), mx, my (32 each), shift (6), multiply (1), zero, lo, hi (18 each) |
 //             table use (1), half (17), low bits (4), first entry (16), q (5), lo, hi (18 each) |
 //             load: first entry (16), entries - 1 (16).
-//             An operation that a step does not use is the identity (see intar/codegen/steps.py).
+//             An operation that a step does not use is the identity (see intar/codegen/rtl_steps.py).
 // Load        a step with `load` fills a table slot from `params`, one entry a cycle, bases and then slopes. It
 //             begins when the pipeline is empty.
 // Params      two banks: a group's four beats are taken while the group before is processed, also across steps.
@@ -60,7 +60,7 @@ module intar_vector #(
   localparam int LATENCY = B + (TABLE ? (SLOPES ? 5 : 2) : 0);
 
   // ---- the step that is processed
-  logic valid, advance, issue, use_x, per_channel, use_y, is_load, move, enough;
+  logic valid, advance, issue, use_x, per_channel, use_params, use_y, is_load, move, enough;
   logic slice_last, beat_last, group_last, source_valid;
   logic [501:0] step, unused_next;
   logic [31:0] group, beat;
@@ -82,6 +82,7 @@ module intar_vector #(
   );
   assign use_x = HAS_X && (step[64] || !HAS_ACC);
   assign per_channel = PER_CHANNEL && step[65];
+  assign use_params = PER_CHANNEL && step[68];
   assign use_y = HAS_Y && step[66];
   assign is_load = TABLE && step[67];
   assign slice_last = slice == SLICE_BITS'(SLICES - 1);
@@ -302,9 +303,9 @@ module intar_vector #(
       assign element = 32'(slice) * 32'(RATE) + 32'(p);
       assign source = use_x ? 48'($signed(x_data[element*BITS+:BITS])) : 48'($signed(acc_data[element*ACC_BITS+:ACC_BITS]));
       assign operand = 18'($signed(y_data[element*BITS+:BITS]));
-      assign mult = per_channel ? $signed(mult_row[element*32+:32]) : $signed(step[72+:32]);
-      assign shift = per_channel ? shift_row[element*32+:6] : step[104+:6];
-      assign bias = per_channel ? $signed({high_row[element*32+:16], low_row[element*32+:32]}) : $signed(step[112+:48]);
+      assign mult = use_params ? $signed(mult_row[element*32+:32]) : $signed(step[72+:32]);
+      assign shift = use_params ? shift_row[element*32+:6] : step[104+:6];
+      assign bias = use_params ? $signed({high_row[element*32+:16], low_row[element*32+:32]}) : $signed(step[112+:48]);
       intar_vector_lane #(
           .AFFINE(AFFINE),
           .BINARY(BINARY),

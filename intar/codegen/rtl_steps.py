@@ -1,0 +1,308 @@
+"""Step programs of the RTL nodes: the bit layout of each node's steps, and their values.
+
+A layout is a table of ``(field, bits)``, lowest bits first; the modules in `rtl/` read the same offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from intar.errors import InternalError
+from intar.ir.program import (
+    Buffer,
+    BufferStep,
+    Core,
+    Feed,
+    Gather,
+    Load,
+    Router,
+    Store,
+    Vector,
+    VectorStep,
+    Walk,
+)
+
+Layout = tuple[tuple[str, int], ...]
+
+
+def _fields(bits: int, names: str) -> Layout:
+    return tuple((name, bits) for name in names.split())
+
+
+WALK = (
+    *_fields(32, "base wrap end0 end1 end2 end3 end4 stride0 stride1 stride2 stride3 stride4 end_ragged"),
+    ("ragged", 8),
+)
+BUFFER = (*WALK, ("need", 32), ("need_step", 32), ("elements", 1))
+LOAD = _fields(32, "base words beats_end repeat_end need")
+STORE = _fields(32, "base words beats_end")
+FEED = _fields(32, "tiles_end m_tiles_end blocks_end rows_end rows_last_end k_last_end replay_end")
+CORE = _fields(32, "tiles_end m_tiles_end visits_end contexts_end k_end k_last_end rows_end rows_last_end")
+GATHER = (*WALK, ("row_end", 32))
+VALUE_BITS = 18
+"""Bits of a value between two operations of a vector unit, and of zero points and clamp bounds."""
+VECTOR = (
+    *_fields(32, "groups_end beats_end"),
+    *_fields(1, "source_x per_channel uses_y load use_params"),
+    ("free", 3),
+    ("mult", 32),
+    ("shift", 8),
+    ("bias", 64),
+    *_fields(VALUE_BITS, "zero lo hi b_zx b_zy"),
+    *_fields(32, "b_mx b_my"),
+    ("b_shift", 6),
+    ("multiply", 1),
+    *_fields(VALUE_BITS, "b_zero b_lo b_hi"),
+    ("table_use", 1),
+    ("table_half", 17),
+    ("table_low_bits", 4),
+    ("table_first", 16),
+    ("table_q", 5),
+    *_fields(VALUE_BITS, "table_lo table_hi"),
+    ("load_first", 16),
+    ("load_end", 16),
+)
+
+
+def router_layout(legs: int) -> Layout:
+    """The layout of a router's step with room for `legs` legs."""
+    head = (*_fields(32, "rounds_end period_end beats beats_last"), ("legs_end", 8))
+    return head + tuple(field for i in range(legs) for field in ((f"source{i}", 8), (f"targets{i}", 32)))
+
+
+def width(layout: Layout) -> int:
+    """Bits of one step."""
+    return sum(bits for _, bits in layout)
+
+
+@dataclass(frozen=True)
+class Rom:
+    """A step program as a parameter: `steps` words of `bits` bits with a note each."""
+
+    bits: int
+    steps: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def pack(layout: Layout, values: Mapping[str, int], where: str) -> int:
+    """Put `values` into a word; negative values in two's complement, missing fields are 0.
+
+    Raises
+    ------
+    InternalError : a value does not fit its field, or has no field.
+    """
+    unknown = set(values) - {name for name, _ in layout}
+    if unknown:
+        raise InternalError(f"{where}: the step has no field {sorted(unknown)}")
+    word = position = 0
+    for name, bits in layout:
+        value = int(values.get(name, 0))
+        if not -(1 << (bits - 1)) <= value < (1 << bits):
+            raise InternalError(f"{where}: {name} = {value} does not fit in {bits} bits")
+        word |= (value & ((1 << bits) - 1)) << position
+        position += bits
+    return word
+
+
+def _rom(layout: Layout, node: str, steps: Iterable[tuple[Mapping[str, int], str]]) -> Rom:
+    packed = [
+        (pack(layout, values, f"{node} step {index}"), note) for index, (values, note) in enumerate(steps)
+    ]
+    if not packed:
+        raise InternalError(f"node {node!r} has a side without steps")
+    return Rom(width(layout), tuple(word for word, _ in packed), tuple(note for _, note in packed))
+
+
+def _ends(where: str, **counts: int) -> dict[str, int]:
+    """Fields ``<name>_end`` with the last index of each count."""
+    for name, count in counts.items():
+        if not 1 <= count < 1 << 31:
+            raise InternalError(f"{where}: {name} = {count}, at least 1 is needed")
+    return {f"{name}_end": count - 1 for name, count in counts.items()}
+
+
+def words_of(beats: int, beat_bits: int, port_bits: int) -> int:
+    """Port words that `beats` beats take; the last one may be partly filled."""
+    return -(-beats * beat_bits // port_bits)
+
+
+# ---------------------------------------------------------------- walks
+
+
+def walk_fields(walk: Walk, where: str) -> dict[str, int]:
+    """The fields of `WALK`."""
+    if min(walk.counts) < 1 or not -1 <= walk.ragged <= 3 or (walk.ragged >= 0 and walk.last < 1):
+        raise InternalError(f"{where}: the walk {walk} has an empty loop")
+    fields = {"base": walk.base, "wrap": walk.wrap, "ragged": 4 if walk.ragged < 0 else walk.ragged}
+    fields |= {f"end{i}": count - 1 for i, count in enumerate(walk.counts)}
+    fields |= {f"stride{i}": stride for i, stride in enumerate(walk.strides)}
+    if walk.wrap:
+        fields["stride0"] = walk.strides[0] % walk.wrap
+    if walk.ragged >= 0:
+        fields["end_ragged"] = walk.last - 1
+    return fields
+
+
+def walk_bits(walks: Iterable[Walk], top: int) -> tuple[int, int]:
+    """Bits of addresses and of counts that the walks need, when the highest address that matters is `top`."""
+    walks = list(walks)
+    wrap = max((2 * walk.wrap - 1 for walk in walks if walk.wrap), default=0)
+    count = max(max(max(walk.counts), walk.last) for walk in walks)
+    return max(1, top.bit_length(), wrap.bit_length()), count.bit_length()
+
+
+# ---------------------------------------------------------------- nodes
+
+
+def load_rom(node: Load, beat_bits: int) -> Rom:
+    """The program of a load node whose beats have `beat_bits` bits."""
+    return _rom(
+        LOAD,
+        node.name,
+        (
+            (
+                {"base": s.base, "words": words_of(s.beats, beat_bits, node.port_bits), "need": s.need}
+                | _ends(node.name, beats=s.beats, repeat=s.repeat),
+                s.note,
+            )
+            for s in node.steps
+        ),
+    )
+
+
+def store_rom(node: Store, beat_bits: int) -> Rom:
+    """The program of a store node whose beats have `beat_bits` bits."""
+    return _rom(
+        STORE,
+        node.name,
+        (
+            (
+                {"base": s.base, "words": words_of(s.beats, beat_bits, node.port_bits)}
+                | _ends(node.name, beats=s.beats),
+                s.note,
+            )
+            for s in node.steps
+        ),
+    )
+
+
+def buffer_rom(node: Buffer, steps: tuple[BufferStep, ...]) -> Rom:
+    """The program of one side of a buffer."""
+    return _rom(
+        BUFFER,
+        node.name,
+        (
+            (
+                walk_fields(s.walk, node.name)
+                | {"need": s.need, "need_step": s.need_step, "elements": s.elements},
+                s.note,
+            )
+            for s in steps
+        ),
+    )
+
+
+def feed_rom(node: Feed) -> Rom:
+    """The program of a feed."""
+    names = ("tiles", "m_tiles", "rows", "rows_last", "blocks", "k_last", "replay")
+    return _rom(
+        FEED,
+        node.name,
+        ((_ends(node.name, **{n: getattr(s, n) for n in names}), s.note) for s in node.steps),
+    )
+
+
+def core_rom(node: Core) -> Rom:
+    """The program of a core."""
+    names = ("tiles", "m_tiles", "visits", "contexts", "k", "k_last", "rows", "rows_last")
+    return _rom(
+        CORE,
+        node.name,
+        ((_ends(node.name, **{n: getattr(s, n) for n in names}), s.note) for s in node.steps),
+    )
+
+
+def gather_rom(node: Gather) -> Rom:
+    """The program of a gather."""
+    return _rom(
+        GATHER,
+        node.name,
+        ((walk_fields(s.walk, node.name) | _ends(node.name, row=s.row), s.note) for s in node.steps),
+    )
+
+
+def router_rom(node: Router) -> Rom:
+    """The program of a router."""
+    steps = []
+    for s in node.steps:
+        fields = {"beats": s.beats, "beats_last": s.beats_last}
+        fields |= _ends(node.name, rounds=s.rounds, period=s.period, legs=len(s.legs))
+        for i, leg in enumerate(s.legs):
+            fields |= {f"source{i}": leg.src, f"targets{i}": sum(1 << dst for dst in set(leg.dsts))}
+        steps.append((fields, s.note))
+    return _rom(router_layout(max_legs(node)), node.name, steps)
+
+
+def max_legs(node: Router) -> int:
+    """Most legs of any step."""
+    return max((len(step.legs) for step in node.steps), default=1)
+
+
+# ---------------------------------------------------------------- vector units
+
+_HIGHEST = (1 << (VALUE_BITS - 1)) - 1
+_IDENTITY_AFFINE = {"mult": 1 << 24, "shift": 24, "lo": -_HIGHEST - 1, "hi": _HIGHEST}
+_IDENTITY_BINARY = {"b_mx": 2, "b_shift": 1, "b_lo": -_HIGHEST - 1, "b_hi": _HIGHEST}
+
+
+def table_starts(node: Vector) -> tuple[int, ...]:
+    """First entry of each table slot in the table memory, and the number of entries."""
+    starts = [0]
+    for table in node.tables:
+        starts.append(starts[-1] + (1 << table.log_entries))
+    return tuple(starts)
+
+
+def vector_rom(node: Vector) -> Rom:
+    """The program of a vector unit; an operation that a step does not use becomes the identity."""
+    return _rom(VECTOR, node.name, ((_vector_fields(node, s), s.note) for s in node.steps))
+
+
+def _vector_fields(node: Vector, step: VectorStep) -> dict[str, int]:
+    if step.load >= 0:
+        first, end = table_starts(node)[step.load : step.load + 2]
+        return {"load": 1, "load_first": first, "load_end": end - first - 1} | _table_fields(node, step.load)
+    fields = _ends(node.name, groups=step.groups, beats=step.beats)
+    fields |= {
+        "source_x": step.source == "x",
+        "per_channel": step.per_channel,
+        "use_params": step.per_channel and step.affine,
+        "uses_y": step.binary != "none",
+    }
+    if step.affine:
+        fields |= {"zero": step.zero, "lo": step.lo, "hi": step.hi}
+        if not step.per_channel:
+            fields |= {"mult": step.mult, "shift": step.shift, "bias": step.bias}
+    else:
+        fields |= _IDENTITY_AFFINE
+    if step.binary != "none":
+        names = ("b_zx", "b_zy", "b_mx", "b_my", "b_shift", "b_zero", "b_lo", "b_hi")
+        fields |= {name: getattr(step, name) for name in names} | {"multiply": step.binary == "mul"}
+    else:
+        fields |= _IDENTITY_BINARY
+    if step.table >= 0:
+        fields |= _table_fields(node, step.table) | {"table_use": 1}
+    return fields
+
+
+def _table_fields(node: Vector, slot: int) -> dict[str, int]:
+    table = node.tables[slot]
+    return {
+        "table_half": 1 << (table.in_bits - 1),
+        "table_low_bits": table.in_bits - table.log_entries,
+        "table_first": table_starts(node)[slot],
+        "table_q": table.q,
+        "table_lo": table.lo,
+        "table_hi": table.hi,
+    }
