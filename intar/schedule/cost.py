@@ -183,11 +183,24 @@ def pipelined_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> in
 
 
 def interleaved_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> int:
-    """Cycles of an interleaved stage: tile after tile, task after task, each waiting for the one before."""
-    total = sum(task.first for task in tasks)
+    """Cycles of an interleaved stage: tile after tile, in each tile task after task.
+
+    A task waits for its producers' results; tasks in between hide that wait. The next tile's first task does not wait.
+    """
+    wait = hop(machine)
+
+    def one_tile(times: Sequence[int]) -> int:
+        ends: list[int] = []
+        for task, takes in zip(tasks, times, strict=True):
+            start = max([ends[-1] if ends else 0, *(ends[u] + wait for u in task.producers)])
+            ends.append(start + takes)
+        return ends[-1]
+
+    total = one_tile([task.first for task in tasks]) + wait
     if tiles > 1:
-        total += sum(task.middle * (tiles - 2) + task.last for task in tasks)
-    return total + tiles * len(tasks) * hop(machine)
+        total += (tiles - 2) * one_tile([task.middle for task in tasks])
+        total += one_tile([task.last for task in tasks])
+    return total
 
 
 def traffic_cycles(

@@ -137,13 +137,24 @@ class Moves:
             stores = tuple(self._stores(mask, done, {t for t, _ in kept}))
             best: list[tuple[int, int]] = []
             found = []
+            streamed = [t for t in loads if t not in dict(kept)] + list(stores)
             for config in self.configs(mask):
+                if not all(self._aligned(t, config.tile_rows) for t in streamed):
+                    continue
                 work = config.work + self._staging(config, mask, reads, kept, loads, stores)
                 found.append((self._cycles(config, loads, stores), work, config))
             for cycles, work, config in sorted(found, key=lambda f: (f[0], f[1])):
                 if all(w > work for _, w in best):
                     best.append((cycles, work))
                     yield Move(mask, config, cycles, work, kept, resident, loads, stores)
+
+    def _aligned(self, tensor: int, tile_rows: int) -> bool:
+        """True if row tiles of the tensor are whole port words, as every transfer off chip must be."""
+        entry, machine = self.problem.tensors[tensor], self.problem.machine
+        if not tile_rows or tile_rows >= entry.rows:
+            return True
+        bits = tile_rows * cost.row_beats(entry.cols, machine) * machine.lanes * self.problem.a_bits
+        return bits % machine.port_bits == 0
 
     def _stores(self, mask: int, done: int, kept: set[int]) -> Iterator[int]:
         """Outputs of the set that go off chip: network outputs, and what is read later but not kept."""

@@ -74,6 +74,7 @@ def solve(
     pins: Pins | None = None,
     engine: Engine = "auto",
     limits: Limits | None = None,
+    spills: bool = True,
 ) -> Schedule:
     """The best schedule of `graph` on `machine`.
 
@@ -85,6 +86,7 @@ def solve(
         The bound is for the mode's patterns; the groups of ``dataflow`` are searched for and not proved best, so that
         mode's bound is the general one.
     engine : ``dp`` and ``auto`` the exact dynamic programme; ``cpsat`` the CP-SAT model (small graphs).
+    spills : False keeps every tensor on chip that a later stage reads (network inputs are loaded once).
     limits : size of stages; the patterns in it are replaced by those of the mode.
 
     Raises
@@ -95,6 +97,8 @@ def solve(
     began = time.perf_counter()
     problem = make_problem(graph, machine)
     rules = rules_of(pins, problem)
+    if not spills:
+        rules = replace(rules, chip=frozenset(range(len(problem.tensors))) - rules.spill)
     floor = max(cost.lower_bounds(problem.works, machine).values())
     for shrink in range(8):
         room = problem.capacity - problem.capacity * shrink // 32

@@ -40,6 +40,7 @@ def validate(schedule: Schedule, graph: QuantGraph) -> list[Violation]:
     found = [v for i in range(len(schedule.stages)) for v in facts.check_stage(i)]
     found += facts.check_residency()
     if not found:
+        found += facts.check_alignment()
         found += facts.check_memory()
         found += facts.check_addresses()
         found += facts.check_cycles()
@@ -323,6 +324,23 @@ class _Facts:
                     "bytes", tensor, f"{home.bytes}, needs {max(self.need(tensor, i) for i in stages)}"
                 )
 
+    def misaligned(self, i: int) -> list[str]:
+        """Tensors that go through a port in row tiles of stage `i` that are not whole port words."""
+        stage, lanes = self.schedule.stages[i], self.machine.lanes
+        found = []
+        for tensor in {*self.loads(i), *self.stores(i)} if stage.tile_rows else ():
+            streamed = self.home[tensor].place != "chip" or tensor in self.stores(i)
+            bits = stage.tile_rows * ceil(self.cols[tensor] / lanes) * lanes * self.a_bits
+            if streamed and stage.tile_rows < self.rows[tensor] and bits % self.machine.port_bits:
+                found.append(tensor)
+        return sorted(found)
+
+    def check_alignment(self) -> Iterator[Violation]:
+        """Row tiles that go off chip start at port words."""
+        for i in range(len(self.schedule.stages)):
+            for tensor in self.misaligned(i):
+                yield Violation("alignment", f"stage {i}", f"row tiles of {tensor} are not whole port words")
+
     def check_memory(self) -> Iterator[Violation]:
         """Bytes in use in each stage."""
         for i in range(len(self.schedule.stages)):
@@ -425,9 +443,14 @@ class _Facts:
                 height = min(stage.tile_rows, rows - t * stage.tile_rows)
                 compute, fetch = self._passes(tasks[p.task], height, len(p.cores))
                 takes[p.task, t] = compute if p.resident and t else max(compute, fetch)
-        if stage.pattern == "interleaved":
-            return sum(takes.values()) + self._delay() * len(takes)
         before = {n: [self.maker[t] for t in tasks[n].inputs if self.maker.get(t) in tasks] for n in order}
+        if stage.pattern == "interleaved":
+            clock, done = 0, {name: -self._delay() for name in order}
+            for t in range(count):
+                for name in order:
+                    clock = max([clock] + [done[u] + self._delay() for u in before[name]]) + takes[name, t]
+                    done[name] = clock
+            return clock + self._delay()
         after = {n: [m for m in order if n in before[m]] for n in order}
 
         @lru_cache(maxsize=None)

@@ -150,7 +150,7 @@ def _cheapest(
             price = None
             for stage in ways[part]:
                 facts.schedule.stages[i] = stage
-                if facts.rings(i) + sum(facts.need(t, i) for t in homes) <= room:
+                if not facts.misaligned(i) and facts.rings(i) + sum(facts.need(t, i) for t in homes) <= room:
                     cycles = facts.cycles(i)
                     price = cycles if price is None else min(price, cycles)
             if price is None:
