@@ -98,9 +98,7 @@ class _Lowering:
         matmuls = [task for task in self.graph.tasks if isinstance(task, QMatmul)]
         self.w_bits = max((task.weight_bits for task in matmuls), default=8)
         self.net = Netlist()
-        self.names = sanitise(
-            [t.name for t in self.graph.tensors] + [f"task {t.name}" for t in self.graph.tasks]
-        )
+        self.names = sanitise([f"buf {name}" for name in self.tensors])
         self.aliases = self._aliases()
         self.memories: dict[tuple[str, int], TensorMemory] = {}
         self.weights: dict[int, WeightMemory] = {}
@@ -189,7 +187,7 @@ class _Lowering:
             tile_rows = stage.tile_rows if tiled else tensor.rows
             for copy in range(copies.get(tensor.name, 1)):
                 suffix = f"_{copy}" if copy else ""
-                memory = Memory(f"buf_{self.names[tensor.name]}{suffix}", self.machine.lanes, self.a_bits)
+                memory = Memory(self.names[f"buf {tensor.name}"] + suffix, self.machine.lanes, self.a_bits)
                 self.memories[tensor.name, copy] = TensorMemory(
                     memory, tensor.rows, self._pitch(tensor.name), tile_rows, 2 if tiled else 1
                 )

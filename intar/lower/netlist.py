@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from intar.errors import InternalError
+from intar.ir.names import sanitise
 from intar.ir.program import Leg, Link, Node, Router, RouterStep
 
 LINK_DEPTH = 4
@@ -85,12 +86,17 @@ class Netlist:
                 merged = len(sources[dst]) > 1
                 end = f"{_merge_name(dst)}.in{sources[dst].index(src)}" if merged else dst
                 links.append(self._link(start, end, src))
-        return routers, links
+        names = sanitise([link.name for link in links])
+        return routers, [link.model_copy(update={"name": names[link.name]}) for link in links]
 
     def _link(self, src: str, dst: str, typed: str) -> Link:
         kind = self.types[typed]
         depth = WEIGHT_DEPTH if dst.endswith(".w") else LINK_DEPTH
-        name = f"{src}_{dst}".replace(".", "_")
+        name = f"{src.split('.')[0]}_to_{dst}".replace(".", "_")
+        if src.startswith("split_") and not dst.startswith("merge_"):
+            name = f"to_{dst}".replace(".", "_")
+        elif src.startswith("split_"):
+            name = f"{src}_to_{dst}".replace(".", "_")
         return Link(name=name, src=src, dst=dst, lanes=kind.lanes, bits=kind.bits, depth=depth)
 
     def _split(self, src: str, dsts: list[str]) -> Router:

@@ -1,0 +1,242 @@
+"""The path of the design, arrow by arrow: model → graph → integers → schedule → program → project → proof.
+
+Every function is pure but the ones that run tools (`verify_csim`, `verify_rtl`), which work in a directory they are given.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+import intar
+from intar.codegen.hls import render_hls
+from intar.codegen.rtl import bundles, render_rtl, top_name
+from intar.engine import EngineResult, plan_merged, run
+from intar.engine import MemoryModel as EngineMemory
+from intar.errors import InternalError
+from intar.ir.io import to_npz
+from intar.ir.program import Argument, Program
+from intar.ir.quantgraph import Quantised
+from intar.ir.schedule import Machine, Schedule
+from intar.lower.images import argument_bytes, argument_tensors
+from intar.lower.lower import lower
+from intar.project import LOCK, Project
+from intar.quant.golden import run_golden
+from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE
+from intar.quant.store import to_json as quant_json
+from intar.schedule.solve import solve
+from intar.schedule.validate import validate
+from intar.verify.csim import run_csim
+from intar.verify.simulate import Argument as SimArgument
+from intar.verify.simulate import MemoryModel, build_simulation
+
+Mode = Literal["auto", "intar", "sequential", "dataflow"]
+
+
+@dataclass(frozen=True)
+class Design:
+    """A compiled network: integers, schedule, program, constant images and the engine's prediction.
+
+    `predicted` is the engine's run with all-zero inputs: cycles, waits and spans don't depend on values.
+    """
+
+    quantised: Quantised
+    schedule: Schedule
+    program: Program
+    images: dict[str, bytes] = field(repr=False)
+    predicted: EngineResult = field(repr=False)
+
+    @property
+    def input_argument(self) -> Argument:
+        return next(a for a in self.program.arguments if a.role == "input")
+
+    @property
+    def output_argument(self) -> Argument:
+        return next(a for a in self.program.arguments if a.role == "output")
+
+    def input_image(self, inputs: Mapping[str, np.ndarray]) -> bytes:
+        """Bytes of the input argument for one inference; `inputs` are integers by tensor name."""
+        return argument_bytes(self.input_argument, dict(inputs))
+
+    def output_tensors(self, image: bytes) -> dict[str, np.ndarray]:
+        """The network's outputs, in their own shapes, from the output argument's bytes."""
+        rows = argument_tensors(self.output_argument, image)
+        graph = self.quantised.graph
+        return {name: rows[name].reshape(graph.tensor(name).shape) for name in graph.outputs}
+
+
+def design(quantised: Quantised, schedule: Schedule) -> Design:
+    """Lower a schedule, interleave its buffers for the HLS back end and predict its cycles.
+
+    Raises
+    ------
+    InternalError
+        The validator or the engine finds a fault in what we made.
+    """
+    broken = validate(schedule, quantised.graph)
+    if broken:
+        raise InternalError("the schedule is not valid: " + "; ".join(str(b) for b in broken))
+    lowered = lower(quantised, schedule)
+    program = plan_merged(lowered.program)
+    memory = engine_memory(schedule.machine)
+    predicted = run(program, {}, memory=memory, values=False)
+    predicted.raise_deadlock()
+    return Design(quantised, schedule, program, lowered.images, predicted)
+
+
+def compile_quantised(quantised: Quantised, machine: Machine, mode: Mode = "auto") -> Design:
+    """Schedule and lower."""
+    return design(quantised, solve(quantised.graph, machine, mode))
+
+
+def engine_memory(machine: Machine) -> EngineMemory:
+    """The engine's memory model of the machine."""
+    return EngineMemory(latency=machine.latency)
+
+
+def project(made: Design) -> Project:
+    """All files of the generated project."""
+    graph = made.quantised.graph
+    files: dict[str, bytes] = {
+        GRAPH_FILE: quant_json(graph).encode(),
+        CONSTANTS_FILE: to_npz(made.quantised.constants),
+        "schedule.json": made.schedule.to_json().encode(),
+        "program.json": made.program.to_json().encode(),
+    }
+    files |= {f"data/{name}.bin": data for name, data in made.images.items()}
+    files |= render_rtl(made.program)
+    files |= render_hls(made.program)
+    lock = {
+        "schema": "intar.lock/1",
+        "intar": intar.__version__,
+        "model": graph.digest,
+        "files": Project(files).digest,
+        "top": top_name(made.program),
+    }
+    files[LOCK] = (json.dumps(lock, indent=1, sort_keys=True) + "\n").encode()
+    return Project(dict(sorted(files.items())))
+
+
+@dataclass(frozen=True)
+class Check:
+    """One executor against golden on some inferences.
+
+    `mismatches` counts differing integers; `first` locates the first one; `cycles` has one entry per inference (empty
+    for csim).
+    """
+
+    executor: str
+    inferences: int
+    mismatches: int
+    first: str
+    outputs: tuple[dict[str, np.ndarray], ...] = field(repr=False)
+    cycles: tuple[int, ...] = ()
+    seconds: float = 0.0
+    saturations: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def bit_exact(self) -> bool:
+        return self.mismatches == 0
+
+
+def golden_outputs(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+    """Golden's network outputs for each inference."""
+    names = made.quantised.graph.outputs
+    results = [run_golden(made.quantised, dict(one)).tensors for one in inputs]
+    return [{name: result[name] for name in names} for result in results]
+
+
+def verify_engine(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> Check:
+    """Golden = engine, two-sided and with the buffers interleaved as in HLS."""
+    outputs, cycles = [], []
+    for one in inputs:
+        images = {**made.images, made.input_argument.name: made.input_image(one)}
+        result = run(made.program, images, memory=engine_memory(made.schedule.machine))
+        result.raise_deadlock()
+        merged = run(made.program, images, merged=True)
+        merged.raise_deadlock()
+        if merged.outputs != result.outputs:
+            raise InternalError("the interleaved buffers of the HLS program change its bits")
+        outputs.append(made.output_tensors(result.outputs[made.output_argument.name]))
+        cycles.append(result.cycles)
+    return _compare("engine", made, inputs, outputs, tuple(cycles))
+
+
+def verify_csim(made: Design, inputs: Sequence[Mapping[str, np.ndarray]], directory: Path) -> Check:
+    """Golden = generated C++, compiled and run in `directory` (a written project)."""
+    batch = {made.input_argument.name: [made.input_image(one) for one in inputs]}
+    result = run_csim(directory, made.program, made.images, batch, build_dir=directory / "build" / "csim")
+    name = made.output_argument.name
+    outputs = [made.output_tensors(image) for image in result.outputs[name]]
+    check = _compare("csim", made, inputs, outputs, ())
+    return replace(check, seconds=result.seconds, saturations=dict(result.saturations))
+
+
+def verify_rtl(
+    made: Design,
+    inputs: Sequence[Mapping[str, np.ndarray]],
+    directory: Path,
+    *,
+    memory: MemoryModel | None = None,
+    wait: str = "interrupt",
+    reset_between: bool = False,
+    waves: bool = False,
+    mode: str = "dpi",
+) -> Check:
+    """Golden = RTL under Verilator and cocotb, built and run in ``directory/build/sim``."""
+    listing = (directory / "rtl" / "filelist.f").read_text().split()
+    files = [directory / "rtl" / name for name in listing if name.endswith(".sv")]
+    simulation = build_simulation(
+        files,
+        top_name(made.program),
+        bundles(made.program),
+        directory / "build" / "sim",
+        waves=waves,
+        mode=mode,
+    )
+    constants = {name: np.frombuffer(data, dtype=np.uint8) for name, data in made.images.items()}
+    jobs = []
+    for one in inputs:
+        job = []
+        for index, argument in enumerate(made.program.arguments):
+            offset = 0x10 + 0xC * index
+            if argument.role == "output":
+                job.append(SimArgument(argument.name, offset, size=argument.words * argument.port_bits // 8))
+            elif argument.role == "input":
+                data = np.frombuffer(made.input_image(one), dtype=np.uint8)
+                job.append(SimArgument(argument.name, offset, data=data))
+            else:
+                job.append(SimArgument(argument.name, offset, data=constants[argument.name]))
+        jobs.append(job)
+    model = memory or MemoryModel(latency=made.schedule.machine.latency)
+    limit = 20 * made.predicted.cycles + 20_000
+    result = simulation.run(jobs, model, wait=wait, reset_between=reset_between, timeout_cycles=limit)
+    name = made.output_argument.name
+    outputs = [made.output_tensors(out[name].tobytes()) for out in result.outputs]
+    return replace(_compare("rtl", made, inputs, outputs, result.cycles), seconds=result.seconds)
+
+
+def _compare(
+    executor: str,
+    made: Design,
+    inputs: Sequence[Mapping[str, np.ndarray]],
+    outputs: Sequence[dict[str, np.ndarray]],
+    cycles: tuple[int, ...],
+) -> Check:
+    wrong, first = 0, ""
+    for index, (got, want) in enumerate(zip(outputs, golden_outputs(made, inputs), strict=True)):
+        for name, expected in want.items():
+            differs = np.argwhere(got[name] != expected.reshape(got[name].shape))
+            wrong += len(differs)
+            if len(differs) and not first:
+                at = tuple(int(i) for i in differs[0])
+                first = (
+                    f"inference {index}, tensor {name!r}, index {at}: "
+                    f"expected {expected.reshape(got[name].shape)[at]}, got {got[name][at]}"
+                )
+    return Check(executor, len(outputs), wrong, first, tuple(outputs), cycles)
