@@ -71,7 +71,7 @@ struct Feed : Unit {
       if (++replayed == bank.replay) {
         replayed = 0;
         bank.full = false;
-        bank.since = now + 1 + sim.timing.feed_free;
+        bank.since = now + 1;
         if (!sim.strict) sending ^= 1;
       }
     }
@@ -128,7 +128,8 @@ struct CoreStep {
 
 struct Core : Unit {
   i64 rows, lanes, acc_bits;
-  Link *a = nullptr, *w = nullptr, *out = nullptr;
+  Link *a = nullptr, *w = nullptr;
+  Out out;
   std::vector<CoreStep> steps;
   std::vector<std::vector<i64>> accumulators;  // one rows x lanes array per context
 
@@ -150,6 +151,12 @@ struct Core : Unit {
     stalled_since = -1;
     clock = now - stalls;
     wait(IDLE, nullptr);
+    out.drain(*this);
+    if (draining > 0 && out.can(now)) {
+      out.send(sim);
+      draining--;
+      moved = true;
+    }
     if (!flushes.empty() && flushes.front().due <= clock) {
       if (draining == 0) {
         draining = flushes.front().rows;
@@ -157,26 +164,18 @@ struct Core : Unit {
         moved = true;
       } else {
         stalled_since = now;
+        return wait(WAIT_OUT, out.link);
       }
     }
-    if (stalled_since < 0 && !flushes.empty()) at(now + flushes.front().due - clock);
-    if (draining > 0 && out->room(now)) {
-      out->push(sim);
-      draining--;
-      moved = true;
-    }
-    if (stalled_since >= 0) return wait(WAIT_OUT, out);
-    if (step < static_cast<i64>(steps.size())) {
-      accept(now);
-    } else {
-      if (draining > 0) wait(WAIT_OUT, out);
-      finished = flushes.empty() && draining == 0;
-    }
+    if (!flushes.empty()) at(now + flushes.front().due - clock);
+    if (step < static_cast<i64>(steps.size())) return accept(now);
+    if (draining > 0) wait(WAIT_OUT, out.link);
+    finished = flushes.empty() && draining == 0 && out.empty();
   }
 
  private:
   void accept(i64 now) {
-    if (sim.strict && (draining > 0 || !flushes.empty())) return wait(WAIT_OUT, out);
+    if (sim.strict && (draining > 0 || !flushes.empty())) return wait(WAIT_OUT, out.link);
     if (!a->ready(now)) return wait(WAIT_IN, a);
     if (!w->ready(now)) return wait(WAIT_IN, w);
     const CoreStep& s = steps[static_cast<size_t>(step)];
@@ -213,7 +212,7 @@ struct Core : Unit {
     const std::vector<i64>& sums = accumulators[static_cast<size_t>(context)];
     const i64 limit = i64{1} << (acc_bits - 1);
     for (i64 r = 0; r < count; r++) {
-      i64* row = out->reserve();
+      i64* row = out.link->reserve();
       for (i64 c = 0; c < lanes; c++) {
         row[c] = sums[static_cast<size_t>(r * lanes + c)];
         if (row[c] < -limit || row[c] >= limit) {
@@ -260,7 +259,7 @@ inline i64 requantise(i64 v, i64 m, i64 s) {
 struct Vector : Unit {
   i64 lanes, rate, slopes;
   Link *acc = nullptr, *x = nullptr, *y = nullptr, *params = nullptr;
-  Out out;
+  Pipe out;
   std::vector<TableSpec> tables;
   std::vector<VectorStep> steps;
   std::vector<std::vector<i64>> bases, slope_cells;
@@ -269,50 +268,42 @@ struct Vector : Unit {
     std::vector<i64> mult, shift, bias;
   };
   Slot slots[2];
-  i64 filled = 0, used = 0, usable_at = 0;  // groups whose parameters are complete; groups done
+  i64 filled = 0, used = 0;  // groups whose parameters are complete; groups done
   size_t fetch_step = 0;
   i64 fetch_group = 0, fetch_beat = 0;
-  i64 group = 0, beat = 0, next_issue = 0, table_beat = 0;
+  i64 group = 0, beat = 0, slice = 0, entry = 0;
 
   Vector(Sim& s, int i) : Unit(s, i) {}
 
   void tick() override {
     out.drain(*this);
-    i64 filled_before = filled;
     wait(IDLE, nullptr);
     bool had_steps = step < static_cast<i64>(steps.size());
     i64 used_before = used;
-    if (had_steps) work(filled_before);
+    if (had_steps) work();
     fetch(used_before);
     if (!had_steps) finished = out.empty();
   }
 
  private:
-  void work(i64 complete) {
+  /// One slice of `rate` elements; the beat is taken with its last slice.
+  void work() {
     i64 now = sim.now;
     const VectorStep& s = steps[static_cast<size_t>(step)];
-    if (next_issue > now) {
-      at(next_issue);
-      state = BUSY;
-      return;
-    }
     if (s.load >= 0) return load_table(s);
-    if (s.per_channel && (complete <= used || usable_at > now)) {
-      if (complete > used) at(usable_at);
-      return wait(WAIT_IN, params);
-    }
+    if (!out.can(now)) return wait(WAIT_OUT, out.link);
+    if (s.per_channel && filled == used) return wait(WAIT_IN, params);
     Link* source = s.source ? x : acc;
     if (!source->ready(now)) return wait(WAIT_IN, source);
     if (s.binary && !y->ready(now)) return wait(WAIT_IN, y);
-    if (!out.can(now)) return wait(WAIT_OUT, out.link);
+    touch(step);
+    busy();
+    if (++slice < lanes / rate) return;
+    slice = 0;
     if (sim.values) compute(s, source->front(), s.binary ? y->front() : nullptr, out.link->reserve());
     source->pop(sim);
     if (s.binary) y->pop(sim);
-    i64 slices = lanes / rate;
-    out.send(sim, slices - 1);
-    next_issue = now + slices;
-    touch(step);
-    busy();
+    out.send(sim);
     if (++beat < s.beats) return;
     beat = 0;
     if (s.per_channel) used++;
@@ -321,35 +312,40 @@ struct Vector : Unit {
     step++;
   }
 
+  /// One entry a cycle, bases and then slopes, once the pipeline is empty.
   void load_table(const VectorStep& s) {
     i64 now = sim.now;
-    if (beat == 0 && table_beat == 0 && sim.timing.vector_table && !out.empty()) return wait(WAIT_OUT, out.link);
+    if (!out.settled()) return wait(WAIT_OUT, out.link);
+    if (static_cast<i64>(fetch_step) != step) {
+      moved = true;
+      return;
+    }
     if (!params->ready(now)) return wait(WAIT_IN, params);
     i64 entries = i64{1} << tables[static_cast<size_t>(s.load)].log_entries;
-    i64 beats = std::max<i64>(1, entries / lanes);
+    i64 place = entry % entries, lane = place % lanes;
     if (sim.values) {
-      bool is_base = table_beat < beats;
-      std::vector<i64>& cells = (is_base ? bases : slope_cells)[static_cast<size_t>(s.load)];
-      i64 start = (is_base ? table_beat : table_beat - beats) * lanes;
-      for (i64 i = 0; i < lanes && start + i < entries; i++) cells[static_cast<size_t>(start + i)] = params->front()[i];
+      auto& cells = (entry < entries ? bases : slope_cells)[static_cast<size_t>(s.load)];
+      cells[static_cast<size_t>(place)] = params->front()[lane];
     }
-    params->pop(sim);
+    if (lane + 1 == lanes || place + 1 == entries) params->pop(sim);
     touch(step);
     busy();
-    if (++table_beat < beats * (slopes ? 2 : 1)) return;
-    table_beat = 0;
+    if (++entry < entries * (slopes ? 2 : 1)) return;
+    entry = 0;
     step++;
   }
 
   /// Parameters of the next group, while the group before is processed (in strict mode: not before its turn).
   void fetch(i64 used_before) {
     i64 now = sim.now;
-    while (fetch_step < steps.size()) {
-      const VectorStep& s = steps[fetch_step];
-      if (s.load >= 0 ? static_cast<i64>(fetch_step) >= step : s.per_channel != 0) break;
+    if (fetch_step == steps.size()) return;
+    const VectorStep& s = steps[fetch_step];
+    if (s.load >= 0 ? static_cast<i64>(fetch_step) < step : !s.per_channel) {
       fetch_step++;
+      moved = true;
+      return;
     }
-    if (fetch_step == steps.size() || steps[fetch_step].load >= 0) return;
+    if (s.load >= 0) return;
     if (filled - used_before >= (sim.strict ? 1 : 2)) return;
     if (sim.strict && static_cast<i64>(fetch_step) != step) return;
     if (!params->ready(now)) return;
@@ -358,9 +354,8 @@ struct Vector : Unit {
     moved = true;
     if (++fetch_beat < 4) return;
     fetch_beat = 0;
-    if (filled == used) usable_at = now + sim.timing.vector_params;
     filled++;
-    if (++fetch_group < steps[fetch_step].groups) return;
+    if (++fetch_group < s.groups) return;
     fetch_group = 0;
     fetch_step++;
   }
@@ -445,7 +440,7 @@ struct Gather : Unit {
     const GatherStep& s = steps[static_cast<size_t>(step)];
     bool completes = filled + 1 == lanes || in_row + 1 == s.row;
     if (!in->ready(now)) return wait(WAIT_IN, in);
-    if (completes && !out.can(now)) return wait(WAIT_OUT, out.link);
+    if (!out.can(now)) return wait(WAIT_OUT, out.link);
     if (sim.values) packed[static_cast<size_t>(filled)] = in->front()[((walk.address() % lanes) + lanes) % lanes];
     in->pop(sim);
     touch(step);
@@ -497,21 +492,15 @@ struct Router : Unit {
     return round % s.period == s.period - 1 ? s.beats_last : s.beats;
   }
 
-  /// Goes to the next leg, round or step that moves anything.
+  /// Goes to the next leg, round or step.
   void advance() {
     beat = 0;
-    do {
-      const RouterStep& s = steps[static_cast<size_t>(step)];
-      if (++leg < s.legs.size()) continue;
-      leg = 0;
-      if (++round < s.rounds) continue;
-      round = 0;
-      step++;
-    } while (step < static_cast<i64>(steps.size()) && wanted() == 0);
-  }
-
-  void begin() {
-    if (!steps.empty() && wanted() == 0) advance();
+    const RouterStep& s = steps[static_cast<size_t>(step)];
+    if (++leg < s.legs.size()) return;
+    leg = 0;
+    if (++round < s.rounds) return;
+    round = 0;
+    step++;
   }
 
   void tick() override {
@@ -526,6 +515,10 @@ struct Router : Unit {
     if (step == static_cast<i64>(steps.size())) {
       finished = empty;
       return;
+    }
+    if (wanted() == 0) {  // costs a cycle
+      busy();
+      return advance();
     }
     const Leg& at = steps[static_cast<size_t>(step)].legs[leg];
     Link* source = in[static_cast<size_t>(at.source)];

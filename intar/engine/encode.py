@@ -268,7 +268,8 @@ class _Encoder:
         self.expect(
             node.rate > 0 and node.lanes % max(node.rate, 1) == 0, node.name, "rate does not divide lanes"
         )
-        self.put(node.lanes, node.rate, node.slopes, len(node.tables))
+        self.put(node.lanes, node.rate, any(step.affine for step in work))
+        self.put(any(step.binary != "none" for step in work), node.slopes, len(node.tables))
         for table in node.tables:
             self.expect(0 < table.log_entries <= table.in_bits <= 32, node.name, "bad table geometry")
             self.put(table.in_bits, table.log_entries, table.q, table.lo, table.hi)

@@ -204,7 +204,7 @@ void Machine::read_feed(Reader& in) {
   feed->rows = rows;
   feed->lanes = lanes;
   feed->in = input(in_link, feed);
-  output(feed->out, out_link, feed, 0);
+  output(feed->out, out_link, feed, sim.timing.feed_out);
   if (!sim.values) return;
   for (Feed::Bank& bank : feed->banks) bank.cells.resize(static_cast<size_t>(rows * lanes));
 }
@@ -220,14 +220,14 @@ void Machine::read_core(Reader& in) {
   core->acc_bits = acc_bits;
   core->a = input(a, core);
   core->w = input(w, core);
-  core->out = output(out, core, rows * (sim.timing.core + 4));
+  core->out.make(output(out, core, rows * (sim.timing.core + sim.timing.core_out + 4)), sim.timing.core_out);
   if (!sim.values) return;
   core->accumulators.assign(static_cast<size_t>(contexts), std::vector<i64>(static_cast<size_t>(rows * lanes)));
 }
 
 void Machine::read_vector(Reader& in) {
   i64 acc = in.get(), x = in.get(), y = in.get(), params = in.get(), out = in.get();
-  i64 lanes = in.get(), rate = in.get(), slopes = in.get();
+  i64 lanes = in.get(), rate = in.get(), affine = in.get(), binary = in.get(), slopes = in.get();
   std::vector<TableSpec> tables = in.records<TableSpec>();
   std::vector<VectorStep> steps = in.records<VectorStep>();
   Vector* vector = add<Vector>(static_cast<i64>(steps.size()));
@@ -238,7 +238,10 @@ void Machine::read_vector(Reader& in) {
   vector->x = input(x, vector);
   vector->y = input(y, vector);
   vector->params = input(params, vector);
-  output(vector->out, out, vector, sim.timing.vector);
+  const Timing& t = sim.timing;
+  i64 latency = t.vector + (affine ? t.vector_affine : 0) + (binary ? t.vector_binary : 0);
+  if (!tables.empty()) latency += slopes ? t.vector_slopes : t.vector_table;
+  vector->out.make(output(out, vector, latency + 2), latency);
   for (const TableSpec& table : tables) {
     vector->bases.emplace_back(size_t{1} << table.log_entries);
     vector->slope_cells.emplace_back(size_t{1} << table.log_entries);
@@ -284,7 +287,6 @@ void Machine::read_router(Reader& in) {
   for (size_t i = 0; i < outputs.size(); i++) {
     if (outputs[i] >= 0) output(router->out[i], outputs[i], router, sim.timing.router);
   }
-  router->begin();
 }
 
 // ---------------------------------------------------------------- running

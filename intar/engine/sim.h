@@ -23,8 +23,8 @@ struct Fault : std::runtime_error {
 /// Latencies and sizes of the hardware; the order is that of `Timing` in timing.py.
 struct Timing {
   i64 start, done, load_command, load_out, load_burst, load_fifo, load_outstanding, store_issue, store_burst,
-      store_fifo, store_outstanding, token, buffer_read, buffer_post, buffer_step, feed, feed_free,
-      core, vector, vector_params, vector_table, gather, router;
+      store_fifo, store_outstanding, token, buffer_read, buffer_post, buffer_step, feed, feed_out, core, core_out, vector,
+      vector_affine, vector_binary, vector_table, vector_slopes, gather, router;
 };
 
 struct Memory {
@@ -202,6 +202,46 @@ struct Out {
     due[(first + count++) % due.size()] = sim.now + latency + extra;
   }
   bool empty() const { return count == 0; }
+};
+
+/// Output port behind a pipeline that stops as a whole while the beat in its last stage is not taken.
+struct Pipe {
+  Link* link = nullptr;
+  i64 latency = 0, stalls = 0, stalled_since = -1, clock = 0;  // `clock`: now without the stalls
+  std::vector<i64> due;
+  size_t first = 0, count = 0;
+
+  void make(Link* target, i64 stages) {
+    link = target;
+    latency = stages;
+    due.assign(static_cast<size_t>(stages + 1), 0);
+  }
+  /// Call once a cycle, before anything else.
+  void drain(Unit& unit) {
+    i64 now = unit.sim.now;
+    if (stalled_since >= 0) stalls += now - stalled_since;
+    stalled_since = -1;
+    clock = now - stalls;
+    if (!count) return;
+    if (due[first] > clock) {
+      unit.at(now + due[first] - clock);
+    } else if (link->room(now)) {
+      link->push(unit.sim);
+      first = first + 1 == due.size() ? 0 : first + 1;
+      count--;
+      unit.moved = true;
+    } else {
+      stalled_since = now;
+    }
+  }
+  bool can(i64 now) const { return latency == 0 ? link->room(now) : stalled_since < 0; }
+  void send(Sim& sim) {
+    if (latency == 0) return link->push(sim);
+    due[(first + count++) % due.size()] = clock + latency;
+  }
+  bool empty() const { return count == 0; }
+  /// Nothing before the last stage.
+  bool settled() const { return count == 0 || (count == 1 && due[first] <= clock); }
 };
 
 /// A count that others see `delay` cycles after the cycle of the post.

@@ -24,12 +24,10 @@ class Timing:
     buffer_read : pipeline of a buffer's read side.
     buffer_post : extra cycles until the other side sees a finished iteration.
     buffer_step : idle cycles between two steps of a side.
-    feed : last row of a block taken to its first operand beat pushed.
-    feed_free : extra cycles until a drained bank takes rows again.
-    core : last MAC of a tile to its first row pushed.
-    vector : pipeline of the vector unit, for one slice.
-    vector_params : last parameter beat taken to the first beat of its group, when the unit waits for it.
-    vector_table : not 0: a table is loaded only when the pipeline is empty.
+    feed : last row of a block taken until its bank is sent; feed_out: register behind the banks.
+    core : last pair of a tile taken until the shadow accumulators take the tile; core_out: register behind them.
+    vector : pipeline of a vector unit without operations; vector_affine, vector_binary, vector_table,
+        vector_slopes: what each operation that the unit has adds (a table with slopes: vector_slopes).
     gather, router : pipelines.
     """
 
@@ -49,13 +47,16 @@ class Timing:
     buffer_post: int = 0
     buffer_step: int = 0
     feed: int = 1
-    feed_free: int = 0
-    core: int = 3
-    vector: int = 6
-    vector_params: int = 1
-    vector_table: int = 1
+    feed_out: int = 1
+    core: int = 2
+    core_out: int = 1
+    vector: int = 2
+    vector_affine: int = 7
+    vector_binary: int = 8
+    vector_table: int = 2
+    vector_slopes: int = 5
     gather: int = 1
-    router: int = 0
+    router: int = 1
 
     def encoded(self) -> tuple[int, ...]:
         """The fields in the order of the C++ side."""
@@ -67,11 +68,14 @@ RTL = Timing()
 
 STRICT = Timing(
     buffer_read=0,
-    feed=1,
+    feed_out=0,
     core=1,
+    core_out=0,
     vector=0,
-    vector_params=1,
+    vector_affine=0,
+    vector_binary=0,
     vector_table=0,
+    vector_slopes=0,
     gather=0,
     router=0,
 )

@@ -58,13 +58,11 @@ class Builder:
         """A load node that sends `beats` in one step."""
         lanes = len(beats[0])
         name = name or f"load{len(self.nodes)}"
-        whole = sum(
-            (value & ((1 << bits) - 1)) << (bits * (i * lanes + j))
-            for i, beat in enumerate(beats)
-            for j, value in enumerate(beat)
-        )
         words = -(-len(beats) * lanes * bits // port_bits)
-        self.images[f"m_{name}"] = whole.to_bytes(words * port_bits // 8, "little")
+        flat = np.array(beats, dtype=np.int64).reshape(-1)
+        stream = ((flat[:, None] >> np.arange(bits)) & 1).astype(np.uint8).reshape(-1)
+        stream = np.pad(stream, (0, words * port_bits - len(stream)))
+        self.images[f"m_{name}"] = np.packbits(stream, bitorder="little").tobytes()
         self.arguments.append(Argument(name=f"m_{name}", role="input", port_bits=port_bits, words=words))
         steps = (LoadStep(base=0, beats=len(beats)),)
         self.node(Load(name=name, port_bits=port_bits, argument=f"m_{name}", words=words, steps=steps))
