@@ -229,17 +229,17 @@ class Model:
         return v
 
     def gather(self, node: Gather) -> Unit:
-        row: list[int] = []
+        beat: list[int] = []
+        count = 0
         for step in node.steps:
             for address in step.walk.addresses():
-                beat = yield "get", self.link(node.name, "in")
-                row.append(beat[address % node.lanes])
-                if len(row) < step.row:
-                    continue
-                for start in range(0, step.row, node.lanes):
-                    part = row[start : start + node.lanes]
-                    yield "put", self.link(node.name, "out"), part + [0] * (node.lanes - len(part))
-                row = []
+                taken = yield "get", self.link(node.name, "in")
+                beat.append(taken[address % node.lanes])
+                count += 1
+                if len(beat) == node.lanes or count == step.row:
+                    yield "put", self.link(node.name, "out"), beat + [0] * (node.lanes - len(beat))
+                    beat = []
+                count %= step.row
 
     def router(self, node: Router) -> Unit:
         for step in node.steps:

@@ -284,11 +284,15 @@ def random_gather(rng: random.Random) -> Builder:
     b, lanes = Builder("gather"), rng.choice((1, 2, 4))
     steps, taken, sent = [], 0, 0
     for _ in range(rng.randrange(1, 5)):
-        walk = random_walk(rng, 60)
-        row = rng.choice([d for d in range(1, walk.beats + 1) if walk.beats % d == 0])
-        steps.append(GatherStep(walk=walk, row=row))
-        taken += walk.beats
-        sent += walk.beats // row * -(-row // lanes)
+        # A row is one or several steps, or a part of one.
+        walks = [random_walk(rng, 60) for _ in range(rng.choice((1, 1, 2, 3)))]
+        row = sum(walk.beats for walk in walks)
+        if len(walks) == 1:
+            row = rng.choice([d for d in range(1, row + 1) if row % d == 0])
+        steps += [GatherStep(walk=walk, row=row) for walk in walks]
+        total = sum(walk.beats for walk in walks)
+        taken += total
+        sent += total // row * -(-row // lanes)
     b.load("g.in", beats(rng, taken, lanes, 16), 16, depth=rng.randrange(1, 4))
     b.node(Gather(name="g", lanes=lanes, bits=16, steps=tuple(steps)))
     b.store("g.out", sent, lanes, 16)
