@@ -170,7 +170,9 @@ def merge(first: Observed, second: Observed) -> Observed:
         return Observed(low, high)
     counts = np.zeros(BINS, np.int64)
     for part in (first, second):
-        if not part.counts.any():  # a constant tensor: its one value decides nothing but the extremes
+        if (
+            part.counts is None or not part.counts.any()
+        ):  # a constant tensor: its one value decides nothing but the extremes
             continue
         edges = np.linspace(part.low, part.high, BINS + 1)
         where = ((edges[:-1] + edges[1:]) / 2 - low) / (high - low or 1.0) * BINS

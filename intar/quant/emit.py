@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -102,9 +103,7 @@ class Emitter:
         """The format of the linear part's result."""
         return self.formats.pre[group.pre] if group.pre else self.formats.stored[group.output]
 
-    def _common(
-        self, group: Group, inputs: tuple[str, ...], target: Format, output: str
-    ) -> dict[str, object]:
+    def _common(self, group: Group, inputs: tuple[str, ...], target: Format, output: str) -> dict[str, Any]:
         lo, hi = limits(target.bits)
         sources = list(dict.fromkeys(task.source for task in group.fused if task.source))
         return {

@@ -24,7 +24,7 @@ MOVES = frozenset({Op.RESHAPE, Op.TRANSPOSE, Op.CONCAT, Op.SLICE})
 ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL})
 
 
-@dataclass
+@dataclass(eq=False)
 class Group:
     """Float tasks that become one quantised task.
 

@@ -1,0 +1,147 @@
+"""The golden model against a slow reading of docs/numerics.md in Python integers, on random graphs."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from intar.errors import GraphError
+from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, Quantised
+from intar.quant.golden import dequantise, quantise_input, run_golden
+from intar.quant.random_graphs import OPS, quantised_graphs, random_inputs, random_quantised
+from intar.quant.ranges import acc_bits, acc_range
+
+
+def rq(v: int, m: int, s: int) -> int:
+    assert abs(v) < 1 << 47 and abs(m) < 1 << 31 and 24 <= s <= 62
+    return (v * m + (1 << (s - 1))) >> s
+
+
+def slow(quantised: Quantised, inputs: dict[str, np.ndarray]) -> tuple[dict[str, list[int]], dict[str, int]]:
+    """Every tensor as a flat list of Python integers, and the saturations."""
+    graph, const = quantised.graph, {k: v.tolist() for k, v in quantised.constants.items()}
+    flat = {name: [int(v) for v in array.reshape(-1)] for name, array in inputs.items()}
+    saturations = {}
+    for task in graph.tasks:
+        out, count = graph.tensor(task.output), 0
+        if isinstance(task, QMove):
+            values = []
+            for visit in range(task.visits):
+                for piece in task.pieces:
+                    for index in product(*map(range, piece.counts)):
+                        at = piece.offset + visit * piece.step
+                        at += sum(i * stride for i, stride in zip(index, piece.strides, strict=True))
+                        values.append(flat[task.inputs[piece.input]][at])
+        else:
+            values = []
+            for row in range(out.rows):
+                for col in range(out.cols):
+                    v = _linear(task, quantised, flat, const, row, col) + task.zero
+                    count += v > task.hi or (v < task.lo and not task.relu)
+                    v = min(max(v, task.lo), task.hi)
+                    if task.table:
+                        v, extra = _table(task.table, const, v)
+                        count += extra
+                    values.append(v)
+        flat[task.output] = values
+        saturations[task.output] = count
+    return flat, saturations
+
+
+def _linear(task, quantised, flat, const, row: int, col: int) -> int:
+    x = quantised.graph.tensor(task.inputs[0])
+    if isinstance(task, QMatmul):
+        acc, width = 0, task.acc_bits
+        for k in range(x.cols):
+            acc += flat[x.name][row * x.cols + k] * const[task.weight][k][col]
+            assert -(1 << (width - 1)) <= acc < 1 << (width - 1)
+        return rq(acc + const[task.bias][col], const[task.mult][col], const[task.shift][col])
+    at = row * x.cols + col
+    if isinstance(task, QAffine):
+        v = flat[x.name][at] + const[task.bias][col]
+        return rq(v, const[task.mult][col], const[task.shift][col])
+    assert isinstance(task, QBinary)
+    a, b = flat[task.inputs[0]][at] - task.zx, flat[task.inputs[1]][at] - task.zy
+    if task.op == "mul":
+        return rq(a * b, task.mx, task.shift)
+    assert max(abs(task.mx), abs(task.my)) < 1 << 30 and 1 <= task.shift <= 46
+    return (a * task.mx + b * task.my + (1 << (task.shift - 1))) >> task.shift
+
+
+def _table(table, const, t: int) -> tuple[int, int]:
+    assert -(1 << (table.in_bits - 1)) <= t < 1 << (table.in_bits - 1)
+    u = t + (1 << (table.in_bits - 1))
+    i, f = u >> (table.in_bits - table.log_entries), u & ((1 << (table.in_bits - table.log_entries)) - 1)
+    v = const[table.base][i] + (const[table.slope][i] * f if table.slope else 0)
+    assert abs(v) < 1 << 31
+    v = (v + (1 << (table.q - 1))) >> table.q if table.q else v
+    return min(max(v, table.lo), table.hi), int(not table.lo <= v <= table.hi)
+
+
+def check(quantised: Quantised, seed: int) -> None:
+    inputs = random_inputs(quantised, seed)
+    result = run_golden(quantised, inputs)
+    expected, saturations = slow(quantised, inputs)
+    assert {n: a.reshape(-1).tolist() for n, a in result.tensors.items()} == expected
+    assert result.saturations == saturations
+    for tensor in quantised.graph.tensors:
+        array = result.tensors[tensor.name]
+        assert array.shape == tensor.shape and array.dtype == np.int64
+        assert array.min() >= -(1 << (tensor.bits - 1)) and array.max() < 1 << (tensor.bits - 1)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(quantised_graphs(max_tasks=5))
+def test_golden_is_the_specification(quantised: Quantised) -> None:
+    check(quantised, 7)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(quantised_graphs(max_tasks=5, bits=(8, 16), inputs=2))
+def test_golden_with_mixed_widths(quantised: Quantised) -> None:
+    check(quantised, 8)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_every_kind_of_task_alone(op: str) -> None:
+    for seed in range(3):
+        quantised = random_quantised(seed, 3, ops=(op,))
+        assert any(task.kind in (op, "move") for task in quantised.graph.tasks)
+        check(quantised, seed)
+
+
+def test_random_graphs_repeat() -> None:
+    one, two = random_quantised(5, 6), random_quantised(5, 6)
+    assert one.graph == two.graph and one.graph.digest != random_quantised(6, 6).graph.digest
+
+
+def test_accumulator_width_is_tight() -> None:
+    weight = np.array([[127, -127], [-3, 8]])
+    low, high = acc_range(weight, 8)
+    assert low.tolist() == [-128 * 127 - 3 * 127, -127 * 127 - 8 * 128]
+    assert high.tolist() == [127 * 127 + 3 * 128, 127 * 128 + 8 * 127]
+    assert acc_bits(weight, 8) == 16
+    assert acc_bits(np.array([[1]]), 8) == 8 and acc_bits(np.array([[-1]]), 8) == 9
+
+
+def test_inputs_are_checked_all_at_once() -> None:
+    quantised = random_quantised(3, 3, bits=(8,))
+    name = quantised.graph.inputs[0]
+    tensor = quantised.graph.tensor(name)
+    with pytest.raises(GraphError, match="no integers were given") as caught:
+        run_golden(quantised, {"other": np.zeros(3, int)})
+    assert len(caught.value.findings) == 2
+    with pytest.raises(GraphError, match="not integers"):
+        run_golden(quantised, {name: np.zeros(tensor.shape)})
+    with pytest.raises(GraphError, match="leave the type's range"):
+        run_golden(quantised, {name: np.full(tensor.shape, 128)})
+
+
+def test_input_quantisation_rounds_to_even_and_saturates() -> None:
+    tensor = random_quantised(3, 1, bits=(8,)).graph.tensors[0].model_copy(update={"scale": 0.5, "zero": 3})
+    ints = quantise_input(tensor, np.array([0.25, 0.75, -0.25, 1000.0, -1000.0]))
+    assert ints.tolist() == [3, 5, 3, 127, -128]
+    assert dequantise(tensor, ints[:2]).tolist() == [0.0, 1.0]

@@ -1,0 +1,166 @@
+"""Models that come quantised (QDQ): our integers are onnxruntime's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from quant_networks import digits
+
+from intar.errors import UnsupportedError
+from intar.frontends.builder import Builder
+from intar.frontends.load import load_model
+from intar.ir.taskgraph import QuantParams, TaskGraph, make_graph
+from intar.quant.golden import quantise_input, run_golden
+from intar.quant.quantise import quantise
+
+
+class Reader(CalibrationDataReader):
+    """Feeds calibration images to onnxruntime."""
+
+    def __init__(self, images: np.ndarray) -> None:
+        self.rows: Iterator[np.ndarray] = iter(images)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        row = next(self.rows, None)
+        return None if row is None else {"x": row[None]}
+
+
+def model(nodes: list[onnx.NodeProto], arrays: dict[str, np.ndarray], outputs: int) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 64])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, outputs])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+def mismatches(
+    float_model: onnx.ModelProto, folder: Path, optimise: bool, **options: object
+) -> tuple[int, int, int]:
+    """Elements of the integer output that differ from onnxruntime's, the largest difference, and all elements."""
+    _, _, train, test, _ = digits()
+    onnx.save(float_model, folder / "float.onnx")
+    quantize_static(
+        folder / "float.onnx", folder / "q.onnx", Reader(train[:200]), quant_format=QuantFormat.QDQ, **options
+    )
+    quantised_model = onnx.load(folder / "q.onnx")
+    (last,) = [
+        n.input[0]
+        for n in quantised_model.graph.node
+        if n.op_type == "DequantizeLinear" and n.output[0] == "y"
+    ]
+    ours = quantise(load_model(quantised_model))
+    quantised_model.graph.output.append(helper.make_empty_tensor_value_info(last))
+    session_options = ort.SessionOptions()
+    if not optimise:
+        session_options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(
+        quantised_model.SerializeToString(), session_options, providers=["CPUExecutionProvider"]
+    )
+    x, y = ours.graph.tensor(ours.graph.inputs[0]), ours.graph.tensor(ours.graph.outputs[0])
+    wrong = worst = 0
+    for image in test:
+        theirs = session.run([last], {"x": image[None]})[0].astype(np.int64)
+        mine = run_golden(ours, {x.name: quantise_input(x, image[None])}).tensors[y.name]
+        gap = np.abs(theirs - mine - (1 << (y.bits - 1)) * y.unsigned)
+        wrong, worst = wrong + int((gap > 0).sum()), max(worst, int(gap.max()))
+    return wrong, worst, len(test) * y.cols
+
+
+def mlp() -> onnx.ModelProto:
+    weights, biases, *_ = digits()
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1", "b1"], ["h"]),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Gemm", ["r", "w2", "b2"], ["y"]),
+    ]
+    return model(nodes, {"w1": weights[0], "b1": biases[0], "w2": weights[1], "b2": biases[1]}, 10)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize(
+    ("activation", "weight"),  # onnxruntime refuses signed activations with unsigned weights
+    [
+        (QuantType.QInt8, QuantType.QInt8),
+        (QuantType.QUInt8, QuantType.QInt8),
+        (QuantType.QUInt8, QuantType.QUInt8),
+    ],
+)
+def test_mlp_integers_equal_onnxruntime(
+    tmp_path: Path, activation: QuantType, weight: QuantType, per_channel: bool
+) -> None:
+    options = {"activation_type": activation, "weight_type": weight, "per_channel": per_channel}
+    wrong, _, total = mismatches(mlp(), tmp_path, True, **options)
+    assert (wrong, total) == (0, 5000)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_symmetric_and_wide_activations(tmp_path: Path, symmetric: bool) -> None:
+    """int16, and int8 where the ReLU stays a task of its own. Unoptimised: for int16 the optimiser trades bits away."""
+    options = {"per_channel": True, "extra_options": {"ActivationSymmetric": symmetric}}
+    for kind in (QuantType.QInt16, QuantType.QInt8):
+        wrong, worst, total = mismatches(mlp(), tmp_path, False, activation_type=kind, **options)
+        # onnxruntime rounds float32 sums here: with 16 bits a few results are the neighbour.
+        assert worst <= (1 if kind is QuantType.QInt16 else 0)
+        assert wrong <= (total // 100 if kind is QuantType.QInt16 else 0)
+
+
+def test_branches_functions_and_moves(tmp_path: Path) -> None:
+    weights, biases, *_ = digits()
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1", "b1"], ["a"]),
+        helper.make_node("Sigmoid", ["a"], ["gate"]),
+        helper.make_node("Gemm", ["x", "w3", "b1"], ["b"]),
+        helper.make_node("Tanh", ["b"], ["c"]),
+        helper.make_node("Mul", ["gate", "c"], ["m"]),
+        helper.make_node("Add", ["m", "x"], ["s"]),
+        helper.make_node("Concat", ["s", "gate"], ["j"], axis=1),
+        helper.make_node("Gemm", ["j", "w2", "b2"], ["y"]),
+    ]
+    arrays = {
+        "w1": weights[0],
+        "b1": biases[0],
+        "w3": np.ascontiguousarray(weights[0][::-1]),
+        "w2": np.concatenate([weights[1], -weights[1]]),
+        "b2": biases[1],
+    }
+    wrong, worst, total = mismatches(model(nodes, arrays, 10), tmp_path, False, per_channel=True)
+    assert worst <= 1 and wrong <= total // 500
+
+
+def with_quant(**quants: QuantParams) -> TaskGraph:
+    g = Builder("t")
+    g.output(g.relu(g.matmul(g.input("x", (1, 4)), np.eye(4), name="h"), name="y"))
+    graph = g.build()
+    tensors = tuple(t.model_copy(update={"quant": quants.get(t.name)}) for t in graph.tensors)
+    return make_graph("t", tensors, graph.tasks, graph.inputs, graph.outputs, graph.constants)
+
+
+def test_a_quantised_tensor_between_is_kept() -> None:
+    form = QuantParams(bits=8, scale=0.1)
+    same = quantise(with_quant(x=form, h=form, y=form))
+    assert [task.relu for task in same.graph.tasks] == [True]
+    other = quantise(with_quant(x=form, h=form, y=QuantParams(bits=8, scale=0.05, zero_point=-128)))
+    assert [task.kind for task in other.graph.tasks] == ["matmul", "affine"]
+    assert other.graph.tensor("h").scale == 0.1
+
+
+def test_unsigned_tensors_are_shifted() -> None:
+    form = QuantParams(bits=8, signed=False, scale=0.1, zero_point=128)
+    tensor = quantise(with_quant(x=form, h=form, y=form)).graph.tensor("x")
+    assert (tensor.zero, tensor.unsigned) == (0, True)
+
+
+def test_per_channel_activations_are_refused() -> None:
+    form = QuantParams(bits=8, scale=0.1)
+    with pytest.raises(UnsupportedError, match="per channel"):
+        quantise(with_quant(x=form, h=QuantParams(bits=8, scale=(0.1, 0.2, 0.3, 0.4), axis=1), y=form))

@@ -1,0 +1,81 @@
+"""Function tables: exact when small, near-optimal and honestly measured when interpolated."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from intar.ir.ops import Op
+from intar.ir.quantgraph import TableSpec
+from intar.quant.golden import lookup
+from intar.quant.tables import UNARY, build_table, real_function
+
+ATTRS = {Op.GELU: {"approximate": "none"}}
+
+
+def spec(data, in_bits: int, lo: int, hi: int) -> tuple[TableSpec, dict[str, np.ndarray]]:
+    constants = {"base": data.base} | ({} if data.slope is None else {"slope": data.slope})
+    table = TableSpec(
+        function="f",
+        in_bits=in_bits,
+        log_entries=data.log_entries,
+        q=data.q,
+        lo=lo,
+        hi=hi,
+        base="base",
+        slope="" if data.slope is None else "slope",
+        max_error=data.max_error,
+    )
+    return table, constants
+
+
+@pytest.mark.parametrize("op", sorted(UNARY))
+@pytest.mark.parametrize("in_bits", [4, 8, 10])
+def test_small_tables_are_the_rounded_function(op: Op, in_bits: int) -> None:
+    evaluate = real_function(op, ATTRS.get(op, {}))
+    scale = 8 / (1 << (in_bits - 1))
+
+    def function(t: np.ndarray) -> np.ndarray:
+        return evaluate(t * scale) / 0.05 + 3
+
+    data = build_table(function, in_bits, -128, 127)
+    table, constants = spec(data, in_bits, -128, 127)
+    t = np.arange(-(1 << (in_bits - 1)), 1 << (in_bits - 1))
+    got, count = lookup(table, t, constants)
+    real = np.clip(function(t.astype(float)), -128, 127)
+    assert got.tolist() == [int(math.copysign(math.floor(abs(y) + 0.5), y)) for y in real.tolist()]
+    assert (data.log_entries, data.q, count) == (in_bits, 0, 0) and data.max_error <= 0.5
+
+
+@pytest.mark.parametrize("op", sorted(UNARY))
+def test_interpolated_tables_state_their_error(op: Op) -> None:
+    evaluate = real_function(op, ATTRS.get(op, {}))
+    top = 1.0 if op in (Op.SIGMOID, Op.TANH) else 10.0
+
+    def function(t: np.ndarray) -> np.ndarray:
+        return evaluate(t * (10 / 32768)) / (top / 32767)
+
+    data = build_table(function, 16, -32768, 32767)
+    table, constants = spec(data, 16, -32768, 32767)
+    t = np.arange(-32768, 32768)
+    got, _ = lookup(table, t, constants)
+    error = np.abs(got - np.clip(function(t.astype(float)), -32768, 32767)).max()
+    assert error == data.max_error
+    # The corners of hardswish lie inside a segment: half a slope's jump over its middle can't be avoided.
+    assert data.max_error < (4.1 if op is Op.HARDSWISH else 1.1)
+    steps = np.arange(64)
+    inner = data.base[:, None] + data.slope[:, None] * steps
+    assert np.abs(inner).max() < 1 << 31 and np.abs(data.slope).max() < 1 << 31
+
+
+def test_a_straight_line_is_exact_up_to_rounding() -> None:
+    data = build_table(lambda t: 0.37 * t + 5, 16, -32768, 32767)
+    assert data.max_error <= 0.51
+
+
+def test_gelu_forms_differ() -> None:
+    exact, tanh = (real_function(Op.GELU, {"approximate": form}) for form in ("none", "tanh"))
+    x = np.array([1.0, 2.0])
+    assert 0 < np.abs(exact(x) - tanh(x)).max() < 1e-3

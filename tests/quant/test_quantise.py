@@ -1,0 +1,249 @@
+"""Fusion, formats and accuracy of the quantiser."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from quant_networks import digits, digits_graph, everything
+
+from intar.errors import CalibrationError, ConfigError, UnsupportedError
+from intar.frontends.builder import Builder
+from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, Quantised
+from intar.ir.reference import run_float
+from intar.ir.taskgraph import TaskGraph
+from intar.quant.accuracy import numerics_report, numerics_warnings
+from intar.quant.fixed import VALUE_LIMIT
+from intar.quant.golden import dequantise, quantise_input, run_golden
+from intar.quant.quantise import quantise
+from intar.quant.ranges import acc_range
+from intar.quant.scheme import METHODS, W8A8, W16A16, Scheme, scheme
+
+RNG = np.random.default_rng(3)
+
+
+def golden_real(quantised: Quantised, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    graph = quantised.graph
+    ints = {name: quantise_input(graph.tensor(name), array) for name, array in inputs.items()}
+    tensors = run_golden(quantised, ints).tensors
+    return {name: dequantise(graph.tensor(name), array) for name, array in tensors.items()}
+
+
+def build(*steps) -> TaskGraph:
+    """A graph x (2, 6) → steps, each a function of (builder, tensor)."""
+    g = Builder("t")
+    y = g.input("x", (2, 6))
+    for step in steps:
+        y = step(g, y)
+    g.output(y)
+    return g.build()
+
+
+WEIGHT, VECTOR = RNG.normal(size=(6, 6)), RNG.normal(size=6)
+SAMPLES = {"x": RNG.normal(size=(30, 2, 6))}
+
+
+def kinds(graph: TaskGraph, how: Scheme = W8A8) -> list[str]:
+    return [
+        task.kind + ("+relu" if task.relu else "") + ("+table" if task.table else "")
+        for task in quantise(graph, how, SAMPLES).graph.tasks
+    ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([lambda g, y: g.matmul(y, WEIGHT), lambda g, y: g.add(y, VECTOR), lambda g, y: g.relu(y)], ["matmul+relu"]),
+        ([lambda g, y: g.matmul(y, WEIGHT), lambda g, y: g.mul(y, VECTOR), lambda g, y: g.tanh(y)], ["matmul+table"]),
+        ([lambda g, y: g.matmul(y, WEIGHT), lambda g, y: g.relu(y), lambda g, y: g.sigmoid(y)], ["matmul+relu+table"]),
+        ([lambda g, y: g.relu(y), lambda g, y: g.add(y, VECTOR)], ["affine+relu", "affine"]),
+        ([lambda g, y: g.sigmoid(y), lambda g, y: g.relu(y)], ["affine+table", "affine+relu"]),
+        ([lambda g, y: g.mul(y, 2.0), lambda g, y: g.sub(1.0, y)], ["affine"]),
+        ([lambda g, y: g.add(y, y)], ["affine"]),
+        ([lambda g, y: g.sub(y, y)], ["affine"]),
+        ([lambda g, y: g.mul(y, y), lambda g, y: g.relu(y)], ["binary+relu"]),
+        ([lambda g, y: g.reshape(y, (1, 12)), lambda g, y: g.relu(y)], ["move", "affine+relu"]),
+        ([lambda g, y: g.add(y, RNG.normal(size=(2, 6)))], ["move", "affine", "move"]),
+        ([lambda g, y: g.scale_shift(y, [1.0, 2.0], [0.5, 0.0], axis=0)], ["move", "affine", "move"]),
+        ([lambda g, y: g.scale_shift(y, VECTOR, VECTOR, axis=1)], ["affine"]),
+    ],
+)  # fmt: skip
+def test_fusion_and_meaning(steps, expected: list[str]) -> None:
+    graph = build(*steps)
+    assert kinds(graph) == expected
+    for how, bound in ((W8A8, 0.04), (W16A16, 4e-4)):
+        quantised = quantise(graph, how, SAMPLES)
+        out = graph.outputs[0]
+        real = run_float(graph, {"x": SAMPLES["x"][4]})[out]
+        made = golden_real(quantised, {"x": SAMPLES["x"][4]})[out]
+        span = max(1e-9, np.abs([run_float(graph, {"x": s})[out] for s in SAMPLES["x"]]).max())
+        assert np.abs(real - made).max() / span < bound
+
+
+def test_tensors_with_several_readers_are_not_fused() -> None:
+    g = Builder("t")
+    x = g.input("x", (2, 6))
+    h = g.matmul(x, WEIGHT)
+    g.output(g.add(g.relu(h), h))
+    assert kinds(g.build()) == ["matmul", "affine+relu", "binary"]
+    g = Builder("t")
+    x = g.input("x", (2, 6))
+    h = g.matmul(x, WEIGHT, name="h")
+    g.output(g.relu(h), h)
+    assert kinds(g.build()) == ["matmul", "affine+relu"]
+
+
+def test_every_float_task_is_performed_once() -> None:
+    graph, samples = everything()
+    quantised = quantise(graph, W8A8, samples)
+    fused = [name for task in quantised.graph.tasks for name in task.fused]
+    assert sorted(fused) == sorted(task.name for task in graph.tasks)
+    known = set(quantised.graph.inputs)
+    for task in quantised.graph.tasks:
+        assert set(task.inputs) <= known
+        known.add(task.output)
+    assert {t.name for t in quantised.graph.tensors} == known
+    assert {type(task) for task in quantised.graph.tasks} == {QMatmul, QAffine, QBinary, QMove}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("name", "least"), [("w8a8", 22.0), ("w16a16", 55.0), ("w4a8", 12.0)])
+def test_every_operator_is_accurate(name: str, least: float, method: str) -> None:
+    graph, samples = everything()
+    quantised = quantise(graph, scheme(name, method), samples)
+    report = {row["name"]: row for row in numerics_report(graph, quantised, {"x": samples["x"][:10]})}
+    assert report["last"]["sqnr_db"] > least and report["last"]["output"]
+    assert set(report) == {t.name for t in quantised.graph.tensors if t.name in graph.by_name}
+    if name == "w16a16":
+        assert all(row["sqnr_db"] > 50 for row in report.values())
+
+
+def test_quantising_twice_gives_the_same_bits() -> None:
+    graph, samples = everything()
+    one, two = (quantise(graph, scheme("w8a8", "mse"), samples) for _ in range(2))
+    assert one.graph == two.graph
+    assert one.graph.digest and all((one.constants[n] == two.constants[n]).all() for n in one.constants)
+
+
+def test_table_input_has_ten_bits_when_activations_have_eight() -> None:
+    graph = build(lambda g, y: g.matmul(y, WEIGHT), lambda g, y: g.gelu(y))
+    (task,) = quantise(graph, W8A8, SAMPLES).graph.tasks
+    assert task.table and (task.table.in_bits, task.lo, task.hi) == (10, -512, 511)
+    assert task.table.function == "gelu" and task.table.max_error <= 0.5
+    (task,) = quantise(graph, W16A16, SAMPLES).graph.tasks
+    assert (
+        task.table and (task.table.in_bits, task.table.log_entries) == (16, 10) and task.table.max_error < 2
+    )
+    (task,) = quantise(build(lambda g, y: g.tanh(y)), W8A8, SAMPLES).graph.tasks
+    assert task.table and task.table.in_bits == 8
+
+
+def test_concat_parts_share_one_format() -> None:
+    g = Builder("t")
+    x = g.input("x", (2, 6))
+    low, high = g.mul(x, 0.1, name="low"), g.mul(x, 10.0, name="high")
+    g.output(g.concat([low, high, low], 1, name="joined"))
+    quantised = quantise(g.build(), W8A8, SAMPLES)
+    formats = {(t.scale, t.zero) for t in quantised.graph.tensors if t.name in ("low", "high", "joined")}
+    assert len(formats) == 1
+    move = quantised.graph.tasks[-1]
+    assert move.inputs == ("low", "high") and [p.input for p in move.pieces] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_accumulators_hold_every_sum(bits: int) -> None:
+    graph = build(lambda g, y: g.matmul(y, WEIGHT * 1000, VECTOR * 1e6))
+    quantised = quantise(graph, Scheme("own", bits, 16), SAMPLES)
+    (task,) = quantised.graph.tasks
+    weight, bias = quantised.constants[task.weight], quantised.constants[task.bias]
+    assert np.abs(weight).max() == (1 << (bits - 1)) - 1
+    low, high = acc_range(weight, 16)
+    assert max(high) < 1 << (task.acc_bits - 1) and min(low) >= -(1 << (task.acc_bits - 1))
+    assert max(np.abs(high + bias).max(), np.abs(low + bias).max()) < VALUE_LIMIT
+
+
+def test_columns_without_weights_keep_their_bias() -> None:
+    weight = WEIGHT.copy()
+    weight[:, 2] = 0
+    weight[:, 4] = 1e-12
+    bias = VECTOR.copy()
+    bias[3] = 0
+    graph = build(lambda g, y: g.matmul(y, weight, bias), lambda g, y: g.mul(y, [1, 1, 1, 0, 1, 1.0]))
+    quantised = quantise(graph, W16A16, SAMPLES)
+    made = golden_real(quantised, {"x": SAMPLES["x"][0]})[graph.outputs[0]]
+    real = run_float(graph, {"x": SAMPLES["x"][0]})[graph.outputs[0]]
+    assert np.abs(made - real).max() < 2e-3
+    assert (made[:, 3] == 0).all()
+
+
+def test_offsets_survive_a_vanishing_gain() -> None:
+    graph = build(lambda g, y: g.scale_shift(y, [0, 1e-30, 1, -1, 0, 2.0], [3, -2, 1, 0, 0, 1.0], axis=1))
+    made = golden_real(quantise(graph, W16A16, SAMPLES), {"x": SAMPLES["x"][0]})[graph.outputs[0]]
+    assert np.abs(made - run_float(graph, {"x": SAMPLES["x"][0]})[graph.outputs[0]]).max() < 1e-3
+
+
+def test_unsupported_parts_are_listed_together() -> None:
+    g = Builder("t")
+    x, y = g.input("x", (2, 6)), g.input("y", (1, 6))
+    g.output(g.add(x, y), g.concat([x, np.ones((1, 6))], 0))
+    with pytest.raises(UnsupportedError) as caught:
+        quantise(g.build(), W8A8, {"x": np.zeros((1, 2, 6)), "y": np.zeros((1, 1, 6))})
+    assert len(caught.value.findings) == 2
+    assert "add of tensors with different shapes (2×6 and 1×6)" in str(caught.value)
+    assert "constant operand" in str(caught.value)
+
+
+def test_a_constant_never_widens_a_tensor() -> None:
+    g = Builder("t")
+    g.output(g.add(g.input("x", (1, 6)), np.ones((3, 6))))
+    with pytest.raises(UnsupportedError, match="repeats the tensor 'x'"):
+        quantise(g.build(), W8A8, {"x": np.zeros((1, 1, 6))})
+
+
+def test_a_range_that_can_not_be_reached_is_the_users_calibration() -> None:
+    graph = build(lambda g, y: g.matmul(y, np.eye(6) * 50), lambda g, y: g.matmul(y, np.ones((6, 6)) * 9))
+    balanced = np.zeros((1, 2, 6))
+    balanced[..., 0], balanced[..., 1] = 1, -1 + 1e-4
+    with pytest.raises(UnsupportedError, match="stay below 128") as caught:
+        quantise(graph, Scheme("own", 8, 8), {"x": balanced})
+    assert "calibrate with more" in str(caught.value)
+
+
+def test_float_models_need_calibration() -> None:
+    with pytest.raises(CalibrationError, match="have no range") as caught:
+        quantise(digits_graph(), W8A8)
+    assert ".npz" in str(caught.value)
+
+
+def test_schemes_are_checked() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Scheme("bad", 5, 9, "median", 10)  # type: ignore[arg-type]
+    assert len(caught.value.findings) == 4
+    with pytest.raises(ConfigError, match="one of: w8a8, w16a16, w4a8"):
+        scheme("w2a2")
+
+
+@pytest.mark.parametrize(("name", "loss"), [("w8a8", 0.5), ("w16a16", 0.2), ("w4a8", 2.0)])
+def test_digits_accuracy(name: str, loss: float) -> None:
+    _, _, train, test, labels = digits()
+    graph = digits_graph(len(test))
+    quantised = quantise(graph, scheme(name), {"x": train[: len(test)][None]})
+    real = run_float(graph, {"x": test})["logits"]
+    made = golden_real(quantised, {"x": test})["logits"]
+    accuracy = [100 * float((logits.argmax(axis=1) == labels).mean()) for logits in (real, made)]
+    assert accuracy[0] > 95
+    assert accuracy[0] - accuracy[1] <= loss
+
+
+def test_report_and_warnings() -> None:
+    _, _, train, test, _ = digits()
+    graph = digits_graph()
+    quantised = quantise(graph, W8A8, {"x": train[:100]})
+    report = numerics_report(graph, quantised, {"x": test[:50]})
+    assert [row["name"] for row in report] == ["x", "hidden", "logits"]
+    assert all(row["sqnr_db"] > 30 and row["elements"] in (3200, 500) for row in report)
+    assert numerics_warnings(report) == []
+    (warning,) = numerics_warnings([{**report[1], "sqnr_db": 12.3}])
+    assert "'hidden'" in warning and "12.3 dB" in warning
+    shrunk = quantise(graph, W8A8, {"x": train[:100] * 0.2})
+    rows = numerics_report(graph, shrunk, {"x": test[:50]})
+    assert rows[1]["saturations"] > 0 and numerics_warnings(rows)
