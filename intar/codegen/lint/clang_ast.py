@@ -1,6 +1,6 @@
-"""The door to libclang: parsing, the operator and constant queries its Python part lacks, and helpers on cursors.
+"""The door to libclang: parsing, operators and constants (its Python part lacks them), helpers.
 
-Instantiated templates are ordinary functions here: a call refers to the instance, whose body has concrete types and constants.
+Instantiated templates are ordinary functions here: a call refers to the instance, whose body has concrete types.
 """
 
 from __future__ import annotations

@@ -35,10 +35,30 @@ _SHAPE: dict[str, Values] = {
     "dim": INT,
     "off": ("true", "false"),
 }
-_RAM = tuple("ram_1p ram_1wnr ram_2p ram_s2p ram_t2p rom_1p rom_2p rom_np fifo".split())
-_RAM_IMPL = tuple("auto bram bram_ecc lutram uram uram_ecc srl memory".split())
+_RAM = tuple(["ram_1p", "ram_1wnr", "ram_2p", "ram_s2p", "ram_t2p", "rom_1p", "rom_2p", "rom_np", "fifo"])
+_RAM_IMPL = tuple(["auto", "bram", "bram_ecc", "lutram", "uram", "uram_ecc", "srl", "memory"])
 _OPS = tuple(
-    "mul add sub fadd fsub fdiv fexp flog fmul fsqrt frsqrt frecip dadd dsub ddiv dmul dsqrt hmul hadd".split()
+    [
+        "mul",
+        "add",
+        "sub",
+        "fadd",
+        "fsub",
+        "fdiv",
+        "fexp",
+        "flog",
+        "fmul",
+        "fsqrt",
+        "frsqrt",
+        "frecip",
+        "dadd",
+        "dsub",
+        "ddiv",
+        "dmul",
+        "dsqrt",
+        "hmul",
+        "hadd",
+    ]
 )
 
 PRAGMAS: Mapping[str, Rule] = {
@@ -127,7 +147,17 @@ INTERFACES: Mapping[str, Rule] = {
     **{name: Rule(_COMMON, ("port",)) for name in ("ap_ctrl_chain", "ap_ctrl_hs", "ap_ctrl_none")},
     **{
         name: Rule({**_COMMON, "depth": INT, "register": FLAG}, ("port",))
-        for name in "ap_none ap_stable ap_vld ap_ack ap_hs ap_ovld ap_fifo ap_memory bram".split()
+        for name in [
+            "ap_none",
+            "ap_stable",
+            "ap_vld",
+            "ap_ack",
+            "ap_hs",
+            "ap_ovld",
+            "ap_fifo",
+            "ap_memory",
+            "bram",
+        ]
     },
 }
 
