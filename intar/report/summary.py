@@ -1,0 +1,105 @@
+"""The report of a design as one stable, versioned dict (`report.json`, DESIGN section 9).
+
+What was not run is None, never missing and never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from intar.ir.quantgraph import QMatmul, QuantGraph
+from intar.ir.schedule import Schedule
+from intar.pipeline import Check, Design
+
+SCHEMA = "intar.report/1"
+
+
+def macs(graph: QuantGraph) -> int:
+    """Multiply-accumulates of one inference."""
+    total = 0
+    for task in graph.tasks:
+        if isinstance(task, QMatmul):
+            out, depth = graph.tensor(task.output), graph.tensor(task.inputs[0]).cols
+            total += out.rows * out.cols * depth
+    return total
+
+
+def cycle_limit(design: Design) -> int:
+    """No machine of this budget is faster: MACs ÷ multipliers, or the words of the busiest port."""
+    machine = design.schedule.machine
+    words = max(argument.words for argument in design.program.arguments)
+    return max(-(-macs(design.quantised.graph) // machine.multipliers), words)
+
+
+def pattern_row(design: Design, simulated: int | None = None) -> dict[str, Any]:
+    """One line of the comparison of patterns."""
+    return {
+        "pattern": design.schedule.mode,
+        "objective": design.schedule.objective,
+        "predicted": design.predicted.cycles,
+        "simulated": simulated,
+    }
+
+
+def report_dict(
+    design: Design,
+    checks: Sequence[Check] = (),
+    *,
+    accuracy: Mapping[str, Any] | None = None,
+    patterns: Sequence[Mapping[str, Any]] = (),
+    numerics: Sequence[Mapping[str, Any]] = (),
+    resources: Mapping[str, Any] | None = None,
+    lost_cycles: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """The whole report; every key is always there."""
+    by_name = {check.executor: check for check in checks}
+    rtl = by_name.get("rtl")
+    machine = design.schedule.machine
+    return {
+        "schema": SCHEMA,
+        "design": design.quantised.graph.name,
+        "device": machine.device,
+        "pattern": design.schedule.mode,
+        "budget": machine.model_dump(mode="json") | {"multipliers": machine.multipliers},
+        "cycles": {
+            "limit": cycle_limit(design),
+            "predicted": design.predicted.cycles,
+            "simulated": max(rtl.cycles) if rtl and rtl.cycles else None,
+        },
+        "bit_exact": {
+            "interpreter": _exact(by_name.get("engine")),
+            "csim": _exact(by_name.get("csim")),
+            "rtl": _exact(rtl),
+        },
+        "accuracy": dict(accuracy) if accuracy is not None else None,
+        "resources": dict(resources) if resources is not None else None,
+        "schedule": {
+            "objective": design.schedule.objective,
+            "bound": design.schedule.bound,
+            "gap": design.schedule.gap,
+            "status": design.schedule.status,
+            "seconds": round(design.schedule.seconds, 3),
+        },
+        "stages": _stages(design.schedule),
+        "lost_cycles": dict(lost_cycles) if lost_cycles is not None else None,
+        "patterns": [dict(row) for row in patterns],
+        "numerics": [dict(row) for row in numerics],
+        "saturations": dict(by_name["csim"].saturations) if "csim" in by_name else None,
+    }
+
+
+def _exact(check: Check | None) -> bool | None:
+    return None if check is None else check.bit_exact
+
+
+def _stages(schedule: Schedule) -> list[dict[str, Any]]:
+    return [
+        {
+            "pattern": stage.pattern,
+            "tasks": {p.task: list(p.cores) for p in stage.tasks},
+            "tile_rows": stage.tile_rows,
+            "cycles": stage.cycles,
+        }
+        for stage in schedule.stages
+    ]
