@@ -34,8 +34,7 @@ def _home(
         makes = entry.producer >= 0 and bool(move.mask >> entry.producer & 1)
         reads = entry.reads(move.mask)
         if makes or reads:
-            copies = reads + (makes and tensor in move.stores)
-            touched.append((position, max(1, copies), makes))
+            touched.append((position, max(1, reads), makes))
     first, last = touched[0][0], touched[-1][0]
     for move in moves:
         for kept, copies in move.kept:

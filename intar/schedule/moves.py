@@ -127,7 +127,7 @@ class Moves:
             tensor = problem.tasks[task].output
             entry = problem.tensors[tensor]
             if entry.reads(~(done | mask)):
-                least = entry.reads(mask) + entry.output
+                least = entry.reads(mask)
                 options = keep_options(entry, mask, least, self.rules, tensor, done)
                 choices.append([(tensor, copies) for copies in options])
         resident = tuple(sorted((t, n) for t, n in reads.items() if t in near))
@@ -141,7 +141,9 @@ class Moves:
             for config in self.configs(mask):
                 if not all(self._aligned(t, config.tile_rows) for t in streamed):
                     continue
-                work = config.work + self._staging(config, mask, reads, kept, loads, stores)
+                work = (config.work if problem.sharing else config.weights) + self._staging(
+                    config, mask, reads, kept, loads
+                )
                 found.append((self._cycles(config, loads, stores), work, config))
             for cycles, work, config in sorted(found, key=lambda f: (f[0], f[1])):
                 if all(w > work for _, w in best):
@@ -171,7 +173,6 @@ class Moves:
         reads: dict[int, int],
         kept: tuple[tuple[int, int], ...],
         loads: tuple[int, ...],
-        stores: tuple[int, ...],
     ) -> int:
         """Bytes of tensors that are on chip during this stage only."""
         problem, staying = self.problem, {t for t, _ in kept}
@@ -179,8 +180,9 @@ class Moves:
         for task in members(mask):
             tensor = problem.tasks[task].output
             if tensor not in staying:
-                copies = problem.tensors[tensor].reads(mask) + (tensor in stores)
-                total += max(1, copies) * problem.staging(tensor, config.tile_rows)
+                total += max(1, problem.tensors[tensor].reads(mask)) * problem.staging(
+                    tensor, config.tile_rows
+                )
         return total
 
     def _cycles(self, config: Config, loads: tuple[int, ...], stores: tuple[int, ...]) -> int:

@@ -50,7 +50,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Problem:
-    """Tasks in topological order and tensors; `fixed_bytes` (parameters, tables) are on chip all the time."""
+    """Tasks in topological order and tensors; `fixed_bytes` (parameters, tables) are on chip all the time.
+
+    `sharing`: buffers of different stages may use the same memory. Otherwise every buffer has a memory of its own for the
+    whole run, and weight rings are counted in `fixed_bytes`.
+    """
 
     name: str
     machine: Machine
@@ -60,6 +64,7 @@ class Problem:
     w_bits: int
     fixed_bytes: int
     predecessors: tuple[int, ...] = field(repr=False)
+    sharing: bool = True
 
     @property
     def everything(self) -> int:
@@ -108,17 +113,26 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int) -> Work:
     return Work("move" if isinstance(task, QMove) else "vector", out.rows, out.cols)
 
 
-def _fixed_bytes(graph: QuantGraph, machine: Machine) -> int:
-    total = 0
+def _fixed_bytes(graph: QuantGraph, machine: Machine, w_bits: int, sharing: bool) -> int:
+    """Parameters and tables; without sharing also a table for each core and a ring for the longest reduction."""
+    total, deepest = 0, 0
     for task in graph.tasks:
+        out = graph.tensor(task.output)
         if task.kind in ("matmul", "affine"):
-            total += cost.parameter_bytes(graph.tensor(task.output).cols, machine)
+            total += cost.parameter_bytes(out.cols, machine)
         if task.table is not None:
-            total += cost.table_bytes(task.table.log_entries, bool(task.table.slope))
+            size = cost.table_bytes(task.table.log_entries, bool(task.table.slope))
+            total += size if sharing else size * machine.cores
+        if task.kind == "matmul" and out.rows > machine.rows:
+            deepest = max(deepest, graph.tensor(task.inputs[0]).cols)
+    if not sharing and deepest:
+        deepest = max(graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind == "matmul")
+        ring = Work("matmul", machine.rows + 1, 1, deepest, w_bits)
+        total += cost.ring_bytes(ring, ring.rows, machine.cores, machine)
     return total
 
 
-def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
+def make_problem(graph: QuantGraph, machine: Machine, sharing: bool = True) -> Problem:
     """The problem of running `graph` on `machine`.
 
     All cores share one weight width and all activations one storage width: the widest of the graph (at least 8 bits).
@@ -164,6 +178,7 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
         tensors,
         a_bits,
         w_bits,
-        _fixed_bytes(graph, machine),
+        _fixed_bytes(graph, machine, w_bits, sharing),
         tuple(predecessors),
+        sharing,
     )

@@ -75,6 +75,7 @@ def solve(
     engine: Engine = "auto",
     limits: Limits | None = None,
     spills: bool = True,
+    sharing: bool = True,
 ) -> Schedule:
     """The best schedule of `graph` on `machine`.
 
@@ -87,6 +88,8 @@ def solve(
         mode's bound is the general one.
     engine : ``dp`` and ``auto`` the exact dynamic programme; ``cpsat`` the CP-SAT model (small graphs).
     spills : False keeps every tensor on chip that a later stage reads (network inputs are loaded once).
+    sharing : False gives every buffer a memory of its own for the whole run: the bytes of all buffers add up, and no
+        tensor is spilled.
     limits : size of stages; the patterns in it are replaced by those of the mode.
 
     Raises
@@ -95,9 +98,9 @@ def solve(
     ConfigError : a pin names what is not in the graph or contradicts the machine.
     """
     began = time.perf_counter()
-    problem = make_problem(graph, machine)
+    problem = make_problem(graph, machine, sharing)
     rules = rules_of(pins, problem)
-    if not spills:
+    if not (spills and sharing):
         rules = replace(rules, chip=frozenset(range(len(problem.tensors))) - rules.spill)
     floor = max(cost.lower_bounds(problem.works, machine).values())
     for shrink in range(8):

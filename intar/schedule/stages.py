@@ -29,7 +29,7 @@ class Config:
     """One way to run a set of tasks: `tasks` in dependency order with their cores (first core, count).
 
     `compute`: cycles without activation traffic; `first`, `last`: the part of them that loads and stores overlap with;
-    `work`: bytes of weight rings and resident weights.
+    `work`: bytes of weight rings and resident weights; `weights`: of the resident ones.
     """
 
     pattern: Pattern
@@ -41,6 +41,7 @@ class Config:
     first: int
     last: int
     work: int
+    weights: int = 0
 
 
 @dataclass
@@ -147,7 +148,18 @@ class Stages:
         if key not in self._shapes:
             self._shapes[key] = _pareto(list(self._enumerate(works, edges, fixed)))
         return [
-            Config(c.pattern, tasks, c.cores, c.resident, c.tile_rows, c.compute, c.first, c.last, c.work)
+            Config(
+                c.pattern,
+                tasks,
+                c.cores,
+                c.resident,
+                c.tile_rows,
+                c.compute,
+                c.first,
+                c.last,
+                c.work,
+                c.weights,
+            )
             for c in self._shapes[key]
         ]
 
@@ -273,7 +285,9 @@ class Stages:
             else:
                 cycles, ring = cost.interleaved_cycles(tasks, tiles, machine), max(rings)
             order = tuple(range(len(works)))
-            yield Config(pattern, order, cores, resident, tile_rows, cycles, cycles, cycles, ring + kept)
+            yield Config(
+                pattern, order, cores, resident, tile_rows, cycles, cycles, cycles, ring + kept, kept
+            )
 
 
 def _few(options: list[list[int]]) -> bool:
@@ -312,6 +326,7 @@ def _pareto(configs: list[Config]) -> list[Config]:
             and k.tile_rows == c.tile_rows
             and k.compute <= c.compute
             and k.work <= c.work
+            and k.weights <= c.weights
             and k.compute - k.first <= c.compute - c.first
             and k.compute - k.last <= c.compute - c.last
             for k in kept

@@ -158,9 +158,8 @@ class _Facts:
         return found
 
     def copies(self, tensor: str, i: int) -> int:
-        """Readers of a tensor in stage `i`, the store port included."""
-        stored = self.produced(tensor) == i and tensor in self.stores(i)
-        return self.reading[tensor].count(i) + stored
+        """Copies of a tensor that stage `i` needs: one for each read by a task (the store port takes turns)."""
+        return self.reading[tensor].count(i)
 
     def rings(self, i: int) -> int:
         """Bytes of weight rings and resident weights in stage `i`."""
@@ -315,7 +314,7 @@ class _Facts:
             ):
                 yield Violation("residency", tensor, "exists as tiles, but not only inside one tiled stage")
             if home.place == "chip":
-                copies = max(self.copies(tensor, i) for i in stages)
+                copies = max([1, *(self.copies(tensor, i) for i in stages)])
                 if home.bytes % self.size(tensor) or home.bytes < copies * self.size(tensor):
                     what = f"{home.bytes} bytes for {copies} copies of {self.size(tensor)}"
                     yield Violation("bytes", tensor, what)
