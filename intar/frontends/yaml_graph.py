@@ -83,7 +83,7 @@ class _Reader:
             if key in top:
                 read(*top[key])
         if self.found:
-            raise GraphError(self.found)
+            raise GraphError(sorted(self.found, key=_line))
         return self.graph.finish()
 
     # Reading YAML with its lines
@@ -309,6 +309,11 @@ class _Reader:
 def _random(seed: int, shape: tuple[int, ...], scale: float) -> np.ndarray:
     """Normal values, float32: the same for the same seed and shape on every machine."""
     return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(np.float32)
+
+
+def _line(finding: Finding) -> int:
+    number = finding.where.rpartition(":")[2]
+    return int(number) if number.isdigit() else 0
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

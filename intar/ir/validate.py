@@ -186,11 +186,9 @@ def _links(graph: TaskGraph) -> Iterator[Finding]:
 
 def _unused(graph: TaskGraph) -> Iterator[Finding]:
     used = {name for task in graph.tasks for name in task.inputs} | set(graph.outputs)
-    for tensor in graph.tensors:
-        if tensor.name not in used:
-            yield Finding(
-                "nothing reads it", f"tensor '{tensor.name}'", hint="remove it, or make it an output"
-            )
+    for name in dict.fromkeys(tensor.name for tensor in graph.tensors):
+        if name not in used:
+            yield Finding("nothing reads it", f"tensor '{name}'", hint="remove it, or make it an output")
 
 
 def _cycle(tasks: tuple[Task, ...]) -> list[Finding]:
