@@ -348,12 +348,12 @@ void Machine::run(Results& results) {
 void Machine::report(Status status, Results& results) {
   i64 end = ap_done_ >= 0 ? ap_done_ : sim.now;
   results.head[0] = status;
-  results.head[1] = ap_done_ >= 0 ? ap_done_ + 1 : 0;
+  results.head[1] = std::max<i64>(ap_done_, 0);
   results.head[2] = sim.now;
   results.head[3] = status == FAULT ? faulty_ : -1;
   i64 *unit_at = results.units, *span_at = results.spans, *link_at = results.links;
   for (Unit* unit : sim.units) {
-    unit->account(end + 1);
+    unit->account(end);
     i64 link = unit->waits ? unit->waits - sim.links.data() : -1;
     for (i64 value : {i64{unit->finished}, i64{unit->state}, link, unit->need, unit->have, unit->step}) *unit_at++ = value;
     for (i64 count : unit->counts) *unit_at++ = count;

@@ -116,7 +116,7 @@ class EngineResult:
     Parameters
     ----------
     outputs : final bytes of every argument that a store writes (outputs and scratch); empty without values.
-    cycles : ap_start to ap_done, both included; 0 when ap_done was not reached.
+    cycles : from ap_start (cycle 0) to ap_done, as the RTL simulation counts; 0 when ap_done was not reached.
     nodes : per unit; the sides of a buffer are ``name.in`` and ``name.out``.
     links : per link name.
     stages : one span per unit and step, in the order of the program.
