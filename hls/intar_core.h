@@ -16,6 +16,21 @@ struct core_step {
   int32_t tiles, m_tiles, visits, contexts, k, k_last, rows, rows_last, groups;
 };
 
+// Registers start at 0; every tile starts over anyway.
+template <int ROWS, int LANES, int ACC_BITS>
+inline void clear(element<ACC_BITS> (&acc)[ROWS][LANES]) {
+#pragma HLS INLINE
+ROW:
+  for (int r = 0; r < ROWS; ++r) {
+#pragma HLS UNROLL
+  LANE:
+    for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+      acc[r][l] = 0;
+    }
+  }
+}
+
 // acc[r][l] = (first ? 0 : acc[r][l]) + a[r] * w[l]
 template <int ROWS, int LANES, int A_BITS, int W_BITS, int ACC_BITS>
 inline void multiply_accumulate(element<ACC_BITS> (&acc)[ROWS][LANES], const beat<ROWS, A_BITS>& a,
@@ -58,6 +73,7 @@ inline void core_mac(const core_step (&steps)[STEPS], hls::stream<beat<ROWS, A_B
   static_assert(ROWS % GROUP == 0, "the array is a whole number of groups");
   element<ACC_BITS> acc[ROWS][LANES];
 #pragma HLS ARRAY_PARTITION variable=acc type=complete dim=0
+  clear<ROWS, LANES, ACC_BITS>(acc);
 STEP:
   for (int s = 0; s < STEPS; ++s) {
 #pragma HLS PIPELINE off
@@ -88,6 +104,7 @@ inline void core_mac_contexts(const core_step (&steps)[STEPS], element<ACC_BITS>
   static_assert(ROWS % GROUP == 0, "the array is a whole number of groups");
   element<ACC_BITS> acc[ROWS][LANES];
 #pragma HLS ARRAY_PARTITION variable=acc type=complete dim=0
+  clear<ROWS, LANES, ACC_BITS>(acc);
 STEP:
   for (int s = 0; s < STEPS; ++s) {
 #pragma HLS PIPELINE off
