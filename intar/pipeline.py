@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,10 +23,12 @@ from intar.ir.io import to_npz
 from intar.ir.program import Argument, Program
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import Machine, Schedule
+from intar.ir.taskgraph import TaskGraph
 from intar.lower.images import argument_bytes, argument_tensors
 from intar.lower.lower import lower
 from intar.project import LOCK, Project
-from intar.quant.golden import run_golden
+from intar.quant.accuracy import numerics_report
+from intar.quant.golden import quantise_input, run_golden
 from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE
 from intar.quant.store import to_json as quant_json
 from intar.schedule.solve import solve
@@ -99,8 +101,27 @@ def engine_memory(machine: Machine) -> EngineMemory:
     return EngineMemory(latency=machine.latency)
 
 
-def project(made: Design) -> Project:
-    """All files of the generated project."""
+def integer_samples(
+    quantised: Quantised, data: Mapping[str, np.ndarray] | None, count: int = 64
+) -> dict[str, np.ndarray]:
+    """Real samples as the network's input integers, (samples, *shape) by input; empty without data."""
+    graph = quantised.graph
+    return {
+        name: np.stack([quantise_input(graph.tensor(name), sample) for sample in (data or {})[name][:count]])
+        for name in graph.inputs
+        if name in (data or {})
+    }
+
+
+def numerics(
+    graph: TaskGraph, quantised: Quantised, data: Mapping[str, np.ndarray] | None
+) -> list[dict[str, Any]]:
+    """Golden against float per tensor on real samples; empty without data."""
+    return numerics_report(graph, quantised, {k: v[:64] for k, v in data.items()}) if data else []
+
+
+def project(made: Design, inputs: Mapping[str, np.ndarray] | None = None) -> Project:
+    """All files of the generated project; `inputs` are integer samples to keep with it."""
     graph = made.quantised.graph
     files: dict[str, bytes] = {
         GRAPH_FILE: quant_json(graph).encode(),
@@ -111,6 +132,8 @@ def project(made: Design) -> Project:
     files |= {f"data/{name}.bin": data for name, data in made.images.items()}
     files |= render_rtl(made.program)
     files |= render_hls(made.program)
+    if inputs:
+        files["data/inputs.npz"] = to_npz(dict(inputs))
     lock = {
         "schema": "intar.lock/1",
         "intar": intar.__version__,
