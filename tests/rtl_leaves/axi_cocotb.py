@@ -149,7 +149,9 @@ async def pulse_start(dut, name: str) -> None:
 
 @cocotb.test()
 async def random_traffic(dut) -> None:
-    for number, (latency, stall, port_stall) in enumerate([(1, 0.0, 0.0), (20, 0.3, 0.3), (70, 0.5, 0.0)]):
+    for number, (latency, stall, port_stall) in enumerate(
+        [(1, 0.0, 0.0), (20, 0.3, 0.3), (70, 0.5, 0.0), (3, 0.0, 0.7)]
+    ):
         configure(latency, stall, number)
         names = [n for n, m in MASTERS.items() if m[4] == "dpi"]
         reads = region(READ_BASE, number, False)
