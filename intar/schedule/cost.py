@@ -98,16 +98,6 @@ def task_cycles(work: Work, rows: int, cores: int, weights: bool, machine: Machi
     return max(cycles, weight_cycles(work, cores, machine)) if weights else cycles
 
 
-def edge_cycles(work: Work, cores: int, machine: Machine) -> int:
-    """Cycles of the first (and of the last) pass over the rows of an untiled task.
-
-    Its input may arrive during the first pass, its output leaves (row by row) during the last one.
-    """
-    if work.kind == "matmul":
-        return ceil_div(work.rows, machine.rows) * array_tile(work, machine)
-    return compute_cycles(work, work.rows, cores, machine)
-
-
 def ring_bytes(work: Work, rows: int, cores: int, machine: Machine) -> int:
     """Weight ring of `cores` cores: needed when a column tile's weights are used for several array tiles."""
     if work.kind != "matmul" or rows <= machine.rows:
@@ -139,14 +129,15 @@ def tile_heights(rows: int, tile_rows: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Tiled:
-    """A task in a tiled stage: cycles of its first, middle and last tile, and its consumers and producers in the
-    stage (positions)."""
+    """A task in a tiled stage: cycles of its first, middle and last tile, its producers and consumers in the stage
+    (positions), and the cycles of one array tile (0: it has no products)."""
 
     first: int
     middle: int
     last: int
     producers: tuple[int, ...]
     consumers: tuple[int, ...]
+    array_tile: int = 0
 
 
 def tile_times(
@@ -185,66 +176,74 @@ def pipelined_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> in
 def interleaved_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> int:
     """Cycles of an interleaved stage: tile after tile, in each tile task after task.
 
-    A task waits for its producers' results; tasks in between hide that wait. The next tile's first task does not wait.
+    The arrays take the matmuls in this order, and the vector unit of core 0 takes all tasks in this order: a matmul's
+    results leave through it, the others run on it while the arrays go on, but not further than two array tiles (one in
+    the accumulators, one in their shadows) past a busy vector unit. A task waits for its producers' results.
     """
     wait = hop(machine)
-
-    def one_tile(times: Sequence[int]) -> int:
+    arrays = vector = 0
+    for t in range(tiles):
         ends: list[int] = []
-        for task, takes in zip(tasks, times, strict=True):
-            start = max([ends[-1] if ends else 0, *(ends[u] + wait for u in task.producers)])
-            ends.append(start + takes)
-        return ends[-1]
-
-    total = one_tile([task.first for task in tasks]) + wait
-    if tiles > 1:
-        total += (tiles - 2) * one_tile([task.middle for task in tasks])
-        total += one_tile([task.last for task in tasks])
-    return total
+        for task in tasks:
+            ready = max((ends[u] + wait for u in task.producers), default=0)
+            takes = task.first if t == 0 else task.last if t == tiles - 1 else task.middle
+            if task.array_tile:
+                arrays = max(max(arrays, ready) + takes, vector + takes - min(takes, 2 * task.array_tile))
+                vector = max(vector, arrays)
+            else:
+                vector = max(vector, ready) + takes
+            ends.append(vector)
+    return vector + wait
 
 
 def traffic_cycles(
-    compute: int,
-    first: int,
-    last: int,
-    words_in: tuple[int, int],
-    words_out: tuple[int, int],
-    machine: Machine,
+    compute: int, words_in: tuple[int, int], words_out: tuple[int, int], machine: Machine
 ) -> int:
     """Cycles of a stage with its activation traffic.
 
-    `compute` is the stage without traffic. `words_in` and `words_out` are (all words, words that can't overlap). Loads
-    overlap with the `first` cycles of the stage only and stores with the `last` ones; the memory's read latency is paid
-    once where something is loaded, and once more for the write response where something is stored.
+    `compute` is the stage without traffic. `words_in` and `words_out` are (all words, words that can't overlap): whole
+    tensors must be there before a task starts and complete before they are stored; of tensors in row tiles that holds for
+    the first and the last tile, the rest goes on meanwhile. The memory's latency is paid once where something is loaded,
+    and once more for the write response where something is stored.
     """
     all_in, lead_in = words_in
     all_out, lead_out = words_out
-    cycles = compute + max(lead_in, all_in - first) + max(lead_out, all_out - last)
+    cycles = compute + max(lead_in, all_in - compute) + max(lead_out, all_out - compute)
     return cycles + (machine.latency if all_in else 0) + (machine.latency if all_out else 0)
 
 
-def area(work: Work, machine: Machine) -> int:
-    """Core-cycles that a task takes at least, in whatever stage: a bound's ingredient."""
+def area(work: Work, machine: Machine) -> tuple[int, int]:
+    """(array cycles, vector unit cycles), summed over the cores, that a task takes at least: a bound's ingredient.
+
+    A move stops all of them.
+    """
+    cycles = compute_cycles(work, work.rows, 1, machine)
     if work.kind == "move":
-        return machine.cores * compute_cycles(work, work.rows, 1, machine)
+        return machine.cores * cycles, machine.cores * cycles
     if work.kind == "vector":
-        return compute_cycles(work, work.rows, 1, machine)
+        return 0, cycles
     tiles = row_beats(work.cols, machine)
     products = tiles * ceil_div(work.rows, machine.rows) * array_tile(work, machine)
     stream = tiles * work.k * machine.lanes * work.w_bits // machine.port_bits
-    return max(products, stream)
+    return max(products, stream), 0
+
+
+def spread(areas: Sequence[tuple[int, int]], machine: Machine) -> int:
+    """Cycles that tasks of these areas take together at least."""
+    arrays, vectors = (sum(area[i] for area in areas) for i in (0, 1))
+    return ceil_div(max(arrays, vectors), machine.cores)
 
 
 def lower_bounds(works: Sequence[Work], machine: Machine) -> dict[str, int]:
     """Bounds that hold for every schedule, in cycles.
 
-    `area`: all core-cycles spread evenly; `ideal`: products over multipliers; `weights`: weight words over the ports.
+    `area`: all array cycles (or vector unit cycles, if more) spread evenly over the cores; `ideal`: products over multipliers; `weights`: weight words over the ports.
     """
     matmuls = [w for w in works if w.kind == "matmul"]
     macs = sum(w.rows * w.cols * w.k for w in matmuls)
     bits = sum(row_beats(w.cols, machine) * machine.lanes * w.k * w.w_bits for w in matmuls)
     return {
-        "area": ceil_div(sum(area(w, machine) for w in works), machine.cores),
+        "area": spread([area(w, machine) for w in works], machine),
         "ideal": ceil_div(macs, machine.multipliers),
         "weights": ceil_div(bits, machine.port_bits * machine.cores),
     }

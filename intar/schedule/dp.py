@@ -48,7 +48,7 @@ class _Node:
 def remaining_area(problem: Problem, done: int) -> int:
     """Cycles that the tasks outside `done` take at least."""
     rest = problem.everything & ~done
-    return cost.ceil_div(sum(problem.areas[t] for t in members(rest)), problem.machine.cores)
+    return cost.spread([problem.areas[t] for t in members(rest)], problem.machine)
 
 
 def _after(problem: Problem, node: _Node, move: Move) -> tuple[Residents, int] | None:

@@ -144,7 +144,7 @@ class Moves:
                 work = (config.work if problem.sharing else config.weights) + self._staging(
                     config, mask, reads, kept, loads
                 )
-                found.append((self._cycles(config, loads, stores), work, config))
+                found.append((self._cycles(config, dict(kept), loads, stores), work, config))
             for cycles, work, config in sorted(found, key=lambda f: (f[0], f[1])):
                 if all(w > work for _, w in best):
                     best.append((cycles, work))
@@ -185,22 +185,18 @@ class Moves:
                 )
         return total
 
-    def _cycles(self, config: Config, loads: tuple[int, ...], stores: tuple[int, ...]) -> int:
-        problem, machine = self.problem, self.problem.machine
-        all_in = sum(problem.tensors[t].words for t in loads)
-        all_out = sum(problem.tensors[t].words for t in stores)
-        if config.tile_rows:
-            rows = problem.tensors[problem.tasks[config.tasks[0]].output].rows
-            head, tail = (
-                config.tile_rows,
-                rows - (cost.ceil_div(rows, config.tile_rows) - 1) * config.tile_rows,
-            )
-        else:
-            head = tail = machine.rows
-        lead_in = sum(problem.first_words(t, head) for t in loads)
-        if any(problem.tasks[t].work.kind == "move" for t in config.tasks):
-            lead_in = all_in
-        lead_out = sum(problem.first_words(t, tail) for t in stores)
-        return cost.traffic_cycles(
-            config.compute, config.first, config.last, (all_in, lead_in), (all_out, lead_out), machine
-        )
+    def _cycles(
+        self, config: Config, kept: dict[int, int], loads: tuple[int, ...], stores: tuple[int, ...]
+    ) -> int:
+        problem = self.problem
+        words = {t: problem.tensors[t].words for t in (*loads, *stores)}
+        height = config.tile_rows
+
+        def exposed(tensor: int, rows: int) -> int:
+            return problem.first_words(tensor, rows) if height and tensor not in kept else words[tensor]
+
+        rows = problem.tasks[config.tasks[0]].work.rows
+        tail = rows - (cost.ceil_div(rows, height) - 1) * height if height else rows
+        words_in = sum(words[t] for t in loads), sum(exposed(t, height) for t in loads)
+        words_out = sum(words[t] for t in stores), sum(exposed(t, tail) for t in stores)
+        return cost.traffic_cycles(config.compute, words_in, words_out, problem.machine)

@@ -77,8 +77,8 @@ class Problem:
         return self.machine.onchip_bytes - self.fixed_bytes
 
     @cached_property
-    def areas(self) -> tuple[int, ...]:
-        """Least core-cycles of each task."""
+    def areas(self) -> tuple[tuple[int, int], ...]:
+        """Least array and vector unit cycles of each task (`cost.area`)."""
         return tuple(cost.area(task.work, self.machine) for task in self.tasks)
 
     @property

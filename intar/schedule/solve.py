@@ -59,6 +59,10 @@ def search(problem: Problem, moves: Moves, width: int = WIDTH) -> Answer | None:
         return quick
     upper = quick.cycles if quick.moves else None
     answer = solve_dp(problem, moves, width, upper)
+    if answer is None and upper is not None:
+        raise InternalError(
+            f"schedule of {problem.name}: a schedule of {upper} cycles, below a bound that is no bound"
+        )
     if answer is None or answer.exact:
         return answer
     found = [a for a in (answer, quick) if a.moves]

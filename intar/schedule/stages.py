@@ -28,7 +28,7 @@ class Limits:
 class Config:
     """One way to run a set of tasks: `tasks` in dependency order with their cores (first core, count).
 
-    `compute`: cycles without activation traffic; `first`, `last`: the part of them that loads and stores overlap with;
+    `compute`: cycles without activation traffic;
     `work`: bytes of weight rings and resident weights; `weights`: of the resident ones.
     """
 
@@ -38,8 +38,6 @@ class Config:
     resident: tuple[bool, ...]
     tile_rows: int
     compute: int
-    first: int
-    last: int
     work: int
     weights: int = 0
 
@@ -155,8 +153,6 @@ class Stages:
                 c.resident,
                 c.tile_rows,
                 c.compute,
-                c.first,
-                c.last,
                 c.work,
                 c.weights,
             )
@@ -221,7 +217,6 @@ class Stages:
         machine = self.problem.machine
         cores = fixed[0] if fixed is not None else self._whole(work)
         compute = cost.task_cycles(work, work.rows, len(cores), True, machine)
-        edge = min(compute, cost.edge_cycles(work, len(cores), machine))
         return Config(
             "sequential" if fixed is None else "parallel",
             (0,),
@@ -229,8 +224,6 @@ class Stages:
             (False,),
             0,
             compute + cost.hop(machine),
-            edge,
-            edge,
             cost.ring_bytes(work, work.rows, len(cores), machine),
         )
 
@@ -238,11 +231,10 @@ class Stages:
         machine = self.problem.machine
         pairs = [(work, len(group)) for work, group in zip(works, cores, strict=True)]
         compute = max(cost.task_cycles(work, work.rows, g, True, machine) for work, g in pairs)
-        edge = min(cost.edge_cycles(work, g, machine) for work, g in pairs)
         ring = sum(cost.ring_bytes(work, work.rows, g, machine) for work, g in pairs)
         none = (False,) * len(works)
         order = tuple(range(len(works)))
-        return Config("parallel", order, cores, none, 0, compute + cost.hop(machine), edge, edge, ring)
+        return Config("parallel", order, cores, none, 0, compute + cost.hop(machine), ring)
 
     def _tiled(
         self,
@@ -265,10 +257,11 @@ class Stages:
             useful = tiles > 1 and (slow or ring > cost.resident_bytes(work, g, machine))
             choices.append((False, True) if useful else (False,))
         for resident in product(*choices):
+            array_tiles = [cost.array_tile(work, machine) if work.k else 0 for work in works]
             tasks = [
-                Tiled(*cost.tile_times(work, tile_rows, len(group), keep, machine), before, after)
-                for work, group, keep, before, after in zip(
-                    works, cores, resident, edges, consumers, strict=True
+                Tiled(*cost.tile_times(work, tile_rows, len(group), keep, machine), before, after, tile)
+                for work, group, keep, before, after, tile in zip(
+                    works, cores, resident, edges, consumers, array_tiles, strict=True
                 )
             ]
             rings = [
@@ -285,9 +278,7 @@ class Stages:
             else:
                 cycles, ring = cost.interleaved_cycles(tasks, tiles, machine), max(rings)
             order = tuple(range(len(works)))
-            yield Config(
-                pattern, order, cores, resident, tile_rows, cycles, cycles, cycles, ring + kept, kept
-            )
+            yield Config(pattern, order, cores, resident, tile_rows, cycles, ring + kept, kept)
 
 
 def _few(options: list[list[int]]) -> bool:
@@ -318,17 +309,13 @@ def _balanced(works: tuple[Work, ...], cores: int) -> tuple[int, ...]:
 def _pareto(configs: list[Config]) -> list[Config]:
     """Drop what is no faster and no smaller than another of the same pattern and tile height; fastest first."""
     kept: list[Config] = []
-    for c in sorted(
-        configs, key=lambda c: (c.compute, c.work, -c.first, c.pattern, c.tile_rows, c.cores, c.resident)
-    ):
+    for c in sorted(configs, key=lambda c: (c.compute, c.work, c.pattern, c.tile_rows, c.cores, c.resident)):
         if not any(
             k.pattern == c.pattern
             and k.tile_rows == c.tile_rows
             and k.compute <= c.compute
             and k.work <= c.work
             and k.weights <= c.weights
-            and k.compute - k.first <= c.compute - c.first
-            and k.compute - k.last <= c.compute - c.last
             for k in kept
         ):
             kept.append(c)

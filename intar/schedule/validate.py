@@ -399,36 +399,21 @@ class _Facts:
         tasks = [self.tasks[p.task] for p in stage.tasks]
         if stage.tile_rows:
             busy = self._tiled(stage)
-            rows = self.rows[tasks[0].output]
-            head, tail, hidden = (
-                stage.tile_rows,
-                rows - (ceil(rows / stage.tile_rows) - 1) * stage.tile_rows,
-                busy,
-            )
         else:
-            takes = [
-                max(self._passes(t, self.rows[t.output], len(p.cores)))
-                for t, p in zip(tasks, stage.tasks, strict=True)
-            ]
-            head = tail = machine.rows
-            sweeps = [self._sweep(t, len(p.cores)) for t, p in zip(tasks, stage.tasks, strict=True)]
-            busy, hidden = max(takes) + self._delay(), min([*sweeps, *takes] if len(takes) == 1 else sweeps)
+            pairs = zip(tasks, stage.tasks, strict=True)
+            busy = self._delay() + max(
+                max(self._passes(t, self.rows[t.output], len(p.cores))) for t, p in pairs
+            )
         loads, stores = self.loads(i), self.stores(i)
         total_in, total_out = sum(map(self.words, loads)), sum(map(self.words, stores))
-        if any(isinstance(task, QMove) for task in tasks):
-            first = total_in
-        else:
-            first = sum(self.words(t, min(head, self.rows[t])) for t in loads)
-        last = sum(self.words(t, min(tail, self.rows[t])) for t in stores)
-        busy += max(first, total_in - hidden) + max(last, total_out - hidden)
+        height, rows = stage.tile_rows, self.rows[tasks[0].output]
+        last = (rows % height or height) if height else rows
+        before = sum(
+            self.words(t, height if height and self.home[t].place != "chip" else None) for t in loads
+        )
+        after = sum(self.words(t, last if height and self.home[t].place != "chip" else None) for t in stores)
+        busy += max(before, total_in - busy) + max(after, total_out - busy)
         return busy + machine.latency * ((total_in > 0) + (total_out > 0))
-
-    def _sweep(self, task: QTask, cores: int) -> int:
-        """Cycles of one pass over all rows."""
-        rows = self.rows[task.output]
-        if not isinstance(task, QMatmul):
-            return self._passes(task, rows, cores)[0]
-        return self._passes(task, rows, ceil(self.cols[task.output] / self.machine.lanes))[0]
 
     def _tiled(self, stage: Stage) -> int:
         """Cycles of a tiled stage without traffic, tile by tile."""
@@ -444,12 +429,7 @@ class _Facts:
                 takes[p.task, t] = compute if p.resident and t else max(compute, fetch)
         before = {n: [self.maker[t] for t in tasks[n].inputs if self.maker.get(t) in tasks] for n in order}
         if stage.pattern == "interleaved":
-            clock, done = 0, {name: -self._delay() for name in order}
-            for t in range(count):
-                for name in order:
-                    clock = max([clock] + [done[u] + self._delay() for u in before[name]]) + takes[name, t]
-                    done[name] = clock
-            return clock + self._delay()
+            return self._in_turn(order, takes, before, count)
         after = {n: [m for m in order if n in before[m]] for n in order}
 
         @lru_cache(maxsize=None)
@@ -464,3 +444,28 @@ class _Facts:
             for name in order:
                 end(name, t)
         return max(end(name, count - 1) for name in order) + self._delay()
+
+    def _in_turn(
+        self, order: list[str], takes: dict[tuple[str, int], int], before: dict[str, list[str]], count: int
+    ) -> int:
+        """Cycles of an interleaved stage: two servants, the arrays and the first vector unit, each in visit order.
+
+        The arrays get two of their tiles ahead of a busy vector unit, no more.
+        """
+        free, size = {"array": 0, "vector": 0}, self.machine.rows
+        done: dict[tuple[str, int], int] = {}
+        for t in range(count):
+            for name in order:
+                arrived = [done[u, t] + self._delay() for u in before[name]]
+                task, time = self.tasks[name], takes[name, t]
+                if isinstance(task, QMatmul):
+                    ahead = 2 * max(
+                        self.cols[task.inputs[0]], size, size * self.machine.lanes // self.machine.rate
+                    )
+                    held = free["vector"] + max(0, time - ahead)
+                    free["array"] = max([free["array"] + time, held] + [a + time for a in arrived])
+                    free["vector"] = max(free["vector"], free["array"])
+                else:
+                    free["vector"] = max([free["vector"], *arrived]) + time
+                done[name, t] = free["vector"]
+        return free["vector"] + self._delay()
