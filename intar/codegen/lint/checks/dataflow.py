@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from intar.codegen.lint import clang_ast as ast
 from intar.codegen.lint.checks import Options
 from intar.codegen.lint.clang_ast import Cursor, CursorKind, TypeKind
@@ -126,7 +128,7 @@ def check_streams(kernel: Kernel, options: Options, findings: Findings) -> None:
                 continue
             where = ast.place(variable)
             name, spelled = variable.spelling, ast.type_name(_inner(variable.type))
-            if spelled.rstrip("> ").endswith(", 0"):
+            if not re.search(r", *[1-9]\d*>$", spelled):  # libclang leaves defaulted arguments out
                 message = f"stream '{name}' has no depth in its type"
                 findings.add(
                     "stream",

@@ -109,9 +109,13 @@ def _problem(item: Cursor) -> tuple[str, str] | None:
         return _problem_of_type(item)
     if item.kind in (CursorKind.CSTYLE_CAST_EXPR, CursorKind.CXX_REINTERPRET_CAST_EXPR):
         inner = [child for child in item.get_children() if child.kind.is_expression()]
-        if ast.is_pointer(item.type) and inner and ast.is_pointer(ast.strip(inner[-1]).type):
+        if ast.is_pointer(item.type) and inner and _addresses(ast.strip(inner[-1])):
             return "a cast between pointers", "convert element by element"
     return None
+
+
+def _addresses(value: Cursor) -> bool:
+    return ast.is_pointer(value.type) or bool(ast.array_shape(value.type))
 
 
 def _problem_of_type(variable: Cursor) -> tuple[str, str] | None:

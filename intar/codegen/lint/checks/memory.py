@@ -160,6 +160,7 @@ class _Counter:
 
     def __init__(self, kernel: Kernel):
         self.kernel = kernel
+        self.active: list[str] = []  # functions being counted; recursion is another check's finding
 
     def count(
         self, cursor: Cursor, names: Mapping[str, str], trips: Mapping[str, int], writes: bool = False
@@ -223,7 +224,7 @@ class _Counter:
 
     def _call(self, call: Cursor, names: Mapping[str, str], trips: Mapping[str, int]) -> set[Access]:
         function = self.kernel.function_of(call)
-        if function is None:
+        if function is None or function.cursor.get_usr() in self.active:
             return set()
         inner = dict(names)
         inner_trips = dict(trips)
@@ -238,7 +239,10 @@ class _Counter:
             copies = _copies(argument, trips)
             if copies > 1:
                 inner_trips[parameter.get_usr()] = copies
-        return self.count(function.body, inner, inner_trips)
+        self.active.append(function.cursor.get_usr())
+        found = self.count(function.body, inner, inner_trips)
+        self.active.pop()
+        return found
 
 
 def _copies(index: Cursor, trips: Mapping[str, int]) -> int:
