@@ -121,8 +121,9 @@ Port &port_of(int number) {
 
 bool stalled(Random &random) { return model.stall != 0 && random.next() < model.stall; }
 
+// The bucket holds what is left over when a word is one token short: with less, 2/3 would turn out as 1/2.
 void refill(Direction &side) {
-    side.tokens = std::min(side.tokens + model.words_num, std::max(model.words_num, model.words_den));
+    side.tokens = std::min(side.tokens + model.words_num, model.words_num + model.words_den - 1);
 }
 
 uint8_t *locate(int number, Port &port, uint64_t address, uint64_t bytes, bool write) {

@@ -268,14 +268,18 @@ struct Tokens {
   i64 next() const { return first < due.size() ? due[first] : NEVER; }
 };
 
-/// Memory bandwidth: `words_num` words in `words_den` cycles, kept as a slot in units of 1/words_num cycle.
+/// Memory bandwidth as a token bucket: `words_num` tokens a cycle, a word costs `words_den` (as in sim/axi_mem.cpp).
 struct Pace {
-  i64 slot = 0;
-  i64 next(const Memory& memory) const { return (slot + memory.words_num - 1) / memory.words_num; }
-  bool free(const Memory& memory, i64 now) const { return slot <= now * memory.words_num; }
+  i64 tokens = 0, since = -NEVER / 4;  // as of the cycle `since`; full at the start
+  i64 next(const Memory& memory) const {
+    if (tokens >= memory.words_den) return since;
+    return since + (memory.words_den - tokens + memory.words_num - 1) / memory.words_num;
+  }
   void use(const Memory& memory, i64 now) {
-    if (slot + memory.words_num <= now * memory.words_num) slot = now * memory.words_num;
-    slot += memory.words_den;
+    i64 most = memory.words_num + memory.words_den - 1;
+    i64 cycles = std::min(now - since, most);
+    tokens = std::min(tokens + cycles * memory.words_num, most) - memory.words_den;
+    since = now;
   }
 };
 
