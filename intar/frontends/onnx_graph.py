@@ -92,11 +92,17 @@ class Importer:
         outputs = [output.name for output in self.model.graph.output]
         self._initializers()
         self._declare_inputs()
-        nodes = [from_proto(proto) for proto in self.model.graph.node]
+        nodes = [from_proto(proto) for proto in self.model.graph.node if any(proto.output)]
         given = {entry.name for entry in self.model.graph.input} | self.values.keys()
         nodes, stuck = in_order(nodes, given)
         if stuck:
             raise GraphError(_stuck(node, given, stuck) for node in stuck[:10])
+        made = {name for node in nodes for name in node.outputs} | given | self.values.keys()
+        self.wrong += [
+            Finding("nothing computes it", f"output '{name}'", hint="export the model again")
+            for name in outputs
+            if name not in made
+        ]
         nodes = [node for whole in nodes for node in expand_quantised(whole)]
         nodes = live([node for node in nodes if not self._fold(node)], outputs)
         for node in rewrite(nodes, self.values, outputs):

@@ -38,6 +38,7 @@ def load_onnx(source: str | Path | bytes | onnx.ModelProto) -> tuple[onnx.ModelP
     else:
         path = Path(source)
         model, where, folder = _parse(read_bytes(path), path.name), path.name, path.parent
+    _names(model, where)
     _external_data(model, folder, where)
     _opset(model, where)
     if model.functions:
@@ -141,9 +142,40 @@ def _opset(model: onnx.ModelProto, where: str) -> None:
             )
 
 
+def _names(model: onnx.ModelProto, where: str) -> None:
+    """Refuse names that are no text: protobuf hands them out as bytes."""
+    graph = model.graph
+    names = [graph.name, *(each.name for each in (*graph.input, *graph.output, *graph.initializer))]
+    names += [entry.domain for entry in model.opset_import]
+    names += [dim.dim_param for entry in graph.input for dim in entry.type.tensor_type.shape.dim]
+    for node in graph.node:
+        names += [node.name, node.op_type, node.domain, *node.input, *node.output]
+        names += [attribute.name for attribute in node.attribute]
+    if not all(isinstance(name, str) for name in names):
+        why = "a name in it is not UTF-8 text"
+        raise GraphError(Finding("the file is not a valid ONNX model", where, why, "export it again"))
+
+
+def _check_nodes(model: onnx.ModelProto, nodes: list[onnx.NodeProto]) -> None:
+    """Attributes and number of inputs of nodes whose operator ONNX knows."""
+    context = onnx.checker.C.CheckerContext()
+    context.ir_version = model.ir_version or onnx.IR_VERSION
+    context.opset_imports = {entry.domain: entry.version for entry in model.opset_import}
+    found = []
+    for node in nodes:
+        try:
+            onnx.checker.check_node(node, context)
+        except onnx.checker.ValidationError as error:
+            reason = next((line for line in str(error).splitlines() if line.strip()), "")
+            found.append(Finding("it breaks a rule of ONNX", f"{node.op_type} node '{node.name}'", reason))
+    if found:
+        raise GraphError(found)
+
+
 def _checker(model: onnx.ModelProto, where: str) -> None:
-    known = all(onnx.defs.has(node.op_type, node.domain) for node in model.graph.node)
-    if not known or model.ByteSize() > CHECKED_BYTES:
+    known = [node for node in model.graph.node if onnx.defs.has(node.op_type, node.domain)]
+    if len(known) < len(model.graph.node) or model.ByteSize() > CHECKED_BYTES:
+        _check_nodes(model, known)
         return
     if not all(entry.type.tensor_type.HasField("shape") for entry in model.graph.input):
         return  # the importer says which, and what to do

@@ -10,6 +10,13 @@ from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import Op, show
 
 
+def _axis(axis: int, rank: int, what: str = "axis") -> int:
+    """The axis counted from 0. Raises Rejected when there is none such."""
+    if not -rank <= axis < rank:
+        raise Rejected(f"its {what} {axis} does not exist in a tensor of {rank} axes", code="graph")
+    return axis + rank * (axis < 0)
+
+
 def _to_shape(importer: Importer, node: Node, shape: tuple[int, ...]) -> None:
     """Reshape; on a quantised constant the integers are reshaped, on equal shapes nothing happens."""
     name, old = node.inputs[0], importer.shape(node.inputs[0])
@@ -47,16 +54,14 @@ def _reshape(importer: Importer, node: Node) -> None:
 def _flatten(importer: Importer, node: Node) -> None:
     old = importer.shape(node.inputs[0])
     axis = int(node.attrs.get("axis", 1))
-    axis += len(old) * (axis < 0)
+    axis = axis if axis == len(old) else _axis(axis, len(old))
     _to_shape(importer, node, (prod(old[:axis]), prod(old[axis:])))
 
 
 def _squeeze(importer: Importer, node: Node) -> None:
     old = importer.shape(node.inputs[0])
     axes = importer.integers(node, 1, "axes")
-    gone = (
-        {a for a, n in enumerate(old) if n == 1} if axes is None else {a + len(old) * (a < 0) for a in axes}
-    )
+    gone = {a for a, n in enumerate(old) if n == 1} if axes is None else {_axis(a, len(old)) for a in axes}
     _to_shape(importer, node, tuple(n for axis, n in enumerate(old) if axis not in gone))
 
 
@@ -64,7 +69,7 @@ def _unsqueeze(importer: Importer, node: Node) -> None:
     old = list(importer.shape(node.inputs[0]))
     axes = importer.integers(node, 1, "axes") or []
     rank = len(old) + len(axes)
-    for axis in sorted(a + rank * (a < 0) for a in axes):
+    for axis in sorted(_axis(a, rank) for a in axes):
         old.insert(axis, 1)
     _to_shape(importer, node, tuple(old))
 
@@ -73,6 +78,8 @@ def _transpose(importer: Importer, node: Node) -> None:
     name = node.inputs[0]
     rank = len(importer.shape(name))
     perm = tuple(int(p) for p in node.attrs.get("perm", range(rank)[::-1]))
+    if sorted(perm) != list(range(rank)):
+        raise Rejected(f"its perm {list(perm)} is not a permutation of {rank} axes", code="graph")
     if name in importer.packed:
         array, quant = importer.packed[name]
         if quant.axis is not None:
@@ -86,8 +93,7 @@ def _transpose(importer: Importer, node: Node) -> None:
 
 def _concat(importer: Importer, node: Node) -> None:
     rank = len(importer.shape(node.inputs[0]))
-    axis = int(node.attrs.get("axis", 1))
-    axis += rank * (axis < 0)
+    axis = _axis(int(node.attrs.get("axis", 1)), rank)
     if len(node.inputs) == 1:
         importer.alias[node.outputs[0]] = importer.tensor(node.inputs[0])
         return
@@ -96,11 +102,10 @@ def _concat(importer: Importer, node: Node) -> None:
 
 def _split(importer: Importer, node: Node) -> None:
     shape = importer.shape(node.inputs[0])
-    axis = int(node.attrs.get("axis", 0))
-    axis += len(shape) * (axis < 0)
+    axis = _axis(int(node.attrs.get("axis", 0)), len(shape))
     parts = importer.integers(node, 1, "split")
     if parts is None:
-        count = int(node.attrs.get("num_outputs", len(node.outputs)))
+        count = max(int(node.attrs.get("num_outputs", len(node.outputs))), 1)
         size = -(-shape[axis] // count)
         parts = [min(size, shape[axis] - start) for start in range(0, shape[axis], size)]
     if sum(parts) != shape[axis] or len(parts) != len(node.outputs):
@@ -127,9 +132,11 @@ def _slice(importer: Importer, node: Node) -> None:
     steps = importer.integers(node, 4, "steps") or [1] * len(starts)
     if any(step != 1 for step in steps):
         raise Rejected(f"its steps are {steps}", "only parts without gaps (step 1) are supported")
+    if not len(axes) == len(starts) == len(stops) == len(steps):
+        raise Rejected("its starts, ends, axes and steps differ in number", code="graph")
     cuts = []
     for axis, start, stop in zip(axes, starts, stops, strict=True):
-        axis += len(shape) * (axis < 0)
+        axis = _axis(axis, len(shape))
         first, last, _ = slice(start, stop).indices(shape[axis])
         if first >= last:
             raise Rejected(f"the range {start}:{stop} of axis {axis} of {show(tuple(shape))} is empty")

@@ -147,7 +147,10 @@ def _cast(importer: Importer, node: Node) -> None:
 def _expand(importer: Importer, node: Node) -> None:
     shape = importer.shape(node.inputs[0])
     wanted = tuple(int(n) for n in importer.value(node.inputs[1], "shape").reshape(-1))
-    if np.broadcast_shapes(shape, wanted) != shape:
+    same = len(wanted) <= len(shape) and all(
+        m in (1, n) for m, n in zip(wanted[::-1], shape[::-1], strict=False)
+    )
+    if not same:
         raise Rejected("it repeats an activation", hint="let the operators after it broadcast")
     _same(importer, node)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -284,3 +285,29 @@ def test_things_that_are_no_models(golden: Golden) -> None:
         message(lambda: load_model(42), GraphError),
     ]
     golden("load_model", "\n---\n".join(texts))
+
+
+def test_damaged_models_give_typed_errors_only() -> None:
+    """A few thousand damaged files were tried while this was written; these are a sample of all kinds."""
+    data, chance = mlp().SerializeToString(), random.Random(0)
+    outcomes = {"imported": 0, "refused": 0}
+    for _ in range(300):
+        damaged = bytearray(data)
+        for _ in range(chance.randint(1, 4)):
+            damaged[chance.randrange(600)] = chance.randrange(256)
+        try:
+            import_onnx(bytes(damaged))
+            outcomes["imported"] += 1
+        except UserError as error:
+            assert error.findings
+            outcomes["refused"] += 1
+    assert outcomes["refused"] > 100 and sum(outcomes.values()) == 300
+
+
+def test_outputs_that_nothing_computes_and_bad_axes() -> None:
+    nodes = [("Transpose", ["x"], ["y"], {"perm": [0, 2]}), ("Magic", ["x"], ["m"], {"domain": "my"})]
+    model = onnx_model(nodes, {"x": [2, 3]}, ["y", "m", "z"], domains=["my"])
+    text = message(lambda: import_onnx(model), UnsupportedError)
+    assert "output 'z': nothing computes it" in text and "not a permutation of 2 axes" in text
+    del model.graph.node[1], model.graph.output[1]
+    assert "Graph output 'z' is not an output of any node" in message(lambda: import_onnx(model), GraphError)
