@@ -11,9 +11,9 @@ from intar.assets import asset_dir
 
 
 def comment(text: str) -> str:
-    """`text` on one line, unable to end or continue a ``//`` or ``#`` comment."""
-    plain = re.sub(r"[^\x20-\x7e]+", " ", text).strip()
-    return plain.rstrip("\\").rstrip()
+    """`text` on one line, unable to end or continue a ``//`` or ``#`` comment (``??/`` is a backslash in C++14)."""
+    plain = re.sub(r"[^\x20-\x7e]+", " ", text).replace("??", "? ?")
+    return plain.rstrip(" \\").lstrip()
 
 
 def cpp_string(text: str) -> str:
