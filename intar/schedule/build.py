@@ -52,6 +52,21 @@ def _home(
     return "spill", spans
 
 
+def _addresses(
+    problem: Problem, moves: Sequence[Move], spans: dict[str, tuple[tuple[int, int, int], ...]]
+) -> dict[str, int] | None:
+    """Byte addresses: packed with the stages' weights where memory is shared, else one after the other."""
+    if problem.sharing:
+        blocks = [Block(name, where) for name, where in spans.items()]
+        blocks += [Block(f"w{i}", ((i, i, m.config.work),)) for i, m in enumerate(moves) if m.config.work]
+        return pack(blocks, problem.capacity)
+    address, top = {}, 0
+    for name, where in spans.items():
+        address[name] = top
+        top += max(size for _, _, size in where)
+    return address
+
+
 def build_schedule(
     problem: Problem,
     mode: Literal["auto", "intar", "sequential", "dataflow"],
@@ -65,9 +80,7 @@ def build_schedule(
     for index, tensor in enumerate(problem.tensors):
         if tensor.readers or tensor.producer >= 0:
             homes[index] = _home(problem, moves, index)
-    blocks = [Block(f"t{index}", spans) for index, (_, spans) in homes.items()]
-    blocks += [Block(f"w{i}", ((i, i, m.config.work),)) for i, m in enumerate(moves) if m.config.work]
-    address = pack(blocks, problem.capacity)
+    address = _addresses(problem, moves, {f"t{index}": spans for index, (_, spans) in homes.items()})
     if address is None:
         return None
     residency = tuple(

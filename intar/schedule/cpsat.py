@@ -138,7 +138,7 @@ def _order(problem: Problem, parts: _Parts, table: list[Move]) -> None:
 def _residency(problem: Problem, parts: _Parts, table: list[Move]) -> None:
     """A tensor that one column keeps is on chip for all later readers, with copies enough; else they load it."""
     model = parts.model
-    for t, tensor in enumerate(problem.tensors):
+    for t in range(len(problem.tensors)):
         keeping = [
             (x, dict(m.kept)[t]) for x, m in zip(parts.chosen, table, strict=True) if t in dict(m.kept)
         ]
@@ -160,12 +160,16 @@ def _residency(problem: Problem, parts: _Parts, table: list[Move]) -> None:
                 model.add(copies >= resident[t]).only_enforce_if(x)
             elif t in move.loads and t not in dict(move.kept):
                 model.add_implication(x, stay.negated())
-    del tensor
 
 
 def _memory(problem: Problem, parts: _Parts, table: list[Move]) -> None:
-    """Bytes of stages and of tensors on chip, over positions."""
+    """Bytes of stages and of tensors on chip: over positions where memory is shared, else over all."""
     model, count = parts.model, len(problem.tasks)
+    if not problem.sharing:
+        stages = solver.weighted_sum(parts.chosen, [m.work for m in table])
+        tensors = [copies * problem.tensors[t].bytes for t, copies in parts.copies.items()]
+        model.add(stages + solver.linear_sum(tensors) <= problem.capacity)
+        return
     intervals: list[solver.Interval] = []
     demands: list[solver.Linear] = []
     for task in range(count):

@@ -79,7 +79,7 @@ def solve(
     engine: Engine = "auto",
     limits: Limits | None = None,
     spills: bool = True,
-    sharing: bool = True,
+    sharing: bool = False,
 ) -> Schedule:
     """The best schedule of `graph` on `machine`.
 
@@ -91,9 +91,10 @@ def solve(
         The bound is for the mode's patterns; the groups of ``dataflow`` are searched for and not proved best, so that
         mode's bound is the general one.
     engine : ``dp`` and ``auto`` the exact dynamic programme; ``cpsat`` the CP-SAT model (small graphs).
-    spills : False keeps every tensor on chip that a later stage reads (network inputs are loaded once).
-    sharing : False gives every buffer a memory of its own for the whole run: the bytes of all buffers add up, and no
-        tensor is spilled.
+    sharing : buffers of different stages may use the same memory, at the addresses in the residency. By default every
+        buffer has a memory of its own for the whole run, as the lowering makes it: the bytes of all buffers add up, a
+        network input is loaded once and no tensor is spilled.
+    spills : with sharing, False keeps every tensor on chip that a later stage reads.
     limits : size of stages; the patterns in it are replaced by those of the mode.
 
     Raises

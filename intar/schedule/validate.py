@@ -161,24 +161,29 @@ class _Facts:
         """Copies of a tensor that stage `i` needs: one for each read by a task (the store port takes turns)."""
         return self.reading[tensor].count(i)
 
+    def resident(self, i: int) -> int:
+        """Bytes of resident weights in stage `i`."""
+        machine, total = self.machine, 0
+        for placement in self.schedule.stages[i].tasks:
+            task = self.tasks[placement.task]
+            if placement.resident and isinstance(task, QMatmul):
+                blocks = ceil(self.cols[task.output] / machine.lanes)
+                beats = ceil(blocks / len(placement.cores)) * self.cols[task.inputs[0]]
+                total += ceil(beats * machine.lanes * self.w_bits / 8) * len(placement.cores)
+        return total
+
     def rings(self, i: int) -> int:
         """Bytes of weight rings and resident weights in stage `i`."""
         stage, machine = self.schedule.stages[i], self.machine
-        ring, total, kept = 0, 0, 0
+        ring, total = 0, 0
         for placement in stage.tasks:
             task = self.tasks[placement.task]
-            if not isinstance(task, QMatmul):
-                continue
-            depth = self.cols[task.inputs[0]]
             height = stage.tile_rows or self.rows[task.output]
-            blocks = ceil(self.cols[task.output] / machine.lanes)
-            if placement.resident:
-                passes = ceil(blocks / len(placement.cores))
-                kept += ceil(passes * depth * machine.lanes * self.w_bits / 8) * len(placement.cores)
-            elif height > machine.rows:
+            if isinstance(task, QMatmul) and not placement.resident and height > machine.rows:
+                depth = self.cols[task.inputs[0]]
                 need = ceil(2 * depth * machine.lanes * self.w_bits / 8) * len(placement.cores)
                 ring, total = max(ring, need), total + need
-        return kept + (ring if stage.pattern == "interleaved" else total)
+        return self.resident(i) + (ring if stage.pattern == "interleaved" else total)
 
     # --- rules of stages ---------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ def stages(graph: QuantGraph, machine: Machine, tasks: tuple[int, ...], mode: st
         height *= 2
 
 
-def best(graph: QuantGraph, machine: Machine, mode: str = "auto") -> int | None:
+def best(graph: QuantGraph, machine: Machine, mode: str = "auto", sharing: bool = True) -> int | None:
     """Least cycles of any schedule; None if none fits the memory."""
     least: int | None = None
     ways: dict[tuple[int, ...], list[Stage]] = {}
@@ -85,7 +85,7 @@ def best(graph: QuantGraph, machine: Machine, mode: str = "auto") -> int | None:
             if part not in ways:
                 ways[part] = list(_legal(graph, machine, part, mode))
         if all(ways[part] for part in parts):
-            found = _cheapest(graph, machine, parts, ways, mode, least)
+            found = _cheapest(graph, machine, parts, ways, mode, least, sharing)
             if found is not None:
                 least = found
     return least
@@ -134,6 +134,7 @@ def _cheapest(
     ways: dict[tuple[int, ...], list[Stage]],
     mode: str,
     least: int | None,
+    sharing: bool,
 ) -> int | None:
     """Least cycles of one ordered partition if it beats `least`."""
     facts = _facts(graph, machine, [ways[part][0] for part in parts], mode)
@@ -144,6 +145,11 @@ def _cheapest(
             h.place == "chip" and h.bytes < facts.size(t) * max(facts.copies(t, i) for i in facts.touched(t))
             for t, h in homes.items()
         ):
+            continue
+        if not sharing:
+            total = _side_by_side(graph, facts, parts, ways)
+            if total is not None and (least is None or total < least):
+                least = found = total
             continue
         total = 0
         for i, part in enumerate(parts):
@@ -162,3 +168,27 @@ def _cheapest(
             if least is None or total < least:
                 least = found = total
     return found
+
+
+def _side_by_side(
+    graph: QuantGraph, facts: _Facts, parts: list[tuple[int, ...]], ways: dict[tuple[int, ...], list[Stage]]
+) -> int | None:
+    """Least cycles for these homes when every buffer has a memory of its own."""
+    machine, matmuls = facts.machine, [t for t in graph.tasks if isinstance(t, QMatmul)]
+    room = machine.onchip_bytes - facts.fixed()
+    if any(facts.rows[t.output] > machine.rows for t in matmuls):
+        deepest = max(facts.cols[t.inputs[0]] for t in matmuls)
+        room -= -(-2 * deepest * machine.lanes * facts.w_bits // 8) * machine.cores
+    if any(h.place == "spill" and h.first_stage < h.last_stage for h in facts.home.values()):
+        return None
+    room -= sum(h.bytes for h in facts.home.values() if h.place == "chip")
+    sums = {(0, 0)}
+    for i, part in enumerate(parts):
+        options = set()
+        for stage in ways[part]:
+            facts.schedule.stages[i] = stage
+            if not facts.misaligned(i):
+                streamed = sum(facts.need(t, i) for t, h in facts.home.items() if h.place != "chip")
+                options.add((facts.cycles(i), streamed + facts.resident(i)))
+        sums = {(a + c, b + d) for a, b in sums for c, d in options if b + d <= room}
+    return min((cycles for cycles, _ in sums), default=None)
