@@ -1,0 +1,106 @@
+"""Kernels for the tests of the RTL nodes: many small programs side by side in one kernel, built and run once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from engine_programs import RANDOM, Builder
+
+from intar.codegen.rtl import bundles, render_rtl, top_name
+from intar.ir.program import Buffer, BufferStep, Load, LoadStep, Node, Program, Store, Walk
+from intar.verify.simulate import Argument, Bundle, MemoryModel, SimResult, Simulation, build_simulation
+
+Images = dict[str, bytes]
+
+
+def merge(name: str, parts: Sequence[Builder]) -> tuple[Program, Images]:
+    """One program with all of `parts`, independent of each other; part i's names get the prefix ``p<i>_``."""
+    nodes: list[Node] = []
+    links, arguments = [], []
+    images: Images = {}
+    for index, part in enumerate(parts):
+        prefix = f"p{index}_"
+        for node in part.nodes:
+            update: dict[str, str] = {"name": prefix + node.name}
+            if isinstance(node, Load | Store):
+                update["argument"] = prefix + node.argument
+            if isinstance(node, Load) and node.after:
+                update["after"] = prefix + node.after
+            nodes.append(node.model_copy(update=update))
+        for link in part.links:
+            update = {field: prefix + getattr(link, field) for field in ("name", "src", "dst")}
+            links.append(link.model_copy(update=update))
+        arguments += [a.model_copy(update={"name": prefix + a.name}) for a in part.arguments]
+        images |= {prefix + key: data for key, data in part.images.items()}
+    program = Program(name=name, nodes=tuple(nodes), links=tuple(links), arguments=tuple(arguments))
+    return program, images
+
+
+def fill_first(part: Builder) -> None:
+    """Let a buffer program write its whole memory first: what was never written is undefined in hardware."""
+    for index, node in enumerate(part.nodes):
+        if not isinstance(node, Buffer):
+            continue
+        fill = BufferStep(walk=Walk(counts=(1, 1, 1, 1, node.depth), strides=(0, 0, 0, 0, 1)), note="fill")
+        reads = tuple(step.model_copy(update={"need": step.need + 1}) for step in node.reads)
+        part.nodes[index] = node.model_copy(update={"writes": (fill, *node.writes), "reads": reads})
+        data = random.Random(node.depth).randbytes(node.depth * node.lanes * node.bits // 8)
+        load = next(n for n in part.nodes if isinstance(n, Load))
+        image = data + part.images[load.argument]
+        words = -(-len(image) * 8 // load.port_bits)
+        beats = load.steps[0].beats + node.depth
+        load = load.model_copy(update={"words": words, "steps": (LoadStep(base=0, beats=beats),)})
+        part.nodes = [load if n.name == load.name else n for n in part.nodes]
+        part.images[load.argument] = image.ljust(words * load.port_bits // 8, b"\0")
+        part.arguments = [
+            a.model_copy(update={"words": words}) if a.name == load.argument else a for a in part.arguments
+        ]
+
+
+def random_parts(kind: str, count: int, first_seed: int = 0) -> list[Builder]:
+    """`count` random programs of one node kind in which every node has work."""
+    parts: list[Builder] = []
+    seed = first_seed
+    while len(parts) < count:
+        part = RANDOM[kind](random.Random(seed))
+        if all(getattr(node, "steps", True) for node in part.nodes):
+            fill_first(part)
+            parts.append(part)
+        seed += 1
+    return parts
+
+
+def write_rtl(program: Program, directory: Path) -> list[Path]:
+    """Render into `directory`; the sources in compile order."""
+    for path, content in render_rtl(program).items():
+        file = directory / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    listing = (directory / "rtl" / "filelist.f").read_text().split()
+    return [directory / "rtl" / name for name in listing]
+
+
+def build(program: Program, directory: Path) -> Simulation:
+    """The simulator of the program's RTL."""
+    ports = [Bundle(b.name, b.width, b.read, b.write) for b in bundles(program)]
+    return build_simulation(write_rtl(program, directory), top_name(program), ports, directory / "simulation")
+
+
+def simulate(
+    simulation: Simulation,
+    program: Program,
+    images: Mapping[str, bytes],
+    memory: MemoryModel = MemoryModel(),
+    calls: int = 1,
+) -> SimResult:
+    """Run `calls` inferences on the same data."""
+    job = []
+    for index, argument in enumerate(program.arguments):
+        size, data = argument.words * argument.port_bits // 8, None
+        if argument.name in images:
+            data = np.frombuffer(images[argument.name].ljust(size, b"\0"), dtype=np.uint8)
+        job.append(Argument(argument.name, 0x10 + 12 * index, data=data, size=size))
+    return simulation.run([job] * calls, memory, timeout_cycles=200_000)

@@ -1,0 +1,42 @@
+"""Every RTL node computes the bits of an independent model, under random stalls, twice in a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from engine_model import Model
+from engine_programs import RANDOM, Builder
+from node_kernels import build, merge, random_parts, simulate
+
+from intar.verify.simulate import MemoryModel
+
+STALLS = (
+    MemoryModel(latency=3),
+    MemoryModel(latency=20, stall=0.3, seed=1),
+    MemoryModel(latency=1, words_num=1, words_den=3, stall=0.6, seed=2),
+)
+
+
+def check(parts: list[Builder], directory: Path) -> None:
+    program, images = merge("nodes", parts)
+    expected = Model(program, images).run()
+    simulation = build(program, directory)
+    for memory in STALLS:
+        result = simulate(simulation, program, images, memory, calls=2)
+        for call in result.outputs:
+            assert call
+            wrong = [name for name, data in call.items() if data.tobytes() != expected[name]]
+            assert not wrong, f"{memory}: {wrong}"
+
+
+@pytest.mark.sim
+def test_random_programs_equal_the_model(tmp_path: Path) -> None:
+    check([part for kind in sorted(RANDOM) for part in random_parts(kind, 2)], tmp_path)
+
+
+@pytest.mark.sim
+@pytest.mark.full
+@pytest.mark.parametrize("kind", sorted(RANDOM))
+def test_many_random_programs_equal_the_model(kind: str, tmp_path: Path) -> None:
+    check(random_parts(kind, 12, first_seed=1000), tmp_path)
