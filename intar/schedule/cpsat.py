@@ -154,6 +154,10 @@ def _residency(problem: Problem, parts: _Parts, table: list[Move]) -> None:
         model.add(solver.weighted_sum([x for x, _ in keeping], [c for _, c in keeping]) == copies)
         parts.stay[t], parts.copies[t] = stay, copies
         for x, move in zip(parts.chosen, table, strict=True):
+            if problem.tensors[t].producer < 0 and t in dict(move.kept):
+                for reader in set(problem.tensors[t].readers):
+                    leader = parts.position[members(move.mask)[0]]
+                    model.add(parts.position[reader] >= leader).only_enforce_if(x)
             resident = dict(move.resident)
             if t in resident:
                 model.add_implication(x, stay)
