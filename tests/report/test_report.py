@@ -1,0 +1,203 @@
+"""The report of a compiled design: charts within the run, cycles that add up, pages that stand alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from intar.ir.program import Walk
+from intar.pipeline import Design, compile_quantised, numerics
+from intar.report.gantt import GROUPS, gantt_rows, terminal_gantt
+from intar.report.html import render_html
+from intar.report.lost import core_cycles, lost_cycles
+from intar.report.occupancy import addresses, occupancy
+from intar.report.perfetto import perfetto_json
+from intar.report.summary import pattern_row, report_dict
+from intar.report.traffic import ports
+from intar.report.write import write_report
+from intar.session import open_source
+
+MODES = ("auto", "sequential", "dataflow")
+
+
+@pytest.fixture(scope="module")
+def designs() -> dict[str, Design]:
+    source = open_source("digits")
+    return {mode: compile_quantised(source.quantised, source.machine, mode) for mode in MODES}
+
+
+@pytest.fixture(scope="module")
+def report(designs: dict[str, Design]) -> dict[str, Any]:
+    source = open_source("digits")
+    return report_dict(
+        designs["auto"],
+        patterns=[pattern_row(designs[mode]) for mode in MODES],
+        numerics=numerics(source.graph, source.quantised, source.calibration),
+        lost_cycles=lost_cycles(designs["auto"]),
+    )
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_bars_lie_within_the_run_and_never_overlap(designs: dict[str, Design], mode: str) -> None:
+    made = designs[mode]
+    rows = gantt_rows(made, GROUPS)
+    last: dict[str, int] = {}
+    for row in rows:
+        assert last.get(row.lane, -1) < row.first <= row.last < made.predicted.cycles
+        last[row.lane] = row.last
+    tasks = {task.name for task in made.quantised.graph.tasks}
+    assert {row.label for row in rows if row.group == "cores"} <= tasks
+    worked = {n for n, use in made.predicted.nodes.items() if use.busy and n.startswith("core_")}
+    assert {row.lane for row in rows if row.group == "cores"} == worked
+
+
+def test_neighbouring_steps_of_a_task_are_one_bar(designs: dict[str, Design]) -> None:
+    for lane in {row.lane for row in gantt_rows(designs["auto"])}:
+        labels = [row.label for row in gantt_rows(designs["auto"]) if row.lane == lane]
+        assert all(a != b for a, b in pairwise(labels))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_lost_cycles_add_up(designs: dict[str, Design], mode: str) -> None:
+    made = designs[mode]
+    cores = {name: use for name, use in made.predicted.nodes.items() if name.startswith("core_")}
+    lost = lost_cycles(made)
+    busy = sum(use.busy for use in cores.values())
+    assert sum(lost.values()) == len(cores) * made.predicted.cycles - busy
+    assert min(lost.values()) >= 0
+    for name, parts in core_cycles(made).items():
+        spans = [s for s in made.predicted.stages if s.node == name and s.first >= 0]
+        if spans:
+            assert parts["start_up"] == min(s.first for s in spans)
+            assert parts["drain"] == made.predicted.cycles - 1 - max(s.last for s in spans)
+        else:
+            assert parts["unused"] == made.predicted.cycles
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_no_buffer_is_fuller_than_deep(designs: dict[str, Design], mode: str) -> None:
+    made = designs[mode]
+    curves = occupancy(made)
+    assert curves
+    for curve in curves:
+        assert 0 < curve.peak <= curve.depth
+        assert all(beats >= 0 for _, beats in curve.points)
+        assert curve.points[-1][1] == 0
+        assert curve.points[-1][0] <= made.predicted.cycles
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_addresses_of_walks(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    counts = tuple(int(n) for n in rng.integers(1, 5, 5))
+    walk = Walk(
+        base=int(rng.integers(0, 9)),
+        wrap=int(rng.choice([0, 7])),
+        counts=counts,
+        strides=tuple(int(n) for n in rng.integers(0, 12, 5)),
+        ragged=int(rng.integers(-1, 4)),
+        last=int(rng.integers(1, counts[4] + 1)),
+    )
+    assert addresses(walk).tolist() == sorted(set(walk.addresses()))
+
+
+def test_ports_move_what_their_links_carry(designs: dict[str, Design]) -> None:
+    made = designs["auto"]
+    link = {link.src.split(".")[0]: link for link in made.program.links}
+    for port in ports(made):
+        if port.direction == "read":
+            use = link[port.name]
+            carried = made.predicted.links[use.name].pops * use.lanes * use.bits // 8
+            assert carried <= port.bytes < carried + port.word_bytes * 64
+
+
+class _Page(HTMLParser):
+    """Collects what could reach outside, and checks that tags close."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "input", "link"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.references: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.references += [
+            value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "data")
+        ]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_stands_alone_and_is_deterministic(designs: dict[str, Design], report: dict[str, Any]) -> None:
+    page = render_html(designs["auto"], report)
+    assert page == render_html(designs["auto"], report)
+    text = page.decode()
+    assert not re.search(r"http|//|url\(|@import|<script", text)
+    parser = _Page()
+    parser.feed(text)
+    assert parser.open == [] and parser.references == [] and "svg" in parser.seen
+    assert f"{designs['auto'].predicted.cycles:,}" in text
+    for row in report["numerics"]:
+        assert f"<td>{row['name']}</td>" in text
+    for mode in MODES:
+        assert f"<td>{mode}</td>" in text
+    assert "nan" not in re.findall(r'="(nan|inf|-inf)"', text)
+
+
+def test_page_without_anything_measured(designs: dict[str, Design]) -> None:
+    text = render_html(designs["auto"], report_dict(designs["auto"])).decode()
+    assert "not run" in text and "Not measured" in text and "Only this pattern" in text
+
+
+def test_names_cannot_break_out_of_the_page(designs: dict[str, Design], report: dict[str, Any]) -> None:
+    text = render_html(designs["auto"], report | {"design": "<script>x</script>"}).decode()
+    assert "<script" not in text and "&lt;script&gt;" in text
+
+
+def test_trace(designs: dict[str, Design]) -> None:
+    made = designs["auto"]
+    events = json.loads(perfetto_json(made))["traceEvents"]
+    slices = [e for e in events if e["ph"] == "X"]
+    assert len(slices) == sum(s.first >= 0 for s in made.predicted.stages)
+    assert all(e["dur"] > 0 and e["ts"] + e["dur"] <= made.predicted.cycles for e in slices)
+    by_track: dict[tuple[int, int], int] = {}
+    for event in slices:
+        track = (event["pid"], event["tid"])
+        assert event["ts"] >= by_track.get(track, 0)
+        by_track[track] = event["ts"] + event["dur"]
+    assert perfetto_json(made) == perfetto_json(made)
+
+
+@pytest.mark.parametrize("width", [40, 120])
+def test_terminal_chart_fits(designs: dict[str, Design], width: int) -> None:
+    rows = gantt_rows(designs["auto"], ("cores",))
+    console = Console(width=400, color_system=None)
+    with console.capture() as capture:
+        console.print(terminal_gantt(rows, width))
+    lines = capture.get().rstrip("\n").split("\n")
+    assert max(map(len, lines[:-1])) <= width
+    assert "core_0" in lines[0] and "█" in lines[0]
+
+
+def test_files_are_written(designs: dict[str, Design], report: dict[str, Any], tmp_path: Path) -> None:
+    paths = write_report(tmp_path, designs["auto"], report)
+    names = ["report/report.html", "report/schedule.perfetto.json"]
+    assert [p.relative_to(tmp_path).as_posix() for p in paths] == names
+    assert paths[0].read_bytes() == render_html(designs["auto"], report)
