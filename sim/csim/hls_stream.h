@@ -65,6 +65,7 @@ public:
     std::size_t size() const { return static_cast<std::size_t>(channel_.fill()); }
     std::size_t capacity() const { return static_cast<std::size_t>(channel_.depth); }
     const char* get_name() const { return channel_.name.c_str(); }
+    intar::csim::Channel& intar_channel() { return channel_; }
 
 protected:
     stream(const std::string& name, int depth)

@@ -34,6 +34,7 @@ public:
         process_ = simulator_.spawn(intar::csim::Kind::task,
                                     intar::csim::function_name(address(pointer), "task"),
                                     intar::csim::bind_call(pointer, std::forward<Streams>(streams)...));
+        intar::csim::note_users(process_, streams...);
     }
     ~task() { simulator_.retire(process_); }
     task(const task&) = delete;

@@ -90,7 +90,14 @@ struct Channel {
     std::uint64_t reader_run = 0, writer_run = 0;  // the run in which the side was taken
     Process* waiting_reader = nullptr;
     Process* waiting_writer = nullptr;
+    std::vector<Process*> users;    // processes that were given the stream as an argument
 
+    // Who is at the other end, seen from `process`: known for certain, or the other process that was given the stream.
+    Process* peer(const Process* process, Operation operation) const {
+        Process* known = operation == Operation::read ? writer : reader;
+        if (known != nullptr || users.size() != 2) return known;
+        return users[0] == process ? users[1] : users[1] == process ? users[0] : nullptr;
+    }
     std::uint64_t fill() const { return written - read; }
 };
 
@@ -142,6 +149,7 @@ public:
     void close_channel(Channel& channel) {
         channel.alive = false;
         channel.reader = channel.writer = channel.waiting_reader = channel.waiting_writer = nullptr;
+        channel.users.clear();
         channel.read = channel.written;
     }
 
@@ -192,6 +200,8 @@ public:
             if (channel->writer == process) channel->writer = nullptr;
             if (channel->waiting_reader == process) channel->waiting_reader = nullptr;
             if (channel->waiting_writer == process) channel->waiting_writer = nullptr;
+            auto& users = channel->users;
+            users.erase(std::remove(users.begin(), users.end(), process), users.end());
         }
         ready_.erase(std::remove(ready_.begin(), ready_.end(), process), ready_.end());
         if (process->stack != nullptr) free_stacks_.push_back(process->stack);
@@ -419,6 +429,21 @@ Call<std::decay_t<Function>, Arguments...> bind_call(Function&& function, Argume
     return Call<std::decay_t<Function>, Arguments...>(std::forward<Function>(function), std::forward<Arguments>(arguments)...);
 }
 
+// Tell the streams among the arguments of a process who was given them.
+template <typename Argument>
+auto note_user(Process* process, Argument& argument, int) -> decltype(argument.intar_channel(), void()) {
+    argument.intar_channel().users.push_back(process);
+}
+template <typename Argument>
+void note_user(Process*, const Argument&, long) {}
+
+inline void note_users(Process*) {}
+template <typename First, typename... Rest>
+void note_users(Process* process, First& first, Rest&... rest) {
+    note_user(process, first, 0);
+    note_users(process, rest...);
+}
+
 // One run of a DATAFLOW region: its control-driven processes, spawned in any order, run together with the tasks.
 class Region {
 public:
@@ -429,8 +454,9 @@ public:
     // Arguments that are lvalues must live until run() returns.
     template <typename Function, typename... Arguments>
     void spawn(const std::string& name, Function&& function, Arguments&&... arguments) {
-        processes_.push_back(simulator_.spawn(
-            Kind::control, name, bind_call(std::forward<Function>(function), std::forward<Arguments>(arguments)...)));
+        auto call = bind_call(std::forward<Function>(function), std::forward<Arguments>(arguments)...);
+        processes_.push_back(simulator_.spawn(Kind::control, name, call));
+        note_users(processes_.back(), arguments...);
     }
 
     void run() {

@@ -38,13 +38,15 @@ inline const char* operation_name(Operation operation) {
     return operation == Operation::read ? "read" : operation == Operation::write ? "write" : "none";
 }
 
-inline std::string party(const std::string& name) {
-    return name.empty() ? "has not come yet" : "is '" + name + "'";
+// `name` is who has used that side of the stream so far, `peer` who would have to come now.
+inline std::string party(const char* role, const std::string& name, const Process* peer) {
+    if (!name.empty()) return std::string(role) + " is '" + name + "'";
+    return std::string(role) + " has not come yet" + (peer != nullptr ? " ('" + peer->name + "')" : std::string());
 }
 
-inline std::string joined(const std::vector<std::string>& items) {
+inline std::string joined(const std::vector<std::string>& items, const char* between = ", ") {
     std::string out;
-    for (const std::string& item : items) out += (out.empty() ? "" : ", ") + item;
+    for (const std::string& item : items) out += (out.empty() ? "" : between) + item;
     return out;
 }
 
@@ -60,7 +62,8 @@ inline std::string Simulator::describe(const Process& process) const {
     return text + (reads ? " reads empty stream '" : " writes full stream '") + channel.name + "': holds " +
            std::to_string(channel.fill()) + " of " + detail::depth_text(channel.depth) + " tokens, " +
            std::to_string(channel.written) + " written, " + std::to_string(channel.read) + " read; " +
-           (reads ? "writer " + detail::party(channel.writer_name) : "reader " + detail::party(channel.reader_name));
+           detail::party(reads ? "writer" : "reader", reads ? channel.writer_name : channel.reader_name,
+                         channel.peer(&process, process.operation));
 }
 
 // Follow "waits for the other end of its stream" until a process comes again; empty if it leads elsewhere.
@@ -72,8 +75,7 @@ inline std::vector<const Process*> Simulator::waiting_cycle() const {
             if (!path.empty() && process == path.front()) return path;
             if (std::find(path.begin(), path.end(), process) != path.end()) break;  // a cycle without `start`
             path.push_back(process);
-            const bool reads = process->operation == Operation::read;
-            process = reads ? process->channel->writer : process->channel->reader;
+            process = process->channel->peer(process, process->operation);
         }
     }
     return {};
@@ -87,10 +89,10 @@ inline void Simulator::deadlock() {
     std::vector<std::string> names, full;
     for (const Process* process : waiting_cycle()) {
         names.push_back(process->name);
-        if (process->operation == Operation::write) full.push_back(process->channel->name);
+        if (process->operation == Operation::write) full.push_back("'" + process->channel->name + "'");
     }
     if (!names.empty()) {
-        message += "\n  cycle: " + detail::joined(names) + (names.size() == 1 ? " waits for itself" : " wait for each other");
+        message += "\n  cycle: '" + detail::joined(names, "', '") + "'" + (names.size() == 1 ? " waits for itself" : " wait for each other");
         if (!full.empty()) {
             message += "\n  way out: more depth for " + detail::joined(full) +
                        "; INTAR_SIM_DEPTH=inf tells whether depth is all that is missing";

@@ -155,10 +155,10 @@ class Kernel:
             return None
         function = Function(cursor, cursor.spelling, body)
         self.functions[key] = function
-        _collect_loops(function, body, None, "")
+        hidden = host_only_lines(function.place.file)
+        _collect_loops(function, body, None, "", hidden)
         _attach_pragmas(function)
         self.calls[key] = set()
-        hidden = host_only_lines(function.place.file)
         for item in body.walk_preorder():
             if item.kind not in (CursorKind.CALL_EXPR, CursorKind.DECL_REF_EXPR):
                 continue
@@ -287,19 +287,20 @@ def _element(kind: ast.Type) -> ast.Type:
     return kind
 
 
-def _collect_loops(function: Function, cursor: Cursor, parent: Loop | None, label: str) -> None:
+def _collect_loops(
+    function: Function, cursor: Cursor, parent: Loop | None, label: str, hidden: frozenset[int]
+) -> None:
     for child in cursor.get_children():
-        if child.kind in LOOPS:
+        if child.kind in LOOPS and child.extent.start.line not in hidden:
             loop = Loop(child, function, parent, label, ast.children(child)[-1])
             if child.kind == CursorKind.DO_STMT:
                 loop.body = ast.children(child)[0]
             _measure(loop)
             function.loops.append(loop)
-            _collect_loops(function, child, loop, "")
+            _collect_loops(function, child, loop, "", hidden)
         else:
-            _collect_loops(
-                function, child, parent, child.spelling if child.kind == CursorKind.LABEL_STMT else ""
-            )
+            below = child.spelling if child.kind == CursorKind.LABEL_STMT else ""
+            _collect_loops(function, child, parent, below, hidden)
 
 
 def _measure(loop: Loop) -> None:
