@@ -90,7 +90,13 @@ def gantt_rows(design: Design, groups: Iterable[str] = MAIN) -> list[Row]:
                 continue  # it ended within the bar before
             rows.append(Row(node, label, first, last, of_unit[node]))
             free = last + 1
-    return sorted(rows, key=lambda row: GROUPS.index(row.group))
+    place = {node.name: index for index, node in enumerate(design.program.nodes)}
+
+    def order(row: Row) -> tuple[int, int, str]:
+        name, _, side = row.lane.partition(".")
+        return GROUPS.index(row.group), place[name], side  # the "in" side of a buffer before the "out" side
+
+    return sorted(rows, key=order)
 
 
 def colour_index(design: Design, rows: Sequence[Row]) -> dict[str, int]:

@@ -79,7 +79,8 @@ def _one(design: Design, buffer: Buffer) -> Occupancy:
         at = _touched(step, buffer.lanes)
         if side == "in":
             close(at, first)
-            start[at], end[at] = first, last
+            # A read step that began earlier may still be reading the new beats: keep its end.
+            start[at], end[at] = first, np.maximum(last, end[at])
         else:
             end[at] = np.maximum(end[at], last)
     close(np.arange(buffer.depth), design.predicted.cycles)

@@ -126,7 +126,7 @@ def stacked(bars: Mapping[str, Mapping[str, int]], classes: Mapping[str, str], t
             title = f"{name}: {piece.replace('_', ' ')}, {count:,} cycles ({share:.1f} %)"
             parts.append(rect(x, y, width, 22, classes[piece], title))
             if width > 46:
-                parts.append(text(x + width / 2, y + 15, f"{share:.0f} %", "on mid"))
+                parts.append(text(x + width / 2, y + 15, f"{share:.1f} %", "on mid"))
             x += width
         y += 30
     return figure(y, parts, "cycles of each core by cause")
@@ -185,11 +185,11 @@ def roofline(
         ]
     for name, value in points:
         x, y = at_x(intensity), at_y(value)
-        mark = "point" if name == "predicted" else "point ring"
+        mark, radius = ("point", 6) if name == "predicted" else ("point ring", 9)
         title = f"{name}: {value:.2f} MACs a cycle, {intensity:.2f} MACs a byte"
-        dot = f'<circle cx="{_number(x)}" cy="{_number(y)}" r="6" class="{mark}"><title>{title}</title></circle>'
+        dot = f'<circle cx="{_number(x)}" cy="{_number(y)}" r="{radius}" class="{mark}"><title>{title}</title></circle>'
         parts.append(dot)
     best = points[0][1]
-    label = f"this design: {best:.1f} ({100 * best / peak:.0f} % of the multipliers)"
+    label = f"this design: {best:.1f} ({100 * best / peak:.1f} % of the multipliers)"
     parts.append(text(at_x(intensity) + 12, at_y(best) + 18, label, "strong"))
     return figure(height, parts, "roofline of the design")
