@@ -17,8 +17,8 @@ WIDTH = 1040
 """Width of every chart, pixels of its own scale; the page scales charts to its width."""
 
 LEFT, RIGHT = 150, 16
-PALETTE = 8
-"""Colour classes c0 to c7 for tasks."""
+PALETTE = 12
+"""Colour classes c0 to c11 for tasks."""
 
 
 def _number(value: float) -> str:
