@@ -153,7 +153,7 @@ def _file_digest(path: str) -> str | None:
 
 def _first_error(stderr: str) -> str:
     lines = [line for line in stderr.splitlines() if line.strip()]
-    for mark in ("error:", "undefined reference", "multiple definition"):
+    for mark in ("undefined reference", "multiple definition", "error:"):
         for line in lines:
             if mark in line:
                 return line.strip()
