@@ -12,7 +12,7 @@ from intar.assets import asset_dir
 from intar.codegen.hls_views import NodeView, Stream, beat_type, node_views, tensor_ids
 from intar.codegen.templating import render
 from intar.errors import Finding, InternalError, UnsupportedError
-from intar.ir.names import SAFE, is_safe
+from intar.ir.names import RESERVED, SAFE
 from intar.ir.program import Argument, Program
 
 LIBRARY = (
@@ -171,8 +171,8 @@ def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str,
 
 def _check_names(program: Program, nodes: Sequence[NodeView], streams: Sequence[Stream]) -> None:
     scope = [program.name, *(a.name for a in program.arguments), *(link.name for link in program.links)]
-    bad = [name for name in scope if not is_safe(name) and name not in HARMLESS]
-    bad += [node.name for node in nodes if not SAFE.match(node.name)]  # never used without a suffix
+    bad = [name for name in scope if not SAFE.match(name) or name in RESERVED - HARMLESS]
+    bad += [node.name for node in program.nodes if not SAFE.match(node.name)]  # never used without a suffix
     if bad:
         raise InternalError(f"names that are not safe identifiers reached the HLS back end: {bad}")
     made = [
