@@ -15,10 +15,12 @@ from intar.ir.program import (
     Gather,
     Link,
     Load,
+    LoadStep,
     Node,
     Program,
     Router,
     Store,
+    StoreStep,
     Vector,
     VectorStep,
     Walk,
@@ -149,8 +151,11 @@ class _Encoder:
         self.expect(node.port_bits % 8 == 0, node.name, f"words of {node.port_bits} bits are not whole bytes")
         ratio = self.ratio(node, link)
         if argument >= 0:
-            limit = self.program.arguments[argument].words
-            for index, step in enumerate(node.steps):
+            held = self.program.arguments[argument]
+            limit = held.words
+            self.expect(held.port_bits == node.port_bits, node.name, f"port width is not that of {held.name}")
+            steps: tuple[LoadStep | StoreStep, ...] = node.steps
+            for index, step in enumerate(steps):
                 end = step.base + self.words_of(step.beats, ratio)
                 inside = step.base >= 0 and end <= limit
                 self.expect(

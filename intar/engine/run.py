@@ -150,11 +150,11 @@ class _Report:
             return None
         stuck = []
         for unit, row in zip(self.encoded.units, self.arrays.units.tolist(), strict=True):
-            finished, state, link_index, need, have, step = row[:6]
+            finished, state_index, link_index, need, have, step = row[:6]
             if finished:
                 continue
             step = min(step, len(unit.notes) - 1)
-            state = _STATES[state]
+            state = _STATES[state_index]
             note = unit.notes[step] if step >= 0 else ""
             if link_index >= 0 and state in ("wait_in", "wait_out"):
                 link = self.program.links[link_index]
