@@ -1,0 +1,199 @@
+"""Random networks through every executor: golden, engine (two-sided and interleaved), C++ and RTL.
+
+Every integer of every output is compared, and the engine's prediction with the cycles of the RTL.
+
+>>> python benchmarks/fuzz.py --count 20 --start 0                                            # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from intar import pipeline
+from intar.ir.quantgraph import Quantised
+from intar.ir.schedule import Machine
+from intar.quant.random_graphs import random_inputs, random_quantised
+
+EXECUTORS = ("engine", "csim", "rtl")
+MODES = ("auto", "auto", "intar", "sequential", "dataflow")
+RESULTS = Path(__file__).parent / "results" / "fuzz.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one seed gave.
+
+    `mismatches` counts differing integers of each executor against golden; `predicted` and `simulated` are cycles of the
+    first inference; `fault` is the exception that stopped the case ("" if none); `first` locates the first difference.
+    """
+
+    seed: int
+    mode: str = ""
+    machine: str = ""
+    tasks: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    predicted: int = 0
+    simulated: int = 0
+    mismatches: dict[str, int] = field(default_factory=dict)
+    first: str = ""
+    fault: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.fault and not any(self.mismatches.values())
+
+    @property
+    def error(self) -> float | None:
+        """Predicted against simulated cycles, relative to the simulated ones."""
+        return (self.predicted - self.simulated) / self.simulated if self.simulated else None
+
+
+def random_case(seed: int) -> tuple[Quantised, Machine, pipeline.Mode]:
+    """A network, a machine and a mode; the seed decides all of it."""
+    rng = np.random.default_rng([seed, 3])
+    bits = (None, (8, 16))[int(rng.integers(2))]
+    quantised = random_quantised(seed, int(rng.integers(1, 7)), inputs=int(rng.integers(1, 3)), bits=bits)
+    lanes = int(rng.choice([4, 8, 16]))
+    machine = Machine(
+        cores=int(rng.integers(1, 4)),
+        rows=int(rng.choice([1, 2, 4])),
+        lanes=lanes,
+        rate=int(rng.choice([1, 2, 4])),
+        port_bits=int(rng.choice([64, 128, 256])),
+        onchip_bytes=1_000_000,
+        clock_mhz=300,
+        latency=int(rng.choice([8, 64])),
+    )
+    return quantised, machine, MODES[int(rng.integers(len(MODES)))]  # type: ignore[return-value]
+
+
+def describe(quantised: Quantised) -> tuple[str, ...]:
+    """One phrase for each task: its kind, shapes, widths and table."""
+    graph, found = quantised.graph, []
+    for task in graph.tasks:
+        out = graph.tensor(task.output)
+        weight = f" w{task.weight_bits}" if task.kind == "matmul" else ""
+        table = "" if task.table is None else " piecewise" if task.table.slope else " table"
+        found.append(f"{task.kind}{weight}{table} a{out.bits} {'x'.join(map(str, out.shape))}")
+    return tuple(found)
+
+
+def check_case(seed: int, executors: Sequence[str] = EXECUTORS, inferences: int = 2) -> Outcome:
+    """Build the case of a seed and run it through the executors; never raises for a fault of the compiler."""
+    quantised, machine, mode = random_case(seed)
+    outcome = Outcome(
+        seed,
+        mode,
+        f"{machine.cores} cores of {machine.rows}x{machine.lanes}, rate {machine.rate}, "
+        f"port {machine.port_bits}, latency {machine.latency}",
+        describe(quantised),
+    )
+    try:
+        return _execute(outcome, quantised, machine, mode, executors, inferences)
+    except Exception as fault:  # a fuzzer reports whatever comes
+        return replace(outcome, fault=f"{type(fault).__name__}: {str(fault)[:600]}")
+
+
+def _execute(
+    outcome: Outcome,
+    quantised: Quantised,
+    machine: Machine,
+    mode: pipeline.Mode,
+    executors: Sequence[str],
+    inferences: int,
+) -> Outcome:
+    made = pipeline.compile_quantised(quantised, machine, mode)
+    inputs = [random_inputs(quantised, outcome.seed + i) for i in range(inferences)]
+    checks = []
+    with tempfile.TemporaryDirectory(prefix="intar_fuzz_") as scratch:
+        out = Path(scratch)
+        if {"csim", "rtl"} & set(executors):
+            pipeline.project(made).write(out)
+        runs: dict[str, Callable[[], pipeline.Check]] = {
+            "engine": lambda: pipeline.verify_engine(made, inputs),
+            "csim": lambda: pipeline.verify_csim(made, inputs, out),
+            "rtl": lambda: pipeline.verify_rtl(made, inputs, out),
+        }
+        checks = [runs[name]() for name in executors]
+    simulated = next((c.cycles[0] for c in checks if c.executor == "rtl"), 0)
+    return replace(
+        outcome,
+        patterns=tuple(stage.pattern for stage in made.schedule.stages),
+        predicted=made.predicted.cycles,
+        simulated=simulated,
+        mismatches={check.executor: check.mismatches for check in checks},
+        first=next((f"{check.executor}: {check.first}" for check in checks if check.first), ""),
+    )
+
+
+def summary(outcomes: Sequence[Outcome], executors: Sequence[str]) -> dict[str, object]:
+    """Counts, mismatches and the distribution of the cycle errors."""
+    errors = sorted(
+        (o for o in outcomes if o.error is not None), key=lambda o: abs(o.error or 0.0), reverse=True
+    )
+    sizes = [abs(o.error or 0.0) for o in errors]
+    return {
+        "graphs": len(outcomes),
+        "executors": list(executors),
+        "faults": [o.seed for o in outcomes if o.fault],
+        "mismatching_graphs": [o.seed for o in outcomes if any(o.mismatches.values())],
+        "mismatching_integers": sum(sum(o.mismatches.values()) for o in outcomes),
+        "patterns": dict(sorted(collections.Counter(p for o in outcomes for p in o.patterns).items())),
+        "cycle_error_median": round(statistics.median(sizes), 6) if sizes else None,
+        "cycle_error_worst": round(sizes[0], 6) if sizes else None,
+        "worst": [{"error": round(o.error or 0.0, 6), **asdict(o)} for o in errors[:5]],
+    }
+
+
+def write_results(path: Path, outcomes: Sequence[Outcome], executors: Sequence[str]) -> dict[str, object]:
+    """Write summary and outcomes in one go; returns the summary."""
+    total = summary(outcomes, executors)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"summary": total, "outcomes": [asdict(o) for o in outcomes]}, indent=1) + "\n"
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(text, encoding="utf-8")
+    os.replace(scratch, path)
+    return total
+
+
+def main() -> int:
+    """Command line; the exit status is 1 if any graph failed."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=20, help="number of graphs")
+    parser.add_argument("--start", type=int, default=0, help="first seed")
+    parser.add_argument("--executors", nargs="+", choices=EXECUTORS, default=list(EXECUTORS))
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="start no graph after that time")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    begin, outcomes = time.monotonic(), []
+    for seed in range(options.start, options.start + options.count):
+        if time.monotonic() - begin > options.seconds:
+            break
+        outcome = check_case(seed, options.executors)
+        outcomes.append(outcome)
+        error = (
+            "" if outcome.error is None else f"{outcome.predicted}/{outcome.simulated} {outcome.error:+.2%}"
+        )
+        print(
+            seed, "ok" if outcome.ok else outcome.fault or outcome.first, outcome.patterns, error, flush=True
+        )
+        write_results(options.out, outcomes, options.executors)
+    total = summary(outcomes, options.executors)
+    print(json.dumps({k: v for k, v in total.items() if k != "worst"}))
+    return 0 if all(o.ok for o in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
