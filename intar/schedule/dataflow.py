@@ -14,8 +14,8 @@ from intar.schedule.moves import Moves, Rules
 from intar.schedule.problem import Problem
 from intar.schedule.stages import Limits, Stages
 
-WIDTH = 40
-TRIALS = 60
+WIDTH = 20
+TRIALS = 40
 """Evaluations of the local search, for graphs of up to 24 tasks; fewer for larger ones."""
 
 
@@ -95,6 +95,11 @@ def _neighbours(problem: Problem, grouping: Grouping) -> Iterator[Grouping]:
                 group = list(grouping.group)
                 group[a], group[b] = group[b], group[a]
                 yield replace(grouping, group=tuple(group))
+
+
+def first_groups(problem: Problem) -> tuple[tuple[int, ...], ...]:
+    """The cores of every task under the simplest grouping (for messages when nothing fits)."""
+    return _starts(problem)[0].cores()
 
 
 def best_groups(problem: Problem, limits: Limits, rules: Rules) -> tuple[tuple[int, ...], ...] | None:

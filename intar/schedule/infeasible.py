@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from intar.errors import Finding, InfeasibleError
 from intar.schedule.dp import solve_dp
-from intar.schedule.moves import Moves, Rules
+from intar.schedule.moves import Move, Moves
 from intar.schedule.problem import Problem, members
 
 WIDTH = 400
 
 
-def smallest_memory(problem: Problem, moves: Moves) -> tuple[int, bool] | None:
-    """Bytes with which a schedule exists (parameters included) and whether fewer would certainly not do."""
-    answer = solve_dp(problem, moves, WIDTH, peak=True)
-    if answer is None or not answer.moves:
-        return None
-    return answer.cycles + problem.fixed_bytes, answer.exact
-
-
-def explain(problem: Problem, mode: str, moves: Moves | None, rules: Rules) -> InfeasibleError:
+def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
     """The error to raise when `problem` has no schedule in `mode`."""
     machine, where = problem.machine, f"schedule of {problem.name!r}, mode {mode}"
     if problem.fixed_bytes > machine.onchip_bytes:
@@ -31,26 +23,23 @@ def explain(problem: Problem, mode: str, moves: Moves | None, rules: Rules) -> I
                 f"raise the budget's onchip to more than {problem.fixed_bytes}, or take a larger device",
             )
         )
-    if moves is None:
-        from intar.schedule.stages import Limits, Stages
-
-        moves = Moves(problem, Stages(problem, Limits(patterns=("sequential",))), rules)
-    least = smallest_memory(problem, moves)
-    if least is None:
+    leanest = solve_dp(problem, moves, WIDTH, peak=True)
+    if leanest is None or not leanest.moves:
         return InfeasibleError(
             Finding(
                 "the pins contradict each other: no order of stages satisfies all of them, with any memory",
                 where,
-                "a pinned pattern is impossible for its task (for example a move task, or tasks with different row counts)",
+                "a pinned pattern is impossible for its task (for example a move task, or different row counts)",
                 "remove pins, or change the mode",
             )
         )
-    need, exact = least
-    answer = solve_dp(problem, moves, WIDTH, peak=True)
+    need = leanest.cycles + problem.fixed_bytes
     gap = need - machine.onchip_bytes
-    binding = _binding(problem, answer.moves if answer is not None else ())
+    binding = _binding(problem, leanest.moves)
     proved = (
-        "the smallest memory with which a schedule exists" if exact else "enough; the least was not proved"
+        "the smallest memory with which a schedule exists"
+        if leanest.exact
+        else "enough; the least was not proved"
     )
     if gap <= 0:
         what = f"no schedule was found, although {need} bytes should do: the buffers could not be given addresses"
@@ -68,7 +57,7 @@ def explain(problem: Problem, mode: str, moves: Moves | None, rules: Rules) -> I
     )
 
 
-def _binding(problem: Problem, moves: tuple) -> str:  # type: ignore[type-arg]
+def _binding(problem: Problem, moves: tuple[Move, ...]) -> str:
     """The stage with the largest demand of the leanest schedule, in words."""
     have: dict[int, int] = {}
     worst, text, done = -1, "", 0

@@ -12,7 +12,7 @@ from intar.ir.schedule import Machine, Pattern, Schedule
 from intar.schedule import cost
 from intar.schedule.build import build_schedule
 from intar.schedule.cpsat import solve_cpsat
-from intar.schedule.dataflow import best_groups
+from intar.schedule.dataflow import best_groups, first_groups
 from intar.schedule.dp import Answer, solve_dp
 from intar.schedule.infeasible import explain
 from intar.schedule.moves import Moves, Rules
@@ -41,15 +41,15 @@ def lower_bounds(graph: QuantGraph, machine: Machine) -> dict[str, int]:
     return cost.lower_bounds(make_problem(graph, machine).works, machine)
 
 
-def moves_of(problem: Problem, mode: Mode, rules: Rules, limits: Limits | None = None) -> Moves | None:
-    """All transitions that a mode allows. None: dataflow's groups could not be chosen because nothing fits."""
+def moves_of(problem: Problem, mode: Mode, rules: Rules, limits: Limits | None = None) -> tuple[Moves, bool]:
+    """All transitions that a mode allows; False if nothing fits whatever the core groups of dataflow are."""
     limits = replace(limits or Limits(), patterns=PATTERNS[mode])
+    fits = True
     if mode == "dataflow":
         groups = best_groups(problem, limits, rules)
-        if groups is None:
-            return None
-        limits = replace(limits, groups=groups)
-    return Moves(problem, Stages(problem, limits), rules)
+        fits = groups is not None
+        limits = replace(limits, groups=groups or first_groups(problem))
+    return Moves(problem, Stages(problem, limits), rules), fits
 
 
 def search(problem: Problem, moves: Moves, width: int = WIDTH) -> Answer | None:
@@ -111,8 +111,8 @@ def solve(
     for shrink in range(8):
         room = problem.capacity - problem.capacity * shrink // 32
         tight = replace(problem, fixed_bytes=machine.onchip_bytes - room) if shrink else problem
-        moves = moves_of(tight, mode, rules, limits)
-        if moves is None:
+        moves, fits = moves_of(tight, mode, rules, limits)
+        if not fits:
             break
         answer, bound = _decide(tight, moves, engine, floor)
         if answer is None:
@@ -124,7 +124,7 @@ def solve(
         schedule = build_schedule(problem, mode, answer.moves, bound, name, seconds)
         if schedule is not None:
             return schedule
-    raise explain(problem, mode, moves_of(problem, mode, rules, limits), rules)
+    raise explain(problem, mode, moves_of(problem, mode, rules, limits)[0])
 
 
 def _decide(problem: Problem, moves: Moves, engine: Engine, floor: int) -> tuple[Answer | None, int]:
@@ -133,5 +133,13 @@ def _decide(problem: Problem, moves: Moves, engine: Engine, floor: int) -> tuple
         return answer, max(bound, floor)
     answer = search(problem, moves)
     if answer is not None and not answer.moves:
-        raise InternalError(f"schedule of {problem.name}: the search was cut before it found a schedule")
+        answer = _leanest(problem, moves)
     return answer, answer.cycles if answer is not None and answer.exact else floor
+
+
+def _leanest(problem: Problem, moves: Moves) -> Answer | None:
+    """Where the search was cut before it found anything that fits: the schedule with the least memory, improved."""
+    lean = solve_dp(problem, moves, BEAM * 20, peak=True)
+    if lean is None or not lean.moves or lean.cycles > problem.capacity:
+        return None
+    return improve(problem, moves, replace(lean, cycles=sum(move.cycles for move in lean.moves), exact=False))

@@ -28,6 +28,14 @@ def states_of(problem: Problem, moves: list[Move]) -> list[State]:
     return states
 
 
+def _without(problem: Problem, others: list[Move]) -> Problem:
+    """The problem with the memory that moves outside the window leave."""
+    if problem.sharing:
+        return problem
+    kept = sum(problem.tensors[t].bytes * copies for move in others for t, copies in move.kept)
+    return replace(problem, fixed_bytes=problem.fixed_bytes + kept + sum(move.work for move in others))
+
+
 def improve(problem: Problem, moves: Moves, answer: Answer) -> Answer:
     """Slide a window over the stages, by half its length, until a pass brings nothing."""
     best = list(answer.moves)
@@ -41,7 +49,8 @@ def improve(problem: Problem, moves: Moves, answer: Answer) -> Answer:
                 last += 1
             states = states_of(problem, best)
             old = sum(move.cycles for move in best[first:last])
-            found = solve_dp(problem, moves, WIDTH, old, states[first], states[last])
+            inside = _without(problem, best[:first] + best[last:])
+            found = solve_dp(inside, moves, WIDTH, old, states[first], states[last])
             if found is not None and found.moves and found.cycles < old:
                 best[first:last] = found.moves
                 last = first + len(found.moves)

@@ -1,0 +1,91 @@
+"""Boards, budgets and the machine that is chosen for a network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from graphs import block, mlp
+
+from intar.device import Budget, boards, find_board, make_machine
+from intar.errors import ConfigError
+from intar.ir.quantgraph import Quantised
+
+MLP = Quantised(mlp(), {})
+BLOCK = Quantised(block(197, 192), {})
+
+
+def test_every_board_gives_a_machine_within_its_resources():
+    names = set(boards())
+    assert {
+        "u280",
+        "u250",
+        "u55c",
+        "u50",
+        "v80",
+        "vpk180",
+        "vhk158",
+        "vck190",
+        "zcu104",
+        "zcu102",
+        "kv260",
+    } <= names
+    assert {"pynq-z2", "ecp5-85f"} <= names
+    for name, board in boards().items():
+        for quantised in (MLP, BLOCK):
+            m = make_machine(name, None, quantised)
+            assert m.device == name
+            assert m.multipliers <= board.dsp
+            assert m.onchip_bytes <= board.onchip_bytes
+            assert m.rows <= m.lanes and m.rate <= m.lanes
+            assert all(v & (v - 1) == 0 for v in (m.lanes, m.rate, m.port_bits))
+            assert m.cores * m.port_bits / 8 * m.clock_mhz / 1e3 <= board.bandwidth or m.cores == 1
+
+
+def test_the_mlp_gets_one_row_and_full_ports():
+    m = make_machine("U280", {"dsp": 32}, MLP)
+    assert (m.cores, m.rows, m.lanes, m.port_bits) == (2, 1, 16, 256)
+    assert make_machine("u280", None, BLOCK).rows > 1
+
+
+def test_budget_options():
+    budget = Budget.parse({"dsp": 64, "onchip": "512K", "clock": "200.5", "lanes": "8"})
+    assert budget == Budget(multipliers=64, onchip_bytes=512 * 1024, clock_mhz=200.5, lanes=8)
+    m = make_machine(
+        find_board("pynq_z2"), {"cores": 2, "rows": 4, "lanes": 8, "rate": 2, "port_bits": 64}, BLOCK
+    )
+    assert (m.cores, m.rows, m.lanes, m.rate, m.port_bits) == (2, 4, 8, 2, 64)
+
+
+def message(board: str, options: dict) -> str:
+    with pytest.raises(ConfigError) as error:
+        make_machine(board, options, MLP)
+    return str(error.value)
+
+
+def test_mistakes_are_reported_together():
+    text = message("u280", {"dps": 3, "lanes": "x", "clock": -1})
+    assert "no budget 'dps'" in text and "did you mean 'dsp'" in text
+    assert "'x' is not a positive whole number" in text
+    assert "-1 is not a positive number" in text
+    text = message(
+        "u280",
+        {"lanes": 12, "rows": 16, "cores": 3, "ports": 2, "dsp": 100000, "onchip": "1G", "port_bits": 48},
+    )
+    for part in (
+        "12 is not a power of two", "take 8 or 16", "48 is not a power of two", "16 rows with 12 lanes",
+        "2 weight ports for 3 cores", "u280 has 9024 DSPs", "1073741824 bytes on chip",
+    ):  # fmt: skip
+        assert part in text, part
+    assert "make 64 multipliers, more than the 32 allowed" in message(
+        "u280", {"cores": 4, "lanes": 16, "dsp": 32}
+    )
+    assert "no array fits" in message("u280", {"rows": 16, "dsp": 32})
+
+
+def test_unknown_board_suggests():
+    assert "did you mean 'u280'" in message("u820", {})

@@ -1,0 +1,201 @@
+"""What `solve` promises: known optima, modes, bounds, infeasibility, pins, reproducibility."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from graphs import Builder, block, machine, mlp, random_case
+
+import intar
+from intar.errors import ConfigError, InfeasibleError
+from intar.ir.schedule import Schedule
+from intar.schedule import Limits, Pins, lower_bounds, pins_of_schedule, solve, validate
+from intar.schedule.addresses import Block, pack
+from intar.schedule.problem import make_problem
+from intar.schedule.solve import moves_of, search
+from intar.schedule.moves import Rules
+
+
+def tight_block(onchip: int) -> tuple:
+    return block(128, 128), machine(cores=4, rows=8, rate=8, port_bits=128, onchip_bytes=onchip)
+
+
+def test_mlp_of_the_paper():
+    """Hand-made InTAR needs 139 567 model cycles here; both bounds are 90 112."""
+    graph, m = mlp(), machine()
+    assert lower_bounds(graph, m) == {"area": 90112, "ideal": 90112, "weights": 90112}
+    auto = solve(graph, m)
+    assert 90112 <= auto.objective <= 90112 * 1.005
+    assert auto.status == "OPTIMAL"
+    assert [stage.pattern for stage in auto.stages] == ["sequential"] * 3
+    assert solve(graph, m, "sequential").objective == auto.objective
+    assert 1.6 < solve(graph, m, "dataflow").objective / auto.objective < 2.05
+
+
+@pytest.mark.parametrize("sharing", (True, False))
+def test_modes_keep_to_their_patterns_and_auto_is_best(sharing):
+    graph, m = tight_block(1 << 20)
+    found = {
+        mode: solve(graph, m, mode, sharing=sharing) for mode in ("auto", "intar", "sequential", "dataflow")
+    }
+    for mode, schedule in found.items():
+        assert validate(schedule, graph) == [], mode
+        assert schedule.objective >= found["auto"].objective
+        assert schedule.bound <= schedule.objective
+    assert {s.pattern for s in found["sequential"].stages} == {"sequential"}
+    assert "interleaved" not in {s.pattern for s in found["intar"].stages}
+    assert {s.pattern for s in found["dataflow"].stages} <= {"pipelined", "parallel"}
+    assert found["auto"].objective < found["intar"].objective < found["sequential"].objective
+
+
+def test_dataflow_groups_are_fixed_for_the_whole_run():
+    schedule = solve(mlp((64, 128, 256, 64), 64), machine(cores=4, rows=8, port_bits=256), "dataflow")
+    groups = {p.cores for stage in schedule.stages for p in stage.tasks}
+    for a in groups:
+        for b in groups:
+            assert a == b or not set(a) & set(b)
+
+
+def test_scarce_memory_is_met_by_tiles():
+    """With 170 KB only row tiles fit: one task at a time needs whole tensors."""
+    graph, m = tight_block(170_000)
+    schedule = solve(graph, m)
+    assert any(home.place == "tile" for home in schedule.residency)
+    with pytest.raises(InfeasibleError) as error:
+        solve(graph, m, "sequential")
+    text = str(error.value)
+    assert "needs 331776 bytes on chip, the machine has 170000 (161776 missing)" in text
+    assert "binds" in text and "onchip to at least 331776" in text
+    enough = m.model_copy(update={"onchip_bytes": 331776})
+    assert validate(solve(graph, enough, "sequential"), graph) == []
+    with pytest.raises(InfeasibleError):
+        solve(graph, enough.model_copy(update={"onchip_bytes": 331775}), "sequential")
+
+
+def test_spills_where_memory_is_shared():
+    """Two long-lived tensors do not fit at once: one goes off chip and comes back."""
+    b = Builder(8, 8)
+    x = b.input(32, 32)
+    early = b.matmul(x, 64)
+    y = early
+    for _ in range(3):
+        y = b.matmul(b.transpose(b.transpose(y)), 64)
+    graph = b.graph("spill", [b.add(early, y)])
+    m = machine(cores=2, rows=4, lanes=8, port_bits=64, onchip_bytes=1 << 16)
+    roomy = solve(graph, m, sharing=True)
+    matmul = 2 * 2048 + 2048  # input, output, weight rings of two cores
+    small = m.model_copy(update={"onchip_bytes": make_problem(graph, m).fixed_bytes + matmul})
+    schedule = solve(graph, small, sharing=True)
+    assert validate(schedule, graph) == []
+    spilled = [h.tensor for h in schedule.residency if h.place == "spill" and h.first_stage < h.last_stage]
+    assert spilled, [h.place for h in schedule.residency]
+    assert schedule.objective > roomy.objective
+    with pytest.raises(InfeasibleError):
+        solve(graph, small, sharing=True, spills=False)
+
+
+def test_parameters_alone_too_large():
+    with pytest.raises(InfeasibleError, match="parameters and tables alone need 53248 bytes"):
+        solve(mlp(), machine(onchip_bytes=50000))
+
+
+def test_same_input_same_bytes():
+    graph, m = tight_block(170_000)
+    assert solve(graph, m).to_json() == solve(graph, m).to_json()
+    graph, m = random_case(3, 6)
+    first, second = (solve(graph, m, sharing=True, engine="cpsat") for _ in range(2))
+    assert first.to_json() == second.to_json()
+    assert Schedule.from_json(first.to_json()).to_json() == first.to_json()
+
+
+def test_pins_are_kept():
+    graph, m = tight_block(1 << 20)
+    free = solve(graph, m)
+    stage = next(s for s in free.stages if s.pattern == "interleaved")
+    task = stage.tasks[0].task
+    pinned = solve(graph, m, pins=Pins(pattern={task: "sequential"}))
+    assert validate(pinned, graph) == []
+    assert next(s.pattern for s in pinned.stages for p in s.tasks if p.task == task) == "sequential"
+    assert pinned.objective >= free.objective
+    again = solve(graph, m, pins=pins_of_schedule(free))
+    assert again.objective == free.objective
+
+
+def test_wrong_pins_are_all_reported():
+    graph, m = tight_block(1 << 20)
+    pins = Pins(
+        pattern={"m00": "sequential"}, cores={"m1": (7,)}, chip=frozenset({"x"}), spill=frozenset({"x"})
+    )
+    with pytest.raises(ConfigError) as error:
+        solve(graph, m, pins=pins)
+    text = str(error.value)
+    assert "no task 'm00'" in text and "did you mean 'm0'" in text
+    assert "cores 0 to 3" in text
+    assert "to stay on chip and to be spilled" in text
+
+
+def test_impossible_pins_are_an_answer():
+    graph, m = mlp(), machine()
+    with pytest.raises(InfeasibleError, match="pins contradict"):
+        solve(graph, m, pins=Pins(pattern={"m0": "parallel"}))
+
+
+def test_a_cut_search_says_so_and_stays_valid():
+    graph, m = tight_block(1 << 20)
+    problem = make_problem(graph, m)
+    moves, _ = moves_of(problem, "auto", Rules({}))
+    narrow = search(problem, moves, width=3)
+    best = search(problem, moves)
+    assert best.exact and not narrow.exact
+    assert best.cycles <= narrow.cycles <= 1.3 * best.cycles
+
+
+def test_stage_limits_are_kept():
+    graph, m = tight_block(1 << 20)
+    schedule = solve(graph, m, limits=Limits(matmuls=1, tasks=2))
+    assert max(len(stage.tasks) for stage in schedule.stages) <= 2
+    assert schedule.objective >= solve(graph, m).objective
+
+
+def test_addresses_fill_the_memory_exactly():
+    """First fit alone needs 7 bytes here; six are enough."""
+    blocks = [
+        Block("a", ((0, 1, 2),)), Block("b", ((1, 2, 2),)), Block("c", ((2, 3, 4),)), Block("d", ((0, 0, 4),)),
+        Block("e", ((1, 1, 2),)), Block("f", ((3, 3, 2),)),
+    ]  # fmt: skip
+    address = pack(blocks, 6)
+    assert address is not None
+    for stage in range(4):
+        here = sorted(
+            (address[b.name], size) for b in blocks for f, last, size in b.spans if f <= stage <= last
+        )
+        assert all(a + size <= nxt for (a, size), (nxt, _) in zip(here, here[1:], strict=False))
+        assert all(a >= 0 and a + size <= 6 for a, size in here)
+    assert pack(blocks, 5) is None
+
+
+def test_only_the_solver_module_imports_ortools():
+    root = Path(intar.__file__).parent
+    importers = set()
+    for path in root.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            if any(name.split(".")[0] == "ortools" for name in names):
+                importers.add(path.relative_to(root).as_posix())
+    assert importers == {"schedule/solver.py"}
+
+
+def test_checker_imports_nothing_of_the_solver():
+    tree = ast.parse((Path(intar.__file__).parent / "schedule" / "validate.py").read_text(encoding="utf-8"))
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert {m for m in modules if m and m.startswith("intar")} == {"intar.ir.quantgraph", "intar.ir.schedule"}
