@@ -84,7 +84,8 @@ def check(model: Model, as_json: Json = False) -> None:
         path = folder / spec.model
     graph = load_model(path)
     rows = [
-        {"task": t.name, "op": Op(t.op).value, "source": t.source, "macs": graph.macs()[t.name]} for t in graph.tasks
+        {"task": t.name, "op": Op(t.op).value, "source": t.source, "macs": graph.macs()[t.name]}
+        for t in graph.tasks
     ]
 
     def human() -> None:
@@ -268,12 +269,48 @@ def designs(as_json: Json = False) -> None:
 
 @app.command()
 def report(project: Project, as_json: Json = False) -> None:
-    """Bring the report of a project together: report.json, and what earlier commands measured."""
+    """Report of a project: Gantt here, report.json, one HTML page and a Perfetto trace in its folder."""
+    from intar.report.gantt import gantt_rows, terminal_gantt
+    from intar.report.lost import lost_cycles
+    from intar.report.write import write_report
     from intar.session import open_project, update_report
 
     made = open_project(project)
-    document = update_report(project, made)
-    _show(as_json, document, lambda: console.print_json(json.dumps(document)))
+    document = update_report(project, made, lost_cycles=lost_cycles(made))
+    pages = write_report(project, made, document)
+
+    def human() -> None:
+        console.print(terminal_gantt(gantt_rows(made), console.width - 2))
+        for page in pages:
+            console.print(f"report: {page}")
+
+    _show(as_json, document, human)
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Reference designs; all when none is named.")
+    ] = None,
+    simulate: Annotated[bool, typer.Option(help="Simulate the RTL, or predict only.")] = True,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for patterns.json and patterns.md.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Reference designs in every pattern on the same budget: limit, predicted, simulated and published cycles."""
+    from intar import bench as measure
+    from intar import designs as reference
+    from intar.ir.io import write_atomic
+
+    found: list[dict[str, Any]] = []
+    for name in names or reference.names():
+        with notes.status(f"{name}: four patterns"):
+            found += measure.rows(name, simulate=simulate)
+    if out:
+        write_atomic(out / "patterns.json", (json.dumps(found, indent=1) + "\n").encode())
+        write_atomic(out / "patterns.md", measure.table(found).encode())
+    _show(as_json, found, lambda: console.print(measure.table(found), markup=False))
 
 
 def main() -> None:
