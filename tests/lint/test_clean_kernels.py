@@ -35,8 +35,8 @@ def test_the_clean_kernel_also_computes(tmp_path: Path) -> None:
 
 def test_code_for_the_host_only_is_not_looked_at(tmp_path: Path) -> None:
     (tmp_path / "two_core.h").write_text((FIXTURES / "two_core.h").read_text())
-    guarded = '#ifndef __SYNTHESIS__\n    printf("%d", (int)w.empty());\n#endif\n    int8_t row[INPUTS];'
-    text = KERNEL.read_text().replace("    int8_t row[INPUTS];", guarded, 1)
+    guarded = '#ifndef __SYNTHESIS__\n    printf("%d", (int)w.empty());\n    for (;;) break;\n#endif\n'
+    text = KERNEL.read_text().replace("    int8_t row[INPUTS];", guarded + "    int8_t row[INPUTS];", 1)
     kernel = tmp_path / "two_core.cpp"
     kernel.write_text("#include <stdio.h>\n" + text)
     assert lint_project([kernel], "two_core", [], BUFFERS) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from intar.codegen.lint import clang_ast as ast
@@ -252,7 +253,7 @@ def _copies(index: Cursor, trips: Mapping[str, int]) -> int:
     )
 
 
-def _weight(accesses: set[Access]) -> int:
+def _weight(accesses: AbstractSet[Access]) -> int:
     return sum(math.prod(access.copies) for access in accesses)
 
 
