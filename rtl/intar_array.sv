@@ -21,6 +21,7 @@ module intar_array #(
     input  logic                           take,          // the pair is valid
     input  logic [ROWS*A_BITS-1:0]         a_data,
     input  logic [LANES*W_BITS-1:0]        w_data,
+    input  logic                           multiply,      // the operand registers hold a pair
     input  logic                           add_valid,     // flags of the pair that is in the product registers
     input  logic                           add_first,
     input  logic                           add_resume,
@@ -75,7 +76,7 @@ module intar_array #(
         end
       end
     end
-    if (move) begin
+    if (move && multiply) begin
       /* verilator unroll_disable */
       for (int r = 0; r < ROWS; r = r + 1) begin
         /* verilator unroll_full */

@@ -180,6 +180,7 @@ module intar_core #(
       .take(take),
       .a_data(a_data),
       .w_data(w_data),
+      .multiply(a_full),
       .add_valid(p_full),
       .add_first(p_first),
       .add_resume(p_resume),

@@ -1,0 +1,119 @@
+"""The rendered RTL: complete, clean, deterministic, readable; and what the renderer refuses."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from engine_programs import RANDOM, perceptron
+from node_kernels import merge, random_parts, write_rtl
+
+from intar.codegen import rtl_steps
+from intar.codegen.rtl import bundles, render_rtl, top_name
+from intar.errors import InternalError
+from intar.ir.program import Buffer, BufferStep, Load, Program, Router, Vector, VectorStep, Walk
+from intar.verify.toolchain import find_verilator
+
+
+def lint(program: Program, directory: Path) -> str:
+    sources = [str(file) for file in write_rtl(program, directory)]
+    command = [str(find_verilator()), "--lint-only", "-Wall", "--top-module", top_name(program), *sources]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("kind", ["perceptron", *sorted(RANDOM)])
+def test_kernels_lint_clean_with_the_listed_files_only(kind: str, tmp_path: Path) -> None:
+    program = perceptron()[0] if kind == "perceptron" else merge(kind, random_parts(kind, 3, 50))[0]
+    assert lint(program, tmp_path) == ""
+
+
+def test_rendering_is_deterministic_and_survives_json() -> None:
+    program = perceptron()[0]
+    first = render_rtl(program)
+    assert render_rtl(Program.from_json(program.to_json())) == first
+    listed = first["rtl/filelist.f"].decode().split()
+    assert sorted(f"rtl/{name}" for name in listed) == sorted(name for name in first if name.endswith(".sv"))
+
+
+def test_register_map_and_bundles_follow_the_arguments() -> None:
+    program = perceptron()[0]
+    files = render_rtl(program)
+    kernel, script = files["rtl/kernel.sv"].decode(), files["rtl/package_xo.tcl"].decode()
+    for index, argument in enumerate(program.arguments):
+        assert f"  //   0x{16 + 12 * index:02x}  {argument.name}\n" in kernel
+        assert f"add_register $block {argument.name} 0x{16 + 12 * index:03x} 64" in script
+    stored = {node.argument for node in program.nodes if node.kind == "store"}
+    for bundle in bundles(program):
+        assert bundle.write == (bundle.name in stored)
+        assert (f"m_axi_{bundle.name}_AWVALID," in kernel) == bundle.write
+        assert (f"m_axi_{bundle.name}_ARVALID," in kernel) == bundle.read
+
+
+def test_names_and_notes_cannot_break_the_source(tmp_path: Path) -> None:
+    program = perceptron()[0]
+    evil = 'x\nendmodule `include "a" verilator lint_off \\'
+    nodes = tuple(
+        node.model_copy(update={"steps": tuple(s.model_copy(update={"note": evil}) for s in node.steps)})
+        if hasattr(node, "steps")
+        else node
+        for node in program.nodes
+    )
+    program = program.model_copy(update={"name": "9 ü; drop/../", "nodes": nodes})
+    assert re.fullmatch(r"kernel_[a-z0-9_]+", top_name(program))
+    kernel = render_rtl(program)["rtl/kernel.sv"].decode()
+    assert kernel.isascii() and "`" not in kernel and "\\" not in kernel
+    assert kernel.count("\nendmodule") == 1
+    assert sum(line.startswith("endmodule") for line in kernel.splitlines()) == 1
+
+
+def test_step_words_hold_their_fields() -> None:
+    word = rtl_steps.pack((("a", 4), ("b", 8), ("c", 4)), {"a": -1, "c": 5}, "test")
+    assert word == 0x500F
+    with pytest.raises(InternalError, match="a = 16 does not fit in 4 bits"):
+        rtl_steps.pack((("a", 4),), {"a": 16}, "test")
+    with pytest.raises(InternalError, match="no field"):
+        rtl_steps.pack((("a", 4),), {"z": 0}, "test")
+
+
+@pytest.mark.parametrize(
+    "layout, module",
+    [
+        (rtl_steps.BUFFER, "intar_buffer"),
+        (rtl_steps.LOAD, "intar_load"),
+        (rtl_steps.STORE, "intar_store"),
+        (rtl_steps.FEED, "intar_feed"),
+        (rtl_steps.CORE, "intar_core"),
+        (rtl_steps.GATHER, "intar_gather"),
+        (rtl_steps.VECTOR, "intar_vector"),
+    ],
+)
+def test_layouts_have_the_width_of_the_modules(layout: rtl_steps.Layout, module: str) -> None:
+    source = (Path(__file__).parents[2] / "rtl" / f"{module}.sv").read_text()
+    assert f"STEPS*{rtl_steps.width(layout)}-1:0]" in source
+
+
+def test_broken_programs_are_refused() -> None:
+    program = perceptron()[0]
+
+    def change(kind: type, **update: object) -> Program:
+        nodes = [n.model_copy(update=update) if isinstance(n, kind) else n for n in program.nodes]
+        return program.model_copy(update={"nodes": tuple(nodes)})
+
+    with pytest.raises(InternalError, match="without steps"):
+        render_rtl(change(Load, steps=()))
+    with pytest.raises(InternalError, match="port width"):
+        render_rtl(change(Load, port_bits=32))
+    with pytest.raises(InternalError, match="used by"):
+        render_rtl(change(Load, argument=program.arguments[0].name))
+    with pytest.raises(InternalError, match="beats of"):
+        render_rtl(change(Router, lanes=8))
+    empty = BufferStep(walk=Walk(counts=(1, 1, 0, 1, 1)))
+    with pytest.raises(InternalError, match="empty loop"):
+        render_rtl(change(Buffer, writes=(empty,)))
+    with pytest.raises(InternalError, match="hi = 262144 does not fit"):
+        render_rtl(change(Vector, steps=(VectorStep(beats=1, hi=1 << 18),)))
+    with pytest.raises(InternalError, match="has no link"):
+        render_rtl(program.model_copy(update={"links": program.links[1:]}))
