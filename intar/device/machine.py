@@ -98,6 +98,11 @@ def _network(quantised: Quantised) -> _Network:
     return _Network(tuple(matmuls), tuple(vectors), max(bits))
 
 
+def ceil_div(a: int, b: int) -> int:
+    """Smallest integer not below ``a / b``."""
+    return (a + b - 1) // b
+
+
 def _power_of_two(value: int) -> bool:
     return value & (value - 1) == 0
 
@@ -161,9 +166,9 @@ def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: i
     """Rough cycles of all matmuls one after the other: what the shapes are compared by."""
     total = 0
     for height, depth, width in network.matmuls:
-        rounds = -(-(-(-width // lanes)) // cores)
+        rounds = ceil_div(ceil_div(width, lanes), cores)
         weights = rounds * depth * lanes * network.weight_bits // port_bits
-        total += max(rounds * -(-height // rows) * max(depth, rows), weights)
+        total += max(rounds * ceil_div(height, rows) * max(depth, rows), weights)
     return total
 
 
@@ -198,7 +203,7 @@ def _shape(
                 f"no array fits {most} multipliers with what the budget fixes",
                 "budget multipliers",
                 hint="raise multipliers, or fix less of cores, rows and lanes",
-            )  # fmt: skip
+            )
         )
     return best[1]
 
@@ -207,7 +212,7 @@ def _rate(network: _Network, cores: int, rows: int, lanes: int, port_bits: int) 
     """Fewest vector lanes that keep up: a block drains within a tile, other vector tasks take a tenth of the time."""
     shortest = min((depth for _, depth, _ in network.matmuls), default=1)
     budget = _estimate(network, cores, rows, lanes, port_bits) // 10
-    beats = sum(height * -(-width // lanes) for height, width in network.vectors)
+    beats = sum(height * ceil_div(width, lanes) for height, width in network.vectors)
     for rate in _powers(lanes):
         slow = lanes // rate
         if rows * slow <= max(shortest, rows) and beats * slow <= budget * cores:

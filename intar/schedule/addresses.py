@@ -54,8 +54,8 @@ def _first_fit(blocks: Sequence[Block]) -> dict[str, int]:
             {
                 (low, low + size, own)
                 for first, last, own in block.spans
-                for f, l, low, size in done
-                if f <= last and first <= l
+                for f, end, low, size in done
+                if f <= last and first <= end
             }
         )
         address, moved = 0, True

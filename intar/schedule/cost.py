@@ -237,7 +237,8 @@ def spread(areas: Sequence[tuple[int, int]], machine: Machine) -> int:
 def lower_bounds(works: Sequence[Work], machine: Machine) -> dict[str, int]:
     """Bounds that hold for every schedule, in cycles.
 
-    `area`: all array cycles (or vector unit cycles, if more) spread evenly over the cores; `ideal`: products over multipliers; `weights`: weight words over the ports.
+    `area`: all array cycles (or vector unit cycles, if more) spread evenly over the cores; `ideal`: products over
+    multipliers; `weights`: weight words over the ports.
     """
     matmuls = [w for w in works if w.kind == "matmul"]
     macs = sum(w.rows * w.cols * w.k for w in matmuls)

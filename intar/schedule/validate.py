@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from itertools import pairwise
 from math import ceil
 
 from intar.ir.quantgraph import QMatmul, QMove, QTask, QuantGraph
@@ -357,7 +358,7 @@ class _Facts:
         room = self.machine.onchip_bytes - self.fixed()
         for i in range(len(self.schedule.stages)):
             here = sorted((self.home[t].address, self.need(t, i), t) for t in self.home if self.need(t, i))
-            for (a, size, first), (b, _, second) in zip(here, here[1:], strict=False):
+            for (a, size, first), (b, _, second) in pairwise(here):
                 if a + size > b:
                     yield Violation("address", f"stage {i}", f"{first} and {second} overlap at byte {b}")
             for a, size, tensor in here:
@@ -437,7 +438,7 @@ class _Facts:
             return self._in_turn(order, takes, before, count)
         after = {n: [m for m in order if n in before[m]] for n in order}
 
-        @lru_cache(maxsize=None)
+        @cache
         def end(name: str, t: int) -> int:
             if t < 0:
                 return 0

@@ -143,5 +143,6 @@ def random_case(seed: int, tasks: int = 5) -> tuple[QuantGraph, Machine]:
     spare = sum(t.rows * -(-t.cols // lanes) * lanes for t in graph.tensors)
     return graph, machine(
         cores=rng.choice((1, 2, 3, 4)), rows=rng.choice((1, 2, 4)), lanes=lanes, rate=rng.choice((1, 2, 4)),
-        port_bits=rng.choice((8, 32, 64)), onchip_bytes=fixed + int(spare * rng.uniform(0.25, 1.6)), latency=rng.choice((4, 64)),
+        port_bits=rng.choice((8, 32, 64)), onchip_bytes=fixed + int(spare * rng.uniform(0.25, 1.6)),
+        latency=rng.choice((4, 64)),
     )  # fmt: skip

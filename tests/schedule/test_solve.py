@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,9 @@ from intar.errors import ConfigError, InfeasibleError
 from intar.ir.schedule import Schedule
 from intar.schedule import Limits, Pins, lower_bounds, pins_of_schedule, solve, validate
 from intar.schedule.addresses import Block, pack
+from intar.schedule.moves import Rules
 from intar.schedule.problem import make_problem
 from intar.schedule.solve import moves_of, search
-from intar.schedule.moves import Rules
 
 
 def tight_block(onchip: int) -> tuple:
@@ -175,7 +176,7 @@ def test_addresses_fill_the_memory_exactly():
         here = sorted(
             (address[b.name], size) for b in blocks for f, last, size in b.spans if f <= stage <= last
         )
-        assert all(a + size <= nxt for (a, size), (nxt, _) in zip(here, here[1:], strict=False))
+        assert all(a + size <= nxt for (a, size), (nxt, _) in pairwise(here))
         assert all(a >= 0 and a + size <= 6 for a, size in here)
     assert pack(blocks, 5) is None
 
