@@ -222,7 +222,7 @@ def _view(program: Program, uram: bool) -> KernelView:
             builder.links[link.name],
             link.lanes * link.bits,
             link.depth,
-            _comment(f"{link.src} to {link.dst}: {link.lanes} x {link.bits} bits"),
+            _comment(f"link from {link.src} to {link.dst}: {link.lanes} x {link.bits} bits"),
             link.depth.bit_length(),
         )
         for link in program.links
@@ -257,7 +257,9 @@ class _Builder:
 
     def instance(self, node: Node) -> Instance:
         """The instance of `node`, wired."""
-        made = Instance(f"intar_{node.kind}", f"node_{self.names[node.name]}", _comment(node.name))
+        made = Instance(
+            f"intar_{node.kind}", f"node_{self.names[node.name]}", _comment(f"{node.kind} {node.name}")
+        )
         made.ports += [("clk", "ap_clk"), ("rst_n", "ap_rst_n"), ("start", "start")]
         made.ports.append(("done", f"done_{self.names[node.name]}"))
         fill: Callable[[Instance, Node], None] = getattr(self, f"_{node.kind}")
