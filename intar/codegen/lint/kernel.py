@@ -110,6 +110,7 @@ class Kernel:
         self.functions: dict[str, Function] = {}
         self._definitions: dict[str, Cursor] = {}
         self._directions: dict[str, dict[int, set[str]]] = {}
+        self._loops: dict[tuple[int, int], Loop] = {}
         self.extents: dict[str, list[tuple[int, int]]] = {}
         self.calls: dict[str, set[str]] = {}
         for unit in units:
@@ -157,6 +158,7 @@ class Kernel:
         self.functions[key] = function
         hidden = host_only_lines(function.place.file)
         _collect_loops(function, body, None, "", hidden)
+        self._loops.update({(loop.cursor.hash, loop.place.line): loop for loop in function.loops})
         _attach_pragmas(function)
         self.calls[key] = set()
         for item in body.walk_preorder():
@@ -178,6 +180,10 @@ class Kernel:
             return None
         definition = self.definition(target)
         return self.functions.get(definition.get_usr()) if definition is not None else None
+
+    def loop_at(self, cursor: Cursor) -> Loop | None:
+        """The loop of a function of ours that a cursor is the statement of."""
+        return self._loops.get((cursor.hash, cursor.extent.start.line))
 
     def callees(self, function: Function) -> Iterator[Function]:
         """`function` and everything that it calls, each once."""

@@ -83,12 +83,18 @@ def pragmas_in(path: str) -> list[Pragma]:
 
 
 def host_only_lines(path: str) -> frozenset[int]:
+    """Lines of a file that synthesis never sees; see :func:`_host_only`."""
+    return _host_only(source_lines(path))
+
+
+@lru_cache(maxsize=256)
+def _host_only(lines: tuple[str, ...]) -> frozenset[int]:
     """Lines that synthesis never sees: under ``#ifndef __SYNTHESIS__`` (or ``!defined``)."""
     hidden: set[int] = set()
     stack: list[
         bool | None
     ] = []  # True: hidden from synthesis, False: its other branch, None: another condition
-    for number, line in enumerate(source_lines(path), start=1):
+    for number, line in enumerate(lines, start=1):
         directive = re.match(r"\s*#\s*(ifndef|ifdef|if|else|elif|endif)\b(.*)", line)
         if directive:
             word, rest = directive.groups()

@@ -71,10 +71,10 @@ def _check_bounds(function: Function, loop: Loop, findings: Findings) -> None:
 
 def inner_loops(kernel: Kernel, part: Cursor, seen: frozenset[str] = frozenset()) -> Iterator[Loop]:
     """Loops in `part` and in the functions that it calls."""
-    owners = {loop.cursor.hash: loop for function in kernel.functions.values() for loop in function.loops}
     for item in part.walk_preorder():
-        if item.kind in LOOPS and item.hash in owners:
-            yield owners[item.hash]
+        loop = kernel.loop_at(item) if item.kind in LOOPS else None
+        if loop is not None:
+            yield loop
         elif item.kind == CursorKind.CALL_EXPR:
             function = kernel.function_of(item)
             if function is not None and function.cursor.get_usr() not in seen:

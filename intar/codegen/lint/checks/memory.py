@@ -49,7 +49,11 @@ def _check_accesses(function: Function, pointer: Cursor, findings: Findings) -> 
             if _refers(base, pointer):
                 uses.add("written" if writes else "read")
                 _check_index(function, pointer, index, conditional, loop, findings)
-        loop = next((item for item in function.loops if item.cursor == cursor), loop)
+        loop = (
+            next((item for item in function.loops if item.cursor == cursor), loop)
+            if cursor.kind in LOOPS
+            else loop
+        )
         conditional = (conditional or cursor.kind == CursorKind.IF_STMT) and cursor.kind not in LOOPS
         conditional = conditional or cursor.kind in (CursorKind.CONDITIONAL_OPERATOR, CursorKind.SWITCH_STMT)
         target = _target(cursor)
@@ -157,10 +161,14 @@ class Access:
 
 
 class _Counter:
-    """Counts the accesses of one pipelined iteration: loops in it are unrolled, branches exclude each other."""
+    """Counts the accesses of one pipelined iteration: loops in it are unrolled, branches exclude each other.
 
-    def __init__(self, kernel: Kernel):
+    With `exclusive` False the accesses of all branches are collected instead.
+    """
+
+    def __init__(self, kernel: Kernel, exclusive: bool = True):
         self.kernel = kernel
+        self.exclusive = exclusive
         self.active: list[str] = []  # functions being counted; recursion is another check's finding
 
     def count(
@@ -168,23 +176,17 @@ class _Counter:
     ) -> set[Access]:
         """Accesses in `cursor`; `names` maps array parameters to arrays, `trips` unrolled counters to iterations."""
         found: set[Access] = set()
-        if cursor.kind == CursorKind.IF_STMT:
-            parts = ast.children(cursor)
-            found |= self.count(parts[0], names, trips)
-            branches = [self.count(part, names, trips) for part in parts[1:]]
-            return found | max(branches, key=_weight, default=set())
-        if cursor.kind == CursorKind.CONDITIONAL_OPERATOR:
-            parts = ast.children(cursor)
-            found |= self.count(parts[0], names, trips)
-            return found | max(
-                (self.count(part, names, trips) for part in parts[1:]), key=_weight, default=set()
-            )
+        if cursor.kind in (CursorKind.IF_STMT, CursorKind.CONDITIONAL_OPERATOR):
+            condition, *parts = ast.children(cursor)
+            branches = [self.count(part, names, trips) for part in parts]
+            chosen = [max(branches, key=_weight)] if branches and self.exclusive else branches
+            return self.count(condition, names, trips).union(*chosen)
         if cursor.kind == CursorKind.ARRAY_SUBSCRIPT_EXPR:
             return self._subscript(cursor, names, trips, writes)
         if cursor.kind == CursorKind.CALL_EXPR:
             found |= self._call(cursor, names, trips)
         if cursor.kind in LOOPS:
-            owner = self._loop(cursor)
+            owner = self.kernel.loop_at(cursor)
             if owner is not None and owner.counter and owner.trip:
                 trips = {**trips, owner.counter: owner.trip}
         target = _target(cursor)
@@ -195,13 +197,6 @@ class _Counter:
             if aims and compound:
                 found |= self.count(child, names, trips)
         return found
-
-    def _loop(self, cursor: Cursor) -> Loop | None:
-        for function in self.kernel.functions.values():
-            for loop in function.loops:
-                if loop.cursor == cursor:
-                    return loop
-        return None
 
     def _subscript(
         self, cursor: Cursor, names: Mapping[str, str], trips: Mapping[str, int], writes: bool
@@ -360,32 +355,17 @@ def _names(function: Function, owner: Function, array: Cursor) -> list[str]:
 def _check_written(
     kernel: Kernel, function: Function, arrays: Mapping[str, Cursor], findings: Findings
 ) -> None:
-    counter = _Counter(kernel)
-    accesses = counter.count(function.body, {usr: usr for usr in arrays}, {})
+    if not arrays:
+        return
+    accesses = _Counter(kernel, exclusive=False).count(function.body, {usr: usr for usr in arrays}, {})
     for usr, array in arrays.items():
-        uses = {
-            access.writes for access in _without_branches(counter, function.body, usr) if access.array == usr
-        }
+        uses = {access.writes for access in accesses if access.array == usr}
         initialised = any(child.kind == CursorKind.INIT_LIST_EXPR for child in array.get_children())
-        if (
-            uses == {False}
-            and not initialised
-            and not any(access.writes for access in accesses if access.array == usr)
-        ):
+        if uses == {False} and not initialised:
             message = f"'{array.spelling}' in '{function.name}' is read but never written"
             findings.add(
                 "bank", ast.place(array), message, "write it first, or declare it const with its values"
             )
-
-
-def _without_branches(counter: _Counter, body: Cursor, usr: str) -> set[Access]:
-    """Accesses of all branches together."""
-    found = counter.count(body, {usr: usr}, {})
-    for item in body.walk_preorder():
-        if item.kind in (CursorKind.IF_STMT, CursorKind.CONDITIONAL_OPERATOR):
-            for part in ast.children(item):
-                found |= counter.count(part, {usr: usr}, {})
-    return found
 
 
 # ---- multipliers and stack -----------------------------------------------------------------------------------------
