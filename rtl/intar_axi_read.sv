@@ -139,4 +139,8 @@ module intar_axi_read #(
       .out_data(out_data),
       .level(unused_level)
   );
+
+`ifdef FORMAL
+`include "intar_axi_read.svh"
+`endif
 endmodule

@@ -188,4 +188,8 @@ module intar_axi_write #(
     if (!rst_n || start) done_count <= '0;
     else if (response && last_valid && last_flag) done_count <= done_count + 1'b1;
   end
+
+`ifdef FORMAL
+`include "intar_axi_write.svh"
+`endif
 endmodule

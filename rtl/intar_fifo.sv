@@ -81,4 +81,8 @@ module intar_fifo #(
       end
     end
   endgenerate
+
+`ifdef FORMAL
+`include "intar_fifo.svh"
+`endif
 endmodule
