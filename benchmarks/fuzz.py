@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import fcntl
 import json
 import os
 import statistics
@@ -29,6 +30,7 @@ from intar.quant.random_graphs import random_inputs, random_quantised
 EXECUTORS = ("engine", "csim", "rtl")
 MODES = ("auto", "auto", "intar", "sequential", "dataflow")
 RESULTS = Path(__file__).parent / "results" / "fuzz.json"
+CASES = Path(__file__).parents[1] / "tests" / "conformance" / "cases.json"
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,20 @@ def write_results(path: Path, outcomes: Sequence[Outcome], executors: Sequence[s
     return total
 
 
+def remember(outcome: Outcome, path: Path = CASES) -> None:
+    """Keep a failed seed for the default test run; safe when several processes fail at once."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        cases = json.loads(path.read_text(encoding="utf-8"))
+        if any(case["seed"] == outcome.seed for case in cases):
+            return
+        why = (outcome.fault or outcome.first).splitlines()[0][:200]
+        cases = sorted([*cases, {"seed": outcome.seed, "why": why}], key=lambda case: case["seed"])
+        scratch = path.with_suffix(".tmp")
+        scratch.write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")
+        os.replace(scratch, path)
+
+
 def main() -> int:
     """Command line; the exit status is 1 if any graph failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -183,6 +199,8 @@ def main() -> int:
             break
         outcome = check_case(seed, options.executors)
         outcomes.append(outcome)
+        if not outcome.ok:
+            remember(outcome)
         error = (
             "" if outcome.error is None else f"{outcome.predicted}/{outcome.simulated} {outcome.error:+.2%}"
         )

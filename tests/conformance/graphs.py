@@ -1,0 +1,195 @@
+"""One operator at a time, of a type, a shape and a pattern that the caller names, and the design made of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from intar import pipeline
+from intar.engine import plan_merged, run
+from intar.ir.quantgraph import QMatmul, QTensor, QuantGraph, Quantised, TableSpec
+from intar.ir.schedule import Machine, Pattern, Placement, Residency, Schedule, Stage
+from intar.lower.lower import lower
+from intar.quant.fixed import limits
+from intar.quant.quantise import finish
+from intar.quant.random_graphs import COLUMNS, _Maker
+
+COMPUTE = ("matmul", "affine", "add", "mul", "table_direct", "table_piecewise")
+MOVES = ("reshape", "transpose", "slice", "concat")
+
+
+def load_fuzzer() -> ModuleType:
+    """`benchmarks/fuzz.py`, which is a script and no package."""
+    if "conformance_fuzz" not in sys.modules:
+        path = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
+        spec = importlib.util.spec_from_file_location("conformance_fuzz", path)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["conformance_fuzz"] = module
+        spec.loader.exec_module(module)
+    return sys.modules["conformance_fuzz"]
+
+
+class Directed(_Maker):
+    """The random maker with its choices of kind and shape taken away; integers stay random."""
+
+    def __init__(self, seed: int, bits: Sequence[int], weight_bits: Sequence[int], columns: int) -> None:
+        super().__init__(seed, bits, weight_bits, tables=False)
+        self.columns, self.op, self.table_kind = columns, "add", ""
+
+    def pick(self, options: Sequence[Any]) -> Any:
+        if options is COLUMNS:
+            return self.columns
+        if tuple(options) == ("add", "mul"):
+            return self.op
+        return super().pick(options)
+
+    def table(self, name: str, out: QTensor) -> TableSpec:
+        """Random contents, stored point by point or as straight pieces."""
+        lo, hi = limits(out.bits)
+        if self.table_kind == "table_direct":
+            base = self.constant(f"{name}_table", self.rng.integers(lo, hi + 1, 256))
+            return self.spec(8, 8, 0, lo, hi, base)
+        entries, q = 6, 10
+        base = self.constant(f"{name}_table", self.rng.integers(lo << q, (hi << q) + 1, 1 << entries))
+        steep = max(1, (hi << q) >> (16 - entries))
+        slope = self.constant(f"{name}_slope", self.rng.integers(-steep, steep + 1, 1 << entries))
+        return self.spec(16, entries, q, lo, hi, base, slope)
+
+    def common(self, name: str, inputs: Sequence[QTensor], out: QTensor) -> dict[str, Any]:
+        if not self.table_kind:
+            return super().common(name, inputs, out)
+        table = self.table(name, out)
+        lo, hi = limits(table.in_bits)
+        zero = int(self.rng.integers(lo, hi + 1))
+        return {
+            "name": name,
+            "inputs": tuple(tensor.name for tensor in inputs),
+            "output": out.name,
+            "lo": lo,
+            "hi": hi,
+            "zero": zero,
+            "relu": False,
+            "table": table,
+        }
+
+    def make(self, kind: str) -> None:
+        """One task of the kind; it reads what nothing has read yet when that fits."""
+        if kind in ("add", "mul"):
+            self.op = kind
+            assert self.binary()
+        elif kind.startswith("table"):
+            self.table_kind = kind
+            self.affine()
+            self.table_kind = ""
+        else:
+            assert getattr(self, kind)()
+
+    def result(self, name: str, inputs: Sequence[str]) -> Quantised:
+        outputs = tuple(task.output for task in self.tasks if task.output not in self.read)
+        graph = QuantGraph(
+            name=name,
+            tensors=tuple(t for t in self.tensors.values() if t.name in self.read or t.name in outputs),
+            tasks=tuple(self.tasks),
+            inputs=tuple(t for t in inputs if t in self.read),
+            outputs=outputs,
+        )
+        return finish(graph, self.constants)
+
+
+def network(
+    kinds: Sequence[str],
+    shape: tuple[int, ...],
+    columns: int,
+    *,
+    bits: Sequence[int] = (8,),
+    weight_bits: Sequence[int] = (8,),
+    inputs: int = 2,
+    seed: int = 0,
+) -> Quantised:
+    """Tasks of the given kinds in that order on `inputs` inputs of `shape`; matmuls give `columns` columns.
+
+    Each tensor and each weight matrix draws its width from `bits` and `weight_bits`.
+    """
+    maker = Directed(seed, bits, weight_bits, columns)
+    given = [maker.tensor(shape).name for _ in range(inputs)]
+    for kind in kinds:
+        maker.make(kind)
+    return maker.result("_".join(("case", *kinds))[:40], given)
+
+
+def machine(cores: int, rows: int = 2, lanes: int = 8, rate: int = 4, port_bits: int = 128) -> Machine:
+    """A small machine with short memory latency."""
+    return Machine(
+        cores=cores,
+        rows=rows,
+        lanes=lanes,
+        rate=rate,
+        port_bits=port_bits,
+        onchip_bytes=1 << 20,
+        clock_mhz=300,
+        latency=16,
+    )
+
+
+def in_pattern(
+    quantised: Quantised,
+    target: Machine,
+    patterns: Sequence[tuple[Pattern, int]],
+    tile_rows: int = 0,
+    resident: bool = False,
+) -> Schedule:
+    """The tasks, in order, in stages of (pattern, number of tasks), whether or not a solver would choose them.
+
+    Pipelined and interleaved stages are cut into tiles of `tile_rows` rows; `resident` keeps their weights on chip.
+    The schedule says nothing about cost.
+    """
+    tasks, everyone, stages = list(quantised.graph.tasks), tuple(range(target.cores)), []
+    inside: set[str] = set()
+    for pattern, count in patterns:
+        here, tasks = tasks[:count], tasks[count:]
+        tiled = pattern in ("pipelined", "interleaved")
+        placed = []
+        for i, task in enumerate(here):
+            matmul = isinstance(task, QMatmul)
+            shared = everyone if matmul else (0,)
+            cores = shared if pattern in ("sequential", "interleaved") else (i,)
+            placed.append(Placement(task=task.name, cores=cores, resident=resident and matmul and tiled))
+        stages.append(Stage(pattern=pattern, tasks=tuple(placed), tile_rows=tile_rows if tiled else 0))
+        elsewhere = {t for task in quantised.graph.tasks if task not in here for t in task.inputs}
+        if tiled:
+            inside |= {task.output for task in here} - elsewhere - set(quantised.graph.outputs)
+    assert not tasks, "stages for every task"
+    return Schedule(
+        name=quantised.graph.name,
+        mode="auto",
+        machine=target,
+        stages=tuple(stages),
+        residency=tuple(
+            Residency(
+                tensor=t.name,
+                place="tile" if t.name in inside else "chip",
+                bytes=0,
+                first_stage=0,
+                last_stage=len(stages) - 1,
+            )
+            for t in quantised.graph.tensors
+        ),
+        objective=1,
+        bound=1,
+        status="FEASIBLE",
+    )
+
+
+def forced(quantised: Quantised, schedule: Schedule) -> pipeline.Design:
+    """A design from a schedule that claims nothing about cost, which the validator would refuse."""
+    lowered = lower(quantised, schedule)
+    program = plan_merged(lowered.program)
+    memory = pipeline.engine_memory(schedule.machine)
+    predicted = run(program, {}, memory=memory, values=False)
+    predicted.raise_deadlock()
+    return pipeline.Design(quantised, schedule, program, lowered.images, predicted)

@@ -1,0 +1,227 @@
+"""Golden = engine (two-sided and interleaved) = generated C++ = RTL, bit for bit, for every operator, type and pattern."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conformance.graphs import COMPUTE, MOVES, forced, in_pattern, load_fuzzer, machine, network
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from intar import pipeline
+from intar.ir.schedule import Machine, Pattern
+from intar.quant.random_graphs import random_inputs
+from intar.verify.simulate import MemoryModel
+
+fuzz = load_fuzzer()
+CASES = json.loads((Path(__file__).parent / "cases.json").read_text(encoding="utf-8"))
+# Inputs and columns after a matmul, on cores of 2 rows and 8 lanes: ones, primes, exact tiles, several tiles and a rest.
+SHAPES = (((1, 1), 1), ((7, 13), 5), ((8, 16), 8), ((5, 33), 17), ((9, 20), 24), ((3,), 11), ((2, 3, 7), 9))
+TYPES = [
+    (kind, a, w) for kind in COMPUTE for a in (8, 16) for w in ((4, 8, 16) if kind == "matmul" else (8,))
+]
+PATTERNS: tuple[tuple[Pattern, bool], ...] = (
+    ("sequential", False),
+    ("parallel", False),
+    ("pipelined", False),
+    ("pipelined", True),
+    ("interleaved", False),
+    ("interleaved", True),
+)
+
+
+def single(
+    kind: str,
+    bits: int,
+    weight_bits: int,
+    pattern: Pattern,
+    resident: bool,
+    shape: tuple[int, ...],
+    columns: int,
+) -> pipeline.Design:
+    """The operator alone, twice side by side, or between an affine and a matmul in row tiles."""
+    tiled = pattern in ("pipelined", "interleaved")
+    kinds = ("affine", kind, "matmul") if tiled else (kind, kind) if pattern == "parallel" else (kind,)
+    quantised = network(kinds, shape, columns, bits=(bits,), weight_bits=(weight_bits,))
+    target = machine(len(kinds) if pattern != "sequential" else 2)
+    rows = quantised.graph.tensor(quantised.graph.tasks[0].output).rows
+    stages = [(pattern, len(kinds))]
+    return forced(quantised, in_pattern(quantised, target, stages, min(2, rows), resident))
+
+
+def samples(made: pipeline.Design, count: int) -> list[dict[str, np.ndarray]]:
+    return [random_inputs(made.quantised, seed) for seed in range(count)]
+
+
+def require(check: pipeline.Check, what: object) -> None:
+    """Every integer equal, or a message with the place of the first that is not."""
+    assert check.bit_exact, f"{what}: {check.executor} differs in {check.mismatches} integers; {check.first}"
+
+
+@pytest.mark.parametrize(("pattern", "resident"), PATTERNS)
+@pytest.mark.parametrize(("kind", "bits", "weight_bits"), TYPES)
+def test_operator_engine(kind: str, bits: int, weight_bits: int, pattern: Pattern, resident: bool) -> None:
+    for shape, columns in SHAPES:
+        made = single(kind, bits, weight_bits, pattern, resident, shape, columns)
+        require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", MOVES)
+def test_move_engine(kind: str, bits: int) -> None:
+    for shape, columns in SHAPES:
+        if kind == "transpose" and len(shape) == 1:
+            continue
+        made = single(kind, bits, 8, "sequential", False, shape, columns)
+        require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("kind", "bits", "weight_bits", "pattern", "shape", "columns"),
+    [
+        ("matmul", 8, 4, "sequential", (5, 33), 17),
+        ("matmul", 16, 16, "pipelined", (7, 13), 5),
+        ("matmul", 8, 8, "interleaved", (9, 20), 24),
+        ("matmul", 16, 4, "parallel", (1, 1), 1),
+        ("affine", 8, 8, "parallel", (5, 33), 17),
+        ("add", 16, 8, "pipelined", (7, 13), 5),
+        ("mul", 8, 8, "sequential", (2, 3, 7), 9),
+        ("table_direct", 8, 8, "interleaved", (7, 13), 5),
+        ("table_piecewise", 16, 8, "pipelined", (9, 20), 24),
+        ("transpose", 8, 8, "sequential", (7, 13), 5),
+        ("concat", 16, 8, "sequential", (5, 33), 17),
+    ],
+)
+@pytest.mark.parametrize("executor", ["csim", pytest.param("rtl", marks=pytest.mark.sim)])
+def test_operator_generated(
+    kind: str,
+    bits: int,
+    weight_bits: int,
+    pattern: Pattern,
+    shape: tuple[int, ...],
+    columns: int,
+    executor: str,
+    tmp_path: Path,
+) -> None:
+    resident = pattern == "interleaved"
+    made = single(kind, bits, weight_bits, pattern, resident, shape, columns)
+    pipeline.project(made).write(tmp_path)
+    verify = pipeline.verify_csim if executor == "csim" else pipeline.verify_rtl
+    require(verify(made, samples(made, 2), tmp_path), (kind, bits, weight_bits, pattern, shape, columns))
+
+
+# ---------------------------------------------------------------- two graphs through everything
+
+Built = tuple[pipeline.Design, Path]
+
+
+@pytest.fixture(scope="module")
+def every_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """All operators, both activation widths and three weight widths in one graph that the solver schedules."""
+    kinds = (*COMPUTE, *MOVES, "matmul", "matmul")
+    quantised = network(kinds, (5, 13), 11, bits=(8, 16), weight_bits=(4, 8, 16), seed=EVERY_SEED)
+    tasks = quantised.graph.tasks
+    assert {t.weight_bits for t in tasks if t.kind == "matmul"} == {4, 8, 16}
+    assert {t.bits for t in quantised.graph.tensors} == {8, 16}
+    made = pipeline.compile_quantised(quantised, machine(2, rows=2, lanes=4, rate=2, port_bits=64))
+    out = tmp_path_factory.mktemp("every_operator")
+    pipeline.project(made).write(out)
+    yield made, out
+
+
+EVERY_SEED = 9
+
+
+@pytest.fixture(scope="module")
+def tiled_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """Weights of 4 bits in row tiles: a pipelined stage, an interleaved one, and a parallel pair at the end."""
+    kinds = ("matmul", "affine", "matmul", "matmul", "table_direct", "matmul", "affine")
+    quantised = network(kinds, (7, 13), 11, weight_bits=(4,), inputs=1, seed=4)
+    target: Machine = machine(2, rows=2, lanes=8, rate=4, port_bits=64)
+    stages: list[tuple[Pattern, int]] = [
+        ("pipelined", 2),
+        ("interleaved", 3),
+        ("sequential", 1),
+        ("sequential", 1),
+    ]
+    made = forced(quantised, in_pattern(quantised, target, stages, 2))
+    out = tmp_path_factory.mktemp("tiled_chain")
+    pipeline.project(made).write(out)
+    yield made, out
+
+
+@pytest.mark.parametrize("which", ["every_operator", "tiled_chain"])
+def test_graph_engine_and_csim(which: str, request: pytest.FixtureRequest) -> None:
+    made, out = request.getfixturevalue(which)
+    require(pipeline.verify_engine(made, samples(made, 4)), which)
+    require(pipeline.verify_csim(made, samples(made, 4), out), which)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("which", ["every_operator", "tiled_chain"])
+def test_graph_rtl(which: str, request: pytest.FixtureRequest) -> None:
+    """Bits, and the engine's cycles within 5 % of the simulated ones."""
+    made, out = request.getfixturevalue(which)
+    check = pipeline.verify_rtl(made, samples(made, 2), out)
+    require(check, which)
+    assert check.cycles[0] == pytest.approx(made.predicted.cycles, rel=0.05)
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("wait", ["interrupt", "poll"])
+@pytest.mark.parametrize("reset", [False, True], ids=["back_to_back", "reset_between"])
+def test_graph_rtl_under_back_pressure(wait: str, reset: bool, every_operator: Built) -> None:
+    """A memory that refuses three cycles in ten changes the time and nothing else."""
+    made, out = every_operator
+    stalls = MemoryModel(latency=made.schedule.machine.latency, stall=0.3, seed=5)
+    check = pipeline.verify_rtl(made, samples(made, 2), out, memory=stalls, wait=wait, reset_between=reset)
+    require(check, (wait, reset))
+    assert all(cycles > made.predicted.cycles for cycles in check.cycles)
+
+
+# ---------------------------------------------------------------- networks that nobody thought of
+
+
+def require_outcome(seed: int, *executors: str) -> None:
+    outcome = fuzz.check_case(seed, executors)
+    if not outcome.ok:
+        fuzz.remember(outcome)
+    assert outcome.ok, f"seed {seed}, mode {outcome.mode}, {outcome.tasks}: {outcome.fault or outcome.first}"
+
+
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_random_engine(seed: int) -> None:
+    outcome = fuzz.check_case(seed, ("engine",))
+    assert outcome.ok, f"mode {outcome.mode}, {outcome.tasks}: {outcome.fault or outcome.first}"
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"seed{case['seed']}" for case in CASES])
+def test_remembered_engine(case: dict[str, object]) -> None:
+    outcome = fuzz.check_case(case["seed"], ("engine",))
+    assert outcome.ok, f"{case['why']}: {outcome.fault or outcome.first}"
+
+
+@pytest.mark.parametrize("seed", [7, 11])
+def test_random_csim(seed: int) -> None:
+    require_outcome(seed, "engine", "csim")
+
+
+@pytest.mark.full
+@pytest.mark.sim
+@pytest.mark.parametrize("chunk", range(20))
+def test_random_everything(chunk: int) -> None:
+    """Two hundred networks in chunks of ten, so that workers can share them."""
+    for seed in range(1000 + 10 * chunk, 1010 + 10 * chunk):
+        require_outcome(seed, "engine", "csim", "rtl")
