@@ -1,0 +1,87 @@
+"""A tiny project through Yosys itself: known multipliers and memories, kept results, a syntax error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from intar.errors import ToolError
+from intar.verify import synth
+
+pytestmark = pytest.mark.full
+
+LEAF = """module leaf #(
+    parameter int W = 16
+) (
+    input  logic                  clk,
+    input  logic signed [W-1:0]   a,
+    input  logic signed [W-1:0]   b,
+    output logic signed [2*W-1:0] p
+);
+  always_ff @(posedge clk) p <= a * b;
+endmodule
+"""
+KERNEL = """module kernel_tiny (
+    input  logic        clk,
+    input  logic        write,
+    input  logic [ 8:0] address,
+    input  logic [15:0] a,
+    input  logic [15:0] b,
+    output logic [31:0] p,
+    output logic [31:0] q,
+    output logic [71:0] word
+);
+  (* ram_style = "block" *) logic [71:0] memory[0:511];
+  always_ff @(posedge clk) begin
+    if (write) memory[address] <= {a, b, a, b, a[7:0]};
+    word <= memory[address];
+  end
+  leaf #(.W(16)) first (.clk(clk), .a(a), .b(b), .p(p));
+  leaf #(.W(16)) second (.clk(clk), .a(b), .b(p[15:0]), .p(q));
+endmodule
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    rtl = tmp_path / "rtl"
+    rtl.mkdir()
+    (rtl / "leaf.sv").write_text(LEAF)
+    (rtl / "kernel.sv").write_text(KERNEL)
+    (rtl / "filelist.f").write_text("leaf.sv\nkernel.sv\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize("family", ["xcup", "xc7", "ecp5"])
+def test_tiny_project(project: Path, family: str) -> None:
+    found = synth.synthesise(project, "kernel_tiny", family)
+    # Two 16 x 16 multipliers; 72 x 512 bits are one block memory of 36 kbit in every family.
+    assert (found.dsp, found.bram36, found.uram) == (2, 1, 0)
+    assert found.by_module["leaf"]["dsp"] == 2
+    assert found.by_module["kernel_tiny"]["bram36"] == 1
+    assert family in found.source
+    # UltraScale+ keeps the product registers in the fabric, 32 for each multiplier.
+    if family == "xcup":
+        assert found.ff == 64
+
+
+def test_a_result_is_kept_until_a_source_changes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[Path] = []
+    real = synth._run
+    monkeypatch.setattr(synth, "_run", lambda folder: (runs.append(folder), real(folder)))
+    first = synth.synthesise(project, "kernel_tiny", "ecp5")
+    assert synth.synthesise(project, "kernel_tiny", "ecp5") == first
+    assert len(runs) == 1
+    leaf = project / "rtl" / "leaf.sv"
+    leaf.write_text(leaf.read_text().replace("a * b", "a + b"))
+    assert synth.synthesise(project, "kernel_tiny", "ecp5").dsp == 0
+    assert len(runs) == 2
+
+
+def test_a_syntax_error_is_quoted(project: Path) -> None:
+    leaf = project / "rtl" / "leaf.sv"
+    leaf.write_text(leaf.read_text().replace("a * b;", "a * ;"))
+    with pytest.raises(ToolError, match=r"leaf\.sv:9: ERROR: syntax error"):
+        synth.synthesise(project, "kernel_tiny", "ecp5")
+    assert not list(project.rglob("cells.json"))
