@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from intar.errors import Finding, InternalError, UnsupportedError
 from intar.ir.program import (
-    Argument,
     Buffer,
     BufferStep,
     Core,
@@ -205,7 +204,7 @@ class _Views:
     def _port(self, name: str) -> Port:
         """Parameter of a function for the node's port `name`."""
         link = self._link(name)
-        return Port(_parameter(name), beat_type(link.lanes, link.bits), link.name)
+        return Port(name, beat_type(link.lanes, link.bits), link.name)
 
     def _inner(self, suffix: str, type_: str, depth: int, about: str) -> Stream:
         return Stream(f"{self.node.name}_{suffix}", type_, depth, about)
@@ -712,10 +711,6 @@ def storage(node: Buffer, uram: bool) -> str:
     return "uram" if uram and node.depth >= 2048 else "bram"
 
 
-def _parameter(port: str) -> str:
-    return port
-
-
 def _braces(*values: object) -> str:
     return "{" + ", ".join(map(str, values)) + "}"
 
@@ -730,8 +725,3 @@ def _int64(value: int) -> str:
 
 def _table_row(table: Table, base: int) -> str:
     return _braces(base, table.in_bits, table.log_entries, table.q, table.lo, table.hi)
-
-
-def argument_words(argument: Argument) -> str:
-    """C++ type of a word of `argument`."""
-    return f"intar::word<{argument.port_bits}>"

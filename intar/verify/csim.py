@@ -59,7 +59,7 @@ def run_csim(
     project : directory of a generated project, or its files (path → bytes) as `render_hls` gives them.
     images : bytes of every constant argument.
     inputs : for every input argument the bytes of each inference; all of the same length.
-    build_dir : where objects are kept between runs; a temporary one by default.
+    build_dir : where sources and objects are kept, so that only what changed is compiled again; temporary by default.
     flags : further compiler flags, after the defaults.
     env : environment of the simulation, e.g. ``INTAR_SIM_SEED``, ``INTAR_SIM_DEPTH``.
     timeout : seconds.
@@ -73,7 +73,7 @@ def run_csim(
     """
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="intar-csim-")))
-        root = _on_disk(project, scratch)
+        root = _on_disk(project, build_dir or scratch)
         hls = root / "hls"
         binary = compile_csim(
             [hls / "tb.cpp", hls / "sim_top.cpp"],
@@ -106,13 +106,13 @@ def image_bytes(argument: Argument) -> int:
     return argument.words * argument.port_bits // 8
 
 
-def _on_disk(project: Path | Mapping[str, bytes], scratch: Path) -> Path:
+def _on_disk(project: Path | Mapping[str, bytes], folder: Path) -> Path:
     if not isinstance(project, Mapping):
         return Path(project)
     for path, data in project.items():
         if path.startswith("hls/"):
-            write_atomic(scratch / "project" / path, data)
-    return scratch / "project"
+            write_atomic(Path(folder) / "project" / path, data)
+    return Path(folder) / "project"
 
 
 def _write_data(
