@@ -40,6 +40,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Number of inferences.")]
 Seed = Annotated[int, typer.Option(help="Seed of random inputs after the stored real ones.")]
 
+COUNTS = ("dsp", "bram36", "uram", "lut", "ff")
 PATTERNS = ("auto", "intar", "sequential", "dataflow")
 
 
@@ -231,6 +232,38 @@ def sim(
         )
     kept = [] if stall or protocol else [result]
     _verified(project, result, update_report(project, made, kept), as_json)
+
+
+@app.command()
+def synth(project: Project, as_json: Json = False) -> None:
+    """Synthesise the RTL with Yosys (extra `synth`): multipliers, memories, look-up tables and flip-flops."""
+    from intar.codegen.rtl import top_name
+    from intar.device import find_board
+    from intar.session import open_project, update_report
+    from intar.verify.synth import family_of, synthesise
+
+    made = open_project(project)
+    device = made.schedule.machine.device
+    family, note = family_of(device)
+    with notes.status(f"synthesise for {family} (minutes)"):
+        found = synthesise(project, top_name(made.program), family).to_dict()
+    if note:
+        found["source"] += f" ({note})"
+    report = update_report(project, made, resources=found)
+
+    def human() -> None:
+        board = find_board(device).model_dump()
+        table = Table(title=found["source"], title_justify="left")
+        for column in ("module", *COUNTS):
+            table.add_column(column, justify="left" if column == "module" else "right")
+        for name, own in found["by_module"].items():
+            table.add_row(name, *(f"{own[c]:,}" for c in COUNTS))
+        table.add_section()
+        table.add_row("all", *(f"{found[c]:,}" for c in COUNTS))
+        table.add_row(device, *(f"{board[c]:,}" for c in COUNTS))
+        console.print(table)
+
+    _show(as_json, report, human)
 
 
 @app.command()
