@@ -1,6 +1,7 @@
 // Properties of intar_axi_write, included at its end under FORMAL. Those of the address channel, of the commands and of
-// the data credit are proved by k-induction; those that speak about the order inside the two queues (FORMAL_BOUNDED)
-// are checked for every trace of bounded length.
+// the data credit are proved by k-induction, given one lemma about the queue of lengths: it is empty exactly when no word
+// in the FIFO is claimed. The lemma and the properties that speak about the order inside the two queues are
+// checked for every trace of bounded length (FORMAL_BOUNDED).
 //
 // The slave is any slave that answers a burst only after its last word.
 localparam int F_PAGE_WORD_BITS = 12 - WORD_SHIFT;
@@ -55,8 +56,15 @@ generate
   end
 endgenerate
 
+logic f_lemma;
+assign f_lemma = length_valid == (f_claimed != 32'd0);
+
 always_ff @(posedge clk) begin
   if (f_init) begin
+`ifndef FORMAL_BOUNDED
+    assume (f_lemma);
+`endif
+    assert (f_claimed <= 32'(unused_level));
     assert (m_axi_bready);
     assert (&m_axi_wstrb);
     // Every word in the FIFO is claimed by an issued burst or not: none is lost, none is counted twice.
@@ -80,7 +88,7 @@ always_ff @(posedge clk) begin
 `ifdef FORMAL_BOUNDED
     // No starvation: as long as a burst is open its next word is there. The lengths queue never overflows.
     if (length_valid) assert (m_axi_wvalid);
-    assert (length_valid == (f_claimed != 32'd0));
+    assert (f_lemma);
     if (issue) assert (unused_length_ready);
     // Each response finds its burst, and only bursts that are complete are answered.
     if (m_axi_bvalid) assert (last_valid);
