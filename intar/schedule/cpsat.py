@@ -66,7 +66,7 @@ def solve_cpsat(
 ) -> tuple[Answer | None, int]:
     """The best schedule and a proved bound; None if there is none (or, bound 0, none was found in the limit)."""
     table = columns(problem, moves)
-    table = [m for m in table if _need(problem, m) <= problem.capacity]
+    table = [m for m in table if _need(problem, m) <= problem.capacity and not _reloads(problem, moves, m)]
     count = len(problem.tasks)
     model = solver.Model()
     parts = _Parts(
@@ -97,6 +97,14 @@ def _need(problem: Problem, move: Move) -> int:
     return move.work + sum(problem.tensors[t].bytes * copies for t, copies in held)
 
 
+def _reloads(problem: Problem, moves: Moves, move: Move) -> bool:
+    """True if the move loads, for itself, a tensor that must stay on chip for readers in other stages, too."""
+    kept = dict(move.kept)
+    return any(
+        t in moves.rules.chip and t not in kept and problem.tensors[t].reads(~move.mask) for t in move.loads
+    )
+
+
 def _cover(problem: Problem, parts: _Parts, table: list[Move]) -> bool:
     for task in range(len(problem.tasks)):
         having = [x for x, m in zip(parts.chosen, table, strict=True) if m.mask >> task & 1]
@@ -124,9 +132,11 @@ def _order(problem: Problem, parts: _Parts, table: list[Move]) -> None:
         together[pair] = same
     for task, before in enumerate(problem.predecessors):
         for u in members(before):
-            same = together.get((min(u, task), max(u, task)))
-            gap = 1 if same is None else 1 - same
-            model.add(parts.position[task] >= parts.position[u] + gap)
+            joint = together.get((min(u, task), max(u, task)))
+            if joint is None:
+                model.add(parts.position[task] > parts.position[u])
+            else:
+                model.add(parts.position[task] + joint > parts.position[u])
     slots = []
     for task, having in sorted(leaders.items()):
         leads = model.new_bool_var("")
@@ -172,7 +182,7 @@ def _memory(problem: Problem, parts: _Parts, table: list[Move]) -> None:
     if not problem.sharing:
         stages = solver.weighted_sum(parts.chosen, [m.work for m in table])
         tensors = [copies * problem.tensors[t].bytes for t, copies in parts.copies.items()]
-        model.add(stages + solver.linear_sum(tensors) <= problem.capacity)
+        model.add(solver.linear_sum([stages, *tensors]) <= problem.capacity)
         return
     intervals: list[solver.Interval] = []
     demands: list[solver.Linear] = []
