@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from intar.assets import asset_dir
-from intar.codegen.hls_views import NodeView, Stream, beat_type, node_views, tensor_ids
+from intar.codegen.hls_checks import tensor_ids
+from intar.codegen.hls_types import NodeView, Stream, beat_type
+from intar.codegen.hls_views import node_views
 from intar.codegen.templating import render
 from intar.errors import Finding, InternalError, UnsupportedError
 from intar.ir.names import RESERVED, SAFE

@@ -1,14 +1,35 @@
-"""What the HLS templates are given: for each node its functions, ROM tables, inner streams and local memories.
+"""What each node becomes in C++: one method per kind.
 
 Everything that has to be computed is computed here, so that the templates only instantiate and wire.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from intar.errors import Finding, InternalError, UnsupportedError
+from intar.codegen.hls_checks import check_supported, tensor_ids
+from intar.codegen.hls_rows import (
+    INT_MAX,
+    VECTOR_COLUMNS,
+    WALK_COLUMNS,
+    WORD_FIFO,
+    boolean,
+    braces,
+    check_memory_bits,
+    group_rows,
+    grow,
+    int64,
+    native_bits,
+    notes,
+    plain_rounds,
+    storage,
+    table_row,
+    turns,
+    walk_row,
+    word_count,
+)
+from intar.codegen.hls_types import Function, Local, NodeView, Pointer, Port, Rom, Row, Stream, beat_type
+from intar.errors import InternalError
 from intar.ir.program import (
     Buffer,
     BufferStep,
@@ -20,107 +41,10 @@ from intar.ir.program import (
     Node,
     Program,
     Router,
-    RouterStep,
     Store,
-    Table,
     Vector,
     VectorStep,
-    Walk,
 )
-
-WIDEST_BEAT = 4096
-"""Widest element of an inner stream, bits: what Vitis packs into one FIFO word without complaint."""
-WORD_FIFO = 16
-"""Depth of the FIFO between a memory port and its gearbox, words; the port itself buffers bursts."""
-INT_MAX = 2**31 - 1
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a ROM: its C++ initialiser and what it is for."""
-
-    values: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Rom:
-    """A constant table ``static const type name[]``; `columns` names the fields for the reader."""
-
-    type: str
-    name: str
-    columns: str
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class Port:
-    """A stream parameter of a node function: `name` inside, `stream` is the top's stream, `type` its element."""
-
-    name: str
-    type: str
-    stream: str
-
-
-@dataclass(frozen=True)
-class Local:
-    """An array in a node function; `pragmas` follow its declaration. `type` and `shape` as in ``type name shape``."""
-
-    type: str
-    name: str
-    shape: str
-    pragmas: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """The memory parameter of a control-driven function."""
-
-    type: str
-    argument: str
-
-
-@dataclass(frozen=True)
-class Function:
-    """One C++ function: `role` is ``load``, ``task`` or ``store``; the body calls `callee` with `arguments`."""
-
-    name: str
-    role: str
-    node: str
-    about: str
-    ports: tuple[Port, ...]
-    callee: str
-    arguments: tuple[str, ...]
-    locals: tuple[Local, ...] = ()
-    pointer: Pointer | None = None
-    router: Router | None = None
-    beats: int = 0
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A FIFO of the top function."""
-
-    name: str
-    type: str
-    depth: int
-    about: str
-
-
-@dataclass(frozen=True)
-class NodeView:
-    """All that one node becomes in C++."""
-
-    name: str
-    kind: str
-    roms: tuple[Rom, ...]
-    functions: tuple[Function, ...]
-    streams: tuple[Stream, ...] = ()
-
-
-def beat_type(lanes: int, bits: int) -> str:
-    """C++ type of a beat."""
-    return f"intar::beat<{lanes}, {bits}>"
 
 
 def node_views(program: Program, uram: bool) -> tuple[NodeView, ...]:
@@ -137,43 +61,9 @@ def node_views(program: Program, uram: bool) -> tuple[NodeView, ...]:
     InternalError
         A program that breaks its own rules (unused ports, an interleaving that does not match the steps).
     """
-    findings = [*_waiting_loads(program), *_shared_arguments(program)]
-    if findings:
-        raise UnsupportedError(findings)
+    check_supported(program)
     tensors = tensor_ids(program)
     return tuple(_Views(program, node, uram, tensors).view() for node in program.nodes)
-
-
-def tensor_ids(program: Program) -> dict[str, int]:
-    """Number of the saturation counter of every tensor that a vector step makes."""
-    names = (step.tensor for node in program.nodes if isinstance(node, Vector) for step in node.steps)
-    return {name: index for index, name in enumerate(dict.fromkeys(names))}
-
-
-def _waiting_loads(program: Program) -> Iterable[Finding]:
-    for node in program.nodes:
-        if isinstance(node, Load) and (node.after or any(step.need for step in node.steps)):
-            yield Finding(
-                f"the load waits for the store {node.after!r} (a tensor is spilled to memory and read back)",
-                f"node {node.name!r}",
-                "a DATAFLOW region of Vitis HLS has no canonical form for memory that one process writes and another reads",
-                "use the RTL back end, or forbid spills in the schedule",
-            )
-
-
-def _shared_arguments(program: Program) -> Iterable[Finding]:
-    users: dict[str, list[str]] = {}
-    for node in program.nodes:
-        if isinstance(node, Load | Store):
-            users.setdefault(node.argument, []).append(node.name)
-    for argument, names in users.items():
-        if len(names) > 1:
-            yield Finding(
-                f"the nodes {', '.join(map(repr, names))} share one kernel argument",
-                f"argument {argument!r}",
-                "in Vitis HLS each pointer of a DATAFLOW region belongs to one process",
-                "use the RTL back end, or give each node an argument of its own",
-            )
 
 
 class _Views:
@@ -214,17 +104,17 @@ class _Views:
     def _load(self, node: Load) -> tuple[tuple[Rom, ...], tuple[Function, ...], tuple[Stream, ...]]:
         link = self._link("out")
         word = f"intar::word<{node.port_bits}>"
-        _check_memory_bits(node.name, link.bits)
+        check_memory_bits(node.name, link.bits)
         bursts: list[tuple[int, int, int, list[str]]] = []
         for step in node.steps:
-            _grow(bursts, step.base, _words(step.beats, link, node.port_bits), step.repeat, step.note)
+            grow(bursts, step.base, word_count(step.beats, link, node.port_bits), step.repeat, step.note)
         words = self._inner("words", word, WORD_FIFO, f"words of {node.argument}")
         roms = (
             self._rom(
                 "intar::burst",
                 "BURSTS",
                 "base, words, repeat",
-                [Row(f"{{{b}, {n}, {r}}}", _notes(t)) for b, n, r, t in bursts],
+                [Row(f"{{{b}, {n}, {r}}}", notes(t)) for b, n, r, t in bursts],
             ),
             self._rom(
                 "intar::transfer",
@@ -259,10 +149,10 @@ class _Views:
     def _store(self, node: Store) -> tuple[tuple[Rom, ...], tuple[Function, ...], tuple[Stream, ...]]:
         link = self._link("in")
         word = f"intar::word<{node.port_bits}>"
-        _check_memory_bits(node.name, link.bits)
+        check_memory_bits(node.name, link.bits)
         bursts: list[tuple[int, int, int, list[str]]] = []
         for step in node.steps:
-            _grow(bursts, step.base, _words(step.beats, link, node.port_bits), 1, step.note)
+            grow(bursts, step.base, word_count(step.beats, link, node.port_bits), 1, step.note)
         words = self._inner("words", word, WORD_FIFO, f"words of {node.argument}")
         roms = (
             self._rom(
@@ -275,7 +165,7 @@ class _Views:
                 "intar::burst",
                 "BURSTS",
                 "base, words, repeat",
-                [Row(f"{{{b}, {n}, {r}}}", _notes(t)) for b, n, r, t in bursts],
+                [Row(f"{{{b}, {n}, {r}}}", notes(t)) for b, n, r, t in bursts],
             ),
         )
         narrow = link.lanes * link.bits <= node.port_bits
@@ -306,8 +196,8 @@ class _Views:
     def _buffer(self, node: Buffer) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         columns = WALK_COLUMNS
         roms = (
-            self._rom("intar::walk", "WRITES", columns, [_walk_row(step) for step in node.writes]),
-            self._rom("intar::walk", "READS", columns, [_walk_row(step) for step in node.reads]),
+            self._rom("intar::walk", "WRITES", columns, [walk_row(step) for step in node.writes]),
+            self._rom("intar::walk", "READS", columns, [walk_row(step) for step in node.reads]),
             self._rom(
                 "intar::turn",
                 "ORDER",
@@ -341,11 +231,11 @@ class _Views:
             "STEPS",
             "tiles, m_tiles, rows, rows_last, blocks, k_last, replay",
             [
-                Row(_braces(s.tiles, s.m_tiles, s.rows, s.rows_last, s.blocks, s.k_last, s.replay), s.note)
+                Row(braces(s.tiles, s.m_tiles, s.rows, s.rows_last, s.blocks, s.k_last, s.replay), s.note)
                 for s in node.steps
             ],
         )
-        group = group_rows(node.rows, node.lanes, _native(node.bits))
+        group = group_rows(node.rows, node.lanes, native_bits(node.bits))
         wide = beat_type(group * node.lanes, node.bits)
         blocks = self._inner(
             "blocks", wide, max(2, node.rows // group), "blocks of rows that wait to be sent"
@@ -371,7 +261,7 @@ class _Views:
         return (rom,), (collect, send), (blocks,)
 
     def _core(self, node: Core) -> tuple[tuple[Rom, ...], tuple[Function, ...], tuple[Stream, ...]]:
-        group = group_rows(node.rows, node.lanes, _native(node.acc_bits))
+        group = group_rows(node.rows, node.lanes, native_bits(node.acc_bits))
         rows = []
         for s in node.steps:
             groups = -(-max(s.rows if s.m_tiles > 1 else 0, s.rows_last) // group)
@@ -382,7 +272,7 @@ class _Views:
                 )
             rows.append(
                 Row(
-                    _braces(
+                    braces(
                         s.tiles, s.m_tiles, s.visits, s.contexts, s.k, s.k_last, s.rows, s.rows_last, groups
                     ),
                     s.note,
@@ -449,7 +339,7 @@ class _Views:
         )
         infos, entries = [], 0
         for table in node.tables:
-            infos.append(Row(_table_row(table, entries)))
+            infos.append(Row(table_row(table, entries)))
             entries += 1 << table.log_entries
         tables = self._rom(
             "intar::table_info",
@@ -483,7 +373,7 @@ class _Views:
                 ports.append(self._port(name))
             else:
                 locals_.append(Local(f"intar::absent<{beat_type(lanes, bits)} >", name, ""))
-        sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {_bool(node.tables)}, {_bool(node.slopes)}"
+        sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {boolean(node.tables)}, {boolean(node.slopes)}"
         task = Function(
             f"{node.name}_task",
             "task",
@@ -499,23 +389,31 @@ class _Views:
     def _vector_row(self, s: VectorStep) -> Row:
         if s.load < 0 and s.groups * s.beats == 0:
             raise InternalError(f"a step of vector unit {self.node.name!r} has no beats")
-        affine = _braces(
-            _bool(s.affine), _bool(s.per_channel), s.mult, s.shift, _int64(s.bias), s.zero, s.lo, s.hi
+        affine = braces(
+            boolean(s.affine), boolean(s.per_channel), s.mult, s.shift, int64(s.bias), s.zero, s.lo, s.hi
         )
         binary_name = {"none": "intar::NO_BINARY", "add": "intar::BINARY_ADD", "mul": "intar::BINARY_MUL"}[
             s.binary
         ]
-        binary = _braces(binary_name, s.b_zx, s.b_zy, s.b_mx, s.b_my, s.b_shift, s.b_zero, s.b_lo, s.b_hi)
+        binary = braces(binary_name, s.b_zx, s.b_zy, s.b_mx, s.b_my, s.b_shift, s.b_zero, s.b_lo, s.b_hi)
         source = {"acc": "intar::FROM_ACC", "x": "intar::FROM_X"}[s.source]
-        row = _braces(
-            s.groups, s.beats, source, affine, binary, s.table, s.load, _bool(s.relu), self.tensors[s.tensor]
+        row = braces(
+            s.groups,
+            s.beats,
+            source,
+            affine,
+            binary,
+            s.table,
+            s.load,
+            boolean(s.relu),
+            self.tensors[s.tensor],
         )
         return Row(row, s.note)
 
     def _gather(self, node: Gather) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         walks = [BufferStep(walk=step.walk, elements=True, note=step.note) for step in node.steps]
         roms = (
-            self._rom("intar::walk", "STEPS", WALK_COLUMNS, [_walk_row(step) for step in walks]),
+            self._rom("intar::walk", "STEPS", WALK_COLUMNS, [walk_row(step) for step in walks]),
             self._rom("int32_t", "ROWS", "elements per row", [Row(str(step.row)) for step in node.steps]),
         )
         task = Function(
@@ -533,10 +431,10 @@ class _Views:
         legs: list[Row] = []
         steps: list[Row] = []
         beats = 0
-        for step in filter(None, map(_plain_rounds, node.steps)):
+        for step in filter(None, map(plain_rounds, node.steps)):
             steps.append(
                 Row(
-                    _braces(step.rounds, len(legs), len(step.legs), step.beats, step.period, step.beats_last),
+                    braces(step.rounds, len(legs), len(step.legs), step.beats, step.period, step.beats_last),
                     step.note,
                 )
             )
@@ -544,7 +442,7 @@ class _Views:
                 mask = sum(1 << target for target in set(leg.dsts))
                 legs.append(
                     Row(
-                        _braces(leg.src, f"{mask:#x}u"),
+                        braces(leg.src, f"{mask:#x}u"),
                         f"in{leg.src} to {', '.join(f'out{d}' for d in sorted(set(leg.dsts)))}",
                     )
                 )
@@ -576,152 +474,3 @@ class _Views:
 
     def _rom(self, type_: str, suffix: str, columns: str, rows: Sequence[Row]) -> Rom:
         return Rom(type_, f"{self.upper}_{suffix}", columns, tuple(rows))
-
-
-WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one, counts elements"
-VECTOR_COLUMNS = (
-    "groups, beats, source, {affine, per channel, mult, shift, bias, zero, lo, hi}, "
-    "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, relu, tensor"
-)
-
-
-def turns(node: Buffer) -> list[tuple[int, int, int]]:
-    """The static order of a buffer as (turns, write iterations, read iterations), equal neighbours joined.
-
-    Raises
-    ------
-    InternalError
-        The order leaves out iterations, or reads before the `need` of a step is met.
-    """
-    _check_order(node)
-    pairs: list[list[int]] = []
-    for side, count in node.merged:
-        if side == "w" and pairs and pairs[-1][1] == 0:
-            pairs[-1][0] += count
-        elif side == "w":
-            pairs.append([count, 0])
-        elif not pairs:
-            pairs.append([0, count])
-        else:
-            pairs[-1][1] += count
-    joined: list[tuple[int, int, int]] = []
-    for writes, reads in pairs:
-        if joined and joined[-1][1:] == (writes, reads):
-            joined[-1] = (joined[-1][0] + 1, writes, reads)
-        else:
-            joined.append((1, writes, reads))
-    return joined
-
-
-def _check_order(node: Buffer) -> None:
-    needs = {
-        side: [step.need + i * step.need_step for step in steps for i in range(step.walk.counts[0])]
-        for side, steps in (("w", node.writes), ("r", node.reads))
-    }
-    done = {"w": 0, "r": 0}
-    for side, count in node.merged:
-        other = "r" if side == "w" else "w"
-        due = needs[side][done[side] : done[side] + count]
-        if len(due) != count or any(need > done[other] for need in due):
-            raise InternalError(f"the static order of buffer {node.name!r} does not fit its steps")
-        done[side] += count
-    if any(done[side] != len(needs[side]) for side in done):
-        raise InternalError(f"the static order of buffer {node.name!r} leaves out iterations")
-
-
-def _walk_row(step: BufferStep) -> Row:
-    walk = step.walk
-    stride0 = walk.strides[0] % walk.wrap if walk.wrap else walk.strides[0]
-    values = (
-        walk.base,
-        walk.wrap,
-        *walk.counts,
-        stride0,
-        *walk.strides[1:],
-        walk.ragged,
-        walk.last,
-        _iteration_beats(walk, last=False),
-        _iteration_beats(walk, last=True),
-        _bool(step.elements),
-    )
-    return Row(_braces(*values), step.note)
-
-
-def _iteration_beats(walk: Walk, last: bool) -> int:
-    """Addresses of one iteration of the outermost loop."""
-    _, c1, c2, c3, c4 = walk.counts
-    if walk.ragged == 0:
-        return c1 * c2 * c3 * (walk.last if last else c4)
-    if walk.ragged > 0:
-        return c1 * c2 * c3 // walk.counts[walk.ragged] * (walk.last + (walk.counts[walk.ragged] - 1) * c4)
-    return c1 * c2 * c3 * c4
-
-
-def _plain_rounds(step: RouterStep) -> RouterStep | None:
-    """The step without rounds that move nothing; None if nothing is left. The order of beats stays."""
-    long_rounds = step.rounds // step.period
-    short_rounds = step.rounds - long_rounds
-    if step.beats_last and (step.beats or not short_rounds):
-        return step
-    rounds, beats = (long_rounds, step.beats_last) if step.beats_last else (short_rounds, step.beats)
-    if rounds * beats == 0:
-        return None
-    return step.model_copy(update={"rounds": rounds, "beats": beats, "beats_last": beats, "period": 1})
-
-
-def _grow(
-    bursts: list[tuple[int, int, int, list[str]]], base: int, words: int, repeat: int, note: str
-) -> None:
-    """Add a run, joined to the one before it when memory and order allow one longer burst."""
-    if bursts and repeat == 1 and bursts[-1][2] == 1 and bursts[-1][0] + bursts[-1][1] == base:
-        first, count, _, notes = bursts[-1]
-        bursts[-1] = (first, count + words, 1, [*notes, note])
-    else:
-        bursts.append((base, words, repeat, [note]))
-
-
-def _notes(notes: Sequence[str]) -> str:
-    known = list(dict.fromkeys(filter(None, notes)))
-    return known[0] if len(known) == 1 else f"{known[0]} ... {known[-1]}" if known else ""
-
-
-def _words(beats: int, link: Link, port_bits: int) -> int:
-    return -(-beats * link.lanes * link.bits // port_bits)
-
-
-def _check_memory_bits(name: str, bits: int) -> None:
-    if bits not in (4, 8, 16, 32, 64):
-        raise InternalError(f"node {name!r} moves elements of {bits} bits to or from memory")
-
-
-def group_rows(rows: int, lanes: int, bits: int) -> int:
-    """Rows of a block that one inner beat holds: the largest divisor of `rows` within :data:`WIDEST_BEAT` bits."""
-    fitting = [n for n in range(1, rows + 1) if rows % n == 0 and n * lanes * bits <= WIDEST_BEAT]
-    return fitting[-1] if fitting else 1
-
-
-def _native(bits: int) -> int:
-    return next(width for width in (8, 16, 32, 64) if bits <= width)
-
-
-def storage(node: Buffer, uram: bool) -> str:
-    """Kind of memory for a buffer: small ones in LUTs, deep ones in UltraRAM where the part has it."""
-    if node.depth <= 64:
-        return "lutram"
-    return "uram" if uram and node.depth >= 2048 else "bram"
-
-
-def _braces(*values: object) -> str:
-    return "{" + ", ".join(map(str, values)) + "}"
-
-
-def _bool(value: object) -> str:
-    return "true" if value else "false"
-
-
-def _int64(value: int) -> str:
-    return str(value) if -INT_MAX <= value <= INT_MAX else f"INT64_C({value})"
-
-
-def _table_row(table: Table, base: int) -> str:
-    return _braces(base, table.in_bits, table.log_entries, table.q, table.lo, table.hi)

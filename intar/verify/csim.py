@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from intar.codegen.hls_views import tensor_ids
+from intar.codegen.hls_checks import tensor_ids
 from intar.errors import Finding, InternalError, ToolError
 from intar.ir.io import write_atomic
 from intar.ir.program import Argument, Program

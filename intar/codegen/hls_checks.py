@@ -1,0 +1,47 @@
+"""What the HLS back end refuses, and the numbers of its saturation counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from intar.errors import Finding, UnsupportedError
+from intar.ir.program import Load, Program, Store, Vector
+
+
+def check_supported(program: Program) -> None:
+    """Raise UnsupportedError with every reason why `program` has no canonical form in Vitis HLS."""
+    findings = [*_waiting_loads(program), *_shared_arguments(program)]
+    if findings:
+        raise UnsupportedError(findings)
+
+
+def tensor_ids(program: Program) -> dict[str, int]:
+    """Number of the saturation counter of every tensor that a vector step makes."""
+    names = (step.tensor for node in program.nodes if isinstance(node, Vector) for step in node.steps)
+    return {name: index for index, name in enumerate(dict.fromkeys(names))}
+
+
+def _waiting_loads(program: Program) -> Iterable[Finding]:
+    for node in program.nodes:
+        if isinstance(node, Load) and (node.after or any(step.need for step in node.steps)):
+            yield Finding(
+                f"the load waits for the store {node.after!r} (a tensor is spilled to memory and read back)",
+                f"node {node.name!r}",
+                "a DATAFLOW region of Vitis HLS has no canonical form for memory that one process writes and another reads",
+                "use the RTL back end, or forbid spills in the schedule",
+            )
+
+
+def _shared_arguments(program: Program) -> Iterable[Finding]:
+    users: dict[str, list[str]] = {}
+    for node in program.nodes:
+        if isinstance(node, Load | Store):
+            users.setdefault(node.argument, []).append(node.name)
+    for argument, names in users.items():
+        if len(names) > 1:
+            yield Finding(
+                f"the nodes {', '.join(map(repr, names))} share one kernel argument",
+                f"argument {argument!r}",
+                "in Vitis HLS each pointer of a DATAFLOW region belongs to one process",
+                "use the RTL back end, or give each node an argument of its own",
+            )

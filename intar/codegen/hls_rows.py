@@ -1,0 +1,163 @@
+"""Rows of the ROM tables: steps as C++ initialisers, and the sizes that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intar.codegen.hls_types import Row
+from intar.errors import InternalError
+from intar.ir.program import Buffer, BufferStep, Link, RouterStep, Table, Walk
+
+WIDEST_BEAT = 4096
+"""Widest element of an inner stream, bits: what Vitis packs into one FIFO word without complaint."""
+WORD_FIFO = 16
+"""Depth of the FIFO between a memory port and its gearbox, words; the port itself buffers bursts."""
+INT_MAX = 2**31 - 1
+
+WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one, counts elements"
+VECTOR_COLUMNS = (
+    "groups, beats, source, {affine, per channel, mult, shift, bias, zero, lo, hi}, "
+    "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, relu, tensor"
+)
+
+
+def turns(node: Buffer) -> list[tuple[int, int, int]]:
+    """The static order of a buffer as (turns, write iterations, read iterations), equal neighbours joined.
+
+    Raises
+    ------
+    InternalError
+        The order leaves out iterations, or reads before the `need` of a step is met.
+    """
+    check_order(node)
+    pairs: list[list[int]] = []
+    for side, count in node.merged:
+        if side == "w" and pairs and pairs[-1][1] == 0:
+            pairs[-1][0] += count
+        elif side == "w":
+            pairs.append([count, 0])
+        elif not pairs:
+            pairs.append([0, count])
+        else:
+            pairs[-1][1] += count
+    joined: list[tuple[int, int, int]] = []
+    for writes, reads in pairs:
+        if joined and joined[-1][1:] == (writes, reads):
+            joined[-1] = (joined[-1][0] + 1, writes, reads)
+        else:
+            joined.append((1, writes, reads))
+    return joined
+
+
+def check_order(node: Buffer) -> None:
+    needs = {
+        side: [step.need + i * step.need_step for step in steps for i in range(step.walk.counts[0])]
+        for side, steps in (("w", node.writes), ("r", node.reads))
+    }
+    done = {"w": 0, "r": 0}
+    for side, count in node.merged:
+        other = "r" if side == "w" else "w"
+        due = needs[side][done[side] : done[side] + count]
+        if len(due) != count or any(need > done[other] for need in due):
+            raise InternalError(f"the static order of buffer {node.name!r} does not fit its steps")
+        done[side] += count
+    if any(done[side] != len(needs[side]) for side in done):
+        raise InternalError(f"the static order of buffer {node.name!r} leaves out iterations")
+
+
+def walk_row(step: BufferStep) -> Row:
+    walk = step.walk
+    stride0 = walk.strides[0] % walk.wrap if walk.wrap else walk.strides[0]
+    values = (
+        walk.base,
+        walk.wrap,
+        *walk.counts,
+        stride0,
+        *walk.strides[1:],
+        walk.ragged,
+        walk.last,
+        iteration_beats(walk, last=False),
+        iteration_beats(walk, last=True),
+        boolean(step.elements),
+    )
+    return Row(braces(*values), step.note)
+
+
+def iteration_beats(walk: Walk, last: bool) -> int:
+    """Addresses of one iteration of the outermost loop."""
+    _, c1, c2, c3, c4 = walk.counts
+    if walk.ragged == 0:
+        return c1 * c2 * c3 * (walk.last if last else c4)
+    if walk.ragged > 0:
+        return c1 * c2 * c3 // walk.counts[walk.ragged] * (walk.last + (walk.counts[walk.ragged] - 1) * c4)
+    return c1 * c2 * c3 * c4
+
+
+def plain_rounds(step: RouterStep) -> RouterStep | None:
+    """The step without rounds that move nothing; None if nothing is left. The order of beats stays."""
+    long_rounds = step.rounds // step.period
+    short_rounds = step.rounds - long_rounds
+    if step.beats_last and (step.beats or not short_rounds):
+        return step
+    rounds, beats = (long_rounds, step.beats_last) if step.beats_last else (short_rounds, step.beats)
+    if rounds * beats == 0:
+        return None
+    return step.model_copy(update={"rounds": rounds, "beats": beats, "beats_last": beats, "period": 1})
+
+
+def grow(
+    bursts: list[tuple[int, int, int, list[str]]], base: int, words: int, repeat: int, note: str
+) -> None:
+    """Add a run, joined to the one before it when memory and order allow one longer burst."""
+    if bursts and repeat == 1 and bursts[-1][2] == 1 and bursts[-1][0] + bursts[-1][1] == base:
+        first, count, _, notes = bursts[-1]
+        bursts[-1] = (first, count + words, 1, [*notes, note])
+    else:
+        bursts.append((base, words, repeat, [note]))
+
+
+def notes(notes: Sequence[str]) -> str:
+    known = list(dict.fromkeys(filter(None, notes)))
+    return known[0] if len(known) == 1 else f"{known[0]} ... {known[-1]}" if known else ""
+
+
+def word_count(beats: int, link: Link, port_bits: int) -> int:
+    return -(-beats * link.lanes * link.bits // port_bits)
+
+
+def check_memory_bits(name: str, bits: int) -> None:
+    if bits not in (4, 8, 16, 32, 64):
+        raise InternalError(f"node {name!r} moves elements of {bits} bits to or from memory")
+
+
+def group_rows(rows: int, lanes: int, bits: int) -> int:
+    """Rows of a block that one inner beat holds: the largest divisor of `rows` within :data:`WIDEST_BEAT` bits."""
+    fitting = [n for n in range(1, rows + 1) if rows % n == 0 and n * lanes * bits <= WIDEST_BEAT]
+    return fitting[-1] if fitting else 1
+
+
+def native_bits(bits: int) -> int:
+    return next(width for width in (8, 16, 32, 64) if bits <= width)
+
+
+def storage(node: Buffer, uram: bool) -> str:
+    """Kind of memory for a buffer: small ones in LUTs, deep ones in UltraRAM where the part has it."""
+    if node.depth <= 64:
+        return "lutram"
+    return "uram" if uram and node.depth >= 2048 else "bram"
+
+
+def braces(*values: object) -> str:
+    return "{" + ", ".join(map(str, values)) + "}"
+
+
+def boolean(value: object) -> str:
+    return "true" if value else "false"
+
+
+def int64(value: int) -> str:
+    return str(value) if -INT_MAX <= value <= INT_MAX else f"INT64_C({value})"
+
+
+def table_row(table: Table, base: int) -> str:
+    return braces(base, table.in_bits, table.log_entries, table.q, table.lo, table.hi)

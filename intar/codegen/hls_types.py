@@ -1,0 +1,95 @@
+"""Values that the HLS templates are given: functions, ROM tables, streams and local memories of a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intar.ir.program import Router
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a ROM: its C++ initialiser and what it is for."""
+
+    values: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Rom:
+    """A constant table ``static const type name[]``; `columns` names the fields for the reader."""
+
+    type: str
+    name: str
+    columns: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Port:
+    """A stream parameter of a node function: `name` inside, `stream` is the top's stream, `type` its element."""
+
+    name: str
+    type: str
+    stream: str
+
+
+@dataclass(frozen=True)
+class Local:
+    """An array in a node function; `pragmas` follow its declaration. `type` and `shape` as in ``type name shape``."""
+
+    type: str
+    name: str
+    shape: str
+    pragmas: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """The memory parameter of a control-driven function."""
+
+    type: str
+    argument: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """One C++ function: `role` is ``load``, ``task`` or ``store``; the body calls `callee` with `arguments`."""
+
+    name: str
+    role: str
+    node: str
+    about: str
+    ports: tuple[Port, ...]
+    callee: str
+    arguments: tuple[str, ...]
+    locals: tuple[Local, ...] = ()
+    pointer: Pointer | None = None
+    router: Router | None = None
+    beats: int = 0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A FIFO of the top function."""
+
+    name: str
+    type: str
+    depth: int
+    about: str
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """All that one node becomes in C++."""
+
+    name: str
+    kind: str
+    roms: tuple[Rom, ...]
+    functions: tuple[Function, ...]
+    streams: tuple[Stream, ...] = ()
+
+
+def beat_type(lanes: int, bits: int) -> str:
+    """C++ type of a beat."""
+    return f"intar::beat<{lanes}, {bits}>"
