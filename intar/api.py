@@ -1,0 +1,100 @@
+"""The Python door: ``accel = intar.compile("model.onnx", samples, device="u280")``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intar import pipeline
+from intar.device import make_machine
+from intar.errors import ConfigError, Finding
+from intar.frontends import load_model
+from intar.ir.taskgraph import TaskGraph
+from intar.quant.golden import dequantise, quantise_input
+from intar.quant.quantise import quantise
+from intar.quant.scheme import scheme as find_scheme
+from intar.session import update_report
+
+Samples = np.ndarray | Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A compiled network. Calling it runs the integer (golden) model; `csim` and `simulate` run the generated C++ and
+    RTL in the project folder and compare them with golden to the bit.
+
+    Inputs are float arrays, for a network with one input the array itself, else a mapping by input name; outputs
+    likewise, dequantised to float64.
+    """
+
+    graph: TaskGraph
+    design: pipeline.Design
+    calibration: Mapping[str, np.ndarray] | None = field(repr=False, default=None)
+
+    def integers(self, x: Samples) -> dict[str, np.ndarray]:
+        """The input's integers, by tensor name (ConfigError when an input is missing)."""
+        names = self.graph.inputs
+        given = dict(x) if isinstance(x, Mapping) else {names[0]: np.asarray(x)}
+        missing = [name for name in names if name not in given]
+        if missing:
+            raise ConfigError([Finding("no value was given for this input", name) for name in missing])
+        tensors = {name: self.design.quantised.graph.tensor(name) for name in names}
+        return {
+            name: quantise_input(tensor, np.asarray(given[name]).reshape(tensor.shape))
+            for name, tensor in tensors.items()
+        }
+
+    def __call__(self, x: Samples) -> np.ndarray | dict[str, np.ndarray]:
+        """One inference of the integer model."""
+        return self._real(pipeline.golden_outputs(self.design, [self.integers(x)])[0])
+
+    def write(self, directory: str | Path) -> Path:
+        """Write the generated project (OutputError when the folder holds something else)."""
+        samples = pipeline.integer_samples(self.design.quantised, self.calibration)
+        target = pipeline.project(self.design, samples).write(directory)
+        update_report(target, self.design)
+        return target
+
+    def csim(self, x: Samples, directory: str | Path) -> pipeline.Check:
+        """One inference of the generated C++ in a written project."""
+        return pipeline.verify_csim(self.design, [self.integers(x)], Path(directory))
+
+    def simulate(self, x: Samples, directory: str | Path) -> pipeline.Check:
+        """One inference of the RTL in a written project; the check carries its cycles."""
+        return pipeline.verify_rtl(self.design, [self.integers(x)], Path(directory))
+
+    def _real(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray]:
+        graph = self.design.quantised.graph
+        real = {name: dequantise(graph.tensor(name), value) for name, value in outputs.items()}
+        return real if len(real) > 1 else next(iter(real.values()))
+
+
+def compile(
+    model: Any,
+    example_inputs: Samples | None = None,
+    *,
+    device: str = "u280",
+    scheme: str = "w8a8",
+    budget: Mapping[str, object] | None = None,
+    pattern: pipeline.Mode = "auto",
+) -> Accelerator:
+    """Compile a model.
+
+    Parameters
+    ----------
+    model : path of an ONNX or YAML file, an ONNX model object, a Builder or a TaskGraph.
+    example_inputs : calibration samples along a first axis (an array for one input, else a mapping by name); not needed
+        for a model that is quantised throughout.
+    device, scheme, budget, pattern : as on the command line.
+    """
+    graph = load_model(model)
+    data = example_inputs
+    if data is not None and not isinstance(data, Mapping):
+        data = {graph.inputs[0]: np.asarray(data)}
+    quantised = quantise(graph, find_scheme(scheme), data)
+    machine = make_machine(device, budget, quantised)
+    return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern), data)

@@ -1,0 +1,102 @@
+"""The Python door and the command line, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import intar
+from intar import designs, pipeline
+from intar.errors import OutputError
+from intar.project import LOCK, Project
+from intar.session import open_project, open_source
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "intar.cli", *words], capture_output=True, text=True, timeout=300
+    )
+
+
+def test_import_is_cheap():
+    code = "import sys, intar; print([m for m in ('numpy', 'onnx', 'ortools', 'torch', 'cocotb') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_accelerator_follows_the_float_model(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    folder, spec = designs.load("digits")
+    samples = rng.random((32, 1, 64))
+    accel = intar.compile(folder / spec.model, samples, device="pynq-z2")
+    from intar.ir.reference import run_float
+
+    real = run_float(accel.graph, {accel.graph.inputs[0]: samples[0]})[accel.graph.outputs[0]]
+    got = accel(samples[0])
+    step = accel.design.quantised.graph.tensor(accel.graph.outputs[0]).scale
+    assert np.abs(got - real).max() < 8 * step
+    check = accel.csim(samples[0], accel.write(tmp_path / "project"))
+    assert check.bit_exact, check.first
+
+
+def test_same_input_same_bytes():
+    source = open_source("digits")
+    first, second = (
+        pipeline.project(pipeline.compile_quantised(open_source("digits").quantised, source.machine))
+        for _ in range(2)
+    )
+    assert first.files == second.files and first.digest == second.digest
+
+
+def test_a_project_opens_again(tmp_path: Path):
+    source = open_source("digits")
+    made = pipeline.compile_quantised(source.quantised, source.machine)
+    target = pipeline.project(made).write(tmp_path / "p")
+    again = open_project(target)
+    assert again.program == made.program and again.images == made.images
+
+
+def test_foreign_directory_is_refused(tmp_path: Path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(OutputError, match="not an intar project"):
+        Project({LOCK: b"{}"}).write(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_rewrite_replaces_an_earlier_project(tmp_path: Path):
+    target = tmp_path / "p"
+    Project({LOCK: b"{}", "old.txt": b"1"}).write(target)
+    Project({LOCK: b"{}", "new.txt": b"2"}).write(target)
+    assert sorted(p.name for p in target.iterdir()) == [LOCK, "new.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["p"]
+
+
+@pytest.mark.parametrize(
+    "name,words",
+    [
+        ("cli_no_model", ["compile", "nosuch.onnx", "-o", "out"]),
+        ("cli_budget", ["compile", "digits", "-o", "out", "--budget", "foo=3,dsp", "--budget", "lanes=7"]),
+        ("cli_pattern", ["schedule", "digits", "--pattern", "sequentail"]),
+        ("cli_device", ["schedule", "digits", "--device", "u28"]),
+        ("cli_too_small", ["schedule", "digits", "--budget", "onchip_bytes=64"]),
+        ("cli_no_project", ["csim", "nosuch"]),
+        ("cli_scheme", ["schedule", "digits", "--scheme", "w3a3"]),
+    ],
+)
+def test_mistakes_are_one_typed_error(name, words, golden):
+    done = command(*words)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    golden(name, done.stderr)
+
+
+def test_json_of_every_listing():
+    assert {row["name"] for row in json.loads(command("designs", "--json").stdout)} >= {"digits", "intar_mlp"}
+    assert any(row["name"] == "u280" for row in json.loads(command("devices", "--json").stdout))
+    schedule = json.loads(command("schedule", "digits", "--json").stdout)
+    assert schedule["objective"] >= schedule["bound"]
