@@ -98,6 +98,16 @@ def task_cycles(work: Work, rows: int, cores: int, weights: bool, machine: Machi
     return max(cycles, weight_cycles(work, cores, machine)) if weights else cycles
 
 
+def column_cycles(work: Work, rows: int, machine: Machine) -> int:
+    """Cycles of one column tile of `rows` rows."""
+    return ceil_div(rows, machine.rows) * array_tile(work, machine) if work.kind == "matmul" else 0
+
+
+def fetch_cycles(work: Work, machine: Machine) -> int:
+    """Cycles in which one column tile's weights come through the port."""
+    return ceil_div(work.k * machine.lanes * work.w_bits, machine.port_bits)
+
+
 def ring_bytes(work: Work, rows: int, cores: int, machine: Machine) -> int:
     """Weight ring of `cores` cores: needed when a column tile's weights are used for several array tiles."""
     if work.kind != "matmul" or rows <= machine.rows:
@@ -129,8 +139,12 @@ def tile_heights(rows: int, tile_rows: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Tiled:
-    """A task in a tiled stage: cycles of its first, middle and last tile, its producers and consumers in the stage
-    (positions), and the cycles of one array tile (0: it has no products)."""
+    """A task in a tiled stage.
+
+    Cycles of its first, middle and last tile, its producers and consumers in the stage (positions), the cycles of one
+    array tile (0: it has no products), of one column tile, of all its products in a tile, and in which a column tile's
+    weights come through the port (0 where the weights are resident).
+    """
 
     first: int
     middle: int
@@ -138,6 +152,9 @@ class Tiled:
     producers: tuple[int, ...]
     consumers: tuple[int, ...]
     array_tile: int = 0
+    last_column: int = 0
+    compute: int = 0
+    fetch: int = 0
 
 
 def tile_times(
@@ -178,17 +195,24 @@ def interleaved_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> 
 
     The arrays take the matmuls in this order, and the vector unit of core 0 takes all tasks in this order: a matmul's
     results leave through it, the others run on it while the arrays go on, but not further than two array tiles (one in
-    the accumulators, one in their shadows) past a busy vector unit. A task waits for its producers' results.
+    the accumulators, one in their shadows) past a busy vector unit. A task waits for its producers' results, and for its
+    first weights, which enter the ring when the last column tile of the matmul before it begins.
     """
     wait = hop(machine)
     arrays = vector = 0
+    column = -max(task.fetch for task in tasks)
     for t in range(tiles):
         ends: list[int] = []
         for task in tasks:
             ready = max((ends[u] + wait for u in task.producers), default=0)
             takes = task.first if t == 0 else task.last if t == tiles - 1 else task.middle
             if task.array_tile:
-                arrays = max(max(arrays, ready) + takes, vector + takes - min(takes, 2 * task.array_tile))
+                arrays = max(
+                    max(arrays, ready) + takes,
+                    vector + takes - min(takes, 2 * task.array_tile),
+                    column + task.fetch + min(takes, task.compute) if task.fetch else 0,
+                )
+                column = arrays - task.last_column
                 vector = max(vector, arrays)
             else:
                 vector = max(vector, ready) + takes

@@ -257,11 +257,18 @@ class Stages:
             useful = tiles > 1 and (slow or ring > cost.resident_bytes(work, g, machine))
             choices.append((False, True) if useful else (False,))
         for resident in product(*choices):
-            array_tiles = [cost.array_tile(work, machine) if work.k else 0 for work in works]
             tasks = [
-                Tiled(*cost.tile_times(work, tile_rows, len(group), keep, machine), before, after, tile)
-                for work, group, keep, before, after, tile in zip(
-                    works, cores, resident, edges, consumers, array_tiles, strict=True
+                Tiled(
+                    *cost.tile_times(work, tile_rows, len(group), keep, machine),
+                    before,
+                    after,
+                    cost.array_tile(work, machine) if work.k else 0,
+                    cost.column_cycles(work, tile_rows, machine),
+                    cost.compute_cycles(work, tile_rows, len(group), machine),
+                    0 if keep else cost.fetch_cycles(work, machine),
+                )
+                for work, group, keep, before, after in zip(
+                    works, cores, resident, edges, consumers, strict=True
                 )
             ]
             rings = [

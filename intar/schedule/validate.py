@@ -435,7 +435,7 @@ class _Facts:
                 takes[p.task, t] = compute if p.resident and t else max(compute, fetch)
         before = {n: [self.maker[t] for t in tasks[n].inputs if self.maker.get(t) in tasks] for n in order}
         if stage.pattern == "interleaved":
-            return self._in_turn(order, takes, before, count)
+            return self._in_turn(stage, order, takes, before, count)
         after = {n: [m for m in order if n in before[m]] for n in order}
 
         @cache
@@ -452,25 +452,40 @@ class _Facts:
         return max(end(name, count - 1) for name in order) + self._delay()
 
     def _in_turn(
-        self, order: list[str], takes: dict[tuple[str, int], int], before: dict[str, list[str]], count: int
+        self,
+        stage: Stage,
+        order: list[str],
+        takes: dict[tuple[str, int], int],
+        before: dict[str, list[str]],
+        count: int,
     ) -> int:
         """Cycles of an interleaved stage: two servants, the arrays and the first vector unit, each in visit order.
 
-        The arrays get two of their tiles ahead of a busy vector unit, no more.
+        The arrays get two of their tiles ahead of a busy vector unit, no more; the first weights of a matmul come while
+        the last column tile of the matmul before is computed.
         """
         free, size = {"array": 0, "vector": 0}, self.machine.rows
+        kept = {p.task for p in stage.tasks if p.resident}
+        cores = {p.task: len(p.cores) for p in stage.tasks}
+        column: int | None = None
         done: dict[tuple[str, int], int] = {}
         for t in range(count):
             for name in order:
                 arrived = [done[u, t] + self._delay() for u in before[name]]
                 task, time = self.tasks[name], takes[name, t]
                 if isinstance(task, QMatmul):
-                    ahead = 2 * max(
-                        self.cols[task.inputs[0]], size, size * self.machine.lanes // self.machine.rate
-                    )
-                    held = free["vector"] + max(0, time - ahead)
-                    free["array"] = max([free["array"] + time, held] + [a + time for a in arrived])
+                    depth = self.cols[task.inputs[0]]
+                    tile = max(depth, size, size * self.machine.lanes // self.machine.rate)
+                    ends = [a + time for a in (free["array"], *arrived)]
+                    ends.append(free["vector"] + max(0, time - 2 * tile))
+                    if name not in kept and column is not None:
+                        fetched = column + ceil(
+                            depth * self.machine.lanes * self.w_bits / self.machine.port_bits
+                        )
+                        ends.append(fetched + min(time, self._passes(task, stage.tile_rows, cores[name])[0]))
+                    free["array"] = max(ends)
                     free["vector"] = max(free["vector"], free["array"])
+                    column = free["array"] - ceil(stage.tile_rows / size) * tile
                 else:
                     free["vector"] = max([free["vector"], *arrived]) + time
                 done[name, t] = free["vector"]
