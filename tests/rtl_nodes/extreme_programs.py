@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
-import pytest
-from engine_model import Model
 from engine_programs import Builder, beats, params
-from node_kernels import build, merge, simulate
 
 from intar.ir.program import Argument, Load, LoadStep, Store, StoreStep, Table, Vector, VectorStep
-from intar.verify.simulate import MemoryModel
 
 
 def edge(rng: random.Random, bits: int) -> int:
@@ -126,19 +121,3 @@ def spill(seed: int, lanes: int, bits: int, port_bits: int) -> Builder:
     assert argument == "m_y"
     b.links[-1] = b.links[-1].model_copy(update={"src": "back.out"})
     return b
-
-
-@pytest.mark.sim
-def test_ranges_and_spills(tmp_path: Path) -> None:
-    parts = [wide_vector(1, True), wide_vector(2, True), wide_vector(3, False)]
-    parts += [spill(4, 4, 8, 64), spill(5, 2, 4, 64), spill(6, 16, 16, 32), spill(7, 4, 8, 32)]
-    program, images = merge("extremes", parts)
-    expected = Model(program, images).run()
-    simulation = build(program, tmp_path)
-    for memory in (MemoryModel(latency=30), MemoryModel(latency=3, stall=0.4, seed=3)):
-        for call in simulate(simulation, program, images, memory, calls=2).outputs:
-            # Spill memory has a gap that nobody writes; what was spilled is compared where it comes back.
-            results = {name: data.tobytes() for name, data in call.items() if not name.endswith("spill")}
-            wrong = [name for name, data in results.items() if data != expected[name]]
-            assert len(results) == len(parts)
-            assert not wrong, f"{memory}: {wrong}"
