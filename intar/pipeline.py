@@ -14,8 +14,10 @@ from typing import Any, Literal
 import numpy as np
 
 import intar
-from intar.codegen.hls import render_hls
+from intar.codegen.hls import BuildTarget, render_hls
+from intar.codegen.host import render_host
 from intar.codegen.rtl import bundles, render_rtl, top_name
+from intar.device import boards
 from intar.engine import EngineResult, plan_merged, run
 from intar.engine import MemoryModel as EngineMemory
 from intar.errors import InternalError
@@ -36,6 +38,9 @@ from intar.schedule.validate import validate
 from intar.verify.csim import run_csim
 from intar.verify.simulate import Argument as SimArgument
 from intar.verify.simulate import MemoryModel, build_simulation
+
+BENCH_INFERENCES = 4
+"""Inferences that a generated test bench carries."""
 
 Mode = Literal["auto", "intar", "sequential", "dataflow"]
 
@@ -120,6 +125,35 @@ def numerics(
     return numerics_report(graph, quantised, {k: v[:64] for k, v in data.items()}) if data else []
 
 
+def build_target(machine: Machine) -> BuildTarget:
+    """What the vendor scripts build for: the board's part; its Vitis platform is the user's to name (PLATFORM=…)."""
+    board = boards().get(machine.device)
+    if board is None:
+        return BuildTarget(clock_mhz=machine.clock_mhz)
+    default = BuildTarget()
+    platform = default.platform if board.part == default.part else ""
+    return BuildTarget(board.part, platform, machine.clock_mhz, uram=board.uram > 0)
+
+
+def _bench_data(made: Design, inputs: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """Images for the generated test bench: inputs and golden outputs, inference after inference.
+
+    The elements that pad a row take what the engine gives there; all others are golden's.
+    """
+    count = min(BENCH_INFERENCES, *(len(array) for array in inputs.values()))
+    batch = [{name: array[i] for name, array in inputs.items()} for i in range(count)]
+    source, out = made.input_argument.name, made.output_argument
+    golden = []
+    for one, result in zip(batch, golden_outputs(made, batch), strict=True):
+        ran = run(made.program, {**made.images, source: made.input_image(one)})
+        flat = {f.name: result[f.name].reshape(f.rows, f.cols) for f in out.fields}
+        golden.append(argument_bytes(out, flat, ran.outputs[out.name]))
+    return {
+        f"data/{source}.bin": b"".join(made.input_image(one) for one in batch),
+        f"data/{out.name}.golden.bin": b"".join(golden),
+    }
+
+
 def project(made: Design, inputs: Mapping[str, np.ndarray] | None = None) -> Project:
     """All files of the generated project; `inputs` are integer samples to keep with it."""
     graph = made.quantised.graph
@@ -130,10 +164,13 @@ def project(made: Design, inputs: Mapping[str, np.ndarray] | None = None) -> Pro
         "program.json": made.program.to_json().encode(),
     }
     files |= {f"data/{name}.bin": data for name, data in made.images.items()}
-    files |= render_rtl(made.program)
-    files |= render_hls(made.program)
+    target = build_target(made.schedule.machine)
+    files |= render_rtl(made.program, uram=target.uram)
+    files |= render_hls(made.program, target)
+    files |= render_host(made.program, target)
     if inputs:
         files["data/inputs.npz"] = to_npz(dict(inputs))
+        files |= _bench_data(made, inputs)
     lock = {
         "schema": "intar.lock/1",
         "intar": intar.__version__,
@@ -193,7 +230,7 @@ def verify_engine(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> C
 def verify_csim(made: Design, inputs: Sequence[Mapping[str, np.ndarray]], directory: Path) -> Check:
     """Golden = generated C++, compiled and run in `directory` (a written project)."""
     batch = {made.input_argument.name: [made.input_image(one) for one in inputs]}
-    result = run_csim(directory, made.program, made.images, batch, build_dir=directory / "build" / "csim")
+    result = run_csim(directory, made.program, made.images, batch, build_dir=directory / "build" / "cpp")
     name = made.output_argument.name
     outputs = [made.output_tensors(image) for image in result.outputs[name]]
     check = _compare("csim", made, inputs, outputs, ())

@@ -36,9 +36,14 @@ def region_bytes(region: Region) -> int:
     return region.rows * region.row_beats * region.lanes * region.bits // 8
 
 
-def pack_region(region: Region, values: np.ndarray) -> bytes:
-    """A tensor's integers as the bytes of its region; `values` has rows*cols elements."""
+def pack_region(region: Region, values: np.ndarray, under: bytes = b"") -> bytes:
+    """A tensor's integers as the bytes of its region; `values` has rows*cols elements.
+
+    The padding of a row is 0, or what lies there in `under`.
+    """
     padded = np.zeros((region.rows, region.row_beats * region.lanes), dtype=np.int64)
+    if under:
+        padded[:] = bytes_to_elements(under[: region_bytes(region)], region.bits).reshape(padded.shape)
     padded[:, : region.cols] = np.asarray(values).reshape(region.rows, region.cols)
     return beats_to_bytes(padded, region.bits)
 
@@ -49,12 +54,12 @@ def unpack_region(region: Region, data: bytes) -> np.ndarray:
     return elements.reshape(region.rows, -1)[:, : region.cols]
 
 
-def argument_bytes(argument: Argument, tensors: dict[str, np.ndarray]) -> bytes:
-    """The whole image of an input argument from the tensors that lie in it."""
+def argument_bytes(argument: Argument, tensors: dict[str, np.ndarray], under: bytes = b"") -> bytes:
+    """The whole image of an argument from the tensors that lie in it; padding is 0, or as in the image `under`."""
     word = argument.port_bits // 8
-    image = bytearray(argument.words * word)
+    image = bytearray(under or bytes(argument.words * word))
     for region in argument.fields:
-        data = pack_region(region, tensors[region.name])
+        data = pack_region(region, tensors[region.name], bytes(under[region.base * word :]))
         image[region.base * word : region.base * word + len(data)] = data
     return bytes(image)
 
