@@ -19,7 +19,11 @@ demo: $(VENV)/ready
 test: $(VENV)/ready lint
 	$(BIN)/python -m pytest -n 2 -m "not full"
 
-test-full: $(VENV)/ready lint
+$(VENV)/full: $(VENV)/ready
+	$(BIN)/pip install -q --disable-pip-version-check -e ".[synth]"
+	touch $@
+
+test-full: $(VENV)/full lint
 	$(BIN)/python -m pytest -n 2
 
 lint: $(VENV)/ready
