@@ -160,9 +160,10 @@ class Tiled:
 def tile_times(
     work: Work, tile_rows: int, cores: int, resident: bool, machine: Machine
 ) -> tuple[int, int, int]:
-    """Cycles of the first, a middle and the last row tile; resident weights come in during the first."""
+    """Cycles of the first, a middle and the last row tile; resident weights are complete before the first begins."""
     heights = tile_heights(work.rows, tile_rows)
-    first = task_cycles(work, heights[0], cores, True, machine)
+    first = task_cycles(work, heights[0], cores, not resident, machine)
+    first += weight_cycles(work, cores, machine) if resident else 0
     middle = task_cycles(work, heights[0], cores, not resident, machine)
     last = task_cycles(work, heights[-1], cores, not resident, machine)
     return (first, middle, last) if len(heights) > 1 else (first, first, first)

@@ -254,7 +254,10 @@ class Stages:
             g = len(group)
             slow = cost.weight_cycles(work, g, machine) > cost.compute_cycles(work, tile_rows, g, machine)
             ring = cost.ring_bytes(work, tile_rows, g, machine)
-            useful = tiles > 1 and (slow or ring > cost.resident_bytes(work, g, machine))
+            late = (
+                pattern == "interleaved" and work.kind == "matmul"
+            )  # its first weights may have to wait for the ring
+            useful = tiles > 1 and (slow or late or ring > cost.resident_bytes(work, g, machine))
             choices.append((False, True) if useful else (False,))
         for resident in product(*choices):
             tasks = [

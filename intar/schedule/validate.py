@@ -432,7 +432,7 @@ class _Facts:
             for t in range(count):
                 height = min(stage.tile_rows, rows - t * stage.tile_rows)
                 compute, fetch = self._passes(tasks[p.task], height, len(p.cores))
-                takes[p.task, t] = compute if p.resident and t else max(compute, fetch)
+                takes[p.task, t] = compute + (0 if t else fetch) if p.resident else max(compute, fetch)
         before = {n: [self.maker[t] for t in tasks[n].inputs if self.maker.get(t) in tasks] for n in order}
         if stage.pattern == "interleaved":
             return self._in_turn(stage, order, takes, before, count)
