@@ -57,8 +57,17 @@ module intar_router #(
   logic [OUTPUTS-1:0] target, free;
   logic [WIDTH-1:0] data;
   logic [INPUTS-1:0] selected;
-  assign source = step[136+40*32'(leg)+:8];
-  assign targets = step[144+40*32'(leg)+:32];
+  // A choice among constant places: an indexed part-select would cost a multiplier.
+  always_comb begin
+    source = '0;
+    targets = '0;
+    for (int i = 0; i < MAX_LEGS; i = i + 1) begin
+      if (leg == 8'(i)) begin
+        source = step[136+40*i+:8];
+        targets = step[144+40*i+:32];
+      end
+    end
+  end
   assign target = targets[OUTPUTS-1:0];
   assign free = ~out_valid | out_ready;
   assign data = in_data[32'(source[SOURCE_BITS-1:0])*WIDTH+:WIDTH];
