@@ -35,7 +35,7 @@ from intar.ir.program import (
     Walk,
 )
 from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, QTask, Quantised
-from intar.ir.schedule import Schedule, Stage
+from intar.ir.schedule import Schedule
 from intar.lower.buffers import Memory, TensorMemory, WeightMemory
 from intar.lower.images import beats_to_bytes, pad_to_word
 from intar.lower.moves import element_walks, identity_move
@@ -750,12 +750,3 @@ class _Lowering:
             if role == "constant":
                 images[name] = bytes(port.image)
         return arguments, images
-
-
-def stage_of_note(schedule: Schedule, note: str) -> Stage | None:
-    """The stage whose task a step's note names, for reports."""
-    for stage in schedule.stages:
-        for placement in stage.tasks:
-            if note.startswith(placement.task):
-                return stage
-    return None
