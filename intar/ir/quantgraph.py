@@ -125,7 +125,62 @@ class QMove(_QTask):
     visits: int = 1
 
 
-QTask = Annotated[QMatmul | QAffine | QBinary | QMove, Field(discriminator="kind")]
+class Tap(Frozen):
+    """One read of a convolution or pooling window: input channel `channel`, `dy` rows down and `dx` columns right."""
+
+    channel: int
+    dy: int
+    dx: int
+
+
+class TapGroup(Frozen):
+    """`channels` consecutive output channels that read the same taps, in this order."""
+
+    channels: int = Field(gt=0)
+    taps: tuple[Tap, ...]
+
+
+class _QGrid(_QTask):
+    """A task on images that lie flat: ``x`` is (channels, in_height * pitch), the output (channels, height * pitch).
+
+    Element (r, c) of a channel is at ``r * pitch + c``; columns from `in_width` (`width` in the output) up to the pitch are
+    filler whose values mean nothing. Output position (r, c) of a channel reads ``x[tap.channel, r + tap.dy, c + tap.dx]``
+    for the taps of its group; a position outside the valid ``in_height × in_width`` gives `pad`. `groups` cover all output
+    channels in order. Strides, transposed convolutions and upsampling become space-to-depth channels before this form.
+    """
+
+    in_height: int = Field(gt=0)
+    in_width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+    pitch: int = Field(gt=0)
+    pad: int = 0
+    groups: tuple[TapGroup, ...]
+
+
+class QConv(_QGrid):
+    """``clamp(rq(sum_t weight[o, t] * read_t + bias[o], mult[o], shift[o]) + zero, lo, hi)``, then the table.
+
+    `weight` (channels, most taps of a group; zero beyond a group's own), `bias`, `mult`, `shift` (channels,) name int64
+    arrays in the constants.
+    """
+
+    kind: Literal["conv"] = "conv"
+    weight: str
+    weight_bits: int
+    bias: str
+    mult: str
+    shift: str
+    acc_bits: int
+
+
+class QPool(_QGrid):
+    """``clamp(max_t read_t, lo, hi)``; `pad` is the least integer of the input's type. The format does not change."""
+
+    kind: Literal["pool"] = "pool"
+
+
+QTask = Annotated[QMatmul | QAffine | QBinary | QMove | QConv | QPool, Field(discriminator="kind")]
 
 
 class QuantGraph(Frozen):
