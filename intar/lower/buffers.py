@@ -67,6 +67,10 @@ class TensorMemory:
     def tiles(self) -> int:
         return -(-self.rows // self.tile_rows)
 
+    def port(self, side: str) -> str:
+        """Name of its ``in`` or ``out`` port."""
+        return f"{self.memory.name}.{side}"
+
     def base(self, row: int) -> int:
         """Beat address of a row."""
         if self.slots == 1:

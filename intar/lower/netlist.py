@@ -100,7 +100,7 @@ class Netlist:
         return Link(name=name, src=src, dst=dst, lanes=kind.lanes, bits=kind.bits, depth=depth)
 
     def _split(self, src: str, dsts: list[str]) -> Router:
-        steps = []
+        steps: list[RouterStep] = []
         for flow in self.flows:
             legs = tuple(
                 Leg(src=0, dsts=tuple(sorted(dsts.index(d) for d in leg.dsts)))

@@ -1,0 +1,40 @@
+"""Affine and binary tasks: one vector unit, column block by column block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intar.ir.program import Walk
+from intar.ir.quantgraph import QAffine
+from intar.lower.visits import Visit
+from intar.lower.work import Work
+
+
+def vector_cores(visit: Visit) -> Sequence[int]:
+    return visit.cores[:1]
+
+
+def prepare(work: Work, visit: Visit) -> None:
+    task, core = visit.task, visit.cores[0]
+    if isinstance(task, QAffine):
+        blocks = range(work.site.pitch(task.output))
+        note = f"{task.name}: parameters of core {core}"
+        work.params.load(core, task.name, work.params.channels(task, blocks), note)
+
+
+def append(work: Work, visit: Visit) -> None:
+    task, core = visit.task, visit.cores[0]
+    pitch = work.site.pitch(task.output)
+    note = f"{task.name} rows {visit.row}+{visit.rows}"
+    walk = Walk(counts=(1, 1, 1, pitch, visit.rows), strides=(0, 0, 0, 1, pitch))
+    for slot, port in enumerate(("x", "y")[: len(task.inputs)]):
+        source = work.tensors.reader(visit, slot)
+        source.fetch(visit.row, walk, note)
+        work.net.move(source.port("out"), [f"vector_{core}.{port}"], walk.beats, note=note)
+    per_channel = isinstance(task, QAffine)
+    if per_channel:
+        work.params.read(core, task.name, 0, pitch, 4)
+    work.vector(core, task, pitch, visit.rows, "x", per_channel, note)
+    work.net.move(f"vector_{core}.out", work.tensors.sinks(task.output), walk.beats, note=note)
+    for memory in work.tensors.copies(task.output):
+        memory.write(visit.row, walk, note)

@@ -1,0 +1,112 @@
+"""Port types before the work, nodes after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from intar.errors import Finding, InfeasibleError
+from intar.ir.program import Buffer, Core, Feed, Gather, Node, Vector
+from intar.lower.netlist import Netlist, PortType
+from intar.lower.site import Site
+from intar.lower.tensors import Tensors
+from intar.lower.work import Work
+
+
+def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
+    """The type of every port that a flow may name."""
+    machine = site.machine
+    lanes, a = machine.lanes, PortType(machine.lanes, site.a_bits)
+    types = net.types
+    for name in ("x.out", "y.in", "gather.in", "gather.out"):
+        types[name] = a
+    types["p.out"] = PortType(lanes, 32)
+    for memory in tensors.memories.values():
+        types[memory.port("in")] = types[memory.port("out")] = a
+    for core in range(machine.cores):
+        for name in (f"w{core}.out", f"weights_{core}.in", f"weights_{core}.out", f"core_{core}.w"):
+            types[name] = PortType(lanes, site.w_bits)
+        for name in (f"params_{core}.in", f"params_{core}.out", f"vector_{core}.params"):
+            types[name] = PortType(lanes, 32)
+        types[f"feed_{core}.in"] = a
+        types[f"feed_{core}.out"] = types[f"core_{core}.a"] = PortType(machine.rows, site.a_bits)
+        types[f"core_{core}.out"] = types[f"vector_{core}.acc"] = PortType(lanes, site.acc_bits(core))
+        for port in ("x", "y", "out"):
+            types[f"vector_{core}.{port}"] = a
+
+
+def make_nodes(work: Work) -> list[Node]:
+    """Every node but the routers."""
+    machine = work.site.machine
+    nodes = work.ports.nodes()
+    for tensor in work.tensors.memories.values():
+        tensor.memory.depth = tensor.pitch * (
+            tensor.rows if tensor.slots == 1 else tensor.slots * tensor.tile_rows
+        )
+        nodes.append(tensor.memory.node())
+    nodes.extend(memory.node() for _, memory in sorted(work.params.memories.items()) if memory.reads)
+    for _, store in sorted(work.weights.memories.items()):
+        store.memory.depth = store.kept + 2 * store.slot
+        if store.memory.reads:
+            nodes.append(store.memory.node())
+    for core in range(machine.cores):
+        nodes.extend(_core_nodes(work, core))
+    if "gather" in work.steps:
+        steps = tuple(work.steps["gather"])
+        nodes.append(Gather(name="gather", lanes=machine.lanes, bits=work.site.a_bits, steps=steps))
+    return nodes
+
+
+def _core_nodes(work: Work, core: int) -> list[Node]:
+    site, machine = work.site, work.site.machine
+    nodes: list[Node] = []
+    if f"core_{core}" in work.steps:
+        nodes.append(
+            Feed(
+                name=f"feed_{core}",
+                rows=machine.rows,
+                lanes=machine.lanes,
+                bits=site.a_bits,
+                steps=tuple(work.steps[f"feed_{core}"]),
+            )
+        )
+        nodes.append(
+            Core(
+                name=f"core_{core}",
+                rows=machine.rows,
+                lanes=machine.lanes,
+                a_bits=site.a_bits,
+                w_bits=site.w_bits,
+                acc_bits=site.acc_bits(core),
+                steps=tuple(work.steps[f"core_{core}"]),
+            )
+        )
+    if f"vector_{core}" in work.steps:
+        nodes.append(
+            Vector(
+                name=f"vector_{core}",
+                lanes=machine.lanes,
+                rate=machine.rate,
+                acc_bits=site.acc_bits(core),
+                bits=site.a_bits,
+                tables=tuple(table for table, _, _ in work.params.tables.get(core, [])),
+                slopes=work.params.slopes(core),
+                steps=tuple(work.steps[f"vector_{core}"]),
+            )
+        )
+    return nodes
+
+
+def check_memory(nodes: Sequence[Node], room: int) -> None:
+    """The buffers fit into `room` bytes (InfeasibleError otherwise)."""
+    sizes = {n.name: n.depth * n.lanes * n.bits // 8 for n in nodes if isinstance(n, Buffer)}
+    total = sum(sizes.values())
+    if total > room:
+        largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+        raise InfeasibleError(
+            Finding(
+                f"the buffers need {total} bytes, {total - room} more than there are",
+                where=", ".join(f"{name} ({sizes[name]} bytes)" for name in largest),
+                why="every tensor has a memory of its own; tensors of different stages do not share one yet",
+                hint=f"give the design at least {total} bytes on chip (--budget onchip_bytes={total})",
+            )
+        )

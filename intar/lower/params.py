@@ -1,0 +1,106 @@
+"""Parameters of output channels and function tables: one memory for each core, filled before the first stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from intar.ir.program import Table, VectorStep, Walk
+from intar.ir.quantgraph import QAffine, QMatmul
+from intar.lower.buffers import Memory
+from intar.lower.netlist import Netlist
+from intar.lower.ports import Ports
+from intar.lower.site import Site
+from intar.lower.visits import Visit
+
+
+class Params:
+    """What the vector units' ``params`` ports read."""
+
+    def __init__(self, site: Site, net: Netlist, ports: Ports):
+        self.site, self.net, self.ports = site, net, ports
+        self.memories: dict[int, Memory] = {}
+        self.tables: dict[int, list[tuple[Table, np.ndarray, np.ndarray]]] = {}
+        self.slots: dict[tuple[int, str], int] = {}
+        self.bases: dict[tuple[int, str], int] = {}
+        self.needs: dict[tuple[int, str], int] = {}
+
+    def load(self, core: int, label: str, beats: np.ndarray, note: str) -> None:
+        """Append parameter beats (n, lanes) int32 for one core and have them loaded."""
+        memory = self.memories.setdefault(core, Memory(f"params_{core}", self.site.machine.lanes, 32))
+        self.ports.port("p").constants(beats, 32, note)
+        self.net.move("p.out", [f"{memory.name}.in"], len(beats), note=note)
+        self.bases[core, label] = memory.depth
+        walk = Walk(base=memory.depth, counts=(1, 1, 1, 1, len(beats)), strides=(0, 0, 0, 0, 1))
+        memory.write(walk, 0, note=note)
+        memory.depth += len(beats)
+        self.needs[core, label] = memory.written
+
+    def read(self, core: int, label: str, first: int, groups: int, beats: int) -> None:
+        """Have `groups` groups of `beats` beats from group `first` on arrive at the core's vector unit."""
+        memory = self.memories[core]
+        base = self.bases[core, label] + first * beats
+        walk = Walk(base=base, counts=(1, 1, 1, groups, beats), strides=(0, 0, 0, beats, 1))
+        memory.fetch(walk, self.needs[core, label], note=label)
+        self.net.move(f"{memory.name}.out", [f"vector_{core}.params"], groups * beats, note=label)
+
+    def channels(self, task: QMatmul | QAffine, blocks: Sequence[int]) -> np.ndarray:
+        """(4 * len(blocks), lanes): multiplier, shift, bias low and high for each column block."""
+        lanes, constants = self.site.machine.lanes, self.site.constants
+        mult, shift, bias = (constants[n].astype(np.int64) for n in (task.mult, task.shift, task.bias))
+        beats = np.zeros((len(blocks), 4, lanes), dtype=np.int64)
+        beats[:, 1, :] = 24
+        for index, block in enumerate(blocks):
+            part = slice(block * lanes, min((block + 1) * lanes, len(mult)))
+            used = part.stop - part.start
+            beats[index, 0, :used] = mult[part]
+            beats[index, 1, :used] = shift[part]
+            beats[index, 2, :used] = (bias[part] & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+            beats[index, 3, :used] = bias[part] >> 32
+        return beats.reshape(-1, lanes)
+
+    def add_table(self, visit: Visit, cores: Sequence[int]) -> None:
+        """Give the table of a visit's task a slot on each of `cores`; equal tables share one."""
+        spec = visit.task.table
+        if spec is None:
+            return
+        constants = self.site.constants
+        base = constants[spec.base].astype(np.int64)
+        slope = constants[spec.slope].astype(np.int64) if spec.slope else np.zeros_like(base)
+        table = Table(in_bits=spec.in_bits, log_entries=spec.log_entries, q=spec.q, lo=spec.lo, hi=spec.hi)
+        for core in cores:
+            slots = self.tables.setdefault(core, [])
+            for index, (known, b, s) in enumerate(slots):
+                if known == table and np.array_equal(b, base) and np.array_equal(s, slope):
+                    self.slots[core, visit.task.name] = index
+                    break
+            else:
+                self.slots[core, visit.task.name] = len(slots)
+                slots.append((table, base, slope))
+
+    def slot(self, core: int, task: str) -> int:
+        """The slot of a task's table on a core; -1 if it has none."""
+        return self.slots.get((core, task), -1)
+
+    def slopes(self, core: int) -> bool:
+        """True when a table of this core has slopes."""
+        return any(np.any(slope) for _, _, slope in self.tables.get(core, []))
+
+    def load_tables(self, steps: dict[str, list]) -> None:
+        """Table contents go through the parameter memory before anything else of that core."""
+        lanes = self.site.machine.lanes
+        for core, slots in sorted(self.tables.items()):
+            slopes = self.slopes(core)
+            for index, (_, base, slope) in enumerate(slots):
+                beats = max(1, len(base) // lanes)
+                parts = [base, slope] if slopes else [base]
+                image = np.zeros((len(parts), beats * lanes), dtype=np.int64)
+                for row, part in enumerate(parts):
+                    image[row, : len(part)] = part
+                label = f"table {index}"
+                self.load(core, label, image.reshape(-1, lanes), f"{label} of core {core}")
+                self.read(core, label, 0, 1, len(parts) * beats)
+                steps.setdefault(f"vector_{core}", []).append(
+                    VectorStep(load=index, affine=False, per_channel=False, note=f"load {label}")
+                )

@@ -1,0 +1,162 @@
+"""The kernel's ports: network inputs and outputs as row tiles, constants as images in the order of consumption."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from intar.ir.program import Argument, Load, LoadStep, Node, Region, Store, StoreStep, Walk
+from intar.lower.images import beats_to_bytes, pad_to_word
+from intar.lower.netlist import Netlist
+from intar.lower.site import Site
+from intar.lower.tensors import Tensors
+from intar.lower.visits import Visit
+
+Role = Literal["input", "output", "constant", "scratch"]
+ROLES: dict[str, Role] = {"x": "input", "y": "output"}
+
+
+@dataclass
+class Port:
+    """A load or store port: steps and, for constants, the image so far."""
+
+    name: str
+    port_bits: int
+    steps: list = field(default_factory=list)
+    image: bytearray = field(default_factory=bytearray)
+    words: int = 0
+    regions: list[Region] = field(default_factory=list)
+
+    def constants(self, beats: np.ndarray, bits: int, note: str) -> None:
+        """Append constant beats (n, lanes) to the image, and a step that loads them."""
+        base = len(self.image) * 8 // self.port_bits
+        self.image += pad_to_word(beats_to_bytes(beats, bits), self.port_bits)
+        self.steps.append(LoadStep(base=base, beats=len(beats), note=note))
+
+    def repeat(self, beats: int, note: str) -> bool:
+        """Load again what a step of this note and length loaded; False if there is none."""
+        for step in self.steps:
+            if step.note == note and step.beats == beats:
+                self.steps.append(step)
+                return True
+        return False
+
+    @property
+    def size(self) -> int:
+        """Words of the argument."""
+        return self.words or len(self.image) * 8 // self.port_bits
+
+
+class Ports:
+    """Every port, in order of first use: ``x`` inputs, ``y`` outputs, ``p`` parameters and tables, ``w0``… weights."""
+
+    def __init__(self, site: Site, net: Netlist, tensors: Tensors):
+        self.site, self.net, self.tensors = site, net, tensors
+        self.ports: dict[str, Port] = {}
+        self.loaded: dict[str, int] = {}
+
+    def port(self, name: str) -> Port:
+        """The port of that name, made on first use."""
+        if name not in self.ports:
+            self.ports[name] = Port(name, self.site.machine.port_bits)
+        return self.ports[name]
+
+    def load_inputs(self, visit: Visit) -> None:
+        """Bring what a visit reads of the network's inputs: its rows, or the whole before the first of them."""
+        for name in dict.fromkeys(visit.task.inputs):
+            if self.site.from_input(name):
+                memory = self.tensors.copies(name)[0]
+                whole = memory.slots == 1
+                row, rows = (0, memory.rows) if whole else (visit.row, visit.rows)
+                if self.loaded.get(name, -1) < row:
+                    self._load(name, row, rows)
+                    self.loaded[name] = row
+
+    def store_outputs(self, visit: Visit) -> None:
+        """Store what a visit completed of a network output: its rows, or the whole after the last of them."""
+        name = visit.task.output
+        if name not in self.site.graph.outputs:
+            return
+        memory = self.tensors.copies(name)[0]
+        if memory.slots > 1:
+            self._store(name, visit.row, visit.rows)
+        elif visit.row + visit.rows == memory.rows:
+            self._store(name, 0, memory.rows)
+
+    def _region(self, port: Port, name: str) -> Region:
+        for region in port.regions:
+            if region.name == name:
+                return region
+        site = self.site
+        shape = site.tensors[name]
+        for alias, origin in site.aliases.items():
+            if origin == name:
+                shape = site.tensors[alias]
+        region = Region(
+            name=name,
+            base=port.words,
+            rows=shape.rows,
+            cols=shape.cols,
+            row_beats=-(-shape.cols // site.machine.lanes),
+            lanes=site.machine.lanes,
+            bits=site.a_bits,
+        )
+        port.regions.append(region)
+        port.words += site.words(region.rows * region.row_beats, region.bits)
+        return region
+
+    def _load(self, name: str, row: int, rows: int) -> None:
+        """Bring rows of a network input into all its copies."""
+        port = self.port("x")
+        region = self._region(port, self.site.aliases.get(name, name))
+        beats = rows * region.row_beats
+        base = region.base + self.site.words(row * region.row_beats, region.bits)
+        port.steps.append(LoadStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))
+        self.net.move("x.out", self.tensors.sinks(name), beats, note=name)
+        walk = Walk(counts=(1, 1, 1, rows, region.row_beats), strides=(0, 0, 0, region.row_beats, 1))
+        for memory in self.tensors.copies(name):
+            memory.write(row, walk, f"{name}: from the input port")
+
+    def _store(self, name: str, row: int, rows: int) -> None:
+        port = self.port("y")
+        region = self._region(port, name)
+        memory = self.tensors.copies(name)[0]
+        beats = rows * region.row_beats
+        base = region.base + self.site.words(row * region.row_beats, region.bits)
+        port.steps.append(StoreStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))
+        walk = Walk(counts=(1, 1, 1, rows, region.row_beats), strides=(0, 0, 0, region.row_beats, 1))
+        memory.fetch(row, walk, f"{name}: to the output port")
+        self.net.move(memory.port("out"), ["y.in"], beats, note=name)
+
+    def nodes(self) -> list[Node]:
+        """A load or store node for each port."""
+        return [
+            (Store if name == "y" else Load)(
+                name=name,
+                port_bits=port.port_bits,
+                argument=name,
+                words=port.size,
+                steps=tuple(port.steps),
+            )
+            for name, port in self.ports.items()
+        ]
+
+    def arguments(self) -> tuple[list[Argument], dict[str, bytes]]:
+        """The kernel's arguments, and the bytes of the constant ones."""
+        arguments, images = [], {}
+        for name, port in self.ports.items():
+            role = ROLES.get(name, "constant")
+            arguments.append(
+                Argument(
+                    name=name,
+                    role=role,
+                    port_bits=port.port_bits,
+                    words=port.size,
+                    fields=tuple(port.regions),
+                )
+            )
+            if role == "constant":
+                images[name] = bytes(port.image)
+        return arguments, images

@@ -1,0 +1,41 @@
+"""The unit of work: one task on one row tile, in schedule order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from intar.ir.quantgraph import QTask
+from intar.lower.site import Site
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One task on rows ``row .. row+rows-1``; `stage` is its stage and `cores` where it runs."""
+
+    task: QTask
+    stage: int
+    cores: tuple[int, ...]
+    resident: bool
+    row: int
+    rows: int
+
+
+def list_visits(site: Site) -> list[Visit]:
+    """Every visit: stages in order, in a tiled stage row tile by row tile, in a tile the tasks in order."""
+    visits = []
+    for index, stage in enumerate(site.schedule.stages):
+        work = [(p, site.tasks[p.task]) for p in stage.tasks]
+        work = [(p, t) for p, t in work if t.output not in site.aliases]
+        if not work:
+            continue
+        rows = site.tensors[work[0][1].output].rows
+        tile = stage.tile_rows or rows
+        if any(site.tensors[t.output].rows != rows for _, t in work) or not stage.tile_rows:
+            for p, t in work:
+                total = site.tensors[t.output].rows
+                visits.append(Visit(t, index, p.cores, p.resident, 0, total))
+            continue
+        for row in range(0, rows, tile):
+            for p, t in work:
+                visits.append(Visit(t, index, p.cores, p.resident, row, min(tile, rows - row)))
+    return visits

@@ -1,0 +1,69 @@
+"""The machine under construction: what the lowering of one visit appends to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from intar.ir.program import VectorStep
+from intar.ir.quantgraph import QBinary, QTask
+from intar.lower.netlist import Netlist
+from intar.lower.params import Params
+from intar.lower.ports import Ports
+from intar.lower.site import Site
+from intar.lower.tensors import Tensors
+from intar.lower.visits import Visit
+from intar.lower.weights import Weights
+
+
+@dataclass
+class Work:
+    """The programs of all nodes so far. `steps` holds those of the feeds, cores, vector units and the gather, by name."""
+
+    site: Site
+    net: Netlist
+    tensors: Tensors
+    ports: Ports
+    params: Params
+    weights: Weights
+    steps: dict[str, list] = field(default_factory=dict)
+
+    def step(self, node: str, step: object) -> None:
+        """Append to a node's program."""
+        self.steps.setdefault(node, []).append(step)
+
+    def vector(
+        self, core: int, task: QTask, groups: int, beats: int, source: str, per_channel: bool, note: str
+    ) -> None:
+        """The last operations of a task on a core's vector unit: affine or binary, then its table."""
+        fields: dict = {
+            "groups": groups,
+            "beats": beats,
+            "source": source,
+            "affine": per_channel,
+            "per_channel": per_channel,
+            "relu": task.relu,
+            "tensor": task.output,
+            "table": self.params.slot(core, task.name),
+            "note": note,
+        }
+        if isinstance(task, QBinary):
+            fields |= {"binary": task.op, "b_zx": task.zx, "b_zy": task.zy, "b_mx": task.mx, "b_my": task.my}
+            fields |= {"b_shift": task.shift, "b_zero": task.zero, "b_lo": task.lo, "b_hi": task.hi}
+        else:
+            fields |= {"zero": task.zero, "lo": task.lo, "hi": task.hi}
+        self.step(f"vector_{core}", VectorStep(**fields))
+
+
+class Kind(Protocol):
+    """How one kind of task is lowered: a module of its own with these functions (`lower.KINDS` lists them)."""
+
+    def vector_cores(self, visit: Visit) -> Sequence[int]:
+        """The cores whose vector units end the task (they get its table)."""
+
+    def prepare(self, work: Work, visit: Visit) -> None:
+        """Once for each task, before the first stage: load what stays, parameters for one."""
+
+    def append(self, work: Work, visit: Visit) -> None:
+        """Append one visit to the programs of the nodes that perform it."""
