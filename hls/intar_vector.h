@@ -1,6 +1,7 @@
 // intar_vector.h: the vector unit: affine, binary and table operations on beats of LANES elements, RATE per cycle.
 //
-// A beat takes LANES / RATE cycles; a group's parameters take four more.  One loop per step, without gaps.
+// A beat takes LANES / RATE cycles; a group's parameters take four more (none where one beat holds them for all lanes), a
+// maximum of beats one more for each beat but the last.  One loop per step, without gaps.
 #ifndef INTAR_VECTOR_H
 #define INTAR_VECTOR_H
 
@@ -9,11 +10,14 @@
 namespace intar {
 
 enum vector_source { FROM_ACC, FROM_X };
+enum vector_params { NO_PARAMS, LANE_PARAMS, ROW_PARAMS };
 enum vector_binary { NO_BINARY, BINARY_ADD, BINARY_MUL };
 
-// Parameters of the affine operation: y = clamp(rq(x + bias, mult, shift) + zero, lo, hi).
+// Parameters of the affine operation: y = clamp(rq(x + bias, mult, shift) + zero, lo, hi).  LANE_PARAMS: each group has four
+// beats with a value for each lane.  ROW_PARAMS: the first four elements of its beat are the values for all lanes.
 struct affine_step {
-  bool on, per_channel;
+  bool on;
+  vector_params params;
   int32_t mult, shift;
   int64_t bias;
   int32_t zero, lo, hi;
@@ -25,10 +29,12 @@ struct binary_step {
   int32_t zx, zy, mx, my, shift, zero, lo, hi;
 };
 
-// `groups` x `beats` beats through source -> affine -> binary -> table -> out; with load >= 0: fill that table.
+// `groups` x `beats` beats through source -> affine -> binary -> table -> out; with load >= 0: fill that table.  With
+// reduce > 1 each of them is the elementwise maximum of `reduce` beats of x.
 struct vector_step {
   int32_t groups, beats;
   vector_source source;
+  int32_t reduce;
   affine_step affine;
   binary_step binary;
   int32_t table, load;
@@ -122,6 +128,7 @@ inline void run_step(const vector_step& step, const table_info (&tables)[COUNT],
                      hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
   constexpr int PARTS = LANES / RATE;
+  constexpr int ROW_BEATS = (LANES + 3) / LANES;
   static_assert(PARTS * RATE == LANES, "a beat takes a whole number of cycles");
   element<(ACC_BITS > BITS ? ACC_BITS : BITS)> operand[LANES];
   element<BITS> other[LANES];
@@ -148,26 +155,38 @@ UNIFORM:
   const bool relu_affine = step.relu && !with_binary && !with_table;
   const bool relu_binary = step.relu && !with_table;
   const table_info table = tables[with_table ? step.table : 0];
-  const int head = step.affine.per_channel ? 4 : 0;
-  const int length = head + step.beats * PARTS;
+  // The last beat of row parameters comes with the first beat of the group.
+  const bool by_row = step.affine.params == ROW_PARAMS;
+  const int head = (step.affine.params == LANE_PARAMS) ? 4 : by_row ? ROW_BEATS - 1 : 0;
+  const int length = head + step.beats * (step.reduce - 1 + PARTS);
+  int32_t row[4] = {0, 0, 0, 0};
+#pragma HLS ARRAY_PARTITION variable=row type=complete
   int64_t saturations = 0;
   int position = 0;
   int part = 0;
+  int folded = 0;
 BEAT:
   for (int n = 0; n < step.groups * length; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
 #pragma HLS PIPELINE II=1 style=flp
-    if (position < head) {
+    if (position < head || (by_row && position == head)) {
       const beat<LANES, 32> taken = params.read();
+    KIND:
+      for (int i = 0; i < 4; ++i) {
+#pragma HLS UNROLL
+        if (position == i / LANES) row[i] = taken[i % LANES];
+      }
     PARAMETER:
       for (int l = 0; l < LANES; ++l) {
 #pragma HLS UNROLL
-        if (position == 0) mult[l] = taken[l];
-        if (position == 1) shift[l] = taken[l];
-        if (position == 2) bias[l] = static_cast<uint32_t>(taken[l]);
-        if (position == 3) bias[l] |= static_cast<int64_t>(taken[l]) * (static_cast<int64_t>(1) << 32);
+        const int64_t high = by_row ? row[3] : taken[l];
+        if (by_row || position == 0) mult[l] = by_row ? row[0] : taken[l];
+        if (by_row || position == 1) shift[l] = by_row ? row[1] : taken[l];
+        if (by_row || position == 2) bias[l] = static_cast<uint32_t>(by_row ? row[2] : taken[l]);
+        if (by_row || position == 3) bias[l] |= high * (static_cast<int64_t>(1) << 32);
       }
-    } else {
+    }
+    if (position >= head) {
       if (part == 0) {
         if (step.source == FROM_ACC) {
           const beat<LANES, ACC_BITS> taken = acc.read();
@@ -181,10 +200,14 @@ BEAT:
         TAKE_X:
           for (int l = 0; l < LANES; ++l) {
 #pragma HLS UNROLL
-            operand[l] = taken[l];
+            if (folded == 0 || operand[l] < taken[l]) operand[l] = taken[l];
           }
         }
-        if (with_binary) {
+      }
+      if (folded < step.reduce - 1) {
+        folded += 1;
+      } else {
+        if (part == 0 && with_binary) {
           const beat<LANES, BITS> taken = y.read();
         TAKE_Y:
           for (int l = 0; l < LANES; ++l) {
@@ -192,27 +215,30 @@ BEAT:
             other[l] = taken[l];
           }
         }
-      }
-      int32_t saturated = 0;
-    LANE:
-      for (int i = 0; i < RATE; ++i) {
+        int32_t saturated = 0;
+      LANE:
+        for (int i = 0; i < RATE; ++i) {
 #pragma HLS UNROLL
-        const int lane = part * RATE + i;
-        int32_t value = static_cast<int32_t>(operand[lane]);
-        if (step.affine.on) {
-          value = apply_affine(step.affine, operand[lane], bias[lane], mult[lane], shift[lane], relu_affine, saturated);
+          const int lane = part * RATE + i;
+          int32_t value = static_cast<int32_t>(operand[lane]);
+          if (step.affine.on) {
+            value = apply_affine(step.affine, operand[lane], bias[lane], mult[lane], shift[lane], relu_affine, saturated);
+          }
+          if (with_binary) value = apply_binary(step.binary, value, other[lane], relu_binary, saturated);
+          if (with_table) {
+            const int32_t at = table.base + table_index(table, value);
+            const int32_t slope = SLOPES ? slopes[i][at] : 0;
+            value = apply_table(table, bases[i][at], slope, table_fraction(table, value), step.relu, saturated);
+          }
+          result[lane] = static_cast<element<BITS> >(value);
         }
-        if (with_binary) value = apply_binary(step.binary, value, other[lane], relu_binary, saturated);
-        if (with_table) {
-          const int32_t at = table.base + table_index(table, value);
-          const int32_t slope = SLOPES ? slopes[i][at] : 0;
-          value = apply_table(table, bases[i][at], slope, table_fraction(table, value), step.relu, saturated);
+        saturations += saturated;
+        if (part == PARTS - 1) {
+          out.write(result);
+          folded = 0;
         }
-        result[lane] = static_cast<element<BITS> >(value);
+        part = (part == PARTS - 1) ? 0 : part + 1;
       }
-      saturations += saturated;
-      if (part == PARTS - 1) out.write(result);
-      part = (part == PARTS - 1) ? 0 : part + 1;
     }
     position = (position == length - 1) ? 0 : position + 1;
   }

@@ -2,18 +2,24 @@
 // cycle.
 //
 // Step        502 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
-//             load (1), per channel values are used (1), 3 free bits, mult (32), shift (8), bias (64) | affine zero, lo, hi (18 each) |
+//             load (1), per channel values are used (1), per channel values by row (1), 2 free bits, mult (32), shift (8),
+//             bias (64) | affine zero, lo, hi (18 each) |
 //             binary zx, zy (18 each), mx, my (32 each), shift (6), multiply (1), zero, lo, hi (18 each) |
 //             table use (1), half (17), low bits (4), first entry (16), q (5), lo, hi (18 each) |
 //             load: first entry (16), entries - 1 (16).
 //             An operation that a step does not use is the identity (see intar/codegen/rtl_steps.py).
 // Load        a step with `load` fills a table slot from `params`, one entry a cycle, bases and then slopes. It
 //             begins when the pipeline is empty.
-// Params      two banks: a group's four beats are taken while the group before is processed, also across steps.
+// Params      two banks: a group's beats are taken while the group before is processed, also across steps. By lane: four
+//             beats (multiplier, shift, bias low, bias high) of an element for each lane. By row: these four are the first
+//             elements of one beat (of ceil(4 / LANES) beats) and hold for all lanes.
+// Maximum     with REDUCE every beat of x goes through intar_maximum, whose program has a step for each step that reads x.
 // Latency     L = 1 + (AFFINE: 7) + (BINARY: 8) + (TABLE: 2, with SLOPES 5). The beat whose last elements are taken in
-//             t is pushed in t+L+1. Parameters taken in t to t+3 -> first elements in t+4.
-// Throughput  a beat every LANES / RATE cycles, across groups and steps without a gap, at least 4 cycles a group with
-//             parameters. The pipeline stops as a whole while a finished beat is not taken.
+//             t is pushed in t+L+1. A group's last parameters taken in t -> first elements in t+1. A beat of x taken in
+//             t by intar_maximum -> first elements in t+1.
+// Throughput  a beat every LANES / RATE cycles, across groups and steps without a gap, at least one cycle for each beat of a
+//             group's parameters and for each beat of a maximum. The pipeline stops as a whole while a finished beat
+//             is not taken.
 module intar_vector #(
     parameter int LANES         = 4,     // elements of a beat
     parameter int RATE          = 4,     // elements a cycle; divides LANES
@@ -22,14 +28,18 @@ module intar_vector #(
     parameter bit HAS_ACC       = 1'b1,  // ports that some step uses
     parameter bit HAS_X         = 1'b1,
     parameter bit HAS_Y         = 1'b1,
-    parameter bit PER_CHANNEL   = 1'b1,
+    parameter bit LANE_PARAMS   = 1'b1,  // ways of parameters that some step uses
+    parameter bit ROW_PARAMS    = 1'b1,
     parameter bit AFFINE        = 1'b1,  // operations that some step uses
     parameter bit BINARY        = 1'b1,
     parameter bit TABLE         = 1'b1,
     parameter bit SLOPES        = 1'b0,
     parameter int TABLE_ENTRIES = 256,   // of all slots, 1 to 65536
     parameter int STEPS         = 1,
-    parameter logic [STEPS*502-1:0] PROGRAM = '0
+    parameter logic [STEPS*502-1:0] PROGRAM = '0,
+    parameter bit REDUCE        = 1'b0,  // some step takes maxima
+    parameter int X_STEPS       = 1,     // with REDUCE: steps that read x
+    parameter logic [X_STEPS*64-1:0] X_PROGRAM = '0
 ) (
     input  logic                      clk,
     input  logic                      rst_n,
@@ -54,6 +64,8 @@ module intar_vector #(
   localparam int SLICES = LANES / RATE;
   localparam int SLICE_BITS = (SLICES > 1) ? $clog2(SLICES) : 1;
   localparam int LANE_BITS = (LANES > 1) ? $clog2(LANES) : 1;
+  localparam bit PER_CHANNEL = LANE_PARAMS || ROW_PARAMS;
+  localparam int ROW_BEATS = (LANES + 3) / LANES;
   localparam int ENTRY_BITS = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1;
   localparam int A = AFFINE ? 8 : 1;
   localparam int B = A + (BINARY ? 8 : 0);
@@ -66,7 +78,9 @@ module intar_vector #(
   logic [31:0] group, beat;
   logic [SLICE_BITS-1:0] slice;
   logic [1:0] full;  // parameter banks
-  logic bank, load_go, load_end, empty;
+  logic bank, load_go, load_end, empty, by_row;
+  logic source_x_valid, source_x_ready;  // x, or maxima of x
+  logic [LANES*BITS-1:0] source_x;
   intar_steps #(
       .STEPS(STEPS),
       .STEP_BITS(502),
@@ -83,17 +97,18 @@ module intar_vector #(
   assign use_x = HAS_X && (step[64] || !HAS_ACC);
   assign per_channel = PER_CHANNEL && step[65];
   assign use_params = PER_CHANNEL && step[68];
+  assign by_row = ROW_PARAMS && (step[69] || !LANE_PARAMS);
   assign use_y = HAS_Y && step[66];
   assign is_load = TABLE && step[67];
   assign slice_last = slice == SLICE_BITS'(SLICES - 1);
   assign beat_last = beat == step[32+:32];
   assign group_last = group == step[0+:32];
-  assign source_valid = use_x ? x_valid : acc_valid;
+  assign source_valid = use_x ? source_x_valid : acc_valid;
   assign move = !out_valid || out_ready;
   assign enough = valid && !is_load && move && (!per_channel || full[bank]);
   assign issue = enough && source_valid && (!use_y || y_valid);
   assign acc_ready = enough && slice_last && !use_x && (!use_y || y_valid);
-  assign x_ready = enough && slice_last && use_x && (!use_y || y_valid);
+  assign source_x_ready = enough && slice_last && use_x && (!use_y || y_valid);
   assign y_ready = enough && slice_last && use_y && source_valid;
   assign advance = (issue && slice_last && beat_last && group_last) || load_end;
   always_ff @(posedge clk) begin
@@ -114,12 +129,38 @@ module intar_vector #(
     end
   end
 
+  generate
+    if (REDUCE) begin : g_maximum
+      intar_maximum #(
+          .LANES(LANES),
+          .BITS(BITS),
+          .STEPS(X_STEPS),
+          .PROGRAM(X_PROGRAM)
+      ) maximum (
+          .clk(clk),
+          .rst_n(rst_n),
+          .start(start),
+          .in_valid(x_valid),
+          .in_ready(x_ready),
+          .in_data(x_data),
+          .out_valid(source_x_valid),
+          .out_ready(source_x_ready),
+          .out_data(source_x)
+      );
+    end else begin : g_plain_x
+      assign source_x_valid = x_valid;
+      assign x_ready = source_x_ready;
+      assign source_x = x_data;
+    end
+  endgenerate
+
   // ---- parameters: the same program, as far ahead as the two banks allow
   logic fetch_load;  // the fetching side has arrived at the load step
-  logic [LANES*32-1:0] mult_row, shift_row, low_row, high_row;
+  logic [LANES*32-1:0] lane_mults, lane_shifts, lane_lows, lane_highs;
+  logic [127:0] row_values;  // multiplier, shift, bias low, bias high
   generate
     if (PER_CHANNEL || TABLE) begin : g_params
-      logic fetch_valid, fetch_channel, fetch_go, fetch_bank, fetch_last, fetch_advance;
+      logic fetch_valid, fetch_channel, fetch_row, set_last, fetch_go, fetch_bank, fetch_last, fetch_advance;
       logic [501:0] fetch_step, unused_fetch_next;
       logic [31:0] fetch_group;
       logic [1:0] kind;
@@ -140,7 +181,9 @@ module intar_vector #(
       assign fetch_load = fetch_valid && TABLE && fetch_step[67];
       assign fetch_channel = fetch_valid && PER_CHANNEL && fetch_step[65] && !fetch_load;
       assign fetch_go = fetch_channel && !full[fetch_bank] && params_valid;
-      assign fetch_last = kind == 2'd3 && fetch_group == fetch_step[0+:32];
+      assign fetch_row = ROW_PARAMS && (fetch_step[69] || !LANE_PARAMS);
+      assign set_last = kind == (fetch_row ? 2'(ROW_BEATS - 1) : 2'd3);
+      assign fetch_last = set_last && fetch_group == fetch_step[0+:32];
       assign fetch_advance = fetch_channel ? fetch_go && fetch_last : !fetch_load || load_end;
       assign params_ready = (fetch_channel && !full[fetch_bank]) || load_go;
       assign unused_fetch = &{1'b0, fetch_step, unused_fetch_next};
@@ -152,8 +195,8 @@ module intar_vector #(
           full <= 2'b00;
         end else begin
           if (fetch_go) begin
-            kind <= kind + 1'b1;
-            if (kind == 2'd3) begin
+            kind <= set_last ? 2'd0 : kind + 1'b1;
+            if (set_last) begin
               fetch_bank <= !fetch_bank;
               full[fetch_bank] <= 1'b1;
               fetch_group <= fetch_last ? '0 : fetch_group + 1'b1;
@@ -162,25 +205,40 @@ module intar_vector #(
           if (issue && per_channel && slice_last && beat_last) full[bank] <= 1'b0;
         end
       end
-      logic [LANES*32-1:0] mults[0:1];
-      logic [LANES*32-1:0] shifts[0:1];
-      logic [LANES*32-1:0] lows[0:1];
-      logic [LANES*32-1:0] highs[0:1];
-      always_ff @(posedge clk) begin
-        if (fetch_go && kind == 2'd0) mults[fetch_bank] <= params_data;
-        if (fetch_go && kind == 2'd1) shifts[fetch_bank] <= params_data;
-        if (fetch_go && kind == 2'd2) lows[fetch_bank] <= params_data;
-        if (fetch_go && kind == 2'd3) highs[fetch_bank] <= params_data;
+      if (LANE_PARAMS) begin : g_lanes
+        logic [LANES*32-1:0] mults[0:1];
+        logic [LANES*32-1:0] shifts[0:1];
+        logic [LANES*32-1:0] lows[0:1];
+        logic [LANES*32-1:0] highs[0:1];
+        always_ff @(posedge clk) begin
+          if (fetch_go && !fetch_row && kind == 2'd0) mults[fetch_bank] <= params_data;
+          if (fetch_go && !fetch_row && kind == 2'd1) shifts[fetch_bank] <= params_data;
+          if (fetch_go && !fetch_row && kind == 2'd2) lows[fetch_bank] <= params_data;
+          if (fetch_go && !fetch_row && kind == 2'd3) highs[fetch_bank] <= params_data;
+        end
+        assign lane_mults = mults[bank];
+        assign lane_shifts = shifts[bank];
+        assign lane_lows = lows[bank];
+        assign lane_highs = highs[bank];
+      end else begin : g_no_lanes
+        assign {lane_mults, lane_shifts, lane_lows, lane_highs} = '0;
       end
-      assign mult_row = mults[bank];
-      assign shift_row = shifts[bank];
-      assign low_row = lows[bank];
-      assign high_row = highs[bank];
+      if (ROW_PARAMS) begin : g_rows
+        for (genvar i = 0; i < 4; i = i + 1) begin : g_kinds
+          logic [31:0] values[0:1];
+          always_ff @(posedge clk) begin
+            if (fetch_go && fetch_row && kind == 2'(i / LANES)) values[fetch_bank] <= params_data[(i%LANES)*32+:32];
+          end
+          assign row_values[i*32+:32] = values[bank];
+        end
+      end else begin : g_no_rows
+        assign row_values = '0;
+      end
     end else begin : g_no_params
       assign fetch_load = 1'b0;
       assign params_ready = 1'b0;
       assign full = 2'b00;
-      assign {mult_row, shift_row, low_row, high_row} = '0;
+      assign {lane_mults, lane_shifts, lane_lows, lane_highs, row_values} = '0;
     end
   endgenerate
 
@@ -196,21 +254,18 @@ module intar_vector #(
       logic [ENTRY_BITS-1:0] raw_at;
       logic [LANE_BITS-1:0] entry_lane;
       logic signed [31:0] raw;
-      if (LANES > 1) begin : g_lane
-        assign entry_lane = entry[LANE_BITS-1:0];
-      end else begin : g_one_lane
-        assign entry_lane = '0;
-      end
       assign entry_go = valid && is_load && fetch_load && empty && params_valid;
       assign entry_last = entry == step[486+:16];
-      assign load_go = entry_go && (entry_last || entry_lane == LANE_BITS'(LANES - 1));
+      assign load_go = entry_go && (entry_last || entry_lane == LANE_BITS'(LANES - 1));  // done with this beat
       assign load_end = entry_go && entry_last && (entry_slope || !SLOPES);
       always_ff @(posedge clk) begin
         if (start) begin
           entry <= '0;
+          entry_lane <= '0;
           entry_slope <= 1'b0;
         end else if (entry_go) begin
           entry <= entry_last ? '0 : entry + 1'b1;
+          entry_lane <= load_go ? '0 : entry_lane + 1'b1;
           if (entry_last) entry_slope <= SLOPES && !entry_slope;
         end
         raw_base <= rst_n && entry_go && !entry_slope;
@@ -291,6 +346,41 @@ module intar_vector #(
     end
   endgenerate
 
+  // ---- the slice that is processed: a choice among constant places (an indexed part-select would cost multipliers)
+  logic [RATE*ACC_BITS-1:0] acc_slice;
+  logic [RATE*BITS-1:0] x_slice, y_slice;
+  logic [RATE*32-1:0] mult_slice, shift_slice, low_slice, high_slice;
+  always_comb begin
+    acc_slice = acc_data[0+:RATE*ACC_BITS];
+    x_slice = source_x[0+:RATE*BITS];
+    y_slice = y_data[0+:RATE*BITS];
+    mult_slice = lane_mults[0+:RATE*32];
+    shift_slice = lane_shifts[0+:RATE*32];
+    low_slice = lane_lows[0+:RATE*32];
+    high_slice = lane_highs[0+:RATE*32];
+    for (int i = 1; i < SLICES; i = i + 1) begin
+      if (slice == SLICE_BITS'(i)) begin
+        acc_slice = acc_data[i*RATE*ACC_BITS+:RATE*ACC_BITS];
+        x_slice = source_x[i*RATE*BITS+:RATE*BITS];
+        y_slice = y_data[i*RATE*BITS+:RATE*BITS];
+        mult_slice = lane_mults[i*RATE*32+:RATE*32];
+        shift_slice = lane_shifts[i*RATE*32+:RATE*32];
+        low_slice = lane_lows[i*RATE*32+:RATE*32];
+        high_slice = lane_highs[i*RATE*32+:RATE*32];
+      end
+    end
+  end
+
+  // ---- what holds for all lanes: a row's parameters, or the step's own
+  logic [31:0] shared_mult;
+  logic [5:0] shared_shift;
+  logic [47:0] shared_bias;
+  logic use_lanes;
+  assign use_lanes = use_params && !by_row;
+  assign shared_mult = use_params ? row_values[0+:32] : step[72+:32];
+  assign shared_shift = use_params ? row_values[32+:6] : step[104+:6];
+  assign shared_bias = use_params ? {row_values[96+:16], row_values[64+:32]} : step[112+:48];
+
   // ---- lanes
   logic [RATE*BITS-1:0] results;
   generate
@@ -299,13 +389,11 @@ module intar_vector #(
       logic signed [31:0] mult;
       logic [5:0] shift;
       logic signed [17:0] operand, result;
-      logic [31:0] element;
-      assign element = 32'(slice) * 32'(RATE) + 32'(p);
-      assign source = use_x ? 48'($signed(x_data[element*BITS+:BITS])) : 48'($signed(acc_data[element*ACC_BITS+:ACC_BITS]));
-      assign operand = 18'($signed(y_data[element*BITS+:BITS]));
-      assign mult = use_params ? $signed(mult_row[element*32+:32]) : $signed(step[72+:32]);
-      assign shift = use_params ? shift_row[element*32+:6] : step[104+:6];
-      assign bias = use_params ? $signed({high_row[element*32+:16], low_row[element*32+:32]}) : $signed(step[112+:48]);
+      assign source = use_x ? 48'($signed(x_slice[p*BITS+:BITS])) : 48'($signed(acc_slice[p*ACC_BITS+:ACC_BITS]));
+      assign operand = 18'($signed(y_slice[p*BITS+:BITS]));
+      assign mult = use_lanes ? $signed(mult_slice[p*32+:32]) : $signed(shared_mult);
+      assign shift = use_lanes ? shift_slice[p*32+:6] : shared_shift;
+      assign bias = use_lanes ? $signed({high_slice[p*32+:16], low_slice[p*32+:32]}) : $signed(shared_bias);
       intar_vector_lane #(
           .AFFINE(AFFINE),
           .BINARY(BINARY),
@@ -370,6 +458,6 @@ module intar_vector #(
   logic unused;
   assign done = !valid && empty && !out_valid;
   assign unused = &{1'b0, step, unused_next, acc_valid, acc_data, x_valid, x_data, y_valid, y_data, params_valid, params_data,
-                    shift_row, high_row, mult_row, low_row, empty, fetch_load,
+                    shift_slice, high_slice, row_values, lane_mults, lane_shifts, lane_lows, lane_highs, empty, fetch_load, by_row,
                     load_go};
 endmodule

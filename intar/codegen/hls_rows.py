@@ -16,7 +16,7 @@ INT_MAX = 2**31 - 1
 
 WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one, counts elements"
 VECTOR_COLUMNS = (
-    "groups, beats, source, {affine, per channel, mult, shift, bias, zero, lo, hi}, "
+    "groups, beats, source, reduce, {affine, params, mult, shift, bias, zero, lo, hi}, "
     "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, relu, tensor"
 )
 

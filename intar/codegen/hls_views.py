@@ -389,8 +389,16 @@ class _Views:
     def _vector_row(self, s: VectorStep) -> Row:
         if s.load < 0 and s.groups * s.beats == 0:
             raise InternalError(f"a step of vector unit {self.node.name!r} has no beats")
+        params = {"lane": "intar::LANE_PARAMS", "row": "intar::ROW_PARAMS"}[s.params]
         affine = braces(
-            boolean(s.affine), boolean(s.per_channel), s.mult, s.shift, int64(s.bias), s.zero, s.lo, s.hi
+            boolean(s.affine),
+            params if s.per_channel else "intar::NO_PARAMS",
+            s.mult,
+            s.shift,
+            int64(s.bias),
+            s.zero,
+            s.lo,
+            s.hi,
         )
         binary_name = {"none": "intar::NO_BINARY", "add": "intar::BINARY_ADD", "mul": "intar::BINARY_MUL"}[
             s.binary
@@ -401,6 +409,7 @@ class _Views:
             s.groups,
             s.beats,
             source,
+            s.reduce,
             affine,
             binary,
             s.table,

@@ -49,7 +49,7 @@ _USES = {
     "intar_gather": ("intar_steps", "intar_walk"),
     "intar_feed": ("intar_steps",),
     "intar_core": ("intar_steps", "intar_array"),
-    "intar_vector": ("intar_steps", "intar_vector_lane", "intar_delay"),
+    "intar_vector": ("intar_steps", "intar_maximum", "intar_vector_lane", "intar_delay"),
     "intar_vector_lane": ("intar_scale", "intar_delay"),
     "intar_router": ("intar_steps",),
 }
@@ -392,7 +392,8 @@ class _Builder:
             "HAS_ACC": used["acc"],
             "HAS_X": used["x"],
             "HAS_Y": used["y"],
-            "PER_CHANNEL": any(step.per_channel for step in work),
+            "LANE_PARAMS": any(step.per_channel and step.params == "lane" for step in work),
+            "ROW_PARAMS": any(step.per_channel and step.params == "row" for step in work),
             "AFFINE": any(step.affine for step in work),
             "BINARY": any(step.binary != "none" for step in work),
             "TABLE": any(step.table >= 0 for step in work),
@@ -409,6 +410,8 @@ class _Builder:
         made.parameters += [(name, f"1'b{int(value)}") for name, value in flags.items()]
         made.parameters += [("TABLE_ENTRIES", max(1, steps.table_starts(node)[-1]))]
         made.parameters += _program("", steps.vector_rom(node))
+        if any(step.reduce > 1 for step in work):
+            made.parameters += [("REDUCE", "1'b1"), *_program("X_", steps.maximum_rom(node))]
         self._stream(made, node, "acc", False, node.lanes, node.acc_bits)
         self._stream(made, node, "x", False, node.lanes, node.bits)
         self._stream(made, node, "y", False, node.lanes, node.bits)

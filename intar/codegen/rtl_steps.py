@@ -44,8 +44,8 @@ VALUE_BITS = 18
 """Bits of a value between two operations of a vector unit, and of zero points and clamp bounds."""
 VECTOR = (
     *_fields(32, "groups_end beats_end"),
-    *_fields(1, "source_x per_channel uses_y load use_params"),
-    ("free", 3),
+    *_fields(1, "source_x per_channel uses_y load use_params by_row"),
+    ("free", 2),
     ("mult", 32),
     ("shift", 8),
     ("bias", 64),
@@ -63,6 +63,9 @@ VECTOR = (
     ("load_first", 16),
     ("load_end", 16),
 )
+
+
+MAXIMUM = _fields(32, "maxima_end beats_end")
 
 
 def router_layout(legs: int) -> Layout:
@@ -269,6 +272,16 @@ def vector_rom(node: Vector) -> Rom:
     return _rom(VECTOR, node.name, ((_vector_fields(node, s), s.note) for s in node.steps))
 
 
+def maximum_rom(node: Vector) -> Rom:
+    """The program of the maxima in front of a vector unit: a step for each step that reads x."""
+    reads = [step for step in node.steps if step.load < 0 and step.source == "x"]
+    return _rom(
+        MAXIMUM,
+        node.name,
+        ((_ends(node.name, maxima=step.groups * step.beats, beats=step.reduce), step.note) for step in reads),
+    )
+
+
 def _vector_fields(node: Vector, step: VectorStep) -> dict[str, int]:
     if step.load >= 0:
         first, end = table_starts(node)[step.load : step.load + 2]
@@ -278,6 +291,7 @@ def _vector_fields(node: Vector, step: VectorStep) -> dict[str, int]:
         "source_x": step.source == "x",
         "per_channel": step.per_channel,
         "use_params": step.per_channel and step.affine,
+        "by_row": step.params == "row",
         "uses_y": step.binary != "none",
     }
     if step.affine:

@@ -243,7 +243,7 @@ struct TableSpec {
 };
 
 struct VectorStep {
-  i64 groups, beats, source, affine, per_channel, mult, shift, bias, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
+  i64 groups, beats, source, affine, per_channel, row, reduce, mult, shift, bias, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
       b_shift, b_zero, b_lo, b_hi, table, load;
 };
 
@@ -273,7 +273,27 @@ struct Vector : Unit {
   i64 fetch_group = 0, fetch_beat = 0;
   i64 group = 0, beat = 0, slice = 0, entry = 0;
 
+  /// Maxima of consecutive beats of x, in front of a unit with a step that has them.
+  struct Run {
+    i64 maxima, reduce;
+  };
+  std::vector<Run> runs;  // of all steps that read x; empty: the unit reads x itself
+  size_t run = 0;
+  i64 run_maximum = 0, folded = 0;  // maxima of the run so far, beats in `fold`
+  bool full = false;                // `maximum` waits for the unit
+  std::vector<i64> fold, maximum;
+
   Vector(Sim& s, int i) : Unit(s, i) {}
+
+  void make_runs() {
+    bool any = false;
+    for (const VectorStep& s : steps) any = any || s.reduce > 1;
+    for (const VectorStep& s : steps) {
+      if (any && s.load < 0 && s.source) runs.push_back({s.groups * s.beats, s.reduce});
+    }
+    fold.resize(static_cast<size_t>(lanes));
+    maximum.resize(static_cast<size_t>(lanes));
+  }
 
   void tick() override {
     out.drain(*this);
@@ -281,6 +301,7 @@ struct Vector : Unit {
     bool had_steps = step < static_cast<i64>(steps.size());
     i64 used_before = used;
     if (had_steps) work();
+    if (!sim.strict) take_maximum();
     fetch(used_before);
     if (!had_steps) finished = out.empty();
   }
@@ -294,14 +315,28 @@ struct Vector : Unit {
     if (!out.can(now)) return wait(WAIT_OUT, out.link);
     if (s.per_channel && filled == used) return wait(WAIT_IN, params);
     Link* source = s.source ? x : acc;
-    if (!source->ready(now)) return wait(WAIT_IN, source);
+    bool in_front = s.source && !runs.empty() && !sim.strict;
+    if (in_front ? !full : !source->ready(now)) return wait(WAIT_IN, source);
+    if (s.source && sim.strict && folded + 1 < s.reduce) {
+      touch(step);
+      busy();
+      return fold_one(s.reduce);
+    }
     if (s.binary && !y->ready(now)) return wait(WAIT_IN, y);
     touch(step);
     busy();
     if (++slice < lanes / rate) return;
     slice = 0;
-    if (sim.values) compute(s, source->front(), s.binary ? y->front() : nullptr, out.link->reserve());
-    source->pop(sim);
+    if (s.source && sim.strict && s.reduce > 1) {
+      fold_one(s.reduce);
+      if (sim.values) compute(s, maximum.data(), s.binary ? y->front() : nullptr, out.link->reserve());
+    } else if (in_front) {
+      if (sim.values) compute(s, maximum.data(), s.binary ? y->front() : nullptr, out.link->reserve());
+      full = false;
+    } else {
+      if (sim.values) compute(s, source->front(), s.binary ? y->front() : nullptr, out.link->reserve());
+      source->pop(sim);
+    }
     if (s.binary) y->pop(sim);
     out.send(sim);
     if (++beat < s.beats) return;
@@ -310,6 +345,32 @@ struct Vector : Unit {
     if (++group < s.groups) return;
     group = 0;
     step++;
+  }
+
+  /// Takes a beat of x into the maximum of `reduce` beats; the last one goes on to `maximum`.
+  void fold_one(i64 reduce) {
+    if (sim.values) {
+      const i64* value = x->front();
+      for (size_t n = 0; n < fold.size(); n++) fold[n] = folded ? std::max(fold[n], value[n]) : value[n];
+      if (folded + 1 == reduce) maximum = fold;
+    }
+    x->pop(sim);
+    moved = true;
+    folded = folded + 1 == reduce ? 0 : folded + 1;
+  }
+
+  /// The stage in front: a beat of x a cycle, as long as there is room for the maximum that it completes.
+  void take_maximum() {
+    if (run == runs.size()) return;
+    i64 reduce = runs[run].reduce;
+    bool completes = folded + 1 == reduce;
+    if ((completes && full) || !x->ready(sim.now)) return;
+    fold_one(reduce);
+    if (!completes) return;
+    full = true;
+    if (++run_maximum < runs[run].maxima) return;
+    run_maximum = 0;
+    run++;
   }
 
   /// One entry a cycle, bases and then slopes, once the pipeline is empty.
@@ -349,10 +410,10 @@ struct Vector : Unit {
     if (filled - used_before >= (sim.strict ? 1 : 2)) return;
     if (sim.strict && static_cast<i64>(fetch_step) != step) return;
     if (!params->ready(now)) return;
-    if (sim.values) store_parameter();
+    if (sim.values) store_parameter(s);
     params->pop(sim);
     moved = true;
-    if (++fetch_beat < 4) return;
+    if (++fetch_beat < (s.row ? (3 + lanes) / lanes : 4)) return;
     fetch_beat = 0;
     filled++;
     if (++fetch_group < s.groups) return;
@@ -360,16 +421,24 @@ struct Vector : Unit {
     fetch_step++;
   }
 
-  void store_parameter() {
-    Slot& slot = slots[filled & 1];
+  /// Lane mode: one kind of parameter for every lane. Row mode: the elements are the four kinds, for all lanes.
+  void store_parameter(const VectorStep& s) {
     const i64* value = params->front();
     for (i64 i = 0; i < lanes; i++) {
-      size_t n = static_cast<size_t>(i);
-      if (fetch_beat == 0) slot.mult[n] = value[i];
-      if (fetch_beat == 1) slot.shift[n] = value[i];
-      if (fetch_beat == 2) slot.bias[n] = value[i] & 0xffffffff;
-      if (fetch_beat == 3) slot.bias[n] |= static_cast<i64>(static_cast<uint64_t>(value[i]) << 32);
+      if (!s.row) set_parameter(fetch_beat, static_cast<size_t>(i), value[i]);
+      i64 kind = fetch_beat * lanes + i;
+      if (s.row && kind < 4) {
+        for (size_t n = 0; n < static_cast<size_t>(lanes); n++) set_parameter(kind, n, value[i]);
+      }
     }
+  }
+
+  void set_parameter(i64 kind, size_t lane, i64 value) {
+    Slot& slot = slots[filled & 1];
+    if (kind == 0) slot.mult[lane] = value;
+    if (kind == 1) slot.shift[lane] = value;
+    if (kind == 2) slot.bias[lane] = value & 0xffffffff;
+    if (kind == 3) slot.bias[lane] |= static_cast<i64>(static_cast<uint64_t>(value) << 32);
   }
 
   void compute(const VectorStep& s, const i64* source, const i64* second, i64* target) {

@@ -253,6 +253,7 @@ void Machine::read_vector(Reader& in) {
   }
   vector->tables = std::move(tables);
   vector->steps = std::move(steps);
+  vector->make_runs();
 }
 
 void Machine::read_gather(Reader& in) {

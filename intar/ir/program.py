@@ -231,9 +231,12 @@ class Table(Frozen):
 class VectorStep(Frozen):
     """A chain of operations on ``groups × beats`` beats.
 
-    ``for group in groups:`` when `per_channel`, four beats are taken from ``params`` (multiplier, shift, low and high
-    32 bits of the 64-bit bias, one element per lane); then `beats` beats pass through the chain
-    source (``acc`` or ``x``) → affine → binary (operand from ``y``) → table → ``out``.
+    ``for group in groups:`` when `per_channel`, parameters are taken from ``params``: with `params` ``"lane"`` four beats
+    (multiplier, shift, low and high 32 bits of the 64-bit bias, one element per lane), with ``"row"`` one beat whose
+    first four elements are these four for all lanes (``ceil(4 / lanes)`` beats where a beat has fewer); then `beats`
+    beats pass through the chain source (``acc`` or ``x``) → affine → binary (operand from ``y``) → table → ``out``.
+    With `reduce` > 1 each of these beats is the elementwise maximum of `reduce` consecutive beats of ``x``; ``y`` gives
+    one beat for each maximum.
 
     A step with `load` ≥ 0 does something else: it fills table slot `load` from ``params``:
     ``2**log_entries / lanes`` (at least 1) beats of bases, then, when the node has slopes, as many of slopes.
@@ -246,6 +249,8 @@ class VectorStep(Frozen):
     source: Literal["acc", "x"] = "acc"
     affine: bool = True
     per_channel: bool = True
+    params: Literal["lane", "row"] = "lane"
+    reduce: int = Field(default=1, gt=0)
     mult: int = 0
     shift: int = 24
     bias: int = 0

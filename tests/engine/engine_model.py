@@ -188,10 +188,17 @@ class Model:
                 continue
             for _ in range(step.groups):
                 params = []
-                for _ in range(4 if step.per_channel else 0):
+                by_row = step.params == "row"
+                for _ in range((-(-4 // node.lanes) if by_row else 4) if step.per_channel else 0):
                     params.append((yield "get", self.link(node.name, "params")))
+                if step.per_channel and by_row:
+                    flat = [value for beat in params for value in beat]
+                    params = [[flat[kind]] * node.lanes for kind in range(4)]
                 for _ in range(step.beats):
                     beat = yield "get", self.link(node.name, step.source)
+                    for _ in range(step.reduce - 1):
+                        other = yield "get", self.link(node.name, step.source)
+                        beat = [max(pair) for pair in zip(beat, other, strict=True)]
                     other = [0] * node.lanes
                     if step.binary != "none":
                         other = yield "get", self.link(node.name, "y")

@@ -103,6 +103,14 @@ def random_params(rng: random.Random, lanes: int) -> list[list[int]]:
     return params(mult, shift, [rng.randrange(-(1 << 45), 1 << 45) for _ in range(lanes)])
 
 
+def row_params(rng: random.Random, lanes: int) -> list[list[int]]:
+    """One multiplier, shift and bias for all lanes: one beat, or as many as hold four elements; the rest is noise."""
+    values = [kind[0] for kind in random_params(rng, 1)]
+    count = -(-4 // lanes)
+    values += [rng.randrange(-9, 9) for _ in range(count * lanes - 4)]
+    return [values[i * lanes : (i + 1) * lanes] for i in range(count)]
+
+
 # ---------------------------------------------------------------- random programs, one node kind each
 
 
@@ -207,8 +215,8 @@ def random_core(rng: random.Random) -> Builder:
 
 
 def random_vector(rng: random.Random) -> Builder:
-    b, lanes = Builder("vector"), rng.choice((2, 4, 8))
-    slopes = rng.random() < 0.5
+    b, lanes = Builder("vector"), rng.choice((1, 2, 4, 8))
+    slopes, maxima = rng.random() < 0.5, rng.random() < 0.5
     q = rng.randrange(0, 5) if slopes else 0
     tables = tuple(
         Table(in_bits=8, log_entries=rng.randrange(4, 9), q=q, lo=-100, hi=rng.randrange(0, 128))
@@ -230,6 +238,8 @@ def random_vector(rng: random.Random) -> Builder:
             source=source,
             affine=source == "acc" or rng.random() < 0.5,
             per_channel=rng.random() < 0.6,
+            params=rng.choice(("lane", "row")),
+            reduce=rng.randrange(1, 5) if maxima and source == "x" else 1,
             mult=rng.randrange(-(1 << 30), 1 << 30),
             shift=rng.randrange(24, 62),
             bias=rng.randrange(-(1 << 40), 1 << 40),
@@ -249,9 +259,9 @@ def random_vector(rng: random.Random) -> Builder:
         )
         steps.append(step)
         for _ in range(step.groups if step.per_channel else 0):
-            data["params"] += random_params(rng, lanes)
+            data["params"] += random_params(rng, lanes) if step.params == "lane" else row_params(rng, lanes)
         total = step.groups * step.beats
-        data[source] += beats(rng, total, lanes, 24 if source == "acc" else 8)
+        data[source] += beats(rng, total * step.reduce, lanes, 24 if source == "acc" else 8)
         if step.binary != "none":
             data["y"] += beats(rng, total, lanes, 8)
     for port, bits in (("acc", 32), ("x", 8), ("y", 8), ("params", 32)):
@@ -267,7 +277,7 @@ def random_vector(rng: random.Random) -> Builder:
         Vector(
             name="vec",
             lanes=lanes,
-            rate=rng.choice((1, 2, lanes)),
+            rate=rng.choice([d for d in (1, 2, 3, lanes) if lanes % d == 0]),
             acc_bits=32,
             bits=8,
             tables=tables,

@@ -1,0 +1,100 @@
+"""Parameters by row and maxima of beats: what they cost in cycles, and that the RTL takes the same cycles and bits."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from engine_model import Model
+from engine_programs import Builder, beats, row_params
+from node_kernels import build, merge, simulate
+
+from intar.engine import MemoryModel, run
+from intar.errors import InternalError
+from intar.ir.program import Program, Vector, VectorStep
+from intar.verify.simulate import MemoryModel as SimulatedMemory
+
+
+def by_row(lanes: int, rate: int, groups: int, beats_of_group: int) -> Builder:
+    """One step with parameters by row on accumulators."""
+    rng, b = random.Random(lanes), Builder("rows")
+    step = VectorStep(groups=groups, beats=beats_of_group, params="row", lo=-128, hi=127)
+    data = [beat for _ in range(groups) for beat in row_params(rng, lanes)]
+    b.load("v.acc", beats(rng, groups * beats_of_group, lanes, 32), 32, port_bits=32 * lanes, depth=4)
+    b.load("v.params", data, 32, port_bits=32 * lanes, depth=4)
+    b.node(Vector(name="v", lanes=lanes, rate=rate, acc_bits=32, bits=8, steps=(step,)))
+    b.store("v.out", groups * beats_of_group, lanes, 8, port_bits=8 * lanes if lanes > 3 else 32, depth=4)
+    return b
+
+
+def maxima(lanes: int, rate: int, count: int, reduce: int) -> Builder:
+    """`count` maxima of `reduce` beats, then as many beats as they are, without affine."""
+    rng, b = random.Random(reduce), Builder("maxima")
+    steps = (
+        VectorStep(groups=count, beats=1, source="x", affine=False, per_channel=False, reduce=reduce),
+        VectorStep(groups=1, beats=count, source="x", affine=False, per_channel=False),
+    )
+    b.load("v.x", beats(rng, count * (reduce + 1), lanes, 16), 16, port_bits=16 * lanes, depth=4)
+    b.node(Vector(name="v", lanes=lanes, rate=rate, acc_bits=32, bits=16, steps=steps))
+    b.store("v.out", 2 * count, lanes, 16, port_bits=16 * lanes, depth=4)
+    return b
+
+
+def cycles(builder: Builder) -> int:
+    result = run(builder.program(), builder.images, MemoryModel(8))
+    result.raise_deadlock()
+    assert result.outputs
+    return result.cycles
+
+
+@pytest.mark.parametrize(
+    "lanes, rate, beats_of_group, each", [(4, 4, 1, 1), (8, 2, 1, 4), (8, 8, 3, 3), (2, 2, 1, 2)]
+)
+def test_a_row_of_parameters_costs_a_beat(lanes: int, rate: int, beats_of_group: int, each: int) -> None:
+    few, many = (cycles(by_row(lanes, rate, groups, beats_of_group)) for groups in (64, 192))
+    assert many - few == 128 * each
+
+
+@pytest.mark.parametrize("lanes, rate, reduce, each", [(4, 4, 4, 5), (8, 2, 4, 8), (8, 2, 9, 13)])
+def test_a_maximum_costs_its_beats_or_its_slices(lanes: int, rate: int, reduce: int, each: int) -> None:
+    """Whichever is more; and the second step's beats one slice time each."""
+    few, many = (cycles(maxima(lanes, rate, count, reduce)) for count in (64, 192))
+    assert many - few == 128 * each
+
+
+def test_maxima_of_accumulators_are_refused() -> None:
+    builder = by_row(4, 4, 1, 1)
+    nodes = tuple(
+        node.model_copy(update={"steps": (node.steps[0].model_copy(update={"reduce": 2}),)})
+        if isinstance(node, Vector)
+        else node
+        for node in builder.program().nodes
+    )
+    program: Program = builder.program().model_copy(update={"nodes": nodes})
+    with pytest.raises(InternalError, match="maximum of beats is taken of x only"):
+        run(program, builder.images)
+
+
+@pytest.mark.sim
+def test_the_rtl_takes_the_same_cycles(tmp_path: Path) -> None:
+    parts = [
+        by_row(4, 4, 40, 1),
+        by_row(8, 2, 9, 2),
+        by_row(1, 1, 7, 3),
+        maxima(4, 4, 9, 4),
+        maxima(8, 2, 9, 4),
+    ]
+    program, images = merge("modes", parts)
+    expected = Model(program, images).run()
+    simulation = build(program, tmp_path)
+    for latency, num, den in ((40, 1, 1), (3, 1, 2)):
+        counted = run(program, images, MemoryModel(latency, num, den))
+        simulated = simulate(simulation, program, images, SimulatedMemory(latency, num, den), calls=2)
+        assert simulated.cycles == (counted.cycles,) * 2
+        for outputs in (
+            counted.outputs,
+            *({k: v.tobytes() for k, v in o.items()} for o in simulated.outputs),
+        ):
+            assert outputs
+            assert all(outputs[name] == expected[name] for name in outputs)
