@@ -66,10 +66,26 @@ class _QTask(Frozen):
     fused: tuple[str, ...] = Field(default=(), description="names of the float tasks that this one performs")
 
 
-class QMatmul(_QTask):
-    """``clamp(rq(x @ weight + bias, mult, shift) + zero, lo, hi)``, then the table.
+class QTail(Frozen):
+    """A sum or product with another tensor, taken while the results of a matmul pass (fields as in QBinary)."""
 
-    `weight` (K, N), `bias` (N,), `mult` (N,), `shift` (N,) name int64 arrays in the constants.
+    op: Literal["add", "mul"]
+    zx: int
+    zy: int
+    mx: int
+    my: int = 0
+    shift: int
+    zero: int = 0
+    lo: int
+    hi: int
+    relu: bool = False
+
+
+class QMatmul(_QTask):
+    """``r = clamp(rq(x @ weight + bias, mult, shift) + zero, lo, hi)``, then the tail, then the table.
+
+    `weight` (K, N), `bias` (N,), `mult` (N,), `shift` (N,) name int64 arrays in the constants. With a `tail` the inputs are
+    ``(x, y)``: the tail's operation joins ``r``, as its first operand, with ``y``, which has the shape of the output.
     """
 
     kind: Literal["matmul"] = "matmul"
@@ -79,6 +95,7 @@ class QMatmul(_QTask):
     mult: str
     shift: str
     acc_bits: int
+    tail: QTail | None = None
 
 
 class QAffine(_QTask):

@@ -36,6 +36,7 @@ def append(work: Work, visit: Visit) -> None:
 def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int, ...]) -> None:
     """`rounds` rounds in which each of `cores` makes one column block, starting at block `first`."""
     site, task = work.site, visit.task
+    assert isinstance(task, QMatmul)
     size, pitch = site.machine.rows, site.pitch(task.output)
     m_tiles = -(-visit.rows // size)
     rows, last = min(size, visit.rows), visit.rows - (m_tiles - 1) * size
@@ -52,8 +53,6 @@ def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int,
         known = work.weights.blocks(visit, core).index(blocks[0])
         work.params.read(core, task.name, known, rounds, 4)
         work.vector(core, task, rounds, visit.rows, "acc", True, note)
-    legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(task.output)) for core in cores)
-    work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
     target = Walk(
         base=first,
         counts=(1, rounds, m_tiles, len(cores), rows),
@@ -61,6 +60,13 @@ def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int,
         ragged=2,
         last=last,
     )
+    if task.tail is not None:
+        other = work.tensors.reader(visit, 1)
+        other.fetch(visit.row, target, note)
+        legs = tuple(FlowLeg(other.port("out"), (f"vector_{core}.y",)) for core in cores)
+        work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
+    legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(task.output)) for core in cores)
+    work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
     for memory in work.tensors.copies(task.output):
         memory.write(visit.row, target, note)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from intar.ir.program import VectorStep
-from intar.ir.quantgraph import QBinary, QTask
+from intar.ir.quantgraph import QBinary, QMatmul, QTask
 from intar.lower.netlist import Netlist
 from intar.lower.params import Params
 from intar.lower.ports import Ports
@@ -36,7 +36,7 @@ class Work:
     def vector(
         self, core: int, task: QTask, groups: int, beats: int, source: str, per_channel: bool, note: str
     ) -> None:
-        """The last operations of a task on a core's vector unit: affine or binary, then its table."""
+        """The last operations of a task on a core's vector unit: affine, binary or both, then its table."""
         fields: dict = {
             "groups": groups,
             "beats": beats,
@@ -48,11 +48,13 @@ class Work:
             "table": self.params.slot(core, task.name),
             "note": note,
         }
-        if isinstance(task, QBinary):
-            fields |= {"binary": task.op, "b_zx": task.zx, "b_zy": task.zy, "b_mx": task.mx, "b_my": task.my}
-            fields |= {"b_shift": task.shift, "b_zero": task.zero, "b_lo": task.lo, "b_hi": task.hi}
-        else:
+        if not isinstance(task, QBinary):
             fields |= {"zero": task.zero, "lo": task.lo, "hi": task.hi}
+        binary = task if isinstance(task, QBinary) else task.tail if isinstance(task, QMatmul) else None
+        if binary is not None:
+            fields |= {"binary": binary.op, "b_zx": binary.zx, "b_zy": binary.zy, "b_mx": binary.mx}
+            fields |= {"b_my": binary.my, "b_shift": binary.shift, "b_zero": binary.zero}
+            fields |= {"b_lo": binary.lo, "b_hi": binary.hi, "relu": binary.relu}
         self.step(f"vector_{core}", VectorStep(**fields))
 
 

@@ -15,6 +15,7 @@ from intar.ir.quantgraph import (
     QBinary,
     QMatmul,
     QMove,
+    QTail,
     QTensor,
     QuantGraph,
     Quantised,
@@ -86,6 +87,11 @@ def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> Golden
             else:
                 v = _binary(task, *operands)
             result, count = clamp(v + task.zero, task.lo, task.hi, task.relu)
+            if isinstance(task, QMatmul) and task.tail is not None:
+                tail = task.tail
+                v = _binary(tail, result, operands[1])
+                result, more = clamp(v + tail.zero, tail.lo, tail.hi, tail.relu)
+                count += more
             if task.table is not None:
                 result, more = lookup(task.table, result, constants)
                 count += more
@@ -134,7 +140,7 @@ def _affine(task: QAffine, x: np.ndarray, constants: Mapping[str, np.ndarray]) -
     return requantise(x + constants[task.bias], constants[task.mult], constants[task.shift])
 
 
-def _binary(task: QBinary, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _binary(task: QBinary | QTail, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     x, y = x - task.zx, y - task.zy
     if task.op == "mul":
         return requantise(x * y, task.mx, task.shift)

@@ -10,6 +10,7 @@ import numpy as np
 from intar.errors import UnsupportedError
 from intar.ir.quantgraph import QuantGraph, Quantised
 from intar.ir.taskgraph import TaskGraph
+from intar.quant.absorb import absorb_binaries
 from intar.quant.emit import Emitter
 from intar.quant.formats import choose_formats
 from intar.quant.fuse import fuse
@@ -48,11 +49,13 @@ def quantise(
             found.extend(error.findings)
     if found:
         raise UnsupportedError(found)
+    tasks = absorb_binaries(emitter.tasks, emitter.tensors, graph.outputs)
+    used = {*graph.inputs, *graph.outputs, *(n for task in tasks for n in (*task.inputs, task.output))}
     return finish(
         QuantGraph(
             name=graph.name,
-            tensors=tuple(emitter.tensors.values()),
-            tasks=tuple(emitter.tasks),
+            tensors=tuple(tensor for tensor in emitter.tensors.values() if tensor.name in used),
+            tasks=tuple(tasks),
             inputs=graph.inputs,
             outputs=graph.outputs,
         ),

@@ -25,6 +25,7 @@ from intar.ir.quantgraph import (
     TableSpec,
 )
 from intar.quant import pieces
+from intar.quant.absorb import absorb_binaries
 from intar.quant.fixed import add_factors, factor, factors, limits
 from intar.quant.quantise import finish
 from intar.quant.ranges import acc_bits
@@ -318,10 +319,14 @@ def random_quantised(
     outputs = [name for name in made if name not in maker.read]
     outputs += [name for name in made if name in maker.read and maker.chance(0.1)]
     used = [name for name in given if name in maker.read]
+    work = list(maker.tasks)
+    if maker.chance(0.5):
+        work = absorb_binaries(work, maker.tensors, outputs)
+    kept = {*used, *(task.output for task in work)}
     graph = QuantGraph(
         name=f"random_{seed}",
-        tensors=tuple(t for t in maker.tensors.values() if t.name not in given or t.name in used),
-        tasks=tuple(maker.tasks),
+        tensors=tuple(t for t in maker.tensors.values() if t.name in kept),
+        tasks=tuple(work),
         inputs=tuple(used),
         outputs=tuple(outputs),
     )

@@ -27,7 +27,8 @@ def ceil_div(a: int, b: int) -> int:
 class Work:
     """What one task asks of the machine: `kind` is ``matmul``, ``vector`` (affine, binary) or ``move``.
 
-    `rows` × `cols` is the output; `k` is the reduction length of a matmul, 0 otherwise; `w_bits` the stored weight width.
+    `rows` × `cols` is the output; `k` is the reduction length of a matmul, 0 otherwise; `w_bits` the stored weight width;
+    `tail` says that a matmul's results meet a second tensor on their way out.
     """
 
     kind: str
@@ -35,6 +36,7 @@ class Work:
     cols: int
     k: int = 0
     w_bits: int = 0
+    tail: bool = False
 
 
 def row_beats(cols: int, machine: Machine) -> int:
@@ -79,7 +81,8 @@ def array_tile(work: Work, machine: Machine) -> int:
 def compute_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
     """Cycles of `rows` rows of a task on `cores` cores, weights and operands being there."""
     if work.kind == "matmul":
-        return rounds(work, cores, machine) * ceil_div(rows, machine.rows) * array_tile(work, machine)
+        products = rounds(work, cores, machine) * ceil_div(rows, machine.rows) * array_tile(work, machine)
+        return max(products, rows * row_beats(work.cols, machine)) if work.tail else products
     if work.kind == "vector":
         return rows * row_beats(work.cols, machine) * (machine.lanes // machine.rate)
     return rows * work.cols

@@ -109,7 +109,8 @@ def members(mask: int) -> list[int]:
 def _work(task: QTask, graph: QuantGraph, w_bits: int) -> Work:
     out = graph.tensor(task.output)
     if isinstance(task, QMatmul):
-        return Work("matmul", out.rows, out.cols, graph.tensor(task.inputs[0]).cols, w_bits)
+        k = graph.tensor(task.inputs[0]).cols
+        return Work("matmul", out.rows, out.cols, k, w_bits, task.tail is not None)
     return Work("move" if isinstance(task, QMove) else "vector", out.rows, out.cols)
 
 

@@ -394,7 +394,8 @@ class _Facts:
         turns = full + (rest > 0)
         tile = max(depth, machine.rows, machine.rows * machine.lanes // machine.rate)
         fetch = ceil(turns * depth * machine.lanes * self.w_bits / machine.port_bits)
-        return turns * ceil(rows / machine.rows) * tile, fetch
+        products = turns * ceil(rows / machine.rows) * tile
+        return max(products, rows * beats if task.tail else 0), fetch
 
     def _delay(self) -> int:
         return 16 + self.machine.rows + self.machine.rows * (self.machine.lanes // self.machine.rate)

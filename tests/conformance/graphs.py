@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,11 +14,13 @@ from intar.engine import plan_merged, run
 from intar.ir.quantgraph import QMatmul, QTensor, QuantGraph, Quantised, TableSpec
 from intar.ir.schedule import Machine, Pattern, Placement, Residency, Schedule, Stage
 from intar.lower.lower import lower
+from intar.quant.absorb import absorb_binaries
 from intar.quant.fixed import limits
 from intar.quant.quantise import finish
 from intar.quant.random_graphs import COLUMNS, _Maker
 
 COMPUTE = ("matmul", "affine", "add", "mul", "table_direct", "table_piecewise")
+TAILS = ("matmul_add", "matmul_mul")
 MOVES = ("reshape", "transpose", "slice", "concat")
 
 
@@ -40,6 +42,9 @@ class Directed(_Maker):
     def __init__(self, seed: int, bits: Sequence[int], weight_bits: Sequence[int], columns: int) -> None:
         super().__init__(seed, bits, weight_bits, tables=False)
         self.columns, self.op, self.table_kind = columns, "add", ""
+        self.forced: list[QTensor] = []  # the next operands, last first
+        self.plain = False  # no ReLU
+        self.absorbed: set[str] = set()  # names that are no tensors any more
 
     def pick(self, options: Sequence[Any]) -> Any:
         if options is COLUMNS:
@@ -47,6 +52,14 @@ class Directed(_Maker):
         if tuple(options) == ("add", "mul"):
             return self.op
         return super().pick(options)
+
+    def operand(self, fits: Callable[[QTensor], bool] = lambda tensor: True) -> QTensor | None:
+        if self.forced:
+            return self.forced.pop()
+        return super().operand(lambda tensor: tensor.name not in self.absorbed and fits(tensor))
+
+    def chance(self, probability: float) -> bool:
+        return not self.plain and super().chance(probability)
 
     def table(self, name: str, out: QTensor) -> TableSpec:
         """Random contents, stored point by point or as straight pieces."""
@@ -78,10 +91,28 @@ class Directed(_Maker):
         }
 
     def make(self, kind: str) -> None:
-        """One task of the kind; it reads what nothing has read yet when that fits."""
+        """One task of the kind; it reads what nothing has read yet when that fits.
+
+        For a tail: a matmul, and another that ends in a sum or product with the first.
+        """
         if kind in ("add", "mul"):
             self.op = kind
             assert self.binary()
+        elif kind in TAILS:
+            self.op, self.plain = kind.removeprefix("matmul_"), True
+            x = self.operand()
+            assert x is not None
+            for _ in range(2):
+                self.forced.append(x)
+                assert self.matmul()
+            self.forced = list(self.tensors.values())[-2:]
+            absorbed = self.forced[-1].name
+            assert self.binary()
+            self.plain = False
+            self.tasks = list(absorb_binaries(self.tasks, self.tensors, ()))
+            joined = self.tasks[-1]
+            assert isinstance(joined, QMatmul) and joined.tail is not None
+            self.absorbed.add(absorbed)
         elif kind.startswith("table"):
             self.table_kind = kind
             self.affine()
@@ -90,10 +121,11 @@ class Directed(_Maker):
             assert getattr(self, kind)()
 
     def result(self, name: str, inputs: Sequence[str]) -> Quantised:
+        made = {*inputs, *(task.output for task in self.tasks)}
         outputs = tuple(task.output for task in self.tasks if task.output not in self.read)
         graph = QuantGraph(
             name=name,
-            tensors=tuple(t for t in self.tensors.values() if t.name in self.read or t.name in outputs),
+            tensors=tuple(t for t in self.tensors.values() if t.name in made & {*self.read, *outputs}),
             tasks=tuple(self.tasks),
             inputs=tuple(t for t in inputs if t in self.read),
             outputs=outputs,

@@ -42,6 +42,11 @@ def slow(quantised: Quantised, inputs: dict[str, np.ndarray]) -> tuple[dict[str,
                     v = _linear(task, quantised, flat, const, row, col) + task.zero
                     count += v > task.hi or (v < task.lo and not task.relu)
                     v = min(max(v, task.lo), task.hi)
+                    if isinstance(task, QMatmul) and task.tail:
+                        tail = task.tail
+                        v = _joined(tail, v, flat[task.inputs[1]][row * out.cols + col]) + tail.zero
+                        count += v > tail.hi or (v < tail.lo and not tail.relu)
+                        v = min(max(v, tail.lo), tail.hi)
                     if task.table:
                         v, extra = _table(task.table, const, v)
                         count += extra
@@ -64,7 +69,12 @@ def _linear(task, quantised, flat, const, row: int, col: int) -> int:
         v = flat[x.name][at] + const[task.bias][col]
         return rq(v, const[task.mult][col], const[task.shift][col])
     assert isinstance(task, QBinary)
-    a, b = flat[task.inputs[0]][at] - task.zx, flat[task.inputs[1]][at] - task.zy
+    return _joined(task, flat[task.inputs[0]][at], flat[task.inputs[1]][at])
+
+
+def _joined(task, x: int, y: int) -> int:
+    """The sum or product of a binary task, or of a matmul's tail, before its zero point."""
+    a, b = x - task.zx, y - task.zy
     if task.op == "mul":
         return rq(a * b, task.mx, task.shift)
     assert max(abs(task.mx), abs(task.my)) < 1 << 30 and 1 <= task.shift <= 46

@@ -1,0 +1,86 @@
+"""Sums and products that a matmul performs on its way out: its results meet the other operand in the vector unit.
+
+A binary task joins a matmul when it is the only reader of the matmul's result, and the matmul has no ReLU and no table
+of its own. The integers stay the same; the result of the matmul alone is no tensor any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from intar.ir.quantgraph import QBinary, QMatmul, QTail, QTask, QTensor
+
+
+def absorb_binaries(
+    tasks: Sequence[QTask], tensors: Mapping[str, QTensor], outputs: Sequence[str]
+) -> list[QTask]:
+    """The tasks, in topological order, with every binary task merged into a matmul where that is possible.
+
+    Where both operands come from such a matmul, the later one takes the operation: the other has run by then.
+    """
+    reads = Counter(name for task in tasks for name in task.inputs)
+    made: list[QTask] = []
+    for task in tasks:
+        host = _host(task, made, tensors, reads, outputs) if isinstance(task, QBinary) else None
+        if host is None or not isinstance(task, QBinary):
+            made.append(task)
+            continue
+        made.remove(host)
+        made.append(_merge(host, task))
+    return made
+
+
+def _host(
+    task: QBinary,
+    made: Sequence[QTask],
+    tensors: Mapping[str, QTensor],
+    reads: Mapping[str, int],
+    outputs: Sequence[str],
+) -> QMatmul | None:
+    for before in reversed(made):
+        if (
+            isinstance(before, QMatmul)
+            and before.output in task.inputs
+            and reads[before.output] == 1
+            and before.output not in outputs
+            and not before.relu
+            and before.table is None
+            and before.tail is None
+            and tensors[before.output].shape == tensors[task.output].shape
+        ):
+            return before
+    return None
+
+
+def _merge(matmul: QMatmul, task: QBinary) -> QMatmul:
+    zx, zy, mx, my = task.zx, task.zy, task.mx, task.my
+    second = task.inputs[1] == matmul.output
+    other = task.inputs[0] if second else task.inputs[1]
+    if second:
+        zx, zy = zy, zx
+        if task.op == "add":
+            mx, my = my, mx
+    tail = QTail(
+        op=task.op,
+        zx=zx,
+        zy=zy,
+        mx=mx,
+        my=my,
+        shift=task.shift,
+        zero=task.zero,
+        lo=task.lo,
+        hi=task.hi,
+        relu=task.relu,
+    )
+    sources = dict.fromkeys(source for source in (matmul.source, task.source) if source)
+    return matmul.model_copy(
+        update={
+            "inputs": (*matmul.inputs, other),
+            "output": task.output,
+            "tail": tail,
+            "table": task.table,
+            "source": " + ".join(sources),
+            "fused": (*matmul.fused, *task.fused),
+        }
+    )
