@@ -135,19 +135,31 @@ class Piece(Frozen):
 
 
 class QMove(_QTask):
-    """reshape, transpose, concat, slice: the output's elements in row-major order from pieces of the inputs."""
+    """reshape, transpose, concat, slice: the output's elements in row-major order from pieces of the inputs.
+
+    `host`: a reordering at the network's border that the host does: its input is an input of the network that nothing else
+    reads (the circuit loads the move's output), or its output is an output of the network that nothing reads (the circuit
+    stores the move's input).
+    """
 
     kind: Literal["move"] = "move"
     pieces: tuple[Piece, ...]
     visits: int = 1
+    host: bool = False
 
 
 class Tap(Frozen):
-    """One read of a convolution or pooling window: input channel `channel`, `dy` rows down and `dx` columns right."""
+    """One read of a convolution or pooling window: input channel `channel`, `dy` rows down and `dx` columns right.
+
+    A channel that is a phase of a space-to-depth image may have one valid row or column less than the others
+    (`short_rows`, `short_columns`): 7 rows in steps of 2 are 4 even and 3 odd ones.
+    """
 
     channel: int
     dy: int
     dx: int
+    short_rows: Literal[0, 1] = 0
+    short_columns: Literal[0, 1] = 0
 
 
 class TapGroup(Frozen):
@@ -162,8 +174,8 @@ class _QGrid(_QTask):
 
     Element (r, c) of a channel is at ``r * pitch + c``; columns from `in_width` (`width` in the output) up to the pitch are
     filler whose values mean nothing. Output position (r, c) of a channel reads ``x[tap.channel, r + tap.dy, c + tap.dx]``
-    for the taps of its group; a position outside the valid ``in_height × in_width`` gives `pad`. `groups` cover all output
-    channels in order. Strides, transposed convolutions and upsampling become space-to-depth channels before this form.
+    for the taps of its group; a position outside the valid ``(in_height - tap.short_rows) × (in_width - tap.short_columns)``
+    gives `pad`. `groups` cover all output channels in order. Strides, transposed convolutions and upsampling become space-to-depth channels before this form.
     """
 
     in_height: int = Field(gt=0)
