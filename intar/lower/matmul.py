@@ -65,9 +65,9 @@ def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int,
         other.fetch(visit.row, target, note)
         legs = tuple(FlowLeg(other.port("out"), (f"vector_{core}.y",)) for core in cores)
         work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
-    legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(task.output)) for core in cores)
+    legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(visit)) for core in cores)
     work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
-    for memory in work.tensors.copies(task.output):
+    for memory in work.tensors.results(visit):
         memory.write(visit.row, target, note)
 
 
