@@ -10,7 +10,7 @@ from intar.lower.visits import Visit
 from intar.lower.work import Work
 
 
-def vector_cores(visit: Visit) -> Sequence[int]:
+def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
     return visit.cores[:1]
 
 

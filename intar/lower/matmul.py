@@ -11,8 +11,9 @@ from intar.lower.visits import Visit
 from intar.lower.work import Work
 
 
-def vector_cores(visit: Visit) -> Sequence[int]:
-    return visit.cores
+def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
+    """Those that have a column block to make."""
+    return visit.cores[: work.site.pitch(visit.task.output)]
 
 
 def prepare(work: Work, visit: Visit) -> None:
