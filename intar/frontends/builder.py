@@ -18,8 +18,12 @@ import numpy as np
 
 from intar.errors import Finding, GraphError
 from intar.frontends.assemble import Assembly
-from intar.ir.ops import AttrValue, Op
+from intar.ir.image_ops import spread
+from intar.ir.ops import OPS, AttrValue, Op
 from intar.ir.taskgraph import TaskGraph
+
+Numbers = int | Sequence[int]
+"""One number for all axes, or one for each: (rows, columns); padding also (top, left, bottom, right)."""
 
 Operand = str | np.ndarray | float | int | Sequence[float]
 
@@ -120,6 +124,115 @@ class Builder:
         begin, end = (int(n) + size * (n < 0) for n in (start, stop))
         return self._task(Op.SLICE, [x], {"axis": axis, "start": begin, "stop": end}, name=name)
 
+    def clip(self, x: str, low: float = -np.inf, high: float = np.inf, *, name: str = "") -> str:
+        """``min(max(x, low), high)``."""
+        return self._task(Op.CLIP, [x], {"low": float(low), "high": float(high)}, name=name)
+
+    def exp(self, x: str, *, name: str = "") -> str:
+        """``e ** x``."""
+        return self._task(Op.EXP, [x], name=name)
+
+    def prelu(self, x: str, slope: Operand, *, name: str = "") -> str:
+        """``max(x, 0) + slope[c] * min(x, 0)``, channels c along axis 1."""
+        return self._task(Op.PRELU, [x, slope], name=name)
+
+    def conv2d(
+        self,
+        x: str,
+        weight: Operand,
+        bias: Operand | None = None,
+        *,
+        stride: Numbers = 1,
+        pads: Numbers = 0,
+        dilation: Numbers = 1,
+        groups: int = 1,
+        name: str = "",
+    ) -> str:
+        """Convolution of images (N, C, H, W): weight (O, C / groups, kernel rows, kernel columns), bias (O)."""
+        attrs = {"stride": stride, "pads": pads, "dilation": dilation, "groups": groups}
+        return self._window(Op.CONV2D, [x, weight] if bias is None else [x, weight, bias], attrs, name)
+
+    def conv_transpose2d(
+        self,
+        x: str,
+        weight: Operand,
+        bias: Operand | None = None,
+        *,
+        stride: Numbers = 1,
+        pads: Numbers = 0,
+        output_padding: Numbers = 0,
+        dilation: Numbers = 1,
+        groups: int = 1,
+        name: str = "",
+    ) -> str:
+        """Transposed convolution: weight (C, O / groups, kernel rows, kernel columns), bias (O)."""
+        attrs = {"stride": stride, "pads": pads, "dilation": dilation, "groups": groups}
+        attrs["output_padding"] = output_padding
+        operands = [x, weight] if bias is None else [x, weight, bias]
+        return self._window(Op.CONV_TRANSPOSE2D, operands, attrs, name)
+
+    def upsample_nearest(self, x: str, factors: Numbers, *, name: str = "") -> str:
+        """Every element repeated `factors` times down and to the right."""
+        return self._window(Op.UPSAMPLE_NEAREST, [x], {"factors": factors}, name)
+
+    def max_pool2d(
+        self,
+        x: str,
+        kernel: Numbers,
+        *,
+        stride: Numbers | None = None,
+        pads: Numbers = 0,
+        dilation: Numbers = 1,
+        ceil: bool = False,
+        name: str = "",
+    ) -> str:
+        """Largest element of each window; `stride` is the kernel's size unless given; `ceil` rounds sizes up."""
+        attrs = {"kernel": kernel, "stride": kernel if stride is None else stride, "pads": pads}
+        return self._window(Op.MAX_POOL2D, [x], {**attrs, "dilation": dilation, "ceil": int(ceil)}, name)
+
+    def avg_pool2d(
+        self,
+        x: str,
+        kernel: Numbers,
+        *,
+        stride: Numbers | None = None,
+        pads: Numbers = 0,
+        dilation: Numbers = 1,
+        ceil: bool = False,
+        count_include_pad: bool = False,
+        name: str = "",
+    ) -> str:
+        """Mean of each window; padding counts as zeros with `count_include_pad`."""
+        attrs = {"kernel": kernel, "stride": kernel if stride is None else stride, "pads": pads}
+        attrs |= {"dilation": dilation, "ceil": int(ceil), "count_include_pad": int(count_include_pad)}
+        return self._window(Op.AVG_POOL2D, [x], attrs, name)
+
+    def global_avg_pool(self, x: str, *, name: str = "") -> str:
+        """Mean of each channel: (N, C, 1, 1)."""
+        return self._task(Op.GLOBAL_AVG_POOL, [x], name=name)
+
+    def global_max_pool(self, x: str, *, name: str = "") -> str:
+        """Largest element of each channel: (N, C, 1, 1)."""
+        return self._task(Op.GLOBAL_MAX_POOL, [x], name=name)
+
+    def space_to_depth(self, x: str, block: Numbers, *, name: str = "") -> str:
+        """Blocks of positions become channels, position by position (ONNX SpaceToDepth); sizes are rounded up."""
+        return self._window(Op.SPACE_TO_DEPTH, [x], {"block": block}, name)
+
+    def depth_to_space(self, x: str, block: Numbers, size: Numbers | None = None, *, name: str = "") -> str:
+        """The inverse (ONNX DepthToSpace, mode DCR), cut to `size` rows and columns when given."""
+        pair = spread("block", block)
+        if size is None and isinstance(pair, tuple):
+            shape = self._assembly.shapes.get(x, ())
+            size = tuple(n * b for n, b in zip(shape[2:], pair, strict=False))
+        return self._window(Op.DEPTH_TO_SPACE, [x], {"block": block, "size": size}, name)
+
+    def taps(
+        self, op: Op, x: str, attrs: Mapping[str, AttrValue], *constants: Operand, name: str = ""
+    ) -> str:
+        """``tap_conv`` (with weight and perhaps bias) or ``tap_max`` with the attributes of :mod:`intar.ir.taps`."""
+        return self._task(op, [x, *constants], attrs, name=name)
+
     def build(self) -> TaskGraph:
         """The finished graph.
 
@@ -131,6 +244,10 @@ class Builder:
         if self._assembly.findings:
             raise GraphError(self._assembly.findings)
         return self._assembly.finish()
+
+    def _window(self, op: Op, operands: list[Operand], attrs: Mapping[str, object], name: str) -> str:
+        full = {key: spread(key, attrs.get(key, OPS[op].defaults.get(key))) for key in OPS[op].attrs}
+        return self._task(op, operands, full, name=name)  # type: ignore[arg-type]
 
     def _axis(self, x: Operand, axis: int) -> int:
         shape = self._assembly.shapes.get(x, ()) if isinstance(x, str) else np.shape(x)

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from intar.frontends.onnx_graph import Importer
+from intar.frontends.onnx_images import IMAGES
 from intar.frontends.onnx_matmul import gemm, matmul
 from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected, scalar
@@ -99,8 +100,12 @@ def _clip(importer: Importer, node: Node) -> None:
         importer.alias[node.outputs[0]] = importer.tensor(node.inputs[0])
     elif low == 0 and high >= largest:
         importer.emit(node, Op.RELU, [importer.tensor(node.inputs[0])])
+    elif low < high:
+        # Bounds of single precision's last number are none.
+        attrs = {"low": low if low > -largest else -np.inf, "high": high if high < largest else np.inf}
+        importer.emit(node, Op.CLIP, [importer.tensor(node.inputs[0])], attrs)
     else:
-        raise Rejected(f"it clips to {low:g} … {high:g}", "only 0 … ∞ (a ReLU) is supported", "use ReLU")
+        raise Rejected(f"it clips to the empty range {low:g} … {high:g}")
 
 
 def _bound(importer: Importer, node: Node, position: int, default: float) -> float:
@@ -182,6 +187,7 @@ HANDLERS: dict[str, Handler] = {
     "DequantizeLinear": dequantize_linear,
     "Div": _div,
     "Dropout": _dropout,
+    "Exp": _unary(Op.EXP),
     "Expand": _expand,
     "Gelu": _gelu,
     "Gemm": gemm,
@@ -200,5 +206,6 @@ HANDLERS: dict[str, Handler] = {
     "Swish": _swish,
     "Tanh": _unary(Op.TANH),
     **MOVES,
+    **IMAGES,
 }
 """The translation of each operator of ONNX's own domain that does not vanish by constant folding."""

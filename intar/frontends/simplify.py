@@ -1,4 +1,4 @@
-"""Merge tasks of an imported network: biases and batch normalisation into matmuls, grids onto tensors."""
+"""Merge tasks of an imported network: biases and batch normalisation into matmuls and convolutions, grids onto tensors."""
 
 from __future__ import annotations
 
@@ -49,12 +49,20 @@ def settle_grids(graph: Assembly) -> None:
         )
 
 
-def _sole_matmul(graph: Assembly, task: Draft, name: str) -> Draft | None:
-    """The matmul that makes `name`, when only `task` reads it and it has no grid of its own."""
+LINEAR = (Op.MATMUL, Op.CONV2D, Op.CONV_TRANSPOSE2D)
+
+
+def _sole_linear(graph: Assembly, task: Draft, name: str) -> Draft | None:
+    """The matmul or convolution that makes `name`, when only `task` reads it and it has no grid of its own."""
     maker = graph.makers.get(name)
-    if maker is None or maker.op is not Op.MATMUL or name in graph.outputs or name in graph.quant:
+    if maker is None or maker.op not in LINEAR or name in graph.outputs or name in graph.quant:
         return None
     return maker if graph.consumers()[name] == [task] else None
+
+
+def _channel_axis(graph: Assembly, maker: Draft) -> int:
+    """The axis of its output that the bias goes along."""
+    return len(graph.shapes[maker.output]) - 1 if maker.op is Op.MATMUL else 1
 
 
 def _values(graph: Assembly, name: str) -> np.ndarray:
@@ -63,19 +71,20 @@ def _values(graph: Assembly, name: str) -> np.ndarray:
 
 
 def merge_bias(graph: Assembly) -> bool:
-    """Matmul without bias, then the addition of a constant row: a matmul with bias. True if one was merged."""
+    """Matmul or convolution without bias, then the addition of one number a channel: one with bias. True if merged."""
     for task in graph.tasks:
         if task.op is not Op.ADD:
             continue
         for position in (0, 1):
             bias, product = task.inputs[position], task.inputs[1 - position]
-            maker = _sole_matmul(graph, task, product)
+            maker = _sole_linear(graph, task, product)
             if bias not in graph.constants or maker is None or len(maker.inputs) != 2:
                 continue
-            shape, width = graph.shapes[bias], graph.shapes[product][-1]
-            if graph.shapes[task.output] != graph.shapes[product] or shape[-1:] not in ((width,), (1,), ()):
-                continue
-            if np.prod(shape[:-1], dtype=np.int64) != 1:
+            shape, full = graph.shapes[bias], graph.shapes[product]
+            axis = _channel_axis(graph, maker)
+            width = full[axis]
+            wide = (1,) * (len(full) - len(shape)) + shape
+            if graph.shapes[task.output] != full or any(n != 1 for a, n in enumerate(wide) if a != axis):
                 continue
             quant = graph.quant.get(bias)
             array = graph.constants[bias]
@@ -93,25 +102,37 @@ def merge_bias(graph: Assembly) -> bool:
 
 
 def fold_scale(graph: Assembly) -> bool:
-    """Matmul, then a scale and shift along its last axis: a matmul with other weights. True if one was folded."""
+    """Matmul or convolution, then a scale and shift of its channels: one with other weights. True if one was folded."""
     for task in graph.tasks:
         if task.op is not Op.SCALE_SHIFT:
             continue
-        name = task.inputs[0]
-        maker = _sole_matmul(graph, task, name)
-        if maker is None or task.attrs["axis"] != len(graph.shapes[name]) - 1:
+        maker = _sole_linear(graph, task, task.inputs[0])
+        if maker is None or task.attrs["axis"] != _channel_axis(graph, maker):
             continue
         if any(each in graph.quant for each in maker.inputs[1:]):
             continue
         weight = graph.constants[maker.inputs[1]]
         scale, shift = (graph.constants[each].astype(np.float64) for each in task.inputs[1:])
         bias = graph.constants[maker.inputs[2]].astype(np.float64) if len(maker.inputs) == 3 else 0.0
-        folded = graph.constant(f"{maker.inputs[1]}:folded", (weight * scale).astype(weight.dtype))
+        scaled = _scaled_channels(maker, weight, scale).astype(weight.dtype)
+        folded = graph.constant(f"{maker.inputs[1]}:folded", scaled)
         moved = graph.constant(f"{task.output}:bias", (bias * scale + shift).astype(weight.dtype))
         maker.inputs = (maker.inputs[0], folded, moved)
         _take_over(graph, task, maker)
         return True
     return False
+
+
+def _scaled_channels(maker: Draft, weight: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The weight whose output channels are multiplied by `scale`."""
+    if maker.op is Op.MATMUL:
+        return weight * scale
+    if maker.op is Op.CONV2D:
+        return weight * scale.reshape(-1, 1, 1, 1)
+    groups = maker.attrs["groups"]
+    assert isinstance(groups, int)
+    split = weight.reshape(groups, -1, *weight.shape[1:]) * scale.reshape(groups, 1, -1, 1, 1)
+    return split.reshape(weight.shape)
 
 
 def _take_over(graph: Assembly, task: Draft, maker: Draft) -> None:

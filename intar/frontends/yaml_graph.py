@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,19 @@ import yaml
 
 from intar.errors import Finding, GraphError
 from intar.frontends.assemble import Assembly
+from intar.ir.image_ops import spread
 from intar.ir.io import load_npz, read_bytes
 from intar.ir.ops import OPS, AttrValue, Op
 from intar.ir.taskgraph import TaskGraph
 
 TOP_KEYS = ("network", "inputs", "constants", "weights", "random", "tasks", "outputs")
 CONSTANT_KEYS = ("random", "shape", "scale")
-LAYER_KEYS = ("units", "random", "bias")
-"""Keys of a matmul whose weight is left out."""
+LAYER_KEYS = {
+    Op.MATMUL: ("units", "random", "bias"),
+    Op.CONV2D: ("channels", "kernel", "random", "bias"),
+    Op.CONV_TRANSPOSE2D: ("channels", "kernel", "random", "bias"),
+}
+"""Keys of operators whose weight is left out."""
 
 Item = tuple[str, yaml.Node, int]
 """A key of a mapping, its value's node, its line (from 1)."""
@@ -221,8 +227,8 @@ class _Reader:
         value = self._plain(operands)
         given = value if isinstance(value, list) else [value]
         inputs = [self._operand(operand, operands.start_mark.line + 1) for operand in given]
-        layer = op is Op.MATMUL and len(given) == 1
-        allowed = [*OPS[op].attrs, *(LAYER_KEYS if layer else ())]
+        layer = op in LAYER_KEYS and len(given) == 1
+        allowed = [*OPS[op].attrs, *(LAYER_KEYS[op] if layer else ())]
         extra: dict[str, Any] = {}
         for key, node, at in rest:
             if key not in allowed or key == "broadcast":
@@ -233,7 +239,7 @@ class _Reader:
             return
         names = [each for each in inputs if each is not None]
         if layer:
-            names += self._layer(name, names[0], extra, line)
+            names += self._layer(name, op, names[0], extra, line)
         attrs = self._attrs(op, extra, names, line)
         low, high = OPS[op].inputs
         if not low <= len(names) <= (high or len(names)):
@@ -261,18 +267,39 @@ class _Reader:
         self._note(f"there is no tensor or weight '{operand}' (yet)", line, hint=hint)
         return None
 
-    def _layer(self, name: str, x: str, extra: dict[str, Any], line: int) -> list[str]:
-        """Random weight and bias of a matmul that gives only its number of units."""
-        units, seed, bias = extra.get("units"), extra.get("random", self.seed), extra.get("bias", True)
-        if type(units) is not int or units <= 0:
-            self._note(f"matmul '{name}' has no weight", line, hint="give [x, weight, bias], or 'units: 64'")
+    def _layer(self, name: str, op: Op, x: str, extra: dict[str, Any], line: int) -> list[str]:
+        """Random weight and bias of an operator that gives only its sizes."""
+        seed, bias = extra.get("random", self.seed), extra.get("bias", True)
+        units: Any = extra.get(LAYER_KEYS[op][0])
+        kernel: Any = spread("kernel", extra.get("kernel", 1))
+        hint = "give [x, weight, bias], or 'units: 64'"
+        if op is not Op.MATMUL:
+            hint = "give [x, weight, bias], or 'channels: 16' and 'kernel: 3'"
+        sizes = (units, *kernel) if isinstance(kernel, tuple) and len(kernel) == 2 else (0,)
+        if any(type(n) is not int or n <= 0 for n in sizes) or ("kernel" in LAYER_KEYS[op]) > (
+            "kernel" in extra
+        ):
+            self._note(f"{op} '{name}' has no weight", line, hint=hint)
             return []
         if type(seed) is not int or seed < 0 or type(bias) is not bool:
             self._note("'random' is a whole number from 0 on, 'bias' is true or false", line)
             return []
-        shape = self.graph.shapes[x]
-        width = shape[-1] if shape else 1
-        names = [self.graph.constant(f"{name}_weight", _random(seed, (width, units), width**-0.5))]
+        shape, groups = self.graph.shapes[x], extra.get("groups", 1)
+        weight: tuple[int, ...]
+        if op is Op.MATMUL:
+            width = shape[-1] if shape else 1
+            weight = (width, units)
+        elif len(shape) != 4 or type(groups) is not int or groups < 1 or shape[1] % groups or units % groups:
+            self._note(f"{op} '{name}' takes an image whose channels make up its groups", line)
+            return []
+        else:
+            # Each result of a transposed convolution sums about kernel / stride² products of a channel.
+            pair = spread("stride", extra.get("stride", 1))
+            stride = prod(pair) if op is Op.CONV_TRANSPOSE2D and isinstance(pair, tuple) else 1
+            width = max(1, shape[1] // groups * prod(kernel) // max(stride, 1))
+            sides = (units, shape[1] // groups) if op is Op.CONV2D else (shape[1], units // groups)
+            weight = (*sides, *kernel)
+        names = [self.graph.constant(f"{name}_weight", _random(seed, weight, width**-0.5))]
         return (
             [*names, self.graph.constant(f"{name}_bias", _random(seed + 1, (units,), 0.1))] if bias else names
         )
@@ -286,10 +313,14 @@ class _Reader:
         for key, kind in OPS[op].attrs.items():
             if key == "broadcast":
                 continue
-            value = extra.get(key, defaults.get(key))
-            if kind is int and type(value) is int:
-                attrs[key] = value + len(shape) if key == "axis" and value < 0 else value
-            elif kind is tuple and isinstance(value, list) and all(type(n) is int for n in value):
+            value: Any = spread(key, extra.get(key, defaults.get(key, OPS[op].defaults.get(key))))
+            if key == "stride" and "kernel" in OPS[op].attrs and key not in extra:
+                value = spread(key, extra.get("kernel"))  # pools step by their window
+            if kind is int and type(value) in (int, bool):
+                attrs[key] = int(value) + len(shape) * (key == "axis" and value < 0)
+            elif kind is float and type(value) in (int, float):
+                attrs[key] = float(value)
+            elif kind is tuple and isinstance(value, (list, tuple)) and all(type(n) is int for n in value):
                 attrs[key] = tuple(value)
             elif isinstance(kind, tuple) and value in kind:
                 attrs[key] = value
@@ -299,6 +330,8 @@ class _Reader:
                     if isinstance(kind, tuple)
                     else "a whole number"
                     if kind is int
+                    else "a number"
+                    if kind is float
                     else "a list"
                 )
                 self._note(f"'{key}' of {op} has to be {wanted}, got {value!r}", line)

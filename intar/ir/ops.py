@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from math import prod
+from math import inf, prod
 
-Shape = tuple[int, ...]
-AttrValue = int | float | str | tuple[int, ...]
-Attrs = Mapping[str, AttrValue]
+from intar.ir import image_ops
+from intar.ir.shapes import Attrs, AttrValue, Shape, ShapeMismatch, show
+
+__all__ = ["OPS", "AttrValue", "Attrs", "Op", "OpSpec", "Shape", "ShapeMismatch", "show"]
 
 
 class Op(str, Enum):
@@ -34,13 +35,23 @@ class Op(str, Enum):
     TRANSPOSE = "transpose"
     CONCAT = "concat"
     SLICE = "slice"
+    CLIP = "clip"
+    EXP = "exp"
+    PRELU = "prelu"
+    CONV2D = "conv2d"
+    CONV_TRANSPOSE2D = "conv_transpose2d"
+    UPSAMPLE_NEAREST = "upsample_nearest"
+    MAX_POOL2D = "max_pool2d"
+    AVG_POOL2D = "avg_pool2d"
+    GLOBAL_AVG_POOL = "global_avg_pool"
+    GLOBAL_MAX_POOL = "global_max_pool"
+    SPACE_TO_DEPTH = "space_to_depth"
+    DEPTH_TO_SPACE = "depth_to_space"
+    TAP_CONV = "tap_conv"
+    TAP_MAX = "tap_max"
 
     def __str__(self) -> str:
         return self.value
-
-
-class ShapeMismatch(ValueError):
-    """The operands or attributes of a task do not fit together; the message is a sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +64,9 @@ class OpSpec:
     infer : shape of the output from the shapes of the inputs and the attributes; raises ShapeMismatch.
     attrs : legal values of each required attribute: a type, or a tuple of the allowed words.
     constants : positions of the inputs that have to be constants.
-    macs : multiply-accumulates from the shapes of the inputs.
+    macs : multiply-accumulates from the shapes of the inputs and the attributes.
     summary : one line for documentation and listings.
+    defaults : values of attributes that a user may leave out.
     """
 
     inputs: tuple[int, int | None]
@@ -62,12 +74,8 @@ class OpSpec:
     summary: str
     attrs: Mapping[str, type | tuple[str, ...]] = field(default_factory=dict)
     constants: tuple[int, ...] = ()
-    macs: Callable[[list[Shape]], int] = lambda shapes: 0
-
-
-def show(shape: Shape) -> str:
-    """A shape as the user reads it: ``1×256``; ``scalar`` for rank 0."""
-    return "×".join(str(n) for n in shape) if shape else "scalar"
+    macs: Callable[[list[Shape], Attrs], int] = lambda shapes, attrs: 0
+    defaults: Mapping[str, AttrValue] = field(default_factory=dict)
 
 
 def broadcast_shape(a: Shape, b: Shape) -> Shape:
@@ -170,11 +178,23 @@ def _slice(shapes: list[Shape], attrs: Attrs) -> Shape:
     return (*shapes[0][:axis], stop - start, *shapes[0][axis + 1 :])
 
 
-def _matmul_macs(shapes: list[Shape]) -> int:
+def _clip(shapes: list[Shape], attrs: Attrs) -> Shape:
+    low, high = attrs["low"], attrs["high"]
+    assert isinstance(low, (int, float)) and isinstance(high, (int, float))
+    if not low < high:
+        raise ShapeMismatch(f"the range {low} … {high} is empty")
+    return shapes[0]
+
+
+def _matmul_macs(shapes: list[Shape], attrs: Attrs) -> int:
     return prod(shapes[0]) * shapes[1][1]
 
 
 _BROADCAST = {"broadcast": ("none", "left", "right", "both")}
+_WINDOW = {"stride": tuple, "pads": tuple, "dilation": tuple}
+_WINDOW_DEFAULTS: dict[str, AttrValue] = {"stride": (1, 1), "pads": (0, 0, 0, 0), "dilation": (1, 1)}
+_POOL_DEFAULTS: dict[str, AttrValue] = {**_WINDOW_DEFAULTS, "ceil": 0}
+_TAPS = {"taps": tuple, "counts": tuple, "channels": tuple, "size": tuple}
 
 OPS: dict[Op, OpSpec] = {
     Op.MATMUL: OpSpec(
@@ -203,6 +223,77 @@ OPS: dict[Op, OpSpec] = {
     Op.CONCAT: OpSpec((1, None), _concat, "joined along one axis", {"axis": int}),
     Op.SLICE: OpSpec(
         (1, 1), _slice, "elements start to stop-1 of one axis", {"axis": int, "start": int, "stop": int}
+    ),
+    Op.CLIP: OpSpec(
+        (1, 1),
+        _clip,
+        "min(max(x, low), high)",
+        {"low": float, "high": float},
+        defaults={"low": -inf, "high": inf},
+    ),
+    Op.EXP: OpSpec((1, 1), _unary, "e to the power of x"),
+    Op.PRELU: OpSpec(
+        (2, 2),
+        image_ops.channelwise,
+        "max(x, 0) + slope[c] · min(x, 0), channels along axis 1",
+        constants=(1,),
+    ),
+    Op.CONV2D: OpSpec(
+        (2, 3),
+        image_ops.conv2d,
+        "image (N, C, H, W) with weight (O, C/groups, kh, kw), plus bias (O)",
+        {**_WINDOW, "groups": int},
+        constants=(1, 2),
+        macs=image_ops.conv2d_macs,
+        defaults={**_WINDOW_DEFAULTS, "groups": 1},
+    ),
+    Op.CONV_TRANSPOSE2D: OpSpec(
+        (2, 3),
+        image_ops.conv_transpose2d,
+        "the gradient of conv2d: weight (C, O/groups, kh, kw), bias (O)",
+        {**_WINDOW, "output_padding": tuple, "groups": int},
+        constants=(1, 2),
+        macs=image_ops.conv_transpose2d_macs,
+        defaults={**_WINDOW_DEFAULTS, "output_padding": (0, 0), "groups": 1},
+    ),
+    Op.UPSAMPLE_NEAREST: OpSpec(
+        (1, 1), image_ops.upsample_nearest, "rows and columns repeated whole times", {"factors": tuple}
+    ),
+    Op.MAX_POOL2D: OpSpec(
+        (1, 1),
+        image_ops.pool2d,
+        "largest element of each window",
+        {"kernel": tuple, **_WINDOW, "ceil": int},
+        defaults=_POOL_DEFAULTS,
+    ),
+    Op.AVG_POOL2D: OpSpec(
+        (1, 1),
+        image_ops.pool2d,
+        "mean of each window, padding counted or not",
+        {"kernel": tuple, **_WINDOW, "ceil": int, "count_include_pad": int},
+        defaults={**_POOL_DEFAULTS, "count_include_pad": 0},
+    ),
+    Op.GLOBAL_AVG_POOL: OpSpec((1, 1), image_ops.global_pool, "mean of each channel"),
+    Op.GLOBAL_MAX_POOL: OpSpec((1, 1), image_ops.global_pool, "largest element of each channel"),
+    Op.SPACE_TO_DEPTH: OpSpec(
+        (1, 1), image_ops.space_to_depth, "blocks of positions become channels", {"block": tuple}
+    ),
+    Op.DEPTH_TO_SPACE: OpSpec(
+        (1, 1),
+        image_ops.depth_to_space,
+        "channels become blocks of positions",
+        {"block": tuple, "size": tuple},
+    ),
+    Op.TAP_CONV: OpSpec(
+        (2, 3),
+        image_ops.tap_window,
+        "weighted sums of an image's elements at lists of offsets",
+        _TAPS,
+        constants=(1, 2),
+        macs=image_ops.tap_macs,
+    ),
+    Op.TAP_MAX: OpSpec(
+        (1, 1), image_ops.tap_window, "largest of an image's elements at lists of offsets", _TAPS
     ),
 }
 """The operator table: every :class:`Op` has one row."""

@@ -174,8 +174,9 @@ class _QGrid(_QTask):
 
     Element (r, c) of a channel is at ``r * pitch + c``; columns from `in_width` (`width` in the output) up to the pitch are
     filler whose values mean nothing. Output position (r, c) of a channel reads ``x[tap.channel, r + tap.dy, c + tap.dx]``
-    for the taps of its group; a position outside the valid ``(in_height - tap.short_rows) × (in_width - tap.short_columns)``
-    gives `pad`. `groups` cover all output channels in order. Strides, transposed convolutions and upsampling become space-to-depth channels before this form.
+    for the taps of its group; a position outside the valid
+    ``(in_height - tap.short_rows) × (in_width - tap.short_columns)`` gives `pad`. `groups` cover all output channels in
+    order. Strides, transposed convolutions and upsampling become space-to-depth channels before this form.
     """
 
     in_height: int = Field(gt=0)

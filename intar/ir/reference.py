@@ -8,6 +8,7 @@ from math import erf, pi, sqrt
 import numpy as np
 
 from intar.errors import Finding, GraphError
+from intar.ir import image_reference as images
 from intar.ir.ops import Attrs, Op, show
 from intar.ir.taskgraph import QuantParams, TaskGraph, dequantise, quant_arrays
 
@@ -44,6 +45,11 @@ def _slice(x: list[Array], attrs: Attrs) -> Array:
     return x[0][tuple(index)]
 
 
+def _prelu(x: list[Array], attrs: Attrs) -> Array:
+    slope = x[1].reshape(-1, *[1] * (x[0].ndim - 2))
+    return np.maximum(x[0], 0) + slope * np.minimum(x[0], 0)
+
+
 KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
     Op.MATMUL: _matmul,
     Op.ADD: lambda x, attrs: x[0] + x[1],
@@ -60,6 +66,20 @@ KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
     Op.TRANSPOSE: lambda x, attrs: x[0].transpose(attrs["perm"]),  # type: ignore[arg-type]
     Op.CONCAT: lambda x, attrs: np.concatenate(x, axis=int(attrs["axis"])),  # type: ignore[arg-type]
     Op.SLICE: _slice,
+    Op.CLIP: lambda x, attrs: np.clip(x[0], attrs["low"], attrs["high"]),  # type: ignore[arg-type]
+    Op.EXP: lambda x, attrs: np.exp(x[0]),
+    Op.PRELU: _prelu,
+    Op.CONV2D: images.conv2d,
+    Op.CONV_TRANSPOSE2D: images.conv_transpose2d,
+    Op.UPSAMPLE_NEAREST: images.upsample_nearest,
+    Op.MAX_POOL2D: images.max_pool2d,
+    Op.AVG_POOL2D: images.avg_pool2d,
+    Op.GLOBAL_AVG_POOL: lambda x, attrs: x[0].mean(axis=(2, 3), keepdims=True),
+    Op.GLOBAL_MAX_POOL: lambda x, attrs: x[0].max(axis=(2, 3), keepdims=True),
+    Op.SPACE_TO_DEPTH: images.space_to_depth,
+    Op.DEPTH_TO_SPACE: images.depth_to_space,
+    Op.TAP_CONV: images.tap_conv,
+    Op.TAP_MAX: images.tap_max,
 }
 """float64 arrays in, float64 array out: one function for each operator."""
 

@@ -175,7 +175,7 @@ class TaskGraph(Frozen):
 
     def macs(self) -> dict[str, int]:
         """Multiply-accumulates of each task, by task name."""
-        return {task.name: OPS[task.op].macs(self.shapes(task)) for task in self.tasks}
+        return {task.name: OPS[task.op].macs(self.shapes(task), task.attrs) for task in self.tasks}
 
     def digest(self) -> str:
         """SHA-256 (hex) of structure and constants; independent of the platform."""

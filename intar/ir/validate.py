@@ -289,7 +289,7 @@ def _attr_findings(task: Task) -> list[Finding]:
                     Finding(f"attribute '{name}' is {task.attrs[name]!r}, expected one of: {words}", place)
                 )
         elif not isinstance(task.attrs[name], kind):
-            what = "a list of integers" if kind is tuple else "an integer"
+            what = {tuple: "a list of integers", float: "a number"}.get(kind, "an integer")
             found.append(Finding(f"attribute '{name}' is {task.attrs[name]!r}, expected {what}", place))
     for name in task.attrs:
         if name not in wanted:

@@ -96,6 +96,8 @@ class Fuser:
             self._move(task)
         elif task.op is Op.RELU or task.op in UNARY:
             self._unary(task)
+        elif task.op not in (*ARITHMETIC, Op.SCALE_SHIFT):
+            self._refuse(f"{task.op} has no integer form yet", where(task), "run it on the host")
         else:
             self._elementwise(task)
 

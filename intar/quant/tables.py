@@ -13,7 +13,7 @@ from intar.quant.fixed import limits
 
 MAX_LOG_ENTRIES = 10
 MAX_Q = 16
-UNARY = frozenset({Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU})
+UNARY = frozenset({Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.EXP})
 """Operators that become tables."""
 
 SEARCH_STEPS = 80

@@ -22,6 +22,7 @@ from intar.ir.io import load_graph, save_graph, to_npz
 from intar.ir.names import MAX_LENGTH, RESERVED, is_safe, sanitise
 from intar.ir.ops import OPS, Op
 from intar.ir.reference import KERNELS, quantise, run_float
+from intar.ir.taps import attributes
 from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor, dequantise, make_graph, topological
 
 
@@ -171,6 +172,25 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
         g.transpose(x, (1, 2, 0)),
         g.concat([x, x], axis=1),
         g.slice(x, -1, 1, -1),
+        g.clip(x, -0.5, 0.5),
+        g.exp(x),
+        g.prelu(x, [0.1, 0.2, -0.3]),
+    ]
+    image = g.reshape(x, (1, 4, 2, 3))
+    blocks = g.space_to_depth(image, (2, 3))
+    one, pair = (
+        attributes([(2, [(0, 0, -1, 0, 1), (3, 1, 0, 0, 0)]), (1, [(1, 0, 0, 0, 0)])], (2, 4)),
+        normal(3, 2),
+    )
+    made += [
+        g.conv2d(image, normal(6, 2, 2, 1), normal(6), groups=2, pads=1),
+        g.conv_transpose2d(image, normal(4, 3, 3, 2), stride=2),
+        g.upsample_nearest(image, (3, 2)),
+        *(pool(image, 2, pads=(1, 0)) for pool in (g.max_pool2d, g.avg_pool2d)),
+        *(pool(image) for pool in (g.global_avg_pool, g.global_max_pool)),
+        g.depth_to_space(blocks, (2, 3), (2, 3)),
+        g.taps(Op.TAP_CONV, image, one, pair, normal(3)),
+        g.taps(Op.TAP_MAX, image, one),
     ]
     g.output(*made)
     graph = g.build()

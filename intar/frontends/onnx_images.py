@@ -1,0 +1,310 @@
+"""Operators on images: convolution, pooling, resizing, and what ONNX lets them mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from intar.frontends.onnx_graph import Importer
+from intar.frontends.onnx_nodes import Node, Rejected
+from intar.ir.ops import AttrValue, Op, Shape, show
+
+
+def _image(importer: Importer, name: str) -> Shape:
+    """The shape of an image of two dimensions. Raises Rejected."""
+    shape = importer.shape(name)
+    if len(shape) != 4:
+        raise Rejected(
+            f"its input '{name}' has the shape {show(shape)}",
+            "images have the axes batch, channels, height and width",
+            "give one-dimensional signals a height of 1",
+        )
+    return shape
+
+
+def _pair(node: Node, name: str, default: int = 1) -> tuple[int, int]:
+    values = [int(n) for n in node.attrs.get(name, (default, default))]
+    if len(values) != 2:
+        raise Rejected(f"its {name} has {len(values)} numbers, expected 2", code="graph")
+    return values[0], values[1]
+
+
+def _pads(node: Node, size: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
+    """Top, left, bottom, right, with `auto_pad` worked out."""
+    auto = node.attrs.get("auto_pad", "NOTSET")
+    if auto in ("NOTSET", ""):
+        pads = tuple(int(n) for n in node.attrs.get("pads", (0, 0, 0, 0)))
+        if len(pads) != 4 or min(pads) < 0:
+            raise Rejected(f"its pads are {list(pads)}", "padding is four numbers from 0 on")
+        return pads
+    if auto == "VALID":
+        return (0, 0, 0, 0)
+    before, after = [], []
+    for axis in (0, 1):
+        wanted = -(-size[axis] // stride[axis])
+        total = max(0, (wanted - 1) * stride[axis] + dilation[axis] * (kernel[axis] - 1) + 1 - size[axis])
+        small, large = total // 2, total - total // 2
+        before.append(small if auto == "SAME_UPPER" else large)
+        after.append(large if auto == "SAME_UPPER" else small)
+    return (*before, *after)
+
+
+def _declared_kernel(node: Node, weight: Shape) -> Shape:
+    kernel = tuple(int(n) for n in node.attrs.get("kernel_shape", weight[2:]))
+    if kernel != weight[2:]:
+        raise Rejected(
+            f"its kernel_shape {list(kernel)} is not that of its weight {show(weight)}", code="graph"
+        )
+    return kernel
+
+
+def _operands(importer: Importer, node: Node) -> list[str]:
+    """Image, weight and bias; the weight has to be constant."""
+    for position, role in ((1, "weight"), (2, "bias")):
+        name = node.input(position)
+        if name and not importer.is_constant(name):
+            raise Rejected(
+                f"its {role} '{name}' is an activation", "weights are laid out before the circuit runs"
+            )
+    return [importer.tensor(name) for name in node.inputs if name]
+
+
+def _conv(importer: Importer, node: Node) -> None:
+    shape, weight = _image(importer, node.inputs[0]), importer.shape(node.inputs[1])
+    if len(weight) != 4:
+        raise Rejected(f"its weight has the shape {show(weight)}, expected four axes", code="graph")
+    kernel, stride, dilation = (
+        _declared_kernel(node, weight),
+        _pair(node, "strides"),
+        _pair(node, "dilations"),
+    )
+    attrs: dict[str, AttrValue] = {
+        "stride": stride,
+        "pads": _pads(node, shape[2:], kernel, stride, dilation),
+        "dilation": dilation,
+        "groups": int(node.attrs.get("group", 1)),
+    }
+    importer.emit(node, Op.CONV2D, _operands(importer, node), attrs)
+
+
+def _conv_transpose(importer: Importer, node: Node) -> None:
+    shape, weight = _image(importer, node.inputs[0]), importer.shape(node.inputs[1])
+    if len(weight) != 4:
+        raise Rejected(f"its weight has the shape {show(weight)}, expected four axes", code="graph")
+    kernel, stride, dilation = (
+        _declared_kernel(node, weight),
+        _pair(node, "strides"),
+        _pair(node, "dilations"),
+    )
+    extra, pads = _pair(node, "output_padding", 0), _transposed_pads(node, shape, kernel, stride, dilation)
+    # Negative padding at the end is what output_padding is.
+    more = [max(0, -pads[2 + axis]) for axis in (0, 1)]
+    if min(pads[:2]) < 0:
+        raise Rejected(f"its pads are {list(pads)}", "padding in front is from 0 on")
+    attrs: dict[str, AttrValue] = {
+        "stride": stride,
+        "pads": (*pads[:2], max(0, pads[2]), max(0, pads[3])),
+        "dilation": dilation,
+        "output_padding": (extra[0] + more[0], extra[1] + more[1]),
+        "groups": int(node.attrs.get("group", 1)),
+    }
+    importer.emit(node, Op.CONV_TRANSPOSE2D, _operands(importer, node), attrs)
+
+
+def _transposed_pads(node: Node, shape: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
+    """Top, left, bottom, right; from `output_shape` or `auto_pad` where the node has them."""
+    auto = node.attrs.get("auto_pad", "NOTSET")
+    extra, wanted = _pair(node, "output_padding", 0), node.attrs.get("output_shape")
+    if not wanted and auto in ("NOTSET", "", "VALID"):
+        return _pads(node, shape[2:], kernel, stride, dilation)
+    sizes = [int(n) for n in wanted][-2:] if wanted else [shape[2 + a] * stride[a] for a in (0, 1)]
+    before, after = [], []
+    for axis in (0, 1):
+        span = dilation[axis] * (kernel[axis] - 1) + 1
+        total = stride[axis] * (shape[2 + axis] - 1) + extra[axis] + span - sizes[axis]
+        small, large = total // 2, total - total // 2
+        before.append(small if auto == "SAME_UPPER" else large)
+        after.append(large if auto == "SAME_UPPER" else small)
+    return (*before, *after)
+
+
+def _pool(importer: Importer, node: Node) -> None:
+    shape = _image(importer, node.inputs[0])
+    if len(node.outputs) > 1 and any(importer.is_read(name) for name in node.outputs[1:]):
+        raise Rejected("its indices are used", "only the values of a pool are computed")
+    kernel, stride, dilation = _pair(node, "kernel_shape"), _pair(node, "strides"), _pair(node, "dilations")
+    attrs: dict[str, AttrValue] = {
+        "kernel": kernel,
+        "stride": stride,
+        "pads": _pads(node, shape[2:], kernel, stride, dilation),
+        "dilation": dilation,
+        "ceil": int(node.attrs.get("ceil_mode", 0)),
+    }
+    if node.op == "AveragePool":
+        attrs["count_include_pad"] = int(node.attrs.get("count_include_pad", 0))
+    importer.emit(
+        node,
+        Op.MAX_POOL2D if node.op == "MaxPool" else Op.AVG_POOL2D,
+        [importer.tensor(node.inputs[0])],
+        attrs,
+    )
+
+
+def _global(op: Op) -> Callable[[Importer, Node], None]:
+    def handler(importer: Importer, node: Node) -> None:
+        _image(importer, node.inputs[0])
+        importer.emit(node, op, [importer.tensor(node.inputs[0])])
+
+    return handler
+
+
+def _resize(importer: Importer, node: Node) -> None:
+    """Nearest neighbour by whole factors, in the coordinate modes where that repeats elements."""
+    shape = _image(importer, node.inputs[0])
+    mode = node.attrs.get("mode", "nearest")
+    if mode != "nearest":
+        raise Rejected(f"its mode is {mode}", "only nearest neighbour is supported")
+    sizes = _resized(importer, node, shape)
+    factors = [new // old if new % old == 0 else 0 for new, old in zip(sizes, shape, strict=True)]
+    if factors[:2] != [1, 1] or 0 in factors:
+        raise Rejected(
+            f"it resizes {show(shape)} to {show(sizes)}",
+            "only whole factors of rows and columns are supported",
+        )
+    for factor in {f for f in factors[2:] if f > 1}:
+        _check_nearest(node, factor)
+    if factors[2:] == [1, 1]:
+        importer.alias[node.outputs[0]] = importer.tensor(node.inputs[0])
+        return
+    importer.emit(
+        node, Op.UPSAMPLE_NEAREST, [importer.tensor(node.inputs[0])], {"factors": (factors[2], factors[3])}
+    )
+
+
+def _resized(importer: Importer, node: Node, shape: Shape) -> Shape:
+    """The shape that a Resize or Upsample asks for."""
+    if node.op == "Upsample":
+        scales = node.attrs.get("scales") or importer.value(node.inputs[1], "scales")
+    elif len(node.inputs) == 2:  # operator set 10
+        scales = importer.value(node.inputs[1], "scales")
+    elif name := node.input(3):
+        sizes = [int(n) for n in importer.value(name, "sizes").reshape(-1)]
+        axes = [int(a) for a in node.attrs.get("axes", range(len(shape)))]
+        if node.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch":
+            raise Rejected("it keeps the aspect ratio", "give the size itself")
+        given = dict(zip(axes, sizes, strict=True))
+        return tuple(given.get(axis, size) for axis, size in enumerate(shape))
+    else:
+        scales = importer.value(node.input(2), "scales")
+    axes = [int(a) for a in node.attrs.get("axes", range(len(shape)))]
+    given_scales = dict(zip(axes, (float(s) for s in np.asarray(scales).reshape(-1)), strict=True))
+    return tuple(int(np.floor(size * given_scales.get(axis, 1.0))) for axis, size in enumerate(shape))
+
+
+def _check_nearest(node: Node, factor: int) -> None:
+    """Whether output i of a factor takes element ``i // factor``, by the node's own rule. Raises Rejected."""
+    transform = node.attrs.get(
+        "coordinate_transformation_mode", "asymmetric" if node.op == "Upsample" else "half_pixel"
+    )
+    rounding = node.attrs.get("nearest_mode", "floor" if node.op == "Upsample" else "round_prefer_floor")
+    if node.op == "Resize" and len(node.inputs) == 2:
+        transform, rounding = "asymmetric", "floor"
+    i = np.arange(8 * factor)
+    places = {
+        "half_pixel": (i + 0.5) / factor - 0.5,
+        "asymmetric": i / factor,
+        "half_pixel_symmetric": (i + 0.5) / factor - 0.5,
+    }
+    rules: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "floor": np.floor,
+        "ceil": np.ceil,
+        "round_prefer_floor": lambda x: np.ceil(x - 0.5),
+        "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    }
+    taken = rules[rounding](places[transform]).clip(0) if transform in places and rounding in rules else None
+    if taken is None or not (taken[: 7 * factor] == i[: 7 * factor] // factor).all():
+        raise Rejected(
+            f"with {transform} and {rounding} it does not repeat each element {factor} times",
+            "only then is it an upsampling by whole factors",
+            "export it with asymmetric and floor",
+        )
+
+
+def _prelu(importer: Importer, node: Node) -> None:
+    x, slope = importer.tensor(node.inputs[0]), node.inputs[1]
+    if not importer.is_constant(slope):
+        raise Rejected(f"its slope '{slope}' is an activation", "slopes are constants")
+    shape, values = importer.shape(node.inputs[0]), importer.real(slope).astype(np.float64)
+    if len(shape) < 2 or values.size not in (1, shape[1]) or values.size != max((1, *values.shape)):
+        raise Rejected(
+            f"its slope has the shape {show(values.shape)}",
+            "one number for each channel (axis 1) is supported",
+        )
+    if values.size > 1 and prod(values.shape[-(len(shape) - 2) :] if len(shape) > 2 else ()) != 1:
+        raise Rejected(
+            f"its slope has the shape {show(values.shape)}",
+            "one number for each channel (axis 1) is supported",
+        )
+    row = importer.graph.constant(
+        f"{node.outputs[0]}:slope", np.broadcast_to(values.reshape(-1), (shape[1],))
+    )
+    importer.emit(node, Op.PRELU, [x, row])
+
+
+def _leaky_relu(importer: Importer, node: Node) -> None:
+    x, shape = importer.tensor(node.inputs[0]), importer.shape(node.inputs[0])
+    if len(shape) < 2:
+        raise Rejected(f"its input has the shape {show(shape)}", "a leaky ReLU needs two axes")
+    slope = np.full(shape[1], float(node.attrs.get("alpha", 0.01)))
+    importer.emit(node, Op.PRELU, [x, importer.graph.constant(f"{node.outputs[0]}:slope", slope)])
+
+
+def _space_to_depth(importer: Importer, node: Node) -> None:
+    shape, block = _image(importer, node.inputs[0]), int(node.attrs["blocksize"])
+    if shape[2] % block or shape[3] % block:
+        raise Rejected(f"blocks of {block} do not divide {show(shape)}", code="graph")
+    attrs: dict[str, AttrValue] = {"block": (block, block)}
+    x, output = importer.tensor(node.inputs[0]), node.outputs[0]
+    if node.attrs.get("mode", "DCR") == "DCR":
+        importer.emit(node, Op.SPACE_TO_DEPTH, [x], attrs)
+        return
+    blocks = importer.emit(node, Op.SPACE_TO_DEPTH, [x], attrs, output=f"{output}:blocks")
+    made = importer.graph.shapes[blocks]
+    split = {"shape": (made[0], block * block, shape[1], *made[2:])}
+    x = importer.emit(node, Op.RESHAPE, [blocks], split, output=f"{output}:split")
+    x = importer.emit(node, Op.TRANSPOSE, [x], {"perm": (0, 2, 1, 3, 4)}, output=f"{output}:turned")
+    importer.emit(node, Op.RESHAPE, [x], {"shape": made})
+
+
+def _depth_to_space(importer: Importer, node: Node) -> None:
+    shape, block = _image(importer, node.inputs[0]), int(node.attrs["blocksize"])
+    x, output = importer.tensor(node.inputs[0]), node.outputs[0]
+    if shape[1] % (block * block):
+        raise Rejected(f"{shape[1]} channels are no blocks of {block}×{block}", code="graph")
+    if node.attrs.get("mode", "DCR") == "CRD":
+        channels = shape[1] // (block * block)
+        split = {"shape": (shape[0], channels, block * block, *shape[2:])}
+        x = importer.emit(node, Op.RESHAPE, [x], split, output=f"{output}:split")
+        x = importer.emit(node, Op.TRANSPOSE, [x], {"perm": (0, 2, 1, 3, 4)}, output=f"{output}:turned")
+        x = importer.emit(node, Op.RESHAPE, [x], {"shape": shape}, output=f"{output}:blocks")
+    attrs = {"block": (block, block), "size": (shape[2] * block, shape[3] * block)}
+    importer.emit(node, Op.DEPTH_TO_SPACE, [x], attrs)
+
+
+IMAGES: dict[str, Callable[[Importer, Node], None]] = {
+    "AveragePool": _pool,
+    "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
+    "DepthToSpace": _depth_to_space,
+    "GlobalAveragePool": _global(Op.GLOBAL_AVG_POOL),
+    "GlobalMaxPool": _global(Op.GLOBAL_MAX_POOL),
+    "LeakyRelu": _leaky_relu,
+    "MaxPool": _pool,
+    "PRelu": _prelu,
+    "Resize": _resize,
+    "SpaceToDepth": _space_to_depth,
+    "Upsample": _resize,
+}
+"""The translation of each of them."""

@@ -1,0 +1,63 @@
+"""Lists of taps: the windows of convolutions and pools after all strides have become channels.
+
+A tap is five numbers: the input channel, rows down, columns right, and whether the channel has one valid row or one valid
+column less than the others (it is a phase of a space-to-depth image). A group of output channels reads the same taps; a
+read outside the valid image gives the padding. A task holds its taps in the attributes `taps` (flat), `counts` (taps of
+each group), `channels` (output channels of each group) and `size` (rows and columns of the output).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from intar.ir.shapes import Attrs, AttrValue, Shape
+
+FIELDS = 5
+
+
+def groups_of(attrs: Attrs) -> list[tuple[int, list[Shape]]]:
+    """Output channels and taps of each group."""
+    taps, counts, channels = attrs["taps"], attrs["counts"], attrs["channels"]
+    assert isinstance(taps, tuple) and isinstance(counts, tuple) and isinstance(channels, tuple)
+    groups, first = [], 0
+    for count, outputs in zip(counts, channels, strict=True):
+        flat = taps[first : first + FIELDS * count]
+        groups.append((outputs, [flat[i : i + FIELDS] for i in range(0, len(flat), FIELDS)]))
+        first += FIELDS * count
+    return groups
+
+
+def attributes(groups: Sequence[tuple[int, Sequence[Shape]]], size: Shape) -> dict[str, AttrValue]:
+    """The attributes of a task with these groups (the inverse of :func:`groups_of`)."""
+    return {
+        "taps": tuple(n for _, taps in groups for tap in taps for n in tap),
+        "counts": tuple(len(taps) for _, taps in groups),
+        "channels": tuple(channels for channels, _ in groups),
+        "size": tuple(size),
+    }
+
+
+def read_taps(image: np.ndarray, taps: Sequence[Shape], size: Shape, pad: float | int) -> np.ndarray:
+    """What each tap reads at each output position.
+
+    Parameters
+    ----------
+    image : (channels, height, width). taps : of one group. size : rows and columns of the output.
+    pad : what a read outside the valid image gives.
+
+    Returns
+    -------
+    (taps, rows, columns), of the image's type.
+    """
+    out = np.full((len(taps), *size), pad, image.dtype)
+    for index, (channel, dy, dx, short_rows, short_columns) in enumerate(taps):
+        height, width = image.shape[1] - short_rows, image.shape[2] - short_columns
+        top, bottom = max(0, -dy), min(size[0], height - dy)
+        left, right = max(0, -dx), min(size[1], width - dx)
+        if top < bottom and left < right:
+            out[index, top:bottom, left:right] = image[
+                channel, top + dy : bottom + dy, left + dx : right + dx
+            ]
+    return out
