@@ -1,10 +1,9 @@
 // intar_buffer: on-chip memory with one write side and one read side, each a list of affine walks.
 //
-// Step        489 bits, lowest first: walk (424, see intar_walk), need (32, signed), need_step (32, signed),
-//             elements (1).
+// Step        488 bits, lowest first: walk (424, see intar_walk), need (32, signed), need_step (32, signed).
 // Order       iteration i of a walk's outermost loop starts when the other side has finished at least
 //             need + i need_step iterations since `start`; nothing else orders the two sides.
-// Elements    the walk counts elements; the beat address is the element address divided by LANES.
+// Elements    with LANES > 1 all walks count elements, in two digits (intar_walk): the beat address is the upper one.
 // Latency     write: a beat taken in cycle t is in memory in t+1, and the iteration that it ends is counted in
 //             t+1. Read: an address issued in t -> beat pushed in t+2; the iteration is counted in t+1. After
 //             `start` in t both sides issue from t+1 on.
@@ -13,16 +12,16 @@
 module intar_buffer #(
     parameter int WIDTH        = 8,   // bits of a beat
     parameter int DEPTH        = 16,  // beats
-    parameter int LANE_SHIFT   = 0,   // log2 of the elements of a beat
+    parameter int LANES        = 1,   // elements of a beat, when some walk counts elements
     parameter int ADDRESS_BITS = 32,  // of the walks, see intar_walk
     parameter int COUNT_BITS   = 32,
     /* verilator lint_off UNUSEDPARAM */
     parameter     STYLE        = "auto",  // ram_style: distributed, block, ultra, auto
     /* verilator lint_on UNUSEDPARAM */
     parameter int WRITE_STEPS  = 1,
-    parameter logic [WRITE_STEPS*489-1:0] WRITE_PROGRAM = '0,
+    parameter logic [WRITE_STEPS*488-1:0] WRITE_PROGRAM = '0,
     parameter int READ_STEPS   = 1,
-    parameter logic [READ_STEPS*489-1:0] READ_PROGRAM = '0
+    parameter logic [READ_STEPS*488-1:0] READ_PROGRAM = '0
 ) (
     input  logic             clk,
     input  logic             rst_n,
@@ -40,17 +39,17 @@ module intar_buffer #(
 
   // ---- write side
   logic write_valid, write_go, write_end, write_iteration_end, write_allowed;
-  logic [488:0] write_step, write_next;
+  logic [487:0] write_step, write_next;
   logic [ADDRESS_BITS-1:0] write_address;
   logic [MEMORY_BITS-1:0] write_at;
   logic [31:0] write_need, written, finished_reads;
   assign write_allowed = $signed(finished_reads) >= $signed(write_need);
   assign in_ready = write_valid && write_allowed;
   assign write_go = in_valid && in_ready;
-  assign write_at = write_step[488] ? MEMORY_BITS'(write_address >> LANE_SHIFT) : MEMORY_BITS'(write_address);
+  assign write_at = MEMORY_BITS'(write_address >> $clog2(LANES));
   intar_steps #(
       .STEPS(WRITE_STEPS),
-      .STEP_BITS(489),
+      .STEP_BITS(488),
       .PROGRAM(WRITE_PROGRAM)
   ) write_steps (
       .clk(clk),
@@ -63,7 +62,8 @@ module intar_buffer #(
   );
   intar_walk #(
       .ADDRESS_BITS(ADDRESS_BITS),
-      .COUNT_BITS(COUNT_BITS)
+      .COUNT_BITS(COUNT_BITS),
+      .LANES(LANES)
   ) write_walk (
       .clk(clk),
       .load(start || (write_go && write_end)),
@@ -83,7 +83,7 @@ module intar_buffer #(
 
   // ---- read side: address, memory register, output register; each stage moves when the next one is free
   logic read_valid, read_go, read_end, read_iteration_end, read_allowed;
-  logic [488:0] read_step, read_next;
+  logic [487:0] read_step, read_next;
   logic [ADDRESS_BITS-1:0] read_address;
   logic [MEMORY_BITS-1:0] read_at;
   logic [31:0] read_need;
@@ -92,10 +92,10 @@ module intar_buffer #(
   assign fetched_ready = !fetched_valid || send_ready;
   assign read_allowed = $signed(written) >= $signed(read_need);
   assign read_go = read_valid && read_allowed && fetched_ready;
-  assign read_at = read_step[488] ? MEMORY_BITS'(read_address >> LANE_SHIFT) : MEMORY_BITS'(read_address);
+  assign read_at = MEMORY_BITS'(read_address >> $clog2(LANES));
   intar_steps #(
       .STEPS(READ_STEPS),
-      .STEP_BITS(489),
+      .STEP_BITS(488),
       .PROGRAM(READ_PROGRAM)
   ) read_steps (
       .clk(clk),
@@ -108,7 +108,8 @@ module intar_buffer #(
   );
   intar_walk #(
       .ADDRESS_BITS(ADDRESS_BITS),
-      .COUNT_BITS(COUNT_BITS)
+      .COUNT_BITS(COUNT_BITS),
+      .LANES(LANES)
   ) read_walk (
       .clk(clk),
       .load(start || (read_go && read_end)),
@@ -147,5 +148,5 @@ module intar_buffer #(
   end
 
   assign done = !write_valid && !read_valid && !fetched_valid && !out_valid;
-  assign unused = &{1'b0, write_address, read_address, write_step, read_step, write_next[488:456], read_next[488:456]};
+  assign unused = &{1'b0, write_address, read_address, write_step, read_step, write_next[487:456], read_next[487:456]};
 endmodule

@@ -12,7 +12,7 @@
 //             (rows <= channels x replay).
 module intar_feed #(
     parameter int ROWS  = 4,  // elements of an operand beat
-    parameter int LANES = 4,  // elements of a row beat, a power of two
+    parameter int LANES = 4,  // elements of a row beat
     parameter int BITS  = 8,
     parameter int STEPS = 1,
     parameter logic [STEPS*224-1:0] PROGRAM = '0

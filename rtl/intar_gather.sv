@@ -1,13 +1,13 @@
 // intar_gather: picks one element out of every beat taken and packs the elements into beats.
 //
 // Step        456 bits, lowest first: walk (424, see intar_walk; addresses in elements), row - 1 (32).
-//             For each address of the walk one beat is taken and its element (address mod LANES) is kept; a beat is
-//             sent when it is full or when `row` elements have come since the row began, padded with 0.
+//             For each address of the walk one beat is taken and its element (address mod LANES, the lowest digit
+//             of the address) is kept; a beat is sent when it is full or when `row` elements have come since the row began, padded with 0.
 //             Position and row count go on across steps.
 // Latency     beat taken in cycle t that completes a beat -> pushed in t+1.
 // Throughput  1 element per cycle, across steps without a gap.
 module intar_gather #(
-    parameter int LANES        = 4,  // a power of two
+    parameter int LANES        = 4,
     parameter int BITS         = 8,
     parameter int ADDRESS_BITS = 32,
     parameter int COUNT_BITS   = 32,
@@ -48,7 +48,8 @@ module intar_gather #(
   logic unused_iteration_last;
   intar_walk #(
       .ADDRESS_BITS(ADDRESS_BITS),
-      .COUNT_BITS(COUNT_BITS)
+      .COUNT_BITS(COUNT_BITS),
+      .LANES(LANES)
   ) walker (
       .clk(clk),
       .load(start || (go && walk_last)),

@@ -11,7 +11,7 @@
 // done        level: every beat of the program has been pushed.
 module intar_load #(
     parameter int PORT_BITS   = 512,  // 32, 64, ... 1024
-    parameter int BEAT_BITS   = 64,   // ratio to PORT_BITS is a power of two
+    parameter int BEAT_BITS   = 64,   // a multiple of PORT_BITS, or PORT_BITS a multiple of it
     parameter int MAX_BURST   = 64,   // see intar_axi_read
     parameter int FIFO_DEPTH  = 512,
     parameter int OUTSTANDING = 16,

@@ -1,6 +1,6 @@
 // intar_pack: gearbox from the beats of a stream to the words of a port, lowest bits first.
 //
-// The ratio of WORD_BITS and BEAT_BITS is a power of two, either way.
+// One of WORD_BITS and BEAT_BITS is a multiple of the other.
 // Transfers   `last` goes with the handshake of a beat (sampled when in_valid && in_ready) and says that it is
 //             the last of a transfer: its word leaves at once, padded with zeros, and the next beat starts a new
 //             word. Where a beat is a whole number of words `last` has no effect.

@@ -9,7 +9,7 @@
 // done        level: every command of the program has its response. 0 before the first start.
 module intar_store #(
     parameter int PORT_BITS   = 512,  // 32, 64, ... 1024
-    parameter int BEAT_BITS   = 64,   // ratio to PORT_BITS is a power of two
+    parameter int BEAT_BITS   = 64,   // a multiple of PORT_BITS, or PORT_BITS a multiple of it
     parameter int MAX_BURST   = 16,   // see intar_axi_write
     parameter int FIFO_DEPTH  = 64,
     parameter int OUTSTANDING = 16,

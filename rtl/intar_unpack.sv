@@ -1,6 +1,6 @@
 // intar_unpack: gearbox from the words of a port to the beats of a stream, lowest bits first.
 //
-// The ratio of WORD_BITS and BEAT_BITS is a power of two, either way.
+// One of WORD_BITS and BEAT_BITS is a multiple of the other.
 // Transfers   `last` goes with the handshake of a beat (sampled when out_valid && out_ready) and says that it
 //             is the last of a transfer: what is left of its word is dropped, the next beat comes from a new word. Where a
 //             beat is a whole number of words every beat ends at a word boundary and `last` has no effect.
@@ -63,7 +63,7 @@ module intar_unpack #(
           index <= '0;
         end else if (in_ready) begin
           out_valid <= in_valid && index == INDEX_BITS'(RATIO - 1);
-          if (in_valid) index <= index + 1'b1;
+          if (in_valid) index <= (index == INDEX_BITS'(RATIO - 1)) ? '0 : index + 1'b1;
         end
         // Words enter at the top: after RATIO of them the first has arrived at the bottom.
         if (in_valid && in_ready) out_data <= {in_data, out_data[BEAT_BITS-1:WORD_BITS]};

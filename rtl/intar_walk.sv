@@ -7,12 +7,17 @@
 // Layout of a walk (424 bits, 32-bit fields, lowest bits first): base, wrap, count0 - 1 ... count4 - 1,
 // stride0 ... stride4, last - 1, ragged (8 bits). 0 <= stride0 < wrap when wrap is not 0.
 //
+// Elements   addresses of elements in beats of LANES have two digits: the beat, and in the lowest clog2(LANES) bits the element in
+//            it. base, wrap and strides are written so (a negative stride: floor of the beat, element from 0 on). For
+//            a power of two that is the plain number; otherwise sums carry at LANES.
+//
 // Load       `load`: the walk in `next_walk` starts; its first address stands at `address` in the next cycle. From
 //            then on `walk` holds the same walk. `advance`: the next address stands there in the next cycle.
 // Flags      `iteration_last`: the address is the last one of an iteration of loop 0; `walk_last`: of the walk.
 module intar_walk #(
     parameter int ADDRESS_BITS = 32,  // holds 2 wrap - 1 and every address, 1 to 32
-    parameter int COUNT_BITS   = 32   // holds every count, 1 to 32
+    parameter int COUNT_BITS   = 32,  // holds every count, 1 to 32
+    parameter int LANES        = 1    // elements of a beat when addresses count elements, else 1
 ) (
     input  logic                    clk,
     input  logic                    load,
@@ -25,6 +30,21 @@ module intar_walk #(
 );
   logic unused;
   assign unused = &{1'b0, walk, next_walk};  // fields are wider than this instance needs
+
+  localparam int LANE_BITS = $clog2(LANES);
+  localparam bit DIGITS = (1 << LANE_BITS) != LANES;
+  localparam logic [ADDRESS_BITS-1:0] SPARE = ADDRESS_BITS'((1 << LANE_BITS) - LANES);  // codes that are no element
+
+  function automatic logic [ADDRESS_BITS-1:0] plus(input logic [ADDRESS_BITS-1:0] a, input logic [ADDRESS_BITS-1:0] b);
+    logic [31:0] elements;
+    elements = (32'(a) & 32'((1 << LANE_BITS) - 1)) + (32'(b) & 32'((1 << LANE_BITS) - 1));
+    plus = a + b + ((DIGITS && elements >= 32'(LANES)) ? SPARE : '0);
+  endfunction
+  function automatic logic [ADDRESS_BITS-1:0] minus(input logic [ADDRESS_BITS-1:0] a, input logic [ADDRESS_BITS-1:0] b);
+    logic borrow;
+    borrow = (32'(a) & 32'((1 << LANE_BITS) - 1)) < (32'(b) & 32'((1 << LANE_BITS) - 1));
+    minus = a - b - ((DIGITS && borrow) ? SPARE : '0);
+  endfunction
 
   logic [ADDRESS_BITS-1:0] base, wrap, stride0, stride1, stride2, stride3, stride4;
   logic [COUNT_BITS-1:0] end0, end1, end2, end3, end4, end_ragged;
@@ -103,14 +123,14 @@ module intar_walk #(
 
   // ---- addresses: startN is the address with the indices of loops 0 to N as they are and those inside at 0
   logic [ADDRESS_BITS-1:0] outer, outer_sum, outer_next, start1, start2, start3, next_address;
-  assign outer_sum = outer + stride0;
-  assign outer_next = (wrap != '0 && outer_sum >= wrap) ? outer_sum - wrap : outer_sum;
+  assign outer_sum = plus(outer, stride0);
+  assign outer_next = (wrap != '0 && outer_sum >= wrap) ? minus(outer_sum, wrap) : outer_sum;
   always_comb begin
-    if (carry1) next_address = base + outer_next;
-    else if (carry2) next_address = start1 + stride1;
-    else if (carry3) next_address = start2 + stride2;
-    else if (last4) next_address = start3 + stride3;
-    else next_address = address + stride4;
+    if (carry1) next_address = plus(base, outer_next);
+    else if (carry2) next_address = plus(start1, stride1);
+    else if (carry3) next_address = plus(start2, stride2);
+    else if (last4) next_address = plus(start3, stride3);
+    else next_address = plus(address, stride4);
   end
   always_ff @(posedge clk) begin
     if (load) begin

@@ -340,13 +340,13 @@ class _Builder:
         self._axi(made, node, "AWVALID AWREADY AWADDR AWLEN WVALID WREADY WDATA WSTRB WLAST BVALID BREADY")
 
     def _buffer(self, made: Instance, node: Buffer) -> None:
-        elements = any(step.elements for step in (*node.writes, *node.reads))
-        walks = [step.walk for step in (*node.writes, *node.reads)]
-        address_bits, count_bits = steps.walk_bits(walks, node.depth * (node.lanes if elements else 1) - 1)
+        lanes = steps.address_lanes(node)
+        walks = [(step.walk, steps.address_unit(node, step)) for step in (*node.writes, *node.reads)]
+        address_bits, count_bits = steps.walk_bits(walks, node.depth * lanes - 1, lanes)
         made.parameters += [
             ("WIDTH", node.lanes * node.bits),
             ("DEPTH", node.depth),
-            ("LANE_SHIFT", node.lanes.bit_length() - 1),
+            ("LANES", lanes),
             ("ADDRESS_BITS", address_bits),
             ("COUNT_BITS", count_bits),
             ("STYLE", f'"{self._memory_style(node)}"'),
@@ -419,7 +419,8 @@ class _Builder:
         self._stream(made, node, "out", True, node.lanes, node.bits)
 
     def _gather(self, made: Instance, node: Gather) -> None:
-        address_bits, count_bits = steps.walk_bits((step.walk for step in node.steps), node.lanes - 1)
+        walks = [(step.walk, 1) for step in node.steps]
+        address_bits, count_bits = steps.walk_bits(walks, node.lanes - 1, node.lanes)
         made.parameters += [
             ("LANES", node.lanes),
             ("BITS", node.bits),

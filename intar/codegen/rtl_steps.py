@@ -34,7 +34,7 @@ WALK = (
     *_fields(32, "base wrap end0 end1 end2 end3 end4 stride0 stride1 stride2 stride3 stride4 end_ragged"),
     ("ragged", 8),
 )
-BUFFER = (*WALK, ("need", 32), ("need_step", 32), ("elements", 1))
+BUFFER = (*WALK, ("need", 32), ("need_step", 32))
 LOAD = _fields(32, "base words beats_end repeat_end need")
 STORE = _fields(32, "base words beats_end")
 FEED = _fields(32, "tiles_end m_tiles_end blocks_end rows_end rows_last_end k_last_end replay_end")
@@ -133,26 +133,44 @@ def words_of(beats: int, beat_bits: int, port_bits: int) -> int:
 # ---------------------------------------------------------------- walks
 
 
-def walk_fields(walk: Walk, where: str) -> dict[str, int]:
-    """The fields of `WALK`."""
+def digits(address: int, lanes: int) -> int:
+    """An element address or stride as the RTL writes it: beat, and below it in clog2(lanes) bits the element."""
+    beat, element = divmod(address, lanes)
+    return (beat << (lanes - 1).bit_length()) | element
+
+
+def walk_fields(walk: Walk, where: str, lanes: int = 1, unit: int = 1) -> dict[str, int]:
+    """The fields of `WALK`; an address counts `unit` elements of beats of `lanes`."""
     if min(walk.counts) < 1 or not -1 <= walk.ragged <= 3 or (walk.ragged >= 0 and walk.last < 1):
         raise InternalError(f"{where}: the walk {walk} has an empty loop")
-    fields = {"base": walk.base, "wrap": walk.wrap, "ragged": 4 if walk.ragged < 0 else walk.ragged}
-    fields |= {f"end{i}": count - 1 for i, count in enumerate(walk.counts)}
-    fields |= {f"stride{i}": stride for i, stride in enumerate(walk.strides)}
+    strides = list(walk.strides)
     if walk.wrap:
-        fields["stride0"] = walk.strides[0] % walk.wrap
+        strides[0] %= walk.wrap
+    fields = {"base": walk.base, "wrap": walk.wrap} | {f"stride{i}": s for i, s in enumerate(strides)}
+    fields = {name: digits(value * unit, lanes) for name, value in fields.items()}
+    fields["ragged"] = 4 if walk.ragged < 0 else walk.ragged
+    fields |= {f"end{i}": count - 1 for i, count in enumerate(walk.counts)}
     if walk.ragged >= 0:
         fields["end_ragged"] = walk.last - 1
     return fields
 
 
-def walk_bits(walks: Iterable[Walk], top: int) -> tuple[int, int]:
-    """Bits of addresses and of counts that the walks need, when the highest address that matters is `top`."""
+def walk_bits(walks: Iterable[tuple[Walk, int]], top: int, lanes: int = 1) -> tuple[int, int]:
+    """Bits of addresses and counts that the walks (each with its unit) need; `top` is the highest address that matters."""
     walks = list(walks)
-    wrap = max((2 * walk.wrap - 1 for walk in walks if walk.wrap), default=0)
-    count = max(max(max(walk.counts), walk.last) for walk in walks)
-    return max(1, top.bit_length(), wrap.bit_length()), count.bit_length()
+    wrap = max((digits(2 * walk.wrap * unit - 1, lanes) for walk, unit in walks if walk.wrap), default=0)
+    count = max(max(max(walk.counts), walk.last) for walk, _ in walks)
+    return max(1, digits(top, lanes).bit_length(), wrap.bit_length()), count.bit_length()
+
+
+def address_lanes(node: Buffer) -> int:
+    """Elements of a beat if a walk of `node` counts elements (then all of them do in the RTL), else 1."""
+    return node.lanes if any(step.elements for step in (*node.writes, *node.reads)) else 1
+
+
+def address_unit(node: Buffer, step: BufferStep) -> int:
+    """What an address of this step counts, in the unit of the RTL."""
+    return 1 if step.elements else address_lanes(node)
 
 
 # ---------------------------------------------------------------- nodes
@@ -197,8 +215,8 @@ def buffer_rom(node: Buffer, steps: tuple[BufferStep, ...]) -> Rom:
         node.name,
         (
             (
-                walk_fields(s.walk, node.name)
-                | {"need": s.need, "need_step": s.need_step, "elements": s.elements},
+                walk_fields(s.walk, node.name, address_lanes(node), address_unit(node, s))
+                | {"need": s.need, "need_step": s.need_step},
                 s.note,
             )
             for s in steps
@@ -231,7 +249,10 @@ def gather_rom(node: Gather) -> Rom:
     return _rom(
         GATHER,
         node.name,
-        ((walk_fields(s.walk, node.name) | _ends(node.name, row=s.row), s.note) for s in node.steps),
+        (
+            (walk_fields(s.walk, node.name, node.lanes) | _ends(node.name, row=s.row), s.note)
+            for s in node.steps
+        ),
     )
 
 

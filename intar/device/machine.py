@@ -78,11 +78,12 @@ def _number(raw: object) -> float | None:
 
 @dataclass(frozen=True)
 class _Network:
-    """What the choice depends on: (rows, k, n) of matmuls, (rows, cols) of vector tasks, weight bits."""
+    """What the choice depends on: (rows, k, n) of matmuls, (rows, cols) of vector tasks, bits of weights and tensors."""
 
     matmuls: tuple[tuple[int, int, int], ...]
     vectors: tuple[tuple[int, int], ...]
     weight_bits: int
+    tensor_bits: int
 
 
 def _network(quantised: Quantised) -> _Network:
@@ -95,7 +96,7 @@ def _network(quantised: Quantised) -> _Network:
             bits.append(task.weight_bits)
         elif not isinstance(task, QMove):
             vectors.append((out.rows, out.cols))
-    return _Network(tuple(matmuls), tuple(vectors), max(bits))
+    return _Network(tuple(matmuls), tuple(vectors), max(bits), max(t.bits for t in graph.tensors))
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -109,14 +110,18 @@ def _power_of_two(value: int) -> bool:
 
 def _mistakes(board: Board, budget: Budget) -> Iterator[Finding]:
     """Everything that is wrong with a budget on a board."""
-    for name in ("lanes", "port_bits", "rate"):
-        value = getattr(budget, name)
-        if value is not None and not _power_of_two(value):
-            near = 1 << (value.bit_length() - 1)
-            yield Finding(
-                f"{value} is not a power of two", f"budget {name}", "beats and port words are packed into each other",
-                f"take {near} or {2 * near}",
-            )  # fmt: skip
+    if budget.port_bits is not None and not _power_of_two(budget.port_bits):
+        near = 1 << (budget.port_bits.bit_length() - 1)
+        yield Finding(
+            f"{budget.port_bits} is not a power of two", "budget port_bits", "AXI has no other widths",
+            f"take {near} or {2 * near}",
+        )  # fmt: skip
+    if budget.rate and budget.lanes and budget.rate < budget.lanes and budget.lanes % budget.rate:
+        near = _slice(budget.lanes, budget.rate)
+        yield Finding(
+            f"{budget.rate} vector lanes do not divide {budget.lanes} lanes", "budget rate",
+            "a vector unit takes a beat in equal slices", f"take {near}",
+        )  # fmt: skip
     if (
         budget.port_bits is not None
         and _power_of_two(budget.port_bits)
@@ -172,6 +177,16 @@ def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: i
     return total
 
 
+def _divisors(value: int) -> list[int]:
+    return [part for part in range(1, value + 1) if value % part == 0]
+
+
+def _misfits(lanes: int, port_bits: int, network: _Network) -> list[int]:
+    """Element widths (weights, tensors, parameters) whose beats of `lanes` neither fill port words nor are parts of them."""
+    widths = sorted({network.weight_bits, network.tensor_bits, 32})
+    return [w for w in widths if lanes * w % port_bits and port_bits % (lanes * w)]
+
+
 def _powers(most: int) -> list[int]:
     return [1 << i for i in range(most.bit_length())] if most > 0 else [1]
 
@@ -213,11 +228,16 @@ def _rate(network: _Network, cores: int, rows: int, lanes: int, port_bits: int) 
     shortest = min((depth for _, depth, _ in network.matmuls), default=1)
     budget = _estimate(network, cores, rows, lanes, port_bits) // 10
     beats = sum(height * ceil_div(width, lanes) for height, width in network.vectors)
-    for rate in _powers(lanes):
+    for rate in _divisors(lanes):
         slow = lanes // rate
         if rows * slow <= max(shortest, rows) and beats * slow <= budget * cores:
             return rate
     return lanes
+
+
+def _slice(lanes: int, rate: int) -> int:
+    """The most vector lanes within `rate` that divide `lanes`."""
+    return max(part for part in _divisors(lanes) if part <= rate)
 
 
 def make_machine(
@@ -248,12 +268,23 @@ def make_machine(
     network = _network(quantised)
     clock = budget.clock_mhz or board.clock
     port_bits = budget.port_bits or board.port_bits
+    if budget.lanes is not None and (widths := _misfits(budget.lanes, port_bits, network)):
+        fitting = [n for n in range(1, 4 * budget.lanes) if not _misfits(n, port_bits, network)]
+        near = min(fitting, key=lambda n: abs(n - budget.lanes))  # type: ignore[operator]
+        raise ConfigError(
+            Finding(
+                f"beats of {budget.lanes} lanes don't fit port words of {port_bits} bits",
+                "budget lanes",
+                f"elements of {' and '.join(map(str, widths))} bits neither fill words nor are whole parts of them",
+                f"take {near} lanes, or other ports",
+            )
+        )
     cores, rows, lanes = _shape(board, budget, network, clock, port_bits)
     return Machine(
         cores=cores,
         rows=rows,
         lanes=lanes,
-        rate=min(lanes, budget.rate) if budget.rate else _rate(network, cores, rows, lanes, port_bits),
+        rate=_slice(lanes, budget.rate) if budget.rate else _rate(network, cores, rows, lanes, port_bits),
         port_bits=port_bits,
         onchip_bytes=budget.onchip_bytes or int(board.onchip_bytes * USABLE),
         clock_mhz=clock,

@@ -239,7 +239,7 @@ class VectorStep(Frozen):
     one beat for each maximum.
 
     A step with `load` ≥ 0 does something else: it fills table slot `load` from ``params``:
-    ``2**log_entries / lanes`` (at least 1) beats of bases, then, when the node has slopes, as many of slopes.
+    ``ceil(2**log_entries / lanes)`` beats of bases, then, when the node has slopes, as many of slopes.
     `relu` says that the last clamp's lower bound is a ReLU: reaching it is not a saturation (statistics only).
     `tensor` is the tensor that the step makes, for statistics and messages.
     """

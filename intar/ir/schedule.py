@@ -16,7 +16,7 @@ class Frozen(BaseModel):
 
 
 class Machine(Frozen):
-    """What the schedule may use. Lane counts and port widths are powers of two.
+    """What the schedule may use. Port widths are powers of two, `rate` divides `lanes`.
 
     `cores` compute cores of `rows` × `lanes` multipliers, each with a vector unit of `rate` lanes a cycle and a weight
     port of its own; a beat is `lanes` elements; ports are `port_bits` wide and move one word a cycle;

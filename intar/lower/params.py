@@ -93,7 +93,7 @@ class Params:
         for core, slots in sorted(self.tables.items()):
             slopes = self.slopes(core)
             for index, (_, base, slope) in enumerate(slots):
-                beats = max(1, len(base) // lanes)
+                beats = -(-len(base) // lanes)
                 parts = [base, slope] if slopes else [base]
                 image = np.zeros((len(parts), beats * lanes), dtype=np.int64)
                 for row, part in enumerate(parts):

@@ -196,6 +196,36 @@ def test_graph_rtl_under_back_pressure(wait: str, reset: bool, every_operator: B
     assert all(cycles > made.predicted.cycles for cycles in check.cycles)
 
 
+# ---------------------------------------------------------------- lanes that are no power of two
+
+
+@pytest.fixture(scope="module")
+def wide_lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """Three cores of 1 x 144 multipliers at 16 bits: a beat of activations is 9 words, one of parameters 18."""
+    kinds = ("matmul", "table_piecewise", "transpose", "matmul", "add", "matmul")
+    quantised = network(kinds, (3, 200), 300, bits=(16,), weight_bits=(16,), seed=2)
+    target = machine(3, rows=1, lanes=144, rate=36, port_bits=256)
+    made = forced(quantised, in_pattern(quantised, target, [("sequential", 1)] * len(kinds)))
+    out = tmp_path_factory.mktemp("wide_lanes")
+    pipeline.project(made).write(out)
+    yield made, out
+
+
+def test_wide_lanes_engine(wide_lanes: Built) -> None:
+    made, _ = wide_lanes
+    require(pipeline.verify_engine(made, samples(made, 2)), "144 lanes")
+
+
+@pytest.mark.full
+@pytest.mark.sim
+def test_wide_lanes_csim_and_rtl(wide_lanes: Built) -> None:
+    made, out = wide_lanes
+    require(pipeline.verify_csim(made, samples(made, 2), out), "144 lanes")
+    check = pipeline.verify_rtl(made, samples(made, 2), out)
+    require(check, "144 lanes")
+    assert check.cycles == (made.predicted.cycles,) * 2
+
+
 # ---------------------------------------------------------------- networks that nobody thought of
 
 

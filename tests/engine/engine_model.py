@@ -181,7 +181,7 @@ class Model:
                 parts = []
                 for _ in range(2 if node.slopes else 1):
                     cells: list[int] = []
-                    for _ in range(max(1, entries // node.lanes)):
+                    for _ in range(-(-entries // node.lanes)):
                         cells += yield "get", self.link(node.name, "params")
                     parts.append(cells)
                 tables[step.load] = (parts[0], parts[1] if node.slopes else [0] * len(parts[0]))

@@ -103,6 +103,11 @@ def random_params(rng: random.Random, lanes: int) -> list[list[int]]:
     return params(mult, shift, [rng.randrange(-(1 << 45), 1 << 45) for _ in range(lanes)])
 
 
+def some_port(rng: random.Random, beat_bits: int) -> int:
+    """A port width that beats of `beat_bits` fill, or are whole parts of."""
+    return rng.choice([p for p in (32, 64, 128) if p % beat_bits == 0 or beat_bits % p == 0])
+
+
 def row_params(rng: random.Random, lanes: int) -> list[list[int]]:
     """One multiplier, shift and bias for all lanes: one beat, or as many as hold four elements; the rest is noise."""
     values = [kind[0] for kind in random_params(rng, 1)]
@@ -134,7 +139,7 @@ def random_walk(rng: random.Random, depth: int) -> Walk:
 
 def random_buffer(rng: random.Random) -> Builder:
     """Writes and reads in turns: each step needs everything before it on the other side."""
-    b, lanes, depth = Builder("buffer"), rng.choice((1, 4)), 48
+    b, lanes, depth = Builder("buffer"), rng.choice((1, 4, 12)), 48
     elements = rng.random() < 0.4
     writes, reads, written, read = [], [], 0, 0
     for _ in range(rng.randrange(1, 5)):
@@ -143,14 +148,15 @@ def random_buffer(rng: random.Random) -> Builder:
         walk = random_walk(rng, depth)
         reads.append(BufferStep(walk=walk, need=written, elements=elements, note=f"r{len(reads)}"))
         read += walk.counts[0]
-    b.load("buf.in", beats(rng, sum(s.walk.beats for s in writes), lanes, 8), 8, depth=rng.randrange(1, 4))
+    port = {"depth": rng.randrange(1, 4), "port_bits": 32 if lanes == 12 else 64}
+    b.load("buf.in", beats(rng, sum(s.walk.beats for s in writes), lanes, 8), 8, **port)
     b.node(Buffer(name="buf", depth=depth, lanes=lanes, bits=8, writes=tuple(writes), reads=tuple(reads)))
-    b.store("buf.out", sum(s.walk.beats for s in reads), lanes, 8, depth=rng.randrange(1, 4))
+    b.store("buf.out", sum(s.walk.beats for s in reads), lanes, 8, **port)
     return b
 
 
 def random_feed(rng: random.Random) -> Builder:
-    b, rows, lanes = Builder("feed"), rng.choice((1, 2, 4)), rng.choice((2, 4, 8))
+    b, rows, lanes = Builder("feed"), rng.choice((1, 2, 4)), rng.choice((2, 4, 8, 12))
     steps, taken, sent = [], 0, 0
     for _ in range(rng.randrange(1, 4)):
         step = FeedStep(
@@ -166,7 +172,7 @@ def random_feed(rng: random.Random) -> Builder:
         visits = step.tiles * step.blocks
         taken += visits * (step.rows * (step.m_tiles - 1) + step.rows_last)
         sent += step.tiles * step.m_tiles * step.replay * (lanes * (step.blocks - 1) + step.k_last)
-    b.load("feed.in", beats(rng, taken, lanes, 8), 8, depth=rng.randrange(1, 4))
+    b.load("feed.in", beats(rng, taken, lanes, 8), 8, port_bits=32, depth=rng.randrange(1, 4))
     b.node(Feed(name="feed", rows=rows, lanes=lanes, bits=8, steps=tuple(steps)))
     b.store("feed.out", sent, rows, 8, port_bits=32, depth=rng.randrange(1, 4))
     return b
@@ -215,7 +221,7 @@ def random_core(rng: random.Random) -> Builder:
 
 
 def random_vector(rng: random.Random) -> Builder:
-    b, lanes = Builder("vector"), rng.choice((1, 2, 4, 8))
+    b, lanes = Builder("vector"), rng.choice((1, 2, 4, 8, 12))
     slopes, maxima = rng.random() < 0.5, rng.random() < 0.5
     q = rng.randrange(0, 5) if slopes else 0
     tables = tuple(
@@ -226,7 +232,7 @@ def random_vector(rng: random.Random) -> Builder:
     data: dict[str, list[list[int]]] = {"acc": [], "x": [], "y": [], "params": []}
     for slot, table in enumerate(tables):
         steps.append(VectorStep(load=slot))
-        count = max(1, (1 << table.log_entries) // lanes)
+        count = -(-(1 << table.log_entries) // lanes)
         data["params"] += beats(rng, count, lanes, 8)
         if slopes:
             data["params"] += beats(rng, count, lanes, 5)
@@ -270,7 +276,7 @@ def random_vector(rng: random.Random) -> Builder:
                 f"vec.{port}",
                 data[port],
                 bits,
-                port_bits=rng.choice((32, 64, 128)),
+                port_bits=some_port(rng, bits * lanes),
                 depth=rng.randrange(1, 4),
             )
     b.node(
@@ -286,12 +292,12 @@ def random_vector(rng: random.Random) -> Builder:
         )
     )
     count = sum(s.groups * s.beats for s in steps if s.load < 0)
-    b.store("vec.out", count, lanes, 8, depth=rng.randrange(1, 4))
+    b.store("vec.out", count, lanes, 8, port_bits=some_port(rng, 8 * lanes), depth=rng.randrange(1, 4))
     return b
 
 
 def random_gather(rng: random.Random) -> Builder:
-    b, lanes = Builder("gather"), rng.choice((1, 2, 4))
+    b, lanes = Builder("gather"), rng.choice((1, 2, 4, 6))
     steps, taken, sent = [], 0, 0
     for _ in range(rng.randrange(1, 5)):
         # A row is one or several steps, or a part of one.
@@ -303,9 +309,9 @@ def random_gather(rng: random.Random) -> Builder:
         total = sum(walk.beats for walk in walks)
         taken += total
         sent += total // row * -(-row // lanes)
-    b.load("g.in", beats(rng, taken, lanes, 16), 16, depth=rng.randrange(1, 4))
+    b.load("g.in", beats(rng, taken, lanes, 16), 16, port_bits=32, depth=rng.randrange(1, 4))
     b.node(Gather(name="g", lanes=lanes, bits=16, steps=tuple(steps)))
-    b.store("g.out", sent, lanes, 16)
+    b.store("g.out", sent, lanes, 16, port_bits=32)
     return b
 
 
