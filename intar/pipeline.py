@@ -6,7 +6,7 @@ Every function is pure but the ones that run tools (`verify_csim`, `verify_rtl`)
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -272,8 +272,9 @@ def verify_rtl(
     reset_between: bool = False,
     waves: bool = False,
     mode: str = "dpi",
+    built: Callable[[], None] = lambda: None,
 ) -> Check:
-    """Golden = RTL under Verilator and cocotb, built and run in ``directory/build/sim``."""
+    """Golden = RTL under Verilator and cocotb, built and run in ``directory/build/sim``; calls `built` in between."""
     listing = (directory / "rtl" / "filelist.f").read_text().split()
     files = [directory / "rtl" / name for name in listing if name.endswith(".sv")]
     simulation = build_simulation(
@@ -284,6 +285,7 @@ def verify_rtl(
         waves=waves,
         mode=mode,
     )
+    built()
     constants = {name: np.frombuffer(data, dtype=np.uint8) for name, data in made.images.items()}
     jobs = []
     for one in inputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ def open_source(
     scheme: str | None = None,
     calibration: Path | None = None,
     budget: Mapping[str, object] | None = None,
+    synthetic: Callable[[TaskGraph], dict[str, np.ndarray]] | None = None,
 ) -> Source:
     """Load, calibrate, quantise and size.
 
@@ -55,6 +56,7 @@ def open_source(
     ----------
     model : path of an ONNX or YAML model, or the name of a reference design (whose own options then hold where none
         is given here).
+    synthetic : makes samples for a model without calibration data, where only sizes matter.
     """
     if not Path(model).exists() and model in designs.names():
         folder, spec = designs.load(model)
@@ -68,6 +70,8 @@ def open_source(
         return Source(graph, made, machine, data, spec.anchor)
     graph = load_model(model)
     given = load_calibration(calibration, graph) if calibration else None
+    if given is None and synthetic:
+        given = synthetic(graph)
     made = quantise(graph, find_scheme(scheme or "w8a8"), given)
     return Source(graph, made, make_machine(device or "u280", budget, made), given)
 

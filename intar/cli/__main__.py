@@ -1,0 +1,5 @@
+"""``python -m intar.cli``."""
+
+from intar.cli import main
+
+main()

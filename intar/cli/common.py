@@ -1,0 +1,90 @@
+"""What every command shares: options, output as text or JSON, progress on the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+console = Console()
+notes = Console(stderr=True)
+
+Model = Annotated[
+    str, typer.Argument(help="ONNX or YAML file, or the name of a reference design (`intar designs`).")
+]
+Project = Annotated[Path, typer.Argument(help="Folder that `intar compile … -o` wrote.")]
+Device = Annotated[str | None, typer.Option(help="Board (`intar devices`).")]
+Scheme = Annotated[str | None, typer.Option(help="w8a8, w16a16 or w4a8.")]
+Calibration = Annotated[
+    Path | None, typer.Option(help=".npz, .npy or a folder of them: samples along the first axis.")
+]
+Budget = Annotated[
+    list[str] | None, typer.Option(help="KEY=VALUE: dsp, cores, rows, lanes, port_bits, onchip, …")
+]
+Pattern = Annotated[str, typer.Option(help="auto, intar (no interleaving), sequential or dataflow.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Number of inferences.")]
+Seed = Annotated[int, typer.Option(help="Seed of random inputs after the stored real ones.")]
+
+
+def show(as_json: bool, document: Any, human: Callable[[], None]) -> None:
+    """Print the document, or what `human` prints."""
+    if as_json:
+        typer.echo(json.dumps(document, indent=1))
+    else:
+        human()
+
+
+@contextmanager
+def progress(*steps: str) -> Iterator[Callable[[], None]]:
+    """A bar over named steps on the standard error of a terminal; call the value that it gives to go on to the next."""
+    bar = Progress(
+        SpinnerColumn(),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=notes,
+        transient=True,
+        disable=not notes.is_terminal,
+    )
+    names = iter([*steps[1:], ""])
+    with bar:
+        task = bar.add_task(steps[0], total=len(steps))
+        yield lambda: bar.update(task, advance=1, description=next(names))
+
+
+def check_pattern(name: str) -> Any:
+    """The pattern's name (ConfigError when there is none such)."""
+    from intar.bench import PATTERNS
+    from intar.errors import ConfigError, Finding
+
+    if name not in PATTERNS:
+        raise ConfigError(
+            Finding(f"there is no pattern {name!r}", "--pattern", hint=f"one of: {', '.join(PATTERNS)}")
+        )
+    return name
+
+
+def open_model(
+    model: str, device: str | None, scheme: str | None, calibration: Path | None, budget: list[str] | None
+) -> Any:
+    """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
+    from intar.session import open_source, parse_budget
+
+    return open_source(
+        model, device=device, scheme=scheme, calibration=calibration, budget=parse_budget(budget or [])
+    )

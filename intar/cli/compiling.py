@@ -1,0 +1,167 @@
+"""Commands on a model: check, schedule, compile."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from intar.cli.common import (
+    Budget,
+    Calibration,
+    Device,
+    Json,
+    Model,
+    Pattern,
+    Scheme,
+    check_pattern,
+    console,
+    open_model,
+    progress,
+    show,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def check(
+    model: Model,
+    device: Device = None,
+    scheme: Scheme = None,
+    budget: Budget = None,
+    as_json: Json = False,
+) -> None:
+    """Every operator of a model, its memory, and whether a schedule fits the device; needs no calibration data.
+
+    Exit status 1 when nothing fits.
+    """
+    from intar.fit import check_model
+    from intar.session import parse_budget
+
+    with progress("load, quantise with synthetic samples, schedule") as step:
+        found = check_model(model, device=device, scheme=scheme, budget=parse_budget(budget or []))
+        step()
+
+    def human() -> None:
+        table = Table(title=f"{found['model']}: every operator is supported", title_justify="left")
+        for column in ("task", "op", "source", "macs"):
+            table.add_column(column, justify="right" if column == "macs" else "left")
+        for row in found["tasks"]:
+            table.add_row(row["task"], row["op"], escape(row["source"]), f"{row['macs']:,}")
+        console.print(table)
+        memory, machine = found["memory"], found["machine"]
+        console.print(
+            f"weights: {memory['weights']:,} bytes off chip; on chip {memory['parameters']:,} bytes of parameters and "
+            f"rings, {memory['activations']:,} of activations (largest: {memory['largest']}, "
+            f"{memory['largest_bytes']:,}), budget {memory['budget']:,}"
+        )
+        shape = f"{machine['cores']} cores of {machine['rows']} x {machine['lanes']} multipliers on {machine['device']}"
+        if found["fits"]:
+            console.print(f"[green]fits[/] {shape}: about {found['cycles']:,} cycles an inference")
+        else:
+            console.print(f"[red]does not fit[/] {shape}")
+            console.print(found["reason"], markup=False, highlight=False)
+
+    show(as_json, found, human)
+    if not found["fits"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def schedule(
+    model: Model,
+    device: Device = None,
+    scheme: Scheme = None,
+    calibration: Calibration = None,
+    budget: Budget = None,
+    pattern: Pattern = "auto",
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write schedule.json here, to edit it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Stop at the schedule: stages, cores, bound and gap."""
+    from intar.ir.io import write_atomic
+    from intar.schedule import solve
+    from intar.schedule.show import render
+
+    mode = check_pattern(pattern)
+    with progress("load, calibrate, quantise", "schedule") as step:
+        source = open_model(model, device, scheme, calibration, budget)
+        step()
+        answer = solve(source.quantised.graph, source.machine, mode)
+        step()
+    if out:
+        write_atomic(out, answer.to_json().encode())
+    show(as_json, json.loads(answer.to_json()), lambda: console.print(render(answer)))
+
+
+@app.command("compile")
+def compile_command(
+    model: Model,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="Folder of the project: new, empty or an earlier one.")
+    ],
+    device: Device = None,
+    scheme: Scheme = None,
+    calibration: Calibration = None,
+    budget: Budget = None,
+    pattern: Pattern = "auto",
+    edited: Annotated[
+        Path | None, typer.Option("--schedule", help="Use this (edited) schedule.json.")
+    ] = None,
+    lint: Annotated[
+        bool, typer.Option(help="Check the C++ against the rules of Vitis HLS, where libclang is installed.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """The whole path: model to C++, RTL and weight image, with the predicted cycles."""
+    from intar import pipeline
+    from intar.session import read_schedule, update_report
+    from intar.verify.hls_lint import lint_files
+
+    mode = check_pattern(pattern)
+    with progress(
+        "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
+    ) as step:
+        source = open_model(model, device, scheme, calibration, budget)
+        step()
+        if edited:
+            made = pipeline.design(source.quantised, read_schedule(edited))
+        else:
+            made = pipeline.compile_quantised(source.quantised, source.machine, mode)
+        step()
+        project = pipeline.project(made, pipeline.integer_samples(source.quantised, source.calibration))
+        step()
+        linted = lint_files(project.files, made.program) if lint else None
+        step()
+        target = project.write(out)
+        step()
+        numerics = pipeline.numerics(source.graph, source.quantised, source.calibration)
+        report = update_report(target, made, numerics=numerics)
+        step()
+
+    def human() -> None:
+        from intar.quant.accuracy import numerics_warnings
+        from intar.schedule.show import render
+
+        console.print(render(made.schedule))
+        for warning in numerics_warnings(numerics):
+            console.print(f"[yellow]warning:[/] {warning}")
+        cycles = report["cycles"]
+        console.print(
+            f"{len(project.files)} files in {out}; {cycles['predicted']:,} cycles predicted (limit {cycles['limit']:,})"
+        )
+        if linted is None:
+            console.print("[dim]the C++ was not linted[/]")
+
+    show(
+        as_json,
+        report | {"directory": str(out), "digest": project.digest, "linted": linted is not None},
+        human,
+    )

@@ -1,0 +1,98 @@
+"""Commands that look: boards, designs, the report of a project, the bench."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from intar.cli.common import Json, Project, console, progress, show
+
+app = typer.Typer()
+
+
+@app.command()
+def devices(as_json: Json = False) -> None:
+    """The boards that intar knows."""
+    from dataclasses import asdict
+
+    from intar.device import boards
+
+    known = list(boards().values()) if isinstance(boards(), dict) else list(boards())
+    rows = [b.model_dump(mode="json") if hasattr(b, "model_dump") else asdict(b) for b in known]
+
+    def human() -> None:
+        table = Table(title="boards", title_justify="left")
+        for column in ("name", "part", "lut", "dsp", "bram36", "uram"):
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*(str(row.get(c, "")) for c in ("name", "part", "lut", "dsp", "bram36", "uram")))
+        console.print(table)
+
+    show(as_json, rows, human)
+
+
+@app.command()
+def designs(as_json: Json = False) -> None:
+    """The reference designs that `compile` takes by name."""
+    from intar import designs as reference
+
+    rows = [{"name": name} | reference.load(name)[1].model_dump(mode="json") for name in reference.names()]
+    show(
+        as_json,
+        rows,
+        lambda: console.print("\n".join(f"{r['name']:12} {r['scheme']:7} {r['device']}" for r in rows)),
+    )
+
+
+@app.command()
+def report(project: Project, as_json: Json = False) -> None:
+    """Report of a project: Gantt here, report.json, one HTML page and a Perfetto trace in its folder."""
+    from intar.report.gantt import gantt_rows, terminal_gantt
+    from intar.report.lost import lost_cycles
+    from intar.report.write import write_report
+    from intar.session import open_project, update_report
+
+    made = open_project(project)
+    document = update_report(project, made, lost_cycles=lost_cycles(made))
+    pages = write_report(project, made, document)
+
+    def human() -> None:
+        console.print(terminal_gantt(gantt_rows(made), console.width - 2))
+        for page in pages:
+            console.print(f"report: {page}")
+
+    show(as_json, document, human)
+
+
+@app.command()
+def bench(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Reference designs; all when none is named.")
+    ] = None,
+    simulate: Annotated[bool, typer.Option(help="Simulate the RTL, or predict only.")] = True,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder for patterns.json and patterns.md.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Reference designs in every pattern on the same budget: limit, predicted, simulated and published cycles."""
+    from intar import bench as measure
+    from intar import designs as reference
+    from intar.ir.io import write_atomic
+
+    found: list[dict[str, Any]] = []
+    chosen = names or reference.names()
+    steps = [f"{name}: {pattern}" for name in chosen for pattern in measure.PATTERNS]
+    with progress(*steps) as step:
+        for name in chosen:
+            for row in measure.rows(name, simulate=simulate):
+                found.append(row)
+                step()
+    if out:
+        write_atomic(out / "patterns.json", (json.dumps(found, indent=1) + "\n").encode())
+        write_atomic(out / "patterns.md", measure.table(found).encode())
+    show(as_json, found, lambda: console.print(measure.table(found), markup=False))

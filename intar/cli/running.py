@@ -1,0 +1,136 @@
+"""Commands on a written project: run its C++ and RTL, lint, synthesise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from intar.cli.common import Count, Json, Project, Seed, console, progress, show
+
+app = typer.Typer()
+
+COUNTS = ("dsp", "bram36", "uram", "lut", "ff")
+
+
+def _verified(directory: Path, check_: Any, report: dict[str, Any], as_json: bool) -> None:
+    def human() -> None:
+        verdict = (
+            "[green]bit-exact[/]" if check_.bit_exact else f"[red]{check_.mismatches} integers differ[/]"
+        )
+        console.print(f"{check_.executor}: {check_.inferences} inferences, {verdict}, {check_.seconds:.2f} s")
+        if check_.first:
+            console.print(f"first difference: {check_.first}")
+        if check_.cycles:
+            predicted, slowest = report["cycles"]["predicted"], max(check_.cycles)
+            console.print(f"cycles: {slowest:,} simulated, {predicted:,} predicted")
+
+    show(as_json, report, human)
+    if not check_.bit_exact:
+        raise typer.Exit(1)
+
+
+@app.command()
+def csim(project: Project, count: Count = 4, seed: Seed = 0, as_json: Json = False) -> None:
+    """Compile the generated C++, run it, compare with golden to the bit."""
+    from intar import pipeline
+    from intar.session import open_project, stored_inputs, update_report
+    from intar.verify.hls_lint import has_libclang, lint_directory
+
+    made = open_project(project)
+    with progress("lint the C++", f"compile the C++ and run {count} inferences") as step:
+        if has_libclang():
+            lint_directory(project, made.program)
+        step()
+        result = pipeline.verify_csim(made, stored_inputs(project, made, count, seed), project)
+        step()
+    _verified(project, result, update_report(project, made, [result]), as_json)
+
+
+@app.command()
+def sim(
+    project: Project,
+    count: Count = 4,
+    seed: Seed = 0,
+    waves: Annotated[bool, typer.Option(help="Record build/sim/dump.vcd.")] = False,
+    stall: Annotated[float, typer.Option(min=0, max=0.9, help="Random stalls of the memory.")] = 0.0,
+    wait: Annotated[str, typer.Option(help="interrupt or poll.")] = "interrupt",
+    reset: Annotated[bool, typer.Option(help="Reset before every inference.")] = False,
+    protocol: Annotated[bool, typer.Option(help="cocotbext-axi memory with random pauses (slow).")] = False,
+    as_json: Json = False,
+) -> None:
+    """Simulate the RTL with Verilator and cocotb, compare with golden to the bit, count cycles."""
+    from intar import pipeline
+    from intar.errors import ConfigError, Finding
+    from intar.session import open_project, stored_inputs, update_report
+    from intar.verify.simulate import MemoryModel
+
+    made = open_project(project)
+    if wait not in ("interrupt", "poll"):
+        raise ConfigError(Finding(f"there is no way {wait!r} to wait", "--wait", hint="interrupt or poll"))
+    memory = MemoryModel(latency=made.schedule.machine.latency, stall=stall)
+    with progress("build the simulator", f"simulate {count} inferences") as step:
+        result = pipeline.verify_rtl(
+            made,
+            stored_inputs(project, made, count, seed),
+            project,
+            memory=memory,
+            wait=wait,
+            reset_between=reset,
+            waves=waves,
+            mode="axiram" if protocol else "dpi",
+            built=step,
+        )
+        step()
+    kept = [] if stall or protocol else [result]
+    _verified(project, result, update_report(project, made, kept), as_json)
+
+
+@app.command()
+def lint(project: Project, as_json: Json = False) -> None:
+    """Check the generated C++ against the rules of Vitis HLS (extra `lint`); a finding is a fault of intar's."""
+    from intar.codegen.lint import CHECKS
+    from intar.session import open_project
+    from intar.verify.hls_lint import lint_directory
+
+    made = open_project(project)
+    with progress("parse and check") as step:
+        lines = lint_directory(project, made.program)
+        step()
+    document = {"kernel": made.program.name, "lines": lines, "checks": list(CHECKS), "findings": []}
+    show(as_json, document, lambda: console.print(f"{lines:,} lines of C++, {len(CHECKS)} checks: clean"))
+
+
+@app.command()
+def synth(project: Project, as_json: Json = False) -> None:
+    """Synthesise the RTL with Yosys (extra `synth`): multipliers, memories, look-up tables and flip-flops."""
+    from intar.codegen.rtl import top_name
+    from intar.device import find_board
+    from intar.session import open_project, update_report
+    from intar.verify.synth import family_of, synthesise
+
+    made = open_project(project)
+    device = made.schedule.machine.device
+    family, note = family_of(device)
+    with progress(f"synthesise for {family} (minutes)") as step:
+        found = synthesise(project, top_name(made.program), family).to_dict()
+        step()
+    if note:
+        found["source"] += f" ({note})"
+    report = update_report(project, made, resources=found)
+
+    def human() -> None:
+        board = find_board(device).model_dump()
+        table = Table(title=found["source"], title_justify="left")
+        for column in ("module", *COUNTS):
+            table.add_column(column, justify="left" if column == "module" else "right")
+        for name, own in found["by_module"].items():
+            table.add_row(name, *(f"{own[c]:,}" for c in COUNTS))
+        table.add_section()
+        table.add_row("all", *(f"{found[c]:,}" for c in COUNTS))
+        table.add_row(device, *(f"{board[c]:,}" for c in COUNTS))
+        console.print(table)
+
+    show(as_json, report, human)

@@ -1,0 +1,82 @@
+"""What a network asks of a machine, before anything is generated: operators, memory, and whether a schedule fits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from intar.errors import InfeasibleError
+from intar.ir.ops import Op
+from intar.ir.quantgraph import QConv, QMatmul
+from intar.ir.taskgraph import TaskGraph
+from intar.schedule.problem import make_problem
+from intar.schedule.solve import solve
+from intar.session import Source, open_source
+
+
+def synthetic_samples(graph: TaskGraph, count: int = 2) -> dict[str, np.ndarray]:
+    """Normal random samples: enough to find out sizes, which don't depend on the values of calibration data."""
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=(count, *graph.tensor(name).shape)) for name in graph.inputs}
+
+
+def check_model(
+    model: str,
+    *,
+    device: str | None = None,
+    scheme: str | None = None,
+    budget: dict[str, object] | None = None,
+) -> dict[str, Any]:
+    """Every operator with its task and MACs, the memory, and whether the machine of device and budget can hold it.
+
+    Returns
+    -------
+    dict with ``model``, ``supported`` (always true: an unsupported operator is an error), ``tasks`` (task, op, source,
+    macs), ``memory`` (bytes: ``weights`` off chip; on chip ``parameters``, ``activations`` and ``budget``; the
+    ``largest`` activation and its ``largest_bytes``), ``fits``, ``reason`` (empty when it fits), ``machine`` and
+    ``cycles`` (the schedule's objective, None when nothing fits).
+
+    Raises
+    ------
+    UserError
+        The model can't be read, has unsupported operators (all of them listed), or an option is wrong.
+    """
+    source = open_source(model, device=device, scheme=scheme, budget=budget, synthetic=synthetic_samples)
+    graph, machine = source.quantised.graph, source.machine
+    problem = make_problem(graph, machine, sharing=False)
+    largest = max(problem.tensors, key=lambda t: t.bytes)
+    weights = sum(
+        source.quantised.constants[task.weight].size * task.weight_bits // 8
+        for task in graph.tasks
+        if isinstance(task, QMatmul | QConv)
+    )
+    try:
+        schedule, reason = solve(graph, machine), ""
+    except InfeasibleError as error:
+        schedule, reason = None, str(error)
+    return {
+        "model": source.graph.name,
+        "supported": True,
+        "tasks": _tasks(source),
+        "memory": {
+            "weights": weights,
+            "parameters": problem.fixed_bytes,
+            "activations": sum(t.bytes for t in problem.tensors),
+            "largest": largest.name,
+            "largest_bytes": largest.bytes,
+            "budget": machine.onchip_bytes,
+        },
+        "fits": schedule is not None,
+        "reason": reason,
+        "machine": machine.model_dump(mode="json") | {"multipliers": machine.multipliers},
+        "cycles": schedule.objective if schedule else None,
+    }
+
+
+def _tasks(source: Source) -> list[dict[str, Any]]:
+    work = source.graph.macs()
+    return [
+        {"task": task.name, "op": Op(task.op).value, "source": task.source, "macs": work[task.name]}
+        for task in source.graph.tasks
+    ]
