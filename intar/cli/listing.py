@@ -17,12 +17,9 @@ app = typer.Typer()
 @app.command()
 def devices(as_json: Json = False) -> None:
     """The boards that intar knows."""
-    from dataclasses import asdict
-
     from intar.device import boards
 
-    known = list(boards().values()) if isinstance(boards(), dict) else list(boards())
-    rows = [b.model_dump(mode="json") if hasattr(b, "model_dump") else asdict(b) for b in known]
+    rows = [board.model_dump(mode="json") for board in boards().values()]
 
     def human() -> None:
         table = Table(title="boards", title_justify="left")
