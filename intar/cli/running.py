@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from intar.cli.common import Count, Json, Project, Seed, console, progress, show
 
 app = typer.Typer()
-
-COUNTS = ("dsp", "bram36", "uram", "lut", "ff")
 
 
 def _verified(directory: Path, check_: Any, report: dict[str, Any], as_json: bool) -> None:
@@ -104,33 +101,22 @@ def lint(project: Project, as_json: Json = False) -> None:
 
 
 @app.command()
-def synth(project: Project, as_json: Json = False) -> None:
+def synth(
+    project: Project,
+    blocks: Annotated[
+        bool, typer.Option("--blocks", help="Multipliers and memories only: a minute instead of many.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Synthesise the RTL with Yosys (extra `synth`): multipliers, memories, look-up tables and flip-flops."""
     from intar.codegen.rtl import top_name
-    from intar.device import find_board
+    from intar.report.resources import resource_table
     from intar.session import open_project, update_report
-    from intar.verify.synth import family_of, synthesise
+    from intar.verify.synth import synthesise_design
 
     made = open_project(project)
-    device = made.schedule.machine.device
-    family, note = family_of(device)
-    with progress(f"synthesise for {family} (minutes)") as step:
-        found = synthesise(project, top_name(made.program), family).to_dict()
+    with progress("synthesise") as step:
+        found = synthesise_design(project, top_name(made.program), made.schedule.machine.device, blocks)
         step()
-    if note:
-        found["source"] += f" ({note})"
     report = update_report(project, made, resources=found)
-
-    def human() -> None:
-        board = find_board(device).model_dump()
-        table = Table(title=found["source"], title_justify="left")
-        for column in ("module", *COUNTS):
-            table.add_column(column, justify="left" if column == "module" else "right")
-        for name, own in found["by_module"].items():
-            table.add_row(name, *(f"{own[c]:,}" for c in COUNTS))
-        table.add_section()
-        table.add_row("all", *(f"{found[c]:,}" for c in COUNTS))
-        table.add_row(device, *(f"{board[c]:,}" for c in COUNTS))
-        console.print(table)
-
-    show(as_json, report, human)
+    show(as_json, report, lambda: console.print(resource_table(found, made.schedule.machine.device)))

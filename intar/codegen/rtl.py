@@ -241,6 +241,14 @@ def _view(program: Program, uram: bool) -> KernelView:
     )
 
 
+def memory_style(node: Buffer, uram: bool) -> str:
+    """``ram_style`` of a buffer's memory: ``distributed``, ``block``, or ``ultra`` on a device with UltraRAM."""
+    if node.depth <= LUTRAM_DEPTH:
+        return "distributed"
+    large = node.depth >= URAM_DEPTH and node.depth * node.lanes * node.bits >= URAM_BITS
+    return "ultra" if large and uram else "block"
+
+
 class _Builder:
     """Turns nodes into instances."""
 
@@ -349,18 +357,12 @@ class _Builder:
             ("LANES", lanes),
             ("ADDRESS_BITS", address_bits),
             ("COUNT_BITS", count_bits),
-            ("STYLE", f'"{self._memory_style(node)}"'),
+            ("STYLE", f'"{memory_style(node, self.uram)}"'),
             *_program("WRITE_", steps.buffer_rom(node, node.writes)),
             *_program("READ_", steps.buffer_rom(node, node.reads)),
         ]
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "out", True, node.lanes, node.bits)
-
-    def _memory_style(self, node: Buffer) -> str:
-        if node.depth <= LUTRAM_DEPTH:
-            return "distributed"
-        large = node.depth >= URAM_DEPTH and node.depth * node.lanes * node.bits >= URAM_BITS
-        return "ultra" if large and self.uram else "block"
 
     def _feed(self, made: Instance, node: Feed) -> None:
         made.parameters += [("ROWS", node.rows), ("LANES", node.lanes), ("BITS", node.bits)]

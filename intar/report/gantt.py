@@ -12,6 +12,8 @@ from itertools import groupby
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from intar.engine.result import Span
+from intar.ir.program import Node, Router, Vector
 from intar.pipeline import Design
 
 KINDS: Mapping[str, str] = {
@@ -97,6 +99,39 @@ def gantt_rows(design: Design, groups: Iterable[str] = MAIN) -> list[Row]:
         return GROUPS.index(row.group), place[name], side  # the "in" side of a buffer before the "out" side
 
     return sorted(rows, key=order)
+
+
+def link_rows(design: Design) -> list[Row]:
+    """Bars of every link, in the program's order: while the unit that fills it works on a step that sends over it."""
+    rows: list[Row] = []
+    nodes = {node.name: node for node in design.program.nodes}
+    spans: dict[str, list[Span]] = {}
+    for span in design.predicted.stages:
+        if span.first >= 0:
+            spans.setdefault(span.node, []).append(span)
+    for link in design.program.links:
+        owner, port = link.src.split(".")
+        node = nodes[owner]
+        unit = f"{owner}.out" if node.kind == "buffer" else owner
+        free = 0
+        sending = [s for s in spans.get(unit, ()) if _sends(node, s.step, port)]
+        for label, run in groupby(sending, key=lambda span: label_of(span.note)):
+            parts = list(run)
+            first, last = max(free, min(p.first for p in parts)), max(p.last for p in parts)
+            if last < first:
+                continue
+            rows.append(Row(f"{link.src} → {link.dst}", label, first, last, "links"))
+            free = last + 1
+    return rows
+
+
+def _sends(node: Node, step: int, port: str) -> bool:
+    """Whether a step of a node puts beats out at a port."""
+    if isinstance(node, Router):
+        return any(int(port.removeprefix("out")) in leg.dsts for leg in node.steps[step].legs)
+    if isinstance(node, Vector):
+        return node.steps[step].load < 0
+    return True
 
 
 def colour_index(design: Design, rows: Sequence[Row]) -> dict[str, int]:

@@ -11,9 +11,10 @@ from markupsafe import Markup
 
 from intar.pipeline import Design
 from intar.report import svg
-from intar.report.gantt import colour_index, gantt_rows
+from intar.report.gantt import colour_index, gantt_rows, link_rows
 from intar.report.lost import CAUSES, core_cycles
 from intar.report.occupancy import occupancy
+from intar.report.resources import COUNTS, count_text, resource_rows
 from intar.report.summary import cycle_limit, macs
 from intar.report.traffic import ports
 
@@ -27,6 +28,10 @@ CAUSE_TEXT = {
     "drain": "drain",
     "unused": "core not used",
 }
+EXECUTORS = {"interpreter": "interpreter", "csim": "C++ (csim)", "rtl": "RTL (simulated)"}
+SHARES = ("float", "integer", "csim", "rtl", "top1")
+"""Entries of ``accuracy`` that are shares of right answers."""
+
 CAUSE_CLASS = {"busy": "work"} | {cause: f"l{index}" for index, cause in enumerate(CAUSES)}
 
 
@@ -51,7 +56,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"count": _count, "real": _real, "percent": _percent}
+    made.filters |= {"count": _count, "real": _real, "percent": _percent, "blocks": count_text}
     return made
 
 
@@ -74,18 +79,27 @@ def _roofline(design: Design, report: Mapping[str, Any]) -> Markup | None:
 
 
 def _bars(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The patterns with the length of their bars, per cent of the slowest."""
-    longest = max((row["simulated"] or row["predicted"] for row in rows), default=1)
-    return [dict(row) | {"share": 100 * (row["simulated"] or row["predicted"]) / longest} for row in rows]
+    """The patterns with the length of their bars, per cent of the slowest; no bar for what does not fit."""
+    cycles = [row["simulated"] or row["predicted"] or 0 for row in rows]
+    longest = max([1, *cycles])
+    return [dict(row) | {"share": 100 * count / longest} for row, count in zip(rows, cycles, strict=True)]
+
+
+def _accuracy(name: str, value: object) -> str:
+    """Shares of right answers in per cent, everything else as a number."""
+    if isinstance(value, (int, float)):
+        return _percent(value) if name in SHARES else _real(value)
+    return str(value)
 
 
 def _gantts(design: Design) -> dict[str, Any]:
-    main, behind = gantt_rows(design), gantt_rows(design, ("feeds", "switches"))
-    colours = colour_index(design, [*main, *behind])
+    main, behind, links = gantt_rows(design), gantt_rows(design, ("feeds", "switches")), link_rows(design)
+    colours = colour_index(design, [*main, *behind, *links])
     cycles = design.predicted.cycles
     return {
         "gantt": Markup(svg.gantt(main, cycles, colours, "what each unit works on")),
         "switches": Markup(svg.gantt(behind, cycles, colours, "feeds and switches")) if behind else None,
+        "link_gantt": Markup(svg.gantt(links, cycles, colours, "what each link carries", 330)),
         "legend": [(name, f"c{index % svg.PALETTE}") for name, index in colours.items()],
     }
 
@@ -121,8 +135,12 @@ def render_html(design: Design, report: Mapping[str, Any]) -> bytes:
         "causes": causes,
         "curves": Markup(svg.occupancy_chart(occupancy(design), cycles)),
         "roofline": _roofline(design, report),
-        "patterns": _bars(report["patterns"]),
+        "patterns": _bars(report["patterns"] or []),
         "links": links,
+        "executors": EXECUTORS,
+        "accuracy": [(name, _accuracy(name, value)) for name, value in (report["accuracy"] or {}).items()],
+        "counts": COUNTS,
+        "resources": resource_rows(report["resources"], report["device"]),
         "ports": ports(design),
     } | _gantts(design)
     return _environment().get_template("report.html.j2").render(context).encode()

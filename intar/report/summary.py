@@ -5,14 +5,17 @@ What was not run is None, never missing and never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from intar.errors import InfeasibleError, UnsupportedError
 from intar.ir.quantgraph import QMatmul, QuantGraph
 from intar.ir.schedule import Schedule
-from intar.pipeline import Check, Design
+from intar.pipeline import Check, Design, Mode, build_target, compile_quantised
+from intar.report.static import static_resources
 
 SCHEMA = "intar.report/1"
+MODES: tuple[Mode, ...] = ("auto", "intar", "sequential", "dataflow")
 
 
 def macs(graph: QuantGraph) -> int:
@@ -39,7 +42,24 @@ def pattern_row(design: Design, simulated: int | None = None) -> dict[str, Any]:
         "objective": design.schedule.objective,
         "predicted": design.predicted.cycles,
         "simulated": simulated,
+        "reason": "",
     }
+
+
+def pattern_rows(design: Design, simulated: int | None = None) -> Iterator[dict[str, Any]]:
+    """The design's own pattern and the others on the same machine, in the order of `MODES`.
+
+    A pattern that does not fit has None for its cycles and says why in ``reason``.
+    """
+    for mode in MODES:
+        if mode == design.schedule.mode:
+            yield pattern_row(design, simulated)
+            continue
+        try:
+            yield pattern_row(compile_quantised(design.quantised, design.schedule.machine, mode))
+        except (InfeasibleError, UnsupportedError) as error:
+            lost = dict.fromkeys(("objective", "predicted", "simulated"))
+            yield {"pattern": mode} | lost | {"reason": error.findings[0].what}
 
 
 def report_dict(
@@ -47,12 +67,19 @@ def report_dict(
     checks: Sequence[Check] = (),
     *,
     accuracy: Mapping[str, Any] | None = None,
-    patterns: Sequence[Mapping[str, Any]] = (),
-    numerics: Sequence[Mapping[str, Any]] = (),
+    patterns: Sequence[Mapping[str, Any]] | None = None,
+    numerics: Sequence[Mapping[str, Any]] | None = None,
     resources: Mapping[str, Any] | None = None,
     lost_cycles: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """The whole report; every key is always there."""
+    """The whole report; every key is always there.
+
+    Parameters
+    ----------
+    checks : executors that were compared with golden.
+    accuracy, patterns, numerics, lost_cycles : what was measured; None: not run.
+    resources : of a synthesis; None: the compiler's static count (`source` says which).
+    """
     by_name = {check.executor: check for check in checks}
     rtl = by_name.get("rtl")
     machine = design.schedule.machine
@@ -73,7 +100,9 @@ def report_dict(
             "rtl": _exact(rtl),
         },
         "accuracy": dict(accuracy) if accuracy is not None else None,
-        "resources": dict(resources) if resources is not None else None,
+        "resources": dict(resources)
+        if resources
+        else static_resources(design.program, build_target(machine).uram),
         "schedule": {
             "objective": design.schedule.objective,
             "bound": design.schedule.bound,
@@ -83,8 +112,8 @@ def report_dict(
         },
         "stages": _stages(design.schedule),
         "lost_cycles": dict(lost_cycles) if lost_cycles is not None else None,
-        "patterns": [dict(row) for row in patterns],
-        "numerics": [dict(row) for row in numerics],
+        "patterns": [dict(row) for row in patterns] if patterns else None,
+        "numerics": [dict(row) for row in numerics] if numerics else None,
         "saturations": dict(by_name["csim"].saturations) if "csim" in by_name else None,
     }
 

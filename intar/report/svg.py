@@ -59,11 +59,11 @@ def ticks(limit: float, count: int = 8) -> list[int]:
     return list(range(0, int(limit) + 1, step))
 
 
-def _time_axis(cycles: int, top: float, bottom: float) -> list[str]:
-    scale = (WIDTH - LEFT - RIGHT) / cycles
+def _time_axis(cycles: int, top: float, bottom: float, left: float = LEFT) -> list[str]:
+    scale = (WIDTH - left - RIGHT) / cycles
     parts = []
     for tick in ticks(cycles):
-        x = LEFT + tick * scale
+        x = left + tick * scale
         parts += [line(x, top, x, bottom, "grid"), text(x, bottom + 14, f"{tick:,}", "axis mid")]
     return parts
 
@@ -72,9 +72,11 @@ def _short(name: str, characters: int = 22) -> str:
     return name if len(name) <= characters else name[: characters - 1] + "…"
 
 
-def gantt(rows: Sequence[Row], cycles: int, colours: Mapping[str, int], label: str) -> str:
-    """Lanes over cycles, lanes in the order of the rows, with a heading at each group."""
-    scale = (WIDTH - LEFT - RIGHT) / cycles
+def gantt(
+    rows: Sequence[Row], cycles: int, colours: Mapping[str, int], label: str, left: float = LEFT
+) -> str:
+    """Lanes over cycles, lanes in the order of the rows, with a heading at each group; names are `left` pixels wide."""
+    scale = (WIDTH - left - RIGHT) / cycles
     top, y, group = 8.0, 8.0, ""
     bars: list[str] = []
     for lane in dict.fromkeys(row.lane for row in rows):
@@ -83,15 +85,15 @@ def gantt(rows: Sequence[Row], cycles: int, colours: Mapping[str, int], label: s
             group = own[0].group
             y += 16
             bars.append(text(0, y - 3, group, "head"))
-        bars.append(text(LEFT - 8, y + 13, _short(lane), "lane end"))
+        bars.append(text(left - 8, y + 13, _short(lane, int(left / 6.8)), "lane end"))
         for row in own:
-            x, width = LEFT + row.first * scale, max(0.6, (row.last - row.first + 1) * scale)
+            x, width = left + row.first * scale, max(0.6, (row.last - row.first + 1) * scale)
             busy = f"{row.lane}: {row.label}, cycles {row.first:,} to {row.last:,}"
             bars.append(rect(x, y + 2, width, 15, f"c{colours[row.label] % PALETTE}", busy))
             if width > 7 * len(row.label) + 6:
                 bars.append(text(x + width / 2, y + 13, row.label, "on mid"))
         y += 20
-    return figure(y + 22, [*_time_axis(cycles, top, y + 2), *bars], label)
+    return figure(y + 22, [*_time_axis(cycles, top, y + 2, left), *bars], label)
 
 
 def occupancy_chart(curves: Sequence[Occupancy], cycles: int) -> str:

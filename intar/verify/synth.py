@@ -30,6 +30,9 @@ FAMILIES = {
     "ecp5": "synth_ecp5 -noflatten",
 }
 
+BLOCKS_END = {"xcup": "fine", "xc7": "fine", "ecp5": "map_gates"}
+"""Where a run that counts only multipliers and memories stops: before anything becomes look-up tables."""
+
 # (dsp, half block memories, uram, lut, ff) that one cell takes. A block memory of 36 kbit is two halves of 18 kbit.
 # Memories and shift registers in look-up tables count as the tables that they occupy.
 _COSTS: dict[str, tuple[int, int, int, int, int]] = {
@@ -59,8 +62,8 @@ class Resources:
     dsp : multiplier blocks.
     bram36 : block memories of 36 kbit; one of 18 kbit is 0.5.
     uram : UltraRAMs of 288 kbit.
-    lut : look-up tables of any size, those used as memory or shift register among them.
-    ff : flip-flops outside of DSP blocks.
+    lut : look-up tables of any size, those used as memory or shift register among them; None: not mapped.
+    ff : flip-flops outside of DSP blocks; None: not mapped.
     source : tool, command and what to mind about it.
     by_module : the same five counts for the cells of each module's own (not its children's), over all its instances.
     """
@@ -68,10 +71,10 @@ class Resources:
     dsp: int
     bram36: float
     uram: int
-    lut: int
-    ff: int
+    lut: int | None
+    ff: int | None
     source: str
-    by_module: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    by_module: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -90,7 +93,14 @@ def family_of(device: str) -> tuple[str, str]:
     return "xcup", ""
 
 
-def synthesise(project_dir: Path, top: str, family: str = "xcup") -> Resources:
+def synthesise_design(project_dir: Path, top: str, device: str, blocks: bool = False) -> dict[str, Any]:
+    """`synthesise` for the family of a board; the report's ``resources``, whose `source` says when it is the nearest one."""
+    family, note = family_of(device)
+    found = synthesise(project_dir, top, family, blocks).to_dict()
+    return found | {"source": f"{found['source']} ({note})"} if note else found
+
+
+def synthesise(project_dir: Path, top: str, family: str = "xcup", blocks: bool = False) -> Resources:
     """Synthesise the RTL of a project with Yosys and count its cells.
 
     The result is kept in ``build/synth/KEY`` of the project, KEY a hash of sources, command and version of the tool;
@@ -101,6 +111,7 @@ def synthesise(project_dir: Path, top: str, family: str = "xcup") -> Resources:
     project_dir : folder that ``intar compile`` wrote; its ``rtl/filelist.f`` names the sources.
     top : module name of the kernel.
     family : ``xcup`` (UltraScale+), ``xc7`` (7 series) or ``ecp5``.
+    blocks : stop when multipliers and memories are mapped (a minute); `lut` and `ff` are then None.
 
     Raises
     ------
@@ -113,7 +124,7 @@ def synthesise(project_dir: Path, top: str, family: str = "xcup") -> Resources:
         )
     version = _yosys_version()
     sources = _sources(project_dir)
-    script = _script([f"../../../rtl/{name}" for name in sources], top, family)
+    script = _script([f"../../../rtl/{name}" for name in sources], top, family, blocks)
     digest = hashlib.sha256(f"{version}\n{script}".encode())
     for data in sources.values():
         digest.update(hashlib.sha256(data).digest())
@@ -124,11 +135,14 @@ def synthesise(project_dir: Path, top: str, family: str = "xcup") -> Resources:
         _run(folder)
         # Written last and at once: an interrupted run leaves nothing that looks like a result.
         write_atomic(kept, (folder / "stat.json").read_bytes())
-    return count_cells(json.loads(kept.read_text()), top, f"Yosys {version}, {FAMILIES[family]}")
+    command = FAMILIES[family] + (", multipliers and memories only" if blocks else "")
+    return count_cells(json.loads(kept.read_text()), top, f"Yosys {version}, {command}", blocks)
 
 
-def count_cells(statistics: Mapping[str, Any], top: str, source: str = "") -> Resources:
+def count_cells(statistics: Mapping[str, Any], top: str, source: str = "", blocks: bool = False) -> Resources:
     """Add up the document of Yosys' ``stat -json`` over the hierarchy below `top`.
+
+    With `blocks`, cells that are not mapped yet (``$add``, ``$mux``, …) don't count, and `lut` and `ff` are None.
 
     Raises
     ------
@@ -144,7 +158,14 @@ def count_cells(statistics: Mapping[str, Any], top: str, source: str = "") -> Re
         for kind, count in modules[name].items():
             if kind.lstrip("\\") not in modules:
                 own[kind.lstrip("\\")] += count * instances
-    unknown = sorted({kind for own in cells.values() for kind in own if not _known(kind)})
+    unknown = sorted(
+        {
+            kind
+            for own in cells.values()
+            for kind in own
+            if not (_known(kind) or (blocks and kind.startswith("$")))
+        }
+    )
     if unknown:
         raise ToolError(
             Finding(
@@ -156,14 +177,18 @@ def count_cells(statistics: Mapping[str, Any], top: str, source: str = "") -> Re
         )
     by_module = {name: _counts(own) for name, own in sorted(cells.items())}
     total = _counts(sum(cells.values(), Counter()))
+    shown: dict[str, dict[str, float | None]] = {
+        name: {kind: None if blocks and kind in ("lut", "ff") else count for kind, count in own.items()}
+        for name, own in by_module.items()
+    }
     return Resources(
         dsp=int(total["dsp"]),
         bram36=total["bram36"],
         uram=int(total["uram"]),
-        lut=int(total["lut"]),
-        ff=int(total["ff"]),
+        lut=None if blocks else int(total["lut"]),
+        ff=None if blocks else int(total["ff"]),
         source=source,
-        by_module={name: counts for name, counts in by_module.items() if any(counts.values())},
+        by_module={name: counts for name, counts in shown.items() if any(counts.values())},
     )
 
 
@@ -232,10 +257,11 @@ def _sources(project_dir: Path) -> dict[str, bytes]:
     return {name: (listing.parent / name).read_bytes() for name in names}
 
 
-def _script(files: list[str], top: str, family: str) -> str:
+def _script(files: list[str], top: str, family: str, blocks: bool) -> str:
+    end = f" -run begin:{BLOCKS_END[family]}" if blocks else ""
     # The hierarchy stays: each parameterisation of a module is mapped once, and the counts keep their owner.
     lines = [f"read_verilog -sv {name}" for name in files]
-    return "\n".join([*lines, f"{FAMILIES[family]} -top {top}", "tee -q -o stat.json stat -json", ""])
+    return "\n".join([*lines, f"{FAMILIES[family]}{end} -top {top}", "tee -q -o stat.json stat -json", ""])
 
 
 def _run(folder: Path) -> None:

@@ -19,12 +19,14 @@ from intar.engine.result import Span
 from intar.ir.program import Buffer, BufferStep, Walk
 from intar.pipeline import Design, compile_quantised, numerics
 from intar.quant.random_graphs import random_quantised
-from intar.report.gantt import GROUPS, gantt_rows, terminal_gantt
+from intar.report.gantt import GROUPS, gantt_rows, link_rows, terminal_gantt
 from intar.report.html import render_html
 from intar.report.lost import core_cycles, lost_cycles
 from intar.report.occupancy import addresses, occupancy
 from intar.report.perfetto import perfetto_json
-from intar.report.summary import pattern_row, report_dict
+from intar.report.static import SCALE_DSP, block_memory, product_dsp, static_resources
+from intar.report.summary import MODES as ALL_MODES
+from intar.report.summary import pattern_row, pattern_rows, report_dict
 from intar.report.traffic import ports
 from intar.report.write import write_report
 from intar.session import open_source
@@ -251,3 +253,77 @@ def test_files_are_written(designs: dict[str, Design], report: dict[str, Any], t
     names = ["report/report.html", "report/schedule.perfetto.json"]
     assert [p.relative_to(tmp_path).as_posix() for p in paths] == names
     assert paths[0].read_bytes() == render_html(designs["auto"], report)
+
+
+def test_links_are_busy_within_the_run(designs: dict[str, Design]) -> None:
+    made = designs["auto"]
+    rows = link_rows(made)
+    used = {
+        f"{link.src} → {link.dst}" for link in made.program.links if made.predicted.links[link.name].pushes
+    }
+    assert {row.lane for row in rows} == used
+    for lane in used:
+        own = [row for row in rows if row.lane == lane]
+        assert all(a.last < b.first for a, b in pairwise(own)) and own[-1].last < made.predicted.cycles
+
+
+def test_every_key_of_the_report_is_there(designs: dict[str, Design]) -> None:
+    found = report_dict(designs["auto"])
+    assert (
+        set(found["cycles"]) == {"limit", "predicted", "simulated"} and found["cycles"]["simulated"] is None
+    )
+    assert found["bit_exact"] == {"interpreter": None, "csim": None, "rtl": None}
+    assert set(found["resources"]) >= {"dsp", "bram36", "uram", "lut", "ff", "source"}
+    assert set(found["schedule"]) >= {"objective", "bound", "gap", "seconds"}
+    for key in ("accuracy", "lost_cycles", "patterns", "numerics"):
+        assert found[key] is None
+    assert {"schema", "design", "device", "pattern", "budget", "stages"} <= set(found)
+
+
+def test_static_count(designs: dict[str, Design]) -> None:
+    made = designs["auto"]
+    machine = made.schedule.machine
+    found = static_resources(made.program, uram=False)
+    assert found["by_module"]["core"]["dsp"] == machine.multipliers  # 8 x 8 bits: one block each
+    lanes = sum(node.rate for node in made.program.nodes if node.kind == "vector")
+    assert found["by_module"]["vector"]["dsp"] == SCALE_DSP * lanes
+    assert found["dsp"] == machine.multipliers + SCALE_DSP * lanes and found["lut"] is None
+    assert "no synthesis" in found["source"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "dsp"),
+    [(8, 8, 1), (16, 16, 1), (18, 25, 1), (19, 18, 1), (26, 18, 2), (32, 18, 2), (32, 32, 4)],
+)
+def test_pieces_of_products(a: int, b: int, dsp: int) -> None:
+    assert product_dsp(a, b) == product_dsp(b, a) == dsp
+
+
+@pytest.mark.parametrize(
+    ("width", "depth", "style", "blocks"),
+    [
+        (72, 512, "block", (1, 0)),
+        (73, 512, "block", (2, 0)),
+        (36, 513, "block", (1, 0)),
+        (256, 2048, "block", (15, 0)),
+        (256, 64, "block", (0, 0)),
+        (72, 4097, "ultra", (0, 2)),
+        (512, 9, "distributed", (0, 0)),
+    ],
+)
+def test_blocks_of_memories(width: int, depth: int, style: str, blocks: tuple[float, int]) -> None:
+    assert block_memory(width, depth, style) == blocks
+
+
+def test_patterns_that_do_not_fit_say_why(designs: dict[str, Design]) -> None:
+    rows = list(pattern_rows(designs["auto"], simulated=7))
+    assert [row["pattern"] for row in rows] == list(ALL_MODES)
+    assert rows[0]["simulated"] == 7 and all(row["predicted"] > 0 for row in rows)
+    schedule = designs["auto"].schedule
+    tight = schedule.machine.model_copy(update={"onchip_bytes": 64})
+    made = replace(designs["auto"], schedule=schedule.model_copy(update={"machine": tight}))
+    rows = list(pattern_rows(made))
+    assert [row["predicted"] is None for row in rows] == [False, True, True, True]
+    assert "bytes on chip" in rows[1]["reason"]
+    page = render_html(made, report_dict(made, patterns=rows)).decode()
+    assert "bytes on chip" in page

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from intar import pipeline
+from intar.codegen.rtl import top_name
 from intar.errors import ToolError
+from intar.report.static import static_resources
+from intar.session import open_source
 from intar.verify import synth
 
 pytestmark = pytest.mark.full
@@ -54,6 +58,12 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("family", ["xcup", "xc7", "ecp5"])
+def test_multipliers_and_memories_are_known_early(project: Path, family: str) -> None:
+    found = synth.synthesise(project, "kernel_tiny", family, blocks=True)
+    assert (found.dsp, found.bram36, found.uram, found.lut, found.ff) == (2, 1, 0, None, None)
+
+
+@pytest.mark.parametrize("family", ["xcup", "xc7", "ecp5"])
 def test_tiny_project(project: Path, family: str) -> None:
     found = synth.synthesise(project, "kernel_tiny", family)
     # Two 16 x 16 multipliers; 72 x 512 bits are one block memory of 36 kbit in every family.
@@ -85,3 +95,13 @@ def test_a_syntax_error_is_quoted(project: Path) -> None:
     with pytest.raises(ToolError, match=r"leaf\.sv:9: ERROR: syntax error"):
         synth.synthesise(project, "kernel_tiny", "ecp5")
     assert not list(project.rglob("cells.json"))
+
+
+def test_the_static_count_is_that_of_the_netlist(tmp_path: Path) -> None:
+    source = open_source("digits")
+    made = pipeline.compile_quantised(source.quantised, source.machine)
+    target = pipeline.project(made).write(tmp_path / "p")
+    netlist = synth.synthesise(target, top_name(made.program), "xc7", blocks=True)
+    counted = static_resources(made.program, uram=False)
+    assert (netlist.dsp, netlist.bram36, netlist.uram) == (counted["dsp"], counted["bram36"], counted["uram"])
+    assert netlist.lut is None and netlist.ff is None and "multipliers and memories only" in netlist.source

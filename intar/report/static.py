@@ -1,0 +1,99 @@
+"""Multipliers and memories of a program, counted without any tool: what its RTL instantiates, in blocks of the device.
+
+The rules (pieces of 25 × 18 bits for a product, 512 × 72 for a block memory) are those by which Yosys maps our RTL;
+`tests/synth` compares both. Look-up tables and flip-flops can't be counted so and are None.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from intar.codegen.rtl import LUTRAM_DEPTH, memory_style
+from intar.ir.program import Buffer, Core, Load, Node, Program, Store, Vector
+
+SOURCE = "static count of multipliers and memories (no synthesis)"
+
+SCALE_DSP = 8
+"""DSP blocks of one rescaling lane (`intar_scale`): two products of 25 × 32 bits, 4 each."""
+
+LOAD_WORDS, STORE_WORDS = 512, 64
+"""Depth of the ports' data FIFOs, port words."""
+
+
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def product_dsp(a_bits: int, b_bits: int) -> int:
+    """DSP blocks of one signed product: pieces of 25 × 18 bits; 17 new bits for each further piece."""
+    wide, narrow = max(a_bits, b_bits), min(a_bits, b_bits)
+    return max(1, _ceil(wide - 8, 17)) * max(1, _ceil(narrow - 1, 17))
+
+
+def block_memory(width: int, depth: int, style: str) -> tuple[float, int]:
+    """(blocks of 36 kbit, UltraRAMs) of a memory of `depth` words of `width` bits with one read and one write port."""
+    if style == "ultra":
+        return 0, _ceil(width, 72) * _ceil(depth, 4096)
+    if style == "distributed" or depth <= LUTRAM_DEPTH:
+        return 0, 0
+    shapes = [(72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768)]
+    return min(_ceil(width, w) * _ceil(depth, d) for w, d in shapes), 0
+
+
+def _vector_dsp(node: Vector) -> int:
+    work = [step for step in node.steps if step.load < 0]
+    lane = SCALE_DSP * any(step.affine for step in work)
+    if any(step.binary != "none" for step in work):
+        lane += SCALE_DSP + product_dsp(18, 18)
+    if node.slopes:
+        lane += product_dsp(32, 17)
+    return node.rate * lane
+
+
+def _node(node: Node, uram: bool) -> tuple[int, float, int]:
+    """(dsp, bram36, uram) of one node."""
+    if isinstance(node, Core):
+        return node.rows * node.lanes * product_dsp(node.a_bits, node.w_bits), 0, 0
+    if isinstance(node, Vector):
+        entries = sum(1 << table.log_entries for table in node.tables)
+        width = 64 if node.slopes else 18
+        blocks, _ = block_memory(width, entries, "block") if entries else (0, 0)
+        return _vector_dsp(node), node.rate * blocks, 0
+    if isinstance(node, Buffer):
+        return (0, *block_memory(node.lanes * node.bits, node.depth, memory_style(node, uram)))
+    if isinstance(node, Load | Store):
+        depth = LOAD_WORDS if isinstance(node, Load) else STORE_WORDS
+        return (0, *block_memory(node.port_bits, depth, "block"))
+    return 0, 0, 0
+
+
+def static_resources(program: Program, uram: bool) -> dict[str, Any]:
+    """``resources`` of the report as far as they can be counted: ``dsp``, ``bram36``, ``uram``; ``lut``, ``ff`` None.
+
+    ``by_module`` has the same counts for each kind of node.
+
+    Parameters
+    ----------
+    uram : whether the device has UltraRAM.
+    """
+    kinds: dict[str, dict[str, float | None]] = {}
+    parts = [(node.kind, _node(node, uram)) for node in program.nodes]
+    parts += [
+        ("link", (0, *block_memory(link.lanes * link.bits, link.depth, "block"))) for link in program.links
+    ]
+    total = [0.0, 0.0, 0.0]
+    for kind, counts in parts:
+        own = kinds.setdefault(kind, {"dsp": 0, "bram36": 0, "uram": 0, "lut": None, "ff": None})
+        for index, (name, count) in enumerate(zip(("dsp", "bram36", "uram"), counts, strict=True)):
+            own[name] = (own[name] or 0) + count
+            total[index] += count
+    shown = {kind: own for kind, own in kinds.items() if own["dsp"] or own["bram36"] or own["uram"]}
+    return {
+        "dsp": int(total[0]),
+        "bram36": total[1],
+        "uram": int(total[2]),
+        "lut": None,
+        "ff": None,
+        "source": SOURCE,
+        "by_module": shown,
+    }
