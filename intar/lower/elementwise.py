@@ -10,7 +10,7 @@ from intar.lower.visits import Visit
 from intar.lower.work import Work
 
 
-def vector_cores(visit: Visit) -> Sequence[int]:
+def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
     return visit.cores[:1]
 
 
@@ -35,6 +35,6 @@ def append(work: Work, visit: Visit) -> None:
     if per_channel:
         work.params.read(core, task.name, 0, pitch, 4)
     work.vector(core, task, pitch, visit.rows, "x", per_channel, note)
-    work.net.move(f"vector_{core}.out", work.tensors.sinks(task.output), walk.beats, note=note)
-    for memory in work.tensors.copies(task.output):
+    work.net.move(f"vector_{core}.out", work.tensors.sinks(visit), walk.beats, note=note)
+    for memory in work.tensors.results(visit):
         memory.write(visit.row, walk, note)

@@ -61,7 +61,7 @@ def lower(quantised: Quantised, schedule: Schedule) -> Lowered:
     for visit in visits:
         first.setdefault(visit.task.name, visit)
     for visit in first.values():
-        work.params.add_table(visit, KINDS[type(visit.task)].vector_cores(visit))
+        work.params.add_table(visit, KINDS[type(visit.task)].vector_cores(work, visit))
     work.params.load_tables(work.steps)
     for visit in first.values():
         KINDS[type(visit.task)].prepare(work, visit)

@@ -11,8 +11,9 @@ from intar.lower.visits import Visit
 from intar.lower.work import Work
 
 
-def vector_cores(visit: Visit) -> Sequence[int]:
-    return visit.cores
+def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
+    """Those that have a column block to make."""
+    return visit.cores[: work.site.pitch(visit.task.output)]
 
 
 def prepare(work: Work, visit: Visit) -> None:
@@ -65,9 +66,9 @@ def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int,
         other.fetch(visit.row, target, note)
         legs = tuple(FlowLeg(other.port("out"), (f"vector_{core}.y",)) for core in cores)
         work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
-    legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(task.output)) for core in cores)
+    legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(visit)) for core in cores)
     work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
-    for memory in work.tensors.copies(task.output):
+    for memory in work.tensors.results(visit):
         memory.write(visit.row, target, note)
 
 

@@ -11,7 +11,7 @@ from intar.lower.visits import Visit
 from intar.lower.work import Work
 
 
-def vector_cores(visit: Visit) -> Sequence[int]:
+def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
     return ()
 
 
@@ -29,7 +29,7 @@ def append(work: Work, visit: Visit) -> None:
         source.fetch(0, walk, task.name, elements=True)
         work.step("gather", GatherStep(walk=walk, row=site.tensors[task.output].cols, note=task.name))
         work.net.move(source.port("out"), ["gather.in"], walk.beats, note=task.name)
-    work.net.move("gather.out", work.tensors.sinks(task.output), visit.rows * pitch, note=task.name)
+    work.net.move("gather.out", work.tensors.sinks(visit), visit.rows * pitch, note=task.name)
     walk = Walk(counts=(1, 1, 1, visit.rows, pitch), strides=(0, 0, 0, pitch, 1))
-    for memory in work.tensors.copies(task.output):
+    for memory in work.tensors.results(visit):
         memory.write(0, walk, task.name)

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from intar.ir.program import Argument, Load, LoadStep, Node, Region, Store, StoreStep, Walk
+from intar.lower.buffers import TensorMemory
 from intar.lower.images import beats_to_bytes, pad_to_word
 from intar.lower.netlist import Netlist
 from intar.lower.site import Site
@@ -67,11 +68,11 @@ class Ports:
         """Bring what a visit reads of the network's inputs: its rows, or the whole before the first of them."""
         for name in dict.fromkeys(visit.task.inputs):
             if self.site.from_input(name):
-                memory = self.tensors.copies(name)[0]
+                memory = self.tensors.copies(name, visit.stage)[0]
                 whole = memory.slots == 1
                 row, rows = (0, memory.rows) if whole else (visit.row, visit.rows)
                 if self.loaded.get(name, -1) < row:
-                    self._load(name, row, rows)
+                    self._load(name, visit.stage, row, rows)
                     self.loaded[name] = row
 
     def store_outputs(self, visit: Visit) -> None:
@@ -79,11 +80,11 @@ class Ports:
         name = visit.task.output
         if name not in self.site.graph.outputs:
             return
-        memory = self.tensors.copies(name)[0]
+        memory = self.tensors.results(visit)[0]
         if memory.slots > 1:
-            self._store(name, visit.row, visit.rows)
+            self._store(name, memory, visit.row, visit.rows)
         elif visit.row + visit.rows == memory.rows:
-            self._store(name, 0, memory.rows)
+            self._store(name, memory, 0, memory.rows)
 
     def _region(self, port: Port, name: str) -> Region:
         for region in port.regions:
@@ -107,22 +108,22 @@ class Ports:
         port.words += site.words(region.rows * region.row_beats, region.bits)
         return region
 
-    def _load(self, name: str, row: int, rows: int) -> None:
+    def _load(self, name: str, stage: int, row: int, rows: int) -> None:
         """Bring rows of a network input into all its copies."""
         port = self.port("x")
         region = self._region(port, self.site.aliases.get(name, name))
         beats = rows * region.row_beats
         base = region.base + self.site.words(row * region.row_beats, region.bits)
         port.steps.append(LoadStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))
-        self.net.move("x.out", self.tensors.sinks(name), beats, note=name)
+        memories = self.tensors.copies(name, stage)
+        self.net.move("x.out", [memory.port("in") for memory in memories], beats, note=name)
         walk = Walk(counts=(1, 1, 1, rows, region.row_beats), strides=(0, 0, 0, region.row_beats, 1))
-        for memory in self.tensors.copies(name):
+        for memory in memories:
             memory.write(row, walk, f"{name}: from the input port")
 
-    def _store(self, name: str, row: int, rows: int) -> None:
+    def _store(self, name: str, memory: TensorMemory, row: int, rows: int) -> None:
         port = self.port("y")
         region = self._region(port, name)
-        memory = self.tensors.copies(name)[0]
         beats = rows * region.row_beats
         base = region.base + self.site.words(row * region.row_beats, region.bits)
         port.steps.append(StoreStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))

@@ -22,13 +22,17 @@ class Tensors:
         copies = self._assign_reads(visits)
         self._make(visits, copies)
 
-    def copies(self, name: str) -> list[TensorMemory]:
-        """Every copy of a tensor; whoever makes it writes them all."""
+    def copies(self, name: str, stage: int) -> list[TensorMemory]:
+        """Every copy of a tensor that is on chip in a stage; whoever makes or loads it writes them all."""
         return [memory for (tensor, _), memory in self.memories.items() if tensor == name]
 
-    def sinks(self, name: str) -> tuple[str, ...]:
-        """The write ports of every copy."""
-        return tuple(memory.port("in") for memory in self.copies(name))
+    def results(self, visit: Visit) -> list[TensorMemory]:
+        """The memories that a visit's output goes to."""
+        return self.copies(visit.task.output, visit.stage)
+
+    def sinks(self, visit: Visit) -> tuple[str, ...]:
+        """The write ports of `results`."""
+        return tuple(memory.port("in") for memory in self.results(visit))
 
     def reader(self, visit: Visit, slot: int) -> TensorMemory:
         """The copy that a task's input `slot` reads."""

@@ -61,7 +61,7 @@ class Work:
 class Kind(Protocol):
     """How one kind of task is lowered: a module of its own with these functions (`lower.KINDS` lists them)."""
 
-    def vector_cores(self, visit: Visit) -> Sequence[int]:
+    def vector_cores(self, work: Work, visit: Visit) -> Sequence[int]:
         """The cores whose vector units end the task (they get its table)."""
 
     def prepare(self, work: Work, visit: Visit) -> None:
