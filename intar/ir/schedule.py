@@ -65,16 +65,39 @@ class Stage(Frozen):
     cycles: int = Field(default=0, description="the solver's estimate for this stage")
 
 
+class Copy(Frozen):
+    """One copy of a tensor on chip: `bytes` from the start of a bank (an index of `Schedule.banks`) on, in these stages."""
+
+    bank: int
+    bytes: int
+    first_stage: int
+    last_stage: int
+
+
 class Residency(Frozen):
     """Where a tensor lives. `chip`: whole on chip; `tile`: two row tiles (inside one stage only); `spill`: off chip
-    between stages. `bytes` is the on-chip need of all its copies."""
+    between stages. `bytes` is the on-chip need of all its copies at a time.
+
+    A tensor has a copy for each read in one and the same stage; a spilled one has copies of their own for each stage that
+    makes or reads it.
+    """
 
     tensor: str
     place: Literal["chip", "tile", "spill"]
     bytes: int
     first_stage: int
     last_stage: int
-    address: int = 0
+    copies: tuple[Copy, ...] = Field(
+        default=(), description="empty (schedules made by hand): as many as needed, each in a bank of its own"
+    )
+
+
+class Bank(Frozen):
+    """A memory with one write side and one read side that tensors of different stages use in turn: `bytes` from byte
+    `address` of the tensors' memory on."""
+
+    address: int
+    bytes: int
 
 
 class Schedule(Frozen):
@@ -86,6 +109,7 @@ class Schedule(Frozen):
     machine: Machine
     stages: tuple[Stage, ...]
     residency: tuple[Residency, ...]
+    banks: tuple[Bank, ...] = ()
     objective: int = Field(description="model cycles")
     bound: int = Field(description="proved lower bound, model cycles")
     status: Literal["OPTIMAL", "FEASIBLE"]

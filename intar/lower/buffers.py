@@ -51,8 +51,9 @@ class Memory:
 class TensorMemory:
     """A copy of a tensor on chip: whole (`slots` 1) or as a ring of row tiles (`slots` 2).
 
+    It begins at the start of its memory, when those that used it before have been read for the last time (`start` reads).
     `tile_rows` rows of `pitch` beats a slot. `ready[t]` is the write count after which tile `t` is complete,
-    `drained[t]` the read count after which it is no longer needed.
+    `drained[t]` the read count after which it is no longer needed. `loaded` rows have come from off chip.
     """
 
     memory: Memory
@@ -62,10 +63,13 @@ class TensorMemory:
     slots: int
     ready: dict[int, int] = field(default_factory=dict)
     drained: dict[int, int] = field(default_factory=dict)
+    start: int = -1
+    loaded: int = 0
 
     @property
-    def tiles(self) -> int:
-        return -(-self.rows // self.tile_rows)
+    def depth(self) -> int:
+        """Beats that it takes."""
+        return self.pitch * min(self.rows, self.slots * self.tile_rows)
 
     def port(self, side: str) -> str:
         """Name of its ``in`` or ``out`` port."""
@@ -84,7 +88,9 @@ class TensorMemory:
     def write(self, row: int, walk: Walk, note: str) -> None:
         """Write (part of) the rows from `row` on; `walk` is relative to that row."""
         tile = self._tile(row)
-        need = self.drained.get(tile - self.slots, 0) if self.slots > 1 else 0
+        if self.start < 0:
+            self.start = self.memory.read
+        need = max(self.start, self.drained.get(tile - self.slots, 0) if self.slots > 1 else 0)
         self.memory.write(walk.model_copy(update={"base": walk.base + self.base(row)}), need, note=note)
         self.ready[tile] = self.memory.written
 

@@ -20,8 +20,8 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     for name in ("x.out", "y.in", "gather.in", "gather.out"):
         types[name] = a
     types["p.out"] = PortType(lanes, 32)
-    for memory in tensors.memories.values():
-        types[memory.port("in")] = types[memory.port("out")] = a
+    for memory in tensors.banks:
+        types[f"{memory.name}.in"] = types[f"{memory.name}.out"] = a
     for core in range(machine.cores):
         for name in (f"w{core}.out", f"weights_{core}.in", f"weights_{core}.out", f"core_{core}.w"):
             types[name] = PortType(lanes, site.w_bits)
@@ -38,11 +38,7 @@ def make_nodes(work: Work) -> list[Node]:
     """Every node but the routers."""
     machine = work.site.machine
     nodes = work.ports.nodes()
-    for tensor in work.tensors.memories.values():
-        tensor.memory.depth = tensor.pitch * (
-            tensor.rows if tensor.slots == 1 else tensor.slots * tensor.tile_rows
-        )
-        nodes.append(tensor.memory.node())
+    nodes.extend(memory.node() for memory in work.tensors.banks)
     nodes.extend(memory.node() for _, memory in sorted(work.params.memories.items()) if memory.reads)
     for _, store in sorted(work.weights.memories.items()):
         store.memory.depth = store.kept + 2 * store.slot
@@ -106,7 +102,7 @@ def check_memory(nodes: Sequence[Node], room: int) -> None:
             Finding(
                 f"the buffers need {total} bytes, {total - room} more than there are",
                 where=", ".join(f"{name} ({sizes[name]} bytes)" for name in largest),
-                why="every tensor has a memory of its own; tensors of different stages do not share one yet",
+                why="a schedule that was not made for this memory",
                 hint=f"give the design at least {total} bytes on chip (--budget onchip_bytes={total})",
             )
         )

@@ -56,7 +56,6 @@ class Ports:
     def __init__(self, site: Site, net: Netlist, tensors: Tensors):
         self.site, self.net, self.tensors = site, net, tensors
         self.ports: dict[str, Port] = {}
-        self.loaded: dict[str, int] = {}
 
     def port(self, name: str) -> Port:
         """The port of that name, made on first use."""
@@ -71,9 +70,9 @@ class Ports:
                 memory = self.tensors.copies(name, visit.stage)[0]
                 whole = memory.slots == 1
                 row, rows = (0, memory.rows) if whole else (visit.row, visit.rows)
-                if self.loaded.get(name, -1) < row:
+                if memory.loaded < row + rows:
                     self._load(name, visit.stage, row, rows)
-                    self.loaded[name] = row
+                    memory.loaded = row + rows
 
     def store_outputs(self, visit: Visit) -> None:
         """Store what a visit completed of a network output: its rows, or the whole after the last of them."""

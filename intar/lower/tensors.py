@@ -1,15 +1,27 @@
-"""The copies of every tensor on chip: how many, how large, and which one a read uses."""
+"""The copies of every tensor on chip: in which memory, in which stages, how large, and which one a read uses."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
 
 from intar.errors import Finding, UnsupportedError
 from intar.ir.names import sanitise
 from intar.ir.quantgraph import QMove
+from intar.ir.schedule import Copy, Residency
 from intar.lower.buffers import Memory, TensorMemory
 from intar.lower.site import Site
 from intar.lower.visits import Visit
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A copy in the stages `first` to `last`."""
+
+    first: int
+    last: int
+    memory: TensorMemory
 
 
 class Tensors:
@@ -17,14 +29,15 @@ class Tensors:
 
     def __init__(self, site: Site, visits: Sequence[Visit]):
         self.site = site
-        self.memories: dict[tuple[str, int], TensorMemory] = {}
+        self.unnamed = count(-1, -1)
+        self.banks: list[Memory] = []
+        self.held: dict[str, list[_Held]] = {}
         self.copy_of: dict[tuple[int, str, int], int] = {}
-        copies = self._assign_reads(visits)
-        self._make(visits, copies)
+        self._make(visits, self._assign_reads(visits))
 
     def copies(self, name: str, stage: int) -> list[TensorMemory]:
         """Every copy of a tensor that is on chip in a stage; whoever makes or loads it writes them all."""
-        return [memory for (tensor, _), memory in self.memories.items() if tensor == name]
+        return [held.memory for held in self.held[name] if held.first <= stage <= held.last]
 
     def results(self, visit: Visit) -> list[TensorMemory]:
         """The memories that a visit's output goes to."""
@@ -36,63 +49,91 @@ class Tensors:
 
     def reader(self, visit: Visit, slot: int) -> TensorMemory:
         """The copy that a task's input `slot` reads."""
-        name = visit.task.inputs[slot]
-        return self.memories[name, self.copy_of.get((visit.stage, visit.task.name, slot), 0)]
+        number = self.copy_of.get((visit.stage, visit.task.name, slot), 0)
+        return self.copies(visit.task.inputs[slot], visit.stage)[number]
 
-    def _assign_reads(self, visits: Sequence[Visit]) -> dict[str, int]:
-        """Number the reads of each tensor within each stage (moves use the first copy); the copies of each tensor."""
-        copies: dict[str, int] = {}
-        taken: dict[tuple[int, str], int] = {}
+    def _assign_reads(self, visits: Sequence[Visit]) -> dict[tuple[str, int], int]:
+        """Number the reads of each tensor within each stage (moves use the first copy); copies by tensor and stage."""
+        copies: dict[tuple[str, int], int] = {}
         for visit in visits:
             if isinstance(visit.task, QMove):
                 continue
             for slot, name in enumerate(visit.task.inputs):
                 key = (visit.stage, visit.task.name, slot)
                 if key not in self.copy_of:
-                    self.copy_of[key] = taken.get((visit.stage, name), 0)
-                    taken[visit.stage, name] = self.copy_of[key] + 1
-                    copies[name] = max(copies.get(name, 1), self.copy_of[key] + 1)
+                    self.copy_of[key] = copies.get((name, visit.stage), 0)
+                    copies[name, visit.stage] = self.copy_of[key] + 1
         return copies
 
-    def _make(self, visits: Sequence[Visit], copies: dict[str, int]) -> None:
+    def _make(self, visits: Sequence[Visit], reads: dict[tuple[str, int], int]) -> None:
         site = self.site
-        places = {r.tensor: r.place for r in site.schedule.residency}
-        names = sanitise([f"buf {name}" for name in site.tensors])
-        stages: dict[str, set[int]] = {}
+        stages: dict[str, list[int]] = {}
         for visit in visits:
             for name in (*visit.task.inputs, visit.task.output):
-                stages.setdefault(name, set()).add(visit.stage)
-        spilled = []
+                if visit.stage not in stages.setdefault(name, []):
+                    stages[name].append(visit.stage)
+        homes = {home.tensor: home for home in site.schedule.residency}
+        tenants: dict[int, list[tuple[str, int]]] = {}
+        planned: list[tuple[str, Copy]] = []
         for tensor in site.graph.tensors:
-            if tensor.name not in stages:
-                continue
-            stage = site.schedule.stages[min(stages[tensor.name])]
-            place = places.get(tensor.name, "chip")
-            alone = len(stages[tensor.name]) == 1
-            outside = site.from_input(tensor.name) or tensor.name in site.graph.outputs
-            tiled = place != "chip" and alone and 0 < stage.tile_rows < tensor.rows
-            tiled = tiled and not (outside and self._misaligned(tensor.name, stage.tile_rows))
-            if place == "spill" and not tiled and not outside and not alone:
-                spilled.append(tensor.name)
-            tile_rows = stage.tile_rows if tiled else tensor.rows
-            for copy in range(copies.get(tensor.name, 1)):
-                suffix = f"_{copy}" if copy else ""
-                memory = Memory(names[f"buf {tensor.name}"] + suffix, site.machine.lanes, site.a_bits)
-                self.memories[tensor.name, copy] = TensorMemory(
-                    memory, tensor.rows, site.pitch(tensor.name), tile_rows, 2 if tiled else 1
-                )
-        if spilled:
+            if tensor.name in stages:
+                copies = list(self._plan(homes[tensor.name], stages[tensor.name], reads))
+                for number, copy in enumerate(copies):
+                    tenants.setdefault(copy.bank, []).append((tensor.name, number))
+                    planned.append((tensor.name, copy))
+        memories = {bank: self._memory(bank, inside) for bank, inside in tenants.items()}
+        self.banks = list(memories.values())
+        for name, copy in planned:
+            memory = self._copy(name, copy, stages[name], homes[name], memories[copy.bank])
+            self.held.setdefault(name, []).append(_Held(copy.first_stage, copy.last_stage, memory))
+
+    def _plan(
+        self, home: Residency, stages: Sequence[int], reads: dict[tuple[str, int], int]
+    ) -> Iterator[Copy]:
+        """The copies that the schedule names, or else as many as are read at a time, each with a bank of its own."""
+        if home.copies:
+            yield from home.copies
+            return
+        if home.place == "spill" and len(stages) > 1:
             raise UnsupportedError(
-                [
-                    Finding(
-                        "the schedule keeps this tensor off chip between two stages",
-                        where=name,
-                        why="spills of intermediate tensors are scheduled but not yet generated",
-                        hint="give the design more on-chip memory (--budget onchip=…)",
-                    )
-                    for name in spilled
-                ]
+                Finding(
+                    "the schedule keeps this tensor off chip between two stages",
+                    where=home.tensor,
+                    why="spills of intermediate tensors are scheduled but not yet generated",
+                    hint="give the design more on-chip memory (--budget onchip=…)",
+                )
             )
+        for _ in range(max([1, *(reads.get((home.tensor, stage), 0) for stage in stages)])):
+            yield Copy(bank=next(self.unnamed), bytes=0, first_stage=min(stages), last_stage=max(stages))
+
+    def _memory(self, bank: int, inside: Sequence[tuple[str, int]]) -> Memory:
+        """A bank that one tensor has for itself is called after it."""
+        names = sanitise([f"buf {name}" for name in self.site.tensors])
+        (first, number), *others = inside
+        name = names[f"buf {first}"] + (f"_{number}" if number else "")
+        if any(other != first for other, _ in others):
+            name = f"bank_{bank}"
+        return Memory(name, self.site.machine.lanes, self.site.a_bits)
+
+    def _copy(
+        self, name: str, copy: Copy, stages: Sequence[int], home: Residency, memory: Memory
+    ) -> TensorMemory:
+        site, tensor = self.site, self.site.tensors[name]
+        stage = site.schedule.stages[copy.first_stage]
+        outside = site.from_input(name) or name in site.graph.outputs or home.place == "spill"
+        tiled = (
+            home.place != "chip" and copy.first_stage == copy.last_stage and 0 < stage.tile_rows < tensor.rows
+        )
+        tiled = tiled and not (outside and self._misaligned(name, stage.tile_rows))
+        made = TensorMemory(
+            memory,
+            tensor.rows,
+            site.pitch(name),
+            stage.tile_rows if tiled else tensor.rows,
+            2 if tiled else 1,
+        )
+        memory.depth = max(memory.depth, made.depth)
+        return made
 
     def _misaligned(self, name: str, tile_rows: int) -> bool:
         """Row tiles of this tensor would not start at port words: it has to be on chip as a whole."""

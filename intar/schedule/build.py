@@ -1,13 +1,14 @@
-"""From a sequence of moves to the Schedule value: stages, residency, addresses."""
+"""From a sequence of moves to the Schedule value: stages, residency, banks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from intar.errors import InternalError
-from intar.ir.schedule import Placement, Residency, Schedule, Stage
-from intar.schedule.addresses import Block, pack
+from intar.ir.schedule import Bank, Copy, Placement, Residency, Schedule, Stage
+from intar.schedule.banks import Banks, Tenant, assign
 from intar.schedule.moves import Move
 from intar.schedule.problem import Problem
 
@@ -24,10 +25,22 @@ def stage_of(problem: Problem, move: Move) -> Stage:
     return Stage(pattern=config.pattern, tasks=placements, tile_rows=config.tile_rows, cycles=move.cycles)
 
 
-def _home(
-    problem: Problem, moves: Sequence[Move], tensor: int
-) -> tuple[Place, tuple[tuple[int, int, int], ...]]:
-    """Where a tensor lives, and its (first stage, last stage, bytes)."""
+@dataclass(frozen=True)
+class Home:
+    """Where a tensor lives: its place, and its copies on chip."""
+
+    place: Place
+    tenants: tuple[Tenant, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all copies that are there at a time."""
+        return max(
+            sum(t.bytes for t in self.tenants if t.first <= one.first <= t.last) for one in self.tenants
+        )
+
+
+def _home(problem: Problem, moves: Sequence[Move], tensor: int) -> Home:
     entry = problem.tensors[tensor]
     touched: list[tuple[int, int, bool]] = []
     for position, move in enumerate(moves):
@@ -36,64 +49,72 @@ def _home(
         if makes or reads:
             touched.append((position, max(1, reads), makes))
     first, last = touched[0][0], touched[-1][0]
+
+    def tenants(start: int, end: int, size: int, copies: int) -> tuple[Tenant, ...]:
+        loaded, stored = tensor in moves[start].loads, tensor in moves[end].stores
+        return (Tenant(entry.name, start, end, size, loaded, stored),) * copies
+
     for move in moves:
         for kept, copies in move.kept:
             if kept == tensor:
-                return "chip", ((first, last, copies * entry.bytes),)
-    spans = tuple(
-        (position, position, copies * problem.staging(tensor, moves[position].config.tile_rows))
-        for position, copies, _ in touched
-    )
+                return Home("chip", tenants(first, last, entry.bytes, copies))
+    spread: tuple[Tenant, ...] = ()
+    for position, copies, _ in touched:
+        size = problem.staging(tensor, moves[position].config.tile_rows)
+        spread += tenants(position, position, size, copies)
     once = len(touched) == 1
     if once and entry.producer < 0 and not moves[first].config.tile_rows:
-        return "chip", spans
+        return Home("chip", spread)
     if once and touched[0][2] and tensor not in moves[first].stores:
-        return "tile", spans
-    return "spill", spans
+        return Home("tile", spread)
+    return Home("spill", spread)
 
 
-def _addresses(
-    problem: Problem, moves: Sequence[Move], spans: dict[str, tuple[tuple[int, int, int], ...]]
-) -> dict[str, int] | None:
-    """Byte addresses: packed with the stages' weights where memory is shared, else one after the other."""
-    if problem.sharing:
-        blocks = [Block(name, where) for name, where in spans.items()]
-        blocks += [Block(f"w{i}", ((i, i, m.config.work),)) for i, m in enumerate(moves) if m.config.work]
-        return pack(blocks, problem.capacity)
-    address, top = {}, 0
-    for name, where in spans.items():
-        address[name] = top
-        top += max(size for _, _, size in where)
-    return address
+@dataclass(frozen=True)
+class Layout:
+    """The homes of all tensors (by index) and their banks, numbered tenant after tenant."""
+
+    homes: dict[int, Home]
+    banks: Banks
+
+
+def lay_out(problem: Problem, moves: Sequence[Move]) -> Layout:
+    """Give every copy of every tensor a bank."""
+    homes = {
+        index: _home(problem, moves, index)
+        for index, tensor in enumerate(problem.tensors)
+        if tensor.readers or tensor.producer >= 0
+    }
+    room = problem.capacity - sum(move.weights for move in moves)
+    return Layout(homes, assign([t for home in homes.values() for t in home.tenants], room))
 
 
 def build_schedule(
     problem: Problem,
     mode: Literal["auto", "intar", "sequential", "dataflow"],
     moves: Sequence[Move],
+    layout: Layout,
     bound: int,
     engine: str,
     seconds: float,
-) -> Schedule | None:
-    """The Schedule, or None if the buffers can't be given addresses within the memory."""
-    homes = {}
-    for index, tensor in enumerate(problem.tensors):
-        if tensor.readers or tensor.producer >= 0:
-            homes[index] = _home(problem, moves, index)
-    address = _addresses(problem, moves, {f"t{index}": spans for index, (_, spans) in homes.items()})
-    if address is None:
-        return None
+) -> Schedule:
+    """The Schedule of a sequence of moves."""
+    bank_of = iter(layout.banks.of)
     residency = tuple(
         Residency(
             tensor=problem.tensors[index].name,
-            place=place,
-            bytes=max(size for _, _, size in spans),
-            first_stage=spans[0][0],
-            last_stage=spans[-1][1],
-            address=address[f"t{index}"],
+            place=home.place,
+            bytes=home.bytes,
+            first_stage=home.tenants[0].first,
+            last_stage=home.tenants[-1].last,
+            copies=tuple(
+                Copy(bank=next(bank_of), bytes=t.bytes, first_stage=t.first, last_stage=t.last)
+                for t in home.tenants
+            ),
         )
-        for index, (place, spans) in homes.items()
+        for index, home in layout.homes.items()
     )
+    sizes = layout.banks.sizes
     objective = sum(move.cycles for move in moves)
     if bound > objective:
         raise InternalError(f"schedule of {problem.name}: bound {bound} above the objective {objective}")
@@ -103,6 +124,7 @@ def build_schedule(
         machine=problem.machine,
         stages=tuple(stage_of(problem, move) for move in moves),
         residency=residency,
+        banks=tuple(Bank(address=sum(sizes[:i]), bytes=size) for i, size in enumerate(sizes)),
         objective=objective,
         bound=bound,
         status="OPTIMAL" if bound == objective else "FEASIBLE",

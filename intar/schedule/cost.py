@@ -111,11 +111,9 @@ def fetch_cycles(work: Work, machine: Machine) -> int:
     return ceil_div(work.k * machine.lanes * work.w_bits, machine.port_bits)
 
 
-def ring_bytes(work: Work, rows: int, cores: int, machine: Machine) -> int:
-    """Weight ring of `cores` cores: needed when a column tile's weights are used for several array tiles."""
-    if work.kind != "matmul" or rows <= machine.rows:
-        return 0
-    return ceil_div(2 * work.k * machine.lanes * work.w_bits, 8) * cores
+def ring_bytes(k: int, w_bits: int, machine: Machine) -> int:
+    """Weight rings of all cores for reductions of length `k`: two column tiles each."""
+    return ceil_div(2 * k * machine.lanes * w_bits, 8) * machine.cores
 
 
 def resident_bytes(work: Work, cores: int, machine: Machine) -> int:
@@ -130,9 +128,9 @@ def parameter_bytes(cols: int, machine: Machine) -> int:
     return 16 * row_beats(cols, machine) * machine.lanes
 
 
-def table_bytes(log_entries: int, slopes: bool) -> int:
-    """A function table: 32-bit bases and, unless it is exact, slopes."""
-    return (8 if slopes else 4) << log_entries
+def table_bytes(log_entries: int, slopes: bool, machine: Machine) -> int:
+    """A function table: 32-bit bases and, where a table of the unit has them, slopes; whole beats."""
+    return (8 if slopes else 4) * max(machine.lanes, 1 << log_entries)
 
 
 def tile_heights(rows: int, tile_rows: int) -> list[int]:

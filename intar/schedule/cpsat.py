@@ -12,7 +12,7 @@ from itertools import combinations
 
 from intar.errors import ConfigError, Finding
 from intar.schedule import cost, solver
-from intar.schedule.dp import Answer
+from intar.schedule.dp import Answer, footprint
 from intar.schedule.moves import Move, Moves
 from intar.schedule.problem import Problem, members
 
@@ -87,14 +87,15 @@ def solve_cpsat(
         return None, 0
     picked = [m for m, x in zip(table, parts.chosen, strict=True) if outcome[x]]
     picked.sort(key=lambda m: outcome[parts.position[members(m.mask)[0]]])
-    answer = Answer(tuple(picked), outcome.objective, outcome.status == "OPTIMAL", len(table))
+    size = sum(footprint(problem, picked))
+    answer = Answer(tuple(picked), outcome.objective, outcome.status == "OPTIMAL", len(table), size)
     return answer, outcome.bound
 
 
 def _need(problem: Problem, move: Move) -> int:
     """Bytes that a move needs at least."""
     held = move.kept + move.resident
-    return move.work + sum(problem.tensors[t].bytes * copies for t, copies in held)
+    return move.staging + move.weights + sum(problem.tensors[t].bytes * copies for t, copies in held)
 
 
 def _reloads(problem: Problem, moves: Moves, move: Move) -> bool:
@@ -177,20 +178,17 @@ def _residency(problem: Problem, parts: _Parts, table: list[Move]) -> None:
 
 
 def _memory(problem: Problem, parts: _Parts, table: list[Move]) -> None:
-    """Bytes of stages and of tensors on chip: over positions where memory is shared, else over all."""
+    """Bytes of tensors over positions, and resident weights all the time."""
     model, count = parts.model, len(problem.tasks)
-    if not problem.sharing:
-        stages = solver.weighted_sum(parts.chosen, [m.work for m in table])
-        tensors = [copies * problem.tensors[t].bytes for t, copies in parts.copies.items()]
-        model.add(solver.linear_sum([stages, *tensors]) <= problem.capacity)
-        return
-    intervals: list[solver.Interval] = []
-    demands: list[solver.Linear] = []
+    weights = model.new_int_var(0, max(0, problem.capacity), "")
+    model.add(solver.weighted_sum(parts.chosen, [m.weights for m in table]) == weights)
+    intervals: list[solver.Interval] = [model.new_fixed_size_interval_var(0, count, "")]
+    demands: list[solver.Linear] = [weights]
     for task in range(count):
         led = [
-            (x, m.work)
+            (x, m.staging)
             for x, m in zip(parts.chosen, table, strict=True)
-            if members(m.mask)[0] == task and m.work
+            if members(m.mask)[0] == task and m.staging
         ]
         if led:
             work = model.new_int_var(0, max(w for _, w in led), "")

@@ -2,13 +2,13 @@
 
 A state is an order ideal of the task graph with the set of whole tensors on chip and their copies; a transition is a
 stage. Every topological order, stage partition, core split and spill decision that `moves` offers is covered.
-Where buffers don't share memory, bytes add up over the run: a state then keeps every way that is not both slower and
-bigger than another.
+Tensors use memory in turn, so that the stage with the most bytes counts; resident weights add up over the run. A state keeps
+every way that is not slower and bigger than another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from intar.schedule import cost
@@ -21,28 +21,40 @@ State = tuple[int, Residents]
 
 @dataclass(frozen=True)
 class Answer:
-    """The cheapest sequence of moves; `exact` says that nothing was cut from the search."""
+    """The cheapest sequence of moves; `exact` says that nothing was cut from the search; `bytes`: see `footprint`."""
 
     moves: tuple[Move, ...]
     cycles: int
     exact: bool
     states: int
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A way to a state. Ties: fewest stages, then least memory (summed over the stages)."""
+    """A way to a state: cycles, stages, bytes of resident weights so far, most bytes of tensors in any stage so far."""
 
     cycles: int
     stages: int
-    memory: int
+    weights: int
+    peak: int
     state: State
     parent: _Node | None
     move: Move | None
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        return self.cycles, self.stages, self.memory
+        return self.cycles, self.stages, self.weights + self.peak
+
+
+def footprint(problem: Problem, moves: Sequence[Move]) -> tuple[int, int]:
+    """Bytes of resident weights, and most bytes of tensors in any stage, of a whole schedule."""
+    weights, peak = 0, 0
+    state: State = (0, ())
+    for move in moves:
+        state, used = after(problem, state, move)
+        weights, peak = weights + move.weights, max(peak, used)
+    return weights, peak
 
 
 def remaining_area(problem: Problem, done: int) -> int:
@@ -51,33 +63,33 @@ def remaining_area(problem: Problem, done: int) -> int:
     return cost.spread([problem.areas[t] for t in members(rest)], problem.machine)
 
 
-def _after(problem: Problem, node: _Node, move: Move) -> tuple[Residents, int] | None:
-    """Tensors on chip after the move and the bytes to count for it; None if a tensor has too few copies.
-
-    Shared memory: bytes on chip during the stage. Otherwise: bytes of the buffers that begin with it.
-    """
-    have = dict(node.state[1])
-    for tensor, reads in move.resident:
-        if have[tensor] < reads:
-            return None
+def after(problem: Problem, state: State, move: Move) -> tuple[State, int]:
+    """The state after a move, and the bytes of tensors on chip during it."""
+    have = dict(state[1])
     have.update(move.kept)
-    counted = have.items() if problem.sharing else move.kept
-    used = move.work + sum(problem.tensors[t].bytes * copies for t, copies in counted)
-    now = node.state[0] | move.mask
+    used = move.staging + sum(problem.tensors[t].bytes * copies for t, copies in have.items())
+    now = state[0] | move.mask
     left = tuple(sorted((t, c) for t, c in have.items() if problem.tensors[t].consumers & ~now))
-    return left, used
+    return (now, left), used
+
+
+def _enough(state: State, move: Move) -> bool:
+    """True if what the move finds on chip has copies enough."""
+    have = dict(state[1])
+    return all(have[tensor] >= reads for tensor, reads in move.resident)
 
 
 class _Search:
     """One run of the programme; see `solve_dp`."""
 
     def __init__(
-        self, problem: Problem, moves: Moves, width: int, upper: int | None, target: State, peak: bool
+        self, problem: Problem, moves: Moves, width: int, upper: int | None, target: State, lean: bool
     ):
         self.problem, self.moves, self.width, self.upper = problem, moves, width, upper
-        self.target, self.peak = target, peak
+        self.target, self.lean = target, lean
         self.base = remaining_area(problem, target[0])
         self.tails: dict[int, int] = {}
+        self.rests: dict[int, int] = {}
         self.levels: list[dict[State, list[_Node]]] = [{} for _ in range(len(problem.tasks) + 1)]
         self.exact, self.states = True, 0
 
@@ -87,9 +99,16 @@ class _Search:
             self.tails[done] = remaining_area(self.problem, done) - self.base
         return self.tails[done]
 
-    def run(self, start: State) -> _Node | None:
+    def rest(self, done: int) -> int:
+        """Bytes of resident weights that may still come."""
+        if done not in self.rests:
+            rest = members(self.problem.everything & ~done)
+            self.rests[done] = sum(self.problem.residents[t] for t in rest)
+        return self.rests[done]
+
+    def run(self, start: State, before: tuple[int, int]) -> _Node | None:
         """The best node of the target."""
-        self.insert(_Node(0, 0, 0, start, None, None))
+        self.insert(_Node(0, 0, *before, start, None, None))
         for level in range(start[0].bit_count(), self.target[0].bit_count()):
             nodes = self.cut([node for ways in self.levels[level].values() for node in ways])
             self.states += len(nodes)
@@ -105,18 +124,27 @@ class _Search:
         if len(nodes) <= self.width:
             return nodes
         self.exact = False
-        return sorted(nodes, key=lambda n: (n.cycles + self.tail(n.state[0]), n.stages, n.memory, n.state))[
+        return sorted(nodes, key=lambda n: (n.cycles + self.tail(n.state[0]), *n.rank[1:], n.state))[
             : self.width
         ]
 
     def insert(self, new: _Node) -> None:
         """Keep a node unless a known one of its state is at least as good; drop those that it beats."""
         ways = self.levels[new.state[0].bit_count()].setdefault(new.state, [])
-        if self.problem.sharing or self.peak:
-            if not ways or new.rank < ways[0].rank:
-                ways[:] = [new]
-        elif not any(old.cycles <= new.cycles and old.memory <= new.memory for old in ways):
-            ways[:] = [old for old in ways if old.cycles < new.cycles or old.memory < new.memory] + [new]
+        if not any(self.beats(old, new) for old in ways):
+            ways[:] = [old for old in ways if not self.beats(new, old)] + [new]
+
+    def beats(self, a: _Node, b: _Node) -> bool:
+        """True if every end of the schedule that fits after `b` fits after `a`, which is no slower."""
+        if self.lean:
+            return a.rank <= b.rank
+        if (a.cycles, a.stages) > (b.cycles, b.stages) or a.weights > b.weights:
+            return False
+        if a.peak <= b.peak:
+            return True
+        if (a.cycles, a.stages, a.weights) == (b.cycles, b.stages, b.weights):
+            return False
+        return a.weights + self.rest(a.state[0]) + a.peak <= self.problem.capacity
 
     def successors(self, node: _Node) -> Iterator[_Node]:
         """Every node that one more stage leads to, within memory and upper bound."""
@@ -131,15 +159,17 @@ class _Search:
                 cycles = node.cycles + move.cycles
                 if self.upper is not None and cycles + self.tail(now) > self.upper:
                     continue
-                after = _after(problem, node, move)
-                if after is None:
+                if not _enough(node.state, move):
                     continue
-                memory = node.memory + after[1]
-                if self.peak:
-                    cycles = max(node.cycles, after[1]) if problem.sharing else memory
-                elif (after[1] if problem.sharing else memory) > problem.capacity:
+                state, used = after(problem, node.state, move)
+                weights, peak = node.weights + move.weights, max(node.peak, used)
+                if self.lean:
+                    if move.weights:
+                        continue
+                    cycles = peak
+                elif weights + peak > problem.capacity:
                     continue
-                yield _Node(cycles, node.stages + 1, memory, (now, after[0]), node, move)
+                yield _Node(cycles, node.stages + 1, weights, peak, state, node, move)
 
 
 def solve_dp(
@@ -149,7 +179,8 @@ def solve_dp(
     upper: int | None = None,
     start: State = (0, ()),
     goal: State | None = None,
-    peak: bool = False,
+    before: tuple[int, int] = (0, 0),
+    lean: bool = False,
 ) -> Answer | None:
     """The best schedule from `start` to `goal` (default: everything done).
 
@@ -158,15 +189,16 @@ def solve_dp(
     width : most states kept for one number of finished tasks; a cut makes the answer inexact.
     upper : cycles of a known schedule; states that can't beat or equal it are dropped.
     start, goal : finished tasks and tensors on chip to begin and to end with.
-    peak : minimise the memory instead, without a limit; `cycles` of the answer are then bytes.
+    before : what is used apart from the stages that are searched for: bytes of weights, most bytes of tensors in a stage.
+    lean : minimise the memory instead, without a limit (and without resident weights).
 
     Returns
     -------
     None if there is no schedule. An answer without moves: none was found, but the search was cut.
     """
     target = goal if goal is not None else (problem.everything, ())
-    search = _Search(problem, moves, width, upper, target, peak)
-    end = search.run(start)
+    search = _Search(problem, moves, width, upper, target, lean)
+    end = search.run(start, before)
     if end is None:
         return None if search.exact else Answer((), -1, False, search.states)
     path: list[Move] = []
@@ -175,4 +207,5 @@ def solve_dp(
         if node.move is not None:
             path.append(node.move)
         node = node.parent
-    return Answer(tuple(reversed(path)), end.cycles, search.exact, search.states)
+    cycles = sum(move.cycles for move in path)
+    return Answer(tuple(reversed(path)), cycles, search.exact, search.states, end.weights + end.peak)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from intar.errors import Finding, InfeasibleError
-from intar.schedule.dp import solve_dp
+from intar.schedule.build import lay_out
+from intar.schedule.dp import State, after, solve_dp
 from intar.schedule.moves import Move, Moves
 from intar.schedule.problem import Problem, members
 
@@ -16,14 +17,15 @@ def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
     if problem.fixed_bytes > machine.onchip_bytes:
         return InfeasibleError(
             Finding(
-                f"parameters and tables alone need {problem.fixed_bytes} bytes on chip; there are {machine.onchip_bytes} "
-                f"({problem.fixed_bytes - machine.onchip_bytes} missing)",
+                f"parameters, tables and weight rings alone need {problem.fixed_bytes} bytes on chip; "
+                f"there are {machine.onchip_bytes} ({problem.fixed_bytes - machine.onchip_bytes} missing)",
                 where,
-                "16 bytes for every output channel of every matmul and affine task, and the function tables, stay on chip",
+                "16 bytes for every output channel of every matmul and affine task, the function tables on every core, and "
+                "weight rings for the longest reduction stay on chip",
                 f"raise the budget's onchip to more than {problem.fixed_bytes}, or take a larger device",
             )
         )
-    leanest = solve_dp(problem, moves, WIDTH, peak=True)
+    leanest = solve_dp(problem, moves, WIDTH, lean=True)
     if leanest is None or not leanest.moves:
         return InfeasibleError(
             Finding(
@@ -33,24 +35,20 @@ def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
                 "remove pins, or change the mode",
             )
         )
-    need = leanest.cycles + problem.fixed_bytes
+    banks = lay_out(problem, leanest.moves).banks
+    need = banks.total + problem.fixed_bytes
     gap = need - machine.onchip_bytes
     binding = _binding(problem, leanest.moves)
     proved = (
         "the smallest memory with which a schedule exists"
-        if leanest.exact
+        if leanest.exact and banks.total == leanest.bytes
         else "enough; the least was not proved"
     )
-    if gap <= 0:
-        what = f"no schedule was found, although {need} bytes should do: the buffers could not be given addresses"
-        return InfeasibleError(
-            Finding(what, where, "memory is fragmented", f"raise onchip above {machine.onchip_bytes}")
-        )
     return InfeasibleError(
         Finding(
             f"needs {need} bytes on chip, the machine has {machine.onchip_bytes} ({gap} missing)",
             where,
-            f"{binding}; {problem.fixed_bytes} bytes of parameters and tables are always there",
+            f"{binding}; {problem.fixed_bytes} bytes of parameters, tables and weight rings are always there",
             f"raise the budget's onchip to at least {need} ({proved}), use narrower activations, or allow more patterns "
             "(row tiles need less memory than whole tensors)",
         )
@@ -59,12 +57,11 @@ def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
 
 def _binding(problem: Problem, moves: tuple[Move, ...]) -> str:
     """The stage with the largest demand of the leanest schedule, in words."""
-    have: dict[int, int] = {}
-    worst, text, done = -1, "", 0
+    state: State = (0, ())
+    worst, text = -1, ""
     for move in moves:
-        have.update(move.kept)
-        held = {t: problem.tensors[t].bytes * c for t, c in have.items()}
-        used = move.work + sum(held.values())
+        held = {t: problem.tensors[t].bytes * copies for t, copies in (*state[1], *move.kept)}
+        state, used = after(problem, state, move)
         if used > worst:
             worst = used
             names = " + ".join(problem.tasks[t].name for t in move.config.tasks)
@@ -77,8 +74,6 @@ def _binding(problem: Problem, moves: tuple[Move, ...]) -> str:
             largest = max(touched, key=lambda t: (touched[t], problem.tensors[t].name))
             text = (
                 f"task {names!r} binds with {used} bytes; its largest tensor is {problem.tensors[largest].name!r} "
-                f"({problem.tensors[largest].bytes} bytes), weight rings take {move.config.work}"
+                f"({problem.tensors[largest].bytes} bytes)"
             )
-        done |= move.mask
-        have = {t: c for t, c in have.items() if problem.tensors[t].consumers & ~done}
     return text

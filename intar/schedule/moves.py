@@ -39,13 +39,15 @@ class Move:
     """A stage with its traffic decided.
 
     `kept`: (tensor, copies) that come on chip as a whole in this stage and stay; `resident`: (tensor, reads) that must be
-    there already; `loads`, `stores`: tensors that go through the ports; `work`: bytes apart from whole tensors on chip.
+    there already; `loads`, `stores`: tensors that go through the ports; `staging`: bytes of tensors that are on chip in this
+    stage only; `weights`: bytes of weights that stay for the rest of the run.
     """
 
     mask: int
     config: Config
     cycles: int
-    work: int
+    staging: int
+    weights: int
     kept: tuple[tuple[int, int], ...]
     resident: tuple[tuple[int, int], ...]
     loads: tuple[int, ...]
@@ -136,19 +138,17 @@ class Moves:
             kept = tuple(sorted((t, copies) for t, copies in choice if copies))
             stores = tuple(self._stores(mask, done, {t for t, _ in kept}))
             best: list[tuple[int, int]] = []
-            found = []
+            found: list[tuple[int, int, Config]] = []
             streamed = [t for t in loads if t not in dict(kept)] + list(stores)
             for config in self.configs(mask):
                 if not all(self._aligned(t, config.tile_rows) for t in streamed):
                     continue
-                work = (config.work if problem.sharing else config.weights) + self._staging(
-                    config, mask, reads, kept, loads
-                )
-                found.append((self._cycles(config, dict(kept), loads, stores), work, config))
-            for cycles, work, config in sorted(found, key=lambda f: (f[0], f[1])):
-                if all(w > work for _, w in best):
-                    best.append((cycles, work))
-                    yield Move(mask, config, cycles, work, kept, resident, loads, stores)
+                staging = self._staging(config, mask, reads, kept, loads)
+                found.append((self._cycles(config, dict(kept), loads, stores), staging, config))
+            for cycles, staging, config in sorted(found, key=lambda f: (f[0], f[1], f[2].weights)):
+                if all(s > staging or w > config.weights for s, w in best):
+                    best.append((staging, config.weights))
+                    yield Move(mask, config, cycles, staging, config.weights, kept, resident, loads, stores)
 
     def _aligned(self, tensor: int, tile_rows: int) -> bool:
         """True if row tiles of the tensor are whole port words, as every transfer off chip must be."""

@@ -50,11 +50,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Problem:
-    """Tasks in topological order and tensors; `fixed_bytes` (parameters, tables) are on chip all the time.
-
-    `sharing`: buffers of different stages may use the same memory. Otherwise every buffer has a memory of its own for the
-    whole run, and weight rings are counted in `fixed_bytes`.
-    """
+    """Tasks in topological order and tensors; `fixed_bytes` (parameters, tables, weight rings) are on chip all the time."""
 
     name: str
     machine: Machine
@@ -64,7 +60,6 @@ class Problem:
     w_bits: int
     fixed_bytes: int
     predecessors: tuple[int, ...] = field(repr=False)
-    sharing: bool = True
 
     @property
     def everything(self) -> int:
@@ -80,6 +75,15 @@ class Problem:
     def areas(self) -> tuple[tuple[int, int], ...]:
         """Least array and vector unit cycles of each task (`cost.area`)."""
         return tuple(cost.area(task.work, self.machine) for task in self.tasks)
+
+    @cached_property
+    def residents(self) -> tuple[int, ...]:
+        """Most bytes that the weights of each task take if they stay on chip."""
+        groups = range(1, self.machine.cores + 1)
+        return tuple(
+            max(cost.resident_bytes(task.work, cores, self.machine) for cores in groups)
+            for task in self.tasks
+        )
 
     @property
     def works(self) -> list[Work]:
@@ -114,26 +118,25 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int) -> Work:
     return Work("move" if isinstance(task, QMove) else "vector", out.rows, out.cols)
 
 
-def _fixed_bytes(graph: QuantGraph, machine: Machine, w_bits: int, sharing: bool) -> int:
-    """Parameters and tables; without sharing also a table for each core and a ring for the longest reduction."""
+def _fixed_bytes(graph: QuantGraph, machine: Machine, w_bits: int) -> int:
+    """Parameters, every table on each core, and on each core a weight ring for the longest reduction."""
     total, deepest = 0, 0
+    slopes = any(task.table is not None and task.table.slope for task in graph.tasks)
     for task in graph.tasks:
         out = graph.tensor(task.output)
         if task.kind in ("matmul", "affine"):
             total += cost.parameter_bytes(out.cols, machine)
         if task.table is not None:
-            size = cost.table_bytes(task.table.log_entries, bool(task.table.slope))
-            total += size if sharing else size * machine.cores
+            total += cost.table_bytes(task.table.log_entries, slopes, machine) * machine.cores
         if task.kind == "matmul" and out.rows > machine.rows:
             deepest = max(deepest, graph.tensor(task.inputs[0]).cols)
-    if not sharing and deepest:
+    if deepest:
         deepest = max(graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind == "matmul")
-        ring = Work("matmul", machine.rows + 1, 1, deepest, w_bits)
-        total += cost.ring_bytes(ring, ring.rows, machine.cores, machine)
+        total += cost.ring_bytes(deepest, w_bits, machine)
     return total
 
 
-def make_problem(graph: QuantGraph, machine: Machine, sharing: bool = True) -> Problem:
+def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
     """The problem of running `graph` on `machine`.
 
     All cores share one weight width and all activations one storage width: the widest of the graph (at least 8 bits).
@@ -179,7 +182,6 @@ def make_problem(graph: QuantGraph, machine: Machine, sharing: bool = True) -> P
         tensors,
         a_bits,
         w_bits,
-        _fixed_bytes(graph, machine, w_bits, sharing),
+        _fixed_bytes(graph, machine, w_bits),
         tuple(predecessors),
-        sharing,
     )

@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from intar.ir.schedule import Schedule, Stage
+from intar.ir.schedule import Copy, Schedule, Stage
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 SHORT = {"sequential": "seq", "pipelined": "pipe", "parallel": "par", "interleaved": "inter"}
@@ -37,14 +37,19 @@ def stage_table(schedule: Schedule) -> Table:
 
 
 def residency_table(schedule: Schedule) -> Table:
-    """Where each tensor lives, when, and at which address."""
+    """Where each tensor lives, when, and in which banks."""
     table = Table(title="tensors", title_justify="left")
-    for name in ("tensor", "place", "stages", "bytes", "address"):
+    for name in ("tensor", "place", "stages", "bytes", "banks"):
         table.add_column(name, justify="left" if name in ("tensor", "place") else "right")
     for home in schedule.residency:
         stages = f"{home.first_stage}-{home.last_stage}"
-        table.add_row(home.tensor, home.place, stages, f"{home.bytes:,}", f"{home.address:,}")
+        table.add_row(home.tensor, home.place, stages, f"{home.bytes:,}", _banks(home.copies))
     return table
+
+
+def _banks(copies: tuple[Copy, ...]) -> str:
+    """The banks of a tensor's copies, in order."""
+    return " ".join(str(bank) for bank in dict.fromkeys(copy.bank for copy in copies))
 
 
 def _bar(stage: Stage, core: int, width: int, colours: dict[str, str]) -> Text:

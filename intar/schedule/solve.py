@@ -10,7 +10,7 @@ from intar.errors import InternalError
 from intar.ir.quantgraph import QuantGraph
 from intar.ir.schedule import Machine, Pattern, Schedule
 from intar.schedule import cost
-from intar.schedule.build import build_schedule
+from intar.schedule.build import build_schedule, lay_out
 from intar.schedule.cpsat import solve_cpsat
 from intar.schedule.dataflow import best_groups, first_groups
 from intar.schedule.dp import Answer, solve_dp
@@ -30,6 +30,9 @@ PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "sequential": ("sequential",),
     "dataflow": ("pipelined", "parallel"),
 }
+
+ATTEMPTS = 12
+"""Searches with less and less memory until the banks of the schedule fit."""
 
 BEAM = 20
 WIDTH = 4000
@@ -78,8 +81,7 @@ def solve(
     pins: Pins | None = None,
     engine: Engine = "auto",
     limits: Limits | None = None,
-    spills: bool = True,
-    sharing: bool = False,
+    spills: bool = False,
 ) -> Schedule:
     """The best schedule of `graph` on `machine`.
 
@@ -91,10 +93,7 @@ def solve(
         The bound is for the mode's patterns; the groups of ``dataflow`` are searched for and not proved best, so that
         mode's bound is the general one.
     engine : ``dp`` and ``auto`` the exact dynamic programme; ``cpsat`` the CP-SAT model (small graphs).
-    sharing : buffers of different stages may use the same memory, at the addresses in the residency. By default every
-        buffer has a memory of its own for the whole run, as the lowering makes it: the bytes of all buffers add up, a
-        network input is loaded once and no tensor is spilled.
-    spills : with sharing, False keeps every tensor on chip that a later stage reads.
+    spills : False keeps every tensor on chip that a later stage reads.
     limits : size of stages; the patterns in it are replaced by those of the mode.
 
     Raises
@@ -103,28 +102,36 @@ def solve(
     ConfigError : a pin names what is not in the graph or contradicts the machine.
     """
     began = time.perf_counter()
-    problem = make_problem(graph, machine, sharing)
+    problem = make_problem(graph, machine)
     rules = rules_of(pins, problem)
-    if not (spills and sharing):
+    if not spills:
         rules = replace(rules, chip=frozenset(range(len(problem.tensors))) - rules.spill)
     floor = max(cost.lower_bounds(problem.works, machine).values())
-    for shrink in range(8):
-        room = problem.capacity - problem.capacity * shrink // 32
-        tight = replace(problem, fixed_bytes=machine.onchip_bytes - room) if shrink else problem
-        moves, fits = moves_of(tight, mode, rules, limits)
-        if not fits:
-            break
-        answer, bound = _decide(tight, moves, engine, floor)
+    moves, fits = moves_of(problem, mode, rules, limits)
+    tight, bound = problem, floor
+    for attempt in range(ATTEMPTS if fits else 0):
+        if attempt and mode == "dataflow":
+            moves, fits = moves_of(tight, mode, rules, limits)
+        answer, proved = _decide(tight, moves, engine, floor) if fits else (None, floor)
         if answer is None:
             break
-        if shrink or mode == "dataflow":
-            bound = floor
-        seconds = time.perf_counter() - began
-        name = "cpsat" if engine == "cpsat" else "dp"
-        schedule = build_schedule(problem, mode, answer.moves, bound, name, seconds)
-        if schedule is not None:
-            return schedule
-    raise explain(problem, mode, moves_of(problem, mode, rules, limits)[0])
+        if attempt == 0 and mode != "dataflow":
+            bound = proved
+        layout = lay_out(problem, answer.moves)
+        weights = sum(move.weights for move in answer.moves)
+        excess = weights + layout.banks.total - problem.capacity
+        if excess <= 0:
+            name, seconds = "cpsat" if engine == "cpsat" else "dp", time.perf_counter() - began
+            return build_schedule(problem, mode, answer.moves, layout, bound, name, seconds)
+        room = answer.bytes - max(1, excess * (attempt + 1) // 4)
+        tight = replace(problem, fixed_bytes=machine.onchip_bytes - room)
+    lean = solve_dp(problem, moves, BEAM * 20, lean=True)
+    if lean is not None and lean.moves:
+        layout = lay_out(problem, lean.moves)
+        if layout.banks.total <= problem.capacity:
+            seconds = time.perf_counter() - began
+            return build_schedule(problem, mode, lean.moves, layout, bound, "dp", seconds)
+    raise explain(problem, mode, moves)
 
 
 def _decide(problem: Problem, moves: Moves, engine: Engine, floor: int) -> tuple[Answer | None, int]:
@@ -139,7 +146,7 @@ def _decide(problem: Problem, moves: Moves, engine: Engine, floor: int) -> tuple
 
 def _leanest(problem: Problem, moves: Moves) -> Answer | None:
     """Where the search was cut before it found anything that fits: the schedule with the least memory, improved."""
-    lean = solve_dp(problem, moves, BEAM * 20, peak=True)
-    if lean is None or not lean.moves or lean.cycles > problem.capacity:
+    lean = solve_dp(problem, moves, BEAM * 20, lean=True)
+    if lean is None or not lean.moves or lean.bytes > problem.capacity:
         return None
-    return improve(problem, moves, replace(lean, cycles=sum(move.cycles for move in lean.moves), exact=False))
+    return improve(problem, moves, replace(lean, exact=False))

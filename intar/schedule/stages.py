@@ -28,8 +28,7 @@ class Limits:
 class Config:
     """One way to run a set of tasks: `tasks` in dependency order with their cores (first core, count).
 
-    `compute`: cycles without activation traffic;
-    `work`: bytes of weight rings and resident weights; `weights`: of the resident ones.
+    `compute`: cycles without activation traffic; `weights`: bytes of resident weights.
     """
 
     pattern: Pattern
@@ -38,7 +37,6 @@ class Config:
     resident: tuple[bool, ...]
     tile_rows: int
     compute: int
-    work: int
     weights: int = 0
 
 
@@ -153,7 +151,6 @@ class Stages:
                 c.resident,
                 c.tile_rows,
                 c.compute,
-                c.work,
                 c.weights,
             )
             for c in self._shapes[key]
@@ -224,17 +221,15 @@ class Stages:
             (False,),
             0,
             compute + cost.hop(machine),
-            cost.ring_bytes(work, work.rows, len(cores), machine),
         )
 
     def _side_by_side(self, works: tuple[Work, ...], cores: tuple[tuple[int, ...], ...]) -> Config:
         machine = self.problem.machine
         pairs = [(work, len(group)) for work, group in zip(works, cores, strict=True)]
         compute = max(cost.task_cycles(work, work.rows, g, True, machine) for work, g in pairs)
-        ring = sum(cost.ring_bytes(work, work.rows, g, machine) for work, g in pairs)
         none = (False,) * len(works)
         order = tuple(range(len(works)))
-        return Config("parallel", order, cores, none, 0, compute + cost.hop(machine), ring)
+        return Config("parallel", order, cores, none, 0, compute + cost.hop(machine))
 
     def _tiled(
         self,
@@ -253,12 +248,10 @@ class Stages:
         for work, group in zip(works, cores, strict=True):
             g = len(group)
             slow = cost.weight_cycles(work, g, machine) > cost.compute_cycles(work, tile_rows, g, machine)
-            ring = cost.ring_bytes(work, tile_rows, g, machine)
             late = (
                 pattern == "interleaved" and work.kind == "matmul"
-            )  # its first weights may have to wait for the ring
-            useful = tiles > 1 and (slow or late or ring > cost.resident_bytes(work, g, machine))
-            choices.append((False, True) if useful else (False,))
+            )  # its first weights may wait for the ring
+            choices.append((False, True) if tiles > 1 and (slow or late) else (False,))
         for resident in product(*choices):
             tasks = [
                 Tiled(
@@ -274,21 +267,15 @@ class Stages:
                     works, cores, resident, edges, consumers, strict=True
                 )
             ]
-            rings = [
-                0 if keep else cost.ring_bytes(work, tile_rows, len(group), machine)
-                for work, group, keep in zip(works, cores, resident, strict=True)
-            ]
             kept = sum(
                 cost.resident_bytes(work, len(group), machine)
                 for work, group, keep in zip(works, cores, resident, strict=True)
                 if keep
             )
-            if pattern == "pipelined":
-                cycles, ring = cost.pipelined_cycles(tasks, tiles, machine), sum(rings)
-            else:
-                cycles, ring = cost.interleaved_cycles(tasks, tiles, machine), max(rings)
+            price = cost.pipelined_cycles if pattern == "pipelined" else cost.interleaved_cycles
             order = tuple(range(len(works)))
-            yield Config(pattern, order, cores, resident, tile_rows, cycles, ring + kept, kept)
+            cycles = price(tasks, tiles, machine)
+            yield Config(pattern, order, cores, resident, tile_rows, cycles, kept)
 
 
 def _few(options: list[list[int]]) -> bool:
@@ -319,12 +306,13 @@ def _balanced(works: tuple[Work, ...], cores: int) -> tuple[int, ...]:
 def _pareto(configs: list[Config]) -> list[Config]:
     """Drop what is no faster and no smaller than another of the same pattern and tile height; fastest first."""
     kept: list[Config] = []
-    for c in sorted(configs, key=lambda c: (c.compute, c.work, c.pattern, c.tile_rows, c.cores, c.resident)):
+    for c in sorted(
+        configs, key=lambda c: (c.compute, c.weights, c.pattern, c.tile_rows, c.cores, c.resident)
+    ):
         if not any(
             k.pattern == c.pattern
             and k.tile_rows == c.tile_rows
             and k.compute <= c.compute
-            and k.work <= c.work
             and k.weights <= c.weights
             for k in kept
         ):

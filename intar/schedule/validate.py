@@ -31,8 +31,8 @@ class Violation:
 def validate(schedule: Schedule, graph: QuantGraph) -> list[Violation]:
     """All violations of a schedule; empty if it is sound.
 
-    Checks: every task once, precedence, cores, the rules of each pattern, tile heights, residency and lifetimes, memory of
-    every stage, addresses, cycles of every stage, objective, bound and status.
+    Checks: every task once, precedence, cores, the rules of each pattern, tile heights, residency and lifetimes, copies,
+    banks and memory, cycles of every stage, objective, bound and status.
     """
     structure = list(_tasks_once(schedule, graph))
     if structure:
@@ -42,8 +42,8 @@ def validate(schedule: Schedule, graph: QuantGraph) -> list[Violation]:
     found += facts.check_residency()
     if not found:
         found += facts.check_alignment()
-        found += facts.check_memory()
-        found += facts.check_addresses()
+        found += facts.check_copies()
+        found += facts.check_banks()
         found += facts.check_cycles()
     return found
 
@@ -122,13 +122,19 @@ class _Facts:
         return ceil(bits / self.machine.port_bits)
 
     def fixed(self) -> int:
-        """Bytes of parameters and tables."""
-        total = 0
+        """Bytes of parameters, of the tables on every core, and of the weight rings."""
+        machine, total = self.machine, 0
+        slopes = any(task.table and task.table.slope for task in self.graph.tasks)
         for task in self.graph.tasks:
             if task.kind == "matmul" or task.kind == "affine":
-                total += 16 * self.machine.lanes * ceil(self.cols[task.output] / self.machine.lanes)
+                total += 16 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
             if task.table is not None:
-                total += 2**task.table.log_entries * (8 if task.table.slope else 4)
+                entries = max(2**task.table.log_entries, machine.lanes)
+                total += entries * (8 if slopes else 4) * machine.cores
+        matmuls = [task for task in self.graph.tasks if isinstance(task, QMatmul)]
+        if any(self.rows[task.output] > machine.rows for task in matmuls):
+            depth = max(self.cols[task.inputs[0]] for task in matmuls)
+            total += machine.cores * ceil(2 * depth * machine.lanes * self.w_bits / 8)
         return total
 
     # --- traffic -----------------------------------------------------------------------------------------------
@@ -163,7 +169,7 @@ class _Facts:
         return self.reading[tensor].count(i)
 
     def resident(self, i: int) -> int:
-        """Bytes of resident weights in stage `i`."""
+        """Bytes of the weights that stage `i` makes resident, for the rest of the run."""
         machine, total = self.machine, 0
         for placement in self.schedule.stages[i].tasks:
             task = self.tasks[placement.task]
@@ -172,19 +178,6 @@ class _Facts:
                 beats = ceil(blocks / len(placement.cores)) * self.cols[task.inputs[0]]
                 total += ceil(beats * machine.lanes * self.w_bits / 8) * len(placement.cores)
         return total
-
-    def rings(self, i: int) -> int:
-        """Bytes of weight rings and resident weights in stage `i`."""
-        stage, machine = self.schedule.stages[i], self.machine
-        ring, total = 0, 0
-        for placement in stage.tasks:
-            task = self.tasks[placement.task]
-            height = stage.tile_rows or self.rows[task.output]
-            if isinstance(task, QMatmul) and not placement.resident and height > machine.rows:
-                depth = self.cols[task.inputs[0]]
-                need = ceil(2 * depth * machine.lanes * self.w_bits / 8) * len(placement.cores)
-                ring, total = max(ring, need), total + need
-        return self.resident(i) + (ring if stage.pattern == "interleaved" else total)
 
     # --- rules of stages ---------------------------------------------------------------------------------------
 
@@ -346,24 +339,52 @@ class _Facts:
             for tensor in self.misaligned(i):
                 yield Violation("alignment", f"stage {i}", f"row tiles of {tensor} are not whole port words")
 
-    def check_memory(self) -> Iterator[Violation]:
-        """Bytes in use in each stage."""
-        for i in range(len(self.schedule.stages)):
-            used = self.fixed() + self.rings(i) + sum(self.need(t, i) for t in self.home)
-            if used > self.machine.onchip_bytes:
-                yield Violation("memory", f"stage {i}", f"{used} bytes of {self.machine.onchip_bytes}")
+    def check_copies(self) -> Iterator[Violation]:
+        """Every tensor has the copies that each stage needs, as large as it needs them, in banks that are large enough."""
+        for tensor, home in sorted(self.home.items()):
+            for i in range(home.first_stage, home.last_stage + 1):
+                here = [copy for copy in home.copies if copy.first_stage <= i <= copy.last_stage]
+                if sum(copy.bytes for copy in here) != self.need(tensor, i):
+                    what = f"copies of {sum(c.bytes for c in here)} bytes, needs {self.need(tensor, i)}"
+                    yield Violation("copies", f"stage {i}", f"{tensor}: {what}")
+            for copy in home.copies:
+                if not 0 <= copy.bank < len(self.schedule.banks):
+                    yield Violation("bank", tensor, f"there is no bank {copy.bank}")
+                elif copy.bytes > self.schedule.banks[copy.bank].bytes:
+                    yield Violation("bank", tensor, f"{copy.bytes} bytes do not fit into bank {copy.bank}")
+                if not home.first_stage <= copy.first_stage <= copy.last_stage <= home.last_stage:
+                    yield Violation(
+                        "copies", tensor, f"a copy in stages {copy.first_stage} to {copy.last_stage}"
+                    )
+                elif home.place == "chip" and (copy.first_stage, copy.last_stage) != (
+                    home.first_stage,
+                    home.last_stage,
+                ):
+                    yield Violation("copies", tensor, "a copy that is not there all the time")
+                elif home.place != "chip" and copy.first_stage != copy.last_stage:
+                    yield Violation("copies", tensor, "a copy that outlives its stage")
 
-    def check_addresses(self) -> Iterator[Violation]:
-        """Buffers in use at the same time don't overlap and lie inside the memory."""
-        room = self.machine.onchip_bytes - self.fixed()
-        for i in range(len(self.schedule.stages)):
-            here = sorted((self.home[t].address, self.need(t, i), t) for t in self.home if self.need(t, i))
-            for (a, size, first), (b, _, second) in pairwise(here):
-                if a + size > b:
-                    yield Violation("address", f"stage {i}", f"{first} and {second} overlap at byte {b}")
-            for a, size, tensor in here:
-                if a < 0 or a + size > room:
-                    yield Violation("address", f"stage {i}", f"{tensor} ends at byte {a + size} of {room}")
+    def check_banks(self) -> Iterator[Violation]:
+        """One tensor at a time in a bank; banks lie side by side and fit, with all that is always there."""
+        tenants: dict[int, list[tuple[int, int, str]]] = {}
+        for tensor, home in sorted(self.home.items()):
+            for copy in home.copies:
+                tenants.setdefault(copy.bank, []).append((copy.first_stage, copy.last_stage, tensor))
+        for bank, inside in sorted(tenants.items()):
+            for (_, last, one), (first, _, other) in pairwise(sorted(inside)):
+                if first <= last:
+                    yield Violation(
+                        "bank", f"bank {bank}", f"{one} and {other} are both there in stage {first}"
+                    )
+        top = 0
+        for place in sorted(self.schedule.banks, key=lambda place: place.address):
+            if place.address < top:
+                yield Violation("address", self.schedule.name, f"two banks overlap at byte {place.address}")
+            top = place.address + place.bytes
+        weights = sum(self.resident(i) for i in range(len(self.schedule.stages)))
+        used = self.fixed() + weights + top
+        if used > self.machine.onchip_bytes:
+            yield Violation("memory", self.schedule.name, f"{used} bytes of {self.machine.onchip_bytes}")
 
     # --- cycles ------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from intar.schedule.dp import Answer, State, solve_dp
+from intar.schedule.dp import Answer, State, after, footprint, solve_dp
 from intar.schedule.moves import Move, Moves
 from intar.schedule.problem import Problem
 
@@ -15,25 +15,15 @@ WIDTH = 300
 PASSES = 4
 
 
-def states_of(problem: Problem, moves: list[Move]) -> list[State]:
-    """The state before each move, and the last one."""
+def states_of(problem: Problem, moves: list[Move]) -> tuple[list[State], list[int]]:
+    """The state before each move, and the last one; the bytes of tensors in each stage."""
     states: list[State] = [(0, ())]
+    used = []
     for move in moves:
-        done, residents = states[-1]
-        have = dict(residents)
-        have.update(move.kept)
-        now = done | move.mask
-        left = tuple(sorted((t, c) for t, c in have.items() if problem.tensors[t].consumers & ~now))
-        states.append((now, left))
-    return states
-
-
-def _without(problem: Problem, others: list[Move]) -> Problem:
-    """The problem with the memory that moves outside the window leave."""
-    if problem.sharing:
-        return problem
-    kept = sum(problem.tensors[t].bytes * copies for move in others for t, copies in move.kept)
-    return replace(problem, fixed_bytes=problem.fixed_bytes + kept + sum(move.work for move in others))
+        state, size = after(problem, states[-1], move)
+        states.append(state)
+        used.append(size)
+    return states, used
 
 
 def improve(problem: Problem, moves: Moves, answer: Answer) -> Answer:
@@ -47,14 +37,16 @@ def improve(problem: Problem, moves: Moves, answer: Answer) -> Answer:
             while last < len(best) and (tasks == 0 or tasks + best[last].mask.bit_count() <= WINDOW):
                 tasks += best[last].mask.bit_count()
                 last += 1
-            states = states_of(problem, best)
+            states, used = states_of(problem, best)
             old = sum(move.cycles for move in best[first:last])
-            inside = _without(problem, best[:first] + best[last:])
-            found = solve_dp(inside, moves, WIDTH, old, states[first], states[last])
+            outside = sum(move.weights for move in best[:first] + best[last:])
+            rest = outside, max(used[:first] + used[last:], default=0)
+            found = solve_dp(problem, moves, WIDTH, old, states[first], states[last], rest)
             if found is not None and found.moves and found.cycles < old:
                 best[first:last] = found.moves
                 last = first + len(found.moves)
             first += max(1, (last - first) // 2)
         if sum(move.cycles for move in best) == before:
             break
-    return replace(answer, moves=tuple(best), cycles=sum(move.cycles for move in best), exact=False)
+    cycles, size = sum(move.cycles for move in best), sum(footprint(problem, best))
+    return replace(answer, moves=tuple(best), cycles=cycles, exact=False, bytes=size)

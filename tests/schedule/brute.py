@@ -76,8 +76,8 @@ def stages(graph: QuantGraph, machine: Machine, tasks: tuple[int, ...], mode: st
         height *= 2
 
 
-def best(graph: QuantGraph, machine: Machine, mode: str = "auto", sharing: bool = True) -> int | None:
-    """Least cycles of any schedule; None if none fits the memory."""
+def best(graph: QuantGraph, machine: Machine, mode: str = "auto", spills: bool = True) -> int | None:
+    """Least cycles of any schedule in which no stage has too many bytes beside all resident weights; None if none has."""
     least: int | None = None
     ways: dict[tuple[int, ...], list[Stage]] = {}
     for parts in ordered_partitions(graph):
@@ -85,7 +85,7 @@ def best(graph: QuantGraph, machine: Machine, mode: str = "auto", sharing: bool 
             if part not in ways:
                 ways[part] = list(_legal(graph, machine, part, mode))
         if all(ways[part] for part in parts):
-            found = _cheapest(graph, machine, parts, ways, mode, least, sharing)
+            found = _cheapest(graph, machine, parts, ways, mode, least, spills)
             if found is not None:
                 least = found
     return least
@@ -134,7 +134,7 @@ def _cheapest(
     ways: dict[tuple[int, ...], list[Stage]],
     mode: str,
     least: int | None,
-    sharing: bool,
+    spills: bool,
 ) -> int | None:
     """Least cycles of one ordered partition if it beats `least`."""
     facts = _facts(graph, machine, [ways[part][0] for part in parts], mode)
@@ -146,49 +146,30 @@ def _cheapest(
             for t, h in homes.items()
         ):
             continue
-        if not sharing:
-            total = _side_by_side(graph, facts, parts, ways)
-            if total is not None and (least is None or total < least):
-                least = found = total
+        if not spills and any(h.place == "spill" and h.first_stage < h.last_stage for h in homes.values()):
             continue
-        total = 0
-        for i, part in enumerate(parts):
-            price = None
-            for stage in ways[part]:
-                facts.schedule.stages[i] = stage
-                if not facts.misaligned(i) and facts.rings(i) + sum(facts.need(t, i) for t in homes) <= room:
-                    cycles = facts.cycles(i)
-                    price = cycles if price is None else min(price, cycles)
-            if price is None:
-                break
-            total += price
-            if least is not None and total >= least:
-                break
-        else:
-            if least is None or total < least:
-                least = found = total
+        total = _run(facts, parts, ways, room)
+        if total is not None and (least is None or total < least):
+            least = found = total
     return found
 
 
-def _side_by_side(
-    graph: QuantGraph, facts: _Facts, parts: list[tuple[int, ...]], ways: dict[tuple[int, ...], list[Stage]]
+def _run(
+    facts: _Facts, parts: list[tuple[int, ...]], ways: dict[tuple[int, ...], list[Stage]], room: int
 ) -> int | None:
-    """Least cycles for these homes when every buffer has a memory of its own."""
-    machine, matmuls = facts.machine, [t for t in graph.tasks if isinstance(t, QMatmul)]
-    room = machine.onchip_bytes - facts.fixed()
-    if any(facts.rows[t.output] > machine.rows for t in matmuls):
-        deepest = max(facts.cols[t.inputs[0]] for t in matmuls)
-        room -= -(-2 * deepest * machine.lanes * facts.w_bits // 8) * machine.cores
-    if any(h.place == "spill" and h.first_stage < h.last_stage for h in facts.home.values()):
-        return None
-    room -= sum(h.bytes for h in facts.home.values() if h.place == "chip")
-    sums = {(0, 0)}
+    """Least cycles for these homes; `sums`: (cycles, resident weights, most bytes of tensors in a stage) of all choices."""
+    sums = {(0, 0, 0)}
     for i, part in enumerate(parts):
         options = set()
         for stage in ways[part]:
             facts.schedule.stages[i] = stage
             if not facts.misaligned(i):
-                streamed = sum(facts.need(t, i) for t, h in facts.home.items() if h.place != "chip")
-                options.add((facts.cycles(i), streamed + facts.resident(i)))
-        sums = {(a + c, b + d) for a, b in sums for c, d in options if b + d <= room}
-    return min((cycles for cycles, _ in sums), default=None)
+                used = sum(facts.need(t, i) for t in facts.home)
+                options.add((facts.cycles(i), facts.resident(i), used))
+        sums = {
+            (a + cycles, b + weights, max(c, used))
+            for a, b, c in sums
+            for cycles, weights, used in options
+            if b + weights + max(c, used) <= room
+        }
+    return min((cycles for cycles, _, _ in sums), default=None)

@@ -140,9 +140,12 @@ def random_case(seed: int, tasks: int = 5) -> tuple[QuantGraph, Machine]:
     lanes = rng.choice((4, 8))
     made = [t for t in graph.tasks if t.kind in ("matmul", "affine")]
     fixed = sum(16 * -(-graph.tensor(t.output).cols // lanes) * lanes for t in made)
+    depths = [graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind == "matmul"]
+    ring = 2 * max(depths, default=0) * lanes * b.weight_bits // 8
     spare = sum(t.rows * -(-t.cols // lanes) * lanes for t in graph.tensors)
+    cores, height = rng.choice((1, 2, 3, 4)), rng.choice((1, 2, 4))
     return graph, machine(
-        cores=rng.choice((1, 2, 3, 4)), rows=rng.choice((1, 2, 4)), lanes=lanes, rate=rng.choice((1, 2, 4)),
-        port_bits=rng.choice((8, 32, 64)), onchip_bytes=fixed + int(spare * rng.uniform(0.25, 1.6)),
+        cores=cores, rows=height, lanes=lanes, rate=rng.choice((1, 2, 4)), port_bits=rng.choice((8, 32, 64)),
+        onchip_bytes=fixed + (cores * ring if rows > height else 0) + int(spare * rng.uniform(0.25, 1.6)),
         latency=rng.choice((4, 64)),
     )  # fmt: skip

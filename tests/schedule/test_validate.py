@@ -21,7 +21,7 @@ MACHINE = machine(cores=4, rows=8, rate=8, port_bits=128, onchip_bytes=1 << 20)
 
 @pytest.fixture(scope="module")
 def sound() -> Schedule:
-    schedule = solve(GRAPH, MACHINE, "intar", sharing=True)
+    schedule = solve(GRAPH, MACHINE, "intar")
     assert {s.pattern for s in schedule.stages} == {"sequential", "parallel", "pipelined"}
     assert {h.place for h in schedule.residency} == {"chip", "tile", "spill"}
     return schedule
@@ -91,9 +91,27 @@ def test_residency(sound):
     assert "residency" in rules(with_home(sound, "chip", place="tile"))
     assert "residency" in rules(sound.model_copy(update={"residency": sound.residency[1:]}))
     assert "residency" in rules(with_home(sound, "chip", tensor="nobody"))
-    homes = tuple(h.model_copy(update={"address": 0}) for h in sound.residency)
-    assert "address" in rules(sound.model_copy(update={"residency": homes}))
-    assert "address" in rules(with_home(sound, "chip", address=1 << 20))
+
+
+def with_copy(schedule: Schedule, kind: str, **changes: object) -> Schedule:
+    home = next(h for h in schedule.residency if h.place == kind)
+    return with_home(schedule, kind, copies=(home.copies[0].model_copy(update=changes), *home.copies[1:]))
+
+
+def test_copies_and_banks(sound):
+    assert "copies" in rules(with_home(sound, "chip", copies=()))
+    assert "copies" in rules(with_copy(sound, "chip", bytes=1))
+    assert "copies" in rules(with_copy(sound, "chip", last_stage=0))
+    assert "bank" in rules(with_copy(sound, "tile", bank=99))
+    homes = tuple(
+        h.model_copy(update={"copies": tuple(c.model_copy(update={"bank": 0}) for c in h.copies)})
+        for h in sound.residency
+    )
+    assert "bank" in rules(sound.model_copy(update={"residency": homes}))
+    less = (sound.banks[0].model_copy(update={"bytes": 1}), *sound.banks[1:])
+    assert "bank" in rules(sound.model_copy(update={"banks": less}))
+    same = tuple(bank.model_copy(update={"address": 0}) for bank in sound.banks)
+    assert "address" in rules(sound.model_copy(update={"banks": same}))
 
 
 def test_memory(sound):
@@ -119,13 +137,13 @@ def test_cycles(sound):
 
 
 @pytest.mark.parametrize("mode", ("auto", "intar", "sequential", "dataflow"))
-@pytest.mark.parametrize("sharing", (True, False))
-def test_random_schedules_are_sound(mode, sharing):
+@pytest.mark.parametrize("spills", (True, False))
+def test_random_schedules_are_sound(mode, spills):
     solved = 0
     for seed in range(40, 60):
         graph, m = random_case(seed, 3 + seed % 5)
         try:
-            schedule = solve(graph, m, mode, sharing=sharing)
+            schedule = solve(graph, m, mode, spills=spills)
         except InfeasibleError:
             continue
         assert validate(schedule, graph) == [], seed

@@ -1,0 +1,119 @@
+"""Banks: which tensor copies use one and the same memory, one after the other.
+
+A memory has one write side and one read side, so that only copies whose stages do not overlap can share it; it is as large
+as the largest of them. The fewest bytes in all: an interval colouring with weights. Largest first, each into the first bank
+that is free, is tried first and is proved best where it meets the bound; otherwise CP-SAT looks for less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from intar.schedule import solver
+
+LIMIT = 5.0
+"""Deterministic time of the solver, about seconds."""
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A copy of a tensor: stages, bytes, whether it comes from off chip, whether it goes there in its last stage."""
+
+    name: str
+    first: int
+    last: int
+    bytes: int
+    loaded: bool = False
+    stored: bool = False
+
+    def meets(self, other: Tenant) -> bool:
+        """True if a stage has both."""
+        return self.first <= other.last and other.first <= self.last
+
+    @property
+    def ahead(self) -> Tenant:
+        """With a stage more for prefetching what is loaded, and for writing back what is stored."""
+        return Tenant(self.name, max(0, self.first - self.loaded), self.last + self.stored, self.bytes)
+
+
+@dataclass(frozen=True)
+class Banks:
+    """Bytes of each bank, the bank of each tenant, and a proved bound of the bytes in all."""
+
+    sizes: tuple[int, ...]
+    of: tuple[int, ...]
+    bound: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.sizes)
+
+
+def assign(tenants: Sequence[Tenant], room: int) -> Banks:
+    """Banks for all tenants, with time for transfers ahead of and behind their stages if that fits into `room` bytes."""
+    found = colour([tenant.ahead for tenant in tenants])
+    return found if found.total <= room else colour(tenants)
+
+
+def colour(tenants: Sequence[Tenant]) -> Banks:
+    """The fewest bytes that were found."""
+    order = sorted(
+        range(len(tenants)), key=lambda i: (-tenants[i].bytes, tenants[i].first, tenants[i].name, i)
+    )
+    ranked = [tenants[i] for i in order]
+    bound = least(ranked)
+    leaders = _first_fit(ranked)
+    if _total(ranked, leaders) > bound:
+        leaders = _fewer(ranked, leaders) or leaders
+    numbers = {leader: bank for bank, leader in enumerate(sorted(set(leaders)))}
+    of = dict(zip(order, (numbers[leader] for leader in leaders), strict=True))
+    sizes = tuple(ranked[leader].bytes for leader in numbers)
+    return Banks(sizes, tuple(of[i] for i in range(len(tenants))), bound)
+
+
+def least(tenants: Sequence[Tenant]) -> int:
+    """No banks have fewer bytes: of those at least as large as a size there are as many as tenants of that size meet."""
+    total = 0
+    sizes = sorted({tenant.bytes for tenant in tenants}, reverse=True)
+    for size, below in zip(sizes, [*sizes[1:], 0], strict=True):
+        large = [tenant for tenant in tenants if tenant.bytes >= size]
+        total += (size - below) * max(sum(t.first <= u.first <= t.last for t in large) for u in large)
+    return total
+
+
+def _total(ranked: Sequence[Tenant], leaders: Sequence[int]) -> int:
+    return sum(ranked[leader].bytes for leader in set(leaders))
+
+
+def _first_fit(ranked: Sequence[Tenant]) -> list[int]:
+    """The leader (largest tenant) of each tenant's bank."""
+    banks: dict[int, list[Tenant]] = {}
+    leaders = []
+    for i, tenant in enumerate(ranked):
+        free = (leader for leader, inside in banks.items() if not any(tenant.meets(t) for t in inside))
+        leader = next(free, i)
+        banks.setdefault(leader, []).append(tenant)
+        leaders.append(leader)
+    return leaders
+
+
+def _fewer(ranked: Sequence[Tenant], hint: Sequence[int]) -> list[int] | None:
+    """The same by CP-SAT: every tenant joins a bank that a larger one leads, or leads one."""
+    model = solver.Model()
+    joins = [[model.new_bool_var("") for _ in range(i + 1)] for i in range(len(ranked))]
+    for i, row in enumerate(joins):
+        model.add_exactly_one(row)
+        for leader, joined in enumerate(row):
+            model.add_hint(joined, int(hint[i] == leader))
+            model.add_implication(joined, joins[leader][leader])
+    for first in sorted({tenant.first for tenant in ranked}):
+        here = [i for i, tenant in enumerate(ranked) if tenant.first <= first <= tenant.last]
+        for leader in range(len(ranked)):
+            model.add_at_most_one([joins[i][leader] for i in here if leader <= i])
+    leads = [row[i] for i, row in enumerate(joins)]
+    model.minimize(solver.weighted_sum(leads, [tenant.bytes for tenant in ranked]))
+    outcome = solver.run(model, [joined for row in joins for joined in row], limit=LIMIT)
+    if not outcome.found:
+        return None
+    return [next(leader for leader, joined in enumerate(row) if outcome[joined]) for row in joins]
