@@ -6,17 +6,57 @@ from intar.engine.result import Deadlock, EngineResult
 from intar.engine.run import run
 from intar.engine.timing import MemoryModel
 from intar.errors import InternalError
-from intar.ir.program import Buffer, Program
+from intar.ir.program import Buffer, Load, Program, Router
+
+Order = tuple[tuple[str, int], ...]
 
 _POLICIES = {0: "order of completion", 1: "writes first", 2: "reads first"}
 
 
 def _with_orders(program: Program, result: EngineResult) -> Program:
+    constant = _constant_buffers(program)
+    orders = {n: _writes_first(o) if n in constant else o for n, o in result.merged.items()}
     nodes = tuple(
-        node.model_copy(update={"merged": result.merged[node.name]}) if isinstance(node, Buffer) else node
+        node.model_copy(update={"merged": orders[node.name]}) if isinstance(node, Buffer) else node
         for node in program.nodes
     )
     return program.model_copy(update={"nodes": nodes})
+
+
+def _writes_first(order: Order) -> Order:
+    """All writes, then all reads."""
+    total = {side: sum(count for s, count in order if s == side) for side in ("w", "r")}
+    return tuple((side, total[side]) for side in ("w", "r") if total[side])
+
+
+def _constant_buffers(program: Program) -> set[str]:
+    """Buffers that are filled from ports whose data wait for nothing: parameters, for one.
+
+    They take everything before they give anything, so that a reader that is slow to take its share does not keep the port
+    from filling the next buffer. That holds when all that is behind the port are buffers of this kind.
+    """
+    nodes = {node.name: node for node in program.nodes}
+    edges = [(link.src.split(".")[0], link.dst.split(".")[0]) for link in program.links]
+
+    def ends(name: str, forward: bool) -> set[str]:
+        """The nodes that `name` sends to, or receives from, through routers."""
+        near = {dst if forward else src for src, dst in edges if (src if forward else dst) == name}
+        through = {n for n in near if isinstance(nodes[n], Router)}
+        return (near - through).union(*(ends(n, forward) for n in through))
+
+    free = {
+        node.name
+        for node in program.nodes
+        if isinstance(node, Buffer) and not any(step.need or step.need_step for step in node.writes)
+    }
+    behind = {n.name: ends(n.name, True) for n in program.nodes if isinstance(n, Load) and not n.after}
+    feeds = {name: ends(name, False) for names in behind.values() for name in names & free}
+    while True:
+        held = {load: names for load, names in behind.items() if not names <= free}
+        if not held:
+            return set(feeds) & free
+        behind = {load: names for load, names in behind.items() if load not in held}
+        free = {name for name in free if feeds.get(name, {""}) <= set(behind)}
 
 
 def _attempt(

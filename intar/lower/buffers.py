@@ -47,6 +47,26 @@ class Memory:
         )
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """The last write of a tile: from `row` on, `count` blocks of rows, after `before` write counts."""
+
+    row: int
+    count: int
+    before: int
+
+
+def row_blocks(rows: int, size: int, pitch: int) -> Walk:
+    """Whole rows of `pitch` beats in order, `size` rows an iteration of the outermost loop."""
+    count = -(-rows // size)
+    return Walk(
+        counts=(count, 1, 1, 1, min(size, rows) * pitch),
+        strides=(size * pitch, 0, 0, 0, 1),
+        ragged=0,
+        last=(rows - (count - 1) * size) * pitch,
+    )
+
+
 @dataclass
 class TensorMemory:
     """A copy of a tensor on chip: whole (`slots` 1) or as a ring of row tiles (`slots` 2).
@@ -65,6 +85,7 @@ class TensorMemory:
     drained: dict[int, int] = field(default_factory=dict)
     start: int = -1
     loaded: int = 0
+    blocks: dict[int, Blocks] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
@@ -86,20 +107,36 @@ class TensorMemory:
         return row // self.tile_rows if self.slots > 1 else 0
 
     def write(self, row: int, walk: Walk, note: str) -> None:
-        """Write (part of) the rows from `row` on; `walk` is relative to that row."""
+        """Write (part of) the rows from `row` on; `walk` is relative to that row.
+
+        A walk of several outermost iterations completes equal blocks of rows one after the other, and a reader that takes
+        the same blocks can follow it.
+        """
         tile = self._tile(row)
         if self.start < 0:
             self.start = self.memory.read
         need = max(self.start, self.drained.get(tile - self.slots, 0) if self.slots > 1 else 0)
+        self.blocks[tile] = Blocks(row, walk.counts[0], self.memory.written)
         self.memory.write(walk.model_copy(update={"base": walk.base + self.base(row)}), need, note=note)
         self.ready[tile] = self.memory.written
 
+    def in_blocks(self, row: int, count: int) -> bool:
+        """The last write completed the rows from `row` on in `count` blocks, more than one."""
+        blocks = self.blocks.get(self._tile(row))
+        return blocks is not None and count > 1 and (blocks.row, blocks.count) == (row, count)
+
     def fetch(self, row: int, walk: Walk, note: str, elements: bool = False) -> None:
-        """Read rows from `row` on; `walk` is relative to that row (in elements if `elements`)."""
+        """Read rows from `row` on; `walk` is relative to that row (in elements if `elements`).
+
+        Outermost iterations that are the blocks of the last write wait for one block each, others for all.
+        """
         tile = self._tile(row)
         scale = self.memory.lanes if elements else 1
         moved = walk.model_copy(update={"base": walk.base + self.base(row) * scale})
-        self.memory.fetch(moved, self.ready[tile], elements=elements, note=note)
+        need, step = self.ready[tile], 0
+        if self.in_blocks(row, walk.counts[0]):
+            need, step = self.blocks[tile].before + 1, 1
+        self.memory.fetch(moved, need, step, elements=elements, note=note)
         self.drained[tile] = self.memory.read
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from intar.ir.program import CoreStep, FeedStep, Walk
 from intar.ir.quantgraph import QMatmul
@@ -27,15 +27,19 @@ def prepare(work: Work, visit: Visit) -> None:
 
 
 def append(work: Work, visit: Visit) -> None:
-    full, rest = divmod(work.site.pitch(visit.task.output), len(visit.cores))
+    pitch = work.site.pitch(visit.task.output)
+    full, rest = divmod(pitch, len(visit.cores))
     if full:
         _rounds(work, visit, 0, full, visit.cores)
     if rest:
-        _rounds(work, visit, full * len(visit.cores), 1, visit.cores[:rest])
+        _rounds(work, visit, pitch - rest, 1, visit.cores[:rest])
 
 
 def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int, ...]) -> None:
-    """`rounds` rounds in which each of `cores` makes one column block, starting at block `first`."""
+    """`rounds` rounds in which each of `cores` makes one column block, starting at block `first`.
+
+    The visit's first round takes its rows, and the last one leaves its results, block of rows by block of rows.
+    """
     site, task = work.site, visit.task
     assert isinstance(task, QMatmul)
     size, pitch = site.machine.rows, site.pitch(task.output)
@@ -43,7 +47,7 @@ def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int,
     rows, last = min(size, visit.rows), visit.rows - (m_tiles - 1) * size
     note = f"{task.name} rows {visit.row}+{visit.rows} blocks {first}+{rounds}x{len(cores)}"
     shape = {"tiles": rounds, "m_tiles": m_tiles, "rows": rows, "rows_last": last, "note": note}
-    _operands(work, visit, cores, shape)
+    _operands(work, visit, cores, first == 0, shape)
     for position, core in enumerate(cores):
         blocks = [first + r * len(cores) + position for r in range(rounds)]
         _core(work, visit, core, blocks, shape)
@@ -68,12 +72,33 @@ def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int,
         work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
     legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(visit)) for core in cores)
     work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
+    end = first + rounds * len(cores) == pitch
     for memory in work.tensors.results(visit):
-        memory.write(visit.row, target, note)
+        for walk in _by_blocks(target, rounds - 1) if end else (target,):
+            memory.write(visit.row, walk, note)
 
 
-def _operands(work: Work, visit: Visit, cores: Sequence[int], shape: dict) -> None:
-    """The visit's rows to the feeds of all `cores`, once a round."""
+def _by_blocks(walk: Walk, round: int) -> Iterator[Walk]:
+    """The same addresses, with an outermost iteration for each block of rows of one round, the first or the last."""
+    _, rounds, m_tiles, columns, rows = walk.counts
+    _, across, down, *inner = walk.strides
+    rest = walk.model_copy(update={"base": walk.base + (0 if round else across)})
+    rest = rest.model_copy(update={"counts": (1, rounds - 1, m_tiles, columns, rows)})
+    if rounds > 1 and round:
+        yield rest
+    yield Walk(
+        base=walk.base + round * across,
+        counts=(m_tiles, 1, 1, columns, rows),
+        strides=(down, 0, 0, *inner),
+        ragged=0,
+        last=walk.last,
+    )
+    if rounds > 1 and not round:
+        yield rest
+
+
+def _operands(work: Work, visit: Visit, cores: Sequence[int], begin: bool, shape: dict) -> None:
+    """The visit's rows to the feeds of all `cores`, once a round; the first round follows whoever makes the rows."""
     depth, rows = work.site.pitch(visit.task.inputs[0]), shape["rows"]
     source = work.tensors.reader(visit, 0)
     walk = Walk(
@@ -82,7 +107,9 @@ def _operands(work: Work, visit: Visit, cores: Sequence[int], shape: dict) -> No
         ragged=2,
         last=shape["rows_last"],
     )
-    source.fetch(visit.row, walk, shape["note"])
+    follows = begin and source.in_blocks(visit.row, shape["m_tiles"])
+    for part in _by_blocks(walk, 0) if follows else (walk,):
+        source.fetch(visit.row, part, shape["note"])
     feeds = [f"feed_{core}.in" for core in cores]
     work.net.move(source.port("out"), feeds, shape["tiles"] * visit.rows * depth, note=shape["note"])
 

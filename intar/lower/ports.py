@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from intar.ir.program import Argument, Load, LoadStep, Node, Region, Store, StoreStep, Walk
-from intar.lower.buffers import TensorMemory
+from intar.ir.program import Argument, Load, LoadStep, Node, Region, Store, StoreStep
+from intar.lower.buffers import TensorMemory, row_blocks
 from intar.lower.images import beats_to_bytes, pad_to_word
 from intar.lower.netlist import Netlist
 from intar.lower.site import Site
@@ -116,7 +116,7 @@ class Ports:
         port.steps.append(LoadStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))
         memories = self.tensors.copies(name, stage)
         self.net.move("x.out", [memory.port("in") for memory in memories], beats, note=name)
-        walk = Walk(counts=(1, 1, 1, rows, region.row_beats), strides=(0, 0, 0, region.row_beats, 1))
+        walk = row_blocks(rows, self.site.machine.rows, region.row_beats)
         for memory in memories:
             memory.write(row, walk, f"{name}: from the input port")
 
@@ -126,7 +126,7 @@ class Ports:
         beats = rows * region.row_beats
         base = region.base + self.site.words(row * region.row_beats, region.bits)
         port.steps.append(StoreStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))
-        walk = Walk(counts=(1, 1, 1, rows, region.row_beats), strides=(0, 0, 0, region.row_beats, 1))
+        walk = row_blocks(rows, self.site.machine.rows, region.row_beats)
         memory.fetch(row, walk, f"{name}: to the output port")
         self.net.move(memory.port("out"), ["y.in"], beats, note=name)
 

@@ -50,8 +50,8 @@ def tensor_bytes(rows: int, cols: int, bits: int, machine: Machine) -> int:
 
 
 def tensor_words(rows: int, cols: int, bits: int, machine: Machine) -> int:
-    """Port words (= cycles of the activation port) of `rows` rows off chip."""
-    return ceil_div(rows * row_beats(cols, machine) * machine.lanes * bits, machine.port_bits)
+    """Cycles of the activation port for `rows` rows: a word a cycle, and a beat a cycle."""
+    return _port_cycles(rows * row_beats(cols, machine), bits, machine)
 
 
 def tile_bytes(rows: int, cols: int, bits: int, tile_rows: int, machine: Machine) -> int:
@@ -92,7 +92,12 @@ def weight_cycles(work: Work, cores: int, machine: Machine) -> int:
     """Cycles in which the busiest core's weight port delivers the task's weights once."""
     if work.kind != "matmul":
         return 0
-    return ceil_div(rounds(work, cores, machine) * work.k * machine.lanes * work.w_bits, machine.port_bits)
+    return _port_cycles(rounds(work, cores, machine) * work.k, work.w_bits, machine)
+
+
+def _port_cycles(beats: int, bits: int, machine: Machine) -> int:
+    """Cycles of a port for so many beats: a word a cycle, and a beat a cycle."""
+    return max(beats, ceil_div(beats * machine.lanes * bits, machine.port_bits))
 
 
 def task_cycles(work: Work, rows: int, cores: int, weights: bool, machine: Machine) -> int:
@@ -108,7 +113,7 @@ def column_cycles(work: Work, rows: int, machine: Machine) -> int:
 
 def fetch_cycles(work: Work, machine: Machine) -> int:
     """Cycles in which one column tile's weights come through the port."""
-    return ceil_div(work.k * machine.lanes * work.w_bits, machine.port_bits)
+    return _port_cycles(work.k, work.w_bits, machine)
 
 
 def ring_bytes(k: int, w_bits: int, machine: Machine) -> int:
@@ -222,20 +227,31 @@ def interleaved_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> 
     return vector + wait
 
 
-def traffic_cycles(
-    compute: int, words_in: tuple[int, int], words_out: tuple[int, int], machine: Machine
-) -> int:
+@dataclass(frozen=True)
+class Traffic:
+    """Activations that a stage loads, or that it stores.
+
+    `cycles` of the port for all of them, `lead` for what can't overlap with the work of the stage, which offers `window`
+    cycles for the rest.
+    """
+
+    cycles: int
+    lead: int
+    window: int
+
+
+def traffic_cycles(compute: int, loads: Traffic, stores: Traffic, machine: Machine) -> int:
     """Cycles of a stage with its activation traffic.
 
-    `compute` is the stage without traffic. `words_in` and `words_out` are (all words, words that can't overlap): whole
-    tensors must be there before a task starts and complete before they are stored; of tensors in row tiles that holds for
-    the first and the last tile, the rest goes on meanwhile. The memory's latency is paid once where something is loaded,
-    and once more for the write response where something is stored.
+    `compute` is the stage without traffic. Of a tensor in row tiles the first tile is there before a task starts, and
+    the last one is complete before it is stored: the rest goes on meanwhile, all through the stage. A matmul alone follows
+    its input, and is followed by its output, block of rows by block of rows, within its first and its last column tile.
+    Other whole tensors can't overlap. The memory's latency is paid once where something is loaded, and once more for
+    the write response where something is stored.
     """
-    all_in, lead_in = words_in
-    all_out, lead_out = words_out
-    cycles = compute + max(lead_in, all_in - compute) + max(lead_out, all_out - compute)
-    return cycles + (machine.latency if all_in else 0) + (machine.latency if all_out else 0)
+    cycles = compute + max(loads.lead, loads.cycles - loads.window)
+    cycles += max(stores.lead, stores.cycles - stores.window)
+    return cycles + (machine.latency if loads.cycles else 0) + (machine.latency if stores.cycles else 0)
 
 
 def area(work: Work, machine: Machine) -> tuple[int, int]:
@@ -250,7 +266,7 @@ def area(work: Work, machine: Machine) -> tuple[int, int]:
         return 0, cycles
     tiles = row_beats(work.cols, machine)
     products = tiles * ceil_div(work.rows, machine.rows) * array_tile(work, machine)
-    stream = tiles * work.k * machine.lanes * work.w_bits // machine.port_bits
+    stream = _port_cycles(tiles * work.k, work.w_bits, machine)
     return max(products, stream), 0
 
 
@@ -268,9 +284,9 @@ def lower_bounds(works: Sequence[Work], machine: Machine) -> dict[str, int]:
     """
     matmuls = [w for w in works if w.kind == "matmul"]
     macs = sum(w.rows * w.cols * w.k for w in matmuls)
-    bits = sum(row_beats(w.cols, machine) * machine.lanes * w.k * w.w_bits for w in matmuls)
+    port = sum(_port_cycles(row_beats(w.cols, machine) * w.k, w.w_bits, machine) for w in matmuls)
     return {
         "area": spread([area(w, machine) for w in works], machine),
         "ideal": ceil_div(macs, machine.multipliers),
-        "weights": ceil_div(bits, machine.port_bits * machine.cores),
+        "weights": ceil_div(port, machine.cores),
     }

@@ -188,15 +188,48 @@ class Moves:
     def _cycles(
         self, config: Config, kept: dict[int, int], loads: tuple[int, ...], stores: tuple[int, ...]
     ) -> int:
-        problem = self.problem
+        problem, height = self.problem, config.tile_rows
         words = {t: problem.tensors[t].words for t in (*loads, *stores)}
-        height = config.tile_rows
+        if not height:
+            makers = {problem.tensors[t].producer for t in stores}
+            readers = {v for v in config.tasks for t in loads if t in problem.tasks[v].inputs}
+            traffic = (self._in_blocks(config, loads, readers), self._in_blocks(config, stores, makers))
+            return cost.traffic_cycles(config.compute, *traffic, problem.machine)
 
         def exposed(tensor: int, rows: int) -> int:
-            return problem.first_words(tensor, rows) if height and tensor not in kept else words[tensor]
+            return words[tensor] if tensor in kept else problem.first_words(tensor, rows)
 
         rows = problem.tasks[config.tasks[0]].work.rows
-        tail = rows - (cost.ceil_div(rows, height) - 1) * height if height else rows
-        words_in = sum(words[t] for t in loads), sum(exposed(t, height) for t in loads)
-        words_out = sum(words[t] for t in stores), sum(exposed(t, tail) for t in stores)
-        return cost.traffic_cycles(config.compute, words_in, words_out, problem.machine)
+        tail = rows - (cost.ceil_div(rows, height) - 1) * height
+        return cost.traffic_cycles(
+            config.compute,
+            cost.Traffic(
+                sum(words[t] for t in loads), sum(exposed(t, height) for t in loads), config.compute
+            ),
+            cost.Traffic(
+                sum(words[t] for t in stores), sum(exposed(t, tail) for t in stores), config.compute
+            ),
+            problem.machine,
+        )
+
+    def _in_blocks(self, config: Config, tensors: tuple[int, ...], tasks: set[int]) -> cost.Traffic:
+        """Traffic of a stage on whole tensors; `tasks` are those that read or make them.
+
+        A matmul follows its first input, and its output can be followed, block of rows by block of rows.
+        """
+        problem, size = self.problem, self.problem.machine.rows
+        cycles = sum(problem.tensors[t].words for t in tensors)
+        lead = 0
+        for tensor in tensors:
+            entry = problem.tensors[tensor]
+            ends = [v for v in tasks if tensor in (problem.tasks[v].output, *problem.tasks[v].inputs)]
+            follows = all(
+                problem.tasks[v].work.kind == "matmul" and tensor not in problem.tasks[v].inputs[1:]
+                for v in ends
+            )
+            last = entry.rows - (cost.ceil_div(entry.rows, size) - 1) * size
+            block = last if entry.producer in tasks else size
+            lead += problem.first_words(tensor, block) if follows else entry.words
+        works = [problem.tasks[v].work for v in tasks]
+        window = min((cost.column_cycles(work, work.rows, problem.machine) for work in works), default=0)
+        return cost.Traffic(cycles, lead, window)

@@ -111,15 +111,16 @@ class _Facts:
         return ceil(bits / 8)
 
     def words(self, tensor: str, rows: int | None = None) -> int:
-        """Port words of the first rows (default: all)."""
-        lanes = self.machine.lanes
-        bits = (
-            (self.rows[tensor] if rows is None else rows)
-            * ceil(self.cols[tensor] / lanes)
-            * lanes
-            * self.a_bits
+        """Port cycles of the first rows (default: all)."""
+        return self.transfer(
+            (self.rows[tensor] if rows is None else min(rows, self.rows[tensor]))
+            * ceil(self.cols[tensor] / self.machine.lanes),
+            self.a_bits,
         )
-        return ceil(bits / self.machine.port_bits)
+
+    def transfer(self, beats: int, bits: int) -> int:
+        """Cycles of a port: it moves at most one word and at most one beat a cycle."""
+        return max(beats, ceil(beats * self.machine.lanes * bits / self.machine.port_bits))
 
     def fixed(self) -> int:
         """Bytes of parameters, of the tables on every core, and of the weight rings."""
@@ -414,7 +415,7 @@ class _Facts:
         full, rest = divmod(beats, cores)
         turns = full + (rest > 0)
         tile = max(depth, machine.rows, machine.rows * machine.lanes // machine.rate)
-        fetch = ceil(turns * depth * machine.lanes * self.w_bits / machine.port_bits)
+        fetch = self.transfer(turns * depth, self.w_bits)
         products = turns * ceil(rows / machine.rows) * tile
         return max(products, rows * beats if task.tail else 0), fetch
 
@@ -434,14 +435,42 @@ class _Facts:
             )
         loads, stores = self.loads(i), self.stores(i)
         total_in, total_out = sum(map(self.words, loads)), sum(map(self.words, stores))
-        height, rows = stage.tile_rows, self.rows[tasks[0].output]
-        last = (rows % height or height) if height else rows
-        before = sum(
-            self.words(t, height if height and self.home[t].place != "chip" else None) for t in loads
-        )
-        after = sum(self.words(t, last if height and self.home[t].place != "chip" else None) for t in stores)
-        busy += max(before, total_in - busy) + max(after, total_out - busy)
+        if stage.tile_rows:
+            height, rows = stage.tile_rows, self.rows[tasks[0].output]
+            tail = rows % height or height
+            before = sum(self.words(t, None if self.home[t].place == "chip" else height) for t in loads)
+            after = sum(self.words(t, None if self.home[t].place == "chip" else tail) for t in stores)
+            span_in = span_out = busy
+        else:
+            before, span_in = self._alongside(loads, [t for t in tasks if set(loads) & set(t.inputs)])
+            after, span_out = self._alongside(stores, [t for t in tasks if t.output in stores])
+        busy += max(before, total_in - span_in) + max(after, total_out - span_out)
         return busy + machine.latency * ((total_in > 0) + (total_out > 0))
+
+    def _alongside(self, tensors: list[str], tasks: list[QTask]) -> tuple[int, int]:
+        """(port cycles beside which the tasks can't work, cycles of work beside which the port can).
+
+        A matmul takes its first input while it comes, in its first column tile, and its result goes while it is made, in
+        the last one, a block of rows after the other. Everything else comes and goes as a whole.
+        """
+        size, exposed = self.machine.rows, 0
+        for tensor in tensors:
+            ends = [t for t in tasks if tensor in t.inputs or tensor == t.output]
+            if all(isinstance(t, QMatmul) and tensor in (t.inputs[0], t.output) for t in ends) and all(
+                t.inputs.count(tensor) < 2 for t in ends
+            ):
+                made = any(tensor == t.output for t in ends)
+                exposed += self.words(tensor, (self.rows[tensor] % size or size) if made else size)
+            else:
+                exposed += self.words(tensor)
+        spans = [0 if not isinstance(t, QMatmul) else self._column(t) for t in tasks]
+        return exposed, min(spans, default=0)
+
+    def _column(self, task: QMatmul) -> int:
+        """Cycles of one column tile."""
+        machine = self.machine
+        tile = max(self.cols[task.inputs[0]], machine.rows, machine.rows * machine.lanes // machine.rate)
+        return ceil(self.rows[task.output] / machine.rows) * tile
 
     def _tiled(self, stage: Stage) -> int:
         """Cycles of a tiled stage without traffic, tile by tile."""
@@ -501,9 +530,7 @@ class _Facts:
                     ends = [a + time for a in (free["array"], *arrived)]
                     ends.append(free["vector"] + max(0, time - 2 * tile))
                     if name not in kept and column is not None:
-                        fetched = column + ceil(
-                            depth * self.machine.lanes * self.w_bits / self.machine.port_bits
-                        )
+                        fetched = column + self.transfer(depth, self.w_bits)
                         ends.append(fetched + min(time, self._passes(task, stage.tile_rows, cores[name])[0]))
                     free["array"] = max(ends)
                     free["vector"] = max(free["vector"], free["array"])

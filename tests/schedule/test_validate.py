@@ -14,6 +14,7 @@ from graphs import block, machine, mlp, random_case
 from intar.errors import InfeasibleError
 from intar.ir.schedule import Schedule
 from intar.schedule import solve, validate
+from intar.schedule.pins import Pins
 
 GRAPH = block(128, 128)
 MACHINE = machine(cores=4, rows=8, rate=8, port_bits=128, onchip_bytes=1 << 20)
@@ -121,7 +122,8 @@ def test_memory(sound):
 
 def test_alignment():
     graph = mlp((64, 128, 256, 64), 64)
-    schedule = solve(graph, machine(cores=4, rows=8))
+    pins = Pins(pattern={task.name: "interleaved" for task in graph.tasks})
+    schedule = solve(graph, machine(cores=4, rows=8), pins=pins)
     assert schedule.stages[0].tile_rows
     assert validate(schedule, graph) == []
     wide = schedule.machine.model_copy(update={"port_bits": 1 << 16})
