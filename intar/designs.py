@@ -34,7 +34,7 @@ class Anchor(BaseModel):
 
 
 class DesignFile(BaseModel):
-    """The contents of a ``design.yaml``."""
+    """The contents of a ``design.yaml``; `skip` names passes to leave out (:data:`intar.grid.PASSES`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str
@@ -42,6 +42,7 @@ class DesignFile(BaseModel):
     device: str
     budget: dict[str, int | float] = {}
     calibration: Calibration = Calibration(random=0)
+    skip: tuple[str, ...] = ()
     anchor: Anchor | None = None
 
 

@@ -15,6 +15,7 @@ from intar import designs
 from intar.device import make_machine
 from intar.errors import ConfigError, Finding
 from intar.frontends import load_model
+from intar.grid import prepare
 from intar.ir.io import write_atomic
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import Machine, Schedule
@@ -60,7 +61,7 @@ def open_source(
     """
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
-        graph = load_model(folder / spec.model)
+        graph = prepare(load_model(folder / spec.model), spec.skip)
         data = designs.samples(folder, spec.calibration, graph)
         if calibration:
             data = load_calibration(calibration, graph)

@@ -157,4 +157,6 @@ def tap_max(x: list[Array], attrs: Attrs) -> Array:
     for channels, taps in groups_of(attrs):
         largest = np.stack([read_taps(one, taps, size, -np.inf).max(axis=0) for one in x[0]])[:, None]
         parts.append(largest.repeat(channels, axis=1))
-    return np.concatenate(parts, axis=1)
+    # Where all taps lie outside, in a phase's filler, the value means nothing; it has to be a number.
+    together = np.concatenate(parts, axis=1)
+    return np.where(np.isneginf(together), 0.0, together)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from intar.grid import prepare
 from intar.ir.quantgraph import Quantised
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
@@ -24,7 +25,7 @@ def numerics_report(
 
     Parameters
     ----------
-    graph : the float graph that `quantised` was made from.
+    graph : the float graph that `quantised` was made from; where passes were left out, as prepared without them.
     data : samples, as for calibration (:func:`intar.quant.calibrate.samples`).
 
     Returns
@@ -40,6 +41,7 @@ def numerics_report(
     CalibrationError
         The data does not fit the model.
     """
+    graph = prepare(graph)
     shared = [tensor for tensor in quantised.graph.tensors if tensor.name in graph.by_name]
     signal, noise, worst, saturated = (dict.fromkeys((t.name for t in shared), 0.0) for _ in range(4))
     batch = samples(graph, data)
@@ -49,7 +51,7 @@ def numerics_report(
         result = run_golden(quantised, ints)
         for tensor in shared:
             name = tensor.name
-            error = dequantise(tensor, result.tensors[name]) - real[name]
+            error = dequantise(tensor, _as_real(result.tensors[name], real[name].shape)) - real[name]
             signal[name] += float((real[name] ** 2).sum())
             noise[name] += float((error**2).sum())
             worst[name] = max(worst[name], float(np.abs(error).max(initial=0.0)))
@@ -65,12 +67,19 @@ def numerics_report(
             "sqnr_db": _decibel(signal[tensor.name], noise[tensor.name]),
             "max_error": worst[tensor.name],
             "saturations": int(saturated[tensor.name]),
-            "elements": len(batch) * tensor.rows * tensor.cols,
+            "elements": len(batch) * graph.tensor(tensor.name).size,
             "output": tensor.name in quantised.graph.outputs,
             "table_error": tables.get(tensor.name),
         }
         for tensor in shared
     ]
+
+
+def _as_real(ints: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The integers in the float tensor's shape; an image on a grid loses the filler at the end of its rows."""
+    if ints.shape == shape:
+        return ints
+    return ints.reshape(*shape[:3], -1)[..., : shape[3]]
 
 
 def _decibel(signal: float, noise: float) -> float | None:

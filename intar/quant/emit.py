@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 from typing import Any
 
 import numpy as np
 
 from intar.errors import Finding, InternalError
+from intar.grid.components import grids
 from intar.ir.names import MAX_LENGTH, is_safe
 from intar.ir.ops import Op
 from intar.ir.quantgraph import (
@@ -22,7 +24,7 @@ from intar.ir.quantgraph import (
 )
 from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where
-from intar.quant import pieces
+from intar.quant import emit_images, pieces
 from intar.quant.fixed import FactorRange, add_factors, factor, factors, limits
 from intar.quant.formats import Format, Formats
 from intar.quant.fuse import Group
@@ -38,6 +40,7 @@ class Emitter:
 
     def __init__(self, graph: TaskGraph, formats: Formats, scheme: Scheme) -> None:
         self.graph, self.scheme, self.formats = graph, scheme, formats
+        self.on_grid = grids(graph)
         self.tensors: dict[str, QTensor] = {}
         self.tasks: list[QTask] = []
         self.constants: dict[str, np.ndarray] = {}
@@ -49,10 +52,14 @@ class Emitter:
 
     def group(self, group: Group) -> None:
         """Emit one group; the makers of its inputs have been emitted."""
-        self._tensor(group.output, self.graph.tensor(group.output).shape, self.formats.stored[group.output])
+        self._tensor(group.output, self._shape(group.output), self.formats.stored[group.output])
         try:
             if group.kind == "matmul":
                 self._matmul(group)
+            elif group.kind == "conv":
+                emit_images.emit_conv(self, group)
+            elif group.kind == "pool":
+                emit_images.emit_pool(self, group)
             elif group.kind == "affine":
                 self._affine(group)
             elif group.kind == "binary":
@@ -81,6 +88,10 @@ class Emitter:
         )
         return name
 
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a float tensor as it is kept: images on a grid lie flat."""
+        return self.on_grid[name].shape if name in self.on_grid else self.graph.tensor(name).shape
+
     def _fresh(self, base: str, suffix: str, taken: set[str]) -> str:
         """A safe name that nobody has: base_suffix, shortened and numbered as need be."""
         count = 1
@@ -105,12 +116,16 @@ class Emitter:
 
     def _common(self, group: Group, inputs: tuple[str, ...], target: Format, output: str) -> dict[str, Any]:
         lo, hi = limits(target.bits)
+        if group.low > -inf:
+            lo = int(np.clip(round(group.low / target.scale) + target.zero, lo, hi))
+        if group.high < inf:
+            hi = int(np.clip(round(group.high / target.scale) + target.zero, lo, hi))
         sources = list(dict.fromkeys(task.source for task in group.fused if task.source))
         return {
             "name": group.first.name,
             "inputs": inputs,
             "output": output,
-            "lo": max(lo, target.zero) if group.relu else lo,
+            "lo": min(max(lo, target.zero), hi) if group.relu else lo,
             "hi": hi,
             "zero": target.zero,
             "relu": group.relu,
@@ -182,17 +197,21 @@ class Emitter:
         return quantise_weights(weight, group.offset, self.scheme.weight_bits, x.bits, x.scale, x.zero)
 
     def _affine(self, group: Group) -> None:
-        shape = self.graph.tensor(group.output).shape
+        shape = self._shape(group.output)
         source, output = group.inputs[0], group.output
         x, target = self.formats.stored[source], self._target(group)
-        if group.elementwise:
+        gain, offset, flat = group.gain, group.offset, shape
+        if source in self.on_grid:
+            gain, offset, same = emit_images.by_place(self, group)
+            gain, offset = (gain[0], offset[0]) if same else (gain.reshape(-1), offset.reshape(-1))
+        if group.elementwise and gain.size != shape[-1]:
             flat = (1, int(np.prod(shape)))
             source = self._reshape(source, flat, x)
             output = self._fresh(output, "flat", self._tensor_names)
             self._tensor(output, flat, self.formats.stored[group.output])
         columns = self.tensors[source].cols
         bias, mult, shift = affine_integers(
-            np.broadcast_to(group.gain, (columns,)), np.broadcast_to(group.offset, (columns,)), x, target
+            np.broadcast_to(gain, (columns,)), np.broadcast_to(offset, (columns,)), x, target
         )
         name = group.first.name
         self.tasks.append(
@@ -207,7 +226,7 @@ class Emitter:
             self._move_task(name, (output,), group.output, pieces.reshape(flat))
 
     def _binary(self, group: Group) -> None:
-        shape = self.graph.tensor(group.output).shape
+        shape = self._shape(group.output)
         target = self._target(group)
         x, y = (self.formats.stored[name] for name in group.inputs)
         inputs = tuple(
@@ -238,8 +257,11 @@ class Emitter:
         shapes = self.graph.shapes(task)
         aligned = {name: self._in_format(task, name, out) for name in dict.fromkeys(group.inputs)}
         inputs = tuple(aligned.values())
-        visits = 1
-        if task.op is Op.RESHAPE:
+        visits, host = 1, False
+        if task.op in (Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE):
+            made, host = emit_images.move_pieces(self, group)
+            host = host and inputs == group.inputs
+        elif task.op is Op.RESHAPE:
             made = pieces.reshape(shapes[0])
         elif task.op is Op.TRANSPOSE:
             made = pieces.transpose(shapes[0], task.attrs["perm"])  # type: ignore[arg-type]
@@ -248,10 +270,12 @@ class Emitter:
             made = pieces.take(shapes[0], axis, start, stop)
         elif task.op is Op.CONCAT:
             positions = [list(aligned).index(name) for name in group.inputs]
-            made, visits = pieces.concat(shapes, int(task.attrs["axis"]), positions)  # type: ignore[arg-type]
+            flat = group.output in self.on_grid  # channel after channel
+            kept = [self._shape(name) for name in group.inputs]
+            made, visits = pieces.concat(kept, 0 if flat else int(task.attrs["axis"]), positions)  # type: ignore[arg-type]
         else:
             raise InternalError(f"{task.op} is not a move")
-        self._move_task("", inputs, group.output, made, visits, task)
+        self._move_task("", inputs, group.output, made, visits, task, host)
 
     # ------------------------------------------------------------ inserted tasks
 
@@ -267,9 +291,12 @@ class Emitter:
             return name
         output = self._fresh(name, "rescaled", self._tensor_names)
         self._tensor(output, self.tensors[name].shape, form)
+        own = self._fresh(task.name, "rescale", self._task_names)
+        if name in self.on_grid:
+            self.tasks.append(emit_images.rescale(self, name, output, own, task.source, old, form))
+            return output
         columns = self.tensors[name].cols
         bias, mult, shift = affine_integers(np.ones(columns), np.zeros(columns), old, form)
-        own = self._fresh(task.name, "rescale", self._task_names)
         lo, hi = limits(form.bits)
         self.tasks.append(
             QAffine(
@@ -295,6 +322,7 @@ class Emitter:
         made: tuple[Piece, ...],
         visits: int = 1,
         task: Task | None = None,
+        host: bool = False,
     ) -> None:
         lo, hi = limits(self.tensors[output].bits)
         self.tasks.append(
@@ -306,6 +334,7 @@ class Emitter:
                 hi=hi,
                 pieces=made,
                 visits=visits,
+                host=host,
                 source=task.source if task else "",
                 fused=(task.name,) if task else (),
             )

@@ -100,7 +100,7 @@ def choose_formats(
     fixed = _fixed(graph, [*stored, *inner])
     classes = Classes(fixed)
     for group in groups:
-        if group.kind == "move":
+        if group.kind in ("move", "pool"):
             for name in group.inputs:
                 classes.join(group.output, name)
     roots = {name: classes.root(name) for name in stored}

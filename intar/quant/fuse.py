@@ -1,26 +1,28 @@
 """Fusion: which operators of the float graph one quantised task performs.
 
-A group is a linear part (matmul, per-channel affine, sum or product of two tensors, or a move), then an optional ReLU,
-then an optional unary function. An operator joins the group before it only when nothing else reads the tensor between
-them and the model does not quantise that tensor itself.
+A group is a linear part (matmul, convolution, per-channel affine, sum or product of two tensors), a maximum or a move,
+then an optional clamp (ReLU, clip), then an optional unary function. An operator joins the group before it only when
+nothing else reads the tensor between them and the model does not quantise that tensor itself.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import prod
+from math import inf, prod
 from typing import Literal
 
 import numpy as np
 
 from intar.errors import Finding, UnsupportedError
+from intar.grid.components import grids
 from intar.ir.ops import Op, show
 from intar.ir.reference import KERNELS
 from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where
 from intar.quant.tables import UNARY
 
-MOVES = frozenset({Op.RESHAPE, Op.TRANSPOSE, Op.CONCAT, Op.SLICE})
+MOVES = frozenset({Op.RESHAPE, Op.TRANSPOSE, Op.CONCAT, Op.SLICE, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
+CLAMPS = frozenset({Op.RELU, Op.CLIP})
 ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL})
 
 
@@ -34,14 +36,16 @@ class Group:
     first : the task that opens the group.
     inputs, output : activations, by name in the float graph.
     gain, offset : real factor and addend of each output column (``matmul``: on top of the weight; ``affine``:
-        ``gain * x + offset``), float64.
+        ``gain * x + offset``) or channel (``conv``: on top of the weights of its taps; an elementwise operator on a
+        grid is a convolution with one tap of weight 1), float64.
     elementwise : `gain` and `offset` have an entry for each element, not for each column (``affine`` only).
     relu : a ReLU follows the linear part.
+    low, high : a clip follows the linear part.
     function : the unary task at the end, and `pre`, the tensor that it reads ("" when `function` is None).
     fused : every task of the group, in order.
     """
 
-    kind: Literal["matmul", "affine", "binary", "move"]
+    kind: Literal["matmul", "conv", "pool", "affine", "binary", "move"]
     first: Task
     inputs: tuple[str, ...]
     output: str
@@ -49,14 +53,22 @@ class Group:
     offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
     elementwise: bool = False
     relu: bool = False
+    low: float = -inf
+    high: float = inf
     function: Task | None = None
     pre: str = ""
     fused: list[Task] = field(default_factory=list)
 
     @property
+    def clamped(self) -> bool:
+        """A ReLU or clip follows the linear part."""
+        return self.relu or self.low > -inf or self.high < inf
+
+    @property
     def identity(self) -> bool:
         """The linear part leaves its input as it is."""
-        plain = self.kind == "affine" and not self.relu
+        elementwise = self.kind == "affine" or (self.kind == "conv" and self.first.op is not Op.TAP_CONV)
+        plain = elementwise and not self.clamped
         return plain and bool((self.gain == 1).all() and (self.offset == 0).all())
 
 
@@ -65,6 +77,7 @@ class Fuser:
 
     def __init__(self, graph: TaskGraph) -> None:
         self.graph = graph
+        self.on_grid = grids(graph)
         self.constants = {name: graph.constant(name) for name in graph.constants}
         self.groups: list[Group] = []
         self.makers: dict[str, Group] = {}
@@ -94,10 +107,14 @@ class Fuser:
             self._matmul(task)
         elif task.op in MOVES:
             self._move(task)
-        elif task.op is Op.RELU or task.op in UNARY:
+        elif task.op is Op.TAP_CONV:
+            self._conv(task)
+        elif task.op is Op.TAP_MAX:
+            self._open(Group("pool", task, task.inputs, task.output))
+        elif task.op in CLAMPS or task.op in UNARY:
             self._unary(task)
         elif task.op not in (*ARITHMETIC, Op.SCALE_SHIFT):
-            self._refuse(f"{task.op} has no integer form yet", where(task), "run it on the host")
+            self._refuse(f"{task.op} is not prepared for integers", where(task), "see intar.grid.prepare")
         else:
             self._elementwise(task)
 
@@ -132,6 +149,14 @@ class Fuser:
             Group("matmul", task, task.inputs[:1], task.output, np.ones(columns), np.array(bias, np.float64))
         )
 
+    def _conv(self, task: Task) -> None:
+        channels = self.graph.tensor(task.output).shape[1]
+        bias = self.constants[task.inputs[2]] if len(task.inputs) == 3 else np.zeros(channels)
+        group = Group(
+            "conv", task, task.inputs[:1], task.output, np.ones(channels), np.array(bias, np.float64)
+        )
+        self._open(group)
+
     def _move(self, task: Task) -> None:
         for name in task.inputs:
             if name in self.constants:
@@ -146,17 +171,18 @@ class Fuser:
         name = task.inputs[0]
         group = self._before(task, name)
         own = self.graph.tensor(name).quant
-        if group is not None and task.op is Op.RELU and own in (None, self.graph.tensor(task.output).quant):
+        if group is not None and task.op in CLAMPS and own in (None, self.graph.tensor(task.output).quant):
             self._extend(group, task)
-            group.relu = True
+            _clamp(group, task)
             return
-        if group is not None and task.op in UNARY:
+        if group is not None and task.op in UNARY and group.kind != "pool":
             self._extend(group, task)
             group.function, group.pre = task, name
             return
-        group = self._affine(task, name, np.ones(1), np.zeros(1))
-        if task.op is Op.RELU:
-            group.relu = True
+        channels = self.graph.tensor(name).shape[1] if name in self.on_grid else 1
+        group = self._affine(task, name, np.ones(channels), np.zeros(channels))
+        if task.op in CLAMPS:
+            _clamp(group, task)
         else:
             group.function, group.pre = task, name
 
@@ -205,13 +231,26 @@ class Fuser:
 
     def _linear(self, task: Task, name: str, gain: np.ndarray, offset: np.ndarray) -> None:
         """``gain * x + offset``: into the group before when that is linear, else a group of its own."""
+        if name in self.on_grid:
+            # Columns are channels here.
+            last = np.moveaxis(np.stack([gain, offset]), 2, -1)
+            if not bool((last == last[:, :1, :1, :1]).all()):
+                self._affine(task, name, gain.reshape(-1), offset.reshape(-1), elementwise=True)
+                return
+            gain, offset = last[0], last[1]
         columns = gain.shape[-1] if gain.ndim else 1
         gain, offset = gain.reshape(-1, columns), offset.reshape(-1, columns)
         per_column = bool((gain == gain[0]).all() and (offset == offset[0]).all())
         group = self._before(task, name)
-        fits = group is not None and group.kind in ("matmul", "affine") and not group.relu and per_column
+        fits = (
+            group is not None
+            and group.kind in ("matmul", "conv", "affine")
+            and not group.clamped
+            and per_column
+        )
         if group is not None and fits and self.graph.tensor(name).quant is None:
-            imported = group.kind == "matmul" and self.graph.tensor(group.first.inputs[1]).quant is not None
+            weighted = group.first.op in (Op.MATMUL, Op.TAP_CONV)
+            imported = weighted and self.graph.tensor(group.first.inputs[1]).quant is not None
             if not imported or (gain == 1).all():
                 self._extend(group, task)
                 group.gain, group.offset = group.gain * gain[0], group.offset * gain[0] + offset[0]
@@ -224,9 +263,19 @@ class Fuser:
     def _affine(
         self, task: Task, name: str, gain: np.ndarray, offset: np.ndarray, elementwise: bool = False
     ) -> Group:
-        group = Group("affine", task, (name,), task.output, gain, offset, elementwise)
+        kind: Literal["conv", "affine"] = "conv" if name in self.on_grid and not elementwise else "affine"
+        group = Group(kind, task, (name,), task.output, gain, offset, elementwise)
         self._open(group)
         return group
+
+
+def _clamp(group: Group, task: Task) -> None:
+    """Let a ReLU or clip narrow what the group clamps to."""
+    if task.op is Op.RELU or task.attrs["low"] == 0:
+        group.relu = True
+    if task.op is Op.CLIP:
+        group.low = max(group.low, float(task.attrs["low"]))  # type: ignore[arg-type]
+        group.high = min(group.high, float(task.attrs["high"]))  # type: ignore[arg-type]
 
 
 def fuse(graph: TaskGraph) -> list[Group]:

@@ -13,17 +13,22 @@ from intar.ir.quantgraph import (
     Piece,
     QAffine,
     QBinary,
+    QConv,
     QMatmul,
     QMove,
+    QPool,
     QTail,
     QTensor,
     QuantGraph,
     Quantised,
     TableSpec,
 )
+from intar.ir.taps import read_taps
 from intar.quant.fixed import clamp, limits, requantise
 
 FLOAT_EXACT_BITS = 53
+GRID_ELEMENTS = 1 << 21
+"""Reads of taps that are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> Golden
         if isinstance(task, QMove):
             flat = move(operands, task.pieces, task.visits)
             result, count = flat.reshape(-1, known[task.output].cols), 0
+        elif isinstance(task, (QConv, QPool)):
+            result, count = on_grid(task, operands[0], constants)
         else:
             if isinstance(task, QMatmul):
                 v = _matmul(task, operands[0], constants)
@@ -114,6 +121,46 @@ def lookup(table: TableSpec, t: np.ndarray, constants: Mapping[str, np.ndarray])
     return clamp(v, table.lo, table.hi)
 
 
+def on_grid(
+    task: QConv | QPool, x: np.ndarray, constants: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, int]:
+    """A convolution or maximum on flat images: (channels, height * pitch) with filler 0, and the saturations."""
+    image = x.reshape(len(x), task.in_height, task.pitch)[:, :, : task.in_width]
+    channels = sum(group.channels for group in task.groups)
+    out, first, count = np.zeros((channels, task.height, task.pitch), np.int64), 0, 0
+    for group in task.groups:
+        part = slice(first, first + group.channels)
+        taps = [(t.channel, t.dy, t.dx, t.short_rows, t.short_columns) for t in group.taps]
+        step = max(1, GRID_ELEMENTS // (len(taps) * task.width))
+        for row in range(0, task.height, step):
+            size = (min(step, task.height - row), task.width)
+            moved = [(c, dy + row, dx, rows, columns) for c, dy, dx, rows, columns in taps]
+            reads = read_taps(image, moved, size, task.pad).reshape(len(taps), -1)
+            if isinstance(task, QConv):
+                weight = constants[task.weight][part, : len(taps)]
+                acc = _sums(weight, reads, task.acc_bits)
+                bias, mult, shift = (constants[n][part, None] for n in (task.bias, task.mult, task.shift))
+                v = requantise(acc + bias, mult, shift) + task.zero
+            else:
+                v = np.broadcast_to(reads.max(axis=0), (group.channels, reads.shape[1]))
+            result, changed = clamp(v, task.lo, task.hi, task.relu)
+            count += changed
+            if task.table is not None:
+                result, changed = lookup(task.table, result, constants)
+                count += changed
+            out[part, row : row + size[0], : task.width] = result.reshape(-1, *size)
+        first += group.channels
+    return out.reshape(channels, -1), count
+
+
+def _sums(a: np.ndarray, b: np.ndarray, bits: int) -> np.ndarray:
+    """``a @ b`` of integers whose sums over any subset of the products have at most `bits` bits."""
+    if bits <= FLOAT_EXACT_BITS:
+        # Then they fit a double: exact in any order of summation.
+        return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
+    return a @ b
+
+
 def move(operands: list[np.ndarray], pieces: tuple[Piece, ...], visits: int) -> np.ndarray:
     """The output's elements, flat: `visits` rounds of the pieces, each with its offset moved on by its step."""
     rounds = []
@@ -127,12 +174,7 @@ def move(operands: list[np.ndarray], pieces: tuple[Piece, ...], visits: int) -> 
 
 
 def _matmul(task: QMatmul, x: np.ndarray, constants: Mapping[str, np.ndarray]) -> np.ndarray:
-    weight = constants[task.weight]
-    if task.acc_bits <= FLOAT_EXACT_BITS:
-        # Every sum over a subset of the products fits acc_bits, hence a double: exact in any order of summation.
-        acc = (x.astype(np.float64) @ weight.astype(np.float64)).astype(np.int64)
-    else:
-        acc = x @ weight
+    acc = _sums(x, constants[task.weight], task.acc_bits)
     return requantise(acc + constants[task.bias], constants[task.mult], constants[task.shift])
 
 

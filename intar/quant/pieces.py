@@ -55,3 +55,66 @@ def concat(shapes: Sequence[Shape], axis: int, inputs: Sequence[int]) -> tuple[t
     sizes = [prod(shape[axis:]) for shape in shapes]
     pieces = [_piece(0, [(size, 1)], source, step=size) for size, source in zip(sizes, inputs, strict=True)]
     return tuple(pieces), visits
+
+
+def blocks_to_grid(shape: Shape, block: tuple[int, int], rows: int, pitch: int) -> tuple[Piece, ...]:
+    """An image (channels, height, width) as phases on a grid: (phases * channels, rows * pitch) elements.
+
+    Element (i, j) of phase (a, b) is row ``i * block[0] + a``, column ``j * block[1] + b``. Filler behind the image's last
+    row or column takes whatever element comes next in the image.
+    """
+    channels, height, width = shape
+    loops = [
+        (block[0], width),
+        (block[1], 1),
+        (channels, height * width),
+        (rows, block[0] * width),
+        (pitch, block[1]),
+    ]
+    return tuple(_inside(0, loops, channels * height * width))
+
+
+def grid_to_image(shape: Shape, block: tuple[int, int], rows: int, pitch: int) -> tuple[Piece, ...]:
+    """The inverse: the image (channels, height, width), row by row, from its phases."""
+    channels, height, width = shape
+    plane = rows * pitch
+    lift, shift = block[1] * channels * plane, channels * plane
+    across, whole = -(-width // block[1]), width // block[1]
+    if width % block[1] == 0:
+        row = [(across, 1), (block[1], shift)]
+        if height % block[0] == 0:
+            loops = [(channels, plane), (height // block[0], pitch), (block[0], lift), *row]
+            return (_piece(0, loops),)
+        starts = [
+            c * plane + y // block[0] * pitch + y % block[0] * lift
+            for c in range(channels)
+            for y in range(height)
+        ]
+        return tuple(_piece(start, row) for start in starts)
+    made = []
+    for c in range(channels):
+        for y in range(height):
+            start = c * plane + y // block[0] * pitch + y % block[0] * lift
+            made += [_piece(start, [(whole, 1), (block[1], shift)])] if whole else []
+            made.append(_piece(start + whole, [(width % block[1], shift)]))
+    return tuple(made)
+
+
+def _inside(offset: int, loops: list[tuple[int, int]], size: int) -> list[Piece]:
+    """The loops, cut where they leave ``0 … size-1``: what lies outside becomes the last element again and again."""
+    if offset >= size:
+        return [_piece(size - 1, [(prod(count for count, _ in loops), 0)])]
+    last = offset + sum((count - 1) * stride for count, stride in loops)
+    if last < size:
+        return [_piece(offset, loops)]
+    (count, stride), rest = loops[0], loops[1:]
+    if not rest:
+        inside = max(0, min(count, (size - 1 - offset) // stride + 1))
+        made = [_piece(offset, [(inside, stride)])] if inside else []
+        return [*made, _piece(size - 1, [(count - inside, 0)])]
+    reach = sum((n - 1) * s for n, s in rest)
+    whole = max(0, min(count, (size - 1 - offset - reach) // stride + 1))
+    made = [_piece(offset, [(whole, stride), *rest])] if whole else []
+    for index in range(whole, count):
+        made += _inside(offset + index * stride, rest, size)
+    return made

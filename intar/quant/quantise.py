@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from intar.errors import UnsupportedError
+from intar.grid import prepare
 from intar.ir.quantgraph import QuantGraph, Quantised
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.absorb import absorb_binaries
@@ -18,7 +19,10 @@ from intar.quant.scheme import W8A8, Scheme
 
 
 def quantise(
-    graph: TaskGraph, scheme: Scheme = W8A8, calibration: Mapping[str, np.ndarray] | None = None
+    graph: TaskGraph,
+    scheme: Scheme = W8A8,
+    calibration: Mapping[str, np.ndarray] | None = None,
+    skip: Sequence[str] = (),
 ) -> Quantised:
     """Quantise a graph.
 
@@ -30,6 +34,7 @@ def quantise(
     graph : a valid task graph.
     scheme : widths and range method.
     calibration : for each input, samples along a first axis; None for a model that is quantised throughout.
+    skip : names of passes of :func:`intar.grid.prepare` to leave out.
 
     Raises
     ------
@@ -38,6 +43,7 @@ def quantise(
     CalibrationError
         Calibration data is missing or does not fit the model.
     """
+    graph = prepare(graph, skip)
     groups = fuse(graph)
     formats = choose_formats(graph, groups, scheme, calibration)
     emitter = Emitter(graph, formats, scheme)

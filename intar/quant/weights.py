@@ -51,6 +51,16 @@ def quantise_weights(
     raise InternalError(f"no weight range fits the accumulator for K = {weight.shape[0]}")
 
 
+def unit_weights(
+    weight: np.ndarray, bias: np.ndarray, bits: int, x_bits: int, x_scale: float, x_zero: int
+) -> Weights | None:
+    """Means, sums and copies: weights 1 and -1 where each column (K, N) has one magnitude and no bias; else None."""
+    size = np.abs(weight).max(axis=0)
+    if bias.any() or not (size > 0).all() or not ((np.abs(weight) == size) | (weight == 0)).all():
+        return None
+    return _finish(np.sign(weight).astype(np.int64), bits, size, bias, x_bits, x_scale, x_zero)
+
+
 def imported_weights(
     ints: np.ndarray,
     quant: QuantParams,

@@ -44,7 +44,7 @@ def model(nodes: list[onnx.NodeProto], arrays: dict[str, np.ndarray], outputs: i
 
 
 def mismatches(
-    float_model: onnx.ModelProto, folder: Path, optimise: bool, **options: object
+    float_model: onnx.ModelProto, folder: Path, optimise: bool, images: int = 500, **options: object
 ) -> tuple[int, int, int]:
     """Elements of the integer output that differ from onnxruntime's, the largest difference, and all elements."""
     _, _, train, test, _ = digits()
@@ -68,12 +68,12 @@ def mismatches(
     )
     x, y = ours.graph.tensor(ours.graph.inputs[0]), ours.graph.tensor(ours.graph.outputs[0])
     wrong = worst = 0
-    for image in test:
+    for image in test[:images]:
         theirs = session.run([last], {"x": image[None]})[0].astype(np.int64)
         mine = run_golden(ours, {x.name: quantise_input(x, image[None])}).tensors[y.name]
         gap = np.abs(theirs - mine - (1 << (y.bits - 1)) * y.unsigned)
         wrong, worst = wrong + int((gap > 0).sum()), max(worst, int(gap.max()))
-    return wrong, worst, len(test) * y.cols
+    return wrong, worst, images * y.cols
 
 
 def mlp() -> onnx.ModelProto:
@@ -135,6 +135,41 @@ def test_branches_functions_and_moves(tmp_path: Path) -> None:
     }
     wrong, worst, total = mismatches(model(nodes, arrays, 10), tmp_path, False, per_channel=True)
     assert worst <= 1 and wrong <= total // 500
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_convolutions(tmp_path: Path, per_channel: bool) -> None:
+    """Strides, groups, padding, an upsampling and a maximum over the digits as 8×8 images."""
+    rng = np.random.default_rng(0)
+
+    def random(*shape: int, scale: float = 1.0) -> np.ndarray:
+        return (rng.standard_normal(shape) * scale).astype(np.float32)
+
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["image"]),
+        helper.make_node("Conv", ["image", "w1", "b1"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("MaxPool", ["b"], ["c"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1),
+        helper.make_node("Conv", ["c", "w2", "b2"], ["d"], strides=[1, 2], pads=[1, 0, 1, 1], group=2),
+        helper.make_node("Resize", ["d", "", "scales"], ["e"], mode="nearest",
+                         coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+        helper.make_node("Conv", ["e", "w3"], ["f"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["f"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["h"]),
+        helper.make_node("Gemm", ["h", "w4"], ["y"]),
+    ]  # fmt: skip
+    arrays = {
+        "shape": np.array([1, 1, 8, 8]),
+        "scales": np.array([1, 1, 2, 2], np.float32),
+        "w1": random(6, 1, 3, 3, scale=0.1),
+        "b1": random(6, scale=0.2),
+        "w2": random(4, 3, 3, 2, scale=0.3),
+        "b2": random(4, scale=0.2),
+        "w3": random(4, 4, 3, 3, scale=0.3),
+        "w4": random(4 * 8 * 4, 10, scale=0.1),
+    }
+    wrong, worst, total = mismatches(model(nodes, arrays, 10), tmp_path, True, 100, per_channel=per_channel)
+    assert (wrong, worst) == (0, 0) and total == 1000
 
 
 def with_quant(**quants: QuantParams) -> TaskGraph:

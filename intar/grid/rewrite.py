@@ -1,0 +1,596 @@
+"""Rewrite a network of images into lists of taps (`intar.ir.taps`) on images that share one grid.
+
+An image is stored in phases: of a layout (2, 3), row ``2 i + a`` and column ``3 j + b`` are element (i, j) of phase
+``3 a + b``, and the phases are channels. Strides, transposed convolutions and upsampling then only choose channels, and
+operators that move elements (upsampling, depth to space, space to depth, parts of the channels) are another way to look
+at the same channels. What is left are convolutions and maxima over taps, elementwise operators, and a reordering where an
+image comes from or goes to something else. It is exact: in real numbers up to the order of summation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+
+from intar.errors import Finding, UnsupportedError
+from intar.grid.layout import Relation, assign
+from intar.grid.windows import WINDOWS, Window
+from intar.ir.image_reference import space_to_depth
+from intar.ir.names import MAX_LENGTH
+from intar.ir.ops import AttrValue, Op, Shape, broadcast_kind, show
+from intar.ir.taps import attributes
+from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor, make_graph
+from intar.ir.validate import where as place_of
+
+UNARY = frozenset(
+    {Op.RELU, Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.EXP, Op.CLIP, Op.PRELU, Op.SCALE_SHIFT}
+)
+BINARY = frozenset({Op.ADD, Op.SUB, Op.MUL})
+VIEWS = frozenset({Op.UPSAMPLE_NEAREST, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
+TAPS = frozenset({Op.TAP_CONV, Op.TAP_MAX})
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How an image is kept.
+
+    Parameters
+    ----------
+    name : the tensor (1, channels, rows of the grid, columns of the grid) in the new graph.
+    channels : its channels.
+    where : (phases, C): the channel of each phase of each channel of the image.
+    phases : rows, columns.
+    size : rows, columns of the image.
+    """
+
+    name: str
+    channels: int
+    where: np.ndarray
+    phases: tuple[int, int]
+    size: tuple[int, int]
+
+    @property
+    def canonical(self) -> bool:
+        """Phase after phase, all channels of each, and nothing else."""
+        count = self.where.size
+        return self.channels == count and bool((self.where.reshape(-1) == np.arange(count)).all())
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the grid."""
+        return -(-self.size[0] // self.phases[0]), -(-self.size[1] // self.phases[1])
+
+    def short(self, axis: int, phase: int) -> int:
+        """1 when the phase has a row (axis 0) or column less than the grid."""
+        return int(-(-(self.size[axis] - phase) // self.phases[axis]) < self.grid[axis])
+
+    def lookalikes(self) -> list[int]:
+        """For each phase the first one that is kept in the same channels."""
+        first: dict[bytes, int] = {}
+        return [first.setdefault(row.tobytes(), index) for index, row in enumerate(self.where)]
+
+
+def to_grid(graph: TaskGraph, *, copy_upsampled: bool = False) -> TaskGraph:
+    """The graph with all operators on images as taps; itself when there are none (or it has been rewritten before).
+
+    Parameters
+    ----------
+    graph : a valid graph.
+    copy_upsampled : make nearest upsampling an image of its own. Otherwise the convolution after it reads the small image
+        with summed weights: of a 3×3 kernel after 2×2 upsampling, four taps for each output.
+
+    Raises
+    ------
+    UnsupportedError
+        A batch of several images, or an operator on images in a way that the circuit does not have (all of them).
+    """
+    ops = {task.op for task in graph.tasks}
+    if ops & TAPS or not ops & {*WINDOWS, Op.UPSAMPLE_NEAREST}:
+        return graph
+    return Rewriter(graph, copy_upsampled).run()
+
+
+def grid_images(graph: TaskGraph) -> set[str]:
+    """Images (1, C, H, W) that operators on images read or make, and those that elementwise operators connect to them."""
+    found: set[str] = set()
+
+    def activations(task: Task) -> list[str]:
+        return [name for name in (*task.inputs, task.output) if name not in graph.constants]
+
+    for task in graph.tasks:
+        if task.op in WINDOWS or task.op in VIEWS or task.op in TAPS:
+            found.update(activations(task))
+    grown = True
+    while grown:
+        grown = False
+        for task in graph.tasks:
+            names = activations(task)
+            if found.issuperset(names) or found.isdisjoint(names) or not _follows(graph, task):
+                continue
+            found.update(names)
+            grown = True
+    return found
+
+
+def _follows(graph: TaskGraph, task: Task) -> bool:
+    """Whether the task works on images as they are stored."""
+    shapes = {graph.tensor(n).shape for n in (*task.inputs, task.output) if n not in graph.constants}
+    if any(len(shape) != 4 or shape[0] != 1 for shape in shapes):
+        return False
+    if task.op in (Op.CONCAT, Op.SLICE, Op.SCALE_SHIFT):
+        return task.attrs["axis"] == 1
+    return (task.op in UNARY or task.op in BINARY) and len(shapes) == 1
+
+
+class Rewriter:
+    """One rewriting: reads `graph`, collects new tasks, tensors and constants."""
+
+    def __init__(self, graph: TaskGraph, copy_upsampled: bool) -> None:
+        self.graph, self.copy_upsampled = graph, copy_upsampled
+        self.images = grid_images(graph)
+        self.tensors: dict[str, Tensor] = {}
+        self.tasks: list[Task] = []
+        self.constants: dict[str, np.ndarray] = {}
+        self.stored: dict[str, Stored] = {}
+        self.plain: set[str] = set(graph.inputs)
+        self.found: list[Finding] = []
+        self.made = {task.output for task in graph.tasks if self._on_grid(task)}
+        self.border = set(graph.outputs) | {
+            name for task in graph.tasks if not self._on_grid(task) for name in task.inputs
+        }
+        self._names = {tensor.name for tensor in graph.tensors} | {task.name for task in graph.tasks}
+        self._images_of: dict[tuple[str, str], str] = {}
+
+    def _on_grid(self, task: Task) -> bool:
+        return task.output in self.images and (
+            task.op in WINDOWS or task.op in VIEWS or _follows(self.graph, task)
+        )
+
+    # ------------------------------------------------------------ the walk
+
+    def run(self) -> TaskGraph:
+        graph = self.graph
+        self._check()
+        if self.found:
+            raise UnsupportedError(self.found)
+        relations = [
+            relation for task in graph.tasks if self._on_grid(task) for relation in self._relations(task)
+        ]
+        images = [t.name for t in graph.tensors if t.name in self.images]
+        self.phases, copies = assign(images, relations)
+        self.border |= {relations[position].x for position in copies}
+        self._images_of = {(r.x, r.y): copies.get(i, r.x) for i, r in enumerate(relations)}
+        for task in graph.tasks:
+            if self._on_grid(task):
+                self._task(task)
+            else:
+                self._copy(task)
+        for name in graph.outputs:
+            self._as_plain(name)
+        if self.found:
+            raise UnsupportedError(self.found)
+        return self._finish()
+
+    def _check(self) -> None:
+        for task in self.graph.tasks:
+            if task.op not in WINDOWS and task.op not in VIEWS:
+                continue
+            shape = self.graph.tensor(task.inputs[0]).shape
+            if shape[0] != 1:
+                self._refuse(
+                    task, f"{task.op} of a batch of {shape[0]} images", "give one image at a time (batch 1)"
+                )
+            if task.op is Op.SPACE_TO_DEPTH and any(
+                n % b for n, b in zip(shape[2:], _pair(task, "block"), strict=True)
+            ):
+                self._refuse(
+                    task, f"blocks that do not divide the image {show(shape)}", "pad the image before"
+                )
+            if task.op is Op.DEPTH_TO_SPACE:
+                whole = tuple(n * b for n, b in zip(shape[2:], _pair(task, "block"), strict=True))
+                if whole != _pair(task, "size"):
+                    self._refuse(
+                        task,
+                        f"depth_to_space cuts its result to {show(_pair(task, 'size'))}",
+                        "slice it after",
+                    )
+
+    def _refuse(self, task: Task, what: str, hint: str) -> None:
+        self.found.append(
+            Finding(what, place_of(task), "the circuit works on whole images, one by one", hint)
+        )
+
+    def _relations(self, task: Task) -> list[Relation]:
+        one: tuple[Fraction | None, Fraction | None] = (Fraction(1), Fraction(1))
+        x, y = task.inputs[0], task.output
+        if task.op in WINDOWS:
+            window = WINDOWS[task.op](self.graph, task)
+            return [Relation(x, y, (window.rows.ratio, window.columns.ratio))]
+        if task.op in VIEWS:
+            down, right = _pair(task, "factors" if task.op is Op.UPSAMPLE_NEAREST else "block")
+            if task.op is Op.SPACE_TO_DEPTH:
+                return [Relation(x, y, (Fraction(down), Fraction(right)))]
+            return [Relation(x, y, (Fraction(1, down), Fraction(1, right)))]
+        return [Relation(name, y, one) for name in task.inputs if name not in self.graph.constants]
+
+    def _copy(self, task: Task) -> None:
+        """A task that is none of ours, on images as they are."""
+        for name in task.inputs:
+            if name in self.graph.constants:
+                self._keep(name)
+            else:
+                self._as_plain(name)
+        self.tensors[task.output] = self.graph.tensor(task.output)
+        self.plain.add(task.output)
+        self.tasks.append(task)
+
+    def _task(self, task: Task) -> None:
+        if task.op in WINDOWS:
+            self._window(task, WINDOWS[task.op](self.graph, task))
+        elif task.op in VIEWS or task.op is Op.SLICE:
+            self._view(task)
+        elif task.op is Op.PRELU:
+            self._prelu(task)
+        elif task.op is Op.CONCAT:
+            self._concat(task)
+        elif task.op in BINARY:
+            self._binary(task)
+        elif task.op is Op.SCALE_SHIFT:
+            scale, shift = (self.graph.constant(name) for name in task.inputs[1:])
+            self._scale_shift(task, self._image(task.inputs[0], task), scale, shift)
+        else:
+            x = self._needed(self._image(task.inputs[0], task), sums=True)
+            self._emit(task, task.op, [x.name], task.attrs, x)
+
+    # ------------------------------------------------------------ names, tensors, tasks
+
+    def _fresh(self, base: str) -> str:
+        name, count = base[:MAX_LENGTH], 1
+        while name in self._names:
+            count += 1
+            tail = f"_{count}"
+            name = base[: MAX_LENGTH - len(tail)] + tail
+        self._names.add(name)
+        return name
+
+    def _suffixed(self, base: str, suffix: str) -> str:
+        return self._fresh(base[: MAX_LENGTH - len(suffix) - 1].rstrip("_") + f"_{suffix}")
+
+    def _tensor(self, name: str, shape: Shape, quant: QuantParams | None, source: str) -> str:
+        self.tensors[name] = Tensor(name=name, shape=shape, quant=quant, source=source)
+        return name
+
+    def _constant(self, base: str, array: np.ndarray, quant: QuantParams | None = None) -> str:
+        name = self._fresh(base)
+        self.constants[name] = array
+        return self._tensor(name, array.shape, quant, "")
+
+    def _keep(self, name: str) -> None:
+        self.constants[name] = self.graph.constants[name]
+        self.tensors[name] = self.graph.tensor(name)
+
+    def _storage(self, image: str) -> str:
+        """The name of a grid tensor for an image: the image's own unless that is needed beside it."""
+        return self._suffixed(image, "grid") if image in self.border or image in self.plain else image
+
+    def _task_name(self, task: Task) -> str:
+        """The task's own name for the first that is made of it."""
+        return task.name if all(t.name != task.name for t in self.tasks) else self._fresh(task.name)
+
+    def _add(
+        self, task: Task, op: Op, inputs: list[str], output: str, shape: Shape, attrs: Mapping[str, AttrValue],
+        quant: QuantParams | None = None, source: str = "",
+    ) -> str:  # fmt: skip
+        self._tensor(output, shape, quant, source)
+        self.tasks.append(
+            Task(
+                name=self._task_name(task),
+                op=op,
+                inputs=tuple(inputs),
+                output=output,
+                attrs=dict(attrs),
+                source=task.source,
+            )
+        )
+        return output
+
+    def _emit(
+        self, task: Task, op: Op, inputs: list[str], attrs: Mapping[str, AttrValue], like: Stored,
+        channels: int | None = None,
+    ) -> None:  # fmt: skip
+        """The task's result, kept as `like` says, under a name of its own."""
+        image = self.graph.tensor(task.output)
+        name = self._storage(image.name)
+        count = like.channels if channels is None else channels
+        source = image.source or image.name
+        self._add(task, op, inputs, name, (1, count, *like.grid), attrs, image.quant, source)
+        self.stored[image.name] = replace(like, name=name, channels=count)
+
+    def _finish(self) -> TaskGraph:
+        needed, tasks = set(self.graph.outputs), []
+        for task in reversed(self.tasks):
+            if task.output in needed:
+                needed.update(task.inputs)
+                tasks.append(task)
+        for name in self.graph.inputs:
+            self.tensors[name] = self.graph.tensor(name)
+        needed |= set(self.graph.inputs)
+        return make_graph(
+            self.graph.name,
+            [tensor for name, tensor in self.tensors.items() if name in needed],
+            tasks[::-1],
+            self.graph.inputs,
+            self.graph.outputs,
+            {name: array for name, array in self.constants.items() if name in needed},
+        )
+
+    # ------------------------------------------------------------ images, as they are and in phases
+
+    def _image(self, name: str, reader: Task) -> Stored:
+        """The image as its reader needs it."""
+        key = self._images_of[name, reader.output]
+        if key not in self.stored:
+            image = self.graph.tensor(name)
+            self._as_plain(name)
+            phases, (_, channels, height, width) = self.phases[key], image.shape
+            count = phases[0] * phases[1]
+            like = Stored("", count * channels, _canonical(count, channels), phases, (height, width))
+            grid = self._suffixed(name, "grid")
+            shape, source = (1, like.channels, *like.grid), image.source or name
+            maker = Task(name=grid, op=Op.SPACE_TO_DEPTH, inputs=(), output=grid, source=reader.source)
+            self._add(maker, Op.SPACE_TO_DEPTH, [name], grid, shape, {"block": phases}, image.quant, source)
+            self.stored[key] = replace(like, name=grid)
+        return self.stored[key]
+
+    def _as_plain(self, name: str) -> None:
+        """Make the image itself, row by row."""
+        if name in self.plain or name not in self.made:
+            return
+        image, x = self.graph.tensor(name), self._canonical(self.stored[name])
+        maker = self.graph.producer(name)
+        assert maker is not None
+        own = Task(name=self._fresh(name), op=Op.DEPTH_TO_SPACE, inputs=(), output=name, source=maker.source)
+        attrs: dict[str, AttrValue] = {"block": x.phases, "size": x.size}
+        self._add(own, Op.DEPTH_TO_SPACE, [x.name], name, image.shape, attrs, image.quant, image.source)
+        self.plain.add(name)
+
+    def _select(self, x: Stored, *, sums: bool = False) -> Stored:
+        """The image's channels copied into their own order: as maxima, which keep the format, or as sums of one tap, which
+        what follows can join."""
+        flat = x.where.reshape(-1)
+        groups = [(1, [(int(c), 0, 0, 0, 0)]) for c in flat]
+        name = self._suffixed(x.name, "copy")
+        own = Task(name=name, op=Op.TAP_MAX, inputs=(), output=name, source="")
+        old = self.tensors[x.name]
+        shape, attrs = (1, flat.size, *x.grid), attributes(groups, x.grid)
+        if sums:
+            ones = self._constant(f"{name}_taps", np.ones((flat.size, 1)))
+            self._add(own, Op.TAP_CONV, [x.name, ones], name, shape, attrs)
+        else:
+            self._add(own, Op.TAP_MAX, [x.name], name, shape, attrs, old.quant, old.source)
+        return Stored(name, flat.size, _canonical(*x.where.shape), x.phases, x.size)
+
+    def _canonical(self, x: Stored) -> Stored:
+        return x if x.canonical else self._select(x)
+
+    def _needed(self, x: Stored, *, sums: bool = False) -> Stored:
+        """Without channels that the image does not have."""
+        return self._select(x, sums=sums) if x.channels > len(np.unique(x.where)) else x
+
+    # ------------------------------------------------------------ operators
+
+    def _window(self, task: Task, window: Window) -> None:
+        x = self._image(task.inputs[0], task)
+        _, channels, height, width = self.graph.tensor(task.output).shape
+        phases = self.phases[task.output]
+        count = phases[0] * phases[1]
+        out = Stored("", count * channels, _canonical(count, channels), phases, (height, width))
+        groups: list[tuple[int, list[Shape]]] = []
+        rows: list[np.ndarray] = []
+        for phase in range(count):
+            slots, sums = _reads(window, x, divmod(phase, phases[1]))
+            if window.weight is None:
+                groups += [(1, [_tap(x, slot, c) for slot in slots]) for c in range(x.where.shape[1])]
+            else:
+                made = _weighted(window, x, slots, sums)
+                groups += [(len(weights), taps) for taps, weights in made]
+                rows += [weights for _, weights in made]
+        attrs = attributes(groups, out.grid)
+        if window.weight is None:
+            self._emit(task, Op.TAP_MAX, [x.name], attrs, out)
+            return
+        weight = np.zeros((count * channels, max(part.shape[1] for part in rows)), rows[0].dtype)
+        first = 0
+        for part in rows:
+            weight[first : first + len(part), : part.shape[1]] = part
+            first += len(part)
+        constants = [self._constant(f"{task.name}_taps", *_stored_weight(weight, window.quant, count))]
+        if window.bias is not None:
+            constants.append(self._constant(f"{task.name}_bias", np.tile(window.bias, count)))
+        if window.gain is None:
+            self._emit(task, Op.TAP_CONV, [x.name, *constants], attrs, out)
+            return
+        name = self._suffixed(task.output, "sum")
+        self._add(task, Op.TAP_CONV, [x.name, *constants], name, (1, out.channels, *out.grid), attrs)
+        self._by_place(task, Op.MUL, replace(out, name=name), window.gain[None, None], first=False)
+
+    def _view(self, task: Task) -> None:
+        x, image = self._image(task.inputs[0], task), self.graph.tensor(task.output)
+        py, px = self.phases[task.output]
+        channels = image.shape[1]
+        qx = x.phases[1]
+        if task.op is Op.SLICE:
+            start, stop = int(task.attrs["start"]), int(task.attrs["stop"])  # type: ignore[arg-type]
+            chosen = x.where[:, start:stop]
+        else:
+            chosen = np.zeros((py * px, channels), np.int64)
+            by, bx = _pair(task, "factors" if task.op is Op.UPSAMPLE_NEAREST else "block")
+            for a, b in np.ndindex(py, px):
+                if task.op is Op.SPACE_TO_DEPTH:
+                    inner = [x.where[(a * by + u) * qx + b * bx + v] for u in range(by) for v in range(bx)]
+                    chosen[a * px + b] = np.concatenate(inner)
+                    continue
+                row = x.where[a // by * qx + b // bx]
+                first = (a % by * bx + b % bx) * channels if task.op is Op.DEPTH_TO_SPACE else 0
+                chosen[a * px + b] = row[first : first + channels]
+        view = replace(x, where=chosen, phases=(py, px), size=(image.shape[2], image.shape[3]))
+        if task.op is Op.UPSAMPLE_NEAREST and self.copy_upsampled:
+            view = self._select(view)
+        self._look(task, view)
+
+    def _look(self, task: Task, view: Stored) -> None:
+        """The result is stored already; only a format of its own makes it a copy."""
+        quant = self.graph.tensor(task.output).quant
+        if quant is not None and quant != self.tensors[view.name].quant:
+            channels = view.where.shape[1]
+            self._scale_shift(task, view, np.ones(channels), np.zeros(channels))
+        else:
+            self.stored[task.output] = view
+
+    def _concat(self, task: Task) -> None:
+        for name in task.inputs:
+            if name in self.graph.constants:
+                self._refuse(
+                    task, f"constant operand '{name}' of concat", "move the constant out of the network"
+                )
+                return
+        seen = [self._image(name, task) for name in task.inputs]
+        if len({part.name for part in seen}) == 1:
+            self._look(task, replace(seen[0], where=np.concatenate([part.where for part in seen], axis=1)))
+            return
+        parts = [self._needed(part) for part in seen]
+        starts = np.cumsum([0, *(part.channels for part in parts)])
+        chosen = np.concatenate(
+            [part.where + start for part, start in zip(parts, starts, strict=False)], axis=1
+        )
+        like = replace(parts[0], where=chosen)
+        self._emit(task, Op.CONCAT, [part.name for part in parts], {"axis": 1}, like, int(starts[-1]))
+
+    def _scale_shift(self, task: Task, x: Stored, scale: np.ndarray, shift: np.ndarray) -> None:
+        x = self._needed(x, sums=True)
+        gain, offset = np.ones(x.channels), np.zeros(x.channels)
+        gain[x.where], offset[x.where] = scale, shift
+        constants = [
+            self._constant(f"{task.name}_{role}", a) for role, a in (("gain", gain), ("shift", offset))
+        ]
+        self._emit(task, Op.SCALE_SHIFT, [x.name, *constants], {"axis": 1}, x)
+
+    def _binary(self, task: Task) -> None:
+        operands = [name for name in task.inputs if name not in self.graph.constants]
+        if len(operands) == 2:
+            x, y = (self._image(name, task) for name in operands)
+            if x.channels != y.channels or not np.array_equal(x.where, y.where):
+                x, y = self._canonical(x), self._canonical(y)
+            self._emit(task, task.op, [x.name, y.name], {"broadcast": "none"}, x)
+            return
+        x, first = self._image(operands[0], task), task.inputs[0] in self.graph.constants
+        value = self.graph.constant(task.inputs[0 if first else 1])
+        value = value.reshape((1,) * (4 - value.ndim) + value.shape)
+        if value.shape[2:] != (1, 1):
+            self._by_place(task, task.op, x, value, first)
+            return
+        row = np.broadcast_to(value.reshape(-1), (x.where.shape[1],))
+        ones, zeros = np.ones(row.size), np.zeros(row.size)
+        gain = row if task.op is Op.MUL else -ones if task.op is Op.SUB and first else ones
+        shift = zeros if task.op is Op.MUL else -row if task.op is Op.SUB and not first else row
+        self._scale_shift(task, x, gain, shift)
+
+    def _by_place(self, task: Task, op: Op, x: Stored, value: np.ndarray, first: bool) -> None:
+        """A sum or product with a constant image."""
+        x = self._canonical(x)
+        whole = np.broadcast_to(value, (1, x.where.shape[1], *x.size))
+        constant = self._constant(f"{task.name}_image", space_to_depth([whole], {"block": x.phases}))
+        inputs = [constant, x.name] if first else [x.name, constant]
+        shapes = [self.tensors[name].shape for name in inputs]
+        self._emit(task, op, inputs, {"broadcast": broadcast_kind(*shapes)}, x)
+
+    def _prelu(self, task: Task) -> None:
+        """``relu(x) - slope * relu(-x)``: both halves as channels, then a weighted sum of two taps."""
+        x = self._needed(self._image(task.inputs[0], task))
+        slope = np.ones(x.channels)
+        slope[x.where] = self.graph.constant(task.inputs[1])
+        alone = [(1, [(c, 0, 0, 0, 0)]) for c in range(x.channels)]
+        signs = np.repeat([1.0, -1.0], x.channels)[:, None]
+        shape = (1, 2 * x.channels, *x.grid)
+        halves, cut = self._suffixed(task.output, "halves"), self._suffixed(task.output, "positive")
+        weight = self._constant(f"{task.name}_signs", signs)
+        self._add(task, Op.TAP_CONV, [x.name, weight], halves, shape, attributes(alone + alone, x.grid))
+        self._add(task, Op.RELU, [halves], cut, shape, {})
+        both = [(1, [(c, 0, 0, 0, 0), (x.channels + c, 0, 0, 0, 0)]) for c in range(x.channels)]
+        weight = self._constant(f"{task.name}_slopes", np.stack([np.ones(x.channels), -slope], axis=1))
+        self._emit(task, Op.TAP_CONV, [cut, weight], attributes(both, x.grid), x)
+
+
+def _pair(task: Task, name: str) -> tuple[int, int]:
+    value = task.attrs[name]
+    assert isinstance(value, tuple)
+    return value[0], value[1]
+
+
+def _canonical(phases: int, channels: int) -> np.ndarray:
+    return np.arange(phases * channels).reshape(phases, channels)
+
+
+Slot = tuple[int, int, int, int, int]
+"""Phase of the input, rows down, columns right, and whether the phase is short in rows and columns."""
+
+
+def _reads(
+    window: Window, x: Stored, phase: tuple[int, int]
+) -> tuple[list[Slot], list[tuple[int, int, int]]]:
+    """The distinct reads of one output phase, and for each kernel position (row, column) the read it is part of."""
+    same, slots, sums = x.lookalikes(), dict[Slot, int](), []
+    for k, a, dy in window.rows.reads(phase[0], x.phases[0]):
+        for m, b, dx in window.columns.reads(phase[1], x.phases[1]):
+            slot = (same[a * x.phases[1] + b], dy, dx, x.short(0, a), x.short(1, b))
+            sums.append((k, m, slots.setdefault(slot, len(slots))))
+    return list(slots) or [(0, 0, 0, x.short(0, 0), x.short(1, 0))], sums
+
+
+def _tap(x: Stored, slot: Slot, channel: int) -> Shape:
+    phase, *rest = slot
+    return (int(x.where[phase, channel]), *rest)
+
+
+def _weighted(
+    window: Window, x: Stored, slots: list[Slot], sums: Iterable[tuple[int, int, int]]
+) -> list[tuple[list[Shape], np.ndarray]]:
+    """Taps and weights (outputs, taps) of each group of one output phase; taps without any weight are left out."""
+    weight = window.weight
+    assert weight is not None
+    total = np.zeros((*weight.shape[:2], len(slots)), weight.dtype)
+    for k, m, slot in sums:
+        total[:, :, slot] += weight[:, :, k, m]
+    inner, made = weight.shape[1], []
+    for group, part in enumerate(np.split(total, window.groups)):
+        taps = [_tap(x, slot, group * inner + c) for c in range(inner) for slot in slots]
+        flat = part.reshape(len(part), -1)
+        used = np.flatnonzero((flat != 0).any(axis=0))
+        used = used if used.size else np.zeros(1, np.int64)
+        made.append(([taps[i] for i in used], flat[:, used]))
+    return made
+
+
+def _stored_weight(
+    weight: np.ndarray, quant: QuantParams | None, phases: int
+) -> tuple[np.ndarray, QuantParams | None]:
+    """Integers in the narrowest type that holds sums of the model's own, a scale for each output channel."""
+    if quant is None:
+        return weight, None
+    bits = next((b for b in (8, 16) if abs(weight).max() < 1 << (b - 1)), 32)
+    scale = quant.scale
+    if isinstance(scale, tuple) and len(scale) > 1:
+        if quant.axis != 0:
+            raise UnsupportedError(
+                Finding(
+                    "a weight of a convolution is quantised along its input channels",
+                    hint="quantise it per tensor or per output channel",
+                )
+            )
+        scale = scale * phases
+        return weight.astype(f"int{bits}"), QuantParams(bits=bits, scale=scale, axis=0)  # type: ignore[arg-type]
+    single = scale[0] if isinstance(scale, tuple) else scale
+    return weight.astype(f"int{bits}"), QuantParams(bits=bits, scale=single)  # type: ignore[arg-type]

@@ -1,0 +1,187 @@
+"""Networks of images in integers: golden against the definition, against float, and against onnxruntime."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from frontends.models import normal
+from grid.image_networks import network
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intar.frontends import Builder
+from intar.grid import PASSES, prepare
+from intar.ir.image_reference import conv2d
+from intar.ir.quantgraph import QConv, QMove, QPool, Tap, TapGroup
+from intar.ir.reference import run_float
+from intar.ir.taskgraph import TaskGraph
+from intar.quant import golden
+from intar.quant.accuracy import numerics_report
+from intar.quant.fixed import requantise
+from intar.quant.golden import dequantise, on_grid, quantise_input, run_golden
+from intar.quant.quantise import quantise
+from intar.quant.scheme import W4A8, W8A8, W16A16, Scheme
+
+
+def real_outputs(quantised, graph: TaskGraph, x: np.ndarray) -> list[np.ndarray]:
+    ints = {"x": quantise_input(quantised.graph.tensor("x"), x)}
+    tensors = run_golden(quantised, ints).tensors
+    return [dequantise(quantised.graph.tensor(name), tensors[name]) for name in graph.outputs]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.data())
+def test_random_networks_are_accurate(data: st.DataObject) -> None:
+    graph, shape = network(data)
+    samples = np.stack([normal(*shape, seed=seed) for seed in range(3)])
+    for skip in ((), tuple(PASSES)):
+        quantised = quantise(graph, W16A16, {"x": samples}, skip)
+        made = real_outputs(quantised, graph, samples[1])
+        for name, ours in zip(graph.outputs, made, strict=True):
+            real = run_float(graph, {"x": samples[1]})[name]
+            span = max(np.abs(run_float(graph, {"x": one})[name]).max() for one in samples)
+            assert np.abs(ours - real).max() <= 0.01 * span + 1e-6
+        rows = numerics_report(prepare(graph, skip), quantised, {"x": samples})
+        assert rows and {row["name"] for row in rows} >= set(graph.outputs)
+
+
+def reads(task: QConv | QPool, x: np.ndarray, tap: Tap, row: int, column: int) -> int:
+    """One read by the definition in the quantised graph."""
+    r, c = row + tap.dy, column + tap.dx
+    inside = 0 <= r < task.in_height - tap.short_rows and 0 <= c < task.in_width - tap.short_columns
+    return int(x[tap.channel, r * task.pitch + c]) if inside else task.pad
+
+
+TAP = st.builds(
+    Tap,
+    channel=st.integers(0, 2),
+    dy=st.integers(-3, 3),
+    dx=st.integers(-3, 3),
+    short_rows=st.integers(0, 1),
+    short_columns=st.integers(0, 1),
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.lists(TAP, min_size=1, max_size=5)), min_size=1, max_size=3),
+    st.tuples(*(st.integers(1, 5) for _ in range(4))),
+    st.integers(0, 3),
+    st.sampled_from([1, 8, 1 << 21]),
+    st.booleans(),
+)
+def test_golden_is_the_definition(parts, sizes, extra, held, wide) -> None:
+    groups = tuple(TapGroup(channels=channels, taps=tuple(taps)) for channels, taps in parts)
+    channels, most = sum(g.channels for g in groups), max(len(g.taps) for g in groups)
+    in_height, in_width, height, width = sizes
+    pitch = max(in_width, width) + extra
+    common = {
+        "name": "t", "inputs": ("x",), "output": "y", "in_height": in_height, "in_width": in_width, "height": height,
+        "width": width, "pitch": pitch, "groups": groups,
+    }  # fmt: skip
+    rng = np.random.default_rng(held + extra)
+    x = rng.integers(-128, 128, (3, in_height * pitch))
+    constants = {
+        "w": rng.integers(-127, 128, (channels, most)),
+        "b": rng.integers(-500, 500, channels),
+        "m": rng.integers(1 << 29, 1 << 31, channels),
+        "s": rng.integers(36, 40, channels),
+    }
+    conv = QConv(**common, lo=-50, hi=90, zero=3, pad=-7, weight="w", weight_bits=8, bias="b", mult="m", shift="s",
+                 acc_bits=54 if wide else 20)  # fmt: skip
+    pool = QPool(**common, lo=-100, hi=100, pad=-128)
+    old, golden.GRID_ELEMENTS = golden.GRID_ELEMENTS, held
+    try:
+        made = [on_grid(task, x, constants) for task in (conv, pool)]
+    finally:
+        golden.GRID_ELEMENTS = old
+    saturated = [0, 0]
+    owner = [g for g in groups for _ in range(g.channels)]
+    for o, row, column in np.ndindex(channels, height, width):
+        values = [reads(conv, x, tap, row, column) for tap in owner[o].taps]
+        acc = sum(int(w) * v for w, v in zip(constants["w"][o], values, strict=False)) + constants["b"][o]
+        v = int(requantise(np.array(acc), constants["m"][o], constants["s"][o])) + 3
+        top = max(reads(pool, x, tap, row, column) for tap in owner[o].taps)
+        for index, (task, value) in enumerate(((conv, v), (pool, top))):
+            wanted = min(max(value, task.lo), task.hi)
+            saturated[index] += wanted != value
+            assert made[index][0][o, row * pitch + column] == wanted
+    assert [count for _, count in made] == saturated
+
+
+def test_convolutions_between_upsamplings_run_on_the_small_image() -> None:
+    """conv → up 2 → conv → up 2 → conv → pool 2 → conv: one grid, four taps for nine where an image was enlarged."""
+    g, size = Builder("chain"), 12
+    x = g.input("x", (1, 1, size, size))
+    kernels = [normal(1, 1, 3, 3, seed=seed) for seed in range(4)]
+    y = g.upsample_nearest(g.relu(g.conv2d(x, kernels[0], pads=1)), 2)
+    y = g.upsample_nearest(g.relu(g.conv2d(y, kernels[1], pads=1)), 2)
+    y = g.relu(g.max_pool2d(g.conv2d(y, kernels[2], pads=1), 2))
+    g.output(g.conv2d(y, kernels[3], pads=1))
+    graph = g.build()
+    samples = np.stack([normal(1, 1, size, size, seed=seed) for seed in range(4)])
+    assert sum(graph.macs().values()) == (9 + 4 * 9 + 16 * 9 + 4 * 9) * size**2
+    taps = {(): [9, 16, 64, 36], ("upsample_phases",): [9, 36, 144, 36]}
+    for skip, expected in taps.items():
+        made = prepare(graph, skip)
+        counts = [n // size**2 for n in made.macs().values() if n]
+        assert counts == expected
+        quantised = quantise(graph, W16A16, {"x": samples}, skip)
+        tasks = quantised.graph.tasks
+        convs = [task for task in tasks if isinstance(task, QConv)]
+        assert {(t.height, t.width, t.pitch) for t in (*convs,)} == {(size, size, size)}
+        assert [t.relu for t in convs] == [True, True, True, False]
+        assert [sum(g.channels for g in t.groups) for t in convs] == [1, 4, 16, 4]
+        moves = [task for task in tasks if isinstance(task, QMove)]
+        assert len(moves) == 2 and not moves[0].host and moves[1].host
+        real = run_float(graph, {"x": samples[0]})[graph.outputs[0]]
+        (ours,) = real_outputs(quantised, graph, samples[0])
+        assert np.abs(ours - real).max() < 1e-3 * np.abs(real).max()
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.data())
+def test_a_convolution_is_the_direct_integer_convolution(data: st.DataObject) -> None:
+    """Of the input's integers less their zero point, with the weight's integers, whatever stride and padding."""
+    groups = data.draw(st.integers(1, 2))
+    kernel, stride, dilation = (data.draw(st.tuples(st.integers(1, 3), st.integers(1, 3))) for _ in range(3))
+    pads = data.draw(st.tuples(*[st.integers(0, 3)] * 4))
+    shape = (1, 2 * groups, data.draw(st.integers(7, 12)), data.draw(st.integers(7, 12)))
+    weight = normal(3 * groups, 2, *kernel, seed=1)
+    attrs = {"stride": stride, "dilation": dilation, "pads": pads, "groups": groups}
+    g = Builder("t")
+    g.output(g.conv2d(g.input("x", shape), weight, **attrs, name="y"))
+    image = normal(*shape, seed=2)
+    quantised = quantise(g.build(), W8A8, {"x": image[None] + 0.5})
+    x, y = (quantised.graph.tensor(name) for name in ("x", "y"))
+    ints = quantise_input(x, image)
+    (task,) = (task for task in quantised.graph.tasks if isinstance(task, QConv))
+    scale = np.abs(weight).max(axis=(1, 2, 3)).astype(np.float64) / 127
+    whole = np.rint(weight / scale[:, None, None, None])
+    acc = conv2d([(ints - x.zero).astype(np.float64), whole], attrs)[0].astype(np.int64)
+    mult, shift = (quantised.constants[name][:, None, None] for name in (task.mult, task.shift))
+    wanted = np.clip(requantise(acc, mult, shift) + y.zero, -128, 127)
+    assert np.array_equal(run_golden(quantised, {"x": ints}).tensors["y"][0], wanted)
+
+
+@pytest.mark.parametrize(
+    ("how", "least"), [(W8A8, 25.0), (W16A16, 60.0), (W4A8, 12.0), (Scheme("p", 8, 8, "percentile"), 20.0)]
+)
+def test_every_scheme(how: Scheme, least: float) -> None:
+    g = Builder("t")
+    x = g.input("x", (1, 3, 12, 10))
+    y = g.relu(g.conv2d(x, normal(8, 3, 3, 3, seed=1, scale=0.3), normal(8, seed=2, scale=0.1), pads=1))
+    y = g.max_pool2d(y, 2)
+    y = g.silu(g.conv2d(y, normal(8, 1, 3, 3, seed=3, scale=0.4), groups=8, pads=1))
+    y = g.add(y, g.avg_pool2d(y, 3, stride=1, pads=1))
+    y = g.conv_transpose2d(y, normal(8, 4, 4, 4, seed=4, scale=0.2), stride=2, pads=1)
+    y = g.clip(g.scale_shift(y, [1, 2, -1, 0.5], [0, 0.1, 0, 0], axis=1), -1, 2)
+    g.output(
+        g.matmul(g.reshape(g.prelu(y, [0.1, 0.2, 0.3, 0.4]), (1, 480)), normal(480, 5, seed=5, scale=0.05))
+    )
+    graph = g.build()
+    samples = np.stack([normal(1, 3, 12, 10, seed=seed) for seed in range(20)])
+    quantised = quantise(graph, how, {"x": samples})
+    rows = {row["name"]: row for row in numerics_report(graph, quantised, {"x": samples[:5]})}
+    assert rows[graph.outputs[0]]["sqnr_db"] > least
+    assert all(isinstance(task, QConv) or task.table is None for task in quantised.graph.tasks)
