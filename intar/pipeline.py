@@ -42,6 +42,9 @@ from intar.verify.simulate import MemoryModel, build_simulation
 BENCH_INFERENCES = 4
 """Inferences that a generated test bench carries."""
 
+LONG_RUN = 50_000
+"""Predicted cycles of all inferences from which a simulator is built for speed and not for a short build."""
+
 Mode = Literal["auto", "intar", "sequential", "dataflow"]
 
 
@@ -252,10 +255,18 @@ def verify_engine(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> C
     return _compare("engine", made, inputs, outputs, tuple(cycles))
 
 
+def _is_long(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> bool:
+    """Whether a run takes longer than the optimised build of its simulator."""
+    return made.predicted.cycles * len(inputs) > LONG_RUN
+
+
 def verify_csim(made: Design, inputs: Sequence[Mapping[str, np.ndarray]], directory: Path) -> Check:
     """Golden = generated C++, compiled and run in `directory` (a written project)."""
     batch = {made.input_argument.name: [made.input_image(one) for one in inputs]}
-    result = run_csim(directory, made.program, made.images, batch, build_dir=directory / "build" / "cpp")
+    flags = () if _is_long(made, inputs) else ("-O0",)
+    result = run_csim(
+        directory, made.program, made.images, batch, build_dir=directory / "build" / "cpp", flags=flags
+    )
     name = made.output_argument.name
     outputs = [made.output_tensors(image) for image in result.outputs[name]]
     check = _compare("csim", made, inputs, outputs, ())
@@ -284,6 +295,7 @@ def verify_rtl(
         directory / "build" / "sim",
         waves=waves,
         mode=mode,
+        fast=_is_long(made, inputs),
     )
     built()
     constants = {name: np.frombuffer(data, dtype=np.uint8) for name, data in made.images.items()}

@@ -147,6 +147,7 @@ def build(folder: Path) -> Path:
         [sim / "axi_mem.cpp"],
         folder / "objects",
         folder / "build.log",
+        fast=False,
     )
 
 

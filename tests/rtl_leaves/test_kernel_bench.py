@@ -46,7 +46,7 @@ def check(simulation: Simulation, count: int = 2, **options) -> tuple[int, ...]:
 
 @pytest.fixture(scope="module")
 def simulation(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
-    return build_simulation(FILES, "copy_kernel", BUNDLES, tmp_path_factory.mktemp("copy"))
+    return build_simulation(FILES, "copy_kernel", BUNDLES, tmp_path_factory.mktemp("copy"), fast=False)
 
 
 @pytest.mark.parametrize("wait", ["interrupt", "poll"])
@@ -101,7 +101,7 @@ def test_wrong_arguments_are_all_reported(simulation: Simulation) -> None:
 def test_unchanged_kernel_is_not_built_again(simulation: Simulation) -> None:
     program = simulation.build_dir / "objects" / "intar_bench"
     before = program.stat().st_mtime_ns
-    build_simulation(FILES, "copy_kernel", BUNDLES, simulation.build_dir)
+    build_simulation(FILES, "copy_kernel", BUNDLES, simulation.build_dir, fast=False)
     assert program.stat().st_mtime_ns == before
 
 
@@ -117,7 +117,7 @@ def test_build_error_is_quoted(tmp_path: Path) -> None:
 
 
 def test_axi_ram_with_pauses(tmp_path: Path) -> None:
-    simulation = build_simulation(FILES, "copy_kernel", BUNDLES, tmp_path, mode="axiram")
+    simulation = build_simulation(FILES, "copy_kernel", BUNDLES, tmp_path, mode="axiram", fast=False)
     free = check(simulation)
     paused = check(simulation, memory=MemoryModel(stall=0.3, seed=1))
     assert min(paused) > max(free)
@@ -125,7 +125,7 @@ def test_axi_ram_with_pauses(tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_waves(tmp_path: Path) -> None:
-    simulation = build_simulation(FILES, "copy_kernel", BUNDLES, tmp_path, waves=True)
+    simulation = build_simulation(FILES, "copy_kernel", BUNDLES, tmp_path, waves=True, fast=False)
     check(simulation, count=1)
     text = (tmp_path / "dump.vcd").read_text()
     assert "m_axi_gmem0_rdata" in text and len(text) > 10_000

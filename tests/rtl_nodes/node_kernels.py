@@ -86,7 +86,8 @@ def write_rtl(program: Program, directory: Path) -> list[Path]:
 def build(program: Program, directory: Path) -> Simulation:
     """The simulator of the program's RTL."""
     ports = [Bundle(b.name, b.width, b.read, b.write) for b in bundles(program)]
-    return build_simulation(write_rtl(program, directory), top_name(program), ports, directory / "simulation")
+    sources = write_rtl(program, directory)
+    return build_simulation(sources, top_name(program), ports, directory / "simulation", fast=False)
 
 
 def simulate(
