@@ -149,4 +149,8 @@ module intar_buffer #(
 
   assign done = !write_valid && !read_valid && !fetched_valid && !out_valid;
   assign unused = &{1'b0, write_address, read_address, write_step, read_step, write_next[487:456], read_next[487:456]};
+
+`ifdef FORMAL
+`include "intar_buffer.svh"
+`endif
 endmodule
