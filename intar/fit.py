@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ def check_model(
     *,
     device: str | None = None,
     scheme: str | None = None,
-    budget: dict[str, object] | None = None,
+    budget: Mapping[str, object] | None = None,
+    shapes: Mapping[str, int | Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """Every operator with its task and MACs, the memory, and whether the machine of device and budget can hold it.
 
@@ -42,7 +44,9 @@ def check_model(
     UserError
         The model can't be read, has unsupported operators (all of them listed), or an option is wrong.
     """
-    source = open_source(model, device=device, scheme=scheme, budget=budget, synthetic=synthetic_samples)
+    source = open_source(
+        model, device=device, scheme=scheme, budget=budget, shapes=shapes, synthetic=synthetic_samples
+    )
     graph, machine = source.quantised.graph, source.machine
     problem = make_problem(graph, machine, sharing=False)
     largest = max(problem.tensors, key=lambda t: t.bytes)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 import intar
+from intar.assets import asset_digest
 from intar.codegen.hls import BuildTarget, render_hls
 from intar.codegen.host import render_host
 from intar.codegen.rtl import bundles, render_rtl, top_name
@@ -28,11 +30,12 @@ from intar.ir.schedule import Machine, Schedule
 from intar.ir.taskgraph import TaskGraph
 from intar.lower.images import argument_bytes, argument_tensors
 from intar.lower.lower import lower
-from intar.project import LOCK, Project
+from intar.project import LOCK, LOCK_SCHEMA, Project
 from intar.quant.accuracy import numerics_report
 from intar.quant.golden import quantise_input, run_golden
 from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE
 from intar.quant.store import to_json as quant_json
+from intar.schedule.pins import Pins
 from intar.schedule.solve import solve
 from intar.schedule.validate import validate
 from intar.verify.csim import run_csim
@@ -104,17 +107,19 @@ RIVAL = 0.05
 """The solver's objective and the engine's cycles agree within this share: closer schedules are told apart by the engine."""
 
 
-def compile_quantised(quantised: Quantised, machine: Machine, mode: Mode = "auto") -> Design:
-    """Schedule and lower.
+def compile_quantised(
+    quantised: Quantised, machine: Machine, mode: Mode = "auto", pins: Pins | None = None
+) -> Design:
+    """Schedule and lower; `pins` is what a person has decided about the schedule.
 
     In mode ``auto`` the best schedules without interleaving and with one task at a time are lowered too where the solver
     finds them about as good, and the engine's cycles decide: *auto* is never slower than they are.
     """
-    best = solve(quantised.graph, machine, mode)
+    best = solve(quantised.graph, machine, mode, pins)
     made = design(quantised, best)
     for restricted in RESTRICTED if mode == "auto" else ():
         try:
-            rival = solve(quantised.graph, machine, restricted)
+            rival = solve(quantised.graph, machine, restricted, pins)
         except InfeasibleError:
             continue
         same = rival.stages == made.schedule.stages and rival.residency == made.schedule.residency
@@ -200,10 +205,12 @@ def project(made: Design, inputs: Mapping[str, np.ndarray] | None = None) -> Pro
         files["data/inputs.npz"] = to_npz(dict(inputs))
         files |= _bench_data(made, inputs)
     lock = {
-        "schema": "intar.lock/1",
+        "schema": LOCK_SCHEMA,
         "intar": intar.__version__,
         "model": graph.digest,
-        "files": Project(files).digest,
+        "templates": asset_digest(),
+        "tools": {name: version(name) for name in ("jinja2", "numpy", "ortools")},
+        "files": Project(files).digests,
         "top": top_name(made.program),
     }
     files[LOCK] = (json.dumps(lock, indent=1, sort_keys=True) + "\n").encode()

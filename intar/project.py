@@ -10,10 +10,18 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from intar.errors import Finding, OutputError
 
 LOCK = "intar.lock.json"
+LOCK_SCHEMA = "intar.lock/2"
+
+TOOLS = ("build", "report")
+"""Folders of a project in which tools leave what they make."""
+
+SOURCES = ("quant.json", "constants.npz", "schedule.json", "program.json")
+"""What a project is made from and can be opened by; the other files may be edited to try something."""
 
 
 @dataclass(frozen=True)
@@ -25,33 +33,25 @@ class Project:
     @property
     def digest(self) -> str:
         """SHA-256 over paths and contents, independent of their order."""
-        sums = {path: hashlib.sha256(data).hexdigest() for path, data in self.files.items()}
-        return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.digests, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every file, by path."""
+        return {path: hashlib.sha256(data).hexdigest() for path, data in sorted(self.files.items())}
 
     def write(self, directory: str | Path) -> Path:
         """Write every file, all or nothing.
 
-        An existing directory is replaced when it is empty or an earlier project of ours (it has a lock file).
+        An existing directory is replaced when it is empty or an earlier project of ours (see `refuse_foreign`).
 
         Raises
         ------
         OutputError
             The directory holds something else, or can't be written.
         """
+        refuse_foreign(directory)
         target = Path(directory).absolute()
-        if target.exists() and not target.is_dir():
-            raise OutputError(
-                Finding("there is a file of this name", str(directory), hint="name another directory")
-            )
-        if target.is_dir() and any(target.iterdir()) and not (target / LOCK).exists():
-            raise OutputError(
-                Finding(
-                    "the directory is not empty and is not an intar project",
-                    str(directory),
-                    why="nothing that intar did not make is overwritten",
-                    hint="name an empty or a new directory",
-                )
-            )
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -88,8 +88,62 @@ class Project:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def refuse_foreign(directory: str | Path) -> None:
+    """OutputError when something would be lost by writing a project to `directory`.
+
+    Nothing is lost when it does not exist, is empty, or holds nothing but a project of ours: what its lock lists, what
+    tools made in ``build/`` and ``report/``, and caches.
+    """
+    target = Path(directory)
+    why = "nothing that intar did not make is overwritten"
+    if target.exists() and not target.is_dir():
+        raise OutputError(
+            Finding("there is a file of this name", str(directory), why, "name another directory")
+        )
+    file = next((parent for parent in target.parents if parent.is_file()), None)
+    if file:
+        raise OutputError(Finding(f"{str(file)!r} is a file", str(directory), hint="name another directory"))
+    if not target.is_dir() or not any(target.iterdir()):
+        return
+    if not (target / LOCK).is_file():
+        what = "the directory is not empty and is not an intar project"
+        raise OutputError(Finding(what, str(directory), why, "name an empty or a new directory"))
+    ours = {LOCK, *read_lock(target)["files"]}
+    strange = [
+        path.relative_to(target).as_posix()
+        for path in sorted(target.rglob("*"))
+        if not path.is_dir()
+        and path.relative_to(target).parts[0] not in TOOLS
+        and "__pycache__" not in path.parts
+        and path.relative_to(target).as_posix() not in ours
+    ]
+    if strange:
+        raise OutputError(
+            Finding("the file is not of the project", f"{directory}/{name}", why, "move it elsewhere")
+            for name in strange
+        )
+
+
+def read_lock(directory: str | Path) -> dict[str, Any]:
+    """The contents of a project's lock file; OutputError when it is not one of ours."""
+    file = Path(directory) / LOCK
+    try:
+        lock = json.loads(file.read_text())
+        if lock["schema"] == LOCK_SCHEMA and isinstance(lock["files"], dict):
+            return lock
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise OutputError(
+        Finding(
+            "the lock file is damaged or from another version of intar",
+            str(file),
+            hint="make the project again, in a new directory",
+        )
+    )
+
+
 def read_project(directory: str | Path) -> Path:
-    """The directory, if it is a project of ours (OutputError otherwise)."""
+    """The directory, if it is an unchanged project of ours (OutputError otherwise)."""
     path = Path(directory)
     if not (path / LOCK).is_file():
         raise OutputError(
@@ -99,4 +153,20 @@ def read_project(directory: str | Path) -> Path:
                 hint="make one with `intar compile … -o DIR`",
             )
         )
+    lock = read_lock(path)
+    changed = [name for name in SOURCES if lock["files"].get(name) != _digest(path / name)]
+    if changed:
+        raise OutputError(
+            Finding(
+                "the file was changed or removed after the project was made",
+                str(path / name),
+                "C++, RTL and weights were made from it",
+                "make the project again; an edited schedule goes in with `intar compile … --schedule FILE`",
+            )
+            for name in changed
+        )
     return path
+
+
+def _digest(file: Path) -> str | None:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None

@@ -6,19 +6,23 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 from pydantic import ValidationError
 
 from intar import designs
 from intar.device import make_machine
-from intar.errors import ConfigError, Finding
+from intar.device.boards import suggest
+from intar.device.machine import Budget
+from intar.errors import ConfigError, Finding, OutputError
 from intar.frontends import load_model
+from intar.frontends.load import SUFFIXES
 from intar.grid import prepare
 from intar.ir.io import write_atomic
-from intar.ir.quantgraph import Quantised
-from intar.ir.schedule import Machine, Schedule
+from intar.ir.quantgraph import QuantGraph, Quantised
+from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
+from intar.ir.schedule import Machine, Pattern, Schedule
 from intar.ir.taskgraph import TaskGraph
 from intar.pipeline import Check, Design, design
 from intar.project import read_project
@@ -27,6 +31,8 @@ from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme as find_scheme
 from intar.quant.store import load as load_quantised
 from intar.report.summary import report_dict
+from intar.schedule.pins import Pins
+from intar.schedule.validate import validate
 
 REPORT = Path("report") / "report.json"
 
@@ -49,6 +55,7 @@ def open_source(
     scheme: str | None = None,
     calibration: Path | None = None,
     budget: Mapping[str, object] | None = None,
+    shapes: Mapping[str, int | Sequence[int]] | None = None,
     synthetic: Callable[[TaskGraph], dict[str, np.ndarray]] | None = None,
 ) -> Source:
     """Load, calibrate, quantise and size.
@@ -57,6 +64,7 @@ def open_source(
     ----------
     model : path of an ONNX or YAML model, or the name of a reference design (whose own options then hold where none
         is given here).
+    shapes : sizes of dynamic axes of an ONNX model by symbol, or whole shapes by input.
     synthetic : makes samples for a model without calibration data, where only sizes matter.
     """
     if not Path(model).is_file() and model in designs.names():
@@ -69,7 +77,10 @@ def open_source(
         own = {} if device else spec.budget
         machine = make_machine(device or spec.device, {**own, **(budget or {})}, made)
         return Source(graph, made, machine, data, spec.anchor)
-    graph = load_model(model)
+    if not Path(model).suffix and not Path(model).exists():
+        hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
+        raise ConfigError(Finding("there is no file and no reference design of this name", model, hint=hint))
+    graph = load_model(model, shapes)
     given = load_calibration(calibration, graph) if calibration else None
     if given is None and synthetic:
         given = synthetic(graph)
@@ -77,20 +88,73 @@ def open_source(
     return Source(graph, made, make_machine(device or "u280", budget, made), given)
 
 
-def parse_budget(items: Sequence[str]) -> dict[str, object]:
-    """``["dsp=32", "lanes=16"]`` (commas allowed inside) → mapping; ConfigError with all that is wrong."""
+def _pairs(items: Sequence[str], option: str, hint: str) -> tuple[dict[str, str], list[Finding]]:
+    """``["a=1,b=2"]`` → mapping, and a finding for each piece that is not KEY=VALUE."""
     found: list[Finding] = []
-    values: dict[str, object] = {}
+    values: dict[str, str] = {}
     for item in (part for text in items for part in text.split(",") if part):
         key, sign, value = item.partition("=")
         if not sign or not key or not value:
-            found.append(
-                Finding(f"{item!r} is not KEY=VALUE", "--budget", hint="write --budget dsp=32,onchip=512K")
-            )
-        values[key] = value
+            found.append(Finding(f"{item!r} is not KEY=VALUE", option, hint=hint))
+        else:
+            values[key] = value
+    return values, found
+
+
+def parse_budget(items: Sequence[str]) -> dict[str, object]:
+    """``["dsp=32", "lanes=16"]`` (commas allowed inside) → mapping; ConfigError with all that is wrong."""
+    values, found = _pairs(items, "--budget", "write --budget dsp=32,onchip=512K")
+    try:
+        Budget.parse(values)
+    except ConfigError as error:
+        found += error.findings
     if found:
         raise ConfigError(found)
-    return values
+    return dict(values)
+
+
+def parse_shapes(items: Sequence[str]) -> dict[str, int | tuple[int, ...]]:
+    """``["batch=1", "x=1x16"]`` → sizes by axis symbol, shapes by input; ConfigError with all that is wrong."""
+    values, found = _pairs(items, "--shape", "write --shape batch=1 or --shape image=1x28x28")
+    shapes: dict[str, int | tuple[int, ...]] = {}
+    for name, text in values.items():
+        sizes = text.split("x")
+        if not all(size.isdecimal() and int(size) > 0 for size in sizes):
+            what = f"{text!r} is neither a positive whole number nor a shape"
+            found.append(Finding(what, f"--shape {name}", hint="write for example 1, or 1x28x28"))
+        else:
+            shapes[name] = int(text) if len(sizes) == 1 else tuple(map(int, sizes))
+    if found:
+        raise ConfigError(found)
+    return shapes
+
+
+def parse_pins(items: Sequence[str]) -> Pins:
+    """``["fc0=pipelined", "fc1=0+1"]`` → pins of patterns and cores by task; ConfigError with all that is wrong.
+
+    Whether the tasks and cores exist is for the solver to say.
+    """
+    hint = "write --pin TASK=PATTERN, or --pin TASK=0+1 for its cores"
+    values, found = _pairs(items, "--pin", hint)
+    pattern: dict[str, Pattern] = {}
+    cores: dict[str, tuple[int, ...]] = {}
+    for name, text in values.items():
+        if text in get_args(Pattern):
+            pattern[name] = cast(Pattern, text)
+        elif all(core.isdecimal() for core in text.split("+")):
+            cores[name] = tuple(int(core) for core in text.split("+"))
+        else:
+            known = ", ".join(get_args(Pattern))
+            found.append(
+                Finding(
+                    f"{text!r} is neither a pattern nor a list of cores",
+                    f"--pin {name}",
+                    hint=f"{known}, or 0+1",
+                )
+            )
+    if found:
+        raise ConfigError(found)
+    return Pins(pattern, cores)
 
 
 def read_schedule(path: Path) -> Schedule:
@@ -101,8 +165,34 @@ def read_schedule(path: Path) -> Schedule:
         raise ConfigError(Finding(f"the schedule can't be read: {error.strerror}", str(path))) from None
     except ValidationError as error:
         raise ConfigError(
-            [Finding(e["msg"], f"{path}: {'.'.join(map(str, e['loc']))}") for e in error.errors()]
+            Finding(e["msg"], ": ".join([str(path), *filter(None, [".".join(map(str, e["loc"]))])]))
+            for e in error.errors()
         ) from None
+
+
+def refuse_other(path: Path) -> None:
+    """OutputError when there is something at `path` that is not a schedule of ours."""
+    try:
+        if not path.exists() or json.loads(path.read_text())["schema"] == SCHEDULE_SCHEMA:
+            return
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    why = "nothing that intar did not make is overwritten"
+    raise OutputError(Finding("it is not a schedule of intar's", str(path), why, "name another file"))
+
+
+def edited_schedule(path: Path, graph: QuantGraph) -> Schedule:
+    """A schedule that a person has edited; ConfigError with every rule that it breaks."""
+    schedule = read_schedule(path)
+    broken = validate(schedule, graph)
+    if broken:
+        hint = "let the solver complete a change: --pin TASK=PATTERN or --pin TASK=CORES instead of an edited file"
+        last = len(broken) - 1
+        raise ConfigError(
+            Finding(f"{b.where}: {b.what}", str(path), f"rule {b.rule!r}", hint if i == last else "")
+            for i, b in enumerate(broken)
+        )
+    return schedule
 
 
 def open_project(directory: Path) -> Design:

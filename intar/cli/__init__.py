@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 
 from intar.cli import compiling, listing, running
-from intar.cli.common import notes
+from intar.cli.common import notes, printable
 from intar.errors import InternalError, UserError
 
 app = typer.Typer(
@@ -22,24 +24,27 @@ for part in (compiling, running, listing):
     app.add_typer(part.app)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: typed errors become one message and status 2, faults of ours status 3.
 
     With ``--json`` the standard output then holds ``{"error": {"code", "findings": [{what, where, why, hint}]}}``.
     """
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app()
+        app(args=words)
     except UserError as error:
-        if "--json" in sys.argv:
-            findings = [vars(finding) for finding in error.findings]
-            typer.echo(json.dumps({"error": {"code": error.code, "findings": findings}}, indent=1))
-        notes.print(f"[red]{error.code} error[/]", highlight=False)
-        notes.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
+        findings = [vars(finding) for finding in error.findings]
+        _stop(words, 2, error.code, findings, f"[red]{error.code} error[/]", str(error))
     except InternalError as error:
-        if "--json" in sys.argv:
-            typer.echo(
-                json.dumps({"error": {"code": "internal", "findings": [{"what": str(error)}]}}, indent=1)
-            )
-        notes.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(3)
+        _stop(words, 3, "internal", [{"what": str(error)}], "", str(error))
+
+
+def _stop(
+    words: Sequence[str], status: int, code: str, findings: list[dict[str, str]], head: str, text: str
+) -> NoReturn:
+    if "--json" in words:
+        typer.echo(json.dumps({"error": {"code": code, "findings": findings}}, indent=1))
+    if head:
+        notes.print(head, highlight=False)
+    notes.print(printable(text, "\n"), markup=False, highlight=False, soft_wrap=True)
+    sys.exit(status)

@@ -34,6 +34,14 @@ Calibration = Annotated[
 Budget = Annotated[
     list[str] | None, typer.Option(help="KEY=VALUE: dsp, cores, rows, lanes, port_bits, onchip, …")
 ]
+Shape = Annotated[
+    list[str] | None,
+    typer.Option(help="Size of a dynamic axis (batch=1) or shape of an input (image=1x28x28)."),
+]
+Pin = Annotated[
+    list[str] | None,
+    typer.Option(help="TASK=PATTERN or TASK=CORES (0+1): decided; the solver does the rest."),
+]
 Pattern = Annotated[str, typer.Option(help="auto, intar (no interleaving), sequential or dataflow.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Number of inferences.")]
@@ -46,6 +54,11 @@ def show(as_json: bool, document: Any, human: Callable[[], None]) -> None:
         typer.echo(json.dumps(document, indent=1))
     else:
         human()
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Names from a model as they may be sent to a terminal: control characters but those of `keep` as escapes."""
+    return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
 
 
 @contextmanager
@@ -80,11 +93,21 @@ def check_pattern(name: str) -> Any:
 
 
 def open_model(
-    model: str, device: str | None, scheme: str | None, calibration: Path | None, budget: list[str] | None
+    model: str,
+    device: str | None,
+    scheme: str | None,
+    calibration: Path | None,
+    budget: list[str] | None,
+    shape: list[str] | None,
 ) -> Any:
     """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
-    from intar.session import open_source, parse_budget
+    from intar.session import open_source, parse_budget, parse_shapes
 
     return open_source(
-        model, device=device, scheme=scheme, calibration=calibration, budget=parse_budget(budget or [])
+        model,
+        device=device,
+        scheme=scheme,
+        calibration=calibration,
+        budget=parse_budget(budget or []),
+        shapes=parse_shapes(shape or []),
     )

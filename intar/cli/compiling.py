@@ -17,10 +17,13 @@ from intar.cli.common import (
     Json,
     Model,
     Pattern,
+    Pin,
     Scheme,
+    Shape,
     check_pattern,
     console,
     open_model,
+    printable,
     progress,
     show,
 )
@@ -34,6 +37,7 @@ def check(
     device: Device = None,
     scheme: Scheme = None,
     budget: Budget = None,
+    shape: Shape = None,
     as_json: Json = False,
 ) -> None:
     """Every operator of a model, its memory, and whether a schedule fits the device; needs no calibration data.
@@ -41,10 +45,16 @@ def check(
     Exit status 1 when nothing fits.
     """
     from intar.fit import check_model
-    from intar.session import parse_budget
+    from intar.session import parse_budget, parse_shapes
 
     with progress("load, quantise with synthetic samples, schedule") as step:
-        found = check_model(model, device=device, scheme=scheme, budget=parse_budget(budget or []))
+        found = check_model(
+            model,
+            device=device,
+            scheme=scheme,
+            budget=parse_budget(budget or []),
+            shapes=parse_shapes(shape or []),
+        )
         step()
 
     def human() -> None:
@@ -52,7 +62,7 @@ def check(
         for column in ("task", "op", "source", "macs"):
             table.add_column(column, justify="right" if column == "macs" else "left")
         for row in found["tasks"]:
-            table.add_row(row["task"], row["op"], escape(row["source"]), f"{row['macs']:,}")
+            table.add_row(row["task"], row["op"], escape(printable(row["source"])), f"{row['macs']:,}")
         console.print(table)
         memory, machine = found["memory"], found["machine"]
         console.print(
@@ -79,6 +89,8 @@ def schedule(
     scheme: Scheme = None,
     calibration: Calibration = None,
     budget: Budget = None,
+    shape: Shape = None,
+    pin: Pin = None,
     pattern: Pattern = "auto",
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write schedule.json here, to edit it.")
@@ -89,12 +101,15 @@ def schedule(
     from intar.ir.io import write_atomic
     from intar.schedule import solve
     from intar.schedule.show import render
+    from intar.session import parse_pins, refuse_other
 
-    mode = check_pattern(pattern)
+    mode, pins = check_pattern(pattern), parse_pins(pin or [])
+    if out:
+        refuse_other(out)
     with progress("load, calibrate, quantise", "schedule") as step:
-        source = open_model(model, device, scheme, calibration, budget)
+        source = open_model(model, device, scheme, calibration, budget, shape)
         step()
-        answer = solve(source.quantised.graph, source.machine, mode)
+        answer = solve(source.quantised.graph, source.machine, mode, pins)
         step()
     if out:
         write_atomic(out, answer.to_json().encode())
@@ -111,6 +126,8 @@ def compile_command(
     scheme: Scheme = None,
     calibration: Calibration = None,
     budget: Budget = None,
+    shape: Shape = None,
+    pin: Pin = None,
     pattern: Pattern = "auto",
     edited: Annotated[
         Path | None, typer.Option("--schedule", help="Use this (edited) schedule.json.")
@@ -122,19 +139,21 @@ def compile_command(
 ) -> None:
     """The whole path: model to C++, RTL and weight image, with the predicted cycles."""
     from intar import pipeline
-    from intar.session import read_schedule, update_report
+    from intar.project import refuse_foreign
+    from intar.session import edited_schedule, parse_pins, update_report
     from intar.verify.hls_lint import lint_files
 
-    mode = check_pattern(pattern)
+    mode, pins = check_pattern(pattern), parse_pins(pin or [])
+    refuse_foreign(out)
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
     ) as step:
-        source = open_model(model, device, scheme, calibration, budget)
+        source = open_model(model, device, scheme, calibration, budget, shape)
         step()
         if edited:
-            made = pipeline.design(source.quantised, read_schedule(edited))
+            made = pipeline.design(source.quantised, edited_schedule(edited, source.quantised.graph))
         else:
-            made = pipeline.compile_quantised(source.quantised, source.machine, mode)
+            made = pipeline.compile_quantised(source.quantised, source.machine, mode, pins)
         step()
         project = pipeline.project(made, pipeline.integer_samples(source.quantised, source.calibration))
         step()

@@ -179,7 +179,9 @@ class Importer:
         if given is not None and not isinstance(given, int):
             return tuple(int(n) for n in given)
         if not entry.type.tensor_type.HasField("shape"):
-            hint = f'pass shapes={{"{entry.name}": (…)}}'
+            hint = (
+                f"give its shape: --shape {entry.name}=1x16, or shapes={{{entry.name!r}: (1, 16)}} in Python"
+            )
             self.wrong.append(
                 Finding("its shape is unknown", place, "the circuit is made for one size", hint)
             )
@@ -195,13 +197,15 @@ class Importer:
         axes = ", ".join(
             f"axis {axis} ('{name}')" if name else f"axis {axis}" for axis, name in missing.items()
         )
-        named = ", ".join(f'"{name}": 1' for name in dict.fromkeys(missing.values()))
-        whole = ", ".join("1" if axis in missing else str(size) for axis, size in enumerate(sizes))
-        hint = (
-            f"pass shapes={{{named}}}"
-            if all(missing.values())
-            else f'pass shapes={{"{entry.name}": ({whole})}}'
-        )
+        if all(missing.values()):
+            names = dict.fromkeys(missing.values())
+            option = " ".join(f"--shape {name}=1" for name in names)
+            python = ", ".join(f"{name!r}: 1" for name in names)
+        else:
+            whole = [1 if axis in missing else size for axis, size in enumerate(sizes)]
+            option = f"--shape {entry.name}={'x'.join(map(str, whole))}"
+            python = f"{entry.name!r}: {tuple(whole)}"
+        hint = f"give the size: {option}, or shapes={{{python}}} in Python"
         self.wrong.append(Finding(f"{axes} is dynamic", place, "the circuit is made for one size", hint))
         return None
 

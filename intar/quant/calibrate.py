@@ -17,7 +17,7 @@ from intar.quant.scheme import Scheme
 BINS = 2048
 MSE_STEPS = 64
 
-WAY_OUT = "give an .npz with an array for each input, or a folder of .npy or .npz files, of real samples"
+WAY_OUT = "give real samples (--calibration): an .npz with an array for each input, or a folder of .npy or .npz files"
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,12 @@ def _read(file: Path, graph: TaskGraph, by_key: Mapping[str, str]) -> dict[str, 
             return {graph.inputs[0] if only else file.stem: content}
         with content:
             return {key: content[key] for key in content.files}
-    except Exception as error:  # NumPy raises many types for a damaged file
+    except Exception:  # NumPy raises many types for a damaged file, with advice that does not fit here
         raise CalibrationError(
-            Finding(f"the file can't be read: {error}", str(file), hint="store it with numpy.save or savez")
+            Finding(
+                "the file can't be read",
+                str(file),
+                "it is no .npy or .npz file, is damaged, or holds Python objects",
+                "store arrays of numbers with numpy.save or savez",
+            )
         ) from None

@@ -1,6 +1,6 @@
 """Multipliers and memories of a program, counted without any tool: what its RTL instantiates, in blocks of the device.
 
-The rules (pieces of 25 × 18 bits for a product, 512 × 72 for a block memory) are those by which Yosys maps our RTL;
+The rules (pieces of 25 × 18 bits for a product, 512 × 36 for half a block memory) are those by which Yosys maps our RTL;
 `tests/synth` compares both. Look-up tables and flip-flops can't be counted so and are None.
 """
 
@@ -36,8 +36,8 @@ def block_memory(width: int, depth: int, style: str) -> tuple[float, int]:
         return 0, _ceil(width, 72) * _ceil(depth, 4096)
     if style == "distributed" or depth <= LUTRAM_DEPTH:
         return 0, 0
-    shapes = [(72, 512), (36, 1024), (18, 2048), (9, 4096), (4, 8192), (2, 16384), (1, 32768)]
-    return min(_ceil(width, w) * _ceil(depth, d) for w, d in shapes), 0
+    halves = [(36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)]  # of a block: 18 kbit
+    return min(_ceil(width, w) * _ceil(depth, d) for w, d in halves) / 2, 0
 
 
 def _vector_dsp(node: Vector) -> int:
@@ -50,7 +50,7 @@ def _vector_dsp(node: Vector) -> int:
     return node.rate * lane
 
 
-def _node(node: Node, uram: bool) -> tuple[int, float, int]:
+def _node(node: Node, uram: bool) -> tuple[float, float, int]:
     """(dsp, bram36, uram) of one node."""
     if isinstance(node, Core):
         return node.rows * node.lanes * product_dsp(node.a_bits, node.w_bits), 0, 0
@@ -77,7 +77,9 @@ def static_resources(program: Program, uram: bool) -> dict[str, Any]:
     uram : whether the device has UltraRAM.
     """
     kinds: dict[str, dict[str, float | None]] = {}
-    parts = [(node.kind, _node(node, uram)) for node in program.nodes]
+    parts: list[tuple[str, tuple[float, float, int]]] = [
+        (node.kind, _node(node, uram)) for node in program.nodes
+    ]
     parts += [
         ("link", (0, *block_memory(link.lanes * link.bits, link.depth, "block"))) for link in program.links
     ]

@@ -303,9 +303,10 @@ def test_pieces_of_products(a: int, b: int, dsp: int) -> None:
     ("width", "depth", "style", "blocks"),
     [
         (72, 512, "block", (1, 0)),
-        (73, 512, "block", (2, 0)),
+        (73, 512, "block", (1.5, 0)),
         (36, 513, "block", (1, 0)),
-        (256, 2048, "block", (15, 0)),
+        (512, 416, "block", (7.5, 0)),
+        (256, 2048, "block", (14.5, 0)),
         (256, 64, "block", (0, 0)),
         (72, 4097, "ultra", (0, 2)),
         (512, 9, "distributed", (0, 0)),

