@@ -13,7 +13,7 @@ import pytest
 import intar
 from intar import designs, pipeline
 from intar.errors import OutputError
-from intar.project import LOCK, Project
+from intar.project import LOCK, LOCK_SCHEMA, Project
 from intar.session import open_project, open_source
 
 
@@ -68,11 +68,19 @@ def test_foreign_directory_is_refused(tmp_path: Path):
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def small_project(**files: bytes) -> Project:
+    """A project of these files, with the lock that lists them."""
+    lock = {"schema": LOCK_SCHEMA, "files": Project(files).digests}
+    return Project(files | {LOCK: json.dumps(lock).encode()})
+
+
 def test_rewrite_replaces_an_earlier_project(tmp_path: Path):
     target = tmp_path / "p"
-    Project({LOCK: b"{}", "old.txt": b"1"}).write(target)
-    Project({LOCK: b"{}", "new.txt": b"2"}).write(target)
-    assert sorted(p.name for p in target.iterdir()) == [LOCK, "new.txt"]
+    small_project(old=b"1").write(target)
+    (target / "build").mkdir()
+    (target / "build" / "anything").write_text("made by a tool")
+    small_project(new=b"2").write(target)
+    assert sorted(p.name for p in target.iterdir()) == [LOCK, "new"]
     assert [p.name for p in tmp_path.iterdir()] == ["p"]
 
 

@@ -156,7 +156,10 @@ def test_mistakes(
     monkeypatch.chdir(folder)
     before = snapshot(folder)
     text = mistake(CASES[name], capsys)
-    golden(f"user_{name}", re.sub("supported are: .*;", "supported are: …;", text))
+    text = re.sub("supported are: .*;", "supported are: …;", text)
+    golden(
+        f"user_{name}", re.sub(r"\b\d{4,}\b", "N", text)
+    )  # the list grows, the bytes depend on the machine
     assert snapshot(folder) == before
 
 
