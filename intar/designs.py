@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,11 +44,25 @@ class DesignFile(BaseModel):
     calibration: Calibration = Calibration(random=0)
     skip: tuple[str, ...] = ()
     anchor: Anchor | None = None
+    group: str = "designs"
 
 
-def names() -> list[str]:
-    """Reference designs, by name."""
-    return sorted(path.parent.name for path in asset_dir("designs").glob("*/design.yaml"))
+def names(group: str | None = None) -> list[str]:
+    """Reference designs by name, all or those of one group (`kernels`: InTAR's five)."""
+    found = sorted(path.parent.name for path in asset_dir("designs").glob("*/design.yaml"))
+    return [name for name in found if group is None or load(name)[1].group == group]
+
+
+def groups() -> list[str]:
+    """Every group that a design names."""
+    return sorted({load(name)[1].group for name in names()})
+
+
+def expand(chosen: Sequence[str]) -> list[str]:
+    """Designs by name, in the order given, a group standing for its designs; all designs when nothing is given."""
+    known = set(groups())
+    listed = [name for item in chosen for name in (names(item) if item in known else [item])]
+    return list(dict.fromkeys(listed)) if chosen else names()
 
 
 def load(name: str) -> tuple[Path, DesignFile]:

@@ -84,11 +84,15 @@ def report(project: Project, as_json: Json = False) -> None:
 @app.command()
 def bench(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Reference designs; all when none is named.")
+        list[str] | None,
+        typer.Argument(
+            help="Reference designs or groups of them (kernels: InTAR's five); all when none is named."
+        ),
     ] = None,
     simulate: Annotated[bool, typer.Option(help="Simulate the RTL, or predict only.")] = True,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder for patterns.json and patterns.md.")
+        Path | None,
+        typer.Option("-o", "--out", help="Folder for the table, as .json and .md, named after the group."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -98,7 +102,7 @@ def bench(
     from intar.ir.io import write_atomic
 
     found: list[dict[str, Any]] = []
-    chosen = names or reference.names()
+    chosen = reference.expand(names or [])
     steps = [f"{name}: {pattern}" for name in chosen for pattern in measure.PATTERNS]
     with progress(*steps) as step:
         for name in chosen:
@@ -106,6 +110,7 @@ def bench(
                 found.append(row)
                 step()
     if out:
-        write_atomic(out / "patterns.json", (json.dumps(found, indent=1) + "\n").encode())
-        write_atomic(out / "patterns.md", measure.table(found).encode())
+        stem = "_".join(names or ["designs"])
+        write_atomic(out / f"{stem}.json", (json.dumps(found, indent=1) + "\n").encode())
+        write_atomic(out / f"{stem}.md", measure.table(found).encode())
     show(as_json, found, lambda: console.print(measure.table(found), markup=False))

@@ -29,10 +29,15 @@ def macs(graph: QuantGraph) -> int:
 
 
 def cycle_limit(design: Design) -> int:
-    """No machine of this budget is faster: MACs ÷ multipliers, or the words of the busiest port."""
-    machine = design.schedule.machine
-    words = max(argument.words for argument in design.program.arguments)
-    return max(-(-macs(design.quantised.graph) // machine.multipliers), words)
+    """No schedule of this budget is faster: MACs ÷ multipliers, or the words that the ports of one kind share.
+
+    The weights may be spread over all weight ports, whatever this schedule does with them.
+    """
+    machine, arguments = design.schedule.machine, design.program.arguments
+    weights = sum(a.words for a in arguments if a.role == "constant" and a.name != "p")
+    others = [a.words for a in arguments if a.role != "constant" or a.name == "p"]
+    products = -(-macs(design.quantised.graph) // machine.multipliers)
+    return max(products, -(-weights // machine.cores), *others)
 
 
 def pattern_row(design: Design, simulated: int | None = None) -> dict[str, Any]:
