@@ -22,6 +22,7 @@ LIBRARY = (
     "intar_memory.h",
     "intar_walk.h",
     "intar_buffer.h",
+    "intar_image.h",
     "intar_feed.h",
     "intar_core.h",
     "intar_vector.h",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from intar.codegen import windows
 from intar.codegen.hls_types import Row
 from intar.errors import InternalError
-from intar.ir.program import Buffer, BufferStep, Link, RouterStep, Table, Walk
+from intar.ir.program import Buffer, BufferStep, Image, ImageStep, Link, RouterStep, Table, Walk
 
 WIDEST_BEAT = 4096
 """Widest element of an inner stream, bits: what Vitis packs into one FIFO word without complaint."""
@@ -15,13 +16,14 @@ WORD_FIFO = 16
 INT_MAX = 2**31 - 1
 
 WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one, counts elements"
+IMAGE_COLUMNS = "first tap, taps, tiles, passes, tile, step, pixel, step, phase, step, pad"
 VECTOR_COLUMNS = (
     "groups, beats, source, reduce, {affine, params, mult, shift, bias, zero, lo, hi}, "
     "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, relu, tensor"
 )
 
 
-def turns(node: Buffer) -> list[tuple[int, int, int]]:
+def turns(node: Buffer | Image) -> list[tuple[int, int, int]]:
     """The static order of a buffer as (turns, write iterations, read iterations), equal neighbours joined.
 
     Raises
@@ -49,10 +51,10 @@ def turns(node: Buffer) -> list[tuple[int, int, int]]:
     return joined
 
 
-def check_order(node: Buffer) -> None:
+def check_order(node: Buffer | Image) -> None:
     needs = {
-        side: [step.need + i * step.need_step for step in steps for i in range(step.walk.counts[0])]
-        for side, steps in (("w", node.writes), ("r", node.reads))
+        "w": [need for step in node.writes for need in step.needs()],
+        "r": [need for step in node.reads for need in step.needs()],
     }
     done = {"w": 0, "r": 0}
     for side, count in node.merged:
@@ -81,6 +83,24 @@ def walk_row(step: BufferStep) -> Row:
         boolean(step.elements),
     )
     return Row(braces(*values), step.note)
+
+
+def image_row(node: Image, step: ImageStep) -> Row:
+    at = windows.tile_position(node, step)
+    values = (step.tap, step.taps, step.tiles, step.passes, *at.values(), step.pad)
+    return Row(braces(*values), step.note)
+
+
+def tap_rows(node: Image) -> list[Row]:
+    return [Row(braces(*fields.values()), note) for fields, note in windows.taps(node)]
+
+
+def mask_rows(node: Image) -> list[Row]:
+    words = range(0, node.lanes, 64)
+    return [
+        Row(braces(braces(*(f"{mask >> shift & (1 << 64) - 1:#x}u" for shift in words))), note)
+        for mask, note in windows.masks(node)
+    ]
 
 
 def iteration_beats(walk: Walk, last: bool) -> int:
@@ -140,11 +160,11 @@ def native_bits(bits: int) -> int:
     return next(width for width in (8, 16, 32, 64) if bits <= width)
 
 
-def storage(node: Buffer, uram: bool) -> str:
-    """Kind of memory for a buffer: small ones in LUTs, deep ones in UltraRAM where the part has it."""
-    if node.depth <= 64:
+def storage(depth: int, uram: bool) -> str:
+    """Kind of memory for so many beats: small ones in LUTs, deep ones in UltraRAM where the part has it."""
+    if depth <= 64:
         return "lutram"
-    return "uram" if uram and node.depth >= 2048 else "bram"
+    return "uram" if uram and depth >= 2048 else "bram"
 
 
 def braces(*values: object) -> str:

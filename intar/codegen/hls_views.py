@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from intar.codegen.hls_checks import check_supported, tensor_ids
 from intar.codegen.hls_rows import (
+    IMAGE_COLUMNS,
     INT_MAX,
     VECTOR_COLUMNS,
     WALK_COLUMNS,
@@ -18,17 +19,21 @@ from intar.codegen.hls_rows import (
     check_memory_bits,
     group_rows,
     grow,
+    image_row,
     int64,
+    mask_rows,
     native_bits,
     notes,
     plain_rounds,
     storage,
     table_row,
+    tap_rows,
     turns,
     walk_row,
     word_count,
 )
 from intar.codegen.hls_types import Function, Local, NodeView, Pointer, Port, Rom, Row, Stream, beat_type
+from intar.codegen.windows import phases, spans
 from intar.errors import InternalError
 from intar.ir.program import (
     Buffer,
@@ -36,6 +41,7 @@ from intar.ir.program import (
     Core,
     Feed,
     Gather,
+    Image,
     Link,
     Load,
     Node,
@@ -209,7 +215,7 @@ class _Views:
             beat_type(node.lanes, node.bits),
             "memory",
             f"[{node.depth}]",
-            (f"BIND_STORAGE variable=memory type=ram_s2p impl={storage(node, self.uram)}",),
+            (f"BIND_STORAGE variable=memory type=ram_s2p impl={storage(node.depth, self.uram)}",),
         )
         task = Function(
             f"{node.name}_task",
@@ -220,6 +226,43 @@ class _Views:
             f"intar::buffer<{node.lanes}, {node.bits}>",
             (*(rom.name for rom in roms), "memory", "in", "out"),
             (memory,),
+        )
+        return roms, (task,)
+
+    def _image(self, node: Image) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
+        roms = (
+            self._rom("intar::walk", "WRITES", WALK_COLUMNS, [walk_row(step) for step in node.writes]),
+            self._rom("intar::image_step", "READS", IMAGE_COLUMNS, [image_row(node, s) for s in node.reads]),
+            self._rom("intar::tap", "TAPS", "beat, element, low, high, column mask", tap_rows(node)),
+            self._rom(
+                f"intar::lane_mask<{node.lanes}>", "MASKS", "64 lanes a word, lowest first", mask_rows(node)
+            ),
+            self._rom(
+                "intar::turn",
+                "ORDER",
+                "turns, writes, reads",
+                [Row(f"{{{t}, {w}, {r}}}") for t, w, r in turns(node)],
+            ),
+        )
+        bank = (node.depth + 1) // 2
+        banks = tuple(
+            Local(
+                beat_type(node.lanes, node.bits),
+                name,
+                f"[{bank}]",
+                (f"BIND_STORAGE variable={name} type=ram_s2p impl={storage(bank, self.uram)}",),
+            )
+            for name in ("even", "odd")
+        )
+        task = Function(
+            f"{node.name}_task",
+            "task",
+            node.name,
+            f"{node.depth} beats of images, read in windows",
+            (self._port("in"), self._port("out")),
+            f"intar::image<{node.lanes}, {node.bits}, {bank}, {phases(node) * len(spans(node))}>",
+            (*(rom.name for rom in roms), "even", "odd", "in", "out"),
+            banks,
         )
         return roms, (task,)
 

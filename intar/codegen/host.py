@@ -70,6 +70,11 @@ def _about(node: Node) -> str:
     if node.kind == "buffer":
         kib = node.depth * node.lanes * node.bits / 8192
         return f"{node.depth} beats of {node.lanes} × {node.bits} bits ({kib:.1f} KiB)"
+    if node.kind == "image":
+        kib = node.depth * node.lanes * node.bits / 8192
+        return (
+            f"{node.depth} beats of {node.lanes} × {node.bits} bits ({kib:.1f} KiB), {len(node.taps)} windows"
+        )
     if node.kind == "core":
         return f"{node.rows} × {node.lanes} multipliers, {node.a_bits} × {node.w_bits} bits, {len(node.steps)} steps"
     if node.kind == "vector":

@@ -14,6 +14,7 @@ import jinja2
 
 from intar.assets import asset_dir
 from intar.codegen import rtl_steps as steps
+from intar.codegen import windows
 from intar.codegen.rtl_steps import Rom
 from intar.errors import InternalError
 from intar.ir.names import sanitise
@@ -23,6 +24,7 @@ from intar.ir.program import (
     Core,
     Feed,
     Gather,
+    Image,
     Link,
     Load,
     Node,
@@ -46,6 +48,7 @@ _USES = {
     "intar_axi_read": ("intar_fifo",),
     "intar_axi_write": ("intar_fifo",),
     "intar_buffer": ("intar_steps", "intar_walk"),
+    "intar_image": ("intar_steps", "intar_walk"),
     "intar_gather": ("intar_steps", "intar_walk"),
     "intar_feed": ("intar_steps",),
     "intar_core": ("intar_steps", "intar_array"),
@@ -241,11 +244,17 @@ def _view(program: Program, uram: bool) -> KernelView:
     )
 
 
-def memory_style(node: Buffer, uram: bool) -> str:
+def bank_depth(node: Buffer | Image) -> int:
+    """Beats of each memory of a node: an image has two, for even and odd beats."""
+    return (node.depth + 1) // 2 if isinstance(node, Image) else node.depth
+
+
+def memory_style(node: Buffer | Image, uram: bool) -> str:
     """``ram_style`` of a buffer's memory: ``distributed``, ``block``, or ``ultra`` on a device with UltraRAM."""
-    if node.depth <= LUTRAM_DEPTH:
+    depth = bank_depth(node)
+    if depth <= LUTRAM_DEPTH:
         return "distributed"
-    large = node.depth >= URAM_DEPTH and node.depth * node.lanes * node.bits >= URAM_BITS
+    large = depth >= URAM_DEPTH and depth * node.lanes * node.bits >= URAM_BITS
     return "ultra" if large and uram else "block"
 
 
@@ -360,6 +369,28 @@ class _Builder:
             ("STYLE", f'"{memory_style(node, self.uram)}"'),
             *_program("WRITE_", steps.buffer_rom(node, node.writes)),
             *_program("READ_", steps.buffer_rom(node, node.reads)),
+        ]
+        self._stream(made, node, "in", False, node.lanes, node.bits)
+        self._stream(made, node, "out", True, node.lanes, node.bits)
+
+    def _image(self, made: Instance, node: Image) -> None:
+        address_bits, count_bits = steps.walk_bits(((step.walk, 1) for step in node.writes), node.depth - 1)
+        taps, masks = steps.tap_rom(node), steps.mask_rom(node)
+        made.parameters += [
+            ("LANES", node.lanes),
+            ("BITS", node.bits),
+            ("DEPTH", node.depth),
+            ("PIXEL_BITS", windows.pixel_bits(node)),
+            ("ADDRESS_BITS", address_bits),
+            ("COUNT_BITS", count_bits),
+            ("STYLE", f'"{memory_style(node, self.uram)}"'),
+            ("TAPS", len(taps.steps)),
+            ("TAP_PROGRAM", taps),
+            ("MASKS", len(masks.steps)),
+            ("COLUMN_MASKS", masks),
+            ("PHASE_WRAP", windows.phases(node) * len(windows.spans(node))),
+            *_program("WRITE_", steps.buffer_rom(node, node.writes)),
+            *_program("READ_", steps.image_rom(node)),
         ]
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "out", True, node.lanes, node.bits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from intar.codegen import windows
 from intar.errors import InternalError
 from intar.ir.program import (
     Buffer,
@@ -15,6 +16,7 @@ from intar.ir.program import (
     Core,
     Feed,
     Gather,
+    Image,
     Load,
     Router,
     Store,
@@ -35,6 +37,11 @@ WALK = (
     ("ragged", 8),
 )
 BUFFER = (*WALK, ("need", 32), ("need_step", 32))
+IMAGE = _fields(
+    32,
+    "tap taps_end tiles_end passes_end tile tile_step pixel pixel_step phase phase_step need need_step need_limit pad",
+)
+TAP = (("beat", 32), ("element", 16), ("low", 32), ("high", 32), ("column", 16))
 LOAD = _fields(32, "base words beats_end repeat_end need")
 STORE = _fields(32, "base words beats_end")
 FEED = _fields(32, "tiles_end m_tiles_end blocks_end rows_end rows_last_end k_last_end replay_end")
@@ -163,12 +170,16 @@ def walk_bits(walks: Iterable[tuple[Walk, int]], top: int, lanes: int = 1) -> tu
     return max(1, digits(top, lanes).bit_length(), wrap.bit_length()), count.bit_length()
 
 
-def address_lanes(node: Buffer) -> int:
+def address_lanes(node: Buffer | Image) -> int:
     """Elements of a beat if a walk of `node` counts elements (then all of them do in the RTL), else 1."""
-    return node.lanes if any(step.elements for step in (*node.writes, *node.reads)) else 1
+    return (
+        node.lanes
+        if isinstance(node, Buffer) and any(step.elements for step in (*node.writes, *node.reads))
+        else 1
+    )
 
 
-def address_unit(node: Buffer, step: BufferStep) -> int:
+def address_unit(node: Buffer | Image, step: BufferStep) -> int:
     """What an address of this step counts, in the unit of the RTL."""
     return 1 if step.elements else address_lanes(node)
 
@@ -208,7 +219,7 @@ def store_rom(node: Store, beat_bits: int) -> Rom:
     )
 
 
-def buffer_rom(node: Buffer, steps: tuple[BufferStep, ...]) -> Rom:
+def buffer_rom(node: Buffer | Image, steps: tuple[BufferStep, ...]) -> Rom:
     """The program of one side of a buffer."""
     return _rom(
         BUFFER,
@@ -222,6 +233,28 @@ def buffer_rom(node: Buffer, steps: tuple[BufferStep, ...]) -> Rom:
             for s in steps
         ),
     )
+
+
+def mask_rom(node: Image) -> Rom:
+    """The masks of columns of an image."""
+    masks = windows.masks(node)
+    return Rom(node.lanes, tuple(mask for mask, _ in masks), tuple(note for _, note in masks))
+
+
+def tap_rom(node: Image) -> Rom:
+    """Where each tap of an image reads, relative to a tile."""
+    return _rom(TAP, node.name, windows.taps(node))
+
+
+def image_rom(node: Image) -> Rom:
+    """The program of an image's read side."""
+    steps = []
+    for s in node.reads:
+        fields = _ends(node.name, taps=s.taps, tiles=s.tiles, passes=s.passes)
+        fields |= {"tap": s.tap, "pad": s.pad} | windows.tile_position(node, s)
+        limits = {"need": min(s.need, s.need_limit), "need_step": s.need_step, "need_limit": s.need_limit}
+        steps.append((fields | limits, s.note))
+    return _rom(IMAGE, node.name, steps)
 
 
 def feed_rom(node: Feed) -> Rom:

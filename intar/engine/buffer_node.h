@@ -1,4 +1,5 @@
-// Buffer nodes: two sides that walk over one memory, as two units (RTL) or as one unit in a static order (HLS).
+// Buffer and image nodes: two sides over one memory, as two units (RTL) or as one unit in a static order (HLS).
+// The sides walk; the read side of an image reads windows instead.
 #pragma once
 #include "sim.h"
 
@@ -9,11 +10,21 @@ struct BufferStep {
   i64 need, need_step, elements;
 };
 
+struct WindowStep {
+  i64 first, stride, tiles, passes, tap, taps, pad, need, need_step, need_limit;
+};
+
+struct Tap {
+  i64 offset, dy, dx, height, width;
+};
+
 enum Side : int { WRITE = 0, READ = 1 };
 
 struct BufferMemory {
   i64 depth, lanes;
   std::vector<i64> cells;
+  i64 pitch = 0;               // of an image
+  std::vector<Tap> taps;
   std::vector<uint8_t> order;  // the sides of the iterations, as they finished
 
   i64* cell(i64 address) {
@@ -29,16 +40,21 @@ struct BufferMemory {
 struct BufferSide {
   Side which = WRITE;
   std::vector<BufferStep> steps;
+  std::vector<WindowStep> windows;  // the steps of an image's read side
   size_t step = 0;
-  i64 iteration = 0;
+  i64 iteration = 0, tap = 0;
   bool started = false;  // the current iteration has moved a beat
   WalkAt at;
   Link* in = nullptr;
   Out out;
   Tokens posted;
 
-  bool done() const { return step == steps.size(); }
-  i64 need() const { return steps[step].need + iteration * steps[step].need_step; }
+  bool done() const { return step == steps.size() + windows.size(); }
+  i64 need() const {
+    if (windows.empty()) return steps[step].need + iteration * steps[step].need_step;
+    const WindowStep& now = windows[step];
+    return std::min(now.need + iteration % now.tiles * now.need_step, now.need_limit);
+  }
   void begin() {
     if (!steps.empty()) at.begin(&steps[0].walk);
   }
@@ -46,6 +62,23 @@ struct BufferSide {
 
   /// Moves one beat; returns whether it ended an iteration. The caller has checked `ready`.
   bool move(Sim& sim, BufferMemory& memory) {
+    started = true;
+    int ended = windows.empty() ? walk(sim, memory) : window(sim, memory);
+    if (!ended) return false;
+    started = false;
+    iteration++;
+    posted.post(sim.now + 1 + sim.timing.buffer_post);
+    memory.order.push_back(static_cast<uint8_t>(which));
+    if (ended == 2) {
+      iteration = 0;
+      if (++step < steps.size()) at.begin(&steps[step].walk);
+    }
+    return true;
+  }
+
+ private:
+  /// 0 inside an iteration, 1 at its end, 2 at the step's end.
+  int walk(Sim& sim, BufferMemory& memory) {
     const BufferStep& now = steps[step];
     if (sim.values) {
       i64 address = at.address();
@@ -62,18 +95,26 @@ struct BufferSide {
     } else {
       out.send(sim);
     }
-    started = true;
-    int ended = at.next();
-    if (!ended) return false;
-    started = false;
-    iteration++;
-    posted.post(sim.now + 1 + sim.timing.buffer_post);
-    memory.order.push_back(static_cast<uint8_t>(which));
-    if (ended == 2) {
-      iteration = 0;
-      if (++step < steps.size()) at.begin(&steps[step].walk);
+    return at.next();
+  }
+
+  int window(Sim& sim, BufferMemory& memory) {
+    const WindowStep& now = windows[step];
+    if (sim.values) {
+      const Tap& at = memory.taps[static_cast<size_t>(now.tap + tap)];
+      const i64 first = (now.first + iteration % now.tiles * now.stride) * memory.lanes;
+      i64* beat = out.link->reserve();
+      for (i64 lane = 0; lane < memory.lanes; lane++) {
+        const i64 pixel = first + lane, row = pixel / memory.pitch + at.dy, column = pixel % memory.pitch + at.dx;
+        const bool inside = row >= 0 && row < at.height && column >= 0 && column < at.width;
+        const i64 element = pixel + at.offset;
+        beat[lane] = inside ? memory.cell(element >= 0 ? element / memory.lanes : -1)[element % memory.lanes] : now.pad;
+      }
     }
-    return true;
+    out.send(sim);
+    if (++tap < now.taps) return 0;
+    tap = 0;
+    return iteration + 1 == now.tiles * now.passes ? 2 : 1;
   }
 };
 

@@ -13,6 +13,7 @@ from intar.ir.program import (
     Core,
     Feed,
     Gather,
+    Image,
     Link,
     Load,
     LoadStep,
@@ -26,7 +27,17 @@ from intar.ir.program import (
     Walk,
 )
 
-_KINDS = {"load": 0, "store": 1, "buffer": 2, "feed": 3, "core": 4, "vector": 5, "gather": 6, "router": 7}
+_KINDS = {
+    "load": 0,
+    "store": 1,
+    "buffer": 2,
+    "feed": 3,
+    "core": 4,
+    "vector": 5,
+    "gather": 6,
+    "router": 7,
+    "image": 8,
+}
 _BINARY = {"none": 0, "add": 1, "mul": 2}
 MERGED_SIDES = {"w": 0, "r": 1}
 
@@ -123,7 +134,7 @@ class _Encoder:
         number = 0
         for node in self.program.nodes:
             self.first_unit[node.name] = number
-            number += 2 if isinstance(node, Buffer) and not self.merged else 1
+            number += 2 if isinstance(node, Buffer | Image) and not self.merged else 1
 
     # ------------------------------------------------------------ memory nodes
 
@@ -193,7 +204,7 @@ class _Encoder:
         self.expect(-1 <= walk.ragged <= 3 and (walk.ragged < 0 or walk.last > 0), where, "bad ragged loop")
         self.put(walk.base, walk.wrap, *walk.counts, *walk.strides, walk.ragged, walk.last)
 
-    def buffer_steps(self, node: Buffer, side: str, steps: tuple[BufferStep, ...]) -> None:
+    def buffer_steps(self, node: Buffer | Image, side: str, steps: tuple[BufferStep, ...]) -> None:
         self.put(len(steps))
         for index, step in enumerate(steps):
             self.walk(f"{node.name} {side} step {index}", step.walk)
@@ -206,10 +217,32 @@ class _Encoder:
         self.buffer_steps(node, "write", node.writes)
         self.buffer_steps(node, "read", node.reads)
         self.put(2 * len(node.merged))
+        self.sides(node)
+
+    def encode_image(self, node: Image) -> None:
+        self.port(node, "in", bool(node.writes), node.lanes, node.bits)
+        self.port(node, "out", bool(node.reads), node.lanes, 0)
+        self.put(node.depth, node.lanes)
+        self.buffer_steps(node, "write", node.writes)
+        self.put(len(node.reads))
+        for index, step in enumerate(node.reads):
+            inside = step.tap >= 0 and step.tap + step.taps <= len(node.taps)
+            self.expect(inside, f"{node.name} read step {index}", "taps out of range")
+            self.expect(step.first >= 0 and step.stride > 0, f"{node.name} read step {index}", "bad tiles")
+            self.put(step.first, step.stride, step.tiles, step.passes, step.tap, step.taps, step.pad)
+            self.put(step.need, step.need_step, step.need_limit)
+        self.put(2 * len(node.merged))
+        self.sides(node)
+        self.put(node.pitch, len(node.taps))
+        for tap in node.taps:
+            self.put(tap.offset, tap.dy, tap.dx, tap.height, tap.width)
+
+    def sides(self, node: Buffer | Image) -> None:
+        """The merged order, and the units of both sides."""
         for side, iterations in node.merged:
             self.put(MERGED_SIDES[side], iterations)
         writes, reads = [s.note for s in node.writes], [s.note for s in node.reads]
-        total = sum(step.walk.counts[0] for step in (*node.writes, *node.reads))
+        total = sum(1 for step in (*node.writes, *node.reads) for _ in step.needs())
         self.result.iterations.append((node.name, total))
         if self.merged:
             if self.policy == 0:

@@ -92,19 +92,19 @@ class Machine {
     switch (in.get()) {
       case 0: return read_load(in);
       case 1: return read_store(in);
-      case 2: return sim.merged ? read_merged_buffer(in) : read_buffer(in);
+      case 2: return read_buffer(in, false);
       case 3: return read_feed(in);
       case 4: return read_core(in);
       case 5: return read_vector(in);
       case 6: return read_gather(in);
       case 7: return read_router(in);
+      case 8: return read_buffer(in, true);
       default: throw Fault("unknown node kind");
     }
   }
   void read_load(Reader& in);
   void read_store(Reader& in);
-  void read_buffer(Reader& in);
-  void read_merged_buffer(Reader& in);
+  void read_buffer(Reader& in, bool image);
   void read_feed(Reader& in);
   void read_core(Reader& in);
   void read_vector(Reader& in);
@@ -152,47 +152,51 @@ void Machine::read_store(Reader& in) {
   stores_.push_back(store);
 }
 
-void Machine::read_buffer(Reader& in) {
+void Machine::read_buffer(Reader& in, bool image) {
   i64 in_link = in.get(), out_link = in.get();
   auto memory = std::make_unique<BufferMemory>();
   memory->depth = in.get();
   memory->lanes = in.get();
   if (sim.values) memory->cells.assign(static_cast<size_t>(memory->depth * memory->lanes), 0);
-  std::vector<BufferStep> writes = in.records<BufferStep>(), reads = in.records<BufferStep>();
-  in.records<i64>();  // the merged order
-  // The read side is visited first: in a cycle in which both act, it sees the memory as it was.
-  BufferUnit* read = add<BufferUnit>(static_cast<i64>(reads.size()));
-  BufferUnit* write = add<BufferUnit>(static_cast<i64>(writes.size()));
-  read->side.steps = std::move(reads);
-  write->side.steps = std::move(writes);
-  read->side.which = READ;
-  read->memory = write->memory = memory.get();
-  read->other = write;
-  write->other = read;
-  output(read->side.out, out_link, read, sim.timing.buffer_read);
-  write->side.in = input(in_link, write);
-  read->side.begin();
-  write->side.begin();
-  memories_.push_back(std::move(memory));
-}
-
-void Machine::read_merged_buffer(Reader& in) {
-  i64 in_link = in.get(), out_link = in.get();
-  auto memory = std::make_unique<BufferMemory>();
-  memory->depth = in.get();
-  memory->lanes = in.get();
-  if (sim.values) memory->cells.assign(static_cast<size_t>(memory->depth * memory->lanes), 0);
-  std::vector<BufferStep> writes = in.records<BufferStep>(), reads = in.records<BufferStep>();
-  MergedBuffer* unit = add<MergedBuffer>(static_cast<i64>(writes.size() + reads.size()));
-  unit->runs = in.records<i64>();
-  unit->memory = memory.get();
-  unit->sides[WRITE].steps = std::move(writes);
-  unit->sides[READ].steps = std::move(reads);
-  unit->sides[READ].which = READ;
-  unit->sides[WRITE].in = input(in_link, unit);
-  output(unit->sides[READ].out, out_link, unit, sim.timing.buffer_read);
-  unit->sides[WRITE].begin();
-  unit->sides[READ].begin();
+  BufferSide write, read;
+  write.steps = in.records<BufferStep>();
+  if (image) {
+    read.windows = in.records<WindowStep>();
+  } else {
+    read.steps = in.records<BufferStep>();
+  }
+  read.which = READ;
+  std::vector<i64> order = in.records<i64>();
+  if (image) {
+    memory->pitch = in.get();
+    memory->taps = in.records<Tap>();
+  }
+  const i64 latency = image ? sim.timing.image_read : sim.timing.buffer_read;
+  const i64 writes = static_cast<i64>(write.steps.size());
+  const i64 reads = static_cast<i64>(read.steps.size() + read.windows.size());
+  if (sim.merged) {
+    MergedBuffer* unit = add<MergedBuffer>(writes + reads);
+    unit->runs = std::move(order);
+    unit->sides[WRITE] = std::move(write);
+    unit->sides[READ] = std::move(read);
+    unit->memory = memory.get();
+    unit->sides[WRITE].in = input(in_link, unit);
+    output(unit->sides[READ].out, out_link, unit, latency);
+    for (BufferSide& side : unit->sides) side.begin();
+  } else {
+    // The read side is visited first: in a cycle in which both act, it sees the memory as it was.
+    BufferUnit* reader = add<BufferUnit>(reads);
+    BufferUnit* writer = add<BufferUnit>(writes);
+    reader->side = std::move(read);
+    writer->side = std::move(write);
+    reader->memory = writer->memory = memory.get();
+    reader->other = writer;
+    writer->other = reader;
+    output(reader->side.out, out_link, reader, latency);
+    writer->side.in = input(in_link, writer);
+    reader->side.begin();
+    writer->side.begin();
+  }
   memories_.push_back(std::move(memory));
 }
 

@@ -6,7 +6,7 @@ from intar.engine.result import Deadlock, EngineResult
 from intar.engine.run import run
 from intar.engine.timing import MemoryModel
 from intar.errors import InternalError
-from intar.ir.program import Buffer, Load, Program, Router
+from intar.ir.program import Buffer, Image, Load, Program, Router
 
 Order = tuple[tuple[str, int], ...]
 
@@ -17,7 +17,7 @@ def _with_orders(program: Program, result: EngineResult) -> Program:
     constant = _constant_buffers(program)
     orders = {n: _writes_first(o) if n in constant else o for n, o in result.merged.items()}
     nodes = tuple(
-        node.model_copy(update={"merged": orders[node.name]}) if isinstance(node, Buffer) else node
+        node.model_copy(update={"merged": orders[node.name]}) if isinstance(node, Buffer | Image) else node
         for node in program.nodes
     )
     return program.model_copy(update={"nodes": nodes})
@@ -120,7 +120,7 @@ def plan_merged(
     ------
     InternalError : the program deadlocks by itself, or no candidate order works.
     """
-    if not any(isinstance(node, Buffer) for node in program.nodes):
+    if not any(isinstance(node, Buffer | Image) for node in program.nodes):
         return program
     for _ in range(deepen + 1):
         planned, reasons, deadlock = _attempt(program, memory, max_cycles)

@@ -21,7 +21,7 @@ class Timing:
     store_issue : issue of a write burst to its first word on W.
     store_burst, store_fifo, store_outstanding : as for loads.
     token : extra cycles until a load sees a store's finished command.
-    buffer_read : pipeline of a buffer's read side.
+    buffer_read, image_read : pipeline of the read side of a buffer, of an image.
     buffer_post : extra cycles until the other side sees a finished iteration.
     buffer_step : idle cycles between two steps of a side.
     feed : last row of a block taken until its bank is sent; feed_out: register behind the banks.
@@ -44,6 +44,7 @@ class Timing:
     store_outstanding: int = 16
     token: int = 0
     buffer_read: int = 2
+    image_read: int = 3
     buffer_post: int = 0
     buffer_step: int = 0
     feed: int = 1
@@ -68,6 +69,7 @@ RTL = Timing()
 
 STRICT = Timing(
     buffer_read=0,
+    image_read=0,
     feed_out=0,
     core=1,
     core_out=0,

@@ -136,6 +136,11 @@ class BufferStep(Frozen):
     elements: bool = False
     note: str = ""
 
+    def needs(self) -> Iterator[int]:
+        """What the other side must have posted, for each iteration."""
+        for iteration in range(self.walk.counts[0]):
+            yield self.need + iteration * self.need_step
+
 
 class Buffer(Frozen):
     """On-chip memory of `depth` beats, one write side (port ``in``) and one read side (port ``out``).
@@ -151,6 +156,64 @@ class Buffer(Frozen):
     bits: int
     writes: tuple[BufferStep, ...]
     reads: tuple[BufferStep, ...]
+    merged: tuple[tuple[Literal["w", "r"], int], ...] = ()
+
+
+class Window(Frozen):
+    """One tap of a window: the beat that starts `offset` elements after the first pixel of the tile.
+
+    `offset` = channel base + dy * pitch + dx; lane ``j`` of the beat is the pixel `dy` rows below and `dx` columns right of
+    pixel ``j`` of the tile, and the step's `pad` where that is outside of the channel's `height` × `width` valid pixels.
+    """
+
+    offset: int
+    dy: int
+    dx: int
+    height: int = Field(gt=0)
+    width: int = Field(gt=0)
+
+
+class ImageStep(Frozen):
+    """Read windows of pixel tiles: ``for pass in passes: for tile in tiles: for tap in taps`` one beat.
+
+    Tile ``i`` is flat pixels ``(first + i * stride) * lanes`` and so on; the taps are ``node.taps[tap : tap + taps]``. One
+    iteration is one tile of one pass: it starts when the write side has posted ``min(need + i*need_step, need_limit)``.
+    """
+
+    first: int = 0
+    stride: int = 1
+    tiles: int = Field(gt=0)
+    passes: int = Field(default=1, gt=0)
+    tap: int = 0
+    taps: int = Field(gt=0)
+    pad: int = 0
+    need: int = 0
+    need_step: int = 0
+    need_limit: int = 0
+    note: str = ""
+
+    def needs(self) -> Iterator[int]:
+        """What the write side must have posted, for each iteration."""
+        for _ in range(self.passes):
+            for tile in range(self.tiles):
+                yield min(self.need + tile * self.need_step, self.need_limit)
+
+
+class Image(Frozen):
+    """On-chip memory of flat images (`docs/numerics.md`): written like a buffer (port ``in``), read in windows (``out``).
+
+    Pixel (r, c) of a channel is element ``r * pitch + c``. `merged` as in `Buffer`.
+    """
+
+    kind: Literal["image"] = "image"
+    name: str
+    depth: int = Field(gt=0)
+    lanes: int
+    bits: int
+    pitch: int = Field(gt=0)
+    taps: tuple[Window, ...]
+    writes: tuple[BufferStep, ...]
+    reads: tuple[ImageStep, ...]
     merged: tuple[tuple[Literal["w", "r"], int], ...] = ()
 
 
@@ -346,7 +409,7 @@ class Router(Frozen):
 
 
 Node = Annotated[
-    Load | Store | Buffer | Feed | Core | Vector | Gather | Router,
+    Load | Store | Buffer | Image | Feed | Core | Vector | Gather | Router,
     Field(discriminator="kind"),
 ]
 

@@ -23,6 +23,7 @@ KINDS: Mapping[str, str] = {
     "vector": "vector units",
     "gather": "movers",
     "buffer": "buffers",
+    "image": "buffers",
     "feed": "feeds",
     "router": "switches",
 }
@@ -63,7 +64,7 @@ def unit_groups(design: Design) -> dict[str, str]:
     """Group of each unit of the engine; the two sides of a buffer are units ``name.in`` and ``name.out``."""
     groups: dict[str, str] = {}
     for node in design.program.nodes:
-        names = (f"{node.name}.in", f"{node.name}.out") if node.kind == "buffer" else (node.name,)
+        names = (f"{node.name}.in", f"{node.name}.out") if node.kind in ("buffer", "image") else (node.name,)
         groups |= dict.fromkeys(names, KINDS[node.kind])
     return groups
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from intar.codegen.rtl import LUTRAM_DEPTH, memory_style
-from intar.ir.program import Buffer, Core, Load, Node, Program, Store, Vector
+from intar.codegen.rtl import LUTRAM_DEPTH, bank_depth, memory_style
+from intar.ir.program import Buffer, Core, Image, Load, Node, Program, Store, Vector
 
 SOURCE = "static count of multipliers and memories (no synthesis)"
 
@@ -61,6 +61,9 @@ def _node(node: Node, uram: bool) -> tuple[float, float, int]:
         return _vector_dsp(node), node.rate * blocks, 0
     if isinstance(node, Buffer):
         return (0, *block_memory(node.lanes * node.bits, node.depth, memory_style(node, uram)))
+    if isinstance(node, Image):
+        bram, uram_ = block_memory(node.lanes * node.bits, bank_depth(node), memory_style(node, uram))
+        return 0, 2 * bram, 2 * uram_
     if isinstance(node, Load | Store):
         depth = LOAD_WORDS if isinstance(node, Load) else STORE_WORDS
         return (0, *block_memory(node.port_bits, depth, "block"))

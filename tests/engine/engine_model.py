@@ -13,6 +13,8 @@ from intar.ir.program import (
     Core,
     Feed,
     Gather,
+    Image,
+    ImageStep,
     Load,
     Program,
     Router,
@@ -20,6 +22,7 @@ from intar.ir.program import (
     Table,
     Vector,
     VectorStep,
+    Window,
 )
 
 Unit = Generator[tuple, list[int], None]
@@ -139,6 +142,36 @@ class Model:
             yield "put", self.link(node.name, "out"), cells.get(address, [0] * node.lanes)
 
         return [side("in", "out", node.writes, write), side("out", "in", node.reads, read)]
+
+    def image(self, node: Image) -> list[Unit]:
+        cells: dict[int, int] = {}
+        posted = [0]
+
+        def write() -> Unit:
+            for step in node.writes:
+                for i0 in range(step.walk.counts[0]):
+                    for address in step.walk.iteration(i0):
+                        beat = yield "get", self.link(node.name, "in")
+                        cells.update({address * node.lanes + i: value for i, value in enumerate(beat)})
+                    posted[0] += 1
+
+        def pixel(step: ImageStep, tap: Window, at: int) -> int:
+            row, column = at // node.pitch + tap.dy, at % node.pitch + tap.dx
+            inside = 0 <= row < tap.height and 0 <= column < tap.width
+            return cells.get(at + tap.offset, 0) if inside else step.pad
+
+        def read() -> Unit:
+            for step in node.reads:
+                for _ in range(step.passes):
+                    for i in range(step.tiles):
+                        need = min(step.need + i * step.need_step, step.need_limit)
+                        yield "token", lambda need=need: posted[0] >= need
+                        first = (step.first + i * step.stride) * node.lanes
+                        for tap in node.taps[step.tap : step.tap + step.taps]:
+                            beat = [pixel(step, tap, first + lane) for lane in range(node.lanes)]
+                            yield "put", self.link(node.name, "out"), beat
+
+        return [write(), read()]
 
     def feed(self, node: Feed) -> Unit:
         for step in node.steps:

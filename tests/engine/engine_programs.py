@@ -16,6 +16,8 @@ from intar.ir.program import (
     FeedStep,
     Gather,
     GatherStep,
+    Image,
+    ImageStep,
     Leg,
     Link,
     Load,
@@ -30,6 +32,7 @@ from intar.ir.program import (
     Vector,
     VectorStep,
     Walk,
+    Window,
 )
 
 
@@ -152,6 +155,66 @@ def random_buffer(rng: random.Random) -> Builder:
     b.load("buf.in", beats(rng, sum(s.walk.beats for s in writes), lanes, 8), 8, **port)
     b.node(Buffer(name="buf", depth=depth, lanes=lanes, bits=8, writes=tuple(writes), reads=tuple(reads)))
     b.store("buf.out", sum(s.walk.beats for s in reads), lanes, 8, **port)
+    return b
+
+
+def random_image(rng: random.Random) -> Builder:
+    """Images of one or two channels, written in beats or in runs of tiles, read in windows as far as they are there."""
+    b, lanes = Builder("image"), rng.choice((1, 2, 4, 12, 16))
+    height, width, channels = rng.randrange(1, 7), rng.randrange(1, 9), rng.randrange(1, 3)
+    pitch = width + rng.randrange(0, 3)
+    tiles = -(-height * pitch // lanes)
+    depth = channels * tiles
+    taps = []
+    for _ in range(rng.randrange(1, 8)):
+        dy, dx, channel = rng.randrange(-4, 5), rng.randrange(-4, 5), rng.randrange(channels)
+        short_rows, short_columns = rng.randrange(min(2, height)), rng.randrange(min(2, width))
+        size = {"height": height - short_rows, "width": width - short_columns}
+        taps.append(Window(offset=channel * tiles * lanes + dy * pitch + dx, dy=dy, dx=dx, **size))
+    order = rng.choice(
+        (
+            Walk(counts=(depth, 1, 1, 1, 1), strides=(1, 0, 0, 0, 0)),
+            Walk(counts=(1, 1, 1, 1, depth), strides=(0, 0, 0, 0, 1)),
+            Walk(counts=(tiles, 1, 1, 1, channels), strides=(1, 0, 0, 0, tiles)),
+        )
+    )
+    reads = []
+    for _ in range(rng.randrange(1, 4)):
+        first, stride = rng.randrange(tiles), rng.randrange(1, 4)
+        tap = rng.randrange(len(taps))
+        total = order.counts[0]
+        early = total == depth and channels == 1 and all(t.dy <= 0 and t.dy * pitch + t.dx <= 0 for t in taps)
+        reads.append(
+            ImageStep(
+                first=first,
+                stride=stride,
+                tiles=rng.randrange(1, -(-(tiles - first) // stride) + 1),
+                passes=rng.randrange(1, 3),
+                tap=tap,
+                taps=rng.randrange(1, len(taps) - tap + 1),
+                pad=rng.randrange(-128, 128),
+                need=first + 1 if early else total,
+                need_step=stride if early else rng.randrange(0, 2),
+                need_limit=total,
+                note=f"r{len(reads)}",
+            )
+        )
+    port = {"depth": rng.randrange(1, 4), "port_bits": 32 if lanes == 12 else 64}
+    b.load("img.in", beats(rng, depth, lanes, 8), 8, **port)
+    b.node(
+        Image(
+            name="img",
+            depth=depth,
+            lanes=lanes,
+            bits=8,
+            pitch=pitch,
+            taps=tuple(taps),
+            writes=(BufferStep(walk=order, note="w"),),
+            reads=tuple(reads),
+        )
+    )
+    count = sum(s.passes * s.tiles * s.taps for s in reads)
+    b.store("img.out", count, lanes, 8, **(port | {"port_bits": 32 if lanes == 12 else 128}))
     return b
 
 
@@ -362,6 +425,7 @@ def spare(b: Builder) -> None:
 
 RANDOM = {
     "buffer": random_buffer,
+    "image": random_image,
     "feed": random_feed,
     "core": random_core,
     "vector": random_vector,

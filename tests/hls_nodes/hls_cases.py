@@ -64,7 +64,9 @@ def random_cases(kind: str, count: int, start: int = 0) -> list[Builder]:
 
 def prepared(program: Program) -> Program:
     """With the static order of every buffer."""
-    return plan_merged(program) if any(node.kind == "buffer" for node in program.nodes) else program
+    return (
+        plan_merged(program) if any(node.kind in ("buffer", "image") for node in program.nodes) else program
+    )
 
 
 def expected_outputs(program: Program, images: Mapping[str, bytes]) -> dict[str, bytes]:
