@@ -53,15 +53,8 @@ inline void next_tile(const image_step& step, image_cursor& at, int32_t phase_wr
   }
 }
 
-// Bits of a number below `limit`.
-constexpr int bits_below(int limit) {
-  int bits = 0;
-  while ((1 << bits) < limit) ++bits;
-  return bits;
-}
-
-// Element `shift` of two beats and the LANES - 1 elements after it.
-template <int LANES, int BITS>
+// Element `shift` of two beats and the LANES - 1 elements after it; LANES <= 2^DIGITS.
+template <int LANES, int BITS, int DIGITS>
 inline beat<LANES, BITS> window_of(const beat<LANES, BITS>& first, const beat<LANES, BITS>& second, int32_t shift) {
 #pragma HLS INLINE
   element<BITS> line[2 * LANES];
@@ -73,7 +66,7 @@ LINE:
     line[LANES + i] = second[i];
   }
 SHIFT:
-  for (int digit = 0; digit < bits_below(LANES); ++digit) {
+  for (int digit = 0; digit < DIGITS; ++digit) {
 #pragma HLS UNROLL
     const int distance = 1 << digit;
     const bool moves = (shift & distance) != 0;
@@ -92,7 +85,8 @@ WINDOW:
   return window;
 }
 
-template <int LANES, int BITS, int BANK, int PHASE_WRAP, int WRITES, int READS, int TAPS, int MASKS, int TURNS>
+template <int LANES, int BITS, int DIGITS, int BANK, int PHASE_WRAP, int WRITES, int READS, int TAPS, int MASKS,
+          int TURNS>
 inline void image(const walk (&writes)[WRITES], const image_step (&reads)[READS], const tap (&taps)[TAPS],
                   const lane_mask<LANES> (&masks)[MASKS], const turn (&order)[TURNS], beat<LANES, BITS> (&even)[BANK],
                   beat<LANES, BITS> (&odd)[BANK], hls::stream<beat<LANES, BITS> >& in,
@@ -149,8 +143,8 @@ ORDER:
           const beat<LANES, BITS> even_beat = even[even_at < BANK ? even_at : 0];
           const beat<LANES, BITS> odd_beat = odd[odd_at < BANK ? odd_at : 0];
           const bool starts_odd = (at & 1) != 0;
-          beat<LANES, BITS> window = window_of<LANES, BITS>(starts_odd ? odd_beat : even_beat,
-                                                            starts_odd ? even_beat : odd_beat, where.element);
+          beat<LANES, BITS> window = window_of<LANES, BITS, DIGITS>(
+              starts_odd ? odd_beat : even_beat, starts_odd ? even_beat : odd_beat, where.element);
           const lane_mask<LANES> columns = masks[reading.phase + where.column];
           const int32_t low = where.low - reading.pixel;
           const int32_t high = where.high - reading.pixel;

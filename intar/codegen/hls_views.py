@@ -244,7 +244,7 @@ class _Views:
                 [Row(f"{{{t}, {w}, {r}}}") for t, w, r in turns(node)],
             ),
         )
-        bank = (node.depth + 1) // 2
+        bank, wrap = (node.depth + 1) // 2, phases(node) * len(spans(node))
         banks = tuple(
             Local(
                 beat_type(node.lanes, node.bits),
@@ -260,7 +260,7 @@ class _Views:
             node.name,
             f"{node.depth} beats of images, read in windows",
             (self._port("in"), self._port("out")),
-            f"intar::image<{node.lanes}, {node.bits}, {bank}, {phases(node) * len(spans(node))}>",
+            f"intar::image<{node.lanes}, {node.bits}, {(node.lanes - 1).bit_length()}, {bank}, {wrap}>",
             (*(rom.name for rom in roms), "even", "odd", "in", "out"),
             banks,
         )
