@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from intar.grid.rewrite import TAPS, grid_images
+from intar.grid.images import TAPS, grid_images
 from intar.ir.ops import Op
 from intar.ir.taskgraph import TaskGraph
 

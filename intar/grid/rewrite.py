@@ -9,68 +9,23 @@ image comes from or goes to something else. It is exact: in real numbers up to t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
 from intar.errors import Finding, UnsupportedError
+from intar.grid.images import BINARY, TAPS, VIEWS, follows, grid_images
 from intar.grid.layout import Relation, assign
+from intar.grid.sketch import Sketch
+from intar.grid.stored import Stored, canonical, reads, stored_weight, tap, weighted
 from intar.grid.windows import WINDOWS, Window
 from intar.ir.image_reference import space_to_depth
-from intar.ir.names import MAX_LENGTH
 from intar.ir.ops import AttrValue, Op, Shape, broadcast_kind, show
 from intar.ir.taps import attributes
-from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor, make_graph
+from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where as place_of
-
-UNARY = frozenset(
-    {Op.RELU, Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.EXP, Op.CLIP, Op.PRELU, Op.SCALE_SHIFT}
-)
-BINARY = frozenset({Op.ADD, Op.SUB, Op.MUL})
-VIEWS = frozenset({Op.UPSAMPLE_NEAREST, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
-TAPS = frozenset({Op.TAP_CONV, Op.TAP_MAX})
-
-
-@dataclass(frozen=True)
-class Stored:
-    """How an image is kept.
-
-    Parameters
-    ----------
-    name : the tensor (1, channels, rows of the grid, columns of the grid) in the new graph.
-    channels : its channels.
-    where : (phases, C): the channel of each phase of each channel of the image.
-    phases : rows, columns.
-    size : rows, columns of the image.
-    """
-
-    name: str
-    channels: int
-    where: np.ndarray
-    phases: tuple[int, int]
-    size: tuple[int, int]
-
-    @property
-    def canonical(self) -> bool:
-        """Phase after phase, all channels of each, and nothing else."""
-        count = self.where.size
-        return self.channels == count and bool((self.where.reshape(-1) == np.arange(count)).all())
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of the grid."""
-        return -(-self.size[0] // self.phases[0]), -(-self.size[1] // self.phases[1])
-
-    def short(self, axis: int, phase: int) -> int:
-        """1 when the phase has a row (axis 0) or column less than the grid."""
-        return int(-(-(self.size[axis] - phase) // self.phases[axis]) < self.grid[axis])
-
-    def lookalikes(self) -> list[int]:
-        """For each phase the first one that is kept in the same channels."""
-        first: dict[bytes, int] = {}
-        return [first.setdefault(row.tobytes(), index) for index, row in enumerate(self.where)]
 
 
 def to_grid(graph: TaskGraph, *, copy_upsampled: bool = False) -> TaskGraph:
@@ -93,47 +48,13 @@ def to_grid(graph: TaskGraph, *, copy_upsampled: bool = False) -> TaskGraph:
     return Rewriter(graph, copy_upsampled).run()
 
 
-def grid_images(graph: TaskGraph) -> set[str]:
-    """Images (1, C, H, W) that operators on images read or make, and those that elementwise operators connect to them."""
-    found: set[str] = set()
-
-    def activations(task: Task) -> list[str]:
-        return [name for name in (*task.inputs, task.output) if name not in graph.constants]
-
-    for task in graph.tasks:
-        if task.op in WINDOWS or task.op in VIEWS or task.op in TAPS:
-            found.update(activations(task))
-    grown = True
-    while grown:
-        grown = False
-        for task in graph.tasks:
-            names = activations(task)
-            if found.issuperset(names) or found.isdisjoint(names) or not _follows(graph, task):
-                continue
-            found.update(names)
-            grown = True
-    return found
-
-
-def _follows(graph: TaskGraph, task: Task) -> bool:
-    """Whether the task works on images as they are stored."""
-    shapes = {graph.tensor(n).shape for n in (*task.inputs, task.output) if n not in graph.constants}
-    if any(len(shape) != 4 or shape[0] != 1 for shape in shapes):
-        return False
-    if task.op in (Op.CONCAT, Op.SLICE, Op.SCALE_SHIFT):
-        return task.attrs["axis"] == 1
-    return (task.op in UNARY or task.op in BINARY) and len(shapes) == 1
-
-
-class Rewriter:
-    """One rewriting: reads `graph`, collects new tasks, tensors and constants."""
+class Rewriter(Sketch):
+    """One rewriting."""
 
     def __init__(self, graph: TaskGraph, copy_upsampled: bool) -> None:
-        self.graph, self.copy_upsampled = graph, copy_upsampled
+        super().__init__(graph)
+        self.copy_upsampled = copy_upsampled
         self.images = grid_images(graph)
-        self.tensors: dict[str, Tensor] = {}
-        self.tasks: list[Task] = []
-        self.constants: dict[str, np.ndarray] = {}
         self.stored: dict[str, Stored] = {}
         self.plain: set[str] = set(graph.inputs)
         self.found: list[Finding] = []
@@ -141,12 +62,11 @@ class Rewriter:
         self.border = set(graph.outputs) | {
             name for task in graph.tasks if not self._on_grid(task) for name in task.inputs
         }
-        self._names = {tensor.name for tensor in graph.tensors} | {task.name for task in graph.tasks}
         self._images_of: dict[tuple[str, str], str] = {}
 
     def _on_grid(self, task: Task) -> bool:
         return task.output in self.images and (
-            task.op in WINDOWS or task.op in VIEWS or _follows(self.graph, task)
+            task.op in WINDOWS or task.op in VIEWS or follows(self.graph, task)
         )
 
     # ------------------------------------------------------------ the walk
@@ -245,57 +165,9 @@ class Rewriter:
             x = self._needed(self._image(task.inputs[0], task), sums=True)
             self._emit(task, task.op, [x.name], task.attrs, x)
 
-    # ------------------------------------------------------------ names, tensors, tasks
-
-    def _fresh(self, base: str) -> str:
-        name, count = base[:MAX_LENGTH], 1
-        while name in self._names:
-            count += 1
-            tail = f"_{count}"
-            name = base[: MAX_LENGTH - len(tail)] + tail
-        self._names.add(name)
-        return name
-
-    def _suffixed(self, base: str, suffix: str) -> str:
-        return self._fresh(base[: MAX_LENGTH - len(suffix) - 1].rstrip("_") + f"_{suffix}")
-
-    def _tensor(self, name: str, shape: Shape, quant: QuantParams | None, source: str) -> str:
-        self.tensors[name] = Tensor(name=name, shape=shape, quant=quant, source=source)
-        return name
-
-    def _constant(self, base: str, array: np.ndarray, quant: QuantParams | None = None) -> str:
-        name = self._fresh(base)
-        self.constants[name] = array
-        return self._tensor(name, array.shape, quant, "")
-
-    def _keep(self, name: str) -> None:
-        self.constants[name] = self.graph.constants[name]
-        self.tensors[name] = self.graph.tensor(name)
-
     def _storage(self, image: str) -> str:
         """The name of a grid tensor for an image: the image's own unless that is needed beside it."""
         return self._suffixed(image, "grid") if image in self.border or image in self.plain else image
-
-    def _task_name(self, task: Task) -> str:
-        """The task's own name for the first that is made of it."""
-        return task.name if all(t.name != task.name for t in self.tasks) else self._fresh(task.name)
-
-    def _add(
-        self, task: Task, op: Op, inputs: list[str], output: str, shape: Shape, attrs: Mapping[str, AttrValue],
-        quant: QuantParams | None = None, source: str = "",
-    ) -> str:  # fmt: skip
-        self._tensor(output, shape, quant, source)
-        self.tasks.append(
-            Task(
-                name=self._task_name(task),
-                op=op,
-                inputs=tuple(inputs),
-                output=output,
-                attrs=dict(attrs),
-                source=task.source,
-            )
-        )
-        return output
 
     def _emit(
         self, task: Task, op: Op, inputs: list[str], attrs: Mapping[str, AttrValue], like: Stored,
@@ -309,24 +181,6 @@ class Rewriter:
         self._add(task, op, inputs, name, (1, count, *like.grid), attrs, image.quant, source)
         self.stored[image.name] = replace(like, name=name, channels=count)
 
-    def _finish(self) -> TaskGraph:
-        needed, tasks = set(self.graph.outputs), []
-        for task in reversed(self.tasks):
-            if task.output in needed:
-                needed.update(task.inputs)
-                tasks.append(task)
-        for name in self.graph.inputs:
-            self.tensors[name] = self.graph.tensor(name)
-        needed |= set(self.graph.inputs)
-        return make_graph(
-            self.graph.name,
-            [tensor for name, tensor in self.tensors.items() if name in needed],
-            tasks[::-1],
-            self.graph.inputs,
-            self.graph.outputs,
-            {name: array for name, array in self.constants.items() if name in needed},
-        )
-
     # ------------------------------------------------------------ images, as they are and in phases
 
     def _image(self, name: str, reader: Task) -> Stored:
@@ -337,7 +191,7 @@ class Rewriter:
             self._as_plain(name)
             phases, (_, channels, height, width) = self.phases[key], image.shape
             count = phases[0] * phases[1]
-            like = Stored("", count * channels, _canonical(count, channels), phases, (height, width))
+            like = Stored("", count * channels, canonical(count, channels), phases, (height, width))
             grid = self._suffixed(name, "grid")
             shape, source = (1, like.channels, *like.grid), image.source or name
             maker = Task(name=grid, op=Op.SPACE_TO_DEPTH, inputs=(), output=grid, source=reader.source)
@@ -349,7 +203,7 @@ class Rewriter:
         """Make the image itself, row by row."""
         if name in self.plain or name not in self.made:
             return
-        image, x = self.graph.tensor(name), self._canonical(self.stored[name])
+        image, x = self.graph.tensor(name), self._in_order(self.stored[name])
         maker = self.graph.producer(name)
         assert maker is not None
         own = Task(name=self._fresh(name), op=Op.DEPTH_TO_SPACE, inputs=(), output=name, source=maker.source)
@@ -371,9 +225,9 @@ class Rewriter:
             self._add(own, Op.TAP_CONV, [x.name, ones], name, shape, attrs)
         else:
             self._add(own, Op.TAP_MAX, [x.name], name, shape, attrs, old.quant, old.source)
-        return Stored(name, flat.size, _canonical(*x.where.shape), x.phases, x.size)
+        return Stored(name, flat.size, canonical(*x.where.shape), x.phases, x.size)
 
-    def _canonical(self, x: Stored) -> Stored:
+    def _in_order(self, x: Stored) -> Stored:
         return x if x.canonical else self._select(x)
 
     def _needed(self, x: Stored, *, sums: bool = False) -> Stored:
@@ -387,15 +241,15 @@ class Rewriter:
         _, channels, height, width = self.graph.tensor(task.output).shape
         phases = self.phases[task.output]
         count = phases[0] * phases[1]
-        out = Stored("", count * channels, _canonical(count, channels), phases, (height, width))
+        out = Stored("", count * channels, canonical(count, channels), phases, (height, width))
         groups: list[tuple[int, list[Shape]]] = []
         rows: list[np.ndarray] = []
         for phase in range(count):
-            slots, sums = _reads(window, x, divmod(phase, phases[1]))
+            slots, sums = reads(window, x, divmod(phase, phases[1]))
             if window.weight is None:
-                groups += [(1, [_tap(x, slot, c) for slot in slots]) for c in range(x.where.shape[1])]
+                groups += [(1, [tap(x, slot, c) for slot in slots]) for c in range(x.where.shape[1])]
             else:
-                made = _weighted(window, x, slots, sums)
+                made = weighted(window, x, slots, sums)
                 groups += [(len(weights), taps) for taps, weights in made]
                 rows += [weights for _, weights in made]
         attrs = attributes(groups, out.grid)
@@ -407,7 +261,7 @@ class Rewriter:
         for part in rows:
             weight[first : first + len(part), : part.shape[1]] = part
             first += len(part)
-        constants = [self._constant(f"{task.name}_taps", *_stored_weight(weight, window.quant, count))]
+        constants = [self._constant(f"{task.name}_taps", *stored_weight(weight, window.quant, count))]
         if window.bias is not None:
             constants.append(self._constant(f"{task.name}_bias", np.tile(window.bias, count)))
         if window.gain is None:
@@ -483,7 +337,7 @@ class Rewriter:
         if len(operands) == 2:
             x, y = (self._image(name, task) for name in operands)
             if x.channels != y.channels or not np.array_equal(x.where, y.where):
-                x, y = self._canonical(x), self._canonical(y)
+                x, y = self._in_order(x), self._in_order(y)
             self._emit(task, task.op, [x.name, y.name], {"broadcast": "none"}, x)
             return
         x, first = self._image(operands[0], task), task.inputs[0] in self.graph.constants
@@ -500,7 +354,7 @@ class Rewriter:
 
     def _by_place(self, task: Task, op: Op, x: Stored, value: np.ndarray, first: bool) -> None:
         """A sum or product with a constant image."""
-        x = self._canonical(x)
+        x = self._in_order(x)
         whole = np.broadcast_to(value, (1, x.where.shape[1], *x.size))
         constant = self._constant(f"{task.name}_image", space_to_depth([whole], {"block": x.phases}))
         inputs = [constant, x.name] if first else [x.name, constant]
@@ -528,69 +382,3 @@ def _pair(task: Task, name: str) -> tuple[int, int]:
     value = task.attrs[name]
     assert isinstance(value, tuple)
     return value[0], value[1]
-
-
-def _canonical(phases: int, channels: int) -> np.ndarray:
-    return np.arange(phases * channels).reshape(phases, channels)
-
-
-Slot = tuple[int, int, int, int, int]
-"""Phase of the input, rows down, columns right, and whether the phase is short in rows and columns."""
-
-
-def _reads(
-    window: Window, x: Stored, phase: tuple[int, int]
-) -> tuple[list[Slot], list[tuple[int, int, int]]]:
-    """The distinct reads of one output phase, and for each kernel position (row, column) the read it is part of."""
-    same, slots, sums = x.lookalikes(), dict[Slot, int](), []
-    for k, a, dy in window.rows.reads(phase[0], x.phases[0]):
-        for m, b, dx in window.columns.reads(phase[1], x.phases[1]):
-            slot = (same[a * x.phases[1] + b], dy, dx, x.short(0, a), x.short(1, b))
-            sums.append((k, m, slots.setdefault(slot, len(slots))))
-    return list(slots) or [(0, 0, 0, x.short(0, 0), x.short(1, 0))], sums
-
-
-def _tap(x: Stored, slot: Slot, channel: int) -> Shape:
-    phase, *rest = slot
-    return (int(x.where[phase, channel]), *rest)
-
-
-def _weighted(
-    window: Window, x: Stored, slots: list[Slot], sums: Iterable[tuple[int, int, int]]
-) -> list[tuple[list[Shape], np.ndarray]]:
-    """Taps and weights (outputs, taps) of each group of one output phase; taps without any weight are left out."""
-    weight = window.weight
-    assert weight is not None
-    total = np.zeros((*weight.shape[:2], len(slots)), weight.dtype)
-    for k, m, slot in sums:
-        total[:, :, slot] += weight[:, :, k, m]
-    inner, made = weight.shape[1], []
-    for group, part in enumerate(np.split(total, window.groups)):
-        taps = [_tap(x, slot, group * inner + c) for c in range(inner) for slot in slots]
-        flat = part.reshape(len(part), -1)
-        used = np.flatnonzero((flat != 0).any(axis=0))
-        used = used if used.size else np.zeros(1, np.int64)
-        made.append(([taps[i] for i in used], flat[:, used]))
-    return made
-
-
-def _stored_weight(
-    weight: np.ndarray, quant: QuantParams | None, phases: int
-) -> tuple[np.ndarray, QuantParams | None]:
-    """Integers in the narrowest type that holds sums of the model's own, a scale for each output channel."""
-    if quant is None:
-        return weight, None
-    bits = next((b for b in (8, 16) if abs(weight).max() < 1 << (b - 1)), 32)
-    scale = quant.scale
-    if isinstance(scale, tuple) and len(scale) > 1:
-        if quant.axis != 0:
-            raise UnsupportedError(
-                Finding(
-                    "a weight of a convolution is quantised along its input channels",
-                    hint="quantise it per tensor or per output channel",
-                )
-            )
-        scale = scale * phases
-        return weight.astype(f"int{bits}"), QuantParams(bits=bits, scale=scale, axis=0)  # type: ignore[arg-type]
-    single = scale[0] if isinstance(scale, tuple) else scale
-    return weight.astype(f"int{bits}"), QuantParams(bits=bits, scale=single)  # type: ignore[arg-type]

@@ -173,8 +173,7 @@ def move_pieces(emitter: Emitter, group: Group) -> tuple[tuple[Piece, ...], bool
     shape = graph.tensor(output).shape[1:]
     grid = emitter.on_grid.get(name) or _plain(graph.tensor(name).shape)
     alone = output in graph.outputs and not graph.consumers(output) and name in emitter.on_grid
-    only = len(graph.consumers(name)) == 1 and name not in graph.outputs
-    return pieces.grid_to_image(shape, pair, grid.height, grid.pitch), alone and only
+    return pieces.grid_to_image(shape, pair, grid.height, grid.pitch), alone
 
 
 def _plain(shape: Shape) -> Grid:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from frontends.models import normal
 from grid.image_networks import network
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from intar.errors import UnsupportedError
+from intar.frontends import Builder
 from intar.grid import PASSES, prepare
+from intar.ir.ops import Op
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
 from intar.ir.validate import findings
@@ -30,3 +34,68 @@ def test_random_networks(data: st.DataObject) -> None:
     image = normal(*shape, seed=1)
     agree(graph, {"x": image})
     agree(graph, {"x": image}, tuple(PASSES))
+
+
+def test_what_can_not_be_done_is_listed(golden) -> None:
+    g = Builder("t")
+    x, y = g.input("x", (2, 3, 8, 8)), g.input("y", (1, 3, 7, 8))
+    g.output(g.conv2d(x, np.ones((1, 3, 3, 3))), g.space_to_depth(g.upsample_nearest(y, 1), 2))
+    g.output(g.depth_to_space(g.conv2d(y, np.ones((4, 3, 1, 1))), 2, (13, 16)))
+    with pytest.raises(UnsupportedError) as caught:
+        prepare(g.build())
+    golden("images_unsupported", str(caught.value).replace("\\", "/"))
+    with pytest.raises(UnsupportedError, match="one of: upsample_phases"):
+        prepare(g.build(), ["nothing"])
+
+
+def kinds(graph: TaskGraph) -> list[Op]:
+    return [task.op for task in graph.tasks]
+
+
+def test_a_relu_goes_before_the_pool_unless_someone_else_reads_between() -> None:
+    for outputs, moved in (("r",), True), (("r", "p"), False), (("r", "c"), False):
+        g = Builder("t")
+        c = g.conv2d(g.input("x", (1, 1, 6, 6)), normal(2, 1, 3, 3), name="c")
+        g.relu(g.max_pool2d(c, 2, name="p"), name="r")
+        g.output(*outputs)
+        made = agree(g.build(), {"x": normal(1, 1, 6, 6)})
+        order = [op for op in kinds(made) if op in (Op.TAP_MAX, Op.RELU)]
+        assert order == ([Op.RELU, Op.TAP_MAX] if moved else [Op.TAP_MAX, Op.RELU])
+        skipped = kinds(agree(g.build(), {"x": normal(1, 1, 6, 6)}, ("relu_before_pool",)))
+        assert [op for op in skipped if op in (Op.TAP_MAX, Op.RELU)] == [Op.TAP_MAX, Op.RELU]
+
+
+def test_elements_that_only_move_cost_nothing() -> None:
+    """Space to depth, its inverse, upsampling, parts and joins of channels: one convolution on the input's phases."""
+    g = Builder("t")
+    x = g.input("x", (1, 4, 8, 8))
+    y = g.depth_to_space(g.space_to_depth(x, 2), 2)
+    y = g.slice(g.upsample_nearest(y, 2), 1, 1, 3)
+    y = g.conv2d(g.concat([y, y], 1), normal(3, 4, 3, 3), stride=2)
+    g.output(y)
+    made = agree(g.build(), {"x": normal(1, 4, 8, 8)})
+    assert kinds(made) == [Op.SPACE_TO_DEPTH, Op.TAP_CONV, Op.DEPTH_TO_SPACE]
+    # Four phases of 4×4; two channels, and of the 3×3 kernel on doubled elements 2×2 distinct ones.
+    assert made.macs()[made.tasks[1].name] == 3 * 4 * 16 * 2 * 4
+
+
+def test_an_image_of_too_many_phases_is_copied() -> None:
+    """Five halvings: the layouts of the first and of the last image have nothing to do with each other."""
+    g = Builder("t")
+    x = g.input("x", (1, 1, 64, 64))
+    for seed in range(5):
+        x = g.conv2d(x, normal(1, 1, 2, 2, seed=seed), stride=2)
+    g.output(x)
+    made = agree(g.build(), {"x": normal(1, 1, 64, 64)})
+    blocks = [task.attrs["block"] for task in made.tasks if task.op in (Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE)]
+    assert len(blocks) == 4 and max(max(block) for block in blocks) == 8
+
+
+def test_prelu_of_rows_and_of_images() -> None:
+    g = Builder("t")
+    x = g.input("x", (1, 3, 4, 4))
+    y = g.prelu(g.conv2d(x, normal(2, 3, 2, 2)), [1.5, -0.5])
+    y = g.prelu(g.matmul(g.reshape(y, (1, 18)), normal(18, 4)), [0.25, -1, 0, 2])
+    g.output(y)
+    made = agree(g.build(), {"x": normal(1, 3, 4, 4)})
+    assert Op.PRELU not in kinds(made)

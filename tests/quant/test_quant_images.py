@@ -15,7 +15,7 @@ from intar.ir.image_reference import conv2d
 from intar.ir.quantgraph import QConv, QMove, QPool, Tap, TapGroup
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
-from intar.quant import golden
+from intar.quant import border, golden
 from intar.quant.accuracy import numerics_report
 from intar.quant.fixed import requantise
 from intar.quant.golden import dequantise, on_grid, quantise_input, run_golden
@@ -185,3 +185,24 @@ def test_every_scheme(how: Scheme, least: float) -> None:
     rows = {row["name"]: row for row in numerics_report(graph, quantised, {"x": samples[:5]})}
     assert rows[graph.outputs[0]]["sqnr_db"] > least
     assert all(isinstance(task, QConv) or task.table is None for task in quantised.graph.tasks)
+
+
+def test_the_host_moves_what_stands_alone_at_the_border() -> None:
+    """The circuit's part of the network, from what it loads to what it stores, is golden's."""
+    g = Builder("t")
+    x, y = g.input("x", (1, 2, 7, 5)), g.input("y", (1, 4, 4, 3))
+    a = g.conv2d(x, normal(4, 2, 3, 3, seed=1), stride=2, pads=1, name="a")
+    b = g.upsample_nearest(g.add(a, y), (1, 2), name="b")
+    g.output(a, b)
+    graph = g.build()
+    quantised = quantise(graph, W8A8, {"x": normal(4, 1, 2, 7, 5), "y": normal(4, 1, 4, 4, 3)})
+    q = quantised.graph
+    ints = {name: quantise_input(q.tensor(name), normal(*q.tensor(name).shape, seed=2)) for name in q.inputs}
+    tensors = run_golden(quantised, ints).tensors
+    names = {**border.loaded(q), **border.stored(q)}
+    # The bytes of y are those of its grid: that move is none, and not the host's.
+    assert names["y"] == "y" and all(names[name] != name for name in ("x", "a", "b"))
+    for name, array in border.to_circuit(q, ints).items():
+        assert np.array_equal(array, tensors[name])
+    for name, array in border.from_circuit(q, tensors).items():
+        assert np.array_equal(array, tensors[name])

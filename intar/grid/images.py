@@ -1,0 +1,46 @@
+"""Which tensors are images that the grid is about."""
+
+from __future__ import annotations
+
+from intar.grid.windows import WINDOWS
+from intar.ir.ops import Op
+from intar.ir.taskgraph import Task, TaskGraph
+
+UNARY = frozenset(
+    {Op.RELU, Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.EXP, Op.CLIP, Op.PRELU, Op.SCALE_SHIFT}
+)
+BINARY = frozenset({Op.ADD, Op.SUB, Op.MUL})
+VIEWS = frozenset({Op.UPSAMPLE_NEAREST, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
+TAPS = frozenset({Op.TAP_CONV, Op.TAP_MAX})
+
+
+def grid_images(graph: TaskGraph) -> set[str]:
+    """Images (1, C, H, W) that operators on images read or make, and those that elementwise operators connect to them."""
+    found: set[str] = set()
+
+    def activations(task: Task) -> list[str]:
+        return [name for name in (*task.inputs, task.output) if name not in graph.constants]
+
+    for task in graph.tasks:
+        if task.op in WINDOWS or task.op in VIEWS or task.op in TAPS:
+            found.update(activations(task))
+    grown = True
+    while grown:
+        grown = False
+        for task in graph.tasks:
+            names = activations(task)
+            if found.issuperset(names) or found.isdisjoint(names) or not follows(graph, task):
+                continue
+            found.update(names)
+            grown = True
+    return found
+
+
+def follows(graph: TaskGraph, task: Task) -> bool:
+    """Whether the task works on images as they are stored."""
+    shapes = {graph.tensor(n).shape for n in (*task.inputs, task.output) if n not in graph.constants}
+    if any(len(shape) != 4 or shape[0] != 1 for shape in shapes):
+        return False
+    if task.op in (Op.CONCAT, Op.SLICE, Op.SCALE_SHIFT):
+        return task.attrs["axis"] == 1
+    return (task.op in UNARY or task.op in BINARY) and len(shapes) == 1

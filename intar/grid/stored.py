@@ -1,0 +1,123 @@
+"""How an image is kept, and what a window reads of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from intar.errors import Finding, UnsupportedError
+from intar.grid.windows import Window
+from intar.ir.shapes import Shape
+from intar.ir.taskgraph import QuantParams
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How an image is kept.
+
+    Parameters
+    ----------
+    name : the tensor (1, channels, rows of the grid, columns of the grid) in the new graph.
+    channels : its channels.
+    where : (phases, C): the channel of each phase of each channel of the image.
+    phases : rows, columns.
+    size : rows, columns of the image.
+    """
+
+    name: str
+    channels: int
+    where: np.ndarray
+    phases: tuple[int, int]
+    size: tuple[int, int]
+
+    @property
+    def canonical(self) -> bool:
+        """Phase after phase, all channels of each, and nothing else."""
+        count = self.where.size
+        return self.channels == count and bool((self.where.reshape(-1) == np.arange(count)).all())
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the grid."""
+        return -(-self.size[0] // self.phases[0]), -(-self.size[1] // self.phases[1])
+
+    def short(self, axis: int, phase: int) -> int:
+        """1 when the phase has a row (axis 0) or column less than the grid."""
+        return int(-(-(self.size[axis] - phase) // self.phases[axis]) < self.grid[axis])
+
+    def lookalikes(self) -> list[int]:
+        """For each phase the first one that is kept in the same channels."""
+        first: dict[bytes, int] = {}
+        return [first.setdefault(row.tobytes(), index) for index, row in enumerate(self.where)]
+
+
+def canonical(phases: int, channels: int) -> np.ndarray:
+    return np.arange(phases * channels).reshape(phases, channels)
+
+
+Slot = tuple[int, int, int, int, int]
+"""Phase of the input, rows down, columns right, and whether the phase is short in rows and columns."""
+
+
+def reads(window: Window, x: Stored, phase: tuple[int, int]) -> tuple[list[Slot], list[tuple[int, int, int]]]:
+    """The distinct reads of one output phase, and for each kernel position (row, column) the read it is part of."""
+    same, slots, sums = x.lookalikes(), dict[Slot, int](), []
+    for k, a, dy in window.rows.reads(phase[0], x.phases[0]):
+        for m, b, dx in window.columns.reads(phase[1], x.phases[1]):
+            slot = (same[a * x.phases[1] + b], dy, dx, x.short(0, a), x.short(1, b))
+            sums.append((k, m, slots.setdefault(slot, len(slots))))
+    return list(slots) or [(0, 0, 0, x.short(0, 0), x.short(1, 0))], sums
+
+
+def tap(x: Stored, slot: Slot, channel: int) -> Shape:
+    phase, *rest = slot
+    return (int(x.where[phase, channel]), *rest)
+
+
+def weighted(
+    window: Window, x: Stored, slots: list[Slot], sums: Iterable[tuple[int, int, int]]
+) -> list[tuple[list[Shape], np.ndarray]]:
+    """Taps and weights (outputs, taps) of each group of one output phase; taps without any weight are left out."""
+    weight = window.weight
+    assert weight is not None
+    total = np.zeros((*weight.shape[:2], len(slots)), weight.dtype)
+    for k, m, slot in sums:
+        total[:, :, slot] += weight[:, :, k, m]
+    inner, made = weight.shape[1], []
+    for group, part in enumerate(np.split(total, window.groups)):
+        first: dict[Shape, int] = {}
+        order = [
+            first.setdefault(tap(x, slot, group * inner + c), len(first))
+            for c in range(inner)
+            for slot in slots
+        ]
+        taps, flat = list(first), np.zeros((len(part), len(first)), part.dtype)
+        np.add.at(flat.T, order, part.reshape(len(part), -1).T)  # taps that coincide are one
+        used = np.flatnonzero((flat != 0).any(axis=0))
+        used = used if used.size else np.zeros(1, np.int64)
+        made.append(([taps[i] for i in used], flat[:, used]))
+    return made
+
+
+def stored_weight(
+    weight: np.ndarray, quant: QuantParams | None, phases: int
+) -> tuple[np.ndarray, QuantParams | None]:
+    """Integers in the narrowest type that holds sums of the model's own, a scale for each output channel."""
+    if quant is None:
+        return weight, None
+    bits = next((b for b in (8, 16) if abs(weight).max() < 1 << (b - 1)), 32)
+    scale = quant.scale
+    if isinstance(scale, tuple) and len(scale) > 1:
+        if quant.axis != 0:
+            raise UnsupportedError(
+                Finding(
+                    "a weight of a convolution is quantised along its input channels",
+                    hint="quantise it per tensor or per output channel",
+                )
+            )
+        scale = scale * phases
+        return weight.astype(f"int{bits}"), QuantParams(bits=bits, scale=scale, axis=0)  # type: ignore[arg-type]
+    single = scale[0] if isinstance(scale, tuple) else scale
+    return weight.astype(f"int{bits}"), QuantParams(bits=bits, scale=single)  # type: ignore[arg-type]
