@@ -8,7 +8,7 @@ from intar.ir.image_ops import conv2d as conv_shape
 from intar.ir.image_ops import conv_transpose2d as transposed_shape
 from intar.ir.image_ops import pool2d as pool_shape
 from intar.ir.shapes import Attrs, Shape
-from intar.ir.taps import groups_of, read_taps
+from intar.ir.taps import batches, groups_of, largest, read_taps, weigh
 
 Array = np.ndarray
 
@@ -139,24 +139,27 @@ def depth_to_space(x: list[Array], attrs: Attrs) -> Array:
 
 
 def tap_conv(x: list[Array], attrs: Attrs) -> Array:
-    parts, first = [], 0
-    for channels, taps in groups_of(attrs):
-        weight = x[1][first : first + channels, : len(taps)]
-        parts.append(_tap_sums(weight, x[0], taps, _tuple(attrs, "size")))
-        first += channels
-    return np.concatenate(parts, axis=1) + (x[2].reshape(1, -1, 1, 1) if len(x) == 3 else 0)
-
-
-def _tap_sums(weight: Array, image: Array, taps: list[Shape], size: Shape) -> Array:
-    return np.stack([np.tensordot(weight, read_taps(one, taps, size, 0.0), 1) for one in image])
+    total = _each_batch(x, attrs, 0.0)
+    return total + (x[2].reshape(1, -1, 1, 1) if len(x) == 3 else 0)
 
 
 def tap_max(x: list[Array], attrs: Attrs) -> Array:
-    size = _tuple(attrs, "size")
-    parts = []
-    for channels, taps in groups_of(attrs):
-        largest = np.stack([read_taps(one, taps, size, -np.inf).max(axis=0) for one in x[0]])[:, None]
-        parts.append(largest.repeat(channels, axis=1))
+    together = _each_batch(x, attrs, -np.inf)
     # Where all taps lie outside, in a phase's filler, the value means nothing; it has to be a number.
-    together = np.concatenate(parts, axis=1)
     return np.where(np.isneginf(together), 0.0, together)
+
+
+def _each_batch(x: list[Array], attrs: Attrs, outside: float) -> Array:
+    size, images = _tuple(attrs, "size"), []
+    for image in x[0]:
+        parts = []
+        for batch in batches(groups_of(attrs)):
+            reads = read_taps(image, batch.taps, size, outside).reshape(len(batch.taps), -1)
+            if len(x) == 1:
+                parts.append(largest(reads, batch.index, batch.channels))
+                continue
+            count = len(batch.taps) if batch.index is None else batch.index.shape[1]
+            weight = x[1][batch.first : batch.first + batch.channels, :count]
+            parts.append(weigh(weight, reads, batch.index))
+        images.append(np.concatenate(parts).reshape(-1, *size))
+    return np.stack(images)

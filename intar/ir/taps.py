@@ -9,6 +9,7 @@ each group), `channels` (output channels of each group) and `size` (rows and col
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,6 +38,66 @@ def attributes(groups: Sequence[tuple[int, Sequence[Shape]]], size: Shape) -> di
         "channels": tuple(channels for channels, _ in groups),
         "size": tuple(size),
     }
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive groups that are worked out together.
+
+    Parameters
+    ----------
+    first, channels : their output channels.
+    taps : the distinct taps that they read.
+    index : (channels, taps of each) positions in `taps` when each channel has a group of its own; None for one group,
+        all of whose channels read `taps`.
+    """
+
+    first: int
+    channels: int
+    taps: list[Shape]
+    index: np.ndarray | None
+
+
+def batches(groups: Sequence[tuple[int, Sequence[Shape]]]) -> list[Batch]:
+    """The groups in order: neighbours of one channel and equally many taps together, all others alone."""
+    made, first, position = [], 0, 0
+    while position < len(groups):
+        channels, taps = groups[position]
+        end = position + 1
+        if channels == 1:
+            while end < len(groups) and groups[end][0] == 1 and len(groups[end][1]) == len(taps):
+                end += 1
+        if end - position > 1:
+            known: dict[Shape, int] = {}
+            rows = [
+                [known.setdefault(tuple(t), len(known)) for t in group[1]] for group in groups[position:end]
+            ]
+            made.append(Batch(first, end - position, list(known), np.array(rows)))
+        else:
+            made.append(Batch(first, channels, [tuple(t) for t in taps], None))
+        first += made[-1].channels
+        position = end
+    return made
+
+
+def weigh(weight: np.ndarray, reads: np.ndarray, index: np.ndarray | None) -> np.ndarray:
+    """Weighted sums (channels, places) of a batch: `weight` (channels, taps of each), `reads` (distinct taps, places)."""
+    if index is None:
+        return weight @ reads
+    total = weight[:, :1] * reads[index[:, 0]]
+    for tap in range(1, index.shape[1]):
+        total += weight[:, tap : tap + 1] * reads[index[:, tap]]
+    return total
+
+
+def largest(reads: np.ndarray, index: np.ndarray | None, channels: int) -> np.ndarray:
+    """Maxima (channels, places) of a batch."""
+    if index is None:
+        return np.broadcast_to(reads.max(axis=0), (channels, reads.shape[1]))
+    top = reads[index[:, 0]]
+    for tap in range(1, index.shape[1]):
+        np.maximum(top, reads[index[:, tap]], out=top)
+    return top
 
 
 def read_taps(image: np.ndarray, taps: Sequence[Shape], size: Shape, pad: float | int) -> np.ndarray:

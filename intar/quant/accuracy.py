@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from intar.grid import prepare
+from intar.grid.valid import valid_elements
 from intar.ir.quantgraph import Quantised
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
@@ -44,7 +45,7 @@ def numerics_report(
     graph = prepare(graph)
     shared = [tensor for tensor in quantised.graph.tensors if tensor.name in graph.by_name]
     signal, noise, worst, saturated = (dict.fromkeys((t.name for t in shared), 0.0) for _ in range(4))
-    batch = samples(graph, data)
+    batch, masks = samples(graph, data), valid_elements(graph)
     for inputs in batch:
         real = run_float(graph, inputs, every_tensor=True)
         ints = {name: quantise_input(quantised.graph.tensor(name), array) for name, array in inputs.items()}
@@ -52,6 +53,8 @@ def numerics_report(
         for tensor in shared:
             name = tensor.name
             error = dequantise(tensor, _as_real(result.tensors[name], real[name].shape)) - real[name]
+            if name in masks:
+                error, real[name] = error[masks[name]], real[name][masks[name]]
             signal[name] += float((real[name] ** 2).sum())
             noise[name] += float((error**2).sum())
             worst[name] = max(worst[name], float(np.abs(error).max(initial=0.0)))
@@ -67,7 +70,8 @@ def numerics_report(
             "sqnr_db": _decibel(signal[tensor.name], noise[tensor.name]),
             "max_error": worst[tensor.name],
             "saturations": int(saturated[tensor.name]),
-            "elements": len(batch) * graph.tensor(tensor.name).size,
+            "elements": len(batch)
+            * int(masks[tensor.name].sum() if tensor.name in masks else graph.tensor(tensor.name).size),
             "output": tensor.name in quantised.graph.outputs,
             "table_error": tables.get(tensor.name),
         }

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from intar.errors import CalibrationError, Finding
+from intar.grid.valid import valid_elements
 from intar.ir.ops import show
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
@@ -128,8 +129,10 @@ def observe(graph: TaskGraph, calibration: Mapping[str, np.ndarray], histograms:
 
 
 def _runs(graph: TaskGraph, batch: list[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+    masks = valid_elements(graph)
     for inputs in batch:
-        yield run_float(graph, inputs, every_tensor=True)
+        values = run_float(graph, inputs, every_tensor=True)
+        yield {name: value[masks[name]] if name in masks else value for name, value in values.items()}
 
 
 def value_range(observed: Observed, scheme: Scheme, bits: int) -> tuple[float, float]:

@@ -22,8 +22,9 @@ from intar.ir.quantgraph import (
     QuantGraph,
     Quantised,
     TableSpec,
+    Tap,
 )
-from intar.ir.taps import read_taps
+from intar.ir.taps import batches, largest, read_taps, weigh
 from intar.quant.fixed import clamp, limits, requantise
 
 FLOAT_EXACT_BITS = 53
@@ -126,31 +127,39 @@ def on_grid(
 ) -> tuple[np.ndarray, int]:
     """A convolution or maximum on flat images: (channels, height * pitch) with filler 0, and the saturations."""
     image = x.reshape(len(x), task.in_height, task.pitch)[:, :, : task.in_width]
+    groups = [(group.channels, [_fields(tap) for tap in group.taps]) for group in task.groups]
     channels = sum(group.channels for group in task.groups)
-    out, first, count = np.zeros((channels, task.height, task.pitch), np.int64), 0, 0
-    for group in task.groups:
-        part = slice(first, first + group.channels)
-        taps = [(t.channel, t.dy, t.dx, t.short_rows, t.short_columns) for t in group.taps]
-        step = max(1, GRID_ELEMENTS // (len(taps) * task.width))
+    out, count = np.zeros((channels, task.height, task.pitch), np.int64), 0
+    for batch in batches(groups):
+        part = slice(batch.first, batch.first + batch.channels)
+        step = max(1, GRID_ELEMENTS // (len(batch.taps) * task.width))
         for row in range(0, task.height, step):
             size = (min(step, task.height - row), task.width)
-            moved = [(c, dy + row, dx, rows, columns) for c, dy, dx, rows, columns in taps]
-            reads = read_taps(image, moved, size, task.pad).reshape(len(taps), -1)
+            moved = [(c, dy + row, dx, rows, columns) for c, dy, dx, rows, columns in batch.taps]
+            reads = read_taps(image, moved, size, task.pad).reshape(len(moved), -1)
             if isinstance(task, QConv):
-                weight = constants[task.weight][part, : len(taps)]
-                acc = _sums(weight, reads, task.acc_bits)
+                taps = len(moved) if batch.index is None else batch.index.shape[1]
+                weight = constants[task.weight][part, :taps]
+                acc = (
+                    _sums(weight, reads, task.acc_bits)
+                    if batch.index is None
+                    else weigh(weight, reads, batch.index)
+                )
                 bias, mult, shift = (constants[n][part, None] for n in (task.bias, task.mult, task.shift))
                 v = requantise(acc + bias, mult, shift) + task.zero
             else:
-                v = np.broadcast_to(reads.max(axis=0), (group.channels, reads.shape[1]))
+                v = largest(reads, batch.index, batch.channels)
             result, changed = clamp(v, task.lo, task.hi, task.relu)
             count += changed
             if task.table is not None:
                 result, changed = lookup(task.table, result, constants)
                 count += changed
             out[part, row : row + size[0], : task.width] = result.reshape(-1, *size)
-        first += group.channels
     return out.reshape(channels, -1), count
+
+
+def _fields(tap: Tap) -> tuple[int, ...]:
+    return tap.channel, tap.dy, tap.dx, tap.short_rows, tap.short_columns
 
 
 def _sums(a: np.ndarray, b: np.ndarray, bits: int) -> np.ndarray:
