@@ -63,6 +63,48 @@ RUN:
   }
 }
 
+// One turn at a memory that is written and read back: as a burst, from memory when `reads`.
+struct passage {
+  int32_t base;
+  int32_t words;
+  int32_t repeat;
+  int32_t reads;
+};
+
+// Words to memory and back, in static turns.  II = 1.  One process owns the memory, so that what it reads is what it
+// wrote: the loops run one after the other, and a burst of writes ends with its response.  What it reads goes back to
+// tasks, which the canonical form of DATAFLOW does not provide for; Vitis HLS warns about the loop.
+template <int BITS, int TURNS>
+inline void exchange(const passage (&turns)[TURNS], hls::stream<word<BITS> >& in, hls::stream<word<BITS> >& out,
+                     word<BITS>* memory) {
+#pragma HLS INLINE
+TURN:
+  for (int t = 0; t < TURNS; ++t) {
+#pragma HLS PIPELINE off
+    const passage turn = turns[t];
+    if (turn.reads) {
+    REPEAT:
+      for (int i = 0; i < turn.repeat; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
+#pragma HLS PIPELINE off
+      FETCH:
+        for (int w = 0; w < turn.words; ++w) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
+#pragma HLS PIPELINE II=1
+          out.write(memory[turn.base + w]);
+        }
+      }
+    } else {
+    DRAIN:
+      for (int w = 0; w < turn.words; ++w) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
+#pragma HLS PIPELINE II=1
+        memory[turn.base + w] = in.read();
+      }
+    }
+  }
+}
+
 // Words to beats, at least one beat per word.  One beat a cycle.
 template <int BITS, int LANES, int WORD, int STEPS>
 inline void split_words(const transfer (&steps)[STEPS], hls::stream<word<WORD> >& in,

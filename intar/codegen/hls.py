@@ -69,6 +69,7 @@ class ArgumentView:
     port_bits: int
     words: int
     bundle: str
+    reads: bool
     writes: bool
     bank: str
     about: str
@@ -84,6 +85,12 @@ class ArgumentView:
         return f"{self.word}*" if self.writes else f"const {self.word}*"
 
     @property
+    def bursts(self) -> str:
+        """Options of the AXI master for each direction that is used."""
+        sides = [side for side, used in (("read", self.reads), ("write", self.writes)) if used]
+        return " ".join(f"max_{side}_burst_length=64 num_{side}_outstanding=16" for side in sides)
+
+    @property
     def image_bytes(self) -> int:
         """Size of the buffer, bytes."""
         return self.words * self.port_bits // 8
@@ -91,7 +98,7 @@ class ArgumentView:
 
 def argument_views(program: Program, target: BuildTarget) -> tuple[ArgumentView, ...]:
     """The kernel's pointers, in the order of the C signature."""
-    stores = {node.argument for node in program.nodes if node.kind == "store"}
+    users = {kind: {n.argument for n in program.nodes if n.kind == kind} for kind in ("load", "store")}
     views = []
     for index, argument in enumerate(program.arguments):
         bank = target.memory[index] if index < len(target.memory) else ""
@@ -102,7 +109,8 @@ def argument_views(program: Program, target: BuildTarget) -> tuple[ArgumentView,
                 argument.port_bits,
                 argument.words,
                 f"gmem{index}",
-                argument.name in stores,
+                argument.name in users["load"],
+                argument.name in users["store"],
                 bank,
                 _about(argument),
             )

@@ -21,21 +21,41 @@ def tensor_ids(program: Program) -> dict[str, int]:
     return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
 
-def _waiting_loads(program: Program) -> Iterable[Finding]:
+def mate(program: Program, store: Store) -> Load | None:
+    """The load that takes turns with a store on its argument, if there is one."""
     for node in program.nodes:
-        if isinstance(node, Load) and (node.after or any(step.need for step in node.steps)):
+        if (
+            isinstance(node, Load)
+            and store.turns
+            and (node.argument, node.after) == (store.argument, store.name)
+        ):
+            return node
+    return None
+
+
+def _mates(program: Program) -> set[str]:
+    found = (mate(program, node) for node in program.nodes if isinstance(node, Store))
+    return {node.name for node in found if node}
+
+
+def _waiting_loads(program: Program) -> Iterable[Finding]:
+    mates = _mates(program)
+    for node in program.nodes:
+        waits = isinstance(node, Load) and (node.after or any(step.need for step in node.steps))
+        if isinstance(node, Load) and waits and node.name not in mates:
             yield Finding(
                 f"the load waits for the store {node.after!r} (a tensor is spilled to memory and read back)",
                 f"node {node.name!r}",
-                "a DATAFLOW region of Vitis HLS has no canonical form for memory that one process writes and another reads",
-                "use the RTL back end, or forbid spills in the schedule",
+                "Vitis HLS has no canonical form for memory that one process of a DATAFLOW region writes and another reads",
+                "let both use the same argument in static turns (Store.turns): one process then does both",
             )
 
 
 def _shared_arguments(program: Program) -> Iterable[Finding]:
     users: dict[str, list[str]] = {}
+    mates = _mates(program)
     for node in program.nodes:
-        if isinstance(node, Load | Store):
+        if isinstance(node, Load | Store) and node.name not in mates:
             users.setdefault(node.argument, []).append(node.name)
     for argument, names in users.items():
         if len(names) > 1:

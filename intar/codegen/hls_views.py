@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intar.codegen.hls_checks import check_supported, tensor_ids
+from intar.codegen.hls_checks import check_supported, mate, tensor_ids
 from intar.codegen.hls_rows import (
     IMAGE_COLUMNS,
     INT_MAX,
@@ -44,10 +44,12 @@ from intar.ir.program import (
     Image,
     Link,
     Load,
+    LoadStep,
     Node,
     Program,
     Router,
     Store,
+    StoreStep,
     Vector,
     VectorStep,
 )
@@ -63,7 +65,8 @@ def node_views(program: Program, uram: bool) -> tuple[NodeView, ...]:
     Raises
     ------
     UnsupportedError
-        All loads that wait for a store, and all arguments with more than one port: neither has a canonical HLS form.
+        All loads that wait for a store, and all arguments with more than one port, unless the two take turns: neither has
+        a canonical HLS form.
     InternalError
         A program that breaks its own rules (unused ports, an interleaving that does not match the steps).
     """
@@ -76,6 +79,7 @@ class _Views:
     """Makes the view of one node; one method per kind."""
 
     def __init__(self, program: Program, node: Node, uram: bool, tensors: dict[str, int]):
+        self.program = program
         self.node = node
         self.uram = uram
         self.tensors = tensors
@@ -115,19 +119,17 @@ class _Views:
         for step in node.steps:
             grow(bursts, step.base, word_count(step.beats, link, node.port_bits), step.repeat, step.note)
         words = self._inner("words", word, WORD_FIFO, f"words of {node.argument}")
-        roms = (
-            self._rom(
-                "intar::burst",
-                "BURSTS",
-                "base, words, repeat",
-                [Row(f"{{{b}, {n}, {r}}}", notes(t)) for b, n, r, t in bursts],
-            ),
-            self._rom(
-                "intar::transfer",
-                "STEPS",
-                "beats, repeat",
-                [Row(f"{{{s.beats}, {s.repeat}}}", s.note) for s in node.steps],
-            ),
+        runs = self._rom(
+            "intar::burst",
+            "BURSTS",
+            "base, words, repeat",
+            [Row(f"{{{b}, {n}, {r}}}", notes(t)) for b, n, r, t in bursts],
+        )
+        transfers = self._rom(
+            "intar::transfer",
+            "STEPS",
+            "beats, repeat",
+            [Row(f"{{{s.beats}, {s.repeat}}}", s.note) for s in node.steps],
         )
         narrow = link.lanes * link.bits <= node.port_bits
         gearbox = "split_words" if narrow else "join_words"
@@ -138,7 +140,7 @@ class _Views:
             f"bursts from {node.argument}",
             (Port("out", word, words.name),),
             f"intar::fetch<{node.port_bits}>",
-            (roms[0].name, node.argument, "out"),
+            (runs.name, node.argument, "out"),
             pointer=Pointer(f"const {word}*", node.argument),
         )
         unpack = Function(
@@ -148,18 +150,18 @@ class _Views:
             f"words of {node.argument} to beats",
             (Port("in", word, words.name), self._port("out")),
             f"intar::{gearbox}<{link.bits}, {link.lanes}, {node.port_bits}>",
-            (roms[1].name, "in", "out"),
+            (transfers.name, "in", "out"),
         )
-        return roms, (fetch, unpack), (words,)
+        if node.after:
+            return (transfers,), (unpack,), (words,)
+        return (runs, transfers), (fetch, unpack), (words,)
 
     def _store(self, node: Store) -> tuple[tuple[Rom, ...], tuple[Function, ...], tuple[Stream, ...]]:
         link = self._link("in")
         word = f"intar::word<{node.port_bits}>"
         check_memory_bits(node.name, link.bits)
-        bursts: list[tuple[int, int, int, list[str]]] = []
-        for step in node.steps:
-            grow(bursts, step.base, word_count(step.beats, link, node.port_bits), 1, step.note)
         words = self._inner("words", word, WORD_FIFO, f"words of {node.argument}")
+        reload = mate(self.program, node)
         roms = (
             self._rom(
                 "intar::transfer",
@@ -167,12 +169,7 @@ class _Views:
                 "beats, repeat",
                 [Row(f"{{{s.beats}, 1}}", s.note) for s in node.steps],
             ),
-            self._rom(
-                "intar::burst",
-                "BURSTS",
-                "base, words, repeat",
-                [Row(f"{{{b}, {n}, {r}}}", notes(t)) for b, n, r, t in bursts],
-            ),
+            self._bursts(node, link) if reload is None else self._turns(node, link, reload),
         )
         narrow = link.lanes * link.bits <= node.port_bits
         gearbox = "join_beats" if narrow else "split_beats"
@@ -185,17 +182,39 @@ class _Views:
             f"intar::{gearbox}<{link.bits}, {link.lanes}, {node.port_bits}>",
             (roms[0].name, "in", "out"),
         )
+        taken = Port("in", word, words.name)
+        back = () if reload is None else (Port("out", word, f"{reload.name}_words"),)
         drain = Function(
-            f"{node.name}_drain",
+            f"{node.name}_drain" if reload is None else f"{node.name}_exchange",
             "store",
             node.name,
-            f"bursts to {node.argument}",
-            (Port("in", word, words.name),),
-            f"intar::drain<{node.port_bits}>",
-            (roms[1].name, "in", node.argument),
+            f"bursts to {node.argument}"
+            + ("" if reload is None else ", and back (a process in a loop of streams: Vitis warns)"),
+            (taken, *back),
+            f"intar::{'drain' if reload is None else 'exchange'}<{node.port_bits}>",
+            (roms[1].name, "in", *(port.name for port in back), node.argument),
             pointer=Pointer(f"{word}*", node.argument),
         )
         return roms, (pack, drain), (words,)
+
+    def _bursts(self, node: Store, link: Link) -> Rom:
+        bursts: list[tuple[int, int, int, list[str]]] = []
+        for step in node.steps:
+            grow(bursts, step.base, word_count(step.beats, link, node.port_bits), 1, step.note)
+        rows = [Row(f"{{{b}, {n}, {r}}}", notes(t)) for b, n, r, t in bursts]
+        return self._rom("intar::burst", "BURSTS", "base, words, repeat", rows)
+
+    def _turns(self, node: Store, link: Link, reload: Load) -> Rom:
+        """The commands of a store and of the load that takes turns with it."""
+        writes, reads, rows = iter(node.steps), iter(reload.steps), []
+        for side, commands in node.turns:
+            bursts: list[tuple[int, int, int, list[str]]] = []
+            for _ in range(commands):
+                step: StoreStep | LoadStep = next(writes) if side == "w" else next(reads)
+                repeat = step.repeat if isinstance(step, LoadStep) else 1
+                grow(bursts, step.base, word_count(step.beats, link, node.port_bits), repeat, step.note)
+            rows += [Row(f"{{{b}, {n}, {r}, {int(side == 'r')}}}", notes(t)) for b, n, r, t in bursts]
+        return self._rom("intar::passage", "TURNS", "base, words, repeat, reads", rows)
 
     # ---- buffers
 

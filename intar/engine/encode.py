@@ -186,15 +186,43 @@ class _Encoder:
             self.expect(all(step.need <= 0 for step in node.steps), node.name, "needs commands of no store")
         self.put(self.first_unit.get(node.after, -1))
         self.put(len(node.steps))
-        for step in node.steps:
-            self.put(step.base, step.beats, step.repeat, step.need, self.words_of(step.beats, ratio))
+        before = self.turns(node)[0]
+        for index, step in enumerate(node.steps):
+            need = max(step.need, before[index]) if before else step.need
+            self.put(step.base, step.beats, step.repeat, need, self.words_of(step.beats, ratio))
         self.unit(node, "", [step.note for step in node.steps])
+
+    def turns(self, node: Load | Store) -> tuple[list[int], int]:
+        """Commands of the other side that come before each command of a port whose sides take turns, and that side's unit.
+
+        Empty and -1 in runs with both sides at once, and for ports that share nothing.
+        """
+        stores = [
+            n for n in self.program.nodes if isinstance(n, Store) and n.turns and n.argument == node.argument
+        ]
+        mates = [n for n in self.program.nodes if isinstance(n, Load) and n.argument == node.argument]
+        if not self.merged or not stores or not mates:
+            return [], -1
+        done: dict[str, int] = {"w": 0, "r": 0}
+        before: dict[str, list[int]] = {"w": [], "r": []}
+        for side, commands in stores[0].turns:
+            before[side] += [done["r" if side == "w" else "w"]] * commands
+            done[side] += commands
+        counts = (len(stores[0].steps), len(mates[0].steps))
+        covered = (done["w"], done["r"]) == counts and mates[0].after == stores[0].name
+        self.expect(covered, stores[0].name, f"the turns have {done} commands of {counts}")
+        if not covered:
+            return [], -1
+        if isinstance(node, Load):
+            return before["r"], self.first_unit[stores[0].name]
+        return before["w"], self.first_unit[mates[0].name]
 
     def encode_store(self, node: Store) -> None:
         ratio = self.memory_port(node, "in")
-        self.put(len(node.steps))
-        for step in node.steps:
-            self.put(step.base, step.beats, self.words_of(step.beats, ratio))
+        before, mate = self.turns(node)
+        self.put(mate, len(node.steps))
+        for index, step in enumerate(node.steps):
+            self.put(step.base, step.beats, self.words_of(step.beats, ratio), before[index] if before else 0)
         self.unit(node, "", [step.note for step in node.steps])
 
     # ------------------------------------------------------------ buffers

@@ -36,6 +36,10 @@ class Machine {
       load->after = static_cast<Store*>(sim.units.at(static_cast<size_t>(store)));
       load->after->listeners.push_back(load->id);
     }
+    for (auto& [store, load] : before_) {
+      store->before = static_cast<Load*>(sim.units.at(static_cast<size_t>(load)));
+      store->before->listeners.push_back(store->id);
+    }
     finish_links();
   }
 
@@ -49,6 +53,7 @@ class Machine {
   std::vector<std::unique_ptr<BufferMemory>> memories_;
   std::vector<Store*> stores_;
   std::vector<std::pair<Load*, i64>> after_;
+  std::vector<std::pair<Store*, i64>> before_;
   std::vector<i64> in_flight_;
 
   template <class T>
@@ -138,7 +143,7 @@ void Machine::read_load(Reader& in) {
 }
 
 void Machine::read_store(Reader& in) {
-  i64 link = in.get(), image = in.get(), word_bytes = in.get(), ratio = in.get();
+  i64 link = in.get(), image = in.get(), word_bytes = in.get(), ratio = in.get(), before = in.get();
   std::vector<StoreStep> steps = in.records<StoreStep>();
   Store* store = add<Store>(static_cast<i64>(steps.size()));
   store->steps = std::move(steps);
@@ -149,6 +154,7 @@ void Machine::read_store(Reader& in) {
   store->run.make(sim.timing.store_burst, sim.timing.store_fifo, word_bytes);
   if (sim.values) store->fifo.resize(static_cast<size_t>(sim.timing.store_fifo * word_bytes));
   store->gear.resize(static_cast<size_t>(word_bytes * std::max<i64>(1, -ratio)));
+  if (before >= 0) before_.emplace_back(store, before);
   stores_.push_back(store);
 }
 

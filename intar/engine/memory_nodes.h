@@ -98,6 +98,8 @@ struct Load : Unit {
   std::vector<uint8_t> fifo, gear;
   bool valid = false;  // the gearbox register
   i64 index = 0, done_repeat = 0, done_beats = 0;
+  Tokens tokens;  // finished commands, for a store that takes turns with this load
+  std::vector<int> listeners;
 
   Load(Sim& s, int i) : Unit(s, i) {}
   void tick() override;
@@ -111,7 +113,7 @@ struct Load : Unit {
 };
 
 struct StoreStep {
-  i64 base, beats, words;
+  i64 base, beats, words, need;
 };
 
 struct Store : Unit {
@@ -130,6 +132,8 @@ struct Store : Unit {
   i64 index = 0, step_beats = 0;
   size_t step_in = 0;
   Tokens tokens;
+  Load* before = nullptr;
+  i64 held = -1;  // commands that `before` has finished, when more are needed
 
   Store(Sim& s, int i) : Unit(s, i) {}
   void tick() override;
@@ -154,6 +158,8 @@ inline void Load::emit(const uint8_t* bytes, i64 offset) {
     if (++done_repeat == at.repeat) {
       done_repeat = 0;
       step++;
+      if (!listeners.empty()) tokens.post(sim.now + 1 + sim.timing.token);
+      for (int listener : listeners) sim.wake(listener);
     }
   }
   busy();
@@ -347,7 +353,17 @@ inline bool Store::accept(i64 now) {
       }
     }
   }
-  if (step_in == steps.size() || !can || !in->ready(now)) return can;
+  held = -1;
+  if (step_in == steps.size() || !can) return can;
+  if (steps[step_in].need > 0 && step_beats == 0) {
+    i64 posted = before->tokens.seen(now);
+    if (posted < steps[step_in].need) {
+      held = posted;
+      at(before->tokens.next());
+      return can;
+    }
+  }
+  if (!in->ready(now)) return can;
   bool ends = ++step_beats == steps[step_in].beats;
   touch(static_cast<i64>(step_in));
   if (sim.values) {
@@ -379,7 +395,13 @@ inline void Store::tick() {
   respond(now);
   // Room in the FIFO is that at the start of the cycle, so beats are taken before words leave.
   bool can = accept(now);
-  if (state != BUSY && step_in < steps.size()) wait(can ? WAIT_IN : WAIT_OUT, can ? in : nullptr);
+  if (state != BUSY && step_in < steps.size()) {
+    if (held >= 0) {
+      wait_token(steps[step_in].need, held);
+    } else {
+      wait(can ? WAIT_IN : WAIT_OUT, can ? in : nullptr);
+    }
+  }
   write(now);
   issue(now, unclaimed_before, queued_before);
   step = static_cast<i64>(step_in < steps.size() ? step_in : static_cast<size_t>(answered));

@@ -86,6 +86,9 @@ def _wait_ring(program: Program, stuck: list[Stuck]) -> tuple[str, ...]:
                 twin = f"{node}.{'in' if port == 'out' else 'out'}"
                 return twin if twin in by_name else None
             after = next((n.after for n in program.nodes if n.name == unit.node and n.kind == "load"), "")
+            after = after or next(
+                (n.name for n in program.nodes if n.kind == "load" and n.after == unit.node), ""
+            )
             return after if after in by_name else None
         return None
 
@@ -186,8 +189,9 @@ def run(
     images : initial bytes of the arguments; required for inputs and constants when `values`, zeros otherwise.
     memory : off-chip memory; by default 64 cycles of latency and one word a cycle per port.
     values : False counts cycles only (the bits of a program never change its timing).
-    merged : every buffer performs its static order `Buffer.merged` in one thread, every other node does
-        strictly one thing after the other, no pipeline holds a beat. The same bits; the cycles mean nothing.
+    merged : every buffer performs its static order `Buffer.merged` in one thread, a store and the load of the same argument
+        theirs (`Store.turns`), every other node does strictly one thing after the other, no pipeline holds a beat. The same
+        bits; the cycles mean nothing.
     max_cycles : give up after so many cycles.
     timing : latencies; those of the RTL by default.
     policy : merged runs only. 0 follows `Buffer.merged`; 1 and 2 perform iterations as they become possible,

@@ -112,7 +112,12 @@ class StoreStep(Frozen):
 
 
 class Store(Frozen):
-    """AXI write port. Input port ``in``."""
+    """AXI write port. Input port ``in``.
+
+    A load that waits for this store may read the same argument, through the read channel of the same AXI master. `turns`
+    is then a static order of the commands of both, as runs ``(side, commands)`` with side ``"w"`` or ``"r"``, in which a
+    back end with one process for the argument (HLS) performs them.
+    """
 
     kind: Literal["store"] = "store"
     name: str
@@ -120,6 +125,7 @@ class Store(Frozen):
     argument: str
     words: int = Field(gt=0)
     steps: tuple[StoreStep, ...]
+    turns: tuple[tuple[Literal["w", "r"], int], ...] = ()
 
 
 class BufferStep(Frozen):

@@ -46,8 +46,6 @@ def lower(quantised: Quantised, schedule: Schedule) -> Lowered:
 
     Raises
     ------
-    UnsupportedError
-        The schedule spills an intermediate tensor, which this lowering does not do.
     InfeasibleError
         The buffers do not fit on chip.
     """

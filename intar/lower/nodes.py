@@ -17,7 +17,7 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     machine = site.machine
     lanes, a = machine.lanes, PortType(machine.lanes, site.a_bits)
     types = net.types
-    for name in ("x.out", "y.in", "gather.in", "gather.out"):
+    for name in ("x.out", "r.out", "y.in", "gather.in", "gather.out"):
         types[name] = a
     types["p.out"] = PortType(lanes, 32)
     for memory in tensors.banks:

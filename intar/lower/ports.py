@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -29,6 +30,8 @@ class Port:
     image: bytearray = field(default_factory=bytearray)
     words: int = 0
     regions: list[Region] = field(default_factory=list)
+    spills: list[Region] = field(default_factory=list)
+    turns: list[Literal["w", "r"]] = field(default_factory=list)
 
     def constants(self, beats: np.ndarray, bits: int, note: str) -> None:
         """Append constant beats (n, lanes) to the image, and a step that loads them."""
@@ -51,11 +54,16 @@ class Port:
 
 
 class Ports:
-    """Every port, in order of first use: ``x`` inputs, ``y`` outputs, ``p`` parameters and tables, ``w0``… weights."""
+    """Every port, in order of first use: ``x`` inputs, ``y`` outputs, ``p`` parameters and tables, ``w0``… weights.
+
+    Spilled tensors lie in the argument of ``y``, beside the outputs, and come back through the other half of its AXI
+    master: ``r``.
+    """
 
     def __init__(self, site: Site, net: Netlist, tensors: Tensors):
         self.site, self.net, self.tensors = site, net, tensors
         self.ports: dict[str, Port] = {}
+        self.stored: dict[str, list[tuple[int, int]]] = {}
 
     def port(self, name: str) -> Port:
         """The port of that name, made on first use."""
@@ -64,9 +72,9 @@ class Ports:
         return self.ports[name]
 
     def load_inputs(self, visit: Visit) -> None:
-        """Bring what a visit reads of the network's inputs: its rows, or the whole before the first of them."""
+        """Bring what a visit reads from off chip: its rows, or the whole before the first of them."""
         for name in dict.fromkeys(visit.task.inputs):
-            if self.site.from_input(name):
+            if self.tensors.arrives(name, visit.stage):
                 memory = self.tensors.copies(name, visit.stage)[0]
                 whole = memory.slots == 1
                 row, rows = (0, memory.rows) if whole else (visit.row, visit.rows)
@@ -75,9 +83,9 @@ class Ports:
                     memory.loaded = row + rows
 
     def store_outputs(self, visit: Visit) -> None:
-        """Store what a visit completed of a network output: its rows, or the whole after the last of them."""
+        """Store what a visit completed of an output or a spilled tensor: its rows, or the whole after the last of them."""
         name = visit.task.output
-        if name not in self.site.graph.outputs:
+        if name not in self.site.graph.outputs and name not in self.tensors.spilled:
             return
         memory = self.tensors.results(visit)[0]
         if memory.slots > 1:
@@ -86,7 +94,7 @@ class Ports:
             self._store(name, memory, 0, memory.rows)
 
     def _region(self, port: Port, name: str) -> Region:
-        for region in port.regions:
+        for region in (*port.regions, *port.spills):
             if region.name == name:
                 return region
         site = self.site
@@ -103,22 +111,28 @@ class Ports:
             lanes=site.machine.lanes,
             bits=site.a_bits,
         )
-        port.regions.append(region)
+        inside = name in self.site.graph.inputs or name in self.site.graph.outputs
+        (port.regions if inside else port.spills).append(region)
         port.words += site.words(region.rows * region.row_beats, region.bits)
         return region
 
     def _load(self, name: str, stage: int, row: int, rows: int) -> None:
-        """Bring rows of a network input into all its copies."""
-        port = self.port("x")
-        region = self._region(port, self.site.aliases.get(name, name))
+        """Bring rows of a network input or a spilled tensor into all its copies."""
+        port = self.port("x" if self.site.from_input(name) else "r")
+        owner = port if port.name == "x" else self.port("y")
+        region = self._region(owner, self.site.aliases.get(name, name))
         beats = rows * region.row_beats
         base = region.base + self.site.words(row * region.row_beats, region.bits)
-        port.steps.append(LoadStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))
+        need = max((done for first, done in self.stored.get(name, []) if first < row + rows), default=0)
+        note = f"{name}: rows {row}..{row + rows - 1}"
+        port.steps.append(LoadStep(base=base, beats=beats, need=need, note=note))
+        if owner is not port:
+            owner.turns.append("r")
         memories = self.tensors.copies(name, stage)
-        self.net.move("x.out", [memory.port("in") for memory in memories], beats, note=name)
+        self.net.move(f"{port.name}.out", [memory.port("in") for memory in memories], beats, note=name)
         walk = row_blocks(rows, self.site.machine.rows, region.row_beats)
         for memory in memories:
-            memory.write(row, walk, f"{name}: from the input port")
+            memory.write(row, walk, f"{name}: from port {port.name}")
 
     def _store(self, name: str, memory: TensorMemory, row: int, rows: int) -> None:
         port = self.port("y")
@@ -126,6 +140,8 @@ class Ports:
         beats = rows * region.row_beats
         base = region.base + self.site.words(row * region.row_beats, region.bits)
         port.steps.append(StoreStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))
+        port.turns.append("w")
+        self.stored.setdefault(name, []).append((row, len(port.steps)))
         walk = row_blocks(rows, self.site.machine.rows, region.row_beats)
         memory.fetch(row, walk, f"{name}: to the output port")
         self.net.move(memory.port("out"), ["y.in"], beats, note=name)
@@ -133,20 +149,38 @@ class Ports:
     def nodes(self) -> list[Node]:
         """A load or store node for each port."""
         return [
-            (Store if name == "y" else Load)(
-                name=name,
-                port_bits=port.port_bits,
-                argument=name,
-                words=port.size,
-                steps=tuple(port.steps),
-            )
+            self._store_node(port) if name == "y" else self._load_node(port)
             for name, port in self.ports.items()
         ]
+
+    def _load_node(self, port: Port) -> Load:
+        owner = self.ports["y"] if port.name == "r" else port
+        return Load(
+            name=port.name,
+            port_bits=port.port_bits,
+            argument=owner.name,
+            words=owner.size,
+            after="" if owner is port else owner.name,
+            steps=tuple(port.steps),
+        )
+
+    def _store_node(self, port: Port) -> Store:
+        turns = [(side, len(list(run))) for side, run in groupby(port.turns)] if "r" in self.ports else []
+        return Store(
+            name=port.name,
+            port_bits=port.port_bits,
+            argument=port.name,
+            words=port.size,
+            steps=tuple(port.steps),
+            turns=tuple(turns),
+        )
 
     def arguments(self) -> tuple[list[Argument], dict[str, bytes]]:
         """The kernel's arguments, and the bytes of the constant ones."""
         arguments, images = [], {}
         for name, port in self.ports.items():
+            if name == "r":
+                continue
             role = ROLES.get(name, "constant")
             arguments.append(
                 Argument(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from intar.errors import Finding, UnsupportedError
 from intar.ir.names import sanitise
 from intar.ir.quantgraph import QMove
 from intar.ir.schedule import Copy, Residency
@@ -31,6 +30,7 @@ class Tensors:
         self.site = site
         self.unnamed = count(-1, -1)
         self.banks: list[Memory] = []
+        self.made = {visit.task.output: visit.stage for visit in visits}
         self.held: dict[str, list[_Held]] = {}
         self.copy_of: dict[tuple[int, str, int], int] = {}
         self._make(visits, self._assign_reads(visits))
@@ -38,6 +38,10 @@ class Tensors:
     def copies(self, name: str, stage: int) -> list[TensorMemory]:
         """Every copy of a tensor that is on chip in a stage; whoever makes or loads it writes them all."""
         return [held.memory for held in self.held[name] if held.first <= stage <= held.last]
+
+    def arrives(self, name: str, stage: int) -> bool:
+        """True if a tensor comes from off chip in a stage that reads it: a network input, or spilled by an earlier stage."""
+        return self.site.from_input(name) or (name in self.spilled and self.made[name] < stage)
 
     def results(self, visit: Visit) -> list[TensorMemory]:
         """The memories that a visit's output goes to."""
@@ -86,25 +90,24 @@ class Tensors:
         for name, copy in planned:
             memory = self._copy(name, copy, stages[name], homes[name], memories[copy.bank])
             self.held.setdefault(name, []).append(_Held(copy.first_stage, copy.last_stage, memory))
+        self.spilled = {
+            name for name, home in homes.items() if home.place == "spill" and len(stages.get(name, [])) > 1
+        } - {name for name in stages if site.from_input(name)}
 
     def _plan(
-        self, home: Residency, stages: Sequence[int], reads: dict[tuple[str, int], int]
+        self, home: Residency, stages: Sequence[int], reads: Mapping[tuple[str, int], int]
     ) -> Iterator[Copy]:
         """The copies that the schedule names, or else as many as are read at a time, each with a bank of its own."""
+        yield from home.copies
         if home.copies:
-            yield from home.copies
             return
-        if home.place == "spill" and len(stages) > 1:
-            raise UnsupportedError(
-                Finding(
-                    "the schedule keeps this tensor off chip between two stages",
-                    where=home.tensor,
-                    why="spills of intermediate tensors are scheduled but not yet generated",
-                    hint="give the design more on-chip memory (--budget onchip=…)",
-                )
-            )
-        for _ in range(max([1, *(reads.get((home.tensor, stage), 0) for stage in stages)])):
-            yield Copy(bank=next(self.unnamed), bytes=0, first_stage=min(stages), last_stage=max(stages))
+        spans = (
+            [(stage, stage) for stage in stages] if home.place == "spill" else [(min(stages), max(stages))]
+        )
+        for first, last in spans:
+            most = max([1, *(reads.get((home.tensor, stage), 0) for stage in range(first, last + 1))])
+            for _ in range(most):
+                yield Copy(bank=next(self.unnamed), bytes=0, first_stage=first, last_stage=last)
 
     def _memory(self, bank: int, inside: Sequence[tuple[str, int]]) -> Memory:
         """A bank that one tensor has for itself is called after it."""

@@ -81,7 +81,7 @@ def solve(
     pins: Pins | None = None,
     engine: Engine = "auto",
     limits: Limits | None = None,
-    spills: bool = False,
+    spills: bool = True,
 ) -> Schedule:
     """The best schedule of `graph` on `machine`.
 

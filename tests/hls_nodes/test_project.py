@@ -149,7 +149,7 @@ def test_spill_is_refused_with_a_way_out(mlp) -> None:
     text = str(caught.value)
     assert "node 'x'" in text
     assert "'y'" in text
-    assert "RTL back end" in text
+    assert "Store.turns" in text
 
 
 def test_shared_argument_is_refused(mlp) -> None:

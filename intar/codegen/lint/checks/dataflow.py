@@ -6,6 +6,7 @@ import re
 
 from intar.codegen.lint import clang_ast as ast
 from intar.codegen.lint.checks import Options
+from intar.codegen.lint.checks.memory import exchanges
 from intar.codegen.lint.clang_ast import Cursor, CursorKind, TypeKind
 from intar.codegen.lint.finding import Findings
 from intar.codegen.lint.kernel import Kernel, Process
@@ -110,6 +111,8 @@ def _check_order(kernel: Kernel, findings: Findings) -> None:
                     findings.add(
                         "dataflow", writer.place, f"'{writer.name}' both writes and reads '{name}'", hint
                     )
+                elif reader.kind == "task" and writer.kind == "control" and exchanges(kernel, writer):
+                    continue  # no order is canonical; Vitis warns, and the task waits for the words
                 elif "control" in (writer.kind, reader.kind) and read < written:
                     message = f"'{reader.name}' reads '{name}' but stands before its writer '{writer.name}'"
                     hint = "order: loads, then tasks, then stores; only tasks may feed back"

@@ -12,7 +12,7 @@ from intar.codegen.lint.checks import Options
 from intar.codegen.lint.checks.scope import integer, partition_kind, visible
 from intar.codegen.lint.clang_ast import Cursor, CursorKind
 from intar.codegen.lint.finding import Findings
-from intar.codegen.lint.kernel import LOOPS, Function, Kernel, Loop
+from intar.codegen.lint.kernel import LOOPS, Function, Kernel, Loop, Process
 
 PORTS = 2  # of a block RAM or UltraRAM
 WRITING = (CursorKind.BINARY_OPERATOR, CursorKind.COMPOUND_ASSIGNMENT_OPERATOR)
@@ -20,7 +20,7 @@ WRITING = (CursorKind.BINARY_OPERATOR, CursorKind.COMPOUND_ASSIGNMENT_OPERATOR)
 
 # ---- external memory -----------------------------------------------------------------------------------------------
 def check_memory_ports(kernel: Kernel, options: Options, findings: Findings) -> None:
-    """One pointer a process, one direction, accessed in every iteration at consecutive addresses."""
+    """One pointer a process, one direction a loop, accessed in every iteration at consecutive addresses."""
     if kernel.top is None:
         return
     pointers = {p.get_usr() for p in kernel.top.parameters if ast.is_pointer(p.type)}
@@ -40,14 +40,25 @@ def check_memory_ports(kernel: Kernel, options: Options, findings: Findings) -> 
                     _check_accesses(function, parameter, findings)
 
 
-def _check_accesses(function: Function, pointer: Cursor, findings: Findings) -> None:
-    uses: set[str] = set()
+def exchanges(kernel: Kernel, process: Process) -> bool:
+    """True if a process both writes and reads external memory: spilled tensors."""
+    ways: set[str] = set()
+    for function in kernel.callees(process.function) if process.function else ():
+        for parameter in function.parameters:
+            if ast.is_pointer(parameter.type):
+                ways.update(*_check_accesses(function, parameter, Findings()).values())
+    return len(ways) == 2
+
+
+def _check_accesses(function: Function, pointer: Cursor, findings: Findings) -> dict[Loop | None, set[str]]:
+    """The directions in which each loop uses a pointer; findings about each access."""
+    uses: dict[Loop | None, set[str]] = {}
 
     def visit(cursor: Cursor, writes: bool, conditional: bool, loop: Loop | None) -> None:
         if cursor.kind == CursorKind.ARRAY_SUBSCRIPT_EXPR:
             base, index = ast.children(cursor)
             if _refers(base, pointer):
-                uses.add("written" if writes else "read")
+                uses.setdefault(loop, set()).add("written" if writes else "read")
                 _check_index(function, pointer, index, conditional, loop, findings)
         loop = (
             next((item for item in function.loops if item.cursor == cursor), loop)
@@ -61,9 +72,10 @@ def _check_accesses(function: Function, pointer: Cursor, findings: Findings) -> 
             visit(child, target is not None and child == target, conditional, loop)
 
     visit(function.body, False, False, None)
-    if len(uses) == 2:
-        message = f"'{function.name}' both reads and writes '{pointer.spelling}'"
-        findings.add("memory-port", function.place, message, "one process reads, another one writes")
+    if any(len(ways) == 2 for ways in uses.values()):
+        message = f"'{function.name}' both reads and writes '{pointer.spelling}' in one loop"
+        findings.add("memory-port", function.place, message, "a loop for each direction, one after the other")
+    return uses
 
 
 def _refers(cursor: Cursor, variable: Cursor) -> bool:
