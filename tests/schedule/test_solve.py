@@ -69,12 +69,12 @@ def test_scarce_memory_is_met_by_tiles():
     with pytest.raises(InfeasibleError) as error:
         solve(graph, m, "sequential")
     text = str(error.value)
-    assert "needs 200704 bytes on chip, the machine has 170000 (30704 missing)" in text
-    assert "binds" in text and "onchip to at least 200704" in text
-    enough = m.model_copy(update={"onchip_bytes": 200704})
+    assert "needs 184320 bytes on chip, the machine has 170000 (14320 missing)" in text
+    assert "binds" in text and "onchip to at least 184320" in text
+    enough = m.model_copy(update={"onchip_bytes": 184320})
     assert validate(solve(graph, enough, "sequential"), graph) == []
     with pytest.raises(InfeasibleError):
-        solve(graph, enough.model_copy(update={"onchip_bytes": 200703}), "sequential")
+        solve(graph, enough.model_copy(update={"onchip_bytes": 184319}), "sequential")
 
 
 def test_spills_where_memory_is_shared():
