@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from intar.cli.common import Count, Json, Project, Seed, console, progress, show
+from intar.cli.common import Count, Json, Project, Seed, console, notes, progress, show
 
 app = typer.Typer()
 
@@ -51,7 +51,7 @@ def sim(
     project: Project,
     count: Count = 4,
     seed: Seed = 0,
-    waves: Annotated[bool, typer.Option(help="Record build/sim/dump.vcd.")] = False,
+    waves: Annotated[bool, typer.Option(help="Record build/sim/dump.vcd, for GTKWave or Surfer.")] = False,
     stall: Annotated[float, typer.Option(min=0, max=0.9, help="Random stalls of the memory.")] = 0.0,
     wait: Annotated[str, typer.Option(help="interrupt or poll.")] = "interrupt",
     reset: Annotated[bool, typer.Option(help="Reset before every inference.")] = False,
@@ -81,6 +81,8 @@ def sim(
             built=step,
         )
         step()
+    if waves:
+        notes.print(f"waves: {project / 'build' / 'sim' / 'dump.vcd'}", soft_wrap=True)
     kept = [] if stall or protocol else [result]
     _verified(project, result, update_report(project, made, kept), as_json)
 
