@@ -34,10 +34,12 @@ class Anchor(BaseModel):
 
 
 class DesignFile(BaseModel):
-    """The contents of a ``design.yaml``; `skip` names passes to leave out (:data:`intar.grid.PASSES`)."""
+    """The contents of a ``design.yaml``; `export`: a script beside it that writes the model; `skip` names
+    passes to leave out (:data:`intar.grid.PASSES`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str
+    export: str | None = None
     scheme: Literal["w8a8", "w16a16", "w4a8"] = "w8a8"
     device: str
     budget: dict[str, int | float] = {}
@@ -78,6 +80,21 @@ def load(name: str) -> tuple[Path, DesignFile]:
         raise ConfigError(
             [Finding(e["msg"], f"{name}/design.yaml: {'.'.join(map(str, e['loc']))}") for e in error.errors()]
         ) from None
+
+
+def model_file(folder: Path, spec: DesignFile) -> Path:
+    """The design's model (ConfigError when it has to be exported first)."""
+    path = folder / spec.model
+    if spec.export and not path.exists():
+        script = folder / spec.export
+        raise ConfigError(
+            Finding(
+                "its model is made from a package's weights, and has not been exported yet",
+                f"design '{folder.name}'",
+                hint=f"run: python {script} (its first lines say what it needs)",
+            )
+        )
+    return path
 
 
 def samples(folder: Path, calibration: Calibration, graph: TaskGraph) -> dict[str, np.ndarray]:

@@ -32,9 +32,14 @@ def _piece(offset: int, loops: Sequence[tuple[int, int]], source: int = 0, step:
     return Piece(input=source, offset=offset, counts=counts, strides=strides, step=step)
 
 
+def straight(size: int) -> tuple[Piece, ...]:
+    """`size` elements as they lie."""
+    return (_piece(0, [(size, 1)]),)
+
+
 def reshape(shape: Shape) -> tuple[Piece, ...]:
     """All elements in row-major order."""
-    return (_piece(0, [(prod(shape), 1)]),)
+    return straight(prod(shape))
 
 
 def transpose(shape: Shape, perm: Sequence[int]) -> tuple[Piece, ...]:

@@ -15,6 +15,7 @@ from intar.quant.absorb import absorb_binaries
 from intar.quant.emit import Emitter
 from intar.quant.formats import choose_formats
 from intar.quant.fuse import fuse
+from intar.quant.merge_moves import merge_moves
 from intar.quant.scheme import W8A8, Scheme
 
 
@@ -57,16 +58,16 @@ def quantise(
         raise UnsupportedError(found)
     tasks = absorb_binaries(emitter.tasks, emitter.tensors, graph.outputs)
     used = {*graph.inputs, *graph.outputs, *(n for task in tasks for n in (*task.inputs, task.output))}
-    return finish(
+    made = merge_moves(
         QuantGraph(
             name=graph.name,
             tensors=tuple(tensor for tensor in emitter.tensors.values() if tensor.name in used),
             tasks=tuple(tasks),
             inputs=graph.inputs,
             outputs=graph.outputs,
-        ),
-        emitter.constants,
+        )
     )
+    return finish(made, emitter.constants)
 
 
 def finish(graph: QuantGraph, constants: Mapping[str, np.ndarray]) -> Quantised:

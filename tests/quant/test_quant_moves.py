@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from intar.errors import UnsupportedError
 from intar.frontends.builder import Builder
+from intar.ir.reference import run_float
 from intar.quant import pieces
 from intar.quant.golden import move, quantise_input, run_golden
 from intar.quant.quantise import quantise
@@ -72,3 +73,42 @@ def test_operands_that_differ_in_leading_ones_are_reshaped() -> None:
     z = run_golden(quantised, ints).tensors["z"]
     assert z.shape == (1, 1, 6)
     assert np.abs(tensor("z").scale * (z - tensor("z").zero) - (a + b)).max() < 0.05
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(SHAPES, st.data())
+def test_moves_one_after_the_other(shape: tuple[int, ...], data: st.DataObject) -> None:
+    """Any chain of reshapes, transposes and slices gives the same elements, in at most as many moves."""
+    g, y = Builder("t"), "x"
+    g.input("x", shape)
+    size = shape
+    for step in range(data.draw(st.integers(2, 4))):
+        kind = data.draw(st.sampled_from(["reshape", "transpose", "slice"]))
+        if kind == "transpose":
+            perm = data.draw(st.permutations(range(len(size))))
+            y, size = g.transpose(y, perm, name=f"y{step}"), tuple(size[p] for p in perm)
+        elif kind == "reshape":
+            size = data.draw(st.permutations(size).map(tuple))
+            y = g.reshape(y, size, name=f"y{step}")
+        else:
+            axis = data.draw(st.integers(0, len(size) - 1))
+            stop = data.draw(st.integers(1, size[axis]))
+            y = g.slice(y, axis, 0, stop, name=f"y{step}")
+            size = (*size[:axis], stop, *size[axis + 1 :])
+    g.output(y)
+    graph = g.build()
+    quantised = quantise(graph, calibration={"x": ramp(shape)[None].astype(float)})
+    ints = quantise_input(quantised.graph.tensor("x"), ramp(shape))
+    expected = run_float(graph, {"x": ints.astype(float)})[y]
+    assert np.array_equal(run_golden(quantised, {"x": ints}).tensors[y], expected)
+    assert sorted(name for task in quantised.graph.tasks for name in task.fused) == sorted(
+        t.name for t in graph.tasks
+    )
+
+
+def test_a_flattened_transpose_is_one_move() -> None:
+    g = Builder("t")
+    x = g.input("x", (2, 3, 4))
+    g.output(g.slice(g.reshape(g.transpose(x, (2, 0, 1)), (4, 6)), 1, 1, 5, name="y"))
+    (task,) = quantise(g.build(), calibration={"x": ramp((1, 2, 3, 4))}).graph.tasks
+    assert task.inputs == ("x",) and task.output == "y" and len(task.fused) == 3
