@@ -3,6 +3,9 @@
 The counts are those of technology mapping: no placement, no timing, no vendor tool. Multipliers, block memories and
 UltraRAM are what the mapped netlist instantiates; look-up tables and flip-flops are an upper estimate, since
 Yosys packs registers and adders into the DSP blocks of the 7 series only.
+
+For the parts of AMD look-up tables are mapped by `abc` instead of `synth_xilinx`'s own `abc9`: the latter walks the whole
+design once for each module, which took four fifths of the time and saved 7 % of the tables (`docs/resources.md`).
 """
 
 from __future__ import annotations
@@ -32,6 +35,18 @@ FAMILIES = {
 
 BLOCKS_END = {"xcup": "fine", "xc7": "fine", "ecp5": "map_gates"}
 """Where a run that counts only multipliers and memories stops: before anything becomes look-up tables."""
+
+_TABLES = (
+    # The step map_luts of synth_xilinx with abc in place of abc9; tables of 7 and 8 inputs are pairs with a multiplexer.
+    "opt_expr -mux_undef -noclkinv",
+    "abc -luts 2:2,3,6:5,10,20",
+    "clean",
+    "xilinx_srl -fixed -minlen 3",
+    "techmap -map +/xilinx/lut_map.v -map +/xilinx/cells_map.v -D LUT_WIDTH=6",
+    "xilinx_dffopt",
+    "opt_lut_ins -tech xilinx",
+    "clean",
+)
 
 # (dsp, half block memories, uram, lut, ff) that one cell takes. A block memory of 36 kbit is two halves of 18 kbit.
 # Memories and shift registers in look-up tables count as the tables that they occupy.
@@ -258,10 +273,12 @@ def _sources(project_dir: Path) -> dict[str, bytes]:
 
 
 def _script(files: list[str], top: str, family: str, blocks: bool) -> str:
-    end = f" -run begin:{BLOCKS_END[family]}" if blocks else ""
+    own_tables = family != "ecp5" and not blocks
+    end = f" -run begin:{BLOCKS_END[family]}" if blocks else " -run begin:map_luts" if own_tables else ""
     # The hierarchy stays: each parameterisation of a module is mapped once, and the counts keep their owner.
     lines = [f"read_verilog -sv {name}" for name in files]
-    return "\n".join([*lines, f"{FAMILIES[family]}{end} -top {top}", "tee -q -o stat.json stat -json", ""])
+    lines += [f"{FAMILIES[family]}{end} -top {top}", *(_TABLES if own_tables else ())]
+    return "\n".join([*lines, "tee -q -o stat.json stat -json", ""])
 
 
 def _run(folder: Path) -> None:
