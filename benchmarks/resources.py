@@ -44,7 +44,10 @@ def _cells(counts: dict[str, Any]) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Totals of each design, then its modules by look-up tables."""
-    lines = ["| design | device | multipliers | " + " | ".join(COUNTS) + " |", "|---" * (3 + len(COUNTS)) + "|"]
+    lines = [
+        "| design | device | multipliers | " + " | ".join(COUNTS) + " |",
+        "|---" * (3 + len(COUNTS)) + "|",
+    ]
     lines += [f"| {row['design']} | {row['device']} | {row['multipliers']} | {_cells(row)} |" for row in rows]
     for row in rows:
         lines += ["", f"{row['design']} ({row['source']}):", "", "| module | " + " | ".join(COUNTS) + " |"]

@@ -78,6 +78,29 @@ inline int64_t requantise(int64_t value, int32_t mult, int shift) {
   return (static_cast<int64_t>(high) * mult + carry) >> (shift - 24);
 }
 
+// rq(v, m, s) for values of BITS bits: one product where it fits 64 bits.
+template <int BITS>
+inline int64_t requantise_sized(int64_t value, int32_t mult, int shift) {
+#pragma HLS INLINE
+  if (BITS > 32) return requantise(value, mult, shift);
+  const int64_t half = static_cast<int64_t>(1) << (shift - 1);
+  return (static_cast<int64_t>(static_cast<int32_t>(value)) * mult + half) >> shift;
+}
+
+// rq(v, 2^30, s): no product.
+inline int64_t requantise_unit(int64_t value, int shift) {
+#pragma HLS INLINE
+  const int right = shift - 24;
+  const int64_t half = (right == 0) ? 0 : (static_cast<int64_t>(1) << right) >> 1;
+  return (value * 64 + half) >> right;
+}
+
+// value * 2^shift.
+inline int64_t shifted(int64_t value, int shift) {
+#pragma HLS INLINE
+  return static_cast<int64_t>(static_cast<uint64_t>(value) << shift);
+}
+
 // clamp(v, lo, hi); `saturated` grows by one when the value changes, unless it met a ReLU's lower bound.
 inline int32_t clamp(int64_t value, int32_t lo, int32_t hi, bool relu, int32_t& saturated) {
 #pragma HLS INLINE

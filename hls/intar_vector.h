@@ -23,7 +23,8 @@ struct affine_step {
   int32_t zero, lo, hi;
 };
 
-// Parameters of the operation with the operand from y (docs/numerics.md: add, mul).
+// Parameters of the operation with the operand from y (docs/numerics.md: add, mul).  In a unit that only shifts mx is log2
+// of the multiplier, my too, with 32 more, and 64 more if it is negative.
 struct binary_step {
   vector_binary op;
   int32_t zx, zy, mx, my, shift, zero, lo, hi;
@@ -56,22 +57,29 @@ struct absent {
   }
 };
 
+template <int VALUE_BITS, bool SHIFT_ONLY>
 inline int32_t apply_affine(const affine_step& step, int64_t x, int64_t bias, int32_t mult, int32_t shift, bool relu,
                             int32_t& saturated) {
 #pragma HLS INLINE
-  return clamp(requantise(x + bias, mult, shift) + step.zero, step.lo, step.hi, relu, saturated);
+  const int64_t scaled = SHIFT_ONLY ? requantise_unit(x + bias, shift) : requantise_sized<VALUE_BITS>(x + bias, mult, shift);
+  return clamp(scaled + step.zero, step.lo, step.hi, relu, saturated);
 }
 
+template <bool SHIFT_ONLY>
 inline int32_t apply_binary(const binary_step& step, int32_t x, int32_t y, bool relu, int32_t& saturated) {
 #pragma HLS INLINE
   const int32_t dx = x - step.zx;
   const int32_t dy = y - step.zy;
   int64_t result;
-  if (step.op == BINARY_ADD) {
-    const int64_t half = static_cast<int64_t>(1) << (step.shift - 1);
+  const int64_t half = static_cast<int64_t>(1) << (step.shift - 1);
+  if (step.op == BINARY_ADD && SHIFT_ONLY) {
+    const int64_t second = shifted((step.my & 64) ? -dy : dy, step.my & 31);
+    result = (shifted(dx, step.mx) + second + half) >> step.shift;
+  } else if (step.op == BINARY_ADD) {
     result = (static_cast<int64_t>(dx) * step.mx + static_cast<int64_t>(dy) * step.my + half) >> step.shift;
   } else {
-    result = requantise(static_cast<int64_t>(dx) * dy, step.mx, step.shift);
+    const int64_t product = static_cast<int64_t>(dx) * dy;
+    result = SHIFT_ONLY ? requantise_unit(product, step.shift) : requantise(product, step.mx, step.shift);
   }
   return clamp(result + step.zero, step.lo, step.hi, relu, saturated);
 }
@@ -120,9 +128,9 @@ LOAD:
   }
 }
 
-// One step's beats.  `bases` and `slopes` hold one copy of all tables per lane of RATE.
-template <int LANES, int RATE, int ACC_BITS, int BITS, bool TABLES, bool SLOPES, int ENTRIES, int COUNT, typename ACC,
-          typename X, typename Y, typename PARAMS>
+// One step's beats.  `bases` and `slopes` hold one copy of all tables per lane of RATE; VALUE_BITS hold source + bias.
+template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, bool SLOPES, int ENTRIES,
+          int COUNT, typename ACC, typename X, typename Y, typename PARAMS>
 inline void run_step(const vector_step& step, const table_info (&tables)[COUNT], int32_t (&bases)[RATE][ENTRIES],
                      int32_t (&slopes)[RATE][ENTRIES], ACC& acc, X& x, Y& y, PARAMS& params,
                      hls::stream<beat<LANES, BITS> >& out) {
@@ -222,9 +230,10 @@ BEAT:
           const int lane = part * RATE + i;
           int32_t value = static_cast<int32_t>(operand[lane]);
           if (step.affine.on) {
-            value = apply_affine(step.affine, operand[lane], bias[lane], mult[lane], shift[lane], relu_affine, saturated);
+            value = apply_affine<VALUE_BITS, SHIFT_ONLY>(step.affine, operand[lane], bias[lane], mult[lane], shift[lane],
+                                                         relu_affine, saturated);
           }
-          if (with_binary) value = apply_binary(step.binary, value, other[lane], relu_binary, saturated);
+          if (with_binary) value = apply_binary<SHIFT_ONLY>(step.binary, value, other[lane], relu_binary, saturated);
           if (with_table) {
             const int32_t at = table.base + table_index(table, value);
             const int32_t slope = SLOPES ? slopes[i][at] : 0;
@@ -245,8 +254,8 @@ BEAT:
   count_saturations(step.tensor, saturations);
 }
 
-template <int LANES, int RATE, int ACC_BITS, int BITS, bool TABLES, bool SLOPES, int ENTRIES, int COUNT, int STEPS,
-          typename ACC, typename X, typename Y, typename PARAMS>
+template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, bool SLOPES, int ENTRIES,
+          int COUNT, int STEPS, typename ACC, typename X, typename Y, typename PARAMS>
 inline void vector_unit(const vector_step (&steps)[STEPS], const table_info (&tables)[COUNT],
                         int32_t (&bases)[RATE][ENTRIES], int32_t (&slopes)[RATE][ENTRIES], ACC& acc, X& x, Y& y,
                         PARAMS& params, hls::stream<beat<LANES, BITS> >& out) {
@@ -260,7 +269,8 @@ STEP:
       load_table<LANES>(bases, table, params);
       if (SLOPES) load_table<LANES>(slopes, table, params);
     } else {
-      run_step<LANES, RATE, ACC_BITS, BITS, TABLES, SLOPES>(step, tables, bases, slopes, acc, x, y, params, out);
+      run_step<LANES, RATE, ACC_BITS, BITS, VALUE_BITS, SHIFT_ONLY, TABLES, SLOPES>(step, tables, bases, slopes, acc, x, y,
+                                                                                   params, out);
     }
   }
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import yaml
@@ -40,7 +40,7 @@ class DesignFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str
     export: str | None = None
-    scheme: Literal["w8a8", "w16a16", "w4a8"] = "w8a8"
+    scheme: str = "w8a8"
     device: str
     budget: dict[str, int | float] = {}
     calibration: Calibration = Calibration(random=0)

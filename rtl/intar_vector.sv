@@ -2,19 +2,20 @@
 // cycle.
 //
 // Step        502 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
-//             load (1), per channel values are used (1), per channel values by row (1), 2 free bits, mult (32), shift (8),
+//             load (1), per channel values are used (1), per channel values by row (1), affine (1), 1 free bit, mult (32), shift (8),
 //             bias (64) | affine zero, lo, hi (18 each) |
 //             binary zx, zy (18 each), mx, my (32 each), shift (6), multiply (1), zero, lo, hi (18 each) |
 //             table use (1), half (17), low bits (4), first entry (16), q (5), lo, hi (18 each) |
 //             load: first entry (16), entries - 1 (16).
-//             An operation that a step does not use is the identity (see intar/codegen/rtl_steps.py).
+//             An operation that a step does not use is the identity (see intar/codegen/rtl_steps.py). For MERGED and SHIFT_ONLY
+//             see intar_vector_lane.
 // Load        a step with `load` fills a table slot from `params`, one entry a cycle, bases and then slopes. It
 //             begins when the pipeline is empty.
 // Params      two banks: a group's beats are taken while the group before is processed, also across steps. By lane: four
 //             beats (multiplier, shift, bias low, bias high) of an element for each lane. By row: these four are the first
 //             elements of one beat (of ceil(4 / LANES) beats) and hold for all lanes.
 // Maximum     with REDUCE every beat of x goes through intar_maximum, whose program has a step for each step that reads x.
-// Latency     L = 1 + (AFFINE: 7) + (BINARY: 8) + (TABLE: 2, with SLOPES 5). The beat whose last elements are taken in
+// Latency     L = 1 + (AFFINE, not MERGED: 7) + (BINARY: 8) + (TABLE: 2, with SLOPES 5). The beat whose last elements are taken in
 //             t is pushed in t+L+1. A group's last parameters taken in t -> first elements in t+1. A beat of x taken in
 //             t by intar_maximum -> first elements in t+1.
 // Throughput  a beat every LANES / RATE cycles, across groups and steps without a gap, at least one cycle for each beat of a
@@ -32,6 +33,10 @@ module intar_vector #(
     parameter bit ROW_PARAMS    = 1'b1,
     parameter bit AFFINE        = 1'b1,  // operations that some step uses
     parameter bit BINARY        = 1'b1,
+    parameter bit MERGED        = 1'b0,  // affine and binary are used, but by no step both
+    parameter bit PRODUCT       = 1'b1,  // some step multiplies x and y
+    parameter bit SHIFT_ONLY    = 1'b0,  // all multipliers are powers of two
+    parameter int VALUE_BITS    = 48,    // of source + bias in the affine operation
     parameter bit TABLE         = 1'b1,
     parameter bit SLOPES        = 1'b0,
     parameter int TABLE_ENTRIES = 256,   // of all slots, 1 to 65536
@@ -67,7 +72,7 @@ module intar_vector #(
   localparam bit PER_CHANNEL = LANE_PARAMS || ROW_PARAMS;
   localparam int ROW_BEATS = (LANES + 3) / LANES;
   localparam int ENTRY_BITS = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1;
-  localparam int A = AFFINE ? 8 : 1;
+  localparam int A = (AFFINE && !MERGED) ? 8 : 1;
   localparam int B = A + (BINARY ? 8 : 0);
   localparam int LATENCY = B + (TABLE ? (SLOPES ? 5 : 2) : 0);
 
@@ -302,13 +307,13 @@ module intar_vector #(
   // ---- settings of the step, delayed once for all lanes to the moves in which they are used
   logic [53:0] affine_bounds, binary_bounds;
   logic [35:0] binary_zeros;
-  logic [70:0] binary_scale;
+  logic [71:0] binary_scale;
   logic [36:0] table_index;
   logic table_use;
   logic [4:0] table_round;
   logic [40:0] table_bounds;
   generate
-    if (AFFINE) begin : g_affine
+    if (AFFINE && !MERGED) begin : g_affine
       intar_delay #(.WIDTH(54), .MOVES(7))
           bounds (.clk(clk), .move(move), .in_data(step[176+:54]), .out_data(affine_bounds));
     end else begin : g_no_affine
@@ -317,8 +322,8 @@ module intar_vector #(
     if (BINARY) begin : g_binary
       intar_delay #(.WIDTH(36), .MOVES(A))
           zeros (.clk(clk), .move(move), .in_data(step[230+:36]), .out_data(binary_zeros));
-      intar_delay #(.WIDTH(71), .MOVES(A + 2))
-          scale (.clk(clk), .move(move), .in_data(step[266+:71]), .out_data(binary_scale));
+      intar_delay #(.WIDTH(72), .MOVES(A + 2))
+          scale (.clk(clk), .move(move), .in_data({step[70], step[266+:71]}), .out_data(binary_scale));
       intar_delay #(.WIDTH(54), .MOVES(A + 7))
           bounds (.clk(clk), .move(move), .in_data(step[337+:54]), .out_data(binary_bounds));
     end else begin : g_no_binary
@@ -397,6 +402,10 @@ module intar_vector #(
       intar_vector_lane #(
           .AFFINE(AFFINE),
           .BINARY(BINARY),
+          .MERGED(MERGED),
+          .PRODUCT(PRODUCT),
+          .SHIFT_ONLY(SHIFT_ONLY),
+          .VALUE_BITS(VALUE_BITS),
           .TABLE(TABLE),
           .SLOPES(SLOPES),
           .TABLE_ENTRIES(TABLE_ENTRIES)

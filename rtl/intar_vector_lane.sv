@@ -1,19 +1,29 @@
 // intar_vector_lane: one physical lane of the vector unit: source -> affine -> binary -> table.
 //
+// Where no step has both affine and binary (MERGED) both use one scaler at the place of the binary operation; with SHIFT_ONLY all
+// coefficients are powers of two and a scaler is a shifter.
+//
 // A pipeline that moves as a whole (`move`). What a step decides is the same for all lanes: it is delayed once, outside,
 // and each group of settings comes in the move in which it is used (A, B below; element in t):
 //   affine_bounds  zero, lo, hi (18 bits each, lowest first)             at t+7
 //   binary_zeros   zx, zy (18 each)                                      at t+A
-//   binary_scale   mx, my (32 each), shift (6), multiply (1)             at t+A+2
+//   binary_scale   mx, my (32 each), shift (6), multiply (1), affine (1) at t+A+2
 //   binary_bounds  zero, lo, hi (18 each)                                at t+A+7
 //   table_index    half (17), low bits (4), first entry (16)             at t+B
 //   table_use                                                            at t+B+4 (with slopes), t+B+1 (without)
 //   table_round    q (5)                                                 at t+B+3
 //   table_bounds   q (5), lo, hi (18 each)                               at t+B+4
-// A = 8 with AFFINE, else 1. B = A + 8 with BINARY, else A. Result at t+B, t+B+5 (TABLE and SLOPES) or t+B+2 (TABLE).
+// A = 8 with AFFINE before BINARY, else 1. B = A + 8 with BINARY, else A. Result at t+B, t+B+5 (TABLE and SLOPES) or t+B+2
+// (TABLE). With MERGED `affine` chooses the affine operation and binary_bounds holds its bounds. With SHIFT_ONLY the
+// multiplier of affine and of the product is 2^30, mx holds log2 of it (5 bits), my also 32 if it is not 0 and 64 if
+// it is negative.
 module intar_vector_lane #(
     parameter bit AFFINE        = 1'b1,
     parameter bit BINARY        = 1'b1,
+    parameter bit MERGED        = 1'b0,  // only with AFFINE and BINARY
+    parameter bit PRODUCT       = 1'b1,  // some binary operation is a product
+    parameter bit SHIFT_ONLY    = 1'b0,
+    parameter int VALUE_BITS    = 48,    // of source + bias, up to 48
     parameter bit TABLE         = 1'b1,
     parameter bit SLOPES        = 1'b1,
     parameter int TABLE_ENTRIES = 256,  // of all slots, 1 to 65536
@@ -28,7 +38,7 @@ module intar_vector_lane #(
     input  logic signed [17:0]    operand,        // y
     input  logic [53:0]           affine_bounds,
     input  logic [35:0]           binary_zeros,
-    input  logic [70:0]           binary_scale,
+    input  logic [71:0]           binary_scale,
     input  logic [53:0]           binary_bounds,
     input  logic [36:0]           table_index,
     input  logic                  table_use,
@@ -42,7 +52,8 @@ module intar_vector_lane #(
 );
   logic unused;  // an instance without some operation does not look at its settings
   assign unused = &{1'b0, bias, mult, shift, operand, affine_bounds, binary_zeros, binary_scale, binary_bounds, table_index,
-                    table_use, table_round, table_bounds, write_base, write_slope, write_at, write_data, source1};
+                    table_use, table_round, table_bounds, write_base, write_slope, write_at, write_data, source1, value, value_mult,
+                    value_shift, late_value, late_mult, late_shift};
 
   // ---- source registers
   logic signed [47:0] source1;
@@ -54,13 +65,15 @@ module intar_vector_lane #(
     end
   end
 
-  // ---- affine: value + bias, then the product in two parts
-  logic signed [17:0] affine_value, affine_operand;
+  // ---- affine: value + bias, then the scaler
+  logic signed [47:0] value, late_value;  // source + bias, and two moves later (MERGED)
+  logic signed [31:0] value_mult, late_mult;
+  logic [5:0] value_shift, late_shift;
   generate
-    if (AFFINE) begin : g_affine
-      logic signed [47:0] value, bias1;
-      logic signed [31:0] mult1, value_mult;
-      logic [5:0] shift1, value_shift;
+    if (AFFINE) begin : g_value
+      logic signed [47:0] bias1;
+      logic signed [31:0] mult1;
+      logic [5:0] shift1;
       always_ff @(posedge clk) begin
         if (move) begin
           bias1 <= bias;
@@ -71,20 +84,62 @@ module intar_vector_lane #(
           value_shift <= shift1;
         end
       end
-      intar_scale scale (
-          .clk(clk),
-          .move(move),
-          .high(25'($signed(value[47:24]))),
-          .low($signed({1'b0, value[23:0]})),
-          .coefficient_a(value_mult),
-          .coefficient_b(value_mult),
-          .shift(value_shift),
-          .split(1'b1),
-          .zero($signed(affine_bounds[0+:18])),
-          .lo($signed(affine_bounds[18+:18])),
-          .hi($signed(affine_bounds[36+:18])),
-          .result(affine_value)
-      );
+    end else begin : g_no_value
+      assign value = '0;
+      assign value_mult = '0;
+      assign value_shift = '0;
+    end
+    if (AFFINE && MERGED) begin : g_merged
+      always_ff @(posedge clk) begin
+        if (move) begin
+          late_value <= value;
+          late_mult <= value_mult;
+          late_shift <= value_shift;
+        end
+      end
+    end else begin : g_apart
+      assign late_value = '0;
+      assign late_mult = '0;
+      assign late_shift = '0;
+    end
+  endgenerate
+
+  logic signed [17:0] affine_value, affine_operand;
+  generate
+    if (AFFINE && !MERGED) begin : g_affine
+      if (SHIFT_ONLY) begin : g_shift
+        intar_shift scale (
+            .clk(clk),
+            .move(move),
+            .a(value),
+            .b(25'sd0),
+            .shift_a(5'd6),
+            .shift_b(5'd0),
+            .shift(value_shift - 6'd24),
+            .zero($signed(affine_bounds[0+:18])),
+            .lo($signed(affine_bounds[18+:18])),
+            .hi($signed(affine_bounds[36+:18])),
+            .result(affine_value)
+        );
+      end else begin : g_scale
+        localparam bit WIDE = VALUE_BITS > 25;
+        intar_scale #(
+            .WIDE(WIDE)
+        ) scale (
+            .clk(clk),
+            .move(move),
+            .high(WIDE ? 25'($signed(value[47:24])) : $signed(value[24:0])),
+            .low($signed({1'b0, value[23:0]})),
+            .coefficient_a(value_mult),
+            .coefficient_b(value_mult),
+            .shift(value_shift),
+            .split(1'b1),
+            .zero($signed(affine_bounds[0+:18])),
+            .lo($signed(affine_bounds[18+:18])),
+            .hi($signed(affine_bounds[36+:18])),
+            .result(affine_value)
+        );
+      end
       if (BINARY) begin : g_operand
         intar_delay #(
             .WIDTH(18),
@@ -104,40 +159,63 @@ module intar_vector_lane #(
     end
   endgenerate
 
-  // ---- binary: differences, product of the differences, then one pair of multipliers for both operations
+  // ---- binary: differences, product of the differences, then the scaler
   logic signed [17:0] binary_value;
   generate
     if (BINARY) begin : g_binary
       logic signed [17:0] dx, dy, dx2, dy2;
       logic signed [35:0] product;
-      logic multiply;
-      logic signed [31:0] mx, my;
-      assign mx = $signed(binary_scale[0+:32]);
-      assign my = $signed(binary_scale[32+:32]);
-      assign multiply = binary_scale[70];
+      logic signed [47:0] whole;  // what is scaled by one coefficient: the product, or the affine value
+      logic affine_now, split;
+      logic [5:0] shift2;
+      assign affine_now = MERGED && binary_scale[71];
+      assign split = affine_now || binary_scale[70];
+      assign whole = affine_now ? late_value : 48'(product);
+      assign shift2 = affine_now ? late_shift : binary_scale[64+:6];
       always_ff @(posedge clk) begin
         if (move) begin
           dx <= affine_value - $signed(binary_zeros[0+:18]);
           dy <= affine_operand - $signed(binary_zeros[18+:18]);
-          product <= dx * dy;
+          product <= PRODUCT ? dx * dy : 36'sd0;
           dx2 <= dx;
           dy2 <= dy;
         end
       end
-      intar_scale scale (
-          .clk(clk),
-          .move(move),
-          .high(multiply ? 25'($signed(product[35:24])) : 25'(dx2)),
-          .low(multiply ? $signed({1'b0, product[23:0]}) : 25'(dy2)),
-          .coefficient_a(mx),
-          .coefficient_b(multiply ? mx : my),
-          .shift(binary_scale[64+:6]),
-          .split(multiply),
-          .zero($signed(binary_bounds[0+:18])),
-          .lo($signed(binary_bounds[18+:18])),
-          .hi($signed(binary_bounds[36+:18])),
-          .result(binary_value)
-      );
+      if (SHIFT_ONLY) begin : g_shift
+        logic signed [24:0] second;
+        assign second = binary_scale[38] ? -25'(dy2) : 25'(dy2);
+        intar_shift scale (
+            .clk(clk),
+            .move(move),
+            .a(split ? whole : 48'(dx2)),
+            .b((split || !binary_scale[37]) ? 25'sd0 : second),
+            .shift_a(split ? 5'd6 : binary_scale[0+:5]),
+            .shift_b(binary_scale[32+:5]),
+            .shift(split ? shift2 - 6'd24 : shift2),
+            .zero($signed(binary_bounds[0+:18])),
+            .lo($signed(binary_bounds[18+:18])),
+            .hi($signed(binary_bounds[36+:18])),
+            .result(binary_value)
+        );
+      end else begin : g_scale
+        logic signed [31:0] mx, my;
+        assign mx = affine_now ? late_mult : $signed(binary_scale[0+:32]);
+        assign my = $signed(binary_scale[32+:32]);
+        intar_scale scale (
+            .clk(clk),
+            .move(move),
+            .high(split ? 25'($signed(whole[47:24])) : 25'(dx2)),
+            .low(split ? $signed({1'b0, whole[23:0]}) : 25'(dy2)),
+            .coefficient_a(mx),
+            .coefficient_b(split ? mx : my),
+            .shift(shift2),
+            .split(split),
+            .zero($signed(binary_bounds[0+:18])),
+            .lo($signed(binary_bounds[18+:18])),
+            .hi($signed(binary_bounds[36+:18])),
+            .result(binary_value)
+        );
+      end
     end else begin : g_no_binary
       logic unused_operand;
       assign binary_value = affine_value;

@@ -27,7 +27,7 @@ Model = Annotated[
 ]
 Project = Annotated[Path, typer.Argument(help="Folder that `intar compile … -o` wrote.")]
 Device = Annotated[str | None, typer.Option(help="Board (`intar devices`).")]
-Scheme = Annotated[str | None, typer.Option(help="w8a8, w16a16 or w4a8.")]
+Scheme = Annotated[str | None, typer.Option(help="w8a8, w16a16 or w4a8; with -pow2: requantise by shifts.")]
 Calibration = Annotated[
     Path | None, typer.Option(help=".npz, .npy or a folder of them: samples along the first axis.")
 ]

@@ -33,6 +33,7 @@ from intar.codegen.hls_rows import (
     word_count,
 )
 from intar.codegen.hls_types import Function, Local, NodeView, Pointer, Port, Rom, Row, Stream, beat_type
+from intar.codegen.shifts import shift_code
 from intar.codegen.windows import phases, spans
 from intar.errors import InternalError
 from intar.ir.program import (
@@ -397,7 +398,10 @@ class _Views:
 
     def _vector(self, node: Vector) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         steps = self._rom(
-            "intar::vector_step", "STEPS", VECTOR_COLUMNS, [self._vector_row(step) for step in node.steps]
+            "intar::vector_step",
+            "STEPS",
+            VECTOR_COLUMNS,
+            [self._vector_row(node, step) for step in node.steps],
         )
         infos, entries = [], 0
         for table in node.tables:
@@ -435,7 +439,8 @@ class _Views:
                 ports.append(self._port(name))
             else:
                 locals_.append(Local(f"intar::absent<{beat_type(lanes, bits)} >", name, ""))
-        sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {boolean(node.tables)}, {boolean(node.slopes)}"
+        flags = ", ".join(boolean(flag) for flag in (node.shift_only, node.tables, node.slopes))
+        sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {node.value_bits}, {flags}"
         task = Function(
             f"{node.name}_task",
             "task",
@@ -448,7 +453,7 @@ class _Views:
         )
         return (steps, tables), (task,)
 
-    def _vector_row(self, s: VectorStep) -> Row:
+    def _vector_row(self, node: Vector, s: VectorStep) -> Row:
         if s.load < 0 and s.groups * s.beats == 0:
             raise InternalError(f"a step of vector unit {self.node.name!r} has no beats")
         params = {"lane": "intar::LANE_PARAMS", "row": "intar::ROW_PARAMS"}[s.params]
@@ -465,7 +470,10 @@ class _Views:
         binary_name = {"none": "intar::NO_BINARY", "add": "intar::BINARY_ADD", "mul": "intar::BINARY_MUL"}[
             s.binary
         ]
-        binary = braces(binary_name, s.b_zx, s.b_zy, s.b_mx, s.b_my, s.b_shift, s.b_zero, s.b_lo, s.b_hi)
+        mx, my = s.b_mx, s.b_my
+        if node.shift_only and s.binary != "none":
+            mx, my = shift_code(mx) & 31, shift_code(my)
+        binary = braces(binary_name, s.b_zx, s.b_zy, mx, my, s.b_shift, s.b_zero, s.b_lo, s.b_hi)
         source = {"acc": "intar::FROM_ACC", "x": "intar::FROM_X"}[s.source]
         row = braces(
             s.groups,

@@ -53,7 +53,7 @@ _USES = {
     "intar_feed": ("intar_steps",),
     "intar_core": ("intar_steps", "intar_array"),
     "intar_vector": ("intar_steps", "intar_maximum", "intar_vector_lane", "intar_delay"),
-    "intar_vector_lane": ("intar_scale", "intar_delay"),
+    "intar_vector_lane": ("intar_scale", "intar_shift", "intar_delay"),
     "intar_router": ("intar_steps",),
 }
 """Modules that a library module instantiates."""
@@ -429,6 +429,9 @@ class _Builder:
             "ROW_PARAMS": any(step.per_channel and step.params == "row" for step in work),
             "AFFINE": any(step.affine for step in work),
             "BINARY": any(step.binary != "none" for step in work),
+            "MERGED": node.merged,
+            "PRODUCT": any(step.binary == "mul" for step in work),
+            "SHIFT_ONLY": node.shift_only,
             "TABLE": any(step.table >= 0 for step in work),
             "SLOPES": node.slopes,
         }
@@ -441,6 +444,7 @@ class _Builder:
             ("BITS", node.bits),
         ]
         made.parameters += [(name, f"1'b{int(value)}") for name, value in flags.items()]
+        made.parameters += [("VALUE_BITS", node.value_bits)]
         made.parameters += [("TABLE_ENTRIES", max(1, steps.table_starts(node)[-1]))]
         made.parameters += _program("", steps.vector_rom(node))
         if any(step.reduce > 1 for step in work):

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from intar.codegen import windows
+from intar.codegen.shifts import shift_code
 from intar.errors import InternalError
 from intar.ir.program import (
+    UNIT_MULT,
     Buffer,
     BufferStep,
     Core,
@@ -51,8 +53,8 @@ VALUE_BITS = 18
 """Bits of a value between two operations of a vector unit, and of zero points and clamp bounds."""
 VECTOR = (
     *_fields(32, "groups_end beats_end"),
-    *_fields(1, "source_x per_channel uses_y load use_params by_row"),
-    ("free", 2),
+    *_fields(1, "source_x per_channel uses_y load use_params by_row affine"),
+    ("free", 1),
     ("mult", 32),
     ("shift", 8),
     ("bias", 64),
@@ -309,7 +311,7 @@ def max_legs(node: Router) -> int:
 # ---------------------------------------------------------------- vector units
 
 _HIGHEST = (1 << (VALUE_BITS - 1)) - 1
-_IDENTITY_AFFINE = {"mult": 1 << 24, "shift": 24, "lo": -_HIGHEST - 1, "hi": _HIGHEST}
+_IDENTITY_AFFINE = {"mult": UNIT_MULT, "shift": 30, "lo": -_HIGHEST - 1, "hi": _HIGHEST}
 _IDENTITY_BINARY = {"b_mx": 2, "b_shift": 1, "b_lo": -_HIGHEST - 1, "b_hi": _HIGHEST}
 
 
@@ -346,10 +348,12 @@ def _vector_fields(node: Vector, step: VectorStep) -> dict[str, int]:
         "per_channel": step.per_channel,
         "use_params": step.per_channel and step.affine,
         "by_row": step.params == "row",
+        "affine": step.affine,
         "uses_y": step.binary != "none",
     }
     if step.affine:
-        fields |= {"zero": step.zero, "lo": step.lo, "hi": step.hi}
+        place = "b_" if node.merged else ""
+        fields |= {f"{place}zero": step.zero, f"{place}lo": step.lo, f"{place}hi": step.hi}
         if not step.per_channel:
             fields |= {"mult": step.mult, "shift": step.shift, "bias": step.bias}
     else:
@@ -357,8 +361,12 @@ def _vector_fields(node: Vector, step: VectorStep) -> dict[str, int]:
     if step.binary != "none":
         names = ("b_zx", "b_zy", "b_mx", "b_my", "b_shift", "b_zero", "b_lo", "b_hi")
         fields |= {name: getattr(step, name) for name in names} | {"multiply": step.binary == "mul"}
-    else:
+        if node.shift_only:
+            fields |= {"b_mx": shift_code(step.b_mx) & 31, "b_my": shift_code(step.b_my)}
+    elif not (node.merged and step.affine):
         fields |= _IDENTITY_BINARY
+        if node.shift_only:
+            fields["b_mx"] = 1
     if step.table >= 0:
         fields |= _table_fields(node, step.table) | {"table_use": 1}
     return fields

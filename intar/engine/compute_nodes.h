@@ -257,7 +257,7 @@ inline i64 requantise(i64 v, i64 m, i64 s) {
 }
 
 struct Vector : Unit {
-  i64 lanes, rate, slopes;
+  i64 lanes, rate, slopes, value_limit = 0, shift_only = 0;
   Link *acc = nullptr, *x = nullptr, *y = nullptr, *params = nullptr;
   Pipe out;
   std::vector<TableSpec> tables;
@@ -441,14 +441,20 @@ struct Vector : Unit {
     if (kind == 3) slot.bias[lane] |= static_cast<i64>(static_cast<uint64_t>(value) << 32);
   }
 
+  /// requantise() within what the unit is built for.
+  i64 rescale(i64 v, i64 m, i64 shift) const {
+    if (v < -value_limit || v >= value_limit) throw Fault("value " + std::to_string(v) + " exceeds the width of the unit");
+    if (shift_only && m != i64{1} << 30) throw Fault("multiplier " + std::to_string(m) + " in a unit that only shifts");
+    return requantise(v, m, shift);
+  }
+
   void compute(const VectorStep& s, const i64* source, const i64* second, i64* target) {
     const Slot& slot = slots[used & 1];
     for (i64 i = 0; i < lanes; i++) {
       size_t n = static_cast<size_t>(i);
       i64 v = source[i];
       if (s.affine) {
-        v = s.per_channel ? requantise(v + slot.bias[n], slot.mult[n], slot.shift[n])
-                          : requantise(v + s.bias, s.mult, s.shift);
+        v = s.per_channel ? rescale(v + slot.bias[n], slot.mult[n], slot.shift[n]) : rescale(v + s.bias, s.mult, s.shift);
         v = clamp(v + s.zero, s.lo, s.hi);
       }
       if (s.binary == 1) {

@@ -8,6 +8,7 @@ import numpy as np
 
 from intar.errors import InternalError
 from intar.ir.program import (
+    UNIT_MULT,
     Buffer,
     BufferStep,
     Core,
@@ -25,6 +26,7 @@ from intar.ir.program import (
     Vector,
     VectorStep,
     Walk,
+    power_of_two,
 )
 
 _KINDS = {
@@ -38,6 +40,17 @@ _KINDS = {
     "router": 7,
     "image": 8,
 }
+
+
+def shifts_only(step: VectorStep) -> bool:
+    """The step's own multipliers are powers of two; those that come through ``params`` are checked when they come."""
+    if step.affine and not step.per_channel and step.mult != UNIT_MULT:
+        return False
+    if step.binary == "mul":
+        return step.b_mx == UNIT_MULT
+    return step.binary == "none" or (power_of_two(step.b_mx) and power_of_two(abs(step.b_my)))
+
+
 _BINARY = {"none": 0, "add": 1, "mul": 2}
 MERGED_SIDES = {"w": 0, "r": 1}
 
@@ -334,7 +347,15 @@ class _Encoder:
         self.expect(
             node.rate > 0 and node.lanes % max(node.rate, 1) == 0, node.name, "rate does not divide lanes"
         )
-        self.put(node.lanes, node.rate, any(step.affine for step in work))
+        for index, step in enumerate(node.steps):
+            self.expect(
+                not node.shift_only or step.load >= 0 or shifts_only(step),
+                f"{node.name} step {index}",
+                "a multiplier of a unit without multipliers is no power of two",
+            )
+        # Merged, the affine operation takes the place of the binary one in the pipeline.
+        self.put(node.lanes, node.rate, any(step.affine for step in work) and not node.merged)
+        self.put(node.value_bits, node.shift_only)
         self.put(any(step.binary != "none" for step in work), node.slopes, len(node.tables))
         for table in node.tables:
             self.expect(0 < table.log_entries <= table.in_bits <= 32, node.name, "bad table geometry")

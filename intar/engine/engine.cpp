@@ -237,13 +237,16 @@ void Machine::read_core(Reader& in) {
 
 void Machine::read_vector(Reader& in) {
   i64 acc = in.get(), x = in.get(), y = in.get(), params = in.get(), out = in.get();
-  i64 lanes = in.get(), rate = in.get(), affine = in.get(), binary = in.get(), slopes = in.get();
+  i64 lanes = in.get(), rate = in.get(), affine = in.get(), value_bits = in.get(), shift_only = in.get();
+  i64 binary = in.get(), slopes = in.get();
   std::vector<TableSpec> tables = in.records<TableSpec>();
   std::vector<VectorStep> steps = in.records<VectorStep>();
   Vector* vector = add<Vector>(static_cast<i64>(steps.size()));
   vector->lanes = lanes;
   vector->rate = rate;
   vector->slopes = slopes;
+  vector->value_limit = i64{1} << (value_bits - 1);
+  vector->shift_only = shift_only;
   vector->acc = input(acc, vector);
   vector->x = input(x, vector);
   vector->y = input(y, vector);

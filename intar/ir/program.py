@@ -13,6 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = "intar.program/1"
 
+UNIT_MULT = 1 << 30
+"""The multiplier of a factor ``2**(30 - shift)``: what the quantiser gives every power of two down to 2**-32."""
+
+
+def power_of_two(multiplier: int) -> bool:
+    """True for 1, 2, 4, …"""
+    return multiplier > 0 and multiplier & (multiplier - 1) == 0
+
 
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -345,6 +353,10 @@ class VectorStep(Frozen):
 class Vector(Frozen):
     """Vector unit of `lanes` elements per beat, `rate` of them per cycle.
 
+    `value_bits` hold source + bias of every affine operation (48 hold all that `docs/numerics.md` allows).
+    `shift_only`: no back end needs a multiplier to requantise, because every multiplier is a power of two: `UNIT_MULT`
+    in affine operations (constant or from ``params``) and in products, any in sums (negative ones for ``y`` only).
+
     Ports ``acc``, ``x``, ``y``, ``params`` (32-bit elements), ``out``; a port that no step uses is not there.
     """
 
@@ -356,7 +368,16 @@ class Vector(Frozen):
     bits: int
     tables: tuple[Table, ...] = ()
     slopes: bool = False
+    value_bits: int = Field(default=48, gt=0, le=48)
+    shift_only: bool = False
     steps: tuple[VectorStep, ...]
+
+    @property
+    def merged(self) -> bool:
+        """Affine and binary operations occur, but never in one step: they share hardware."""
+        work = [step for step in self.steps if step.load < 0]
+        both = any(step.affine and step.binary != "none" for step in work)
+        return not both and any(s.affine for s in work) and any(s.binary != "none" for s in work)
 
 
 class GatherStep(Frozen):

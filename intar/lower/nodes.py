@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from intar.errors import Finding, InfeasibleError
 from intar.ir.program import Buffer, Core, Feed, Gather, Node, Vector
 from intar.lower.netlist import Netlist, PortType
+from intar.lower.scales import shift_only, value_bits
 from intar.lower.site import Site
 from intar.lower.tensors import Tensors
 from intar.lower.work import Work
@@ -77,6 +78,7 @@ def _core_nodes(work: Work, core: int) -> list[Node]:
             )
         )
     if f"vector_{core}" in work.steps:
+        steps = tuple(work.steps[f"vector_{core}"])
         nodes.append(
             Vector(
                 name=f"vector_{core}",
@@ -86,7 +88,9 @@ def _core_nodes(work: Work, core: int) -> list[Node]:
                 bits=site.a_bits,
                 tables=tuple(table for table, _, _ in work.params.tables.get(core, [])),
                 slopes=work.params.slopes(core),
-                steps=tuple(work.steps[f"vector_{core}"]),
+                value_bits=value_bits(site, steps, site.acc_bits(core)),
+                shift_only=shift_only(site, steps),
+                steps=steps,
             )
         )
     return nodes

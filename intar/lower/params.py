@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intar.ir.program import Table, VectorStep, Walk
+from intar.ir.program import UNIT_MULT, Table, VectorStep, Walk
 from intar.ir.quantgraph import QAffine, QMatmul
 from intar.lower.buffers import Memory
 from intar.lower.netlist import Netlist
@@ -46,11 +46,11 @@ class Params:
         self.net.move(f"{memory.name}.out", [f"vector_{core}.params"], groups * beats, note=label)
 
     def channels(self, task: QMatmul | QAffine, blocks: Sequence[int]) -> np.ndarray:
-        """(4 * len(blocks), lanes): multiplier, shift, bias low and high for each column block."""
+        """(4 * len(blocks), lanes): multiplier, shift, bias low, bias high of each column block; 1 where no channel is."""
         lanes, constants = self.site.machine.lanes, self.site.constants
         mult, shift, bias = (constants[n].astype(np.int64) for n in (task.mult, task.shift, task.bias))
         beats = np.zeros((len(blocks), 4, lanes), dtype=np.int64)
-        beats[:, 1, :] = 24
+        beats[:, 0, :], beats[:, 1, :] = UNIT_MULT, 30
         for index, block in enumerate(blocks):
             part = slice(block * lanes, min((block + 1) * lanes, len(mult)))
             used = part.stop - part.start

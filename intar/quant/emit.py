@@ -194,7 +194,10 @@ class Emitter:
             ints = self.graph.constants[source]
             return imported_weights(ints, quant, group.offset, x.bits, x.scale, x.zero, where(group.first))
         weight = self.graph.constant(source) * group.gain
-        return quantise_weights(weight, group.offset, self.scheme.weight_bits, x.bits, x.scale, x.zero)
+        power_of_two = self.scheme.power_of_two
+        return quantise_weights(
+            weight, group.offset, self.scheme.weight_bits, x.bits, x.scale, x.zero, power_of_two
+        )
 
     def _affine(self, group: Group) -> None:
         shape = self._shape(group.output)

@@ -56,6 +56,12 @@ def scaled(factor: Fraction, shift: int) -> int:
     return round(factor * (1 << shift))
 
 
+def power_above(values: np.ndarray) -> np.ndarray:
+    """The smallest power of two that is not below each (positive) value."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(1.0, exponent - (mantissa == 0.5))
+
+
 def factor(value: float) -> tuple[int, int]:
     """Multiplier and shift of a real factor: the largest shift up to 62 with ``|m| < 2**31``.
 

@@ -10,7 +10,7 @@ import numpy as np
 from intar.errors import CalibrationError, Finding, UnsupportedError
 from intar.ir.taskgraph import QuantParams, TaskGraph
 from intar.quant.calibrate import WAY_OUT, Observed, merge, observe, value_range
-from intar.quant.fixed import limits
+from intar.quant.fixed import limits, power_above
 from intar.quant.fuse import Group
 from intar.quant.scheme import Scheme
 
@@ -51,12 +51,15 @@ def own_format(quant: QuantParams) -> Format | None:
     return Format(quant.bits, float(scale[0]), int(zero[0]) - offset, not quant.signed)
 
 
-def format_of_range(low: float, high: float, bits: int) -> Format:
-    """The asymmetric format that covers ``low … high`` (0 inside). The scale is a float32 number, as in ONNX."""
+def format_of_range(low: float, high: float, bits: int, power_of_two: bool = False) -> Format:
+    """The asymmetric format that covers ``low … high`` (0 inside). The scale is a float32 number, as in ONNX; with
+    `power_of_two` the next power of two above."""
     qmin, qmax = limits(bits)
     scale = float(np.float32((high - low) / (qmax - qmin)))
     if scale < SMALLEST_SCALE:
         return Format(bits, 1.0, 0)
+    if power_of_two:
+        scale = float(power_above(np.float64(scale)))
     return Format(bits, scale, int(np.clip(np.rint(qmin - low / scale), qmin, qmax)))
 
 
@@ -116,7 +119,7 @@ def choose_formats(
     chosen = dict(classes.fixed)
     for root in open_roots:
         bits = scheme.activation_bits
-        chosen[root] = format_of_range(*value_range(together[root], scheme, bits), bits)
+        chosen[root] = format_of_range(*value_range(together[root], scheme, bits), bits, scheme.power_of_two)
     formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
     pre = {}
     for group in groups:
@@ -125,7 +128,7 @@ def choose_formats(
         elif group.pre:
             bits = max(TABLE_BITS, scheme.activation_bits)
             pre[group.pre] = fixed.get(group.pre) or format_of_range(
-                *value_range(observed[group.pre], scheme, bits), bits
+                *value_range(observed[group.pre], scheme, bits), bits, scheme.power_of_two
             )
     return Formats(formats, pre)
 

@@ -22,6 +22,8 @@ class Scheme:
     method : ``minmax`` takes the calibration data's extremes; ``percentile`` cuts `percentile` of the values; ``mse``
         takes the range with the least mean squared error.
     percentile : per cent of the values that stay inside the range (both tails together cut the rest).
+    power_of_two : scales are rounded up to powers of two, so that requantisation is a shift and needs no multiplier; up
+        to one bit of precision is lost. Scales of the model itself stay as they are.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Scheme:
     activation_bits: int
     method: Method = "minmax"
     percentile: float = 99.99
+    power_of_two: bool = False
 
     def __post_init__(self) -> None:
         found = []
@@ -49,7 +52,9 @@ class Scheme:
 W8A8 = Scheme("w8a8", 8, 8)
 W16A16 = Scheme("w16a16", 16, 16)
 W4A8 = Scheme("w4a8", 4, 8)
-SCHEMES = {scheme.name: scheme for scheme in (W8A8, W16A16, W4A8)}
+_ALL = (W8A8, W16A16, W4A8)
+SCHEMES = {scheme.name: scheme for scheme in _ALL}
+SCHEMES |= {f"{s.name}-pow2": replace(s, name=f"{s.name}-pow2", power_of_two=True) for s in _ALL}
 """The schemes that can be asked for by name."""
 
 

@@ -8,10 +8,12 @@ import numpy as np
 
 from intar.errors import Finding, InternalError, UnsupportedError
 from intar.ir.taskgraph import QuantParams
-from intar.quant.fixed import VALUE_LIMIT
+from intar.quant.fixed import VALUE_LIMIT, power_above
 from intar.quant.ranges import MAX_ACC_BITS, acc_bits, acc_range
 
-BIAS_LIMIT = float(1 << 40)
+BIAS_BITS = 7
+"""A bias has at most twice the bits of the input and so many more, in units of the accumulator. Then the rounding of weights
+stays 9 bits below a step of an output of the input's width; and the vector units stay narrow."""
 CLIP_STEPS = 32
 
 
@@ -34,15 +36,24 @@ class Weights:
 
 
 def quantise_weights(
-    weight: np.ndarray, bias: np.ndarray, bits: int, x_bits: int, x_scale: float, x_zero: int
+    weight: np.ndarray,
+    bias: np.ndarray,
+    bits: int,
+    x_bits: int,
+    x_scale: float,
+    x_zero: int,
+    power_of_two: bool = False,
 ) -> Weights:
     """Quantise a real weight (K, N) and bias (N,) for an input of the given format.
 
-    The integers use the full symmetric range, or as much of it as the accumulator has room for.
+    The integers use the full symmetric range, or as much of it as the accumulator has room for; with `power_of_two` as
+    much as the next power of two above the scale leaves.
     """
     top = (1 << (bits - 1)) - 1
     while top > 0:
-        scale = _scales(weight, bias, top, bits, x_scale)
+        scale = _scales(weight, bias, top, bits, x_scale, 1 << (2 * x_bits + BIAS_BITS))
+        if power_of_two:
+            scale = power_above(scale)
         ints = np.clip(np.rint(weight / scale), -top, top).astype(np.int64)
         result = _finish(ints, bits, scale, bias, x_bits, x_scale, x_zero)
         if result is not None:
@@ -101,13 +112,15 @@ def _fits(ints: np.ndarray, bits: int) -> bool:
     return bool(ints.min() >= -(1 << (bits - 1)) and ints.max() < 1 << (bits - 1))
 
 
-def _scales(weight: np.ndarray, bias: np.ndarray, top: int, bits: int, x_scale: float) -> np.ndarray:
-    """One scale for each column, large enough for the weight and, for the bias not to dwarf the accumulator."""
+def _scales(
+    weight: np.ndarray, bias: np.ndarray, top: int, bits: int, x_scale: float, bias_limit: int
+) -> np.ndarray:
+    """One scale for each column, large enough for the weight and for the bias to stay within `bias_limit`."""
     largest = np.abs(weight).max(axis=0)
     scale = largest / top
     if bits == 4:
         scale = _least_error(weight, scale, top)
-    scale = np.maximum(scale, np.abs(bias) / (x_scale * BIAS_LIMIT))
+    scale = np.maximum(scale, np.abs(bias) / (x_scale * bias_limit))
     empty = largest == 0
     # Without weights only the bias counts: 20 bits of it, far finer than any output.
     scale[empty] = np.abs(bias[empty]) / (x_scale * (1 << 20))

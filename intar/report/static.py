@@ -13,8 +13,8 @@ from intar.ir.program import Buffer, Core, Image, Load, Node, Program, Store, Ve
 
 SOURCE = "static count of multipliers and memories (no synthesis)"
 
-SCALE_DSP = 8
-"""DSP blocks of one rescaling lane (`intar_scale`): two products of 25 × 32 bits, 4 each."""
+NARROW_VALUE = 25
+"""Values of up to so many bits are rescaled by two products of 25 × 18 bits (`intar_scale`), wider ones by four."""
 
 LOAD_WORDS, STORE_WORDS = 512, 64
 """Depth of the ports' data FIFOs, port words."""
@@ -42,9 +42,12 @@ def block_memory(width: int, depth: int, style: str) -> tuple[float, int]:
 
 def _vector_dsp(node: Vector) -> int:
     work = [step for step in node.steps if step.load < 0]
-    lane = SCALE_DSP * any(step.affine for step in work)
-    if any(step.binary != "none" for step in work):
-        lane += SCALE_DSP + product_dsp(18, 18)
+    affine = any(step.affine for step in work) and not node.merged
+    binary = any(step.binary != "none" for step in work)
+    lane = 0
+    if not node.shift_only:
+        lane += affine * (2 if node.value_bits <= NARROW_VALUE else 4) + binary * 4
+    lane += any(step.binary == "mul" for step in work) * product_dsp(18, 18)
     if node.slopes:
         lane += product_dsp(32, 17)
     return node.rate * lane

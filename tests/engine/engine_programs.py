@@ -7,6 +7,7 @@ import random
 import numpy as np
 
 from intar.ir.program import (
+    UNIT_MULT,
     Argument,
     Buffer,
     BufferStep,
@@ -100,10 +101,11 @@ def params(mult: list[int], shift: list[int], bias: list[int]) -> list[list[int]
     return [mult, shift, [v - (1 << 32) if v >> 31 else v for v in low], [b >> 32 for b in bias]]
 
 
-def random_params(rng: random.Random, lanes: int) -> list[list[int]]:
+def random_params(rng: random.Random, lanes: int, bias_bits: int = 45) -> list[list[int]]:
     mult = [rng.randrange(-(1 << 31) + 1, 1 << 31) for _ in range(lanes)]
     shift = [rng.randrange(24, 63) for _ in range(lanes)]
-    return params(mult, shift, [rng.randrange(-(1 << 45), 1 << 45) for _ in range(lanes)])
+    limit = 1 << bias_bits
+    return params(mult, shift, [rng.randrange(-limit, limit) for _ in range(lanes)])
 
 
 def some_port(rng: random.Random, beat_bits: int) -> int:
@@ -111,9 +113,9 @@ def some_port(rng: random.Random, beat_bits: int) -> int:
     return rng.choice([p for p in (32, 64, 128) if p % beat_bits == 0 or beat_bits % p == 0])
 
 
-def row_params(rng: random.Random, lanes: int) -> list[list[int]]:
+def row_params(rng: random.Random, lanes: int, bias_bits: int = 45) -> list[list[int]]:
     """One multiplier, shift and bias for all lanes: one beat, or as many as hold four elements; the rest is noise."""
-    values = [kind[0] for kind in random_params(rng, 1)]
+    values = [kind[0] for kind in random_params(rng, 1, bias_bits)]
     count = -(-4 // lanes)
     values += [rng.randrange(-9, 9) for _ in range(count * lanes - 4)]
     return [values[i * lanes : (i + 1) * lanes] for i in range(count)]
@@ -286,6 +288,8 @@ def random_core(rng: random.Random) -> Builder:
 def random_vector(rng: random.Random) -> Builder:
     b, lanes = Builder("vector"), rng.choice((1, 2, 4, 8, 12))
     slopes, maxima = rng.random() < 0.5, rng.random() < 0.5
+    shifts, apart = rng.random() < 0.3, rng.random() < 0.5
+    bias_bits = rng.choice((40, 22))
     q = rng.randrange(0, 5) if slopes else 0
     tables = tuple(
         Table(in_bits=8, log_entries=rng.randrange(4, 9), q=q, lo=-100, hi=rng.randrange(0, 128))
@@ -305,17 +309,17 @@ def random_vector(rng: random.Random) -> Builder:
             groups=rng.randrange(1, 4),
             beats=rng.randrange(1, 5),
             source=source,
-            affine=source == "acc" or rng.random() < 0.5,
+            affine=source == "acc" or (not apart and rng.random() < 0.5),
             per_channel=rng.random() < 0.6,
             params=rng.choice(("lane", "row")),
             reduce=rng.randrange(1, 5) if maxima and source == "x" else 1,
             mult=rng.randrange(-(1 << 30), 1 << 30),
             shift=rng.randrange(24, 62),
-            bias=rng.randrange(-(1 << 40), 1 << 40),
+            bias=rng.randrange(-(1 << bias_bits), 1 << bias_bits),
             zero=rng.randrange(-20, 20),
             lo=-128,
             hi=rng.randrange(0, 128),
-            binary=rng.choice(("none", "add", "mul")),
+            binary="none" if source == "acc" and apart else rng.choice(("none", "add", "mul")),
             b_zx=rng.randrange(-9, 9),
             b_zy=rng.randrange(-9, 9),
             b_mx=rng.randrange(-(1 << 29), 1 << 29),
@@ -326,9 +330,20 @@ def random_vector(rng: random.Random) -> Builder:
             b_hi=127,
             table=rng.choice((-1, 0, 1)),
         )
+        if shifts:
+            mx, my = (1 << rng.randrange(0, 30) for _ in range(2))
+            mx = UNIT_MULT if step.binary == "mul" else mx
+            update = {"mult": UNIT_MULT, "b_mx": mx, "b_my": rng.choice((-1, 1)) * my}
+            step = step.model_copy(update=update)
         steps.append(step)
         for _ in range(step.groups if step.per_channel else 0):
-            data["params"] += random_params(rng, lanes) if step.params == "lane" else row_params(rng, lanes)
+            make = random_params if step.params == "lane" else row_params
+            group = make(rng, lanes, bias_bits)
+            if shifts:
+                group[0][: lanes if step.params == "lane" else 1] = [UNIT_MULT] * (
+                    lanes if step.params == "lane" else 1
+                )
+            data["params"] += group
         total = step.groups * step.beats
         data[source] += beats(rng, total * step.reduce, lanes, 24 if source == "acc" else 8)
         if step.binary != "none":
@@ -351,6 +366,8 @@ def random_vector(rng: random.Random) -> Builder:
             bits=8,
             tables=tables,
             slopes=slopes,
+            shift_only=shifts,
+            value_bits=25 if bias_bits == 22 else 48,
             steps=tuple(steps),
         )
     )

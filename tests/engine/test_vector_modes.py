@@ -76,6 +76,22 @@ def test_maxima_of_accumulators_are_refused() -> None:
         run(program, builder.images)
 
 
+def refuse(changes: dict[str, object], match: str) -> None:
+    """Running `by_row` with a changed vector unit is an error."""
+    builder = by_row(4, 4, 1, 1)
+    nodes = [n.model_copy(update=changes) if isinstance(n, Vector) else n for n in builder.program().nodes]
+    with pytest.raises(InternalError, match=match):
+        run(builder.program().model_copy(update={"nodes": tuple(nodes)}), builder.images)
+
+
+def test_what_a_unit_is_not_built_for_is_refused() -> None:
+    """Multipliers that are no powers of two, constant and from memory, and values that are too wide."""
+    step = VectorStep(affine=True, per_channel=False, mult=3, beats=1, lo=-1, hi=1)
+    refuse({"shift_only": True, "steps": (step,)}, "is no power of two")
+    refuse({"shift_only": True}, "in a unit that only shifts")
+    refuse({"value_bits": 8}, "exceeds the width of the unit")
+
+
 @pytest.mark.sim
 def test_the_rtl_takes_the_same_cycles(tmp_path: Path) -> None:
     parts = [

@@ -11,8 +11,10 @@ from intar.ir.schedule import Machine, Pattern, Placement, Residency, Schedule, 
 from intar.quant.ranges import acc_bits
 
 
-def chain(rows: int, widths: list[int], a_bits: int = 8, w_bits: int = 8, seed: int = 0) -> Quantised:
-    """`rows` rows through matmul + ReLU layers of the given widths, random integers."""
+def chain(
+    rows: int, widths: list[int], a_bits: int = 8, w_bits: int = 8, seed: int = 0, shifts: bool = False
+) -> Quantised:
+    """`rows` rows through matmul + ReLU layers of the given widths, random integers; `shifts`: factors are powers of two."""
     rng = np.random.default_rng(seed)
     tensors = [QTensor(name="t0", shape=(rows, widths[0]), bits=a_bits, scale=1.0)]
     tasks, constants = [], {}
@@ -23,7 +25,7 @@ def chain(rows: int, widths: list[int], a_bits: int = 8, w_bits: int = 8, seed: 
         constants |= {
             f"w{i}": weight,
             f"b{i}": rng.integers(-(1 << 20), 1 << 20, n),
-            f"m{i}": rng.integers(1 << 24, 1 << 30, n),
+            f"m{i}": np.full(n, 1 << 30) if shifts else rng.integers(1 << 24, 1 << 30, n),
             f"s{i}": np.full(n, 27 + w_bits + k.bit_length() // 2),
         }
         tasks.append(

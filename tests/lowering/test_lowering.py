@@ -51,6 +51,17 @@ def test_types(a_bits, w_bits):
     check(quantised, schedule(quantised, machine(cores=3, rows=2), "sequential"))
 
 
+@pytest.mark.parametrize("shifts", [False, True])
+def test_requantisation_is_as_narrow_as_the_integers(shifts):
+    """Biases have 21 bits, accumulators fewer: 22 hold the sum. Shifts are enough where all factors are powers of two."""
+    quantised = chain(6, [23, 17, 9], shifts=shifts)
+    plan = schedule(quantised, machine(), "sequential")
+    check(quantised, plan)
+    units = [node for node in lower(quantised, plan).program.nodes if node.kind == "vector"]
+    assert units
+    assert all(unit.shift_only == shifts and unit.value_bits == 22 for unit in units)
+
+
 def test_intar_mlp_cycles():
     """The mlp of the InTAR paper: 32 multipliers, two 256-bit weight ports; the limit is 90,112 cycles."""
     quantised = chain(1, [256, 1024, 2048, 256], 16, 16)

@@ -8,6 +8,7 @@ from quant_networks import digits, digits_graph, everything
 
 from intar.errors import CalibrationError, ConfigError, UnsupportedError
 from intar.frontends.builder import Builder
+from intar.ir.program import UNIT_MULT, power_of_two
 from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, Quantised
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
@@ -161,6 +162,25 @@ def test_accumulators_hold_every_sum(bits: int) -> None:
     assert max(np.abs(high + bias).max(), np.abs(low + bias).max()) < VALUE_LIMIT
 
 
+@pytest.mark.parametrize("name", ["w8a8-pow2", "w16a16-pow2", "w4a8-pow2"])
+def test_powers_of_two_need_shifts_only(name: str) -> None:
+    """Every scale is one, every multiplier 2**30, and the result stays close."""
+    graph = build(
+        lambda g, y: g.relu(g.matmul(y, WEIGHT, VECTOR)),
+        lambda g, y: g.add(y, y),
+        lambda g, y: g.matmul(y, WEIGHT),
+    )
+    quantised = quantise(graph, scheme(name), SAMPLES)
+    scales = [tensor.scale for tensor in quantised.graph.tensors]
+    assert scales and all(np.frexp(scale)[0] == 0.5 for scale in scales)
+    assert any(isinstance(task, QMatmul) for task in quantised.graph.tasks)
+    for task in quantised.graph.tasks:
+        if isinstance(task, QMatmul):
+            assert set(quantised.constants[task.mult].tolist()) == {UNIT_MULT}
+        if isinstance(task, QBinary):
+            assert power_of_two(task.mx) and power_of_two(task.my)
+
+
 def test_columns_without_weights_keep_their_bias() -> None:
     weight = WEIGHT.copy()
     weight[:, 2] = 0
@@ -222,7 +242,9 @@ def test_schemes_are_checked() -> None:
         scheme("w2a2")
 
 
-@pytest.mark.parametrize(("name", "loss"), [("w8a8", 0.5), ("w16a16", 0.2), ("w4a8", 2.0)])
+@pytest.mark.parametrize(
+    ("name", "loss"), [("w8a8", 0.5), ("w16a16", 0.2), ("w4a8", 2.0), ("w8a8-pow2", 1.0)]
+)
 def test_digits_accuracy(name: str, loss: float) -> None:
     _, _, train, test, labels = digits()
     graph = digits_graph(len(test))

@@ -1,4 +1,4 @@
-"""A tiny project through Yosys itself: known multipliers and memories, kept results, a syntax error."""
+"""Yosys itself: a tiny project with known multipliers and memories, kept results, a syntax error; two whole designs."""
 
 from __future__ import annotations
 
@@ -105,3 +105,15 @@ def test_the_static_count_is_that_of_the_netlist(tmp_path: Path) -> None:
     counted = static_resources(made.program, uram=False)
     assert (netlist.dsp, netlist.bram36, netlist.uram) == (counted["dsp"], counted["bram36"], counted["uram"])
     assert netlist.lut is None and netlist.ff is None and "multipliers and memories only" in netlist.source
+
+
+@pytest.mark.parametrize("scheme, rescaling", [("w16a16", 4), ("w16a16-pow2", 0)])
+def test_multipliers_of_a_whole_design(scheme: str, rescaling: int, tmp_path: Path) -> None:
+    """One for each multiplier of the budget in the arrays, `rescaling` for each of the two vector lanes, none elsewhere."""
+    source = open_source("intar_mlp", scheme=scheme)
+    made = pipeline.compile_quantised(source.quantised, source.machine)
+    target = pipeline.project(made).write(tmp_path / "p")
+    netlist = synth.synthesise(target, top_name(made.program), "xcup")
+    assert netlist.by_module["intar_array"]["dsp"] == source.machine.multipliers == 32
+    assert netlist.dsp == 32 + 2 * rescaling == static_resources(made.program, uram=True)["dsp"]
+    assert netlist.lut and netlist.ff
