@@ -15,7 +15,8 @@ struct turn {
   int32_t turns, writes, reads;
 };
 
-template <int LANES, int BITS, int DEPTH, int WRITES, int READS, int TURNS>
+// ADDRESS_LANES is LANES when a walk counts elements (then all do), else 1.
+template <int LANES, int BITS, int ADDRESS_LANES, int DEPTH, int WRITES, int READS, int TURNS>
 inline void buffer(const walk (&writes)[WRITES], const walk (&reads)[READS], const turn (&order)[TURNS],
                    beat<LANES, BITS> (&memory)[DEPTH], hls::stream<beat<LANES, BITS> >& in,
                    hls::stream<beat<LANES, BITS> >& out) {
@@ -35,14 +36,13 @@ ORDER:
 #pragma HLS LOOP_TRIPCOUNT min=0 max=1024
 #pragma HLS PIPELINE off
         const walk step = writes[writing.step];
-        walker address;
+        digit_walker<ADDRESS_LANES> address;
         const int32_t beats = address.start(step, writing);
       WRITE_BEAT:
         for (int n = 0; n < beats; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #pragma HLS PIPELINE II=1 style=flp
-          const int32_t at = address.next();
-          memory[step.elements ? at / LANES : at] = in.read();
+          memory[address.next() >> digits<ADDRESS_LANES>::BITS] = in.read();
         }
       }
     READ:
@@ -50,14 +50,13 @@ ORDER:
 #pragma HLS LOOP_TRIPCOUNT min=0 max=1024
 #pragma HLS PIPELINE off
         const walk step = reads[reading.step];
-        walker address;
+        digit_walker<ADDRESS_LANES> address;
         const int32_t beats = address.start(step, reading);
       READ_BEAT:
         for (int n = 0; n < beats; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #pragma HLS PIPELINE II=1 style=flp
-          const int32_t at = address.next();
-          out.write(memory[step.elements ? at / LANES : at]);
+          out.write(memory[address.next() >> digits<ADDRESS_LANES>::BITS]);
         }
       }
     }

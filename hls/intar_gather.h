@@ -1,6 +1,6 @@
 // intar_gather.h: moves single elements: transpose, reshape, concat and slice that are not whole beats.
 //
-// Takes one beat per address of the walk and keeps element address % LANES of it.  One element a cycle.
+// Takes one beat per address of the walk and keeps the element of it that the address names.  One element a cycle.
 #ifndef INTAR_GATHER_H
 #define INTAR_GATHER_H
 
@@ -27,14 +27,14 @@ STEP:
     for (int i = 0; i < step.count0; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
-      walker address;
+      digit_walker<LANES> address;
       const int32_t elements = address.start(step, cursor);
     ELEMENT:
       for (int n = 0; n < elements; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #pragma HLS PIPELINE II=1 style=flp
         const beat<LANES, BITS> taken = in.read();
-        const element<BITS> picked = taken[address.next() % LANES];
+        const element<BITS> picked = taken[address.next() & digits<LANES>::MASK];
       SLOT:
         for (int l = 0; l < LANES; ++l) {
 #pragma HLS UNROLL

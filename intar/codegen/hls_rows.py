@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intar.codegen import windows
+from intar.codegen.digits import digits
 from intar.codegen.hls_types import Row
 from intar.errors import InternalError
-from intar.ir.program import Buffer, BufferStep, Image, ImageStep, Link, RouterStep, Table, Walk
+from intar.ir.program import Buffer, BufferStep, GatherStep, Image, ImageStep, Link, RouterStep, Table, Walk
 
 WIDEST_BEAT = 4096
 """Widest element of an inner stream, bits: what Vitis packs into one FIFO word without complaint."""
@@ -15,7 +16,7 @@ WORD_FIFO = 16
 """Depth of the FIFO between a memory port and its gearbox, words; the port itself buffers bursts."""
 INT_MAX = 2**31 - 1
 
-WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one, counts elements"
+WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one"
 IMAGE_COLUMNS = "first tap, taps, tiles, passes, tile, step, pixel, step, phase, step, pad"
 VECTOR_COLUMNS = (
     "groups, beats, source, reduce, {affine, params, mult, shift, bias, zero, lo, hi}, "
@@ -67,20 +68,22 @@ def check_order(node: Buffer | Image) -> None:
         raise InternalError(f"the static order of buffer {node.name!r} leaves out iterations")
 
 
-def walk_row(step: BufferStep) -> Row:
+def walk_row(step: BufferStep | GatherStep, lanes: int = 1, unit: int = 1) -> Row:
+    """An address counts `unit` elements of beats of `lanes`."""
     walk = step.walk
     stride0 = walk.strides[0] % walk.wrap if walk.wrap else walk.strides[0]
+    base, wrap, *strides = (
+        digits(address * unit, lanes) for address in (walk.base, walk.wrap, stride0, *walk.strides[1:])
+    )
     values = (
-        walk.base,
-        walk.wrap,
+        base,
+        wrap,
         *walk.counts,
-        stride0,
-        *walk.strides[1:],
+        *strides,
         walk.ragged,
         walk.last,
         iteration_beats(walk, last=False),
         iteration_beats(walk, last=True),
-        boolean(step.elements),
     )
     return Row(braces(*values), step.note)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from intar.codegen.digits import address_lanes, address_unit
 from intar.codegen.hls_checks import check_supported, mate, tensor_ids
 from intar.codegen.hls_rows import (
     IMAGE_COLUMNS,
@@ -38,7 +39,6 @@ from intar.codegen.windows import phases, spans
 from intar.errors import InternalError
 from intar.ir.program import (
     Buffer,
-    BufferStep,
     Core,
     Feed,
     Gather,
@@ -220,10 +220,14 @@ class _Views:
     # ---- buffers
 
     def _buffer(self, node: Buffer) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
-        columns = WALK_COLUMNS
+        lanes = address_lanes(node)
+        writes, reads = (
+            [walk_row(step, lanes, address_unit(node, step)) for step in steps]
+            for steps in (node.writes, node.reads)
+        )
         roms = (
-            self._rom("intar::walk", "WRITES", columns, [walk_row(step) for step in node.writes]),
-            self._rom("intar::walk", "READS", columns, [walk_row(step) for step in node.reads]),
+            self._rom("intar::walk", "WRITES", WALK_COLUMNS, writes),
+            self._rom("intar::walk", "READS", WALK_COLUMNS, reads),
             self._rom(
                 "intar::turn",
                 "ORDER",
@@ -243,7 +247,7 @@ class _Views:
             node.name,
             f"{node.depth} beats of memory",
             (self._port("in"), self._port("out")),
-            f"intar::buffer<{node.lanes}, {node.bits}>",
+            f"intar::buffer<{node.lanes}, {node.bits}, {lanes}>",
             (*(rom.name for rom in roms), "memory", "in", "out"),
             (memory,),
         )
@@ -490,9 +494,10 @@ class _Views:
         return Row(row, s.note)
 
     def _gather(self, node: Gather) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
-        walks = [BufferStep(walk=step.walk, elements=True, note=step.note) for step in node.steps]
         roms = (
-            self._rom("intar::walk", "STEPS", WALK_COLUMNS, [walk_row(step) for step in walks]),
+            self._rom(
+                "intar::walk", "STEPS", WALK_COLUMNS, [walk_row(step, node.lanes) for step in node.steps]
+            ),
             self._rom("int32_t", "ROWS", "elements per row", [Row(str(step.row)) for step in node.steps]),
         )
         task = Function(

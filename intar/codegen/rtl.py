@@ -15,6 +15,7 @@ import jinja2
 from intar.assets import asset_dir
 from intar.codegen import rtl_steps as steps
 from intar.codegen import windows
+from intar.codegen.digits import address_lanes, address_unit
 from intar.codegen.rtl_steps import Rom
 from intar.errors import InternalError
 from intar.ir.names import sanitise
@@ -357,8 +358,8 @@ class _Builder:
         self._axi(made, node, "AWVALID AWREADY AWADDR AWLEN WVALID WREADY WDATA WSTRB WLAST BVALID BREADY")
 
     def _buffer(self, made: Instance, node: Buffer) -> None:
-        lanes = steps.address_lanes(node)
-        walks = [(step.walk, steps.address_unit(node, step)) for step in (*node.writes, *node.reads)]
+        lanes = address_lanes(node)
+        walks = [(step.walk, address_unit(node, step)) for step in (*node.writes, *node.reads)]
         address_bits, count_bits = steps.walk_bits(walks, node.depth * lanes - 1, lanes)
         made.parameters += [
             ("WIDTH", node.lanes * node.bits),

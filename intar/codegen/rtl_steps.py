@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from intar.codegen import windows
+from intar.codegen.digits import address_lanes, address_unit, digits
 from intar.codegen.shifts import shift_code
 from intar.errors import InternalError
 from intar.ir.program import (
@@ -142,12 +143,6 @@ def words_of(beats: int, beat_bits: int, port_bits: int) -> int:
 # ---------------------------------------------------------------- walks
 
 
-def digits(address: int, lanes: int) -> int:
-    """An element address or stride as the RTL writes it: beat, and below it in clog2(lanes) bits the element."""
-    beat, element = divmod(address, lanes)
-    return (beat << (lanes - 1).bit_length()) | element
-
-
 def walk_fields(walk: Walk, where: str, lanes: int = 1, unit: int = 1) -> dict[str, int]:
     """The fields of `WALK`; an address counts `unit` elements of beats of `lanes`."""
     if min(walk.counts) < 1 or not -1 <= walk.ragged <= 3 or (walk.ragged >= 0 and walk.last < 1):
@@ -170,20 +165,6 @@ def walk_bits(walks: Iterable[tuple[Walk, int]], top: int, lanes: int = 1) -> tu
     wrap = max((digits(2 * walk.wrap * unit - 1, lanes) for walk, unit in walks if walk.wrap), default=0)
     count = max(max(max(walk.counts), walk.last) for walk, _ in walks)
     return max(1, digits(top, lanes).bit_length(), wrap.bit_length()), count.bit_length()
-
-
-def address_lanes(node: Buffer | Image) -> int:
-    """Elements of a beat if a walk of `node` counts elements (then all of them do in the RTL), else 1."""
-    return (
-        node.lanes
-        if isinstance(node, Buffer) and any(step.elements for step in (*node.writes, *node.reads))
-        else 1
-    )
-
-
-def address_unit(node: Buffer | Image, step: BufferStep) -> int:
-    """What an address of this step counts, in the unit of the RTL."""
-    return 1 if step.elements else address_lanes(node)
 
 
 # ---------------------------------------------------------------- nodes

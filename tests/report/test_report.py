@@ -24,7 +24,7 @@ from intar.report.html import render_html
 from intar.report.lost import core_cycles, lost_cycles
 from intar.report.occupancy import addresses, occupancy
 from intar.report.perfetto import perfetto_json
-from intar.report.static import SCALE_DSP, block_memory, product_dsp, static_resources
+from intar.report.static import NARROW_VALUE, block_memory, product_dsp, static_resources
 from intar.report.summary import MODES as ALL_MODES
 from intar.report.summary import pattern_row, pattern_rows, report_dict
 from intar.report.traffic import ports
@@ -285,9 +285,10 @@ def test_static_count(designs: dict[str, Design]) -> None:
     machine = made.schedule.machine
     found = static_resources(made.program, uram=False)
     assert found["by_module"]["core"]["dsp"] == machine.multipliers  # 8 x 8 bits: one block each
-    lanes = sum(node.rate for node in made.program.nodes if node.kind == "vector")
-    assert found["by_module"]["vector"]["dsp"] == SCALE_DSP * lanes
-    assert found["dsp"] == machine.multipliers + SCALE_DSP * lanes and found["lut"] is None
+    units = [node for node in made.program.nodes if node.kind == "vector"]
+    rescaling = sum(unit.rate * (2 if unit.value_bits <= NARROW_VALUE else 4) for unit in units)
+    assert found["by_module"]["vector"]["dsp"] == rescaling > 0
+    assert found["dsp"] == machine.multipliers + rescaling and found["lut"] is None
     assert "no synthesis" in found["source"]
 
 
