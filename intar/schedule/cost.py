@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from intar.ir.schedule import Machine
 
@@ -149,7 +150,8 @@ class Tiled:
 
     Cycles of its first, middle and last tile, its producers and consumers in the stage (positions), the cycles of one
     array tile (0: it has no products), of one column tile, of all its products in a tile, and in which a column tile's
-    weights come through the port (0 where the weights are resident).
+    weights come through the port (0 where the weights are resident). `tails`: producers whose results it only needs on the
+    way out.
     """
 
     first: int
@@ -161,6 +163,7 @@ class Tiled:
     last_column: int = 0
     compute: int = 0
     fetch: int = 0
+    tails: tuple[int, ...] = ()
 
 
 def tile_times(
@@ -175,25 +178,54 @@ def tile_times(
     return (first, middle, last) if len(heights) > 1 else (first, first, first)
 
 
-def pipelined_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> int:
+Streams = tuple[tuple[int, tuple[tuple[int, bool], ...]], ...]
+"""Tensors that go through a port in row tiles: port cycles of a tile, and who reads or makes it: (position, whether the
+task needs it only on the way out)."""
+
+
+@cache
+def pipelined_cycles(
+    tasks: tuple[Tiled, ...], tiles: int, machine: Machine, loads: Streams = (), stores: Streams = ()
+) -> int:
     """Cycles of a pipelined stage: every tile of every task in turn, two tiles between any two tasks.
 
     A task starts a tile when it has finished the one before, its producers have made the tile, and the slot that its
-    result goes to (two back) has been read by all readers. Tasks stand in dependency order.
+    result goes to (two back) has been read by all readers. A matmul computes two array tiles before the first result has to
+    leave: before that it needs neither its slot nor a tensor that only meets its results on their way out, which it has
+    read one array tile before its end. Tasks stand in dependency order. `loads` and `stores` go through
+    their ports in this order, tile by tile: a tile is loaded when all its readers have left the slot two back, so that
+    they run at most two tiles apart, and a result is made when the one two back is stored.
     """
     wait = hop(machine)
     ends: list[tuple[int, ...]] = []
+    left: list[list[int]] = []
+    port_in = port_out = 0
     for t in range(tiles):
+        starts = list(ends[t - 1]) if t else [0] * len(tasks)
+        for cycles, readers in loads if t else ():
+            leave = [ends[t - 2][r] - (tasks[r].array_tile if late else 0) for r, late in readers if t >= 2]
+            port_in = max([port_in, *leave]) + cycles
+            for r, late in readers:
+                starts[r] = max(starts[r], port_in - (2 * tasks[r].array_tile if late else 0))
+        for (_, ((maker, _),)), done in zip(stores, left[t - 2] if t >= 2 else (), strict=False):
+            starts[maker] = max(starts[maker], done - 2 * tasks[maker].array_tile)
         now: list[int] = []
         for v, task in enumerate(tasks):
-            start = ends[t - 1][v] if t else 0
+            start = starts[v]
+            takes = task.first if t == 0 else task.last if t == tiles - 1 else task.middle
+            ahead = min(takes, 2 * task.array_tile)
             for u in task.producers:
-                start = max(start, now[u] + wait)
+                start = max(start, now[u] + wait - (ahead if u in task.tails else 0))
             if t >= 2:
                 for w in task.consumers:
-                    start = max(start, ends[t - 2][w])
-            now.append(start + (task.first if t == 0 else task.last if t == tiles - 1 else task.middle))
+                    early = tasks[w].array_tile if v in tasks[w].tails else 0
+                    start = max(start, ends[t - 2][w] - early - ahead)
+            now.append(start + takes)
         ends.append(tuple(now))
+        left.append([])
+        for cycles, ((maker, _),) in stores:
+            port_out = max(port_out, now[maker] + wait) + cycles
+            left[-1].append(port_out)
     return max(ends[-1]) + wait
 
 

@@ -5,7 +5,7 @@ The dynamic programme and the CP-SAT model both take their stages from here, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -201,15 +201,35 @@ class Moves:
 
         rows = problem.tasks[config.tasks[0]].work.rows
         tail = rows - (cost.ceil_div(rows, height) - 1) * height
+        compute = self._pipelined(config, kept, loads, stores) if config.tiled else config.compute
         return cost.traffic_cycles(
-            config.compute,
-            cost.Traffic(
-                sum(words[t] for t in loads), sum(exposed(t, height) for t in loads), config.compute
-            ),
-            cost.Traffic(
-                sum(words[t] for t in stores), sum(exposed(t, tail) for t in stores), config.compute
-            ),
+            compute,
+            cost.Traffic(sum(words[t] for t in loads), sum(exposed(t, height) for t in loads), compute),
+            cost.Traffic(sum(words[t] for t in stores), sum(exposed(t, tail) for t in stores), compute),
             problem.machine,
+        )
+
+    def _pipelined(
+        self, config: Config, kept: dict[int, int], loads: tuple[int, ...], stores: tuple[int, ...]
+    ) -> int:
+        """Cycles of a pipelined stage whose row tiles go through the ports in the order of the tasks."""
+        problem, height = self.problem, config.tile_rows
+        readers: dict[int, list[tuple[int, bool]]] = {}
+        for v, task in enumerate(config.tasks):
+            entry = problem.tasks[task]
+            for tensor in dict.fromkeys(entry.inputs):
+                if tensor in loads and tensor not in kept:
+                    readers.setdefault(tensor, []).append((v, entry.work.tail and tensor != entry.inputs[0]))
+        made = {problem.tasks[task].output: v for v, task in enumerate(config.tasks)}
+        written = {t: ((v, False),) for t, v in made.items() if t in stores and t not in kept}
+        if sum(map(len, readers.values())) < 2 and len(written) < 2:
+            return config.compute
+
+        def streams(ends: Mapping[int, Sequence[tuple[int, bool]]]) -> cost.Streams:
+            return tuple((problem.first_words(t, height), tuple(who)) for t, who in ends.items())
+
+        return cost.pipelined_cycles(
+            config.tiled, config.tiles, problem.machine, streams(readers), streams(written)
         )
 
     def _in_blocks(self, config: Config, tensors: tuple[int, ...], tasks: set[int]) -> cost.Traffic:

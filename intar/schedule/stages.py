@@ -28,7 +28,8 @@ class Limits:
 class Config:
     """One way to run a set of tasks: `tasks` in dependency order with their cores (first core, count).
 
-    `compute`: cycles without activation traffic; `weights`: bytes of resident weights.
+    `compute`: cycles without activation traffic; `weights`: bytes of resident weights; `tiled`: the tasks of a pipelined
+    stage, of `tiles` row tiles.
     """
 
     pattern: Pattern
@@ -38,6 +39,8 @@ class Config:
     tile_rows: int
     compute: int
     weights: int = 0
+    tiled: tuple[Tiled, ...] = ()
+    tiles: int = 0
 
 
 @dataclass
@@ -138,11 +141,12 @@ class Stages:
         tasks = tuple(members(mask))
         place = {task: i for i, task in enumerate(tasks)}
         edges = tuple(tuple(place[p] for p in members(self.problem.predecessors[t] & mask)) for t in tasks)
+        tails = tuple(tuple(place[p] for p in members(self._needed_late(t) & mask)) for t in tasks)
         works = tuple(self.problem.tasks[t].work for t in tasks)
         fixed = tuple(self.limits.groups[t] for t in tasks) if self.limits.groups is not None else None
-        key = (works, edges, fixed, tuple(self.problem.tasks[t].row_wise for t in tasks))
+        key = (works, edges, tails, fixed, tuple(self.problem.tasks[t].row_wise for t in tasks))
         if key not in self._shapes:
-            self._shapes[key] = _pareto(list(self._enumerate(works, edges, fixed)))
+            self._shapes[key] = _pareto(list(self._enumerate(works, edges, tails, fixed)))
         return [
             Config(
                 c.pattern,
@@ -152,14 +156,25 @@ class Stages:
                 c.tile_rows,
                 c.compute,
                 c.weights,
+                c.tiled,
+                c.tiles,
             )
             for c in self._shapes[key]
         ]
+
+    def _needed_late(self, task: int) -> int:
+        """Bit mask of the tasks whose results a matmul only needs on the way out of its own."""
+        entry, problem = self.problem.tasks[task], self.problem
+        if not entry.work.tail:
+            return 0
+        makers = [problem.tensors[t].producer for t in entry.inputs]
+        return sum(1 << maker for maker in set(makers[1:]) - {makers[0]} if maker >= 0)
 
     def _enumerate(
         self,
         works: tuple[Work, ...],
         edges: tuple[tuple[int, ...], ...],
+        tails: tuple[tuple[int, ...], ...],
         fixed: tuple[tuple[int, ...], ...] | None,
     ) -> Iterator[Config]:
         patterns = self.limits.patterns
@@ -173,10 +188,10 @@ class Stages:
             for tile_rows in self._heights(works[0].rows):
                 if "pipelined" in patterns and len(works) <= self.problem.machine.cores:
                     for cores in self._splits(works, fixed):
-                        yield from self._tiled("pipelined", works, edges, cores, tile_rows)
+                        yield from self._tiled("pipelined", works, edges, tails, cores, tile_rows)
                 if "interleaved" in patterns and fixed is None:
                     everywhere = tuple(self._whole(work) for work in works)
-                    yield from self._tiled("interleaved", works, edges, everywhere, tile_rows)
+                    yield from self._tiled("interleaved", works, edges, tails, everywhere, tile_rows)
 
     def _whole(self, work: Work) -> tuple[int, ...]:
         return tuple(range(self.problem.machine.cores)) if work.kind == "matmul" else (0,)
@@ -236,6 +251,7 @@ class Stages:
         pattern: Pattern,
         works: tuple[Work, ...],
         edges: tuple[tuple[int, ...], ...],
+        tails: tuple[tuple[int, ...], ...],
         cores: tuple[tuple[int, ...], ...],
         tile_rows: int,
     ) -> Iterator[Config]:
@@ -248,12 +264,12 @@ class Stages:
         for work, group in zip(works, cores, strict=True):
             g = len(group)
             slow = cost.weight_cycles(work, g, machine) > cost.compute_cycles(work, tile_rows, g, machine)
-            late = (
+            waits = (
                 pattern == "interleaved" and work.kind == "matmul"
             )  # its first weights may wait for the ring
-            choices.append((False, True) if tiles > 1 and (slow or late) else (False,))
+            choices.append((False, True) if tiles > 1 and (slow or waits) else (False,))
         for resident in product(*choices):
-            tasks = [
+            tasks = tuple(
                 Tiled(
                     *cost.tile_times(work, tile_rows, len(group), keep, machine),
                     before,
@@ -262,20 +278,24 @@ class Stages:
                     cost.column_cycles(work, tile_rows, machine),
                     cost.compute_cycles(work, tile_rows, len(group), machine),
                     0 if keep else cost.fetch_cycles(work, machine),
+                    late,
                 )
-                for work, group, keep, before, after in zip(
-                    works, cores, resident, edges, consumers, strict=True
+                for work, group, keep, before, after, late in zip(
+                    works, cores, resident, edges, consumers, tails, strict=True
                 )
-            ]
+            )
             kept = sum(
                 cost.resident_bytes(work, len(group), machine)
                 for work, group, keep in zip(works, cores, resident, strict=True)
                 if keep
             )
-            price = cost.pipelined_cycles if pattern == "pipelined" else cost.interleaved_cycles
             order = tuple(range(len(works)))
-            cycles = price(tasks, tiles, machine)
-            yield Config(pattern, order, cores, resident, tile_rows, cycles, kept)
+            if pattern == "pipelined":
+                cycles = cost.pipelined_cycles(tasks, tiles, machine)
+                yield Config(pattern, order, cores, resident, tile_rows, cycles, kept, tasks, tiles)
+            else:
+                cycles = cost.interleaved_cycles(tasks, tiles, machine)
+                yield Config(pattern, order, cores, resident, tile_rows, cycles, kept)
 
 
 def _few(options: list[list[int]]) -> bool:
@@ -303,6 +323,14 @@ def _balanced(works: tuple[Work, ...], cores: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+def _no_slower(one: tuple[Tiled, ...], other: tuple[Tiled, ...]) -> bool:
+    """True if every task takes no longer, so that the stage takes no longer whatever goes through the ports."""
+    return all(
+        a.first <= b.first and a.middle <= b.middle and a.last <= b.last
+        for a, b in zip(one, other, strict=True)
+    )
+
+
 def _pareto(configs: list[Config]) -> list[Config]:
     """Drop what is no faster and no smaller than another of the same pattern and tile height; fastest first."""
     kept: list[Config] = []
@@ -314,6 +342,7 @@ def _pareto(configs: list[Config]) -> list[Config]:
             and k.tile_rows == c.tile_rows
             and k.compute <= c.compute
             and k.weights <= c.weights
+            and _no_slower(k.tiled, c.tiled)
             for k in kept
         ):
             kept.append(c)

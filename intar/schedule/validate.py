@@ -427,7 +427,7 @@ class _Facts:
         stage, machine = self.schedule.stages[i], self.machine
         tasks = [self.tasks[p.task] for p in stage.tasks]
         if stage.tile_rows:
-            busy = self._tiled(stage)
+            busy = self._tiled(i, stage)
         else:
             pairs = zip(tasks, stage.tasks, strict=True)
             busy = self._delay() + max(
@@ -472,7 +472,7 @@ class _Facts:
         tile = max(self.cols[task.inputs[0]], machine.rows, machine.rows * machine.lanes // machine.rate)
         return ceil(self.rows[task.output] / machine.rows) * tile
 
-    def _tiled(self, stage: Stage) -> int:
+    def _tiled(self, i: int, stage: Stage) -> int:
         """Cycles of a tiled stage without traffic, tile by tile."""
         tasks = {p.task: self.tasks[p.task] for p in stage.tasks}
         order = list(tasks)
@@ -488,13 +488,66 @@ class _Facts:
         if stage.pattern == "interleaved":
             return self._in_turn(stage, order, takes, before, count)
         after = {n: [m for m in order if n in before[m]] for n in order}
+        moved = [t for t in (*self.loads(i), *self.stores(i)) if self.home[t].place != "chip"]
+        coming = list(
+            dict.fromkeys(
+                t for n in order for t in tasks[n].inputs if t in moved and self.maker.get(t) not in tasks
+            )
+        )
+        going = [tasks[n].output for n in order if tasks[n].output in moved]
+
+        def array_tile(name: str) -> int:
+            task, size = tasks[name], self.machine.rows
+            drain = size * self.machine.lanes // self.machine.rate
+            return max(self.cols[task.inputs[0]], size, drain) if isinstance(task, QMatmul) else 0
+
+        def on_the_way_out(name: str, tensor: str) -> bool:
+            return isinstance(tasks[name], QMatmul) and tasks[name].inputs[0] != tensor
+
+        def late(name: str, producer: str) -> bool:
+            """True if a task needs a producer's results only when its own come out."""
+            return on_the_way_out(name, tasks[producer].output)
+
+        @cache
+        def came(k: int, t: int) -> int:
+            """When tile `t` of the k-th tensor that is loaded is there; the first tiles are there from the start."""
+            if t == 0:
+                return 0
+            slot = max(
+                end(n, t - 2) - (array_tile(n) if t >= 2 and on_the_way_out(n, coming[k]) else 0)
+                for n in order
+                if coming[k] in tasks[n].inputs
+            )
+            turn = came(k - 1, t) if k else came(len(coming) - 1, t - 1)
+            return max(slot, turn) + self.words(coming[k], stage.tile_rows)
+
+        @cache
+        def went(k: int, t: int) -> int:
+            """When tile `t` of the k-th tensor that is stored has left."""
+            if t < 0:
+                return 0
+            turn = went(k - 1, t) if k else went(len(going) - 1, t - 1)
+            made = end(self.maker[going[k]], t) + self._delay()
+            return max(turn, made) + self.words(going[k], stage.tile_rows)
 
         @cache
         def end(name: str, t: int) -> int:
             if t < 0:
                 return 0
-            starts = [end(name, t - 1), *(end(u, t) + self._delay() for u in before[name])]
-            starts += [end(w, t - 2) for w in after[name]]
+            ahead = min(takes[name, t], 2 * array_tile(name))
+            starts = [end(name, t - 1)]
+            starts += [end(u, t) + self._delay() - (ahead if late(name, u) else 0) for u in before[name]]
+            if t >= 2:
+                leave = [end(w, t - 2) - (array_tile(w) if late(w, name) else 0) for w in after[name]]
+                starts += [time - ahead for time in leave]
+            if sum(tensor in tasks[n].inputs for n in order for tensor in coming) > 1 or len(going) > 1:
+                for k, tensor in enumerate(coming if t else ()):
+                    if tensor in tasks[name].inputs:
+                        starts.append(
+                            came(k, t) - (2 * array_tile(name) if on_the_way_out(name, tensor) else 0)
+                        )
+                if t >= 2 and tasks[name].output in going:
+                    starts.append(went(going.index(tasks[name].output), t - 2) - 2 * array_tile(name))
             return max(starts) + takes[name, t]
 
         for t in range(count):

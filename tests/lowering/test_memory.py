@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import pytest
 
 from intar import pipeline
@@ -56,3 +60,19 @@ def test_random_networks_in_scarce_memory(seed):
             shared += len({copy.bank for copy in copies}) < len(copies)
             break
     assert shared, "no memory was shared"
+
+
+def test_the_model_foretells_the_cycles():
+    """Objective against engine, in every mode, with room and without; a spilled tensor and a shared bank among them."""
+    path = Path(__file__).parents[2] / "benchmarks" / "memory.py"
+    spec = importlib.util.spec_from_file_location("benchmark_memory", path)
+    assert spec and spec.loader
+    benchmark = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = benchmark
+    spec.loader.exec_module(benchmark)
+    rows = list(benchmark.rows(("block 64 x 64", "block 197 x 96"), ("auto", "dataflow")))
+    assert {row.mode for row in rows} == {"auto", "dataflow"}
+    assert all(row.bit_exact for row in rows)
+    assert all(abs(row.error) <= 0.05 for row in rows), [(row.case, row.mode, row.error) for row in rows]
+    assert any(row.spilled for row in rows)
+    assert any(row.banks < row.copies for row in rows)
