@@ -48,7 +48,7 @@ def check_model(
         model, device=device, scheme=scheme, budget=budget, shapes=shapes, synthetic=synthetic_samples
     )
     graph, machine = source.quantised.graph, source.machine
-    problem = make_problem(graph, machine, sharing=False)
+    problem = make_problem(graph, machine)
     largest = max(problem.tensors, key=lambda t: t.bytes)
     weights = sum(
         source.quantised.constants[task.weight].size * task.weight_bits // 8

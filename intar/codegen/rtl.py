@@ -62,12 +62,19 @@ _USES = {
 
 @dataclass(frozen=True)
 class Bundle:
-    """An AXI4 master: ``m_axi_<name>_*``, `width` bits, its read and write sides."""
+    """One AXI4 master of the kernel: ports ``m_axi_<name>_*``.
+
+    Parameters
+    ----------
+    name : the argument's, or ``gmem0`` and so on.
+    width : bits of a word: 32, 64, ... 1024.
+    read, write : the channels that the kernel has.
+    """
 
     name: str
-    width: int
-    read: bool
-    write: bool
+    width: int = 512
+    read: bool = True
+    write: bool = True
 
 
 @dataclass
@@ -124,12 +131,13 @@ def bundles(program: Program) -> tuple[Bundle, ...]:
     for argument in program.arguments:
         loads = [n for n in program.nodes if isinstance(n, Load) and n.argument == argument.name]
         stores = [n for n in program.nodes if isinstance(n, Store) and n.argument == argument.name]
-        users = [node.name for node in (*loads, *stores)]
+        both: list[Load | Store] = [*loads, *stores]
+        users = [node.name for node in both]
         if len(loads) > 1 or len(stores) > 1:
             raise InternalError(
                 f"argument {argument.name!r} is used by {users}: one load and one store at most"
             )
-        if any(node.port_bits != argument.port_bits for node in (*loads, *stores)):
+        if any(node.port_bits != argument.port_bits for node in both):
             raise InternalError(f"{users} and argument {argument.name!r} differ in their port width")
         if users:
             found.append(Bundle(names[argument.name], argument.port_bits, bool(loads), bool(stores)))

@@ -81,7 +81,7 @@ def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int,
 def _by_blocks(walk: Walk, round: int) -> Iterator[Walk]:
     """The same addresses, with an outermost iteration for each block of rows of one round, the first or the last."""
     _, rounds, m_tiles, columns, rows = walk.counts
-    _, across, down, *inner = walk.strides
+    _, across, down, right, below = walk.strides
     rest = walk.model_copy(update={"base": walk.base + (0 if round else across)})
     rest = rest.model_copy(update={"counts": (1, rounds - 1, m_tiles, columns, rows)})
     if rounds > 1 and round:
@@ -89,7 +89,7 @@ def _by_blocks(walk: Walk, round: int) -> Iterator[Walk]:
     yield Walk(
         base=walk.base + round * across,
         counts=(m_tiles, 1, 1, columns, rows),
-        strides=(down, 0, 0, *inner),
+        strides=(down, 0, 0, right, below),
         ragged=0,
         last=walk.last,
     )

@@ -45,10 +45,8 @@ def fit_walks(addresses: np.ndarray) -> Iterator[Walk]:
     nest = _fit(addresses, 5)
     if nest is not None:
         base, loops = nest
-        pad = 5 - len(loops)
-        counts = (1,) * pad + tuple(count for count, _ in loops)
-        strides = (0,) * pad + tuple(stride for _, stride in loops)
-        yield Walk(base=base, counts=counts, strides=strides)
+        counts, strides = zip(*[(1, 0)] * (5 - len(loops)), *loops, strict=True)
+        yield Walk.model_validate({"base": base, "counts": counts, "strides": strides})
         return
     length = _run(addresses)
     yield from fit_walks(addresses[:length])

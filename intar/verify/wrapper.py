@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from intar.codegen.rtl import Bundle
 from intar.errors import ConfigError, Finding
 
 _WRITE_CHANNELS = (
@@ -40,23 +40,6 @@ _CONTROL = (
     "RDATA",
     "RRESP",
 )
-
-
-@dataclass(frozen=True)
-class Bundle:
-    """One AXI4 master of the kernel: ports ``m_axi_<name>_*``.
-
-    Parameters
-    ----------
-    name : ``gmem0`` and so on.
-    width : bits of a word: 32, 64, ... 1024.
-    read, write : the channels that the kernel has.
-    """
-
-    name: str
-    width: int = 512
-    read: bool = True
-    write: bool = True
 
 
 def wrapper_text(top: str, bundles: Sequence[Bundle], mode: str = "dpi", lower_case: bool = False) -> str:
