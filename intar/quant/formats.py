@@ -59,7 +59,7 @@ def format_of_range(low: float, high: float, bits: int, power_of_two: bool = Fal
     if scale < SMALLEST_SCALE:
         return Format(bits, 1.0, 0)
     if power_of_two:
-        scale = float(power_above(np.float64(scale)))
+        scale = float(power_above(np.asarray(scale)))
     return Format(bits, scale, int(np.clip(np.rint(qmin - low / scale), qmin, qmax)))
 
 
