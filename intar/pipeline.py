@@ -23,6 +23,7 @@ from intar.device import boards
 from intar.engine import EngineResult, plan_merged, run
 from intar.engine import MemoryModel as EngineMemory
 from intar.errors import InfeasibleError, InternalError
+from intar.ir.circuit import as_stored, from_circuit, to_circuit
 from intar.ir.io import to_npz
 from intar.ir.program import Argument, Program
 from intar.ir.quantgraph import Quantised
@@ -74,13 +75,11 @@ class Design:
 
     def input_image(self, inputs: Mapping[str, np.ndarray]) -> bytes:
         """Bytes of the input argument for one inference; `inputs` are integers by tensor name."""
-        return argument_bytes(self.input_argument, dict(inputs))
+        return argument_bytes(self.input_argument, to_circuit(self.quantised.graph, inputs))
 
     def output_tensors(self, image: bytes) -> dict[str, np.ndarray]:
         """The network's outputs, in their own shapes, from the output argument's bytes."""
-        rows = argument_tensors(self.output_argument, image)
-        graph = self.quantised.graph
-        return {name: rows[name].reshape(graph.tensor(name).shape) for name in graph.outputs}
+        return from_circuit(self.quantised.graph, argument_tensors(self.output_argument, image))
 
 
 def design(quantised: Quantised, schedule: Schedule) -> Design:
@@ -179,8 +178,9 @@ def _bench_data(made: Design, inputs: Mapping[str, np.ndarray]) -> dict[str, byt
     golden = []
     for one, result in zip(batch, golden_outputs(made, batch), strict=True):
         ran = run(made.program, {**made.images, source: made.input_image(one)})
-        flat = {f.name: result[f.name].reshape(f.rows, f.cols) for f in out.fields}
-        golden.append(argument_bytes(out, flat, ran.outputs[out.name]))
+        engine = ran.outputs[out.name]
+        flat = as_stored(made.quantised.graph, result, argument_tensors(out, engine))
+        golden.append(argument_bytes(out, flat, engine))
     return {
         f"data/{source}.bin": b"".join(made.input_image(one) for one in batch),
         f"data/{out.name}.golden.bin": b"".join(golden),

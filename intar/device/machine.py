@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 
 from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
-from intar.ir.quantgraph import QMatmul, QMove, Quantised
+from intar.ir.circuit import circuit
+from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool, Quantised, stored_bits
 from intar.ir.schedule import Machine
 
 USABLE = 0.7
@@ -78,7 +79,10 @@ def _number(raw: object) -> float | None:
 
 @dataclass(frozen=True)
 class _Network:
-    """What the choice depends on: (rows, k, n) of matmuls, (rows, cols) of vector tasks, bits of weights and tensors."""
+    """What the choice depends on: (rows, k, n) of matmuls, (rows, cols) of vector tasks, bits of weights and tensors.
+
+    A convolution of C channels from T taps each to P pixels counts as a matmul of (C, T, P): that is how it runs.
+    """
 
     matmuls: tuple[tuple[int, int, int], ...]
     vectors: tuple[tuple[int, int], ...]
@@ -87,16 +91,18 @@ class _Network:
 
 
 def _network(quantised: Quantised) -> _Network:
-    graph = quantised.graph
-    matmuls, vectors, bits = [], [], [1]
+    graph = circuit(quantised.graph)
+    matmuls, vectors = [], []
+    a_bits, w_bits = stored_bits(graph)
     for task in graph.tasks:
         out = graph.tensor(task.output)
         if isinstance(task, QMatmul):
             matmuls.append((out.rows, graph.tensor(task.inputs[0]).cols, out.cols))
-            bits.append(task.weight_bits)
-        elif not isinstance(task, QMove):
+        elif isinstance(task, QConv):
+            matmuls.extend((group.channels, len(group.taps), out.cols) for group in task.groups)
+        elif not isinstance(task, QMove | QPool):
             vectors.append((out.rows, out.cols))
-    return _Network(tuple(matmuls), tuple(vectors), max(bits), max(t.bits for t in graph.tensors))
+    return _Network(tuple(matmuls), tuple(vectors), w_bits, a_bits)
 
 
 def ceil_div(a: int, b: int) -> int:

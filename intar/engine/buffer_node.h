@@ -156,7 +156,7 @@ struct BufferUnit : Unit {
   }
 };
 
-/// Both sides in one thread: iterations in the order of `runs`, or (policy 1, 2) as they are possible, writes or reads first.
+/// Both sides in one thread: iterations in the order of `runs`, or as they are possible: writes first, reads first, or reads on demand.
 struct MergedBuffer : Unit {
   BufferMemory* memory = nullptr;
   BufferSide sides[2];
@@ -193,10 +193,11 @@ struct MergedBuffer : Unit {
       finished = sides[READ].out.empty();
       return false;
     }
-    if (sim.policy == 0) return follow();
-    int first = sim.policy == 1 ? WRITE : READ;
+    if (sim.policy == PLANNED) return follow();
+    int first = sim.policy == READS_FIRST ? READ : WRITE;
     for (int which : {first, 1 - first}) {
       bool alone = sides[1 - which].done();
+      if (sim.policy == ON_DEMAND && which == READ && !sim.asked(sides[READ].out.link)) continue;
       if (allowed(which) && (alone || sides[which].ready(now))) {
         current = which;
         return true;

@@ -578,6 +578,15 @@ struct Router : Unit {
     step++;
   }
 
+  bool asks(const Link* link) const override {
+    if (!Unit::asks(link)) return false;
+    const Leg& at = steps[static_cast<size_t>(step)].legs[leg];
+    for (i64 target : at.targets) {
+      if (sim.asked(out[static_cast<size_t>(target)].link)) return true;
+    }
+    return false;
+  }
+
   void tick() override {
     i64 now = sim.now;
     bool empty = true;

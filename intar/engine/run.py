@@ -194,8 +194,8 @@ def run(
         bits; the cycles mean nothing.
     max_cycles : give up after so many cycles.
     timing : latencies; those of the RTL by default.
-    policy : merged runs only. 0 follows `Buffer.merged`; 1 and 2 perform iterations as they become possible,
-        writes or reads first, and record the order.
+    policy : merged runs only. 0 follows `Buffer.merged`; 1, 2 and 3 perform iterations as they become possible,
+        writes first, reads first, or reads when somebody waits for them, and record the order.
 
     Raises
     ------

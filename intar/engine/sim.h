@@ -82,6 +82,9 @@ struct Link {
   inline void pop(Sim& sim);
 };
 
+/// How merged buffers decide what comes next: as planned, or while a plan is looked for.
+enum Policy : int { PLANNED, WRITES_FIRST, READS_FIRST, ON_DEMAND };
+
 enum State : int { BUSY, WAIT_IN, WAIT_OUT, WAIT_TOKEN, IDLE, STATES };
 
 struct Span {
@@ -104,6 +107,8 @@ struct Unit {
   Unit(Sim& s, int i) : sim(s), id(i) {}
   virtual ~Unit() = default;
   virtual void tick() = 0;
+  /// It has nothing else to do than to take the next beat of `link`, and whoever gets it from there, too.
+  virtual bool asks(const Link* link) const { return state == WAIT_IN && waits == link; }
 
   void account(i64 until) {
     i64 cycles = until - since;
@@ -113,10 +118,7 @@ struct Unit {
     if (waits && state == WAIT_OUT) waits->wait_out += cycles;
     since = until;
   }
-  void wait(State why, Link* link) {
-    state = why;
-    waits = link;
-  }
+  inline void wait(State why, Link* link);
   void wait_token(i64 wanted, i64 posted) {
     state = WAIT_TOKEN;
     waits = nullptr;
@@ -129,6 +131,10 @@ struct Unit {
 };
 
 struct Sim {
+  /// The link is empty and its taker asks for a beat.
+  bool asked(const Link* link) const {
+    return link->tail == link->head && units[static_cast<size_t>(link->consumer)]->asks(link);
+  }
   i64 now = 0;
   bool values = true, strict = false, merged = false, record = false;
   int policy = 0;
@@ -151,6 +157,13 @@ inline void Unit::touch(i64 index) {
   Span& span = spans[static_cast<size_t>(index)];
   if (span.first < 0) span.first = sim.now;
   span.last = sim.now;
+}
+
+inline void Unit::wait(State why, Link* link) {
+  // Reads on demand look at who waits for them.
+  if (why == WAIT_IN && link && sim.policy == ON_DEMAND) sim.wake(link->producer);
+  state = why;
+  waits = link;
 }
 
 inline void Unit::busy() {

@@ -183,8 +183,8 @@ class Window(Frozen):
     offset: int
     dy: int
     dx: int
-    height: int = Field(gt=0)
-    width: int = Field(gt=0)
+    height: int = Field(ge=0)
+    width: int = Field(ge=0)
 
 
 class ImageStep(Frozen):

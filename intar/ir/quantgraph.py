@@ -240,3 +240,20 @@ class Quantised:
 
     graph: QuantGraph
     constants: dict[str, np.ndarray] = field(repr=False)
+
+
+GRID = (QConv, QPool)
+"""Tasks that read windows of images."""
+
+
+def stored_bits(graph: QuantGraph) -> tuple[int, int]:
+    """Bits in which the machine keeps activations and weights: the widest of the graph (activations: at least 8).
+
+    With convolutions both are one: the weights of a convolution stand where a matmul has its activations.
+    """
+    activations = max([8, *(tensor.bits for tensor in graph.tensors)])
+    weighted = [task for task in graph.tasks if isinstance(task, QMatmul | QConv)]
+    weights = max((task.weight_bits for task in weighted), default=activations)
+    if any(isinstance(task, QConv) for task in graph.tasks):
+        activations = weights = max(activations, weights)
+    return activations, weights

@@ -74,6 +74,8 @@ class TensorMemory:
     It begins at the start of its memory, when those that used it before have been read for the last time (`start` reads).
     `tile_rows` rows of `pitch` beats a slot. `ready[t]` is the write count after which tile `t` is complete,
     `drained[t]` the read count after which it is no longer needed. `loaded` rows have come from off chip.
+    Where the last write went column by column (of beats), `columns` is the write count before it: column ``c`` of all rows
+    is there from count ``columns + c + 1`` on; `row_columns` says the same of single rows.
     """
 
     memory: Memory
@@ -86,6 +88,8 @@ class TensorMemory:
     start: int = -1
     loaded: int = 0
     blocks: dict[int, Blocks] = field(default_factory=dict)
+    columns: int | None = None
+    row_columns: dict[int, int] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
@@ -117,8 +121,32 @@ class TensorMemory:
             self.start = self.memory.read
         need = max(self.start, self.drained.get(tile - self.slots, 0) if self.slots > 1 else 0)
         self.blocks[tile] = Blocks(row, walk.counts[0], self.memory.written)
+        self.columns = None
         self.memory.write(walk.model_copy(update={"base": walk.base + self.base(row)}), need, note=note)
         self.ready[tile] = self.memory.written
+
+    def write_columns(self, row: int, rows: int, note: str) -> None:
+        """Write `rows` whole rows from `row` on, column by column: of each row one beat, then the next column."""
+        before = self.memory.written
+        walk = Walk(counts=(self.pitch, 1, 1, 1, rows), strides=(1, 0, 0, 0, self.pitch))
+        self.write(row, walk, note)
+        self.columns = before
+        self.row_columns.update(dict.fromkeys(range(row, row + rows), before))
+
+    def fetch_columns(self, note: str) -> None:
+        """Read all rows column by column, each column as soon as it is there."""
+        walk = Walk(counts=(self.pitch, 1, 1, 1, self.rows), strides=(1, 0, 0, 0, self.pitch))
+        need, step = (self.ready[0], 0) if self.columns is None else (self.columns + 1, 1)
+        self.memory.fetch(walk, need, step, note=note)
+        self.drained[0] = self.memory.read
+
+    def fetch_row(self, row: int, note: str) -> None:
+        """Read one row, each beat as soon as it is there."""
+        walk = Walk(base=self.base(row), counts=(self.pitch, 1, 1, 1, 1), strides=(1, 0, 0, 0, 0))
+        before = self.row_columns.get(row)
+        need, step = (self.ready[0], 0) if before is None else (before + 1, 1)
+        self.memory.fetch(walk, need, step, note=note)
+        self.drained[0] = self.memory.read
 
     def in_blocks(self, row: int, count: int) -> bool:
         """The last write completed the rows from `row` on in `count` blocks, more than one."""

@@ -27,14 +27,24 @@ def append(work: Work, visit: Visit) -> None:
     pitch = work.site.pitch(task.output)
     note = f"{task.name} rows {visit.row}+{visit.rows}"
     walk = Walk(counts=(1, 1, 1, pitch, visit.rows), strides=(0, 0, 0, 1, pitch))
-    for slot, port in enumerate(("x", "y")[: len(task.inputs)]):
-        source = work.tensors.reader(visit, slot)
-        source.fetch(visit.row, walk, note)
+    sources = [work.tensors.reader(visit, slot) for slot in range(len(task.inputs))]
+    results = work.tensors.results(visit)
+    # Images are made and read tile by tile: whoever stands in between follows.
+    images = task.output in work.tensors.images or any(source.columns is not None for source in sources)
+    images = images and all(memory.slots == 1 for memory in (*sources, *results))
+    for source, port in zip(sources, ("x", "y"), strict=False):
+        if images:
+            source.fetch_columns(note)
+        else:
+            source.fetch(visit.row, walk, note)
         work.net.move(source.port("out"), [f"vector_{core}.{port}"], walk.beats, note=note)
     per_channel = isinstance(task, QAffine)
     if per_channel:
         work.params.read(core, task.name, 0, pitch, 4)
     work.vector(core, task, pitch, visit.rows, "x", per_channel, note)
     work.net.move(f"vector_{core}.out", work.tensors.sinks(visit), walk.beats, note=note)
-    for memory in work.tensors.results(visit):
-        memory.write(visit.row, walk, note)
+    for memory in results:
+        if images:
+            memory.write_columns(0, memory.rows, note)
+        else:
+            memory.write(visit.row, walk, note)

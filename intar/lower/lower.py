@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from intar.ir.names import sanitise
 from intar.ir.program import Program
-from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, QTask, Quantised
+from intar.ir.quantgraph import QAffine, QBinary, QConv, QMatmul, QMove, QPool, QTask, Quantised
 from intar.ir.schedule import Schedule
-from intar.lower import elementwise, matmul, move
+from intar.lower import elementwise, grid, matmul, move
+from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist, check_names
 from intar.lower.nodes import check_memory, declare_ports, make_nodes
 from intar.lower.params import Params
@@ -30,6 +31,8 @@ KINDS: Mapping[type[QTask], Kind] = {
     QAffine: elementwise,
     QBinary: elementwise,
     QMove: move,
+    QConv: grid,
+    QPool: grid,
 }
 
 
@@ -54,7 +57,8 @@ def lower(quantised: Quantised, schedule: Schedule) -> Lowered:
     net, tensors = Netlist(), Tensors(site, visits)
     declare_ports(site, net, tensors)
     ports = Ports(site, net, tensors)
-    work = Work(site, net, tensors, ports, Params(site, net, ports), Weights(site, net, ports, visits))
+    weights, kernels = Weights(site, net, ports, visits), Kernels(site, net, ports)
+    work = Work(site, net, tensors, ports, Params(site, net, ports), weights, kernels)
     first: dict[str, Visit] = {}
     for visit in visits:
         first.setdefault(visit.task.name, visit)

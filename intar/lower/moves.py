@@ -6,27 +6,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from intar.ir.circuit import piece_indices
 from intar.ir.program import Walk
-from intar.ir.quantgraph import Piece, QMove, QTensor
-
-
-def piece_indices(piece: Piece, visit: int) -> np.ndarray:
-    """Flat row-major indices that a piece takes in one visit, in order."""
-    index = np.array([piece.offset + visit * piece.step], dtype=np.int64)
-    for count, stride in zip(piece.counts, piece.strides, strict=True):
-        index = (index[:, None] + np.arange(count, dtype=np.int64) * stride).reshape(-1)
-    return index
-
-
-def identity_move(task: QMove, tensors: Mapping[str, QTensor]) -> bool:
-    """True when the output's elements are the input's, in the same order."""
-    size = int(np.prod(tensors[task.output].shape, dtype=np.int64))
-    if size != int(np.prod(tensors[task.inputs[0]].shape, dtype=np.int64)):
-        return False
-    if len(task.pieces) != 1 or task.visits != 1:
-        return False
-    index = piece_indices(task.pieces[0], 0)
-    return len(index) == size and bool(np.array_equal(index, np.arange(size)))
+from intar.ir.quantgraph import QMove, QTensor
 
 
 def element_walks(task: QMove, tensors: Mapping[str, QTensor], lanes: int) -> Iterator[tuple[int, Walk]]:

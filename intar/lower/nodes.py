@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intar.errors import Finding, InfeasibleError
-from intar.ir.program import Buffer, Core, Feed, Gather, Node, Vector
+from intar.ir.program import Buffer, Core, Feed, Gather, Image, Node, Vector
 from intar.lower.netlist import Netlist, PortType
 from intar.lower.scales import shift_only, value_bits
 from intar.lower.site import Site
@@ -26,6 +26,8 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     for core in range(machine.cores):
         for name in (f"w{core}.out", f"weights_{core}.in", f"weights_{core}.out", f"core_{core}.w"):
             types[name] = PortType(lanes, site.w_bits)
+        for name in (f"kernels_{core}.in", f"kernels_{core}.out"):
+            types[name] = a
         for name in (f"params_{core}.in", f"params_{core}.out", f"vector_{core}.params"):
             types[name] = PortType(lanes, 32)
         types[f"feed_{core}.in"] = a
@@ -41,6 +43,7 @@ def make_nodes(work: Work) -> list[Node]:
     nodes = work.ports.nodes()
     nodes.extend(memory.node() for memory in work.tensors.banks)
     nodes.extend(memory.node() for _, memory in sorted(work.params.memories.items()) if memory.reads)
+    nodes.extend(memory.node() for _, memory in sorted(work.kernels.memories.items()))
     for _, store in sorted(work.weights.memories.items()):
         store.memory.depth = store.kept + 2 * store.slot
         if store.memory.reads:
@@ -98,7 +101,7 @@ def _core_nodes(work: Work, core: int) -> list[Node]:
 
 def check_memory(nodes: Sequence[Node], room: int) -> None:
     """The buffers fit into `room` bytes (InfeasibleError otherwise)."""
-    sizes = {n.name: n.depth * n.lanes * n.bits // 8 for n in nodes if isinstance(n, Buffer)}
+    sizes = {n.name: n.depth * n.lanes * n.bits // 8 for n in nodes if isinstance(n, Buffer | Image)}
     total = sum(sizes.values())
     if total > room:
         largest = sorted(sizes, key=lambda name: -sizes[name])[:3]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from intar.ir.program import UNIT_MULT, Table, VectorStep, Walk
-from intar.ir.quantgraph import QAffine, QMatmul
+from intar.ir.quantgraph import QAffine, QConv, QMatmul
 from intar.lower.buffers import Memory
 from intar.lower.netlist import Netlist
 from intar.lower.ports import Ports
@@ -59,6 +59,35 @@ class Params:
             beats[index, 2, :used] = (bias[part] & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
             beats[index, 3, :used] = bias[part] >> 32
         return beats.reshape(-1, lanes)
+
+    def rows(self, task: QConv) -> np.ndarray:
+        """Multiplier, shift, bias low and high of each channel: the first elements of a beat (of several, if need be)."""
+        constants = self.site.constants
+        mult, shift, bias = (constants[n].astype(np.int64) for n in (task.mult, task.shift, task.bias))
+        low = (bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+        values = np.stack([mult, shift, low, bias >> 32], axis=1)
+        lanes, size = self.site.machine.lanes, self.row_beats
+        padded = np.zeros((len(values), size * lanes), dtype=np.int64)
+        padded[:, :4] = values
+        return padded.reshape(-1, lanes)
+
+    @property
+    def row_beats(self) -> int:
+        """Beats of one set of parameters for all lanes."""
+        return -(-4 // self.site.machine.lanes)
+
+    def read_rows(
+        self, core: int, label: str, first: int, rows: int, blocks: int, again: int, note: str
+    ) -> None:
+        """Parameters of `blocks` blocks of `rows` channels from channel `first` on, each block `again` times."""
+        memory, size = self.memories[core], self.row_beats
+        walk = Walk(
+            base=self.bases[core, label] + first * size,
+            counts=(1, blocks, again, rows, size),
+            strides=(0, rows * size, 0, size, 1),
+        )
+        memory.fetch(walk, self.needs[core, label], note=label)
+        self.net.move(f"{memory.name}.out", [f"vector_{core}.params"], walk.beats, note=note)
 
     def add_table(self, visit: Visit, cores: Sequence[int]) -> None:
         """Give the table of a visit's task a slot on each of `cores`; equal tables share one."""

@@ -87,7 +87,7 @@ class Ports:
         name = visit.task.output
         if name not in self.site.graph.outputs and name not in self.tensors.spilled:
             return
-        memory = self.tensors.results(visit)[0]
+        memory = self.tensors.plain(name, visit.stage)
         if memory.slots > 1:
             self._store(name, memory, visit.row, visit.rows)
         elif visit.row + visit.rows == memory.rows:
@@ -99,9 +99,6 @@ class Ports:
                 return region
         site = self.site
         shape = site.tensors[name]
-        for alias, origin in site.aliases.items():
-            if origin == name:
-                shape = site.tensors[alias]
         region = Region(
             name=name,
             base=port.words,
@@ -118,9 +115,9 @@ class Ports:
 
     def _load(self, name: str, stage: int, row: int, rows: int) -> None:
         """Bring rows of a network input or a spilled tensor into all its copies."""
-        port = self.port("x" if self.site.from_input(name) else "r")
+        port = self.port("x" if name in self.site.graph.inputs else "r")
         owner = port if port.name == "x" else self.port("y")
-        region = self._region(owner, self.site.aliases.get(name, name))
+        region = self._region(owner, name)
         beats = rows * region.row_beats
         base = region.base + self.site.words(row * region.row_beats, region.bits)
         need = max((done for first, done in self.stored.get(name, []) if first < row + rows), default=0)
@@ -130,9 +127,13 @@ class Ports:
             owner.turns.append("r")
         memories = self.tensors.copies(name, stage)
         self.net.move(f"{port.name}.out", [memory.port("in") for memory in memories], beats, note=name)
-        walk = row_blocks(rows, self.site.machine.rows, region.row_beats)
+        note = f"{name}: from port {port.name}"
         for memory in memories:
-            memory.write(row, walk, f"{name}: from port {port.name}")
+            if name in self.tensors.images:
+                for number in range(row, row + rows):
+                    memory.write_columns(number, 1, note)
+            else:
+                memory.write(row, row_blocks(rows, self.site.machine.rows, region.row_beats), note)
 
     def _store(self, name: str, memory: TensorMemory, row: int, rows: int) -> None:
         port = self.port("y")
@@ -142,8 +143,12 @@ class Ports:
         port.steps.append(StoreStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))
         port.turns.append("w")
         self.stored.setdefault(name, []).append((row, len(port.steps)))
-        walk = row_blocks(rows, self.site.machine.rows, region.row_beats)
-        memory.fetch(row, walk, f"{name}: to the output port")
+        note = f"{name}: to the output port"
+        if memory.row_columns:
+            for number in range(row, row + rows):
+                memory.fetch_row(number, note)
+        else:
+            memory.fetch(row, row_blocks(rows, self.site.machine.rows, region.row_beats), note)
         self.net.move(memory.port("out"), ["y.in"], beats, note=name)
 
     def nodes(self) -> list[Node]:

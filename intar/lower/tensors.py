@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import count
 
 from intar.ir.names import sanitise
-from intar.ir.quantgraph import QMove
+from intar.ir.quantgraph import QConv, QMove, QPool
 from intar.ir.schedule import Copy, Residency
 from intar.lower.buffers import Memory, TensorMemory
 from intar.lower.site import Site
 from intar.lower.visits import Visit
+from intar.lower.windows import ImageMemory
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Tensors:
         self.made = {visit.task.output: visit.stage for visit in visits}
         self.held: dict[str, list[_Held]] = {}
         self.copy_of: dict[tuple[int, str, int], int] = {}
+        self.images = _images(site, visits)
         self._make(visits, self._assign_reads(visits))
 
     def copies(self, name: str, stage: int) -> list[TensorMemory]:
@@ -41,7 +43,17 @@ class Tensors:
 
     def arrives(self, name: str, stage: int) -> bool:
         """True if a tensor comes from off chip in a stage that reads it: a network input, or spilled by an earlier stage."""
-        return self.site.from_input(name) or (name in self.spilled and self.made[name] < stage)
+        return name in self.site.graph.inputs or (name in self.spilled and self.made[name] < stage)
+
+    def image(self, visit: Visit, position: int) -> TensorMemory:
+        """The copy that the core at this position reads in windows."""
+        copies = self.copies(visit.task.inputs[0], visit.stage)
+        return [copy for copy in copies if isinstance(copy.memory, ImageMemory)][position]
+
+    def plain(self, name: str, stage: int, number: int = 0) -> TensorMemory:
+        """A copy that is read beat by beat."""
+        copies = self.copies(name, stage)
+        return [copy for copy in copies if not isinstance(copy.memory, ImageMemory)][number]
 
     def results(self, visit: Visit) -> list[TensorMemory]:
         """The memories that a visit's output goes to."""
@@ -53,14 +65,15 @@ class Tensors:
 
     def reader(self, visit: Visit, slot: int) -> TensorMemory:
         """The copy that a task's input `slot` reads."""
+        name = visit.task.inputs[slot]
         number = self.copy_of.get((visit.stage, visit.task.name, slot), 0)
-        return self.copies(visit.task.inputs[slot], visit.stage)[number]
+        return self.plain(name, visit.stage, number)
 
     def _assign_reads(self, visits: Sequence[Visit]) -> dict[tuple[str, int], int]:
         """Number the reads of each tensor within each stage (moves use the first copy); copies by tensor and stage."""
         copies: dict[tuple[str, int], int] = {}
         for visit in visits:
-            if isinstance(visit.task, QMove):
+            if isinstance(visit.task, QMove | QConv | QPool):
                 continue
             for slot, name in enumerate(visit.task.inputs):
                 key = (visit.stage, visit.task.name, slot)
@@ -79,51 +92,80 @@ class Tensors:
         homes = {home.tensor: home for home in site.schedule.residency}
         tenants: dict[int, list[tuple[str, int]]] = {}
         planned: list[tuple[str, Copy]] = []
+        windows: dict[int, str] = {}
         for tensor in site.graph.tensors:
             if tensor.name in stages:
-                copies = list(self._plan(homes[tensor.name], stages[tensor.name], reads))
-                for number, copy in enumerate(copies):
+                copies = self._plan(homes[tensor.name], stages[tensor.name], reads)
+                for number, (copy, image) in enumerate(copies):
+                    if image:
+                        windows[copy.bank] = tensor.name
                     tenants.setdefault(copy.bank, []).append((tensor.name, number))
                     planned.append((tensor.name, copy))
-        memories = {bank: self._memory(bank, inside) for bank, inside in tenants.items()}
+        memories = {bank: self._memory(bank, inside, windows.get(bank)) for bank, inside in tenants.items()}
         self.banks = list(memories.values())
         for name, copy in planned:
             memory = self._copy(name, copy, stages[name], homes[name], memories[copy.bank])
             self.held.setdefault(name, []).append(_Held(copy.first_stage, copy.last_stage, memory))
         self.spilled = {
             name for name, home in homes.items() if home.place == "spill" and len(stages.get(name, [])) > 1
-        } - {name for name in stages if site.from_input(name)}
+        } - set(site.graph.inputs)
 
     def _plan(
         self, home: Residency, stages: Sequence[int], reads: Mapping[tuple[str, int], int]
-    ) -> Iterator[Copy]:
-        """The copies that the schedule names, or else as many as are read at a time, each with a bank of its own."""
-        yield from home.copies
-        if home.copies:
+    ) -> Iterator[tuple[Copy, bool]]:
+        """The copies that the schedule names, or else as many as are read at a time, each with a bank of its own.
+
+        With each copy: whether it is read in windows. The schedule counts a copy for each core that reads so; who reads such
+        a tensor in beats gets one more.
+        """
+        images = self.images.get(home.tensor, {})
+        if home.copies and not images:
+            yield from ((copy, False) for copy in home.copies)
             return
+        planned = list(home.copies)
         spans = (
             [(stage, stage) for stage in stages] if home.place == "spill" else [(min(stages), max(stages))]
         )
         for first, last in spans:
-            most = max([1, *(reads.get((home.tensor, stage), 0) for stage in range(first, last + 1))])
-            for _ in range(most):
-                yield Copy(bank=next(self.unnamed), bytes=0, first_stage=first, last_stage=last)
+            windows = max(images.get(stage, 0) for stage in range(first, last + 1))
+            for _ in range(windows):
+                known = next((c for c in planned if (c.first_stage, c.last_stage) == (first, last)), None)
+                if known:
+                    planned.remove(known)
+                made = known or Copy(bank=next(self.unnamed), bytes=0, first_stage=first, last_stage=last)
+                yield made, True
+            beats = max(reads.get((home.tensor, stage), 0) for stage in range(first, last + 1))
+            if not windows or (self._read_in_beats(home.tensor) and home.place != "spill"):
+                beats = max(1, beats)
+            for _ in range(beats):
+                yield Copy(bank=next(self.unnamed), bytes=0, first_stage=first, last_stage=last), False
 
-    def _memory(self, bank: int, inside: Sequence[tuple[str, int]]) -> Memory:
-        """A bank that one tensor has for itself is called after it."""
+    def _read_in_beats(self, name: str) -> bool:
+        """True for what is stored, or read by a move."""
+        moved = any(isinstance(task, QMove) and name in task.inputs for task in self.site.graph.tasks)
+        return moved or name in self.site.graph.outputs
+
+    def _memory(self, bank: int, inside: Sequence[tuple[str, int]], image: str | None) -> Memory:
+        """A bank that one tensor has for itself is called after it; `image`: a tensor in it that is read in windows."""
         names = sanitise([f"buf {name}" for name in self.site.tensors])
         (first, number), *others = inside
         name = names[f"buf {first}"] + (f"_{number}" if number else "")
         if any(other != first for other, _ in others):
             name = f"bank_{bank}"
-        return Memory(name, self.site.machine.lanes, self.site.a_bits)
+        kind = (name, self.site.machine.lanes, self.site.a_bits)
+        return ImageMemory(*kind, pitch=self._pixels(image)) if image else Memory(*kind)
+
+    def _pixels(self, name: str) -> int:
+        """Pixels from row to row of an image."""
+        tasks = (t for t in self.site.graph.tasks if isinstance(t, QConv | QPool) and name in t.inputs)
+        return next(task.pitch for task in tasks)
 
     def _copy(
         self, name: str, copy: Copy, stages: Sequence[int], home: Residency, memory: Memory
     ) -> TensorMemory:
         site, tensor = self.site, self.site.tensors[name]
         stage = site.schedule.stages[copy.first_stage]
-        outside = site.from_input(name) or name in site.graph.outputs or home.place == "spill"
+        outside = name in site.graph.inputs or name in site.graph.outputs or home.place == "spill"
         tiled = (
             home.place != "chip" and copy.first_stage == copy.last_stage and 0 < stage.tile_rows < tensor.rows
         )
@@ -142,3 +184,15 @@ class Tensors:
         """Row tiles of this tensor would not start at port words: it has to be on chip as a whole."""
         bits = tile_rows * self.site.pitch(name) * self.site.machine.lanes * self.site.a_bits
         return bool(bits % self.site.machine.port_bits)
+
+
+def _images(site: Site, visits: Sequence[Visit]) -> dict[str, dict[int, int]]:
+    """How many copies of a tensor a stage reads in windows: one for each core that does."""
+    found: dict[str, dict[int, int]] = {}
+    for visit in visits:
+        if isinstance(visit.task, QConv | QPool):
+            name = visit.task.inputs[0]
+            cores = min(len(visit.cores), site.pitch(visit.task.output))
+            stages = found.setdefault(name, {})
+            stages[visit.stage] = max(stages.get(visit.stage, 0), cores)
+    return found

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from intar.ir.program import VectorStep
-from intar.ir.quantgraph import QBinary, QMatmul, QTask
+from intar.ir.quantgraph import QBinary, QMatmul, QPool, QTask
+from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist
 from intar.lower.params import Params
 from intar.lower.ports import Ports
@@ -27,6 +28,7 @@ class Work:
     ports: Ports
     params: Params
     weights: Weights
+    kernels: Kernels
     steps: dict[str, list] = field(default_factory=dict)
 
     def step(self, node: str, step: object) -> None:
@@ -34,7 +36,15 @@ class Work:
         self.steps.setdefault(node, []).append(step)
 
     def vector(
-        self, core: int, task: QTask, groups: int, beats: int, source: str, per_channel: bool, note: str
+        self,
+        core: int,
+        task: QTask,
+        groups: int,
+        beats: int,
+        source: str,
+        per_channel: bool,
+        note: str,
+        params: str = "lane",
     ) -> None:
         """The last operations of a task on a core's vector unit: affine, binary or both, then its table."""
         fields: dict = {
@@ -43,6 +53,7 @@ class Work:
             "source": source,
             "affine": per_channel,
             "per_channel": per_channel,
+            "params": params,
             "relu": task.relu,
             "tensor": task.output,
             "table": self.params.slot(core, task.name),
@@ -56,6 +67,26 @@ class Work:
             fields |= {"b_my": binary.my, "b_shift": binary.shift, "b_zero": binary.zero}
             fields |= {"b_lo": binary.lo, "b_hi": binary.hi, "relu": binary.relu}
         self.step(f"vector_{core}", VectorStep(**fields))
+
+    def maxima(self, core: int, task: QPool, beats: int, taps: int, note: str) -> None:
+        """`beats` beats of the maximum of `taps` beats each, clamped."""
+        step = VectorStep(
+            beats=beats,
+            source="x",
+            per_channel=False,
+            reduce=taps,
+            mult=1 << 24,
+            lo=task.lo,
+            hi=task.hi,
+            relu=task.relu,
+            table=self.params.slot(core, task.name),
+            tensor=task.output,
+            note=note,
+        )
+        steps = self.steps.setdefault(f"vector_{core}", [])
+        if steps and steps[-1].model_copy(update={"beats": beats, "note": note}) == step:
+            beats += steps.pop().beats
+        steps.append(step.model_copy(update={"beats": beats}))
 
 
 class Kind(Protocol):

@@ -18,7 +18,10 @@ LIMIT = 5.0
 
 @dataclass(frozen=True)
 class Tenant:
-    """A copy of a tensor: stages, bytes, whether it comes from off chip, whether it goes there in its last stage."""
+    """A copy of a tensor: stages, bytes, whether it comes from off chip, whether it goes there in its last stage.
+
+    `pitch` is that of images, 0 otherwise: memories of images are of another kind, and only equal ones share.
+    """
 
     name: str
     first: int
@@ -26,6 +29,7 @@ class Tenant:
     bytes: int
     loaded: bool = False
     stored: bool = False
+    pitch: int = 0
 
     def meets(self, other: Tenant) -> bool:
         """True if a stage has both."""
@@ -34,7 +38,8 @@ class Tenant:
     @property
     def ahead(self) -> Tenant:
         """With a stage more for prefetching what is loaded, and for writing back what is stored."""
-        return Tenant(self.name, max(0, self.first - self.loaded), self.last + self.stored, self.bytes)
+        first, last = max(0, self.first - self.loaded), self.last + self.stored
+        return Tenant(self.name, first, last, self.bytes, pitch=self.pitch)
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,21 @@ def assign(tenants: Sequence[Tenant], room: int) -> Banks:
 
 
 def colour(tenants: Sequence[Tenant]) -> Banks:
-    """The fewest bytes that were found."""
+    """The fewest bytes that were found, kind by kind."""
+    sizes: tuple[int, ...] = ()
+    of = [0] * len(tenants)
+    bound = 0
+    for pitch in sorted({tenant.pitch for tenant in tenants}):
+        mine = [i for i, tenant in enumerate(tenants) if tenant.pitch == pitch]
+        found = _colour([tenants[i] for i in mine])
+        for i, bank in zip(mine, found.of, strict=True):
+            of[i] = len(sizes) + bank
+        sizes, bound = sizes + found.sizes, bound + found.bound
+    return Banks(sizes, tuple(of), bound)
+
+
+def _colour(tenants: Sequence[Tenant]) -> Banks:
+    """The fewest bytes that were found for tenants of one kind."""
     order = sorted(
         range(len(tenants)), key=lambda i: (-tenants[i].bytes, tenants[i].first, tenants[i].name, i)
     )

@@ -52,7 +52,7 @@ def _home(problem: Problem, moves: Sequence[Move], tensor: int) -> Home:
 
     def tenants(start: int, end: int, size: int, copies: int) -> tuple[Tenant, ...]:
         loaded, stored = tensor in moves[start].loads, tensor in moves[end].stores
-        return (Tenant(entry.name, start, end, size, loaded, stored),) * copies
+        return (Tenant(entry.name, start, end, size, loaded, stored, entry.pitch),) * copies
 
     for move in moves:
         for kept, copies in move.kept:

@@ -7,7 +7,7 @@ timing contract of the nodes (`docs/program.md`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from intar.ir.schedule import Machine
@@ -26,10 +26,12 @@ def ceil_div(a: int, b: int) -> int:
 
 @dataclass(frozen=True)
 class Work:
-    """What one task asks of the machine: `kind` is ``matmul``, ``vector`` (affine, binary) or ``move``.
+    """What one task asks of the machine: `kind` is ``matmul``, ``vector`` (affine, binary), ``move``, ``conv`` or ``pool``.
 
     `rows` × `cols` is the output; `k` is the reduction length of a matmul, 0 otherwise; `w_bits` the stored weight width;
-    `tail` says that a matmul's results meet a second tensor on their way out.
+    `tail` says that a matmul's results meet a second tensor on their way out. `groups` are the (channels, taps) of a
+    convolution or pool, `reduce` convolution channels give one channel of the output, `reach` is how many pixels a tap
+    reads ahead at most.
     """
 
     kind: str
@@ -38,6 +40,14 @@ class Work:
     k: int = 0
     w_bits: int = 0
     tail: bool = False
+    groups: tuple[tuple[int, int], ...] = ()
+    reduce: int = 1
+    reach: int = 0
+
+    @property
+    def on_grid(self) -> bool:
+        """Works on images, tile of pixels by tile of pixels."""
+        return self.kind in ("conv", "pool")
 
 
 def row_beats(cols: int, machine: Machine) -> int:
@@ -52,7 +62,7 @@ def tensor_bytes(rows: int, cols: int, bits: int, machine: Machine) -> int:
 
 def tensor_words(rows: int, cols: int, bits: int, machine: Machine) -> int:
     """Cycles of the activation port for `rows` rows: a word a cycle, and a beat a cycle."""
-    return _port_cycles(rows * row_beats(cols, machine), bits, machine)
+    return port_cycles(rows * row_beats(cols, machine), bits, machine)
 
 
 def tile_bytes(rows: int, cols: int, bits: int, tile_rows: int, machine: Machine) -> int:
@@ -86,17 +96,63 @@ def compute_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
         return max(products, rows * row_beats(work.cols, machine)) if work.tail else products
     if work.kind == "vector":
         return rows * row_beats(work.cols, machine) * (machine.lanes // machine.rate)
+    if work.on_grid:
+        return ceil_div(row_beats(work.cols, machine), cores) * pixel_tile(work, machine)
     return rows * work.cols
+
+
+def pixel_tile(work: Work, machine: Machine) -> int:
+    """Cycles of one tile of `lanes` pixels, all channels: the taps of every block of channels, or its drain."""
+    slow = machine.lanes // machine.rate
+    if work.kind == "pool":
+        return sum(channels * max(taps, slow) for channels, taps in work.groups)
+    return sum(
+        max(taps, high, ceil_div(high * slow, work.reduce))
+        for channels, taps in work.groups
+        for high in _blocks(channels, machine.rows)
+    )
+
+
+def first_pass(work: Work, cores: int, machine: Machine) -> int:
+    """Cycles of a task on images in which it goes over all tiles for the first time, for its first block of channels."""
+    channels, taps = work.groups[0]
+    high = 1 if work.kind == "pool" else min(channels, machine.rows)
+    first = replace(work, groups=((high, taps),))
+    return ceil_div(row_beats(work.cols, machine), cores) * pixel_tile(first, machine)
+
+
+def beats_before(work: Work, rows: int, cols: int, machine: Machine) -> int:
+    """Beats of an image of `rows` channels, one after the other, that are there before a task can take its first tile."""
+    ahead = 1 + (machine.lanes - 1 + max(0, work.reach)) // machine.lanes
+    return (rows - 1) * row_beats(cols, machine) + min(row_beats(cols, machine), ahead)
+
+
+def beats_behind(work: Work, machine: Machine) -> int:
+    """Beats of the output, channel after channel, that are left to be stored when a task on images makes its last one."""
+    high = 1 if work.kind == "pool" else _blocks(work.groups[-1][0], machine.rows)[-1] // work.reduce
+    return (max(1, high) - 1) * row_beats(work.cols, machine) + 1
+
+
+def _blocks(channels: int, rows: int) -> list[int]:
+    """Heights of the blocks of at most `rows` channels."""
+    full, rest = divmod(channels, rows)
+    return [rows] * full + ([rest] if rest else [])
+
+
+def kernel_bytes(work: Work, machine: Machine) -> int:
+    """Weights of a convolution, which every core keeps: a row of whole beats for each channel."""
+    beats = sum(channels * ceil_div(taps, machine.lanes) for channels, taps in work.groups)
+    return ceil_div(beats * machine.lanes * work.w_bits, 8) * machine.cores
 
 
 def weight_cycles(work: Work, cores: int, machine: Machine) -> int:
     """Cycles in which the busiest core's weight port delivers the task's weights once."""
     if work.kind != "matmul":
         return 0
-    return _port_cycles(rounds(work, cores, machine) * work.k, work.w_bits, machine)
+    return port_cycles(rounds(work, cores, machine) * work.k, work.w_bits, machine)
 
 
-def _port_cycles(beats: int, bits: int, machine: Machine) -> int:
+def port_cycles(beats: int, bits: int, machine: Machine) -> int:
     """Cycles of a port for so many beats: a word a cycle, and a beat a cycle."""
     return max(beats, ceil_div(beats * machine.lanes * bits, machine.port_bits))
 
@@ -114,7 +170,7 @@ def column_cycles(work: Work, rows: int, machine: Machine) -> int:
 
 def fetch_cycles(work: Work, machine: Machine) -> int:
     """Cycles in which one column tile's weights come through the port."""
-    return _port_cycles(work.k, work.w_bits, machine)
+    return port_cycles(work.k, work.w_bits, machine)
 
 
 def ring_bytes(k: int, w_bits: int, machine: Machine) -> int:
@@ -132,6 +188,11 @@ def resident_bytes(work: Work, cores: int, machine: Machine) -> int:
 def parameter_bytes(cols: int, machine: Machine) -> int:
     """Multiplier, shift and bias of every output channel: 16 bytes each, whole beats."""
     return 16 * row_beats(cols, machine) * machine.lanes
+
+
+def row_parameter_bytes(work: Work, machine: Machine) -> int:
+    """Multiplier, shift and bias of every channel of a convolution, on each core: whole beats of 32-bit elements."""
+    return ceil_div(work.rows * ceil_div(4, machine.lanes) * machine.lanes * 32, 8) * machine.cores
 
 
 def table_bytes(log_entries: int, slopes: bool, machine: Machine) -> int:
@@ -294,11 +355,13 @@ def area(work: Work, machine: Machine) -> tuple[int, int]:
     cycles = compute_cycles(work, work.rows, 1, machine)
     if work.kind == "move":
         return machine.cores * cycles, machine.cores * cycles
-    if work.kind == "vector":
+    if work.kind in ("vector", "pool"):
         return 0, cycles
+    if work.kind == "conv":
+        return cycles, 0
     tiles = row_beats(work.cols, machine)
     products = tiles * ceil_div(work.rows, machine.rows) * array_tile(work, machine)
-    stream = _port_cycles(tiles * work.k, work.w_bits, machine)
+    stream = port_cycles(tiles * work.k, work.w_bits, machine)
     return max(products, stream), 0
 
 
@@ -316,7 +379,8 @@ def lower_bounds(works: Sequence[Work], machine: Machine) -> dict[str, int]:
     """
     matmuls = [w for w in works if w.kind == "matmul"]
     macs = sum(w.rows * w.cols * w.k for w in matmuls)
-    port = sum(_port_cycles(row_beats(w.cols, machine) * w.k, w.w_bits, machine) for w in matmuls)
+    macs += sum(w.cols * channels * taps for w in works if w.kind == "conv" for channels, taps in w.groups)
+    port = sum(port_cycles(row_beats(w.cols, machine) * w.k, w.w_bits, machine) for w in matmuls)
     return {
         "area": spread([area(w, machine) for w in works], machine),
         "ideal": ceil_div(macs, machine.multipliers),

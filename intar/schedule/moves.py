@@ -95,9 +95,9 @@ class Moves:
         reads: dict[int, int] = {}
         for task in members(mask):
             for tensor in self.problem.tasks[task].inputs:
-                producer = self.problem.tensors[tensor].producer
-                if producer < 0 or not mask >> producer & 1:
-                    reads[tensor] = reads.get(tensor, 0) + 1
+                entry = self.problem.tensors[tensor]
+                if entry.producer < 0 or not mask >> entry.producer & 1:
+                    reads[tensor] = entry.reads(mask)
         return reads
 
     def options(self, done: int, mask: int, on_chip: frozenset[int]) -> list[Move]:
@@ -235,11 +235,12 @@ class Moves:
     def _in_blocks(self, config: Config, tensors: tuple[int, ...], tasks: set[int]) -> cost.Traffic:
         """Traffic of a stage on whole tensors; `tasks` are those that read or make them.
 
-        A matmul follows its first input, and its output can be followed, block of rows by block of rows.
+        A matmul follows its first input, and its output can be followed, block of rows by block of rows; a task on images
+        follows the last channel of its input, and its output can be followed channel by channel and tile by tile.
         """
         problem, size = self.problem, self.problem.machine.rows
         cycles = sum(problem.tensors[t].words for t in tensors)
-        lead = 0
+        lead, windows = 0, []
         for tensor in tensors:
             entry = problem.tensors[tensor]
             ends = [v for v in tasks if tensor in (problem.tasks[v].output, *problem.tasks[v].inputs)]
@@ -247,9 +248,24 @@ class Moves:
                 problem.tasks[v].work.kind == "matmul" and tensor not in problem.tasks[v].inputs[1:]
                 for v in ends
             )
+            if len(ends) == 1 and problem.tasks[ends[0]].work.on_grid:
+                work = problem.tasks[ends[0]].work
+                made = entry.producer in tasks
+                beats = (
+                    cost.beats_behind(work, problem.machine)
+                    if made
+                    else cost.beats_before(work, entry.rows, entry.cols, problem.machine)
+                )
+                lead += cost.port_cycles(beats, problem.a_bits, problem.machine)
+                windows.append(
+                    config.compute if made else cost.first_pass(work, len(config.cores[0]), problem.machine)
+                )
+                continue
             last = entry.rows - (cost.ceil_div(entry.rows, size) - 1) * size
             block = last if entry.producer in tasks else size
             lead += problem.first_words(tensor, block) if follows else entry.words
         works = [problem.tasks[v].work for v in tasks]
-        window = min((cost.column_cycles(work, work.rows, problem.machine) for work in works), default=0)
-        return cost.Traffic(cycles, lead, window)
+        windows += [
+            cost.column_cycles(work, work.rows, problem.machine) for work in works if not work.on_grid
+        ]
+        return cost.Traffic(cycles, lead, min(windows, default=0))

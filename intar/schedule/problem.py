@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from intar.ir.quantgraph import QMatmul, QMove, QTask, QuantGraph
+from intar.ir.circuit import circuit
+from intar.ir.quantgraph import GRID, QConv, QMatmul, QMove, QPool, QTask, QuantGraph, stored_bits
 from intar.ir.schedule import Machine
 from intar.schedule import cost
 from intar.schedule.cost import Work
@@ -13,7 +14,11 @@ from intar.schedule.cost import Work
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor: who makes it (-1: a network input), who reads it (one entry per read), what it costs."""
+    """A tensor: who makes it (-1: a network input), who reads it (one entry per copy that is read), what it costs.
+
+    A task on images reads a copy on each core. `pitch` is the width of a row of pixels where such a task reads the tensor,
+    0 elsewhere: memories of images have one.
+    """
 
     name: str
     rows: int
@@ -23,6 +28,7 @@ class Tensor:
     output: bool
     bytes: int
     words: int
+    pitch: int = 0
 
     @cached_property
     def consumers(self) -> int:
@@ -115,6 +121,11 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int) -> Work:
     if isinstance(task, QMatmul):
         k = graph.tensor(task.inputs[0]).cols
         return Work("matmul", out.rows, out.cols, k, w_bits, task.tail is not None)
+    if isinstance(task, QConv | QPool):
+        kind = "conv" if isinstance(task, QConv) else "pool"
+        groups = tuple((group.channels, len(group.taps)) for group in task.groups)
+        reach = max(tap.dy * task.pitch + tap.dx for group in task.groups for tap in group.taps)
+        return Work(kind, out.rows, out.cols, w_bits=w_bits, groups=groups, reach=reach)
     return Work("move" if isinstance(task, QMove) else "vector", out.rows, out.cols)
 
 
@@ -126,6 +137,9 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, w_bits: int) -> int:
         out = graph.tensor(task.output)
         if task.kind in ("matmul", "affine"):
             total += cost.parameter_bytes(out.cols, machine)
+        if isinstance(task, QConv):
+            work = _work(task, graph, w_bits)
+            total += cost.kernel_bytes(work, machine) + cost.row_parameter_bytes(work, machine)
         if task.table is not None:
             total += cost.table_bytes(task.table.log_entries, slopes, machine) * machine.cores
         if task.kind == "matmul" and out.rows > machine.rows:
@@ -137,18 +151,19 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, w_bits: int) -> int:
 
 
 def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
-    """The problem of running `graph` on `machine`.
+    """The problem of running `graph` (what the circuit does of it) on `machine`.
 
     All cores share one weight width and all activations one storage width: the widest of the graph (at least 8 bits).
     """
-    a_bits = max([8, *(t.bits for t in graph.tensors)])
-    w_bits = max([1, *(t.weight_bits for t in graph.tasks if isinstance(t, QMatmul))])
+    graph = circuit(graph)
+    a_bits, w_bits = stored_bits(graph)
     number = {tensor.name: i for i, tensor in enumerate(graph.tensors)}
     producer = {task.output: i for i, task in enumerate(graph.tasks)}
     readers: dict[str, list[int]] = {tensor.name: [] for tensor in graph.tensors}
     for i, task in enumerate(graph.tasks):
         for name in task.inputs:
-            readers[name].append(i)
+            readers[name].extend([i] * (machine.cores if isinstance(task, GRID) else 1))
+    pitches = {task.inputs[0]: task.pitch for task in graph.tasks if isinstance(task, GRID)}
     tensors = tuple(
         Tensor(
             name=t.name,
@@ -159,6 +174,7 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
             output=t.name in graph.outputs,
             bytes=cost.tensor_bytes(t.rows, t.cols, a_bits, machine),
             words=cost.tensor_words(t.rows, t.cols, a_bits, machine),
+            pitch=pitches.get(t.name, 0),
         )
         for t in graph.tensors
     )
@@ -167,7 +183,11 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
         work = _work(task, graph, w_bits)
         same_rows = all(graph.tensor(name).rows == work.rows for name in task.inputs)
         inputs = tuple(number[name] for name in task.inputs)
-        tasks.append(Task(task.name, work, inputs, number[task.output], same_rows and work.kind != "move"))
+        tasks.append(
+            Task(
+                task.name, work, inputs, number[task.output], same_rows and work.kind in ("matmul", "vector")
+            )
+        )
     predecessors = []
     for entry in tasks:
         mask = 0

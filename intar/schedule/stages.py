@@ -194,7 +194,8 @@ class Stages:
                     yield from self._tiled("interleaved", works, edges, tails, everywhere, tile_rows)
 
     def _whole(self, work: Work) -> tuple[int, ...]:
-        return tuple(range(self.problem.machine.cores)) if work.kind == "matmul" else (0,)
+        everywhere = work.kind == "matmul" or work.on_grid
+        return tuple(range(self.problem.machine.cores)) if everywhere else (0,)
 
     def _heights(self, rows: int) -> list[int]:
         """Tile heights: the array's rows times powers of two; the whole tensor where the groups are fixed."""

@@ -12,7 +12,8 @@ from functools import cache
 from itertools import pairwise
 from math import ceil
 
-from intar.ir.quantgraph import QMatmul, QMove, QTask, QuantGraph
+from intar.ir.circuit import circuit
+from intar.ir.quantgraph import GRID, QConv, QMatmul, QMove, QPool, QTask, QuantGraph
 from intar.ir.schedule import Residency, Schedule, Stage
 
 
@@ -34,6 +35,7 @@ def validate(schedule: Schedule, graph: QuantGraph) -> list[Violation]:
     Checks: every task once, precedence, cores, the rules of each pattern, tile heights, residency and lifetimes, copies,
     banks and memory, cycles of every stage, objective, bound and status.
     """
+    graph = circuit(graph)
     structure = list(_tasks_once(schedule, graph))
     if structure:
         return structure
@@ -89,13 +91,16 @@ class _Facts:
         self.rows = {t.name: t.rows for t in graph.tensors}
         self.cols = {t.name: t.cols for t in graph.tensors}
         self.a_bits = max([8] + [t.bits for t in graph.tensors])
-        self.w_bits = max([1] + [t.weight_bits for t in graph.tasks if isinstance(t, QMatmul)])
+        self.w_bits = max([1] + [t.weight_bits for t in graph.tasks if isinstance(t, QMatmul | QConv)])
+        if any(isinstance(task, QConv) for task in graph.tasks):
+            self.a_bits = self.w_bits = max(self.a_bits, self.w_bits)
         self.stage_of = {p.task: i for i, s in enumerate(schedule.stages) for p in s.tasks}
         self.maker = {task.output: task.name for task in graph.tasks}
         self.reading: dict[str, list[int]] = {t.name: [] for t in graph.tensors}
         for task in graph.tasks:
             for tensor in task.inputs:
-                self.reading[tensor].append(self.stage_of[task.name])
+                copies = self.machine.cores if isinstance(task, GRID) else 1
+                self.reading[tensor] += [self.stage_of[task.name]] * copies
 
     # --- sizes -------------------------------------------------------------------------------------------------
 
@@ -129,6 +134,10 @@ class _Facts:
         for task in self.graph.tasks:
             if task.kind == "matmul" or task.kind == "affine":
                 total += 16 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
+            if isinstance(task, QConv):
+                beats = sum(g.channels * ceil(len(g.taps) / machine.lanes) for g in task.groups)
+                total += machine.cores * ceil(beats * machine.lanes * self.w_bits / 8)
+                total += machine.cores * self.rows[task.output] * 4 * machine.lanes * ceil(4 / machine.lanes)
             if task.table is not None:
                 entries = max(2**task.table.log_entries, machine.lanes)
                 total += entries * (8 if slopes else 4) * machine.cores
@@ -200,7 +209,7 @@ class _Facts:
             elif list(cores) != list(range(cores[0], cores[0] + len(cores))):
                 yield Violation("cores", where, f"{placement.task}: cores {list(cores)} are not contiguous")
             if (
-                not isinstance(self.tasks[placement.task], QMatmul)
+                not isinstance(self.tasks[placement.task], (QMatmul, *GRID))
                 and len(cores) != 1
                 and self.fixed_groups is False
             ):
@@ -242,10 +251,10 @@ class _Facts:
         if stage.pattern == "sequential":
             if len(tasks) != 1:
                 yield Violation("pattern", where, f"{len(tasks)} tasks in a sequential stage")
-            elif isinstance(tasks[0], QMatmul) and len(stage.tasks[0].cores) != self.machine.cores:
+            elif isinstance(tasks[0], (QMatmul, *GRID)) and len(stage.tasks[0].cores) != self.machine.cores:
                 yield Violation("cores", where, f"{tasks[0].name} is not on all cores")
-        elif len(tasks) > 1 and any(isinstance(task, QMove) for task in tasks):
-            yield Violation("pattern", where, "a move task beside others")
+        elif len(tasks) > 1 and any(isinstance(task, (QMove, *GRID)) for task in tasks):
+            yield Violation("pattern", where, "a move task, or a task on images, beside others")
         if stage.pattern == "parallel" and len(tasks) < 2 and not self.fixed_groups:
             yield Violation("pattern", where, "one task in a parallel stage")
         if stage.pattern in ("pipelined", "interleaved"):
@@ -373,6 +382,8 @@ class _Facts:
                 tenants.setdefault(copy.bank, []).append((copy.first_stage, copy.last_stage, tensor))
         for bank, inside in sorted(tenants.items()):
             for (_, last, one), (first, _, other) in pairwise(sorted(inside)):
+                if self.pitch(one) != self.pitch(other):
+                    yield Violation("bank", f"bank {bank}", f"{one} and {other} are not of the same kind")
                 if first <= last:
                     yield Violation(
                         "bank", f"bank {bank}", f"{one} and {other} are both there in stage {first}"
@@ -403,12 +414,34 @@ class _Facts:
         if schedule.status == "OPTIMAL" and schedule.bound != schedule.objective:
             yield Violation("bound", schedule.name, "optimal without a bound that says so")
 
+    def pitch(self, tensor: str) -> int:
+        """Pixels from row to row of an image that a task reads in windows, 0 for other tensors."""
+        return next((t.pitch for t in self.graph.tasks if isinstance(t, GRID) and tensor in t.inputs), 0)
+
+    def _over_pixels(self, task: QConv | QPool, cores: int, first: bool = False) -> int:
+        """Cycles of a task on images, or of its first block of channels only."""
+        machine, total = self.machine, 0
+        slow = machine.lanes // machine.rate
+        for group in task.groups:
+            left = group.channels
+            while left:
+                high = 1 if isinstance(task, QPool) else min(left, machine.rows)
+                total += max(len(group.taps), high, high * slow)
+                left -= high
+                if first:
+                    break
+            if first:
+                break
+        return ceil(ceil(self.cols[task.output] / machine.lanes) / cores) * total
+
     def _passes(self, task: QTask, rows: int, cores: int) -> tuple[int, int]:
         """(cycles of `rows` rows, cycles to fetch the weights once) on `cores` cores."""
         machine, cols = self.machine, self.cols[task.output]
         beats = ceil(cols / machine.lanes)
         if isinstance(task, QMove):
             return rows * cols, 0
+        if isinstance(task, QConv | QPool):
+            return self._over_pixels(task, cores), 0
         if not isinstance(task, QMatmul):
             return rows * beats * (machine.lanes // machine.rate), 0
         depth = self.cols[task.inputs[0]]
@@ -442,10 +475,35 @@ class _Facts:
             after = sum(self.words(t, None if self.home[t].place == "chip" else tail) for t in stores)
             span_in = span_out = busy
         else:
-            before, span_in = self._alongside(loads, [t for t in tasks if set(loads) & set(t.inputs)])
-            after, span_out = self._alongside(stores, [t for t in tasks if t.output in stores])
+            cores = len(stage.tasks[0].cores)
+            if isinstance(tasks[0], GRID):
+                before, after = self._beats_beside(tasks[0], loads), self._beats_beside(tasks[0], stores)
+                span_in, span_out = self._over_pixels(tasks[0], cores, first=True), busy
+            else:
+                before, span_in = self._alongside(loads, [t for t in tasks if set(loads) & set(t.inputs)])
+                after, span_out = self._alongside(stores, [t for t in tasks if t.output in stores])
         busy += max(before, total_in - span_in) + max(after, total_out - span_out)
         return busy + machine.latency * ((total_in > 0) + (total_out > 0))
+
+    def _beats_beside(self, task: QConv | QPool, tensors: list[str]) -> int:
+        """Port cycles beside which a task on images can't work.
+
+        It starts when the last channel has come as far as it reads ahead; its output goes tile by tile, but channel
+        after channel, so that the last block of channels has all but one tile of its last channel left.
+        """
+        lanes, cycles = self.machine.lanes, 0
+        for tensor in tensors:
+            row = ceil(self.cols[tensor] / lanes)
+            if tensor == task.output:
+                last = task.groups[-1].channels
+                high = 1 if isinstance(task, QPool) else last % self.machine.rows or self.machine.rows
+                beats = (high - 1) * row + 1
+            else:
+                reach = max(tap.dy * task.pitch + tap.dx for group in task.groups for tap in group.taps)
+                ahead = 1 + (lanes - 1 + max(0, reach)) // lanes
+                beats = (self.rows[tensor] - 1) * row + min(row, ahead)
+            cycles += self.transfer(beats, self.a_bits)
+        return cycles
 
     def _alongside(self, tensors: list[str], tasks: list[QTask]) -> tuple[int, int]:
         """(port cycles beside which the tasks can't work, cycles of work beside which the port can).

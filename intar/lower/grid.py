@@ -1,0 +1,137 @@
+"""Convolutions and pools on flat images: tiles of pixels in turn on the visit's cores, block of channels by block.
+
+A convolution is a matrix product whose rows are output channels and whose columns are pixels: the weights of a block of
+channels wait in the feed while the image sends, tile by tile, what their taps read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from intar.ir.program import CoreStep, FeedStep
+from intar.ir.quantgraph import QConv, QPool, TapGroup
+from intar.lower.buffers import TensorMemory
+from intar.lower.netlist import Flow, FlowLeg
+from intar.lower.visits import Visit
+from intar.lower.windows import read_tiles, window
+from intar.lower.work import Work
+
+
+@dataclass(frozen=True)
+class Block:
+    """Channels ``first … first + rows*count - 1`` of a group, `count` blocks of `rows` rows of the array."""
+
+    group: TapGroup
+    first: int
+    rows: int
+    count: int
+
+
+def blocks(task: QConv | QPool, rows: int) -> Iterator[Block]:
+    """Equal blocks of each group together, then its last one if that is lower."""
+    first = 0
+    for group in task.groups:
+        full, rest = divmod(group.channels, rows)
+        if full:
+            yield Block(group, first, rows, full)
+        if rest:
+            yield Block(group, first + full * rows, rest, 1)
+        first += group.channels
+
+
+def reach(group: TapGroup, pitch: int) -> int:
+    """How many pixels a tap of the group reads ahead at most."""
+    return max(tap.dy * pitch + tap.dx for tap in group.taps)
+
+
+def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
+    """Those that have a tile to make."""
+    return visit.cores[: work.site.pitch(visit.task.output)]
+
+
+def prepare(work: Work, visit: Visit) -> None:
+    """Weights and parameters of all channels, to every core."""
+    task = visit.task
+    if not isinstance(task, QConv):
+        return
+    for core in vector_cores(work, visit):
+        work.kernels.load(core, task)
+        work.params.load(core, task.name, work.params.rows(task), f"{task.name}: parameters of core {core}")
+
+
+def append(work: Work, visit: Visit) -> None:
+    task = visit.task
+    assert isinstance(task, QConv | QPool)
+    rows = work.site.machine.rows if isinstance(task, QConv) else 1
+    for block in blocks(task, rows):
+        _block(work, visit, task, block)
+
+
+def _block(work: Work, visit: Visit, task: QConv | QPool, block: Block) -> None:
+    """All tiles of one or more blocks of channels."""
+    cores = vector_cores(work, visit)
+    total = work.site.pitch(task.output)
+    note = f"{task.name} channels {block.first}+{block.rows * block.count}"
+    for position, core in enumerate(cores):
+        tiles = -(-(total - position) // len(cores))
+        _windows(work, visit, task, block, (position, len(cores), tiles), note)
+        if isinstance(task, QConv):
+            _products(work, task, core, work.tensors.image(visit, position), block, tiles, note)
+        else:
+            image = work.tensors.image(visit, position).port("out")
+            work.net.move(image, [f"vector_{core}.x"], block.count * tiles * len(block.group.taps), note=note)
+            work.maxima(core, task, block.count * tiles, len(block.group.taps), note)
+    _results(work, visit, block, cores, total, note)
+
+
+def _windows(
+    work: Work, visit: Visit, task: QConv | QPool, block: Block, tiles: tuple[int, int, int], note: str
+) -> None:
+    """What the taps of a block read, from the image of the core at this position."""
+    source = work.tensors.image(visit, tiles[0])
+    lanes, pitch = work.site.machine.lanes, work.site.pitch(task.inputs[0])
+    taps = [window(tap, pitch, lanes, task.pitch, task.in_height, task.in_width) for tap in block.group.taps]
+    read_tiles(source, taps, reach(block.group, task.pitch), tiles, block.count, task.pad, note)
+
+
+def _products(
+    work: Work, task: QConv, core: int, image: TensorMemory, block: Block, tiles: int, note: str
+) -> None:
+    """The products of a block on one core, and what its vector unit makes of them."""
+    taps, lanes = len(block.group.taps), work.site.machine.lanes
+    depth = -(-taps // lanes)
+    # A row of weights that is one beat waits in the feed while all tiles pass; longer ones come again for each tile.
+    replay = tiles if depth == 1 else 1
+    again = tiles // replay
+    work.kernels.read(core, task, block.first, taps, block.rows, block.count, again)
+    work.net.move(
+        f"kernels_{core}.out", [f"feed_{core}.in"], block.count * again * block.rows * depth, note=note
+    )
+    shape: dict = {"m_tiles": 1, "rows": block.rows, "rows_last": block.rows, "note": note}
+    feed = FeedStep(
+        tiles=block.count * again, blocks=depth, k_last=taps - (depth - 1) * lanes, replay=replay, **shape
+    )
+    work.step(f"feed_{core}", feed)
+    work.step(f"core_{core}", CoreStep(tiles=block.count * tiles, k=taps, k_last=taps, **shape))
+    beats = block.count * tiles * taps
+    work.net.move(f"feed_{core}.out", [f"core_{core}.a"], beats, note=note)
+    work.net.move(image.port("out"), [f"core_{core}.w"], beats, note=note)
+    results = block.count * tiles * block.rows
+    work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], results, note=note)
+    groups, each = (block.count, tiles) if block.rows == 1 else (results, 1)
+    work.params.read_rows(core, task.name, block.first, block.rows, block.count, tiles // each, note)
+    work.vector(core, task, groups, each, "acc", True, note, params="row")
+
+
+def _results(work: Work, visit: Visit, block: Block, cores: Sequence[int], total: int, note: str) -> None:
+    """The results of all cores, tile after tile, to all copies of the output."""
+    full, rest = divmod(total, len(cores))
+    sinks = work.tensors.sinks(visit)
+    for number in range(block.count):
+        for rounds, mine in ((full, cores), (1, cores[:rest])):
+            legs = tuple(FlowLeg(f"vector_{core}.out", sinks) for core in mine)
+            if legs:
+                work.net.flow(Flow(legs, rounds, block.rows, note=note))
+        for memory in work.tensors.results(visit):
+            memory.write_columns(block.first + number * block.rows, block.rows, note)

@@ -1,0 +1,59 @@
+"""Weights of the convolutions: on chip for the whole inference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intar.ir.program import Walk
+from intar.ir.quantgraph import QConv
+from intar.lower.buffers import Memory
+from intar.lower.netlist import Netlist
+from intar.lower.ports import Ports
+from intar.lower.site import Site
+
+
+class Kernels:
+    """The convolutions' weights: every core keeps all of those that it uses, a row of whole beats for each channel."""
+
+    def __init__(self, site: Site, net: Netlist, ports: Ports):
+        self.site, self.net, self.ports = site, net, ports
+        self.memories: dict[int, Memory] = {}
+        self.bases: dict[tuple[int, str], list[int]] = {}
+        self.needs: dict[tuple[int, str], int] = {}
+
+    def load(self, core: int, task: QConv) -> None:
+        """Have a task's weights loaded, channel after channel."""
+        lanes = self.site.machine.lanes
+        weight = self.site.constants[task.weight].astype(np.int64)
+        rows: list[np.ndarray] = []
+        bases: list[int] = []
+        memory = self.memories.setdefault(core, Memory(f"kernels_{core}", lanes, self.site.a_bits))
+        channel = 0
+        for group in task.groups:
+            depth = -(-len(group.taps) // lanes)
+            part = np.zeros((group.channels, depth * lanes), dtype=np.int64)
+            part[:, : len(group.taps)] = weight[channel : channel + group.channels, : len(group.taps)]
+            bases += [
+                memory.depth + sum(len(part) for part in rows) + i * depth for i in range(group.channels)
+            ]
+            rows.append(part.reshape(-1, lanes))
+            channel += group.channels
+        beats = np.concatenate(rows)
+        note = f"{task.name}: weights"
+        self.ports.port(f"w{core}").constants(beats, self.site.a_bits, note)
+        self.net.move(f"w{core}.out", [f"{memory.name}.in"], len(beats), note=note)
+        walk = Walk(base=memory.depth, counts=(1, 1, 1, 1, len(beats)), strides=(0, 0, 0, 0, 1))
+        memory.write(walk, 0, note=note)
+        memory.depth += len(beats)
+        self.bases[core, task.name] = bases
+        self.needs[core, task.name] = memory.written
+
+    def read(self, core: int, task: QConv, first: int, taps: int, rows: int, blocks: int, again: int) -> None:
+        """The weights of `blocks` blocks of `rows` channels from `first` on, each `again` times: all rows of each beat."""
+        depth = -(-taps // self.site.machine.lanes)
+        walk = Walk(
+            base=self.bases[core, task.name][first],
+            counts=(1, blocks, again, depth, rows),
+            strides=(0, rows * depth, 0, 1, depth),
+        )
+        self.memories[core].fetch(walk, self.needs[core, task.name], note=task.name)

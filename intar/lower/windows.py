@@ -1,0 +1,97 @@
+"""Memories of images under construction: copies of tensors that convolutions and pools read in windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from intar.ir.program import Image, ImageStep, Window
+from intar.ir.quantgraph import Tap
+from intar.lower.buffers import Memory, TensorMemory
+
+
+@dataclass
+class ImageMemory(Memory):
+    """One image node: its two programs so far. `pitch` is the width of a row of pixels."""
+
+    pitch: int = 1
+    taps: list[Window] = field(default_factory=list)
+    windows: list[ImageStep] = field(default_factory=list)
+
+    def read_windows(self, taps: Sequence[Window], step: ImageStep) -> None:
+        """Append a read step of these taps."""
+        first = _place(self.taps, list(taps))
+        self.windows.append(step.model_copy(update={"tap": first, "taps": len(taps)}))
+        self.read += step.tiles * step.passes
+
+    def node(self) -> Image:  # type: ignore[override]
+        return Image(
+            name=self.name,
+            depth=self.depth,
+            lanes=self.lanes,
+            bits=self.bits,
+            pitch=self.pitch,
+            taps=tuple(self.taps),
+            writes=tuple(self.writes),
+            reads=tuple(self.windows),
+        )
+
+
+def _place(known: list[Window], taps: list[Window]) -> int:
+    """Where these taps stand one after the other; appended when they are not there yet."""
+    for first in range(len(known) - len(taps) + 1):
+        if known[first : first + len(taps)] == taps:
+            return first
+    known.extend(taps)
+    return len(known) - len(taps)
+
+
+def window(tap: Tap, row_beats: int, lanes: int, pitch: int, height: int, width: int) -> Window:
+    """A tap on a tensor whose channels take `row_beats` beats each."""
+    return Window(
+        offset=tap.channel * row_beats * lanes + tap.dy * pitch + tap.dx,
+        dy=tap.dy,
+        dx=tap.dx,
+        height=height - tap.short_rows,
+        width=width - tap.short_columns,
+    )
+
+
+def read_tiles(
+    source: TensorMemory,
+    taps: Sequence[Window],
+    reach: int,
+    tiles: tuple[int, int, int],
+    passes: int,
+    pad: int,
+    note: str,
+) -> None:
+    """Have windows of a tensor arrive: (first, stride, count) `tiles`, each as soon as the pixels that it reads are there.
+
+    `reach` is how many pixels a tap reads ahead at most.
+    """
+    memory = source.memory
+    assert isinstance(memory, ImageMemory)
+    first, stride, count = tiles
+    ready, step = source.ready[0], 0
+    start, limit = ready, ready
+    columns = source.columns
+    if columns is not None:
+        ahead = 1 + (memory.lanes - 1 + reach) // memory.lanes
+        start, step, limit = columns + max(0, first + ahead), stride, ready
+    memory.read_windows(
+        taps,
+        ImageStep(
+            first=first,
+            stride=stride,
+            tiles=count,
+            passes=passes,
+            taps=1,
+            pad=pad,
+            need=min(start, limit),
+            need_step=step,
+            need_limit=limit,
+            note=note,
+        ),
+    )
+    source.drained[0] = memory.read
