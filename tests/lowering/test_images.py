@@ -20,7 +20,9 @@ from intar.quant.scheme import scheme
 def check(data: st.DataObject, mode: str) -> None:
     graph, shape = network(data)
     made = prepare(graph)
-    quantised = quantise(made, scheme(data.draw(st.sampled_from(["w8a8", "w16a16"]))), {"x": normal(4, *shape)})
+    quantised = quantise(
+        made, scheme(data.draw(st.sampled_from(["w8a8", "w16a16"]))), {"x": normal(4, *shape)}
+    )
     rows, lanes = data.draw(st.sampled_from([(1, 4), (2, 4), (1, 8), (3, 8), (4, 16), (2, 12)]))
     budget = {"cores": data.draw(st.integers(1, 3)), "rows": rows, "lanes": lanes}
     budget["rate"] = data.draw(st.sampled_from([n for n in range(1, lanes + 1) if lanes % n == 0]))
