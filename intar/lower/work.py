@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from intar.ir.program import VectorStep
+from intar.ir.program import UNIT_MULT, VectorStep
 from intar.ir.quantgraph import QBinary, QMatmul, QPool, QTask
 from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist
@@ -75,7 +75,8 @@ class Work:
             source="x",
             per_channel=False,
             reduce=taps,
-            mult=1 << 24,
+            mult=UNIT_MULT,
+            shift=30,
             lo=task.lo,
             hi=task.hi,
             relu=task.relu,

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intar.device import make_machine
-from intar.errors import UnsupportedError
 from intar.grid import prepare
 from intar.pipeline import compile_quantised, verify_engine
 from intar.quant.quantise import quantise
