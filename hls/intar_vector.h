@@ -31,11 +31,12 @@ struct binary_step {
 };
 
 // `groups` x `beats` beats through source -> affine -> binary -> table -> out; with load >= 0: fill that table.  With
-// reduce > 1 each of them is the elementwise maximum of `reduce` beats of x.
+// reduce > 1 each of them is the elementwise maximum of `reduce` beats of x; with pool > 1 so many results go out as one, their
+// maximum.
 struct vector_step {
   int32_t groups, beats;
   vector_source source;
-  int32_t reduce;
+  int32_t reduce, pool;
   affine_step affine;
   binary_step binary;
   int32_t table, load;
@@ -173,6 +174,7 @@ UNIFORM:
   int position = 0;
   int part = 0;
   int folded = 0;
+  int pooled = 0;
 BEAT:
   for (int n = 0; n < step.groups * length; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
@@ -239,11 +241,13 @@ BEAT:
             const int32_t slope = SLOPES ? slopes[i][at] : 0;
             value = apply_table(table, bases[i][at], slope, table_fraction(table, value), step.relu, saturated);
           }
-          result[lane] = static_cast<element<BITS> >(value);
+          const element<BITS> narrow = static_cast<element<BITS> >(value);
+          if (pooled == 0 || result[lane] < narrow) result[lane] = narrow;
         }
         saturations += saturated;
         if (part == PARTS - 1) {
-          out.write(result);
+          if (pooled == step.pool - 1) out.write(result);
+          pooled = (pooled == step.pool - 1) ? 0 : pooled + 1;
           folded = 0;
         }
         part = (part == PARTS - 1) ? 0 : part + 1;

@@ -34,6 +34,7 @@ from intar.lower.lower import lower
 from intar.project import LOCK, LOCK_SCHEMA, Project
 from intar.quant.accuracy import numerics_report
 from intar.quant.golden import quantise_input, run_golden
+from intar.quant.pooled import pool_products
 from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE
 from intar.quant.store import to_json as quant_json
 from intar.schedule.pins import Pins
@@ -111,9 +112,12 @@ def compile_quantised(
 ) -> Design:
     """Schedule and lower; `pins` is what a person has decided about the schedule.
 
+    With arrays of one row, results leave in the order in which a pool takes them: it joins the convolution before it.
     In mode ``auto`` the best schedules without interleaving and with one task at a time are lowered too where the solver
     finds them about as good, and the engine's cycles decide: *auto* is never slower than they are.
     """
+    if machine.rows == 1:
+        quantised = pool_products(quantised)
     best = solve(quantised.graph, machine, mode, pins)
     made = design(quantised, best)
     for restricted in RESTRICTED if mode == "auto" else ():

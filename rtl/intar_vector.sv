@@ -15,6 +15,7 @@
 //             beats (multiplier, shift, bias low, bias high) of an element for each lane. By row: these four are the first
 //             elements of one beat (of ceil(4 / LANES) beats) and hold for all lanes.
 // Maximum     with REDUCE every beat of x goes through intar_maximum, whose program has a step for each step that reads x.
+// Pool        with POOL the results go through an intar_maximum, too: one cycle more.
 // Latency     L = 1 + (AFFINE, not MERGED: 7) + (BINARY: 8) + (TABLE: 2, with SLOPES 5). The beat whose last elements are taken in
 //             t is pushed in t+L+1. A group's last parameters taken in t -> first elements in t+1. A beat of x taken in
 //             t by intar_maximum -> first elements in t+1.
@@ -44,7 +45,10 @@ module intar_vector #(
     parameter logic [STEPS*502-1:0] PROGRAM = '0,
     parameter bit REDUCE        = 1'b0,  // some step takes maxima
     parameter int X_STEPS       = 1,     // with REDUCE: steps that read x
-    parameter logic [X_STEPS*64-1:0] X_PROGRAM = '0
+    parameter logic [X_STEPS*64-1:0] X_PROGRAM = '0,
+    parameter bit POOL          = 1'b0,  // some step gives maxima of its results
+    parameter int OUT_STEPS     = 1,     // with POOL: steps that give results
+    parameter logic [OUT_STEPS*64-1:0] OUT_PROGRAM = '0
 ) (
     input  logic                      clk,
     input  logic                      rst_n,
@@ -84,6 +88,8 @@ module intar_vector #(
   logic [SLICE_BITS-1:0] slice;
   logic [1:0] full;  // parameter banks
   logic bank, load_go, load_end, empty, by_row;
+  logic made_valid, made_ready;  // results, before their maxima
+  logic [LANES*BITS-1:0] made_data;
   logic source_x_valid, source_x_ready;  // x, or maxima of x
   logic [LANES*BITS-1:0] source_x;
   intar_steps #(
@@ -109,7 +115,7 @@ module intar_vector #(
   assign beat_last = beat == step[32+:32];
   assign group_last = group == step[0+:32];
   assign source_valid = use_x ? source_x_valid : acc_valid;
-  assign move = !out_valid || out_ready;
+  assign move = !made_valid || made_ready;
   assign enough = valid && !is_load && move && (!per_channel || full[bank]);
   assign issue = enough && source_valid && (!use_y || y_valid);
   assign acc_ready = enough && slice_last && !use_x && (!use_y || y_valid);
@@ -444,28 +450,53 @@ module intar_vector #(
     if (!rst_n) begin
       present <= '0;
       completes <= '0;
-      out_valid <= 1'b0;
+      made_valid <= 1'b0;
     end else if (move) begin
       present <= LATENCY'({present, issue});
       completes <= LATENCY'({completes, slice_last});
-      out_valid <= present[LATENCY-1] && completes[LATENCY-1];
+      made_valid <= present[LATENCY-1] && completes[LATENCY-1];
     end
   end
   generate
     if (SLICES > 1) begin : g_collect
       // Slices enter at the top: after the last one the first has arrived at the bottom.
       always_ff @(posedge clk) begin
-        if (move && present[LATENCY-1]) out_data <= {results, out_data[LANES*BITS-1:RATE*BITS]};
+        if (move && present[LATENCY-1]) made_data <= {results, made_data[LANES*BITS-1:RATE*BITS]};
       end
     end else begin : g_whole
       always_ff @(posedge clk) begin
-        if (move && present[LATENCY-1]) out_data <= results;
+        if (move && present[LATENCY-1]) made_data <= results;
       end
     end
   endgenerate
 
+  generate
+    if (POOL) begin : g_pool
+      intar_maximum #(
+          .LANES(LANES),
+          .BITS(BITS),
+          .STEPS(OUT_STEPS),
+          .PROGRAM(OUT_PROGRAM)
+      ) maximum (
+          .clk(clk),
+          .rst_n(rst_n),
+          .start(start),
+          .in_valid(made_valid),
+          .in_ready(made_ready),
+          .in_data(made_data),
+          .out_valid(out_valid),
+          .out_ready(out_ready),
+          .out_data(out_data)
+      );
+    end else begin : g_plain_out
+      assign out_valid = made_valid;
+      assign made_ready = out_ready;
+      assign out_data = made_data;
+    end
+  endgenerate
+
   logic unused;
-  assign done = !valid && empty && !out_valid;
+  assign done = !valid && empty && !made_valid && !out_valid;
   assign unused = &{1'b0, step, unused_next, acc_valid, acc_data, x_valid, x_data, y_valid, y_data, params_valid, params_data,
                     shift_slice, high_slice, row_values, lane_mults, lane_shifts, lane_lows, lane_highs, empty, fetch_load, by_row,
                     load_go};

@@ -19,7 +19,7 @@ INT_MAX = 2**31 - 1
 WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one"
 IMAGE_COLUMNS = "first tap, taps, tiles, passes, tile, step, pixel, step, phase, step, pad"
 VECTOR_COLUMNS = (
-    "groups, beats, source, reduce, {affine, params, mult, shift, bias, zero, lo, hi}, "
+    "groups, beats, source, reduce, pool, {affine, params, mult, shift, bias, zero, lo, hi}, "
     "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, relu, tensor"
 )
 

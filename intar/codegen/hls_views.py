@@ -484,6 +484,7 @@ class _Views:
             s.beats,
             source,
             s.reduce,
+            s.pool,
             affine,
             binary,
             s.table,

@@ -458,6 +458,8 @@ class _Builder:
         made.parameters += _program("", steps.vector_rom(node))
         if any(step.reduce > 1 for step in work):
             made.parameters += [("REDUCE", "1'b1"), *_program("X_", steps.maximum_rom(node))]
+        if any(step.pool > 1 for step in work):
+            made.parameters += [("POOL", "1'b1"), *_program("OUT_", steps.pool_rom(node))]
         self._stream(made, node, "acc", False, node.lanes, node.acc_bits)
         self._stream(made, node, "x", False, node.lanes, node.bits)
         self._stream(made, node, "y", False, node.lanes, node.bits)

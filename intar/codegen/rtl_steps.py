@@ -319,6 +319,16 @@ def maximum_rom(node: Vector) -> Rom:
     )
 
 
+def pool_rom(node: Vector) -> Rom:
+    """The program of the maxima behind a vector unit: a step for each step that gives results."""
+    work = [step for step in node.steps if step.load < 0]
+    return _rom(
+        MAXIMUM,
+        node.name,
+        ((_ends(node.name, maxima=s.groups * s.beats // s.pool, beats=s.pool), s.note) for s in work),
+    )
+
+
 def _vector_fields(node: Vector, step: VectorStep) -> dict[str, int]:
     if step.load >= 0:
         first, end = table_starts(node)[step.load : step.load + 2]

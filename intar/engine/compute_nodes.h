@@ -243,7 +243,7 @@ struct TableSpec {
 };
 
 struct VectorStep {
-  i64 groups, beats, source, affine, per_channel, row, reduce, mult, shift, bias, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
+  i64 groups, beats, source, affine, per_channel, row, reduce, pool, mult, shift, bias, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
       b_shift, b_zero, b_lo, b_hi, table, load;
 };
 
@@ -283,6 +283,28 @@ struct Vector : Unit {
   bool full = false;                // `maximum` waits for the unit
   std::vector<i64> fold, maximum;
 
+  /// Maxima of consecutive results, behind a unit with a step that has them.
+  struct Pool {
+    Vector& unit;
+    std::vector<Run> runs;  // of all steps; empty: the results are the output
+    size_t run = 0;
+    i64 run_maximum = 0, folded = 0;
+    bool full = false;  // a maximum stands at the output
+
+    bool room(i64) const { return folded + 1 < runs[run].reduce || !full; }
+    void push(Sim&) {
+      if (++folded < runs[run].reduce) return;
+      folded = 0;
+      full = true;
+      if (++run_maximum < runs[run].maxima) return;
+      run_maximum = 0;
+      run++;
+    }
+  };
+  Pool pool{*this, {}};
+  i64 pooled = 0;             // results in `largest`
+  std::vector<i64> largest;
+
   Vector(Sim& s, int i) : Unit(s, i) {}
 
   void make_runs() {
@@ -291,22 +313,50 @@ struct Vector : Unit {
     for (const VectorStep& s : steps) {
       if (any && s.load < 0 && s.source) runs.push_back({s.groups * s.beats, s.reduce});
     }
+    bool pools = false;
+    for (const VectorStep& s : steps) pools = pools || s.pool > 1;
+    for (const VectorStep& s : steps) {
+      if (pools && s.load < 0) pool.runs.push_back({s.groups * s.beats / s.pool, s.pool});
+    }
+    largest.resize(static_cast<size_t>(lanes));
     fold.resize(static_cast<size_t>(lanes));
     maximum.resize(static_cast<size_t>(lanes));
   }
 
   void tick() override {
-    out.drain(*this);
+    if (pool.full && out.link->room(sim.now)) {
+      out.link->push(sim);
+      pool.full = false;
+      moved = true;
+    }
+    pool.runs.empty() || sim.strict ? out.drain(*this) : out.drain(*this, pool);
     wait(IDLE, nullptr);
     bool had_steps = step < static_cast<i64>(steps.size());
     i64 used_before = used;
     if (had_steps) work();
     if (!sim.strict) take_maximum();
     fetch(used_before);
-    if (!had_steps) finished = out.empty();
+    if (!had_steps) finished = out.empty() && !pool.full;
   }
 
  private:
+  /// Computes a result, into the output or into the maximum that it is part of; true when a beat is complete.
+  bool emit(const VectorStep& s, const i64* values) {
+    const bool first = pooled == 0;
+    pooled = pooled + 1 == s.pool ? 0 : pooled + 1;
+    if (!sim.values) return pooled == 0;
+    const i64* other = s.binary ? y->front() : nullptr;
+    if (s.pool == 1) {
+      compute(s, values, other, out.link->reserve());
+      return true;
+    }
+    std::vector<i64> result(static_cast<size_t>(lanes));
+    compute(s, values, other, result.data());
+    for (size_t n = 0; n < result.size(); n++) largest[n] = first ? result[n] : std::max(largest[n], result[n]);
+    if (pooled == 0) std::copy(largest.begin(), largest.end(), out.link->reserve());
+    return pooled == 0;
+  }
+
   /// One slice of `rate` elements; the beat is taken with its last slice.
   void work() {
     i64 now = sim.now;
@@ -327,18 +377,19 @@ struct Vector : Unit {
     busy();
     if (++slice < lanes / rate) return;
     slice = 0;
+    bool complete;
     if (s.source && sim.strict && s.reduce > 1) {
       fold_one(s.reduce);
-      if (sim.values) compute(s, maximum.data(), s.binary ? y->front() : nullptr, out.link->reserve());
+      complete = emit(s, maximum.data());
     } else if (in_front) {
-      if (sim.values) compute(s, maximum.data(), s.binary ? y->front() : nullptr, out.link->reserve());
+      complete = emit(s, maximum.data());
       full = false;
     } else {
-      if (sim.values) compute(s, source->front(), s.binary ? y->front() : nullptr, out.link->reserve());
+      complete = emit(s, source->front());
       source->pop(sim);
     }
     if (s.binary) y->pop(sim);
-    out.send(sim);
+    if (complete || !sim.strict) out.send(sim);
     if (++beat < s.beats) return;
     beat = 0;
     if (s.per_channel) used++;

@@ -375,7 +375,9 @@ class _Encoder:
             self.expect(1 <= step.b_shift <= 62, where, f"shift {step.b_shift} of the sum")
         self.expect(step.reduce == 1 or step.source == "x", where, "the maximum of beats is taken of x only")
         self.put(step.groups, step.beats, step.source == "x", step.affine, step.per_channel and step.load < 0)
-        self.put(step.params == "row", step.reduce)
+        whole = step.load >= 0 or step.groups * step.beats % step.pool == 0
+        self.expect(whole, where, f"{step.groups * step.beats} results don't make maxima of {step.pool}")
+        self.put(step.params == "row", step.reduce, step.pool)
         self.put(step.mult, step.shift, step.bias, step.zero, step.lo, step.hi, _BINARY[step.binary])
         self.put(step.b_zx, step.b_zy, step.b_mx, step.b_my, step.b_shift, step.b_zero, step.b_lo, step.b_hi)
         self.put(step.table, step.load)

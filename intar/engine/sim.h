@@ -230,7 +230,10 @@ struct Pipe {
     due.assign(static_cast<size_t>(stages + 1), 0);
   }
   /// Call once a cycle, before anything else.
-  void drain(Unit& unit) {
+  void drain(Unit& unit) { drain(unit, *link); }
+  /// The same into something else than the link.
+  template <class Sink>
+  void drain(Unit& unit, Sink& sink) {
     i64 now = unit.sim.now;
     if (stalled_since >= 0) stalls += now - stalled_since;
     stalled_since = -1;
@@ -238,8 +241,8 @@ struct Pipe {
     if (!count) return;
     if (due[first] > clock) {
       unit.at(now + due[first] - clock);
-    } else if (link->room(now)) {
-      link->push(unit.sim);
+    } else if (sink.room(now)) {
+      sink.push(unit.sim);
       first = first + 1 == due.size() ? 0 : first + 1;
       count--;
       unit.moved = true;

@@ -315,6 +315,8 @@ class VectorStep(Frozen):
     With `reduce` > 1 each of these beats is the elementwise maximum of `reduce` consecutive beats of ``x``; ``y`` gives
     one beat for each maximum.
 
+    With `pool` > 1 so many consecutive results go out as one beat, their elementwise maximum.
+
     A step with `load` ≥ 0 does something else: it fills table slot `load` from ``params``:
     ``ceil(2**log_entries / lanes)`` beats of bases, then, when the node has slopes, as many of slopes.
     `relu` says that the last clamp's lower bound is a ReLU: reaching it is not a saturation (statistics only).
@@ -328,6 +330,7 @@ class VectorStep(Frozen):
     per_channel: bool = True
     params: Literal["lane", "row"] = "lane"
     reduce: int = Field(default=1, gt=0)
+    pool: int = Field(default=1, gt=0)
     mult: int = 0
     shift: int = 24
     bias: int = 0

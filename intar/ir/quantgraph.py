@@ -192,7 +192,8 @@ class QConv(_QGrid):
     """``clamp(rq(sum_t weight[o, t] * read_t + bias[o], mult[o], shift[o]) + zero, lo, hi)``, then the table.
 
     `weight` (channels, most taps of a group; zero beyond a group's own), `bias`, `mult`, `shift` (channels,) name int64
-    arrays in the constants.
+    arrays in the constants. With `reduce` > 1 each channel of the output is the maximum of so many channels in a row, which
+    have as many taps; there is no table then.
     """
 
     kind: Literal["conv"] = "conv"
@@ -202,6 +203,7 @@ class QConv(_QGrid):
     mult: str
     shift: str
     acc_bits: int
+    reduce: int = Field(default=1, gt=0)
 
 
 class QPool(_QGrid):

@@ -7,10 +7,10 @@ channels wait in the feed while the image sends, tile by tile, what their taps r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from intar.ir.program import CoreStep, FeedStep
-from intar.ir.quantgraph import QConv, QPool, TapGroup
+from intar.ir.quantgraph import QConv, QPool, Tap
 from intar.lower.buffers import TensorMemory
 from intar.lower.netlist import Flow, FlowLeg
 from intar.lower.visits import Visit
@@ -20,29 +20,51 @@ from intar.lower.work import Work
 
 @dataclass(frozen=True)
 class Block:
-    """Channels ``first … first + rows*count - 1`` of a group, `count` blocks of `rows` rows of the array."""
+    """Channels ``first … first + rows*count - 1`` of the output, `count` blocks of `rows` rows of the array.
 
-    group: TapGroup
+    `taps` are the reads of one tile. A block of a pooling convolution has one row, for which `members` channels with as many
+    taps each follow each other.
+    """
+
+    taps: tuple[Tap, ...]
     first: int
     rows: int
     count: int
+    members: int = 1
 
 
 def blocks(task: QConv | QPool, rows: int) -> Iterator[Block]:
     """Equal blocks of each group together, then its last one if that is lower."""
+    if isinstance(task, QConv) and task.reduce > 1:
+        yield from _pooling(task)
+        return
     first = 0
     for group in task.groups:
         full, rest = divmod(group.channels, rows)
         if full:
-            yield Block(group, first, rows, full)
+            yield Block(group.taps, first, rows, full)
         if rest:
-            yield Block(group, first + full * rows, rest, 1)
+            yield Block(group.taps, first + full * rows, rest, 1)
         first += group.channels
 
 
-def reach(group: TapGroup, pitch: int) -> int:
-    """How many pixels a tap of the group reads ahead at most."""
-    return max(tap.dy * pitch + tap.dx for tap in group.taps)
+def _pooling(task: QConv) -> Iterator[Block]:
+    """A block for each channel of the output; neighbours with the same taps are one."""
+    channel = Block((), 0, 1, 0, task.reduce)
+    for first in range(0, len(task.groups), task.reduce):
+        taps = tuple(tap for group in task.groups[first : first + task.reduce] for tap in group.taps)
+        if taps == channel.taps:
+            channel = replace(channel, count=channel.count + 1)
+            continue
+        if channel.count:
+            yield channel
+        channel = Block(taps, first // task.reduce, 1, 1, task.reduce)
+    yield channel
+
+
+def reach(taps: Sequence[Tap], pitch: int) -> int:
+    """How many pixels a tap reads ahead at most."""
+    return max(tap.dy * pitch + tap.dx for tap in taps)
 
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
@@ -80,8 +102,8 @@ def _block(work: Work, visit: Visit, task: QConv | QPool, block: Block) -> None:
             _products(work, task, core, work.tensors.image(visit, position), block, tiles, note)
         else:
             image = work.tensors.image(visit, position).port("out")
-            work.net.move(image, [f"vector_{core}.x"], block.count * tiles * len(block.group.taps), note=note)
-            work.maxima(core, task, block.count * tiles, len(block.group.taps), note)
+            work.net.move(image, [f"vector_{core}.x"], block.count * tiles * len(block.taps), note=note)
+            work.maxima(core, task, block.count * tiles, len(block.taps), note)
     _results(work, visit, block, cores, total, note)
 
 
@@ -91,37 +113,41 @@ def _windows(
     """What the taps of a block read, from the image of the core at this position."""
     source = work.tensors.image(visit, tiles[0])
     lanes, pitch = work.site.machine.lanes, work.site.pitch(task.inputs[0])
-    taps = [window(tap, pitch, lanes, task.pitch, task.in_height, task.in_width) for tap in block.group.taps]
-    read_tiles(source, taps, reach(block.group, task.pitch), tiles, block.count, task.pad, note)
+    taps = [window(tap, pitch, lanes, task.pitch, task.in_height, task.in_width) for tap in block.taps]
+    read_tiles(source, taps, reach(block.taps, task.pitch), tiles, block.count, task.pad, note)
 
 
 def _products(
     work: Work, task: QConv, core: int, image: TensorMemory, block: Block, tiles: int, note: str
 ) -> None:
     """The products of a block on one core, and what its vector unit makes of them."""
-    taps, lanes = len(block.group.taps), work.site.machine.lanes
+    taps, lanes = len(block.taps) // block.members, work.site.machine.lanes
     depth = -(-taps // lanes)
-    # A row of weights that is one beat waits in the feed while all tiles pass; longer ones come again for each tile.
-    replay = tiles if depth == 1 else 1
+    # A row of weights that is one beat waits in the feed while all tiles pass; others come again for each tile.
+    replay = tiles if depth * block.members == 1 else 1
     again = tiles // replay
-    work.kernels.read(core, task, block.first, taps, block.rows, block.count, again)
-    work.net.move(
-        f"kernels_{core}.out", [f"feed_{core}.in"], block.count * again * block.rows * depth, note=note
+    work.kernels.read(
+        core, task, block.first * block.members, depth, block.rows, block.members, block.count, again
     )
-    shape: dict = {"m_tiles": 1, "rows": block.rows, "rows_last": block.rows, "note": note}
+    beats = block.count * again * block.members * block.rows * depth
+    work.net.move(f"kernels_{core}.out", [f"feed_{core}.in"], beats, note=note)
+    shape: dict = {"m_tiles": block.members, "rows": block.rows, "rows_last": block.rows, "note": note}
     feed = FeedStep(
         tiles=block.count * again, blocks=depth, k_last=taps - (depth - 1) * lanes, replay=replay, **shape
     )
     work.step(f"feed_{core}", feed)
     work.step(f"core_{core}", CoreStep(tiles=block.count * tiles, k=taps, k_last=taps, **shape))
-    beats = block.count * tiles * taps
-    work.net.move(f"feed_{core}.out", [f"core_{core}.a"], beats, note=note)
-    work.net.move(image.port("out"), [f"core_{core}.w"], beats, note=note)
-    results = block.count * tiles * block.rows
+    operands = block.count * tiles * len(block.taps)
+    work.net.move(f"feed_{core}.out", [f"core_{core}.a"], operands, note=note)
+    work.net.move(image.port("out"), [f"core_{core}.w"], operands, note=note)
+    results = block.count * tiles * block.rows * block.members
     work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], results, note=note)
-    groups, each = (block.count, tiles) if block.rows == 1 else (results, 1)
-    work.params.read_rows(core, task.name, block.first, block.rows, block.count, tiles // each, note)
-    work.vector(core, task, groups, each, "acc", True, note, params="row")
+    rows = block.rows * block.members
+    groups, each = (block.count, tiles) if rows == 1 else (results, 1)
+    work.params.read_rows(
+        core, task.name, block.first * block.members, rows, block.count, tiles // each, note
+    )
+    work.vector(core, task, groups, each, "acc", True, note, params="row", pool=block.members)
 
 
 def _results(work: Work, visit: Visit, block: Block, cores: Sequence[int], total: int, note: str) -> None:

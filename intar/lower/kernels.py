@@ -48,12 +48,16 @@ class Kernels:
         self.bases[core, task.name] = bases
         self.needs[core, task.name] = memory.written
 
-    def read(self, core: int, task: QConv, first: int, taps: int, rows: int, blocks: int, again: int) -> None:
-        """The weights of `blocks` blocks of `rows` channels from `first` on, each `again` times: all rows of each beat."""
-        depth = -(-taps // self.site.machine.lanes)
+    def read(
+        self, core: int, task: QConv, first: int, depth: int, rows: int, members: int, blocks: int, again: int
+    ) -> None:
+        """The weights of `blocks` blocks of `members` times `rows` channels from `first` on, each block `again` times.
+
+        A channel is `depth` beats; of the rows of a member all first beats come first, then all second ones, and so on.
+        """
         walk = Walk(
             base=self.bases[core, task.name][first],
-            counts=(1, blocks, again, depth, rows),
-            strides=(0, rows * depth, 0, 1, depth),
+            counts=(blocks, again, members, depth, rows),
+            strides=(members * rows * depth, 0, rows * depth, 1, depth),
         )
         self.memories[core].fetch(walk, self.needs[core, task.name], note=task.name)

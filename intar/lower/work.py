@@ -45,6 +45,7 @@ class Work:
         per_channel: bool,
         note: str,
         params: str = "lane",
+        pool: int = 1,
     ) -> None:
         """The last operations of a task on a core's vector unit: affine, binary or both, then its table."""
         fields: dict = {
@@ -54,6 +55,7 @@ class Work:
             "affine": per_channel,
             "per_channel": per_channel,
             "params": params,
+            "pool": pool,
             "relu": task.relu,
             "tensor": task.output,
             "table": self.params.slot(core, task.name),

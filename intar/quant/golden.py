@@ -129,7 +129,7 @@ def on_grid(
     image = x.reshape(len(x), task.in_height, task.pitch)[:, :, : task.in_width]
     groups = [(group.channels, [_fields(tap) for tap in group.taps]) for group in task.groups]
     channels = sum(group.channels for group in task.groups)
-    out, count = np.zeros((channels, task.height, task.pitch), np.int64), 0
+    values = np.zeros((channels, task.height, task.width), np.int64)  # before the clamp
     for batch in batches(groups):
         part = slice(batch.first, batch.first + batch.channels)
         step = max(1, GRID_ELEMENTS // (len(batch.taps) * task.width))
@@ -149,13 +149,16 @@ def on_grid(
                 v = requantise(acc + bias, mult, shift) + task.zero
             else:
                 v = largest(reads, batch.index, batch.channels)
-            result, changed = clamp(v, task.lo, task.hi, task.relu)
-            count += changed
-            if task.table is not None:
-                result, changed = lookup(task.table, result, constants)
-                count += changed
-            out[part, row : row + size[0], : task.width] = result.reshape(-1, *size)
-    return out.reshape(channels, -1), count
+            values[part, row : row + size[0]] = v.reshape(-1, *size)
+    if isinstance(task, QConv) and task.reduce > 1:
+        values = values.reshape(-1, task.reduce, task.height, task.width).max(axis=1)
+    result, count = clamp(values, task.lo, task.hi, task.relu)
+    if task.table is not None:
+        result, more = lookup(task.table, result, constants)
+        count += more
+    out = np.zeros((len(result), task.height, task.pitch), np.int64)
+    out[:, :, : task.width] = result
+    return out.reshape(len(out), -1), count
 
 
 def _fields(tap: Tap) -> tuple[int, ...]:

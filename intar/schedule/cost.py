@@ -107,7 +107,7 @@ def pixel_tile(work: Work, machine: Machine) -> int:
     if work.kind == "pool":
         return sum(channels * max(taps, slow) for channels, taps in work.groups)
     return sum(
-        max(taps, high, ceil_div(high * slow, work.reduce))
+        max(taps, high, high * slow)
         for channels, taps in work.groups
         for high in _blocks(channels, machine.rows)
     )
@@ -117,7 +117,7 @@ def first_pass(work: Work, cores: int, machine: Machine) -> int:
     """Cycles of a task on images in which it goes over all tiles for the first time, for its first block of channels."""
     channels, taps = work.groups[0]
     high = 1 if work.kind == "pool" else min(channels, machine.rows)
-    first = replace(work, groups=((high, taps),))
+    first = replace(work, groups=((high, taps),) * work.reduce)
     return ceil_div(row_beats(work.cols, machine), cores) * pixel_tile(first, machine)
 
 
@@ -129,8 +129,8 @@ def beats_before(work: Work, rows: int, cols: int, machine: Machine) -> int:
 
 def beats_behind(work: Work, machine: Machine) -> int:
     """Beats of the output, channel after channel, that are left to be stored when a task on images makes its last one."""
-    high = 1 if work.kind == "pool" else _blocks(work.groups[-1][0], machine.rows)[-1] // work.reduce
-    return (max(1, high) - 1) * row_beats(work.cols, machine) + 1
+    high = 1 if work.kind == "pool" else _blocks(work.groups[-1][0], machine.rows)[-1]
+    return (high - 1) * row_beats(work.cols, machine) + 1
 
 
 def _blocks(channels: int, rows: int) -> list[int]:

@@ -125,7 +125,8 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int) -> Work:
         kind = "conv" if isinstance(task, QConv) else "pool"
         groups = tuple((group.channels, len(group.taps)) for group in task.groups)
         reach = max(tap.dy * task.pitch + tap.dx for group in task.groups for tap in group.taps)
-        return Work(kind, out.rows, out.cols, w_bits=w_bits, groups=groups, reach=reach)
+        reduce = task.reduce if isinstance(task, QConv) else 1
+        return Work(kind, out.rows, out.cols, w_bits=w_bits, groups=groups, reduce=reduce, reach=reach)
     return Work("move" if isinstance(task, QMove) else "vector", out.rows, out.cols)
 
 

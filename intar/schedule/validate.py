@@ -422,7 +422,8 @@ class _Facts:
         """Cycles of a task on images, or of its first block of channels only."""
         machine, total = self.machine, 0
         slow = machine.lanes // machine.rate
-        for group in task.groups:
+        pooled = task.reduce if isinstance(task, QConv) else 1
+        for group in task.groups[:pooled] if first else task.groups:
             left = group.channels
             while left:
                 high = 1 if isinstance(task, QPool) else min(left, machine.rows)
@@ -430,8 +431,6 @@ class _Facts:
                 left -= high
                 if first:
                     break
-            if first:
-                break
         return ceil(ceil(self.cols[task.output] / machine.lanes) / cores) * total
 
     def _passes(self, task: QTask, rows: int, cores: int) -> tuple[int, int]:

@@ -219,6 +219,7 @@ class Model:
                     parts.append(cells)
                 tables[step.load] = (parts[0], parts[1] if node.slopes else [0] * len(parts[0]))
                 continue
+            pooled: list[list[int]] = []
             for _ in range(step.groups):
                 params = []
                 by_row = step.params == "row"
@@ -239,7 +240,14 @@ class Model:
                     for lane, v in enumerate(beat):
                         lane_params = [p[lane] for p in params]
                         out.append(self.chain(node, step, v, other[lane], lane_params, tables))
-                    yield "put", self.link(node.name, "out"), out
+                    pooled.append(out)
+                    if len(pooled) == step.pool:
+                        yield (
+                            "put",
+                            self.link(node.name, "out"),
+                            [max(lane) for lane in zip(*pooled, strict=True)],
+                        )
+                        pooled.clear()
 
     @staticmethod
     def chain(node: Vector, step: VectorStep, v: int, y: int, params: list[int], tables: dict) -> int:

@@ -287,7 +287,7 @@ def random_core(rng: random.Random) -> Builder:
 
 def random_vector(rng: random.Random) -> Builder:
     b, lanes = Builder("vector"), rng.choice((1, 2, 4, 8, 12))
-    slopes, maxima = rng.random() < 0.5, rng.random() < 0.5
+    slopes, maxima, pools = rng.random() < 0.5, rng.random() < 0.5, rng.random() < 0.5
     shifts, apart = rng.random() < 0.3, rng.random() < 0.5
     bias_bits = rng.choice((40, 22))
     q = rng.randrange(0, 5) if slopes else 0
@@ -305,9 +305,11 @@ def random_vector(rng: random.Random) -> Builder:
             data["params"] += beats(rng, count, lanes, 5)
     for _ in range(rng.randrange(1, 5)):
         source = rng.choice(("acc", "x"))
+        groups, each = rng.randrange(1, 4), rng.randrange(1, 5)
         step = VectorStep(
-            groups=rng.randrange(1, 4),
-            beats=rng.randrange(1, 5),
+            groups=groups,
+            beats=each,
+            pool=rng.choice([n for n in range(1, 5) if groups * each % n == 0]) if pools else 1,
             source=source,
             affine=source == "acc" or (not apart and rng.random() < 0.5),
             per_channel=rng.random() < 0.6,
@@ -371,7 +373,7 @@ def random_vector(rng: random.Random) -> Builder:
             steps=tuple(steps),
         )
     )
-    count = sum(s.groups * s.beats for s in steps if s.load < 0)
+    count = sum(s.groups * s.beats // s.pool for s in steps if s.load < 0)
     b.store("vec.out", count, lanes, 8, port_bits=some_port(rng, 8 * lanes), depth=rng.randrange(1, 4))
     return b
 
