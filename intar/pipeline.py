@@ -29,7 +29,7 @@ from intar.ir.program import Argument, Program
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import Machine, Schedule
 from intar.ir.taskgraph import TaskGraph
-from intar.lower.images import argument_bytes, argument_tensors
+from intar.lower.images import argument_bytes, stored_tensors
 from intar.lower.lower import lower
 from intar.project import LOCK, LOCK_SCHEMA, Project
 from intar.quant.accuracy import numerics_report
@@ -66,21 +66,18 @@ class Design:
     images: dict[str, bytes] = field(repr=False)
     predicted: EngineResult = field(repr=False)
 
-    @property
-    def input_argument(self) -> Argument:
-        return next(a for a in self.program.arguments if a.role == "input")
+    def arguments(self, role: str) -> list[Argument]:
+        """The kernel's arguments of a role."""
+        return [argument for argument in self.program.arguments if argument.role == role]
 
-    @property
-    def output_argument(self) -> Argument:
-        return next(a for a in self.program.arguments if a.role == "output")
+    def input_images(self, inputs: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+        """Bytes of the input arguments for one inference, by name; `inputs` are integers by tensor name."""
+        loaded = to_circuit(self.quantised.graph, inputs)
+        return {argument.name: argument_bytes(argument, loaded) for argument in self.arguments("input")}
 
-    def input_image(self, inputs: Mapping[str, np.ndarray]) -> bytes:
-        """Bytes of the input argument for one inference; `inputs` are integers by tensor name."""
-        return argument_bytes(self.input_argument, to_circuit(self.quantised.graph, inputs))
-
-    def output_tensors(self, image: bytes) -> dict[str, np.ndarray]:
-        """The network's outputs, in their own shapes, from the output argument's bytes."""
-        return from_circuit(self.quantised.graph, argument_tensors(self.output_argument, image))
+    def output_tensors(self, images: Mapping[str, bytes]) -> dict[str, np.ndarray]:
+        """The network's outputs, in their own shapes, from the bytes of the output arguments."""
+        return from_circuit(self.quantised.graph, stored_tensors(self.arguments("output"), images))
 
 
 def design(quantised: Quantised, schedule: Schedule) -> Design:
@@ -178,17 +175,16 @@ def _bench_data(made: Design, inputs: Mapping[str, np.ndarray]) -> dict[str, byt
     """
     count = min(BENCH_INFERENCES, *(len(array) for array in inputs.values()))
     batch = [{name: array[i] for name, array in inputs.items()} for i in range(count)]
-    source, out = made.input_argument.name, made.output_argument
-    golden = []
-    for one, result in zip(batch, golden_outputs(made, batch), strict=True):
-        ran = run(made.program, {**made.images, source: made.input_image(one)})
-        engine = ran.outputs[out.name]
-        flat = as_stored(made.quantised.graph, result, argument_tensors(out, engine))
-        golden.append(argument_bytes(out, flat, engine))
-    return {
-        f"data/{source}.bin": b"".join(made.input_image(one) for one in batch),
-        f"data/{out.name}.golden.bin": b"".join(golden),
-    }
+    sources = [made.input_images(one) for one in batch]
+    data = {f"data/{name}.bin": b"".join(source[name] for source in sources) for name in sources[0]}
+    outs = made.arguments("output")
+    for source, result in zip(sources, golden_outputs(made, batch), strict=True):
+        engine = run(made.program, {**made.images, **source}).outputs
+        flat = as_stored(made.quantised.graph, result, stored_tensors(outs, engine))
+        for out in outs:
+            path = f"data/{out.name}.golden.bin"
+            data[path] = data.get(path, b"") + argument_bytes(out, flat, engine[out.name])
+    return data
 
 
 def project(made: Design, inputs: Mapping[str, np.ndarray] | None = None) -> Project:
@@ -255,14 +251,14 @@ def verify_engine(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> C
     """Golden = engine, two-sided and with the buffers interleaved as in HLS."""
     outputs, cycles = [], []
     for one in inputs:
-        images = {**made.images, made.input_argument.name: made.input_image(one)}
+        images = {**made.images, **made.input_images(one)}
         result = run(made.program, images, memory=engine_memory(made.schedule.machine))
         result.raise_deadlock()
         merged = run(made.program, images, merged=True)
         merged.raise_deadlock()
         if merged.outputs != result.outputs:
             raise InternalError("the interleaved buffers of the HLS program change its bits")
-        outputs.append(made.output_tensors(result.outputs[made.output_argument.name]))
+        outputs.append(made.output_tensors(result.outputs))
         cycles.append(result.cycles)
     return _compare("engine", made, inputs, outputs, tuple(cycles))
 
@@ -274,13 +270,16 @@ def _is_long(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> bool:
 
 def verify_csim(made: Design, inputs: Sequence[Mapping[str, np.ndarray]], directory: Path) -> Check:
     """Golden = generated C++, compiled and run in `directory` (a written project)."""
-    batch = {made.input_argument.name: [made.input_image(one) for one in inputs]}
+    images = [made.input_images(one) for one in inputs]
+    batch = {name: [one[name] for one in images] for name in images[0]}
     flags = () if _is_long(made, inputs) else ("-O0",)
     result = run_csim(
         directory, made.program, made.images, batch, build_dir=directory / "build" / "cpp", flags=flags
     )
-    name = made.output_argument.name
-    outputs = [made.output_tensors(image) for image in result.outputs[name]]
+    outputs = [
+        made.output_tensors({name: images[index] for name, images in result.outputs.items()})
+        for index in range(len(inputs))
+    ]
     check = _compare("csim", made, inputs, outputs, ())
     return replace(check, seconds=result.seconds, saturations=dict(result.saturations))
 
@@ -313,13 +312,13 @@ def verify_rtl(
     constants = {name: np.frombuffer(data, dtype=np.uint8) for name, data in made.images.items()}
     jobs = []
     for one in inputs:
-        job = []
+        job, loaded = [], made.input_images(one)
         for index, argument in enumerate(made.program.arguments):
             offset = 0x10 + 0xC * index
             if argument.role == "output":
                 job.append(SimArgument(argument.name, offset, size=argument.words * argument.port_bits // 8))
             elif argument.role == "input":
-                data = np.frombuffer(made.input_image(one), dtype=np.uint8)
+                data = np.frombuffer(loaded[argument.name], dtype=np.uint8)
                 job.append(SimArgument(argument.name, offset, data=data))
             else:
                 job.append(SimArgument(argument.name, offset, data=constants[argument.name]))
@@ -327,8 +326,9 @@ def verify_rtl(
     model = memory or MemoryModel(latency=made.schedule.machine.latency)
     limit = 20 * made.predicted.cycles + 20_000
     result = simulation.run(jobs, model, wait=wait, reset_between=reset_between, timeout_cycles=limit)
-    name = made.output_argument.name
-    outputs = [made.output_tensors(out[name].tobytes()) for out in result.outputs]
+    outputs = [
+        made.output_tensors({name: array.tobytes() for name, array in out.items()}) for out in result.outputs
+    ]
     check = _compare("rtl", made, inputs, outputs, result.cycles)
     return replace(check, seconds=result.seconds, cpu_seconds=result.cpu_seconds)
 

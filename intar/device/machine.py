@@ -21,7 +21,8 @@ MOST_CORES = 8
 
 @dataclass(frozen=True)
 class Budget:
-    """Overrides; None means: choose. `ports` are weight ports, one a core; a multiplier is one DSP."""
+    """Overrides; None means: choose. `ports` are weight ports, one a core; `inputs` and `outputs`
+    ports for those; a multiplier is one DSP."""
 
     multipliers: int | None = None
     cores: int | None = None
@@ -33,6 +34,8 @@ class Budget:
     onchip_bytes: int | None = None
     clock_mhz: float | None = None
     latency: int | None = None
+    inputs: int | None = None
+    outputs: int | None = None
 
     @staticmethod
     def parse(options: Mapping[str, object]) -> Budget:
@@ -295,5 +298,7 @@ def make_machine(
         onchip_bytes=budget.onchip_bytes or int(board.onchip_bytes * USABLE),
         clock_mhz=clock,
         latency=budget.latency or 64,
+        inputs=budget.inputs or 1,
+        outputs=budget.outputs or 1,
         device=board.name,
     )

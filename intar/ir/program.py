@@ -448,7 +448,8 @@ class Region(Frozen):
     """A rectangular piece of a kernel argument that holds a tensor or constant data.
 
     `rows` rows of `row_beats` beats of `lanes` elements of `bits` bits, `cols` of the elements used per row,
-    starting at port word `base`; beats are packed from the least significant bit on.
+    starting at port word `base`; beats are packed from the least significant bit on. Where several ports share a tensor,
+    this one has every `step`-th beat of all rows, from beat `first` on.
     """
 
     name: str
@@ -458,6 +459,13 @@ class Region(Frozen):
     row_beats: int
     lanes: int
     bits: int
+    first: int = 0
+    step: int = 1
+
+    @property
+    def beats(self) -> int:
+        """Beats of the tensor that lie here."""
+        return len(range(self.first, self.rows * self.row_beats, self.step))
 
 
 class Argument(Frozen):

@@ -20,7 +20,8 @@ class Machine(Frozen):
 
     `cores` compute cores of `rows` × `lanes` multipliers, each with a vector unit of `rate` lanes a cycle and a weight
     port of its own; a beat is `lanes` elements; ports are `port_bits` wide and move one word a cycle;
-    `onchip_bytes` bounds all buffers together; `latency` is the memory's read latency in cycles.
+    `onchip_bytes` bounds all buffers together; `latency` is the memory's read latency in cycles. `inputs` and `outputs` are
+    the ports that share the network's inputs and outputs, beat by beat.
     """
 
     cores: int = Field(gt=0)
@@ -31,6 +32,8 @@ class Machine(Frozen):
     onchip_bytes: int = Field(gt=0)
     clock_mhz: float = Field(gt=0)
     latency: int = Field(default=64, gt=0)
+    inputs: int = Field(default=1, gt=0)
+    outputs: int = Field(default=1, gt=0)
     device: str = ""
 
     @property

@@ -77,8 +77,9 @@ def prepare(work: Work, visit: Visit) -> None:
     task = visit.task
     if not isinstance(task, QConv):
         return
-    for core in vector_cores(work, visit):
-        work.kernels.load(core, task)
+    cores = vector_cores(work, visit)
+    work.kernels.load(cores, task)
+    for core in cores:
         work.params.load(core, task.name, work.params.rows(task), f"{task.name}: parameters of core {core}")
 
 

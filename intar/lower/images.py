@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 
 from intar.ir.program import Argument, Region
@@ -33,7 +35,7 @@ def pad_to_word(data: bytes, port_bits: int) -> bytes:
 
 def region_bytes(region: Region) -> int:
     """Bytes that a region takes, without padding to a word."""
-    return region.rows * region.row_beats * region.lanes * region.bits // 8
+    return region.beats * region.lanes * region.bits // 8
 
 
 def pack_region(region: Region, values: np.ndarray, under: bytes = b"") -> bytes:
@@ -43,18 +45,19 @@ def pack_region(region: Region, values: np.ndarray, under: bytes = b"") -> bytes
     """
     padded = np.zeros((region.rows, region.row_beats * region.lanes), dtype=np.int64)
     if under:
-        padded[:] = bytes_to_elements(under[: region_bytes(region)], region.bits).reshape(padded.shape)
+        _beats(padded, region)[:] = bytes_to_elements(under[: region_bytes(region)], region.bits).reshape(
+            -1, region.lanes
+        )
     padded[:, : region.cols] = np.asarray(values).reshape(region.rows, region.cols)
-    return beats_to_bytes(padded, region.bits)
+    return beats_to_bytes(_beats(padded, region), region.bits)
 
 
-def unpack_region(region: Region, data: bytes) -> np.ndarray:
-    """The (rows, cols) integers in the bytes of a region."""
-    elements = bytes_to_elements(data[: region_bytes(region)], region.bits)
-    return elements.reshape(region.rows, -1)[:, : region.cols]
+def _beats(padded: np.ndarray, region: Region) -> np.ndarray:
+    """The beats of a region (a view) in the padded rows of its tensor."""
+    return padded.reshape(-1, region.lanes)[region.first :: region.step]
 
 
-def argument_bytes(argument: Argument, tensors: dict[str, np.ndarray], under: bytes = b"") -> bytes:
+def argument_bytes(argument: Argument, tensors: Mapping[str, np.ndarray], under: bytes = b"") -> bytes:
     """The whole image of an argument from the tensors that lie in it; padding is 0, or as in the image `under`."""
     word = argument.port_bits // 8
     image = bytearray(under or bytes(argument.words * word))
@@ -64,7 +67,22 @@ def argument_bytes(argument: Argument, tensors: dict[str, np.ndarray], under: by
     return bytes(image)
 
 
+def stored_tensors(arguments: Iterable[Argument], images: Mapping[str, bytes]) -> dict[str, np.ndarray]:
+    """The tensors in the images of the output arguments, by argument name, each (rows, cols)."""
+    padded: dict[str, np.ndarray] = {}
+    cols: dict[str, int] = {}
+    for argument in arguments:
+        word = argument.port_bits // 8
+        for region in argument.fields:
+            shape = (region.rows, region.row_beats * region.lanes)
+            rows = padded.setdefault(region.name, np.zeros(shape, dtype=np.int64))
+            start = region.base * word
+            data = images[argument.name][start : start + region_bytes(region)]
+            _beats(rows, region)[:] = bytes_to_elements(data, region.bits).reshape(-1, region.lanes)
+            cols[region.name] = region.cols
+    return {name: rows[:, : cols[name]] for name, rows in padded.items()}
+
+
 def argument_tensors(argument: Argument, image: bytes) -> dict[str, np.ndarray]:
     """The tensors in an output argument's image, each (rows, cols)."""
-    word = argument.port_bits // 8
-    return {f.name: unpack_region(f, image[f.base * word :]) for f in argument.fields}
+    return stored_tensors([argument], {argument.name: image})

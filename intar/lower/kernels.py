@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from intar.ir.program import Walk
@@ -21,32 +23,32 @@ class Kernels:
         self.bases: dict[tuple[int, str], list[int]] = {}
         self.needs: dict[tuple[int, str], int] = {}
 
-    def load(self, core: int, task: QConv) -> None:
-        """Have a task's weights loaded, channel after channel."""
+    def load(self, cores: Sequence[int], task: QConv) -> None:
+        """Have a task's weights loaded by all its cores at once, channel after channel."""
         lanes = self.site.machine.lanes
         weight = self.site.constants[task.weight].astype(np.int64)
         rows: list[np.ndarray] = []
-        bases: list[int] = []
-        memory = self.memories.setdefault(core, Memory(f"kernels_{core}", lanes, self.site.a_bits))
-        channel = 0
+        places: list[int] = []
+        beats = channel = 0
         for group in task.groups:
             depth = -(-len(group.taps) // lanes)
             part = np.zeros((group.channels, depth * lanes), dtype=np.int64)
             part[:, : len(group.taps)] = weight[channel : channel + group.channels, : len(group.taps)]
-            bases += [
-                memory.depth + sum(len(part) for part in rows) + i * depth for i in range(group.channels)
-            ]
+            places += [beats + i * depth for i in range(group.channels)]
             rows.append(part.reshape(-1, lanes))
+            beats += len(rows[-1])
             channel += group.channels
-        beats = np.concatenate(rows)
         note = f"{task.name}: weights"
-        self.ports.port(f"w{core}").constants(beats, self.site.a_bits, note)
-        self.net.move(f"w{core}.out", [f"{memory.name}.in"], len(beats), note=note)
-        walk = Walk(base=memory.depth, counts=(1, 1, 1, 1, len(beats)), strides=(0, 0, 0, 0, 1))
-        memory.write(walk, 0, note=note)
-        memory.depth += len(beats)
-        self.bases[core, task.name] = bases
-        self.needs[core, task.name] = memory.written
+        port = f"w{cores[0]}"
+        self.ports.port(port).constants(np.concatenate(rows), self.site.a_bits, note)
+        self.net.move(f"{port}.out", [f"kernels_{core}.in" for core in cores], beats, note=note)
+        for core in cores:
+            memory = self.memories.setdefault(core, Memory(f"kernels_{core}", lanes, self.site.a_bits))
+            self.bases[core, task.name] = [memory.depth + place for place in places]
+            walk = Walk(base=memory.depth, counts=(1, 1, 1, 1, beats), strides=(0, 0, 0, 0, 1))
+            memory.write(walk, 0, note=note)
+            memory.depth += beats
+            self.needs[core, task.name] = memory.written
 
     def read(
         self, core: int, task: QConv, first: int, depth: int, rows: int, members: int, blocks: int, again: int

@@ -18,7 +18,9 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     machine = site.machine
     lanes, a = machine.lanes, PortType(machine.lanes, site.a_bits)
     types = net.types
-    for name in ("x.out", "r.out", "y.in", "gather.in", "gather.out"):
+    shared = [f"x{n or ''}.out" for n in range(machine.inputs)]
+    shared += [f"y{n or ''}.in" for n in range(machine.outputs)]
+    for name in (*shared, "r.out", "gather.in", "gather.out"):
         types[name] = a
     types["p.out"] = PortType(lanes, 32)
     for memory in tensors.banks:

@@ -11,13 +11,17 @@ import numpy as np
 from intar.ir.program import Argument, Load, LoadStep, Node, Region, Store, StoreStep
 from intar.lower.buffers import TensorMemory, row_blocks
 from intar.lower.images import beats_to_bytes, pad_to_word
-from intar.lower.netlist import Netlist
+from intar.lower.netlist import Flow, FlowLeg, Netlist
 from intar.lower.site import Site
 from intar.lower.tensors import Tensors
 from intar.lower.visits import Visit
 
 Role = Literal["input", "output", "constant", "scratch"]
-ROLES: dict[str, Role] = {"x": "input", "y": "output"}
+
+
+def _role(port: str) -> Role:
+    """What goes through a port, by its name."""
+    return "input" if port[0] == "x" else "output" if port[0] == "y" else "constant"
 
 
 @dataclass
@@ -54,7 +58,8 @@ class Port:
 
 
 class Ports:
-    """Every port, in order of first use: ``x`` inputs, ``y`` outputs, ``p`` parameters and tables, ``w0``… weights.
+    """Every port, in order of first use: ``x`` (``x1``, …) inputs, ``y`` (``y1``, …) outputs, ``p`` parameters and tables,
+    ``w0``… weights.
 
     Spilled tensors lie in the argument of ``y``, beside the outputs, and come back through the other half of its AXI
     master: ``r``.
@@ -93,7 +98,7 @@ class Ports:
         elif visit.row + visit.rows == memory.rows:
             self._store(name, memory, 0, memory.rows)
 
-    def _region(self, port: Port, name: str) -> Region:
+    def _region(self, port: Port, name: str, first: int = 0, step: int = 1) -> Region:
         for region in (*port.regions, *port.spills):
             if region.name == name:
                 return region
@@ -104,57 +109,89 @@ class Ports:
             base=port.words,
             rows=shape.rows,
             cols=shape.cols,
-            row_beats=-(-shape.cols // site.machine.lanes),
+            row_beats=site.pitch(name),
             lanes=site.machine.lanes,
             bits=site.a_bits,
+            first=first,
+            step=step,
         )
         inside = name in self.site.graph.inputs or name in self.site.graph.outputs
         (port.regions if inside else port.spills).append(region)
-        port.words += site.words(region.rows * region.row_beats, region.bits)
+        port.words += site.words(region.beats, region.bits)
         return region
+
+    def _shared(self, kind: str, ports: int, name: str) -> list[tuple[Port, Region]]:
+        """The ports that a whole tensor goes through, beat by beat in turn, and where it lies in their arguments."""
+        ports = min(ports, self.site.tensors[name].rows * self.site.pitch(name))
+        shares = [self.port(f"{kind}{number or ''}") for number in range(ports)]
+        return [(port, self._region(port, name, first, ports)) for first, port in enumerate(shares)]
 
     def _load(self, name: str, stage: int, row: int, rows: int) -> None:
         """Bring rows of a network input or a spilled tensor into all its copies."""
-        port = self.port("x" if name in self.site.graph.inputs else "r")
-        owner = port if port.name == "x" else self.port("y")
-        region = self._region(owner, name)
-        beats = rows * region.row_beats
-        base = region.base + self.site.words(row * region.row_beats, region.bits)
-        need = max((done for first, done in self.stored.get(name, []) if first < row + rows), default=0)
-        note = f"{name}: rows {row}..{row + rows - 1}"
-        port.steps.append(LoadStep(base=base, beats=beats, need=need, note=note))
-        if owner is not port:
-            owner.turns.append("r")
         memories = self.tensors.copies(name, stage)
-        self.net.move(f"{port.name}.out", [memory.port("in") for memory in memories], beats, note=name)
-        note = f"{name}: from port {port.name}"
+        sinks = tuple(memory.port("in") for memory in memories)
+        note = f"{name}: rows {row}..{row + rows - 1}"
+        if name in self.site.graph.inputs and memories[0].slots == 1:
+            shares = self._shared("x", self.site.machine.inputs, name)
+            for port, region in shares:
+                port.steps.append(LoadStep(base=region.base, beats=region.beats, note=note))
+            legs = tuple(FlowLeg(f"{port.name}.out", sinks) for port, _ in shares)
+            self._take_turns(legs, rows * self.site.pitch(name), name)
+        else:
+            port = self.port("x" if name in self.site.graph.inputs else "r")
+            owner = port if port.name == "x" else self.port("y")
+            region = self._region(owner, name)
+            beats = rows * region.row_beats
+            base = region.base + self.site.words(row * region.row_beats, region.bits)
+            need = max((done for first, done in self.stored.get(name, []) if first < row + rows), default=0)
+            port.steps.append(LoadStep(base=base, beats=beats, need=need, note=note))
+            if owner is not port:
+                owner.turns.append("r")
+            self.net.move(f"{port.name}.out", sinks, beats, note=name)
+        note = f"{name}: from off chip"
         for memory in memories:
             if name in self.tensors.images:
                 for number in range(row, row + rows):
                     memory.write_columns(number, 1, note)
             else:
-                memory.write(row, row_blocks(rows, self.site.machine.rows, region.row_beats), note)
+                memory.write(row, row_blocks(rows, self.site.machine.rows, memory.pitch), note)
 
     def _store(self, name: str, memory: TensorMemory, row: int, rows: int) -> None:
-        port = self.port("y")
-        region = self._region(port, name)
-        beats = rows * region.row_beats
-        base = region.base + self.site.words(row * region.row_beats, region.bits)
-        port.steps.append(StoreStep(base=base, beats=beats, note=f"{name}: rows {row}..{row + rows - 1}"))
-        port.turns.append("w")
-        self.stored.setdefault(name, []).append((row, len(port.steps)))
-        note = f"{name}: to the output port"
+        beats = rows * memory.pitch
+        note = f"{name}: rows {row}..{row + rows - 1}"
+        if memory.slots == 1 and name not in self.tensors.spilled:
+            shares = self._shared("y", self.site.machine.outputs, name)
+            for port, region in shares:
+                port.steps.append(StoreStep(base=region.base, beats=region.beats, note=note))
+                port.turns.append("w")
+            legs = tuple(FlowLeg(memory.port("out"), (f"{port.name}.in",)) for port, _ in shares)
+            self._take_turns(legs, beats, name)
+        else:
+            port = self.port("y")
+            region = self._region(port, name)
+            base = region.base + self.site.words(row * region.row_beats, region.bits)
+            port.steps.append(StoreStep(base=base, beats=beats, note=note))
+            port.turns.append("w")
+            self.stored.setdefault(name, []).append((row, len(port.steps)))
+            self.net.move(memory.port("out"), ["y.in"], beats, note=name)
+        note = f"{name}: to off chip"
         if memory.row_columns:
             for number in range(row, row + rows):
                 memory.fetch_row(number, note)
         else:
-            memory.fetch(row, row_blocks(rows, self.site.machine.rows, region.row_beats), note)
-        self.net.move(memory.port("out"), ["y.in"], beats, note=name)
+            memory.fetch(row, row_blocks(rows, self.site.machine.rows, memory.pitch), note)
+
+    def _take_turns(self, legs: tuple[FlowLeg, ...], beats: int, note: str) -> None:
+        """A beat from each leg in turn."""
+        rounds, rest = divmod(beats, len(legs))
+        self.net.flow(Flow(legs, rounds, 1, note=note))
+        if rest:
+            self.net.flow(Flow(legs[:rest], 1, 1, note=note))
 
     def nodes(self) -> list[Node]:
         """A load or store node for each port."""
         return [
-            self._store_node(port) if name == "y" else self._load_node(port)
+            self._store_node(port) if _role(name) == "output" else self._load_node(port)
             for name, port in self.ports.items()
         ]
 
@@ -170,7 +207,11 @@ class Ports:
         )
 
     def _store_node(self, port: Port) -> Store:
-        turns = [(side, len(list(run))) for side, run in groupby(port.turns)] if "r" in self.ports else []
+        turns = (
+            [(side, len(list(run))) for side, run in groupby(port.turns)]
+            if port.name == "y" and "r" in self.ports
+            else []
+        )
         return Store(
             name=port.name,
             port_bits=port.port_bits,
@@ -186,7 +227,7 @@ class Ports:
         for name, port in self.ports.items():
             if name == "r":
                 continue
-            role = ROLES.get(name, "constant")
+            role = _role(name)
             arguments.append(
                 Argument(
                     name=name,

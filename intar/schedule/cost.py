@@ -60,9 +60,9 @@ def tensor_bytes(rows: int, cols: int, bits: int, machine: Machine) -> int:
     return ceil_div(rows * row_beats(cols, machine) * machine.lanes * bits, 8)
 
 
-def tensor_words(rows: int, cols: int, bits: int, machine: Machine) -> int:
-    """Cycles of the activation port for `rows` rows: a word a cycle, and a beat a cycle."""
-    return port_cycles(rows * row_beats(cols, machine), bits, machine)
+def tensor_words(rows: int, cols: int, bits: int, machine: Machine, ports: int = 1) -> int:
+    """Cycles of the activation ports for `rows` rows: a word a cycle each, and a beat a cycle."""
+    return port_cycles(rows * row_beats(cols, machine), bits, machine, ports)
 
 
 def tile_bytes(rows: int, cols: int, bits: int, tile_rows: int, machine: Machine) -> int:
@@ -152,9 +152,9 @@ def weight_cycles(work: Work, cores: int, machine: Machine) -> int:
     return port_cycles(rounds(work, cores, machine) * work.k, work.w_bits, machine)
 
 
-def port_cycles(beats: int, bits: int, machine: Machine) -> int:
-    """Cycles of a port for so many beats: a word a cycle, and a beat a cycle."""
-    return max(beats, ceil_div(beats * machine.lanes * bits, machine.port_bits))
+def port_cycles(beats: int, bits: int, machine: Machine, ports: int = 1) -> int:
+    """Cycles of some ports for so many beats: a word a cycle each, and a beat a cycle in all."""
+    return max(beats, ceil_div(ceil_div(beats, ports) * machine.lanes * bits, machine.port_bits))
 
 
 def task_cycles(work: Work, rows: int, cores: int, weights: bool, machine: Machine) -> int:

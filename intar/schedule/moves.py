@@ -256,7 +256,7 @@ class Moves:
                     if made
                     else cost.beats_before(work, entry.rows, entry.cols, problem.machine)
                 )
-                lead += cost.port_cycles(beats, problem.a_bits, problem.machine)
+                lead += cost.port_cycles(beats, problem.a_bits, problem.machine, entry.ports)
                 windows.append(
                     config.compute if made else cost.first_pass(work, len(config.cores[0]), problem.machine)
                 )

@@ -16,6 +16,7 @@ from intar.schedule.cost import Work
 class Tensor:
     """A tensor: who makes it (-1: a network input), who reads it (one entry per copy that is read), what it costs.
 
+    `words` are the cycles of the ports for the whole tensor, which share it, `ports` in number.
     A task on images reads a copy on each core. `pitch` is the width of a row of pixels where such a task reads the tensor,
     0 elsewhere: memories of images have one.
     """
@@ -28,6 +29,7 @@ class Tensor:
     output: bool
     bytes: int
     words: int
+    ports: int = 1
     pitch: int = 0
 
     @cached_property
@@ -151,6 +153,11 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, w_bits: int) -> int:
     return total
 
 
+def _ports(tensor: str, graph: QuantGraph, machine: Machine) -> int:
+    """Ports that a whole tensor goes through."""
+    return machine.inputs if tensor in graph.inputs else machine.outputs if tensor in graph.outputs else 1
+
+
 def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
     """The problem of running `graph` (what the circuit does of it) on `machine`.
 
@@ -174,7 +181,8 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
             readers=tuple(readers[t.name]),
             output=t.name in graph.outputs,
             bytes=cost.tensor_bytes(t.rows, t.cols, a_bits, machine),
-            words=cost.tensor_words(t.rows, t.cols, a_bits, machine),
+            words=cost.tensor_words(t.rows, t.cols, a_bits, machine, _ports(t.name, graph, machine)),
+            ports=_ports(t.name, graph, machine),
             pitch=pitches.get(t.name, 0),
         )
         for t in graph.tensors

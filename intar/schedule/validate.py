@@ -121,11 +121,18 @@ class _Facts:
             (self.rows[tensor] if rows is None else min(rows, self.rows[tensor]))
             * ceil(self.cols[tensor] / self.machine.lanes),
             self.a_bits,
+            self.ports(tensor) if rows is None else 1,
         )
 
-    def transfer(self, beats: int, bits: int) -> int:
-        """Cycles of a port: it moves at most one word and at most one beat a cycle."""
-        return max(beats, ceil(beats * self.machine.lanes * bits / self.machine.port_bits))
+    def ports(self, tensor: str) -> int:
+        """Ports that share a tensor as a whole."""
+        if tensor in self.graph.inputs:
+            return self.machine.inputs
+        return self.machine.outputs if tensor in self.graph.outputs else 1
+
+    def transfer(self, beats: int, bits: int, ports: int = 1) -> int:
+        """Cycles of ports that take turns: each moves at most one word, and all of them at most one beat a cycle."""
+        return max(beats, ceil(ceil(beats / ports) * self.machine.lanes * bits / self.machine.port_bits))
 
     def fixed(self) -> int:
         """Bytes of parameters, of the tables on every core, and of the weight rings."""
@@ -501,7 +508,7 @@ class _Facts:
                 reach = max(tap.dy * task.pitch + tap.dx for group in task.groups for tap in group.taps)
                 ahead = 1 + (lanes - 1 + max(0, reach)) // lanes
                 beats = (self.rows[tensor] - 1) * row + min(row, ahead)
-            cycles += self.transfer(beats, self.a_bits)
+            cycles += self.transfer(beats, self.a_bits, self.ports(tensor))
         return cycles
 
     def _alongside(self, tensors: list[str], tasks: list[QTask]) -> tuple[int, int]:

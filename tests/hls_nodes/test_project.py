@@ -219,6 +219,6 @@ def test_host_packs_like_the_compiler(tmp_path) -> None:
     }
     image = argument_bytes(argument, tensors)
     assert host.pack("x", tensors) == image
-    for name, values in host.unpack("x", image).items():
+    for name, values in host.unpack({"x": image}).items():
         np.testing.assert_array_equal(values, tensors[name])
         np.testing.assert_array_equal(argument_tensors(argument, image)[name].reshape(values.shape), values)
