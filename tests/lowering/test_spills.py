@@ -59,7 +59,7 @@ def test_a_load_waits_for_the_store():
     """Without `need` a load would read before the tensor is there."""
     made = spilled(*SPILLING[0])
     inputs = random_inputs(made.quantised, 0)
-    images = {**made.images, "x": made.input_image(inputs)}
+    images = made.images | made.input_images(inputs)
     hasty = tuple(
         n.model_copy(update={"steps": tuple(s.model_copy(update={"need": 0}) for s in n.steps)})
         if isinstance(n, Load)
