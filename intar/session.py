@@ -230,8 +230,11 @@ def update_report(
     if file.exists():
         old = json.loads(file.read_text())
         for key, value in old.items():
-            if key == "resources":  # one source's counts as a whole; the static count gives way to any other
-                fresh[key] = fresh[key] if "resources" in parts else value or fresh[key]
+            if key in (
+                "resources",
+                "timing",
+            ):  # one source's counts as a whole; the static count gives way to any other
+                fresh[key] = fresh[key] if key in parts else value or fresh[key]
             elif isinstance(value, dict) and isinstance(fresh.get(key), dict):
                 fresh[key] = {k: value.get(k) if v is None else v for k, v in fresh[key].items()}
             elif fresh.get(key) is None:

@@ -122,3 +122,48 @@ def synth(
         step()
     report = update_report(project, made, resources=found)
     show(as_json, report, lambda: console.print(resource_table(found, made.schedule.machine.device)))
+
+
+@app.command()
+def build(
+    project: Project,
+    flow: Annotated[
+        str, typer.Option(help="vitis (the C++), vivado (the RTL) or yosys (the RTL, open tools).")
+    ] = "vitis",
+    platform: Annotated[str, typer.Option(help="Vitis platform of a link; default: the board's.")] = "",
+    link: Annotated[bool, typer.Option(help="Link the kernel for the platform (hours).")] = False,
+    emulation: Annotated[bool, typer.Option(help="Link for hw_emu.")] = False,
+    cosim: Annotated[bool, typer.Option(help="vitis: cosimulate the RTL that Vitis makes.")] = False,
+    implement: Annotated[bool, typer.Option(help="vivado: place and route.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Jobs of a link.")] = 4,
+    as_json: Json = False,
+) -> None:
+    """Build the hardware with the vendor's tools; resources and timing of their reports go into report.json."""
+    from intar.codegen.rtl import top_name
+    from intar.errors import ConfigError, Finding
+    from intar.pipeline import build_target
+    from intar.report.resources import resource_table
+    from intar.session import open_project, update_report
+    from intar.verify import vendor
+
+    if flow == "yosys":
+        synth(project, as_json=as_json)
+        return
+    if flow not in ("vitis", "vivado"):
+        raise ConfigError(Finding(f"there is no flow {flow!r}", "--flow", hint="vitis, vivado or yosys"))
+    made = open_project(project)
+    machine = made.schedule.machine
+    target, kernel = build_target(machine), made.program.name if flow == "vitis" else top_name(made.program)
+    options = vendor.Options(platform, link, cosim, implement, emulation, jobs)
+    with progress(*vendor.step_names(kernel, flow, target, options)) as step:
+        built = vendor.build(project, kernel, flow, target, options, step)
+    report = update_report(project, made, resources=built.resources, timing=built.timing)
+
+    def human() -> None:
+        timing = built.timing
+        console.print(resource_table(built.resources, machine.device))
+        console.print(f"clock: {timing['achieved_ns']:.3f} ns, wanted {timing['target_ns']:.3f} ns")
+        for path in built.artefacts:
+            console.print(f"{project}/{path}", highlight=False)
+
+    show(as_json, report | {"artefacts": list(built.artefacts)}, human)

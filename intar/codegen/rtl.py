@@ -154,7 +154,8 @@ def render_rtl(program: Program, *, uram: bool = True) -> dict[str, bytes]:
     Returns
     -------
     ``rtl/kernel.sv``, ``rtl/intar/*.sv`` (the library files that it needs), ``rtl/filelist.f`` (compile order, paths
-    relative to ``rtl``) and ``rtl/package_xo.tcl`` (Vivado: makes the .xo for `v++ --link`).
+    relative to ``rtl``), ``rtl/package_xo.tcl`` (Vivado: makes the .xo for `v++ --link`) and ``rtl/synth.tcl`` (Vivado:
+    synthesis with reports).
 
     Raises
     ------
@@ -170,6 +171,7 @@ def render_rtl(program: Program, *, uram: bool = True) -> dict[str, bytes]:
     listing = [*(f"intar/{name}.sv" for name in library), "kernel.sv"]
     files["rtl/filelist.f"] = ("\n".join(listing) + "\n").encode()
     files["rtl/package_xo.tcl"] = _render("package_xo.tcl.j2", view)
+    files["rtl/synth.tcl"] = _render("synth.tcl.j2", view)
     return files
 
 

@@ -75,6 +75,7 @@ def report_dict(
     patterns: Sequence[Mapping[str, Any]] | None = None,
     numerics: Sequence[Mapping[str, Any]] | None = None,
     resources: Mapping[str, Any] | None = None,
+    timing: Mapping[str, Any] | None = None,
     lost_cycles: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The whole report; every key is always there.
@@ -82,7 +83,7 @@ def report_dict(
     Parameters
     ----------
     checks : executors that were compared with golden.
-    accuracy, patterns, numerics, lost_cycles : what was measured; None: not run.
+    accuracy, patterns, numerics, timing, lost_cycles : what was measured; None: not run.
     resources : of a synthesis; None: the compiler's static count (`source` says which).
     """
     by_name = {check.executor: check for check in checks}
@@ -108,6 +109,7 @@ def report_dict(
         "resources": dict(resources)
         if resources
         else static_resources(design.program, build_target(machine).uram),
+        "timing": dict(timing) if timing else None,
         "schedule": {
             "objective": design.schedule.objective,
             "bound": design.schedule.bound,
