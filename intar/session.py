@@ -113,6 +113,29 @@ def parse_budget(items: Sequence[str]) -> dict[str, object]:
     return dict(values)
 
 
+def parse_sweeps(items: Sequence[str]) -> dict[str, list[object]]:
+    """``["dsp=16,32"]`` → values by budget key; ConfigError with all that is wrong."""
+    found: list[Finding] = []
+    sweeps: dict[str, list[object]] = {}
+    for item in items:
+        key, sign, text = item.partition("=")
+        values = [value for value in text.split(",") if value]
+        if not sign or not key or not values:
+            hint = "write --sweep dsp=16,32,64"
+            found.append(Finding(f"{item!r} is not KEY=VALUE,VALUE,…", "--sweep", hint=hint))
+        elif key in sweeps:
+            found.append(Finding("it is swept twice", f"--sweep {key}", hint="give all its values at once"))
+        sweeps[key] = list(values)
+        for value in values:
+            try:
+                Budget.parse({key: value})
+            except ConfigError as error:
+                found += error.findings
+    if found:
+        raise ConfigError(found)
+    return sweeps
+
+
 def parse_shapes(items: Sequence[str]) -> dict[str, int | tuple[int, ...]]:
     """``["batch=1", "x=1x16"]`` → sizes by axis symbol, shapes by input; ConfigError with all that is wrong."""
     values, found = _pairs(items, "--shape", "write --shape batch=1 or --shape image=1x28x28")
@@ -170,15 +193,15 @@ def read_schedule(path: Path) -> Schedule:
         ) from None
 
 
-def refuse_other(path: Path) -> None:
-    """OutputError when there is something at `path` that is not a schedule of ours."""
+def refuse_other(path: Path, schema: str = SCHEDULE_SCHEMA, what: str = "a schedule") -> None:
+    """OutputError when there is something at `path` that is not a JSON document of ours with this schema."""
     try:
-        if not path.exists() or json.loads(path.read_text())["schema"] == SCHEDULE_SCHEMA:
+        if not path.exists() or json.loads(path.read_text())["schema"] == schema:
             return
     except (OSError, ValueError, KeyError, TypeError):
         pass
     why = "nothing that intar did not make is overwritten"
-    raise OutputError(Finding("it is not a schedule of intar's", str(path), why, "name another file"))
+    raise OutputError(Finding(f"it is not {what} of intar's", str(path), why, "name another file"))
 
 
 def edited_schedule(path: Path, graph: QuantGraph) -> Schedule:

@@ -1,0 +1,139 @@
+"""Design-space exploration: one network on many budgets and in several patterns; predicted cycles, counted resources.
+
+A point is compiled down to the program and run by the engine, so its cycles are those that the RTL simulation shows; nothing
+is rendered. Points are independent and run in processes of their own; the answer does not depend on how many.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from intar import pipeline
+from intar.device import make_machine
+from intar.errors import ConfigError, Finding, UserError
+from intar.ir.quantgraph import Quantised
+from intar.report.static import static_resources
+
+SCHEMA = "intar.explore/1"
+OBJECTIVES = ("microseconds", "dsp", "memory_kbit")
+"""What a Pareto-optimal point is best in: no other point is at least as good in all three and better in one."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One budget (overrides of the board's defaults, as `Budget.parse` takes them) in one pattern."""
+
+    budget: tuple[tuple[str, object], ...]
+    pattern: pipeline.Mode
+
+
+def points(
+    sweeps: Mapping[str, Sequence[object]], fixed: Mapping[str, object], patterns: Sequence[pipeline.Mode]
+) -> list[Point]:
+    """Every combination of the swept values with every pattern, in the order given."""
+    twice = sorted(set(sweeps) & set(fixed))
+    if twice:
+        raise ConfigError(
+            Finding("it is swept and fixed", f"budget {key}", hint="drop one of --sweep and --budget")
+            for key in twice
+        )
+    combinations = product(*([(key, value) for value in values] for key, values in sweeps.items()))
+    return [
+        Point((*fixed.items(), *combination), pattern) for combination in combinations for pattern in patterns
+    ]
+
+
+def evaluate(quantised: Quantised, board: str, point: Point) -> dict[str, Any]:
+    """Machine, cycles and resources of a point; ``reason`` says why there are none, else it is empty."""
+    row: dict[str, Any] = {"budget": dict(point.budget), "pattern": point.pattern, "reason": ""}
+    empty = (
+        "cores",
+        "rows",
+        "lanes",
+        "port_bits",
+        "cycles",
+        "microseconds",
+        "dsp",
+        "bram36",
+        "uram",
+        "memory_kbit",
+    )
+    row |= dict.fromkeys(empty)
+    try:
+        machine = make_machine(board, dict(point.budget), quantised)
+        row |= {key: getattr(machine, key) for key in ("cores", "rows", "lanes", "port_bits")}
+        made = pipeline.compile_quantised(quantised, machine, point.pattern)
+    except UserError as error:
+        return row | {"reason": error.findings[0].what}
+    counted = static_resources(made.program, pipeline.build_target(machine).uram)
+    cycles = made.predicted.cycles
+    return row | {
+        "cycles": cycles,
+        "microseconds": round(cycles / machine.clock_mhz, 3),
+        "memory_kbit": 36 * counted["bram36"] + 288 * counted["uram"],
+        **{key: counted[key] for key in ("dsp", "bram36", "uram")},
+    }
+
+
+def pareto(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Which rows are Pareto-optimal in `OBJECTIVES`; of equal ones the first."""
+    keys = [tuple(row[o] for o in OBJECTIVES) if row["cycles"] is not None else None for row in rows]
+
+    def beaten(index: int) -> bool:
+        own = keys[index]
+        assert own is not None
+        return any(
+            other is not None
+            and all(a <= b for a, b in zip(other, own, strict=True))
+            and (other != own or at < index)
+            for at, other in enumerate(keys)
+            if at != index
+        )
+
+    return [key is not None and not beaten(index) for index, key in enumerate(keys)]
+
+
+def explore(
+    quantised: Quantised,
+    board: str,
+    chosen: Sequence[Point],
+    jobs: int = 1,
+    step: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Evaluate points and mark the Pareto front.
+
+    Parameters
+    ----------
+    jobs : processes; 1 evaluates here.
+    step : called after each point.
+
+    Returns
+    -------
+    dict with ``schema``, ``design``, ``board``, ``resources`` (the source of the counts) and ``points``: for each the
+    budget, pattern, machine, cycles, resources, ``reason`` and ``pareto``, in the order of `chosen`.
+    """
+    rows: list[dict[str, Any]] = [{} for _ in chosen]
+    if jobs == 1:
+        for index, point in enumerate(chosen):
+            rows[index] = evaluate(quantised, board, point)
+            step()
+    else:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            running = {pool.submit(evaluate, quantised, board, point): i for i, point in enumerate(chosen)}
+            for done in as_completed(running):
+                rows[running[done]] = done.result()
+                step()
+    for row, best in zip(rows, pareto(rows), strict=True):
+        row["pareto"] = best
+    return {
+        "schema": SCHEMA,
+        "design": quantised.graph.name,
+        "board": board,
+        "resources": "static count of multipliers and memories (no synthesis)",
+        "points": rows,
+    }
