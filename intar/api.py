@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ from intar.ir.taskgraph import TaskGraph
 from intar.quant.golden import dequantise, quantise_input
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme as find_scheme
+from intar.report.lost import lost_cycles
+from intar.report.summary import pattern_rows
+from intar.report.write import write_report
+from intar.schedule.pins import Pins
 from intar.session import update_report
 
 Samples = np.ndarray | Mapping[str, np.ndarray]
@@ -25,7 +31,7 @@ Samples = np.ndarray | Mapping[str, np.ndarray]
 @dataclass(frozen=True)
 class Accelerator:
     """A compiled network. Calling it runs the integer (golden) model; `csim` and `simulate` run the generated C++ and
-    RTL in the project folder and compare them with golden to the bit.
+    RTL and compare them with golden to the bit, in a project folder that `write` made or in a temporary one.
 
     Inputs are float arrays, for a network with one input the array itself, else a mapping by input name; outputs
     likewise, dequantised to float64.
@@ -59,13 +65,45 @@ class Accelerator:
         update_report(target, self.design)
         return target
 
-    def csim(self, x: Samples, directory: str | Path) -> pipeline.Check:
-        """One inference of the generated C++ in a written project."""
-        return pipeline.verify_csim(self.design, [self.integers(x)], Path(directory))
+    def csim(self, x: Samples, directory: str | Path | None = None) -> pipeline.Check:
+        """One inference of the generated C++; in a written project, or in one of the accelerator's own."""
+        target = self._project(directory)
+        check = pipeline.verify_csim(self.design, [self.integers(x)], target)
+        update_report(target, self.design, [check])
+        return check
 
-    def simulate(self, x: Samples, directory: str | Path) -> pipeline.Check:
-        """One inference of the RTL in a written project; the check carries its cycles."""
-        return pipeline.verify_rtl(self.design, [self.integers(x)], Path(directory))
+    def simulate(self, x: Samples, directory: str | Path | None = None) -> pipeline.Check:
+        """One inference of the RTL, likewise; the check carries its cycles."""
+        target = self._project(directory)
+        check = pipeline.verify_rtl(self.design, [self.integers(x)], target)
+        update_report(target, self.design, [check])
+        return check
+
+    def report(self, directory: str | Path | None = None) -> dict[str, Any]:
+        """The contents of ``report.json`` (`docs/report.md`), with what `csim` and `simulate` found there.
+
+        Writes ``report.json``, ``report.html`` and the trace into the written project, if one is named.
+        """
+        target = self._project(directory)
+        document = update_report(
+            target,
+            self.design,
+            numerics=pipeline.numerics(self.graph, self.design.quantised, self.calibration),
+            patterns=list(pattern_rows(self.design)),
+            lost_cycles=lost_cycles(self.design),
+        )
+        write_report(target, self.design, document)
+        return document
+
+    def _project(self, directory: str | Path | None) -> Path:
+        return Path(self._scratch.name) / "project" if directory is None else Path(directory)
+
+    @cached_property
+    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
+        """A folder with the project, for as long as the accelerator lives."""
+        made = tempfile.TemporaryDirectory(prefix="intar-")
+        self.write(Path(made.name) / "project")
+        return made
 
     def _real(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray]:
         graph = self.design.quantised.graph
@@ -81,6 +119,8 @@ def compile(
     scheme: str = "w8a8",
     budget: Mapping[str, object] | None = None,
     pattern: pipeline.Mode = "auto",
+    pins: Pins | None = None,
+    shapes: Mapping[str, int | Sequence[int]] | None = None,
 ) -> Accelerator:
     """Compile a model.
 
@@ -90,11 +130,13 @@ def compile(
     example_inputs : calibration samples along a first axis (an array for one input, else a mapping by name); not needed
         for a model that is quantised throughout.
     device, scheme, budget, pattern : as on the command line.
+    pins : what is decided about the schedule (`intar.schedule.pins.Pins`).
+    shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input.
     """
-    graph = load_model(model)
+    graph = load_model(model, shapes)
     data = example_inputs
     if data is not None and not isinstance(data, Mapping):
         data = {graph.inputs[0]: np.asarray(data)}
     quantised = quantise(graph, find_scheme(scheme), data)
     machine = make_machine(device, budget, quantised)
-    return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern), data)
+    return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins), data)

@@ -42,6 +42,12 @@ def test_accelerator_follows_the_float_model(tmp_path: Path):
     assert np.abs(got - real).max() < 8 * step
     check = accel.csim(samples[0], accel.write(tmp_path / "project"))
     assert check.bit_exact, check.first
+    assert accel.csim(samples[1]).bit_exact  # in a folder of its own
+    found = accel.report()
+    assert found["bit_exact"] == {"interpreter": None, "csim": True, "rtl": None}
+    assert [row["pattern"] for row in found["patterns"]] == ["auto", "intar", "sequential", "dataflow"]
+    assert found["numerics"] and found["lost_cycles"]
+    assert (tmp_path / "project" / "report" / "report.json").exists()
 
 
 def test_same_input_same_bytes():
