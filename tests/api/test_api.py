@@ -94,7 +94,7 @@ def test_rewrite_replaces_an_earlier_project(tmp_path: Path):
     "name,words",
     [
         ("cli_no_model", ["compile", "nosuch.onnx", "-o", "out"]),
-        ("cli_budget", ["compile", "digits", "-o", "out", "--budget", "foo=3,dsp", "--budget", "lanes=7"]),
+        ("cli_budget", ["compile", "digits", "-o", "out", "--budget", "rowz=3,dsp", "--budget", "lanes=x"]),
         ("cli_pattern", ["schedule", "digits", "--pattern", "sequentail"]),
         ("cli_device", ["schedule", "digits", "--device", "u28"]),
         ("cli_too_small", ["schedule", "digits", "--budget", "onchip_bytes=64"]),
