@@ -34,8 +34,8 @@ class Anchor(BaseModel):
 
 
 class DesignFile(BaseModel):
-    """The contents of a ``design.yaml``; `export`: a script beside it that writes the model; `skip` names
-    passes to leave out (:data:`intar.grid.PASSES`)."""
+    """The contents of a ``design.yaml``; `export`: a script beside it that writes the model; `skip` and `phases`:
+    see :func:`intar.grid.prepare`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str
@@ -45,6 +45,7 @@ class DesignFile(BaseModel):
     budget: dict[str, int | float] = {}
     calibration: Calibration = Calibration(random=0)
     skip: tuple[str, ...] = ()
+    phases: tuple[int, int] = (1, 1)
     anchor: Anchor | None = None
     group: str = "designs"
 

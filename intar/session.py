@@ -69,7 +69,7 @@ def open_source(
     """
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
-        graph = prepare(load_model(designs.model_file(folder, spec)), spec.skip)
+        graph = prepare(load_model(designs.model_file(folder, spec)), spec.skip, spec.phases)
         data = designs.samples(folder, spec.calibration, graph)
         if calibration:
             data = load_calibration(calibration, graph)

@@ -3,12 +3,12 @@
 Each operator says how many phases its input has for each phase of its output. Along connected operators that fixes all
 numbers of phases up to a common factor; the smallest whole numbers are taken. Where two ways through the network
 contradict each other, or an image would fall into more than `MAX_PHASES` along an axis, the later operator reads a copy in
-another layout.
+another layout. A multiple of these numbers is as good a layout: more channels on a smaller grid.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
@@ -69,9 +69,15 @@ def whole(values: dict[str, Fraction]) -> dict[str, int]:
 
 
 def assign(
-    names: Iterable[str], relations: Iterable[Relation]
+    sizes: Mapping[str, tuple[int, int]], relations: Iterable[Relation], times: tuple[int, int]
 ) -> tuple[dict[str, tuple[int, int]], dict[int, str]]:
     """Phases (rows, columns) of each image.
+
+    Parameters
+    ----------
+    sizes : rows and columns of each image.
+    relations : between them, in the order in which they take precedence.
+    times : every number of phases is this many times the smallest.
 
     Returns
     -------
@@ -80,19 +86,26 @@ def assign(
     """
     axes = (_Classes(), _Classes())
     copies: dict[int, str] = {}
-    for name in names:
+    known = dict(sizes)
+    for name in sizes:
         for axis in axes:
             axis.add(name)
     for position, relation in enumerate(relations):
         x, y = relation.x, relation.y
         parts = [(axis, ratio) for axis, ratio in zip(axes, relation.ratio, strict=True) if ratio is not None]
         if not all(axis.fits(x, y, ratio) for axis, ratio in parts):
+            known[f"{x}:{position}"] = known[x]
             x = copies[position] = f"{x}:{position}"
             for axis in axes:
                 axis.add(x)
         for axis, ratio in parts:
             axis.join(x, y, ratio)
-    rows, columns = (
-        {name: n for members in axis.members.values() for name, n in whole(members).items()} for axis in axes
-    )
-    return {name: (rows[name], columns[name]) for name in rows}, copies
+    found: list[dict[str, int]] = [{}, {}]
+    for which, classes in enumerate(axes):
+        for members in classes.members.values():
+            phases = {name: n * times[which] for name, n in whole(members).items()}
+            # With a phase for every row, or more, the phases beyond an image's last row are not kept.
+            if all(known[name][which] <= n for name, n in phases.items()):
+                phases = {name: known[name][which] for name in phases}
+            found[which] |= phases
+    return {name: (found[0][name], found[1][name]) for name in known}, copies

@@ -16,13 +16,14 @@ PASSES = {
 """Passes that can be left out, by name."""
 
 
-def prepare(graph: TaskGraph, skip: Sequence[str] = ()) -> TaskGraph:
+def prepare(graph: TaskGraph, skip: Sequence[str] = (), phases: tuple[int, int] = (1, 1)) -> TaskGraph:
     """The graph in the form that the quantiser reads; a prepared graph stays as it is.
 
     Parameters
     ----------
     graph : a valid graph.
     skip : names of :data:`PASSES` to leave out.
+    phases : how many times the least number of phases (rows, columns) images fall into (`docs/images.md`).
 
     Raises
     ------
@@ -36,4 +37,4 @@ def prepare(graph: TaskGraph, skip: Sequence[str] = ()) -> TaskGraph:
         )
     if "relu_before_pool" not in skip:
         graph = relu_before_pool(graph)
-    return prelu_in_parts(to_grid(graph, copy_upsampled="upsample_phases" in skip))
+    return prelu_in_parts(to_grid(graph, copy_upsampled="upsample_phases" in skip, phases=phases))

@@ -28,7 +28,7 @@ from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where as place_of
 
 
-def to_grid(graph: TaskGraph, *, copy_upsampled: bool = False) -> TaskGraph:
+def to_grid(graph: TaskGraph, *, copy_upsampled: bool = False, phases: tuple[int, int] = (1, 1)) -> TaskGraph:
     """The graph with all operators on images as taps; itself when there are none (or it has been rewritten before).
 
     Parameters
@@ -36,6 +36,7 @@ def to_grid(graph: TaskGraph, *, copy_upsampled: bool = False) -> TaskGraph:
     graph : a valid graph.
     copy_upsampled : make nearest upsampling an image of its own. Otherwise the convolution after it reads the small image
         with summed weights: of a 3×3 kernel after 2×2 upsampling, four taps for each output.
+    phases : how many times the least number of phases (rows, columns) all images fall into.
 
     Raises
     ------
@@ -45,15 +46,15 @@ def to_grid(graph: TaskGraph, *, copy_upsampled: bool = False) -> TaskGraph:
     ops = {task.op for task in graph.tasks}
     if ops & TAPS or not ops & {*WINDOWS, Op.UPSAMPLE_NEAREST}:
         return graph
-    return Rewriter(graph, copy_upsampled).run()
+    return Rewriter(graph, copy_upsampled, phases).run()
 
 
 class Rewriter(Sketch):
     """One rewriting."""
 
-    def __init__(self, graph: TaskGraph, copy_upsampled: bool) -> None:
+    def __init__(self, graph: TaskGraph, copy_upsampled: bool, times: tuple[int, int]) -> None:
         super().__init__(graph)
-        self.copy_upsampled = copy_upsampled
+        self.copy_upsampled, self.times = copy_upsampled, times
         self.images = grid_images(graph)
         self.stored: dict[str, Stored] = {}
         self.plain: set[str] = set(graph.inputs)
@@ -79,8 +80,8 @@ class Rewriter(Sketch):
         relations = [
             relation for task in graph.tasks if self._on_grid(task) for relation in self._relations(task)
         ]
-        images = [t.name for t in graph.tensors if t.name in self.images]
-        self.phases, copies = assign(images, relations)
+        sizes = {t.name: (t.shape[2], t.shape[3]) for t in graph.tensors if t.name in self.images}
+        self.phases, copies = assign(sizes, relations, self.times)
         self.border |= {relations[position].x for position in copies}
         self._images_of = {(r.x, r.y): copies.get(i, r.x) for i, r in enumerate(relations)}
         for task in graph.tasks:
@@ -245,7 +246,7 @@ class Rewriter(Sketch):
         groups: list[tuple[int, list[Shape]]] = []
         rows: list[np.ndarray] = []
         for phase in range(count):
-            slots, sums = reads(window, x, divmod(phase, phases[1]))
+            slots, sums = reads(window, x, out, divmod(phase, phases[1]))
             if window.weight is None:
                 groups += [(1, [tap(x, slot, c) for slot in slots]) for c in range(x.where.shape[1])]
             else:

@@ -43,9 +43,13 @@ class Stored:
         """Rows and columns of the grid."""
         return -(-self.size[0] // self.phases[0]), -(-self.size[1] // self.phases[1])
 
+    def rows(self, axis: int, phase: int) -> int:
+        """Valid rows (axis 0) or columns of a phase: those of the grid, or one less."""
+        return -(-(self.size[axis] - phase) // self.phases[axis])
+
     def short(self, axis: int, phase: int) -> int:
         """1 when the phase has a row (axis 0) or column less than the grid."""
-        return int(-(-(self.size[axis] - phase) // self.phases[axis]) < self.grid[axis])
+        return int(self.rows(axis, phase) < self.grid[axis])
 
     def lookalikes(self) -> list[int]:
         """For each phase the first one that is kept in the same channels."""
@@ -61,13 +65,23 @@ Slot = tuple[int, int, int, int, int]
 """Phase of the input, rows down, columns right, and whether the phase is short in rows and columns."""
 
 
-def reads(window: Window, x: Stored, phase: tuple[int, int]) -> tuple[list[Slot], list[tuple[int, int, int]]]:
-    """The distinct reads of one output phase, and for each kernel position (row, column) the read it is part of."""
+def reads(
+    window: Window, x: Stored, out: Stored, phase: tuple[int, int]
+) -> tuple[list[Slot], list[tuple[int, int, int]]]:
+    """The distinct reads of one output phase, and for each kernel position (row, column) the read it is part of.
+
+    Reads that lie outside the image for every element of the phase are left out.
+    """
     same, slots, sums = x.lookalikes(), dict[Slot, int](), []
+
+    def inside(axis: int, source: int, distance: int) -> bool:
+        return distance < x.rows(axis, source) and out.rows(axis, phase[axis]) + distance > 0
+
     for k, a, dy in window.rows.reads(phase[0], x.phases[0]):
         for m, b, dx in window.columns.reads(phase[1], x.phases[1]):
-            slot = (same[a * x.phases[1] + b], dy, dx, x.short(0, a), x.short(1, b))
-            sums.append((k, m, slots.setdefault(slot, len(slots))))
+            if inside(0, a, dy) and inside(1, b, dx):
+                slot = (same[a * x.phases[1] + b], dy, dx, x.short(0, a), x.short(1, b))
+                sums.append((k, m, slots.setdefault(slot, len(slots))))
     return list(slots) or [(0, 0, 0, x.short(0, 0), x.short(1, 0))], sums
 
 
