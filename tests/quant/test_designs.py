@@ -46,3 +46,18 @@ def test_a_design_can_leave_passes_out() -> None:
     folder, spec = designs.load("cnn4l_small")
     graph = load_model(folder / spec.model)
     assert sum(prepare(graph, ["upsample_phases"]).macs().values()) == 90_000
+
+
+def test_more_phases_leave_out_what_meets_only_padding() -> None:
+    folder, spec = designs.load("vae")
+    graph = load_model(folder / spec.model)
+    data = designs.samples(folder, spec.calibration, graph)
+    prepared = prepare(graph, phases=(28, 1))
+    assert sum(prepared.macs().values()) == 293_632 + 2 * 18 * 18
+    quantised = quantise(prepared, scheme(spec.scheme), data)
+    images = [task for task in quantised.graph.tasks if isinstance(task, QConv)]
+    assert {(task.height, task.pitch) for task in images} == {(1, 28)}
+    rows = {
+        row["name"]: row for row in numerics_report(prepared, quantised, {k: v[:2] for k, v in data.items()})
+    }
+    assert rows["y"]["sqnr_db"] > 70
