@@ -76,7 +76,7 @@ def explore(
 
     def human() -> None:
         table = Table(title=f"{document['design']} on {document['board']}", title_justify="left")
-        for name in ("budget", "pattern", "machine", "cycles", "µs", "dsp", "bram36", "uram"):
+        for name in ("budget", "pattern", "machine", "cycles", "µs", "dsp", "bram36", "uram", "front"):
             table.add_column(name, justify="left" if name in ("budget", "pattern", "machine") else "right")
         for row in document["points"]:
             limits = ", ".join(f"{key}={value}" for key, value in row["budget"].items())
@@ -91,9 +91,11 @@ def explore(
                 f"{row['dsp']:,}",
                 f"{row['bram36']:,g}",
             )
-            table.add_row(limits, row["pattern"], machine, *cells, str(row["uram"]), style=style)
+            table.add_row(
+                limits, row["pattern"], machine, *cells, str(row["uram"]), "*" * row["pareto"], style=style
+            )
         console.print(table)
-        console.print("green: Pareto-optimal in time, DSP and memory; counts: " + document["resources"])
+        console.print("*: Pareto-optimal in time, DSP and memory; counts: " + document["resources"])
         if out:
             console.print(f"{out / 'explore.html'}", highlight=False)
 
