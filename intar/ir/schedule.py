@@ -42,11 +42,16 @@ class Machine(Frozen):
 
 
 class Placement(Frozen):
-    """Where one task of a stage runs. `resident`: its weights are loaded once and kept on chip."""
+    """Where one task of a stage runs. `resident`: its weights are loaded once and kept on chip.
+
+    `follows`: a matmul whose input another matmul of the stage makes takes it column block by column block while it is
+    made, and keeps the sums of all its own column blocks (one array tile of rows at most).
+    """
 
     task: str
     cores: tuple[int, ...]
     resident: bool = False
+    follows: bool = False
 
 
 class Stage(Frozen):

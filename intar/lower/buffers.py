@@ -90,6 +90,7 @@ class TensorMemory:
     blocks: dict[int, Blocks] = field(default_factory=dict)
     columns: int | None = None
     row_columns: dict[int, int] = field(default_factory=dict)
+    portions: list[tuple[Walk, int]] = field(default_factory=list)
 
     @property
     def depth(self) -> int:
@@ -146,6 +147,17 @@ class TensorMemory:
         before = self.row_columns.get(row)
         need, step = (self.ready[0], 0) if before is None else (before + 1, 1)
         self.memory.fetch(walk, need, step, note=note)
+    def write_portions(self, walk: Walk, note: str) -> None:
+        """Write some column blocks of all rows with every outermost iteration, for a reader that follows."""
+        self.portions.append((walk, self.memory.written))
+        self.write(0, walk, note)
+
+    def follow(self, note: str) -> None:
+        """Read all column blocks in the order and the portions in which they were written, each as soon as it is there."""
+        for walk, before in self.portions:
+            self.memory.fetch(
+                walk.model_copy(update={"base": walk.base + self.base(0)}), before + 1, 1, note=note
+            )
         self.drained[0] = self.memory.read
 
     def in_blocks(self, row: int, count: int) -> bool:
@@ -162,7 +174,7 @@ class TensorMemory:
         scale = self.memory.lanes if elements else 1
         moved = walk.model_copy(update={"base": walk.base + self.base(row) * scale})
         need, step = self.ready[tile], 0
-        if self.in_blocks(row, walk.counts[0]):
+        if not elements and not self.portions and self.in_blocks(row, walk.counts[0]):
             need, step = self.blocks[tile].before + 1, 1
         self.memory.fetch(moved, need, step, elements=elements, note=note)
         self.drained[tile] = self.memory.read

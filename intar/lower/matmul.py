@@ -1,4 +1,8 @@
-"""Matmul with constant weights: column blocks in turn on the visit's cores."""
+"""Matmul with constant weights: column blocks in turn on the visit's cores.
+
+A matmul that *follows* its producer does all its column blocks at once: its input comes column block by column block, and
+each is multiplied into the sums of every column block of the output, which the core keeps (contexts).
+"""
 
 from __future__ import annotations
 
@@ -27,25 +31,37 @@ def prepare(work: Work, visit: Visit) -> None:
 
 
 def append(work: Work, visit: Visit) -> None:
+    if visit.follows:
+        _follow(work, visit)
+    for first, rounds, cores in _turns(work, visit):
+        if not visit.follows:
+            _rounds(work, visit, first, rounds, cores)
+        _results(work, visit, first, rounds, cores)
+
+
+def _turns(work: Work, visit: Visit) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """(first column block, rounds, cores): full rounds, and one for the rest."""
     pitch = work.site.pitch(visit.task.output)
     full, rest = divmod(pitch, len(visit.cores))
     if full:
-        _rounds(work, visit, 0, full, visit.cores)
+        yield 0, full, visit.cores
     if rest:
-        _rounds(work, visit, pitch - rest, 1, visit.cores[:rest])
+        yield pitch - rest, 1, visit.cores[:rest]
+
+
+def _note(visit: Visit, first: int, rounds: int, cores: Sequence[int]) -> str:
+    return f"{visit.task.name} rows {visit.row}+{visit.rows} blocks {first}+{rounds}x{len(cores)}"
 
 
 def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int, ...]) -> None:
     """`rounds` rounds in which each of `cores` makes one column block, starting at block `first`.
 
-    The visit's first round takes its rows, and the last one leaves its results, block of rows by block of rows.
+    The visit's first round takes its rows block of rows by block of rows.
     """
-    site, task = work.site, visit.task
-    assert isinstance(task, QMatmul)
-    size, pitch = site.machine.rows, site.pitch(task.output)
+    task, size = visit.task, work.site.machine.rows
     m_tiles = -(-visit.rows // size)
     rows, last = min(size, visit.rows), visit.rows - (m_tiles - 1) * size
-    note = f"{task.name} rows {visit.row}+{visit.rows} blocks {first}+{rounds}x{len(cores)}"
+    note = _note(visit, first, rounds, cores)
     shape = {"tiles": rounds, "m_tiles": m_tiles, "rows": rows, "rows_last": last, "note": note}
     _operands(work, visit, cores, first == 0, shape)
     for position, core in enumerate(cores):
@@ -58,6 +74,39 @@ def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int,
         known = work.weights.blocks(visit, core).index(blocks[0])
         work.params.read(core, task.name, known, rounds, 4)
         work.vector(core, task, rounds, visit.rows, "acc", True, note)
+
+
+def _follow(work: Work, visit: Visit) -> None:
+    """All column blocks at once: slice after slice of the input into the sums of all of them."""
+    task, rows = visit.task, visit.rows
+    depth, k = work.site.pitch(task.inputs[0]), work.weights.k(task)
+    k_last = k - (depth - 1) * work.site.machine.lanes
+    note = f"{task.name} follows {task.inputs[0]}"
+    shape: dict = {"tiles": 1, "m_tiles": 1, "rows": rows, "rows_last": rows, "k_last": k_last, "note": note}
+    source = work.tensors.reader(visit, 0)
+    source.follow(note)
+    cores = [core for core in visit.cores if work.weights.blocks(visit, core)]
+    work.net.move(source.port("out"), [f"feed_{core}.in" for core in cores], depth * rows, note=note)
+    for core in cores:
+        count = len(work.weights.blocks(visit, core))
+        work.step(f"feed_{core}", FeedStep(blocks=depth, replay=count, **shape))
+        size = work.site.machine.lanes if depth > 1 else k_last
+        work.step(f"core_{core}", CoreStep(visits=depth, contexts=count, k=size, **shape))
+        work.weights.stream_slices(visit, core, note)
+        work.net.move(f"feed_{core}.out", [f"core_{core}.a"], k * count, note=note)
+        work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], count * rows, note=note)
+        work.params.read(core, task.name, 0, count, 4)
+        work.vector(core, task, count, rows, "acc", True, note)
+
+
+def _results(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int, ...]) -> None:
+    """The results of `rounds` rounds on their way out; the visit's last ones leave block of rows by block of rows."""
+    site, task = work.site, visit.task
+    assert isinstance(task, QMatmul)
+    size, pitch = site.machine.rows, site.pitch(task.output)
+    m_tiles = -(-visit.rows // size)
+    rows, last = min(size, visit.rows), visit.rows - (m_tiles - 1) * size
+    note = _note(visit, first, rounds, cores)
     target = Walk(
         base=first,
         counts=(1, rounds, m_tiles, len(cores), rows),
@@ -74,6 +123,10 @@ def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int,
     work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
     end = first + rounds * len(cores) == pitch
     for memory in work.tensors.results(visit):
+        if visit.followed:
+            columns = {"counts": (rounds, 1, 1, len(cores), rows), "strides": (len(cores), 0, 0, 1, pitch)}
+            memory.write_portions(target.model_copy(update={**columns, "ragged": -1}), note)
+            continue
         for walk in _by_blocks(target, rounds - 1) if end else (target,):
             memory.write(visit.row, walk, note)
 

@@ -79,6 +79,7 @@ def _core_nodes(work: Work, core: int) -> list[Node]:
                 a_bits=site.a_bits,
                 w_bits=site.w_bits,
                 acc_bits=site.acc_bits(core),
+                contexts=max(step.contexts for step in work.steps[f"core_{core}"]),
                 steps=tuple(work.steps[f"core_{core}"]),
             )
         )

@@ -10,7 +10,10 @@ from intar.lower.site import Site
 
 @dataclass(frozen=True)
 class Visit:
-    """One task on rows ``row .. row+rows-1``; `stage` is its stage and `cores` where it runs."""
+    """One task on rows ``row .. row+rows-1``; `stage` is its stage and `cores` where it runs.
+
+    `follows`: takes its input column block by column block; `followed`: a task of the stage takes its output so.
+    """
 
     task: QTask
     stage: int
@@ -18,6 +21,8 @@ class Visit:
     resident: bool
     row: int
     rows: int
+    follows: bool = False
+    followed: bool = False
 
 
 def list_visits(site: Site) -> list[Visit]:
@@ -32,7 +37,10 @@ def list_visits(site: Site) -> list[Visit]:
                 total = site.tensors[t.output].rows
                 visits.append(Visit(t, index, p.cores, p.resident, 0, total))
             continue
+        followed = {t.inputs[0] for p, t in work if p.follows}
         for row in range(0, rows, tile):
             for p, t in work:
-                visits.append(Visit(t, index, p.cores, p.resident, row, min(tile, rows - row)))
+                height = min(tile, rows - row)
+                ends = (p.follows, t.output in followed)
+                visits.append(Visit(t, index, p.cores, p.resident, row, height, *ends))
     return visits

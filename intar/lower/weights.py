@@ -69,6 +69,25 @@ class Weights:
             store.stream(task.name, len(blocks), m_tiles, k)
         self.net.move(f"{store.memory.name}.out", [f"core_{core}.w"], len(blocks) * m_tiles * k, note=note)
 
+    def stream_slices(self, visit: Visit, core: int, note: str) -> None:
+        """Have all column blocks of a core arrive slice after slice of the reduction, `lanes` channels long, once."""
+        task, lanes = visit.task, self.site.machine.lanes
+        assert isinstance(task, QMatmul)
+        k, blocks = self.k(task), self.blocks(visit, core)
+        store = self.memories.get(core)
+        whole = self._beats(task, blocks).reshape(len(blocks), k, lanes)
+        slices = [whole[:, first : first + lanes].reshape(-1, lanes) for first in range(0, k, lanes)]
+        self.ports.port(f"w{core}").constants(np.concatenate(slices), self.site.w_bits, note)
+        target = f"{store.memory.name}.in" if store else f"core_{core}.w"
+        self.net.move(f"w{core}.out", [target], len(blocks) * k, note=note)
+        if store is None:
+            return
+        full = (k - 1) // lanes
+        if full:
+            store.stream(task.name, full * len(blocks), 1, lanes)
+        store.stream(task.name, len(blocks), 1, k - full * lanes)
+        self.net.move(f"{store.memory.name}.out", [f"core_{core}.w"], len(blocks) * k, note=note)
+
     def _beats(self, task: QMatmul, blocks: Sequence[int]) -> np.ndarray:
         """(len(blocks) * K, lanes): one beat per k, column blocks one after the other."""
         weight = self.site.constants[task.weight]

@@ -19,8 +19,10 @@ def stage_of(problem: Problem, move: Move) -> Stage:
     """The stage that a move stands for."""
     config = move.config
     placements = tuple(
-        Placement(task=problem.tasks[t].name, cores=group, resident=keep)
-        for t, group, keep in zip(config.tasks, config.cores, config.resident, strict=True)
+        Placement(task=problem.tasks[t].name, cores=group, resident=keep, follows=follow)
+        for t, group, keep, follow in zip(
+            config.tasks, config.cores, config.resident, config.follows, strict=True
+        )
     )
     return Stage(pattern=config.pattern, tasks=placements, tile_rows=config.tile_rows, cycles=move.cycles)
 

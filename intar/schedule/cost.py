@@ -15,6 +15,9 @@ from intar.ir.schedule import Machine
 PIPELINE = 16
 """Cycles from a core's last product to the moment when a dependent node can read the result, without the drain."""
 
+MAX_CONTEXTS = 32
+"""Most column blocks whose sums a core keeps while its input comes column block by column block."""
+
 MAX_TILES = 64
 """More row tiles than this are not considered: the two tiles on chip are then a thirty-second of the tensor."""
 
@@ -145,6 +148,13 @@ def kernel_bytes(work: Work, machine: Machine) -> int:
     return ceil_div(beats * machine.lanes * work.w_bits, 8) * machine.cores
 
 
+def slice_cycles(work: Work, cores: int, machine: Machine) -> int:
+    """Cycles of a matmul on its last column block of input, when the sums of its own column blocks leave."""
+    return rounds(work, cores, machine) * max(
+        machine.lanes, machine.rows, machine.rows * machine.lanes // machine.rate
+    )
+
+
 def weight_cycles(work: Work, cores: int, machine: Machine) -> int:
     """Cycles in which the busiest core's weight port delivers the task's weights once."""
     if work.kind != "matmul":
@@ -212,7 +222,8 @@ class Tiled:
     Cycles of its first, middle and last tile, its producers and consumers in the stage (positions), the cycles of one
     array tile (0: it has no products), of one column tile, of all its products in a tile, and in which a column tile's
     weights come through the port (0 where the weights are resident). `tails`: producers whose results it only needs on the
-    way out.
+    way out. `follow`: the producer that it follows column block by column block, of whose results the first is there after
+    `block` cycles; after the last one `slice` cycles are left. -1: none.
     """
 
     first: int
@@ -225,6 +236,9 @@ class Tiled:
     compute: int = 0
     fetch: int = 0
     tails: tuple[int, ...] = ()
+    follow: int = -1
+    block: int = 0
+    slice: int = 0
 
 
 def tile_times(
@@ -271,17 +285,22 @@ def pipelined_cycles(
         for (_, ((maker, _),)), done in zip(stores, left[t - 2] if t >= 2 else (), strict=False):
             starts[maker] = max(starts[maker], done - 2 * tasks[maker].array_tile)
         now: list[int] = []
+        begun: list[int] = []
         for v, task in enumerate(tasks):
-            start = starts[v]
+            start, last = starts[v], 0
             takes = task.first if t == 0 else task.last if t == tiles - 1 else task.middle
             ahead = min(takes, 2 * task.array_tile)
             for u in task.producers:
-                start = max(start, now[u] + wait - (ahead if u in task.tails else 0))
+                if u == task.follow:
+                    start, last = max(start, begun[u] + task.block + wait), now[u] + wait + task.slice
+                else:
+                    start = max(start, now[u] + wait - (ahead if u in task.tails else 0))
             if t >= 2:
                 for w in task.consumers:
                     early = tasks[w].array_tile if v in tasks[w].tails else 0
                     start = max(start, ends[t - 2][w] - early - ahead)
-            now.append(start + takes)
+            begun.append(start)
+            now.append(max(start + takes, last))
         ends.append(tuple(now))
         left.append([])
         for cycles, ((maker, _),) in stores:

@@ -28,7 +28,8 @@ def stage_table(schedule: Schedule) -> Table:
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for i, stage in enumerate(schedule.stages):
         tasks = ", ".join(
-            f"{p.task} ({_cores(p.cores)}{', resident' if p.resident else ''})" for p in stage.tasks
+            f"{p.task} ({_cores(p.cores)}{', resident' if p.resident else ''}{', follows' if p.follows else ''})"
+            for p in stage.tasks
         )
         share = 100 * stage.cycles / max(1, schedule.objective)
         height = str(stage.tile_rows) if stage.tile_rows else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from intar.ir.schedule import Pattern
@@ -36,11 +36,23 @@ class Config:
     tasks: tuple[int, ...]
     cores: tuple[tuple[int, ...], ...]
     resident: tuple[bool, ...]
+    follows: tuple[bool, ...]
     tile_rows: int
     compute: int
     weights: int = 0
     tiled: tuple[Tiled, ...] = ()
     tiles: int = 0
+
+
+@dataclass(frozen=True)
+class _Set:
+    """What a set of tasks looks like, by position: their work, their producers in the set, of these the ones that a matmul
+    needs only on the way out (`tails`) and the one that makes its first input (`firsts`, -1: none)."""
+
+    works: tuple[Work, ...]
+    edges: tuple[tuple[int, ...], ...]
+    tails: tuple[tuple[int, ...], ...]
+    firsts: tuple[int, ...]
 
 
 @dataclass
@@ -140,19 +152,23 @@ class Stages:
     def _rename(self, mask: int) -> list[Config]:
         tasks = tuple(members(mask))
         place = {task: i for i, task in enumerate(tasks)}
-        edges = tuple(tuple(place[p] for p in members(self.problem.predecessors[t] & mask)) for t in tasks)
-        tails = tuple(tuple(place[p] for p in members(self._needed_late(t) & mask)) for t in tasks)
-        works = tuple(self.problem.tasks[t].work for t in tasks)
+        shape = _Set(
+            works=tuple(self.problem.tasks[t].work for t in tasks),
+            edges=tuple(tuple(place[p] for p in members(self.problem.predecessors[t] & mask)) for t in tasks),
+            tails=tuple(tuple(place[p] for p in members(self._needed_late(t) & mask)) for t in tasks),
+            firsts=tuple(place.get(self._maker(t, 0), -1) for t in tasks),
+        )
         fixed = tuple(self.limits.groups[t] for t in tasks) if self.limits.groups is not None else None
-        key = (works, edges, tails, fixed, tuple(self.problem.tasks[t].row_wise for t in tasks))
+        key = (shape, fixed, tuple(self.problem.tasks[t].row_wise for t in tasks))
         if key not in self._shapes:
-            self._shapes[key] = _pareto(list(self._enumerate(works, edges, tails, fixed)))
+            self._shapes[key] = _pareto(list(self._enumerate(shape, fixed)))
         return [
             Config(
                 c.pattern,
                 tasks,
                 c.cores,
                 c.resident,
+                c.follows,
                 c.tile_rows,
                 c.compute,
                 c.weights,
@@ -162,25 +178,24 @@ class Stages:
             for c in self._shapes[key]
         ]
 
+    def _maker(self, task: int, slot: int) -> int:
+        """The task that makes an input; -1 for a network input."""
+        return self.problem.tensors[self.problem.tasks[task].inputs[slot]].producer
+
     def _needed_late(self, task: int) -> int:
         """Bit mask of the tasks whose results a matmul only needs on the way out of its own."""
-        entry, problem = self.problem.tasks[task], self.problem
+        entry = self.problem.tasks[task]
         if not entry.work.tail:
             return 0
-        makers = [problem.tensors[t].producer for t in entry.inputs]
-        return sum(1 << maker for maker in set(makers[1:]) - {makers[0]} if maker >= 0)
+        makers = {self._maker(task, slot) for slot in range(1, len(entry.inputs))} - {self._maker(task, 0)}
+        return sum(1 << maker for maker in makers if maker >= 0)
 
-    def _enumerate(
-        self,
-        works: tuple[Work, ...],
-        edges: tuple[tuple[int, ...], ...],
-        tails: tuple[tuple[int, ...], ...],
-        fixed: tuple[tuple[int, ...], ...] | None,
-    ) -> Iterator[Config]:
+    def _enumerate(self, shape: _Set, fixed: tuple[tuple[int, ...], ...] | None) -> Iterator[Config]:
+        works = shape.works
         patterns = self.limits.patterns
         if len(works) == 1:
             yield self._alone(works[0], fixed)
-        elif not any(edges):
+        elif not any(shape.edges):
             if "parallel" in patterns:
                 for cores in self._splits(works, fixed):
                     yield self._side_by_side(works, cores)
@@ -188,23 +203,23 @@ class Stages:
             for tile_rows in self._heights(works[0].rows):
                 if "pipelined" in patterns and len(works) <= self.problem.machine.cores:
                     for cores in self._splits(works, fixed):
-                        yield from self._tiled("pipelined", works, edges, tails, cores, tile_rows)
-                if "interleaved" in patterns and fixed is None:
+                        yield from self._tiled("pipelined", shape, cores, tile_rows)
+                if "interleaved" in patterns and fixed is None and tile_rows < works[0].rows:
                     everywhere = tuple(self._whole(work) for work in works)
-                    yield from self._tiled("interleaved", works, edges, tails, everywhere, tile_rows)
+                    yield from self._tiled("interleaved", shape, everywhere, tile_rows)
 
     def _whole(self, work: Work) -> tuple[int, ...]:
         everywhere = work.kind == "matmul" or work.on_grid
         return tuple(range(self.problem.machine.cores)) if everywhere else (0,)
 
     def _heights(self, rows: int) -> list[int]:
-        """Tile heights: the array's rows times powers of two; the whole tensor where the groups are fixed."""
+        """Tile heights: the array's rows times powers of two; the whole tensor if it is no higher or groups are fixed."""
         height, heights = self.problem.machine.rows, []
         while height < rows:
             if cost.ceil_div(rows, height) <= cost.MAX_TILES:
                 heights.append(height)
             height *= 2
-        if self.limits.groups is not None:
+        if self.limits.groups is not None or rows <= self.problem.machine.rows:
             heights.append(rows)
         return heights
 
@@ -235,6 +250,7 @@ class Stages:
             (0,),
             (cores,),
             (False,),
+            (False,),
             0,
             compute + cost.hop(machine),
         )
@@ -245,58 +261,82 @@ class Stages:
         compute = max(cost.task_cycles(work, work.rows, g, True, machine) for work, g in pairs)
         none = (False,) * len(works)
         order = tuple(range(len(works)))
-        return Config("parallel", order, cores, none, 0, compute + cost.hop(machine))
+        return Config("parallel", order, cores, none, none, 0, compute + cost.hop(machine))
 
     def _tiled(
-        self,
-        pattern: Pattern,
-        works: tuple[Work, ...],
-        edges: tuple[tuple[int, ...], ...],
-        tails: tuple[tuple[int, ...], ...],
-        cores: tuple[tuple[int, ...], ...],
-        tile_rows: int,
+        self, pattern: Pattern, shape: _Set, cores: tuple[tuple[int, ...], ...], tile_rows: int
     ) -> Iterator[Config]:
         machine = self.problem.machine
-        tiles = cost.ceil_div(works[0].rows, tile_rows)
-        consumers = tuple(
-            tuple(v for v, before in enumerate(edges) if u in before) for u in range(len(works))
-        )
+        tiles = cost.ceil_div(shape.works[0].rows, tile_rows)
         choices = []
-        for work, group in zip(works, cores, strict=True):
+        for work, group in zip(shape.works, cores, strict=True):
             g = len(group)
             slow = cost.weight_cycles(work, g, machine) > cost.compute_cycles(work, tile_rows, g, machine)
-            waits = (
-                pattern == "interleaved" and work.kind == "matmul"
-            )  # its first weights may wait for the ring
+            waits = pattern == "interleaved" and work.kind == "matmul"  # its first weights wait for the ring
             choices.append((False, True) if tiles > 1 and (slow or waits) else (False,))
         for resident in product(*choices):
-            tasks = tuple(
-                Tiled(
-                    *cost.tile_times(work, tile_rows, len(group), keep, machine),
-                    before,
-                    after,
-                    cost.array_tile(work, machine) if work.k else 0,
-                    cost.column_cycles(work, tile_rows, machine),
-                    cost.compute_cycles(work, tile_rows, len(group), machine),
-                    0 if keep else cost.fetch_cycles(work, machine),
-                    late,
-                )
-                for work, group, keep, before, after, late in zip(
-                    works, cores, resident, edges, consumers, tails, strict=True
-                )
+            for follows in self._follows(pattern, shape, cores, tiles):
+                yield self._in_tiles(pattern, shape, cores, resident, follows, tile_rows)
+
+    def _follows(
+        self, pattern: Pattern, shape: _Set, cores: tuple[tuple[int, ...], ...], tiles: int
+    ) -> Iterator[tuple[bool, ...]]:
+        """Which matmuls may follow their producer column block by column block."""
+        machine = self.problem.machine
+        able = [
+            pattern == "pipelined"
+            and tiles == 1
+            and u >= 0
+            and work.kind == shape.works[u].kind == "matmul"
+            and work.rows <= machine.rows
+            and cost.rounds(work, len(group), machine) <= cost.MAX_CONTEXTS
+            for work, group, u in zip(shape.works, cores, shape.firsts, strict=True)
+        ]
+        for chosen in product(*((False, True) if can else (False,) for can in able)):
+            if not any(f and chosen[u] for f, u in zip(chosen, shape.firsts, strict=True)):
+                yield chosen
+
+    def _in_tiles(
+        self,
+        pattern: Pattern,
+        shape: _Set,
+        cores: tuple[tuple[int, ...], ...],
+        resident: tuple[bool, ...],
+        follows: tuple[bool, ...],
+        tile_rows: int,
+    ) -> Config:
+        machine, works = self.problem.machine, shape.works
+        tiles = cost.ceil_div(works[0].rows, tile_rows)
+        order = tuple(range(len(works)))
+        tasks: list[Tiled] = []
+        for v, (work, group, keep) in enumerate(zip(works, cores, resident, strict=True)):
+            task = Tiled(
+                *cost.tile_times(work, tile_rows, len(group), keep, machine),
+                shape.edges[v],
+                tuple(w for w in order if v in shape.edges[w]),
+                cost.array_tile(work, machine) if work.k else 0,
+                cost.column_cycles(work, tile_rows, machine),
+                cost.compute_cycles(work, tile_rows, len(group), machine),
+                0 if keep else cost.fetch_cycles(work, machine),
+                shape.tails[v],
             )
-            kept = sum(
-                cost.resident_bytes(work, len(group), machine)
-                for work, group, keep in zip(works, cores, resident, strict=True)
-                if keep
-            )
-            order = tuple(range(len(works)))
-            if pattern == "pipelined":
-                cycles = cost.pipelined_cycles(tasks, tiles, machine)
-                yield Config(pattern, order, cores, resident, tile_rows, cycles, kept, tasks, tiles)
-            else:
-                cycles = cost.interleaved_cycles(tasks, tiles, machine)
-                yield Config(pattern, order, cores, resident, tile_rows, cycles, kept)
+            if follows[v]:
+                u = shape.firsts[v]
+                block = cost.ceil_div(tasks[u].first, cost.rounds(works[u], len(cores[u]), machine))
+                last = cost.slice_cycles(work, len(group), machine)
+                task = replace(task, follow=u, block=block, slice=last)
+            tasks.append(task)
+        kept = sum(
+            cost.resident_bytes(work, len(group), machine)
+            for work, group, keep in zip(works, cores, resident, strict=True)
+            if keep
+        )
+        if pattern == "interleaved":
+            cycles = cost.interleaved_cycles(tasks, tiles, machine)
+            return Config(pattern, order, cores, resident, follows, tile_rows, cycles, kept)
+        cycles = cost.pipelined_cycles(tuple(tasks), tiles, machine)
+        tiled = tuple(tasks) if tiles > 1 else ()
+        return Config(pattern, order, cores, resident, follows, tile_rows, cycles, kept, tiled, tiles)
 
 
 def _few(options: list[list[int]]) -> bool:

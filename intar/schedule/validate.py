@@ -14,7 +14,7 @@ from math import ceil
 
 from intar.ir.circuit import circuit
 from intar.ir.quantgraph import GRID, QConv, QMatmul, QMove, QPool, QTask, QuantGraph
-from intar.ir.schedule import Residency, Schedule, Stage
+from intar.ir.schedule import Placement, Residency, Schedule, Stage
 
 
 @dataclass(frozen=True)
@@ -225,12 +225,27 @@ class _Facts:
                 not stage.tile_rows or not isinstance(self.tasks[placement.task], QMatmul)
             ):
                 yield Violation("resident", where, f"{placement.task}: nothing to keep")
+            if placement.follows and not self._can_follow(stage, placement):
+                yield Violation("follows", where, f"{placement.task} can't take its input block by block")
         if stage.pattern in ("pipelined", "parallel"):
             used = Counter(core for p in stage.tasks for core in set(p.cores))
             for core, times in sorted(used.items()):
                 if times > 1:
                     yield Violation("cores", where, f"core {core} has {times} tasks")
         yield from self._pattern(stage, where)
+
+    def _can_follow(self, stage: Stage, placement: Placement) -> bool:
+        """A matmul of one array tile of rows, after a matmul of the stage that does not do so itself; at most 32 sums."""
+        task = self.tasks[placement.task]
+        before = [p for p in stage.tasks if self.tasks[p.task].output == task.inputs[0]]
+        rows = self.rows[task.output]
+        return (
+            stage.pattern == "pipelined"
+            and isinstance(task, QMatmul)
+            and stage.tile_rows == rows <= self.machine.rows
+            and any(isinstance(self.tasks[p.task], QMatmul) and not p.follows for p in before)
+            and ceil(ceil(self.cols[task.output] / self.machine.lanes) / max(1, len(placement.cores))) <= 32
+        )
 
     @property
     def fixed_groups(self) -> bool:
@@ -594,10 +609,32 @@ class _Facts:
             made = end(self.maker[going[k]], t) + self._delay()
             return max(turn, made) + self.words(going[k], stage.tile_rows)
 
+        following = {p.task for p in stage.tasks if p.follows}
+        cores = {p.task: len(p.cores) for p in stage.tasks}
+
+        def turns(name: str) -> int:
+            return ceil(ceil(self.cols[tasks[name].output] / self.machine.lanes) / cores[name])
+
+        def followed(name: str) -> int:
+            """End of a task that takes each column block of its input when it is made, in the only tile."""
+            source = self.maker[tasks[name].inputs[0]]
+            drain = self.machine.rows * self.machine.lanes // self.machine.rate
+            others = [u for u in before[name] if u != source]
+            ahead = min(takes[name, 0], 2 * array_tile(name))
+            first = end(source, 0, began=True) + ceil(takes[source, 0] / turns(source)) + self._delay()
+            start = max(
+                [first, *(end(u, 0) + self._delay() - (ahead if late(name, u) else 0) for u in others)]
+            )
+            last = turns(name) * max(self.machine.lanes, self.machine.rows, drain)
+            return max(start + takes[name, 0], end(source, 0) + self._delay() + last)
+
         @cache
-        def end(name: str, t: int) -> int:
+        def end(name: str, t: int, began: bool = False) -> int:
+            """End of a task's tile, or its beginning."""
             if t < 0:
                 return 0
+            if name in following:
+                return followed(name)
             ahead = min(takes[name, t], 2 * array_tile(name))
             starts = [end(name, t - 1)]
             starts += [end(u, t) + self._delay() - (ahead if late(name, u) else 0) for u in before[name]]
@@ -612,7 +649,7 @@ class _Facts:
                         )
                 if t >= 2 and tasks[name].output in going:
                     starts.append(went(going.index(tasks[name].output), t - 2) - 2 * array_tile(name))
-            return max(starts) + takes[name, t]
+            return max(starts) + (0 if began else takes[name, t])
 
         for t in range(count):
             for name in order:

@@ -49,11 +49,15 @@ def stages(graph: QuantGraph, machine: Machine, tasks: tuple[int, ...], mode: st
     whole = tuple(tuple(range(machine.cores)) if isinstance(k, QMatmul) else (0,) for k in kinds)
 
     def stage(
-        pattern: str, groups: tuple[tuple[int, ...], ...], resident: tuple[bool, ...], rows: int
+        pattern: str,
+        groups: tuple[tuple[int, ...], ...],
+        resident: tuple[bool, ...],
+        rows: int,
+        follows: tuple[bool, ...] = (False,) * len(tasks),
     ) -> Stage:
         placed = tuple(
-            Placement(task=k.name, cores=g, resident=r)
-            for k, g, r in zip(kinds, groups, resident, strict=True)
+            Placement(task=k.name, cores=g, resident=r, follows=f)
+            for k, g, r, f in zip(kinds, groups, resident, follows, strict=True)
         )
         return Stage(pattern=pattern, tasks=placed, tile_rows=rows)
 
@@ -67,6 +71,10 @@ def stages(graph: QuantGraph, machine: Machine, tasks: tuple[int, ...], mode: st
         for groups in splits(graph, tasks, machine.cores):
             yield stage("parallel", groups, none, 0)
     rows, height = graph.tensor(kinds[0].output).rows, machine.rows
+    if rows <= machine.rows:
+        for follows in product(*[(False, True) if isinstance(k, QMatmul) else (False,) for k in kinds]):
+            for groups in splits(graph, tasks, machine.cores):
+                yield stage("pipelined", groups, none, rows, follows)
     while height < rows:
         for resident in product(*[(False, True) if isinstance(k, QMatmul) else (False,) for k in kinds]):
             for groups in splits(graph, tasks, machine.cores):
