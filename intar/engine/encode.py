@@ -81,10 +81,11 @@ class Encoded:
 
 
 class _Encoder:
-    def __init__(self, program: Program, merged: bool, policy: int):
+    def __init__(self, program: Program, merged: bool, policy: int, turns: bool):
         self.program = program
         self.merged = merged
         self.policy = policy
+        self.take_turns = turns or merged
         self.problems: list[str] = []
         self.result = Encoded()
         self.ports: dict[tuple[str, str], int] = {}
@@ -214,7 +215,7 @@ class _Encoder:
             n for n in self.program.nodes if isinstance(n, Store) and n.turns and n.argument == node.argument
         ]
         mates = [n for n in self.program.nodes if isinstance(n, Load) and n.argument == node.argument]
-        if not self.merged or not stores or not mates:
+        if not self.take_turns or not stores or not mates:
             return [], -1
         done: dict[str, int] = {"w": 0, "r": 0}
         before: dict[str, list[int]] = {"w": [], "r": []}
@@ -412,16 +413,17 @@ class _Encoder:
         self.unit(node, "", [step.note for step in node.steps])
 
 
-def encode(program: Program, *, merged: bool = False, policy: int = 0) -> Encoded:
+def encode(program: Program, *, merged: bool = False, policy: int = 0, turns: bool = False) -> Encoded:
     """Flatten `program`.
 
     Parameters
     ----------
     merged : each buffer is one unit with both sides instead of two.
     policy : 0: merged buffers follow `Buffer.merged`, which must then cover every iteration.
+    turns : stores and loads of one argument take turns (`Store.turns`), as they do in merged runs.
 
     Raises
     ------
     InternalError : ports without links, wrong widths, addresses outside of an argument: all of them at once.
     """
-    return _Encoder(program, merged, policy).encode()
+    return _Encoder(program, merged, policy, turns).encode()

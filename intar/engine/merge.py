@@ -63,7 +63,7 @@ def _attempt(
     program: Program, memory: MemoryModel | None, max_cycles: int
 ) -> tuple[Program | None, list[str], Deadlock | None]:
     """The first order that works, or what each candidate ran into and the deadlock of the first candidate."""
-    first = run(program, memory=memory, values=False, max_cycles=max_cycles)
+    first = run(program, memory=memory, values=False, turns=True, max_cycles=max_cycles)
     first.raise_deadlock()
     reasons: list[str] = []
     deadlock: Deadlock | None = None

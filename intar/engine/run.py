@@ -181,6 +181,7 @@ def run(
     max_cycles: int = 1_000_000_000,
     timing: Timing | None = None,
     policy: int = 0,
+    turns: bool = False,
 ) -> EngineResult:
     """Execute one inference of `program`, to the bit and to the cycle.
 
@@ -194,6 +195,7 @@ def run(
         bits; the cycles mean nothing.
     max_cycles : give up after so many cycles.
     timing : latencies; those of the RTL by default.
+    turns : `Store.turns` hold although the buffers are not merged.
     policy : merged runs only. 0 follows `Buffer.merged`; 1, 2 and 3 perform iterations as they become possible,
         writes first, reads first, or reads when somebody waits for them, and record the order.
 
@@ -204,7 +206,7 @@ def run(
     """
     memory = memory or MemoryModel()
     timing = timing or (STRICT if merged else RTL)
-    encoded = encode(program, merged=merged, policy=policy)
+    encoded = encode(program, merged=merged, policy=policy, turns=turns)
     head = (*timing.encoded(), *memory.encoded(), int(values), int(merged), policy, max_cycles)
     words = np.concatenate([np.array(head, dtype=np.int64), encoded.array()])
     buffers = _buffers(program, images or {}, values)

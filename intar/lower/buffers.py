@@ -147,6 +147,8 @@ class TensorMemory:
         before = self.row_columns.get(row)
         need, step = (self.ready[0], 0) if before is None else (before + 1, 1)
         self.memory.fetch(walk, need, step, note=note)
+        self.drained[0] = self.memory.read
+
     def write_portions(self, walk: Walk, note: str) -> None:
         """Write some column blocks of all rows with every outermost iteration, for a reader that follows."""
         self.portions.append((walk, self.memory.written))

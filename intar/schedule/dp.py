@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Literal
 
 from intar.schedule import cost
 from intar.schedule.moves import Move, Moves
@@ -17,6 +19,7 @@ from intar.schedule.problem import Problem, members
 
 Residents = tuple[tuple[int, int], ...]
 State = tuple[int, Residents]
+Aim = Literal["cycles", "banks", "memory", "peak"]
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,20 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Node:
-    """A way to a state: cycles, stages, bytes of resident weights so far, most bytes of tensors in any stage so far."""
+    """A way to a state: cycles, stages, bytes of resident weights so far, and of tensors by the measure of the search."""
 
     cycles: int
     stages: int
     weights: int
-    peak: int
+    memory: tuple[int, ...]
     state: State
     parent: _Node | None
     move: Move | None
+
+    @property
+    def peak(self) -> int:
+        """Bytes of tensors so far."""
+        return sum(self.memory)
 
     @property
     def rank(self) -> tuple[int, int, int]:
@@ -52,8 +60,8 @@ def footprint(problem: Problem, moves: Sequence[Move]) -> tuple[int, int]:
     weights, peak = 0, 0
     state: State = (0, ())
     for move in moves:
-        state, used = after(problem, state, move)
-        weights, peak = weights + move.weights, max(peak, used)
+        state, sizes = after(problem, state, move)
+        weights, peak = weights + move.weights, max(peak, sum(sizes))
     return weights, peak
 
 
@@ -63,14 +71,20 @@ def remaining_area(problem: Problem, done: int) -> int:
     return cost.spread([problem.areas[t] for t in members(rest)], problem.machine)
 
 
-def after(problem: Problem, state: State, move: Move) -> tuple[State, int]:
-    """The state after a move, and the bytes of tensors on chip during it."""
+def after(problem: Problem, state: State, move: Move) -> tuple[State, list[int]]:
+    """The state after a move, and the bytes of each copy of a tensor on chip during it, largest first."""
     have = dict(state[1])
     have.update(move.kept)
-    used = move.staging + sum(problem.tensors[t].bytes * copies for t, copies in have.items())
+    sizes = [problem.tensors[t].bytes for t, copies in have.items() for _ in range(copies)]
+    sizes = sorted([*sizes, *move.staged], reverse=True)
     now = state[0] | move.mask
     left = tuple(sorted((t, c) for t, c in have.items() if problem.tensors[t].consumers & ~now))
-    return (now, left), used
+    return (now, left), sizes
+
+
+def _together(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:
+    """The larger of each two sizes: no banks for the copies of two stages have fewer bytes."""
+    return tuple(map(max, zip_longest(one, other, fillvalue=0)))
 
 
 def _enough(state: State, move: Move) -> bool:
@@ -83,10 +97,10 @@ class _Search:
     """One run of the programme; see `solve_dp`."""
 
     def __init__(
-        self, problem: Problem, moves: Moves, width: int, upper: int | None, target: State, lean: bool
+        self, problem: Problem, moves: Moves, width: int, upper: int | None, target: State, goal: Aim
     ):
         self.problem, self.moves, self.width, self.upper = problem, moves, width, upper
-        self.target, self.lean = target, lean
+        self.target, self.aim = target, goal
         self.base = remaining_area(problem, target[0])
         self.tails: dict[int, int] = {}
         self.rests: dict[int, int] = {}
@@ -108,7 +122,7 @@ class _Search:
 
     def run(self, start: State, before: tuple[int, int]) -> _Node | None:
         """The best node of the target."""
-        self.insert(_Node(0, 0, *before, start, None, None))
+        self.insert(_Node(0, 0, before[0], (before[1],), start, None, None))
         for level in range(start[0].bit_count(), self.target[0].bit_count()):
             nodes = self.cut([node for ways in self.levels[level].values() for node in ways])
             self.states += len(nodes)
@@ -136,13 +150,13 @@ class _Search:
 
     def beats(self, a: _Node, b: _Node) -> bool:
         """True if every end of the schedule that fits after `b` fits after `a`, which is no slower."""
-        if self.lean:
+        if self.aim in ("memory", "peak"):
             return a.rank <= b.rank
         if (a.cycles, a.stages) > (b.cycles, b.stages) or a.weights > b.weights:
             return False
         if a.peak <= b.peak:
             return True
-        if (a.cycles, a.stages, a.weights) == (b.cycles, b.stages, b.weights):
+        if (a.cycles, a.stages, a.weights) == (b.cycles, b.stages, b.weights) or self.aim == "banks":
             return False
         return a.weights + self.rest(a.state[0]) + a.peak <= self.problem.capacity
 
@@ -161,15 +175,16 @@ class _Search:
                     continue
                 if not _enough(node.state, move):
                     continue
-                state, used = after(problem, node.state, move)
-                weights, peak = node.weights + move.weights, max(node.peak, used)
-                if self.lean:
+                state, sizes = after(problem, node.state, move)
+                memory = _together(node.memory, sizes if self.aim in ("banks", "memory") else (sum(sizes),))
+                weights = node.weights + move.weights
+                if self.aim in ("memory", "peak"):
                     if move.weights:
                         continue
-                    cycles = peak
-                elif weights + peak > problem.capacity:
+                    cycles = sum(memory)
+                elif weights + sum(memory) > problem.capacity:
                     continue
-                yield _Node(cycles, node.stages + 1, weights, peak, state, node, move)
+                yield _Node(cycles, node.stages + 1, weights, memory, state, node, move)
 
 
 def solve_dp(
@@ -180,7 +195,7 @@ def solve_dp(
     start: State = (0, ()),
     goal: State | None = None,
     before: tuple[int, int] = (0, 0),
-    lean: bool = False,
+    aim: Aim = "cycles",
 ) -> Answer | None:
     """The best schedule from `start` to `goal` (default: everything done).
 
@@ -190,14 +205,16 @@ def solve_dp(
     upper : cycles of a known schedule; states that can't beat or equal it are dropped.
     start, goal : finished tasks and tensors on chip to begin and to end with.
     before : what is used apart from the stages that are searched for: bytes of weights, most bytes of tensors in a stage.
-    lean : minimise the memory instead, without a limit (and without resident weights).
+    aim : ``cycles`` with the bytes of each stage within the memory, exact; ``banks`` the same with the least bytes of banks
+        for all stages so far, and of ways of equal bytes one only; ``memory`` these bytes instead of the cycles, without a
+        limit and without resident weights; ``peak`` likewise the bytes of the fullest stage, exact.
 
     Returns
     -------
     None if there is no schedule. An answer without moves: none was found, but the search was cut.
     """
     target = goal if goal is not None else (problem.everything, ())
-    search = _Search(problem, moves, width, upper, target, lean)
+    search = _Search(problem, moves, width, upper, target, aim)
     end = search.run(start, before)
     if end is None:
         return None if search.exact else Answer((), -1, False, search.states)
@@ -208,4 +225,5 @@ def solve_dp(
             path.append(node.move)
         node = node.parent
     cycles = sum(move.cycles for move in path)
-    return Answer(tuple(reversed(path)), cycles, search.exact, search.states, end.weights + end.peak)
+    exact = search.exact and aim in ("cycles", "peak")
+    return Answer(tuple(reversed(path)), cycles, exact, search.states, end.weights + end.peak)

@@ -25,7 +25,7 @@ def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
                 f"raise the budget's onchip to more than {problem.fixed_bytes}, or take a larger device",
             )
         )
-    leanest = solve_dp(problem, moves, WIDTH, lean=True)
+    leanest = solve_dp(problem, moves, WIDTH, aim="memory")
     if leanest is None or not leanest.moves:
         return InfeasibleError(
             Finding(
@@ -36,12 +36,13 @@ def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
             )
         )
     banks = lay_out(problem, leanest.moves).banks
+    fullest = solve_dp(problem, moves, WIDTH, aim="peak")
     need = banks.total + problem.fixed_bytes
     gap = need - machine.onchip_bytes
     binding = _binding(problem, leanest.moves)
     proved = (
         "the smallest memory with which a schedule exists"
-        if leanest.exact and banks.total == leanest.bytes
+        if fullest is not None and fullest.exact and banks.total == fullest.bytes
         else "enough; the least was not proved"
     )
     return InfeasibleError(
@@ -61,7 +62,8 @@ def _binding(problem: Problem, moves: tuple[Move, ...]) -> str:
     worst, text = -1, ""
     for move in moves:
         held = {t: problem.tensors[t].bytes * copies for t, copies in (*state[1], *move.kept)}
-        state, used = after(problem, state, move)
+        state, sizes = after(problem, state, move)
+        used = sum(sizes)
         if used > worst:
             worst = used
             names = " + ".join(problem.tasks[t].name for t in move.config.tasks)

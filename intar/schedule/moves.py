@@ -39,19 +39,24 @@ class Move:
     """A stage with its traffic decided.
 
     `kept`: (tensor, copies) that come on chip as a whole in this stage and stay; `resident`: (tensor, reads) that must be
-    there already; `loads`, `stores`: tensors that go through the ports; `staging`: bytes of tensors that are on chip in this
+    there already; `loads`, `stores`: tensors that go through the ports; `staged`: bytes of each copy that is on chip in this
     stage only; `weights`: bytes of weights that stay for the rest of the run.
     """
 
     mask: int
     config: Config
     cycles: int
-    staging: int
+    staged: tuple[int, ...]
     weights: int
     kept: tuple[tuple[int, int], ...]
     resident: tuple[tuple[int, int], ...]
     loads: tuple[int, ...]
     stores: tuple[int, ...]
+
+    @property
+    def staging(self) -> int:
+        """Bytes of all of them."""
+        return sum(self.staged)
 
 
 def keep_options(tensor: Tensor, mask: int, at_least: int, rules: Rules, index: int, done: int) -> list[int]:
@@ -138,17 +143,17 @@ class Moves:
             kept = tuple(sorted((t, copies) for t, copies in choice if copies))
             stores = tuple(self._stores(mask, done, {t for t, _ in kept}))
             best: list[tuple[int, int]] = []
-            found: list[tuple[int, int, Config]] = []
+            found: list[tuple[int, tuple[int, ...], Config]] = []
             streamed = [t for t in loads if t not in dict(kept)] + list(stores)
             for config in self.configs(mask):
                 if not all(self._aligned(t, config.tile_rows) for t in streamed):
                     continue
-                staging = self._staging(config, mask, reads, kept, loads)
-                found.append((self._cycles(config, dict(kept), loads, stores), staging, config))
-            for cycles, staging, config in sorted(found, key=lambda f: (f[0], f[1], f[2].weights)):
-                if all(s > staging or w > config.weights for s, w in best):
-                    best.append((staging, config.weights))
-                    yield Move(mask, config, cycles, staging, config.weights, kept, resident, loads, stores)
+                staged = self._staged(config, mask, reads, kept, loads)
+                found.append((self._cycles(config, dict(kept), loads, stores), staged, config))
+            for cycles, staged, config in sorted(found, key=lambda f: (f[0], sum(f[1]), f[2].weights)):
+                if all(s > sum(staged) or w > config.weights for s, w in best):
+                    best.append((sum(staged), config.weights))
+                    yield Move(mask, config, cycles, staged, config.weights, kept, resident, loads, stores)
 
     def _aligned(self, tensor: int, tile_rows: int) -> bool:
         """True if row tiles of the tensor are whole port words, as every transfer off chip must be."""
@@ -166,24 +171,24 @@ class Moves:
             if entry.output or (entry.reads(~(done | mask)) and tensor not in kept):
                 yield tensor
 
-    def _staging(
+    def _staged(
         self,
         config: Config,
         mask: int,
         reads: dict[int, int],
         kept: tuple[tuple[int, int], ...],
         loads: tuple[int, ...],
-    ) -> int:
-        """Bytes of tensors that are on chip during this stage only."""
+    ) -> tuple[int, ...]:
+        """Bytes of each copy of a tensor that is on chip during this stage only."""
         problem, staying = self.problem, {t for t, _ in kept}
-        total = sum(reads[t] * problem.staging(t, config.tile_rows) for t in loads if t not in staying)
+        copies = {t: reads[t] for t in loads if t not in staying}
         for task in members(mask):
             tensor = problem.tasks[task].output
             if tensor not in staying:
-                total += max(1, problem.tensors[tensor].reads(mask)) * problem.staging(
-                    tensor, config.tile_rows
-                )
-        return total
+                copies[tensor] = max(1, problem.tensors[tensor].reads(mask))
+        return tuple(
+            problem.staging(t, config.tile_rows) for t, count in copies.items() for _ in range(count)
+        )
 
     def _cycles(
         self, config: Config, kept: dict[int, int], loads: tuple[int, ...], stores: tuple[int, ...]

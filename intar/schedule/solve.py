@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
@@ -31,8 +32,11 @@ PATTERNS: dict[str, tuple[Pattern, ...]] = {
     "dataflow": ("pipelined", "parallel"),
 }
 
-ATTEMPTS = 12
-"""Searches with less and less memory until the banks of the schedule fit."""
+ATTEMPTS = 4
+"""Searches by the bytes of banks, with less and less memory, until the banks of a schedule fit."""
+
+BANKS_WIDTH = 400
+"""States kept for one number of finished tasks in these searches."""
 
 BEAM = 20
 WIDTH = 4000
@@ -108,30 +112,32 @@ def solve(
         rules = replace(rules, chip=frozenset(range(len(problem.tensors))) - rules.spill)
     floor = max(cost.lower_bounds(problem.works, machine).values())
     moves, fits = moves_of(problem, mode, rules, limits)
-    tight, bound = problem, floor
-    for attempt in range(ATTEMPTS if fits else 0):
-        if attempt and mode == "dataflow":
-            moves, fits = moves_of(tight, mode, rules, limits)
-        answer, proved = _decide(tight, moves, engine, floor) if fits else (None, floor)
-        if answer is None:
-            break
-        if attempt == 0 and mode != "dataflow":
-            bound = proved
-        layout = lay_out(problem, answer.moves)
-        weights = sum(move.weights for move in answer.moves)
-        excess = weights + layout.banks.total - problem.capacity
-        if excess <= 0:
-            name, seconds = "cpsat" if engine == "cpsat" else "dp", time.perf_counter() - began
-            return build_schedule(problem, mode, answer.moves, layout, bound, name, seconds)
-        room = answer.bytes - max(1, excess * (attempt + 1) // 4)
-        tight = replace(problem, fixed_bytes=machine.onchip_bytes - room)
-    lean = solve_dp(problem, moves, BEAM * 20, lean=True)
-    if lean is not None and lean.moves:
-        layout = lay_out(problem, lean.moves)
-        if layout.banks.total <= problem.capacity:
+    answer, bound = _decide(problem, moves, engine, floor) if fits else (None, floor)
+    if mode == "dataflow":
+        bound = floor
+    name = "cpsat" if engine == "cpsat" else "dp"
+    for found in _candidates(problem, moves, answer):
+        layout = lay_out(problem, found.moves)
+        if sum(move.weights for move in found.moves) + layout.banks.total <= problem.capacity:
             seconds = time.perf_counter() - began
-            return build_schedule(problem, mode, lean.moves, layout, bound, "dp", seconds)
+            return build_schedule(problem, mode, found.moves, layout, bound, name, seconds)
     raise explain(problem, mode, moves)
+
+
+def _candidates(problem: Problem, moves: Moves, best: Answer | None) -> Iterator[Answer]:
+    """The best answer by the bytes of each stage; then, since banks may need more, answers found by the bytes of banks."""
+    if best is not None:
+        yield best
+        tight, width = problem, BANKS_WIDTH
+        for _ in range(ATTEMPTS):
+            answer = solve_dp(tight, moves, width, aim="banks")
+            if answer is None or not answer.moves:
+                break
+            yield answer
+            tight = replace(tight, fixed_bytes=problem.machine.onchip_bytes - answer.bytes + 1)
+    lean = solve_dp(problem, moves, BANKS_WIDTH, aim="memory")
+    if lean is not None and lean.moves:
+        yield lean
 
 
 def _decide(problem: Problem, moves: Moves, engine: Engine, floor: int) -> tuple[Answer | None, int]:
@@ -146,7 +152,7 @@ def _decide(problem: Problem, moves: Moves, engine: Engine, floor: int) -> tuple
 
 def _leanest(problem: Problem, moves: Moves) -> Answer | None:
     """Where the search was cut before it found anything that fits: the schedule with the least memory, improved."""
-    lean = solve_dp(problem, moves, BEAM * 20, lean=True)
+    lean = solve_dp(problem, moves, BEAM * 20, aim="memory")
     if lean is None or not lean.moves or lean.bytes > problem.capacity:
         return None
     return improve(problem, moves, replace(lean, exact=False))

@@ -22,7 +22,7 @@ def states_of(problem: Problem, moves: list[Move]) -> tuple[list[State], list[in
     for move in moves:
         state, size = after(problem, states[-1], move)
         states.append(state)
-        used.append(size)
+        used.append(sum(size))
     return states, used
 
 

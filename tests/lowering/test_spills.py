@@ -16,8 +16,8 @@ from intar.schedule import Pins, solve
 from lowering.chains import chain, machine
 from lowering.test_memory import buffer_bytes, scarce
 
-SPILLING = ((3, 0.35), (5, 0.35), (10, 0.35), (16, 0.35), (26, 0.35), (27, 0.5))
-"""Random networks of which tensors go off chip with that share of their memory; 10 and 26 in row tiles, too."""
+SPILLING = ((3, 0.35), (10, 0.35), (11, 0.35), (26, 0.3), (27, 0.5), (42, 0.5), (45, 0.35))
+"""Random networks of which tensors go off chip with that share of their memory; 10, 26 and 45 in row tiles, too."""
 
 
 def spilled(seed: int, share: float) -> pipeline.Design:
