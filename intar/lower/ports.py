@@ -131,7 +131,7 @@ class Ports:
         memories = self.tensors.copies(name, stage)
         sinks = tuple(memory.port("in") for memory in memories)
         note = f"{name}: rows {row}..{row + rows - 1}"
-        if name in self.site.graph.inputs and memories[0].slots == 1:
+        if name in self.site.graph.inputs and self.tensors.whole(name):
             shares = self._shared("x", self.site.machine.inputs, name)
             for port, region in shares:
                 port.steps.append(LoadStep(base=region.base, beats=region.beats, note=note))

@@ -55,6 +55,10 @@ class Tensors:
         copies = self.copies(name, stage)
         return [copy for copy in copies if not isinstance(copy.memory, ImageMemory)][number]
 
+    def whole(self, name: str) -> bool:
+        """True if no stage has a tensor as row tiles."""
+        return all(held.memory.slots == 1 for held in self.held[name])
+
     def results(self, visit: Visit) -> list[TensorMemory]:
         """The memories that a visit's output goes to."""
         return self.copies(visit.task.output, visit.stage)
