@@ -235,6 +235,10 @@ class Rewriter(Sketch):
         """Without channels that the image does not have."""
         return self._select(x, sums=sums) if x.channels > len(np.unique(x.where)) else x
 
+    def _apart(self, x: Stored) -> Stored:
+        """For an operator that treats each channel in its own way: every channel kept by itself, and no other."""
+        return self._needed(x, sums=True) if x.apart else self._select(x, sums=True)
+
     # ------------------------------------------------------------ operators
 
     def _window(self, task: Task, window: Window) -> None:
@@ -325,7 +329,7 @@ class Rewriter(Sketch):
         self._emit(task, Op.CONCAT, [part.name for part in parts], {"axis": 1}, like, int(starts[-1]))
 
     def _scale_shift(self, task: Task, x: Stored, scale: np.ndarray, shift: np.ndarray) -> None:
-        x = self._needed(x, sums=True)
+        x = self._apart(x)
         gain, offset = np.ones(x.channels), np.zeros(x.channels)
         gain[x.where], offset[x.where] = scale, shift
         constants = [
@@ -364,7 +368,7 @@ class Rewriter(Sketch):
 
     def _prelu(self, task: Task) -> None:
         """``relu(x) - slope * relu(-x)``: both halves as channels, then a weighted sum of two taps."""
-        x = self._needed(self._image(task.inputs[0], task))
+        x = self._apart(self._image(task.inputs[0], task))
         slope = np.ones(x.channels)
         slope[x.where] = self.graph.constant(task.inputs[1])
         alone = [(1, [(c, 0, 0, 0, 0)]) for c in range(x.channels)]

@@ -39,6 +39,14 @@ class Stored:
         return self.channels == count and bool((self.where.reshape(-1) == np.arange(count)).all())
 
     @property
+    def apart(self) -> bool:
+        """No two channels of the image are kept in one."""
+        owner = np.zeros(self.channels, np.int64)
+        channels = np.broadcast_to(np.arange(self.where.shape[1]), self.where.shape)
+        owner[self.where] = channels
+        return bool((owner[self.where] == channels).all())
+
+    @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of the grid."""
         return -(-self.size[0] // self.phases[0]), -(-self.size[1] // self.phases[1])

@@ -107,3 +107,12 @@ def test_prelu_of_rows_and_of_images() -> None:
     g.output(y)
     made = agree(g.build(), {"x": normal(1, 3, 4, 4)})
     assert Op.PRELU not in kinds(made)
+
+
+def test_channels_that_are_kept_once_are_treated_apart() -> None:
+    g = Builder("t")
+    x = g.conv2d(g.input("x", (1, 1, 4, 4)), normal(1, 1, 2, 2))
+    twice = g.concat([x, x], 1)
+    bent, scaled = g.prelu(twice, [0.5, -2.0]), g.scale_shift(twice, [1.0, 3.0], [0.0, 1.0], axis=1)
+    g.output(bent, scaled, g.mul(twice, np.array([2.0, -1.0]).reshape(2, 1, 1)))
+    agree(g.build(), {"x": normal(1, 1, 4, 4)})
