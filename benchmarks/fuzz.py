@@ -25,7 +25,7 @@ import numpy as np
 from intar import pipeline
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import Machine
-from intar.quant.random_graphs import random_inputs, random_quantised
+from intar.quant.random_graphs import ATTENTION, USUAL, random_inputs, random_quantised
 
 EXECUTORS = ("engine", "csim", "rtl")
 MODES = ("auto", "auto", "intar", "sequential", "dataflow")
@@ -66,7 +66,9 @@ def random_case(seed: int) -> tuple[Quantised, Machine, pipeline.Mode]:
     """A network, a machine and a mode; the seed decides all of it."""
     rng = np.random.default_rng([seed, 3])
     bits = (None, (8, 16))[int(rng.integers(2))]
-    quantised = random_quantised(seed, int(rng.integers(1, 7)), inputs=int(rng.integers(1, 3)), bits=bits)
+    ops = ATTENTION if seed % 3 == 2 else USUAL
+    tasks, inputs = int(rng.integers(1, 7)), int(rng.integers(1, 3))
+    quantised = random_quantised(seed, tasks, inputs=inputs, bits=bits, ops=ops)
     lanes = int(rng.choice([4, 8, 16]))
     machine = Machine(
         cores=int(rng.integers(1, 4)),

@@ -27,6 +27,8 @@ LIBRARY = (
     "intar_core.h",
     "intar_vector.h",
     "intar_gather.h",
+    "intar_rows.h",
+    "intar_rows_table.h",
     "intar_router.h",
 )
 """Headers of ``hls/`` that every generated kernel carries with it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from intar.errors import Finding, UnsupportedError
-from intar.ir.program import Load, Program, Store, Vector
+from intar.ir.program import Load, Program, Rows, Store, Vector
 
 
 def check_supported(program: Program) -> None:
@@ -16,8 +16,8 @@ def check_supported(program: Program) -> None:
 
 
 def tensor_ids(program: Program) -> dict[str, int]:
-    """Number of the saturation counter of every tensor that a vector step makes."""
-    names = (step.tensor for node in program.nodes if isinstance(node, Vector) for step in node.steps)
+    """Number of the saturation counter of every tensor that a vector or rows step makes."""
+    names = (step.tensor for node in program.nodes if isinstance(node, Vector | Rows) for step in node.steps)
     return {name: index for index, name in enumerate(dict.fromkeys(names))}
 
 

@@ -12,6 +12,7 @@ from intar.codegen.hls_checks import check_supported, mate, tensor_ids
 from intar.codegen.hls_rows import (
     IMAGE_COLUMNS,
     INT_MAX,
+    ROWS_COLUMNS,
     VECTOR_COLUMNS,
     WALK_COLUMNS,
     WORD_FIFO,
@@ -49,6 +50,7 @@ from intar.ir.program import (
     Node,
     Program,
     Router,
+    Rows,
     Store,
     StoreStep,
     Vector,
@@ -511,6 +513,49 @@ class _Views:
             (roms[0].name, roms[1].name, "in", "out"),
         )
         return roms, (task,)
+
+    def _rows(self, node: Rows) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
+        rows = []
+        for s in node.steps:
+            beats = -(-s.cols // node.lanes)
+            values = (
+                s.rows,
+                beats,
+                s.cols,
+                s.mult,
+                s.shift,
+                int64(s.numerator),
+                s.out_shift,
+                s.zero,
+                s.lo,
+                s.hi,
+            )
+            rows.append(Row(braces(*values, self.tensors[s.tensor]), s.note))
+        rom = self._rom("intar::rows_step", "STEPS", ROWS_COLUMNS, rows)
+        places = node.depth * node.lanes // node.rate
+        locals_ = tuple(
+            Local(
+                kind,
+                name,
+                f"[{node.rate}][{places}]",
+                (
+                    f"ARRAY_PARTITION variable={name} type=complete dim=1",
+                    f"BIND_STORAGE variable={name} type=ram_s2p impl={'lutram' if places <= 64 else 'bram'}",
+                ),
+            )
+            for name, kind in (("row", f"intar::element<{node.bits}>"), ("powers", "int32_t"))
+        )
+        task = Function(
+            f"{node.name}_task",
+            "task",
+            node.name,
+            "softmax of rows",
+            (self._port("in"), self._port("out")),
+            f"intar::rows_unit<{node.lanes}, {node.rate}, {node.bits}>",
+            (rom.name, "row", "powers", "in", "out"),
+            locals_,
+        )
+        return (rom,), (task,)
 
     def _router(self, node: Router) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         legs: list[Row] = []

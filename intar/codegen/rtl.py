@@ -31,6 +31,7 @@ from intar.ir.program import (
     Node,
     Program,
     Router,
+    Rows,
     Store,
     Vector,
 )
@@ -56,6 +57,9 @@ _USES = {
     "intar_vector": ("intar_steps", "intar_maximum", "intar_vector_lane", "intar_delay"),
     "intar_vector_lane": ("intar_scale", "intar_shift", "intar_delay"),
     "intar_router": ("intar_steps",),
+    "intar_rows": ("intar_rows_walk", "intar_rows_power", "intar_rows_divide", "intar_delay", "intar_steps"),
+    "intar_rows_walk": ("intar_steps",),
+    "intar_rows_power": ("intar_rows_table",),
 }
 """Modules that a library module instantiates."""
 
@@ -477,6 +481,17 @@ class _Builder:
             ("ADDRESS_BITS", address_bits),
             ("COUNT_BITS", count_bits),
             *_program("", steps.gather_rom(node)),
+        ]
+        self._stream(made, node, "in", False, node.lanes, node.bits)
+        self._stream(made, node, "out", True, node.lanes, node.bits)
+
+    def _rows(self, made: Instance, node: Rows) -> None:
+        made.parameters += [
+            ("LANES", node.lanes),
+            ("RATE", node.rate),
+            ("BITS", node.bits),
+            ("DEPTH", node.depth),
+            *_program("", steps.rows_rom(node)),
         ]
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "out", True, node.lanes, node.bits)

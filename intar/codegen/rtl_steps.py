@@ -22,6 +22,7 @@ from intar.ir.program import (
     Image,
     Load,
     Router,
+    Rows,
     Store,
     Vector,
     VectorStep,
@@ -72,6 +73,16 @@ VECTOR = (
     *_fields(VALUE_BITS, "table_lo table_hi"),
     ("load_first", 16),
     ("load_end", 16),
+)
+
+ROWS = (
+    *_fields(32, "rows_end beats_end"),
+    ("last", 16),
+    ("mult", 32),
+    ("shift", 8),
+    ("numerator", 48),
+    ("out_shift", 8),
+    *_fields(VALUE_BITS, "zero lo hi"),
 )
 
 
@@ -270,6 +281,17 @@ def gather_rom(node: Gather) -> Rom:
             for s in node.steps
         ),
     )
+
+
+def rows_rom(node: Rows) -> Rom:
+    """The program of a rows node."""
+    steps = []
+    for s in node.steps:
+        beats = -(-s.cols // node.lanes)
+        fields = _ends(node.name, rows=s.rows, beats=beats) | {"last": s.cols - (beats - 1) * node.lanes}
+        names = ("mult", "shift", "numerator", "out_shift", "zero", "lo", "hi")
+        steps.append((fields | {name: getattr(s, name) for name in names}, s.note))
+    return _rom(ROWS, node.name, steps)
 
 
 def router_rom(node: Router) -> Rom:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from intar.errors import Finding, ToolError
 
-_SOURCES = ("engine.cpp", "sim.h", "memory_nodes.h", "buffer_node.h", "compute_nodes.h")
+_SOURCES = ("engine.cpp", "sim.h", "memory_nodes.h", "buffer_node.h", "compute_nodes.h", "rows_node.h")
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from intar.errors import InternalError
+from intar.ir import exp2
 from intar.ir.program import (
     UNIT_MULT,
     Buffer,
@@ -21,6 +22,7 @@ from intar.ir.program import (
     Node,
     Program,
     Router,
+    Rows,
     Store,
     StoreStep,
     Vector,
@@ -39,6 +41,7 @@ _KINDS = {
     "gather": 6,
     "router": 7,
     "image": 8,
+    "rows": 9,
 }
 
 
@@ -390,6 +393,28 @@ class _Encoder:
         for index, step in enumerate(node.steps):
             self.walk(f"{node.name} step {index}", step.walk)
             self.put(step.row)
+        self.unit(node, "", [step.note for step in node.steps])
+
+    def encode_rows(self, node: Rows) -> None:
+        self.port(node, "in", bool(node.steps), node.lanes, node.bits)
+        self.port(node, "out", bool(node.steps), node.lanes)
+        self.expect(
+            node.rate > 0 and node.lanes % max(node.rate, 1) == 0, node.name, "rate does not divide lanes"
+        )
+        self.put(node.lanes, node.rate, 2 * len(exp2.table()))
+        for entry in exp2.table():
+            self.put(*entry)
+        self.put(len(node.steps))
+        for index, step in enumerate(node.steps):
+            where = f"{node.name} step {index}"
+            beats = -(-step.cols // node.lanes)
+            self.expect(beats <= node.depth, where, f"rows of {beats} beats in a memory of {node.depth}")
+            self.expect(step.cols <= 1 << exp2.MAX_LOG_COLS, where, f"rows of {step.cols} elements")
+            low, high = 1 << (exp2.NUMERATOR_BITS - 1), 1 << exp2.NUMERATOR_BITS
+            factors = 0 < step.mult < 1 << 25 and 1 <= step.shift <= 46 and 1 <= step.out_shift <= 46
+            self.expect(factors and low <= step.numerator < high, where, "a factor is out of range")
+            self.put(step.rows, beats, step.cols, step.mult, step.shift, step.numerator, step.out_shift)
+            self.put(step.zero, step.lo, step.hi)
         self.unit(node, "", [step.note for step in node.steps])
 
     def encode_router(self, node: Router) -> None:

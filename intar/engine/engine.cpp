@@ -3,6 +3,7 @@
 
 #include "buffer_node.h"
 #include "compute_nodes.h"
+#include "rows_node.h"
 #include "memory_nodes.h"
 #include "sim.h"
 
@@ -104,6 +105,7 @@ class Machine {
       case 6: return read_gather(in);
       case 7: return read_router(in);
       case 8: return read_buffer(in, true);
+      case 9: return read_rows(in);
       default: throw Fault("unknown node kind");
     }
   }
@@ -115,6 +117,7 @@ class Machine {
   void read_vector(Reader& in);
   void read_gather(Reader& in);
   void read_router(Reader& in);
+  void read_rows(Reader& in);
 
   Status loop();
   void cycle();
@@ -278,6 +281,19 @@ void Machine::read_gather(Reader& in) {
   gather->in = input(in_link, gather);
   output(gather->out, out_link, gather, sim.timing.gather);
   gather->begin();
+}
+
+void Machine::read_rows(Reader& in) {
+  i64 in_link = in.get(), out_link = in.get(), lanes = in.get(), rate = in.get();
+  std::vector<i64> table = in.records<i64>();
+  std::vector<RowsStep> steps = in.records<RowsStep>();
+  Rows* rows = add<Rows>(static_cast<i64>(steps.size()));
+  rows->lanes = lanes;
+  rows->rate = rate;
+  rows->table = std::move(table);
+  rows->steps = std::move(steps);
+  rows->in = input(in_link, rows);
+  rows->out.make(output(out_link, rows, sim.timing.rows_out + 2), sim.timing.rows_out);
 }
 
 void Machine::read_router(Reader& in) {

@@ -29,6 +29,8 @@ class Timing:
     vector : pipeline of a vector unit without operations; vector_affine, vector_binary, vector_table,
         vector_slopes: what each operation that the unit has adds (a table with slopes: vector_slopes).
     gather, router : pipelines.
+    rows_max : last slice of a row taken until its powers may begin; rows_sum : last power begun until the division;
+        rows_divide : the division, one row at a time; rows_out : pipeline of the product.
     """
 
     start: int = 1
@@ -58,6 +60,10 @@ class Timing:
     vector_slopes: int = 5
     gather: int = 1
     router: int = 1
+    rows_max: int = 2
+    rows_sum: int = 12
+    rows_divide: int = 20
+    rows_out: int = 7
 
     def encoded(self) -> tuple[int, ...]:
         """The fields in the order of the C++ side."""
@@ -80,6 +86,7 @@ STRICT = Timing(
     vector_slopes=0,
     gather=0,
     router=0,
+    rows_out=0,
 )
 """No beat is held in a pipeline: the least buffering a single-threaded node can have. For merged runs."""
 

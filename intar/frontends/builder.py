@@ -54,6 +54,14 @@ class Builder:
         """``x @ weight + bias``: x (…, K), weight (K, N), bias (N,)."""
         return self._task(Op.MATMUL, [x, weight] if bias is None else [x, weight, bias], name=name)
 
+    def product(self, x: str, y: str, transposed: str = "none", *, name: str = "") -> str:
+        """``x @ y`` of two activations: x (…, M, K), y (…, K, N), or (…, N, K) when `transposed` is ``second``."""
+        return self._task(Op.PRODUCT, [x, y], {"transposed": transposed}, name=name)
+
+    def softmax(self, x: str, *, name: str = "") -> str:
+        """``exp(x)`` over its sum along the last axis."""
+        return self._task(Op.SOFTMAX, [x], name=name)
+
     def add(self, a: Operand, b: Operand, *, name: str = "") -> str:
         """``a + b`` with NumPy broadcasting."""
         return self._task(Op.ADD, [a, b], name=name)

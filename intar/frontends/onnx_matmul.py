@@ -1,4 +1,4 @@
-"""MatMul and Gemm as tasks with a constant K×N weight."""
+"""MatMul and Gemm as tasks with a constant K×N weight; MatMul of two activations as a product."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from intar.frontends.onnx_graph import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
-from intar.ir.ops import Op
+from intar.ir.ops import Op, show
 from intar.ir.taskgraph import QuantParams
 
 
@@ -17,10 +17,8 @@ def matmul(importer: Importer, node: Node) -> None:
         _left_constant(importer, node, a, b)
         return
     if not importer.is_constant(b):
-        raise Rejected(
-            f"both operands ('{a}', '{b}') are activations",
-            "one operand of a matmul has to be a constant weight",
-        )
+        _product(importer, node, a, b)
+        return
     x, shape = importer.tensor(a), importer.shape(b)
     if len(shape) == 1:
         weight = _weight(importer, b, (shape[0], 1))
@@ -41,6 +39,17 @@ def matmul(importer: Importer, node: Node) -> None:
         flat = importer.graph.shapes[product]
         lead = len(shape) - max(rank, 2)
         importer.emit(node, Op.RESHAPE, [product], {"shape": (*(1,) * lead, *flat)})
+
+
+def _product(importer: Importer, node: Node, a: str, b: str) -> None:
+    """``A @ B`` of two activations with equal leading axes."""
+    shape_a, shape_b = importer.shape(a), importer.shape(b)
+    if len(shape_a) < 2 or shape_a[:-2] != shape_b[:-2]:
+        raise Rejected(
+            f"both operands are activations, of shapes {show(shape_a)} and {show(shape_b)}",
+            "a product of two activations needs two axes or more and equal leading axes",
+        )
+    importer.emit(node, Op.PRODUCT, [importer.tensor(a), importer.tensor(b)], {"transposed": "none"})
 
 
 def _left_constant(importer: Importer, node: Node, a: str, b: str) -> None:

@@ -58,11 +58,33 @@ def _div(importer: Importer, node: Node) -> None:
     if not importer.is_constant(b):
         raise Rejected("it divides by an activation", "only division by a constant becomes a product")
     with np.errstate(divide="ignore"):
-        inverse = 1.0 / importer.real(b).astype(np.float64)
+        inverse = np.asarray(1.0 / importer.real(b).astype(np.float64))
     if not np.isfinite(inverse).all():
         raise Rejected(f"it divides by zero ('{b}')", hint="correct the model", code="graph")
     factor = importer.graph.constant(f"{b}:inverse", inverse)
     importer.emit(node, Op.MUL, [importer.tensor(a), factor])
+
+
+def _softmax(importer: Importer, node: Node) -> None:
+    """Along one axis; before operator set 13 along all axes from `axis` on together."""
+    x, shape, output = importer.tensor(node.inputs[0]), importer.shape(node.inputs[0]), node.outputs[0]
+    rank, old = len(shape), importer.opset < 13
+    axis = int(node.attrs.get("axis", 1 if old else -1))
+    if not -rank <= axis < rank:
+        raise Rejected(f"its axis {axis} does not exist in a tensor of {rank} axes", code="graph")
+    axis += rank * (axis < 0)
+    if axis == rank - 1:
+        importer.emit(node, Op.SOFTMAX, [x])
+    elif old:
+        flat = {"shape": (prod(shape[:axis]), prod(shape[axis:]))}
+        x = importer.emit(node, Op.RESHAPE, [x], flat, output=f"{output}:flat")
+        x = importer.emit(node, Op.SOFTMAX, [x], output=f"{output}:rows")
+        importer.emit(node, Op.RESHAPE, [x], {"shape": shape})
+    else:
+        perm = (*(a for a in range(rank) if a != axis), axis)
+        x = importer.emit(node, Op.TRANSPOSE, [x], {"perm": perm}, output=f"{output}:turned")
+        x = importer.emit(node, Op.SOFTMAX, [x], output=f"{output}:rows")
+        importer.emit(node, Op.TRANSPOSE, [x], {"perm": tuple(perm.index(a) for a in range(rank))})
 
 
 def _neg(importer: Importer, node: Node) -> None:
@@ -201,6 +223,7 @@ HANDLERS: dict[str, Handler] = {
     "QuantizeLinear": quantize_linear,
     "Relu": _unary(Op.RELU),
     "Sigmoid": _unary(Op.SIGMOID),
+    "Softmax": _softmax,
     "Sub": _binary(Op.SUB),
     "Sum": _sum,
     "Swish": _swish,

@@ -1,4 +1,4 @@
-"""Merge tasks of an imported network: biases and batch normalisation into matmuls and convolutions, grids onto tensors."""
+"""Merge tasks of an imported network: biases and normalisation into linear tasks, transposes into products, grids."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def simplify(graph: Assembly) -> None:
     """Apply all merges, in the order in which they enable each other."""
     graph.prune()
     settle_grids(graph)
+    absorb_transposes(graph)
     changed = True
     while changed:
         changed = merge_bias(graph) or fold_scale(graph)
@@ -47,6 +48,36 @@ def settle_grids(graph: Assembly) -> None:
             (source, ones, zeros),
             {"axis": max(len(shape) - 1, 0)},
         )
+
+
+def absorb_transposes(graph: Assembly) -> None:
+    """A transpose that takes the last axis of a product's second operand away becomes the product's own.
+
+    What is left of the transpose keeps rows whole; often nothing is left.
+    """
+    for task in graph.tasks[:]:
+        if task.op is not Op.PRODUCT:
+            continue
+        name = task.inputs[1]
+        maker = graph.makers.get(name)
+        if maker is None or maker.op is not Op.TRANSPOSE or name in graph.outputs:
+            continue
+        source, perm = maker.inputs[0], maker.attrs["perm"]
+        assert isinstance(perm, tuple)
+        swapped = (*perm[:-2], perm[-1], perm[-2])
+        same_grid = graph.quant.get(name) in (None, graph.quant.get(source))
+        if swapped[-1] != len(perm) - 1 or graph.consumers()[name] != [task] or not same_grid:
+            continue
+        if task.inputs[0] == name:
+            continue
+        task.attrs["transposed"] = "none" if task.attrs["transposed"] == "second" else "second"
+        if swapped == tuple(range(len(perm))):
+            task.inputs = (task.inputs[0], source)
+        else:
+            maker.attrs["perm"] = swapped
+            shape = graph.shapes[name]
+            graph.shapes[name] = (*shape[:-2], shape[-1], shape[-2])
+    graph.prune()
 
 
 LINEAR = (Op.MATMUL, Op.CONV2D, Op.CONV_TRANSPOSE2D)

@@ -309,7 +309,12 @@ class _Reader:
     ) -> dict[str, AttrValue] | None:
         attrs: dict[str, AttrValue] = {}
         shape = self.graph.shapes[names[0]] if names else ()
-        defaults: dict[str, Any] = {"approximate": "none", "axis": -1, "perm": list(range(len(shape)))[::-1]}
+        defaults: dict[str, Any] = {
+            "approximate": "none",
+            "transposed": "none",
+            "axis": -1,
+            "perm": list(range(len(shape)))[::-1],
+        }
         for key, kind in OPS[op].attrs.items():
             if key == "broadcast":
                 continue

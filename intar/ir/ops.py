@@ -21,6 +21,8 @@ class Op(str, Enum):
     """What a task computes. ``quantize`` and ``dequantize`` are absent: they live on as tensor formats."""
 
     MATMUL = "matmul"
+    PRODUCT = "product"
+    SOFTMAX = "softmax"
     ADD = "add"
     SUB = "sub"
     MUL = "mul"
@@ -119,6 +121,26 @@ def _matmul(shapes: list[Shape], attrs: Attrs) -> Shape:
     return (*x[:-1], weight[1])
 
 
+def _product(shapes: list[Shape], attrs: Attrs) -> Shape:
+    x, y = shapes
+    if len(x) < 2 or len(y) < 2:
+        raise ShapeMismatch(f"both operands of a product need two axes or more, not {show(x)} and {show(y)}")
+    if x[:-2] != y[:-2]:
+        raise ShapeMismatch(f"the leading axes of {show(x)} and {show(y)} differ")
+    k, n = (y[-1], y[-2]) if attrs["transposed"] == "second" else (y[-2], y[-1])
+    if x[-1] != k:
+        raise ShapeMismatch(
+            f"the first operand {show(x)} has rows of {x[-1]} elements, the second {show(y)} takes {k}"
+        )
+    return (*x[:-1], n)
+
+
+def _softmax(shapes: list[Shape], attrs: Attrs) -> Shape:
+    if not shapes[0]:
+        raise ShapeMismatch("a softmax needs at least one axis")
+    return shapes[0]
+
+
 def _axis(shape: Shape, attrs: Attrs) -> int:
     axis = attrs["axis"]
     assert isinstance(axis, int)
@@ -190,6 +212,11 @@ def _matmul_macs(shapes: list[Shape], attrs: Attrs) -> int:
     return prod(shapes[0]) * shapes[1][1]
 
 
+def _product_macs(shapes: list[Shape]) -> int:
+    x, y = shapes
+    return prod(x) * prod(y[-2:]) // x[-1]
+
+
 _BROADCAST = {"broadcast": ("none", "left", "right", "both")}
 _WINDOW = {"stride": tuple, "pads": tuple, "dilation": tuple}
 _WINDOW_DEFAULTS: dict[str, AttrValue] = {"stride": (1, 1), "pads": (0, 0, 0, 0), "dilation": (1, 1)}
@@ -204,6 +231,14 @@ OPS: dict[Op, OpSpec] = {
         constants=(1, 2),
         macs=_matmul_macs,
     ),
+    Op.PRODUCT: OpSpec(
+        (2, 2),
+        _product,
+        "x (…, M, K) times y (…, K, N), both activations; transposed second: y is (…, N, K)",
+        {"transposed": ("none", "second")},
+        macs=_product_macs,
+    ),
+    Op.SOFTMAX: OpSpec((1, 1), _softmax, "exp(x) over its sum along the last axis"),
     Op.ADD: OpSpec((2, 2), _binary, "elementwise sum, NumPy broadcasting", _BROADCAST),
     Op.SUB: OpSpec((2, 2), _binary, "elementwise difference, NumPy broadcasting", _BROADCAST),
     Op.MUL: OpSpec((2, 2), _binary, "elementwise product, NumPy broadcasting", _BROADCAST),

@@ -405,6 +405,39 @@ class Gather(Frozen):
     steps: tuple[GatherStep, ...]
 
 
+class RowsStep(Frozen):
+    """Softmax of `rows` rows of `cols` elements, in the integers of `docs/numerics.md`.
+
+    `mult` and `shift` turn distances to the row's maximum into exponents; `numerator` and `out_shift` are one over the
+    output's scale. Elements beyond `cols` of a row's last beat don't count; in the output they are as if their power were 0.
+    `tensor` is the tensor that the step makes, for statistics and messages.
+    """
+
+    rows: int = Field(gt=0)
+    cols: int = Field(gt=0)
+    mult: int
+    shift: int
+    numerator: int
+    out_shift: int
+    zero: int = 0
+    lo: int
+    hi: int
+    tensor: str = ""
+    note: str = ""
+
+
+class Rows(Frozen):
+    """Row reductions: `rate` elements a cycle, rows of at most `depth` beats of `lanes`. Ports ``in``, ``out``."""
+
+    kind: Literal["rows"] = "rows"
+    name: str
+    lanes: int
+    rate: int
+    bits: int
+    depth: int = Field(gt=0)
+    steps: tuple[RowsStep, ...]
+
+
 class Leg(Frozen):
     """Move beats from input `src` to every output of `dsts`."""
 
@@ -439,7 +472,7 @@ class Router(Frozen):
 
 
 Node = Annotated[
-    Load | Store | Buffer | Image | Feed | Core | Vector | Gather | Router,
+    Load | Store | Buffer | Image | Feed | Core | Vector | Rows | Gather | Router,
     Field(discriminator="kind"),
 ]
 

@@ -98,6 +98,32 @@ class QMatmul(_QTask):
     tail: QTail | None = None
 
 
+class QProduct(_QTask):
+    """``clamp(rq(x @ y, mult, shift) + zero, lo, hi)``, then the table; x and y are activations with zero point 0.
+
+    `batch` products of the same size lie one below the other: x is (batch * M, K), y (batch * K, N), or (batch * N, K)
+    when `transposed`; the output is (batch * M, N).
+    """
+
+    kind: Literal["product"] = "product"
+    batch: int = Field(default=1, gt=0)
+    transposed: bool = False
+    mult: int
+    shift: int
+    acc_bits: int
+
+
+class QSoftmax(_QTask):
+    """Softmax of every row, in integers (`docs/numerics.md`): `mult`, `shift` scale the distance to the row's maximum
+    to powers of two, `numerator` and `out_shift` stand for one over the output's scale."""
+
+    kind: Literal["softmax"] = "softmax"
+    mult: int
+    shift: int
+    numerator: int
+    out_shift: int
+
+
 class QAffine(_QTask):
     """``clamp(rq(x + bias, mult, shift) + zero, lo, hi)`` per column, then the table. Arrays as in QMatmul."""
 
@@ -212,7 +238,9 @@ class QPool(_QGrid):
     kind: Literal["pool"] = "pool"
 
 
-QTask = Annotated[QMatmul | QAffine | QBinary | QMove | QConv | QPool, Field(discriminator="kind")]
+QTask = Annotated[
+    QMatmul | QProduct | QSoftmax | QAffine | QBinary | QMove | QConv | QPool, Field(discriminator="kind")
+]
 
 
 class QuantGraph(Frozen):
@@ -251,11 +279,12 @@ GRID = (QConv, QPool)
 def stored_bits(graph: QuantGraph) -> tuple[int, int]:
     """Bits in which the machine keeps activations and weights: the widest of the graph (activations: at least 8).
 
-    With convolutions both are one: the weights of a convolution stand where a matmul has its activations.
+    With convolutions both are one: the weights of a convolution stand where a matmul has its activations. So they are with
+    products of two activations, where activations stand for weights.
     """
     activations = max([8, *(tensor.bits for tensor in graph.tensors)])
     weighted = [task for task in graph.tasks if isinstance(task, QMatmul | QConv)]
     weights = max((task.weight_bits for task in weighted), default=activations)
-    if any(isinstance(task, QConv) for task in graph.tasks):
+    if any(isinstance(task, QConv | QProduct) for task in graph.tasks):
         activations = weights = max(activations, weights)
     return activations, weights

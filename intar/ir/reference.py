@@ -50,8 +50,19 @@ def _prelu(x: list[Array], attrs: Attrs) -> Array:
     return np.maximum(x[0], 0) + slope * np.minimum(x[0], 0)
 
 
+def _product(x: list[Array], attrs: Attrs) -> Array:
+    return np.matmul(x[0], x[1].swapaxes(-1, -2) if attrs["transposed"] == "second" else x[1])
+
+
+def _softmax(x: list[Array], attrs: Attrs) -> Array:
+    exp = np.exp(x[0] - x[0].max(axis=-1, keepdims=True))
+    return exp / exp.sum(axis=-1, keepdims=True)
+
+
 KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
     Op.MATMUL: _matmul,
+    Op.PRODUCT: _product,
+    Op.SOFTMAX: _softmax,
     Op.ADD: lambda x, attrs: x[0] + x[1],
     Op.SUB: lambda x, attrs: x[0] - x[1],
     Op.MUL: lambda x, attrs: x[0] * x[1],

@@ -12,9 +12,20 @@ from dataclasses import dataclass, field
 
 from intar.ir.names import sanitise
 from intar.ir.program import Program
-from intar.ir.quantgraph import QAffine, QBinary, QConv, QMatmul, QMove, QPool, QTask, Quantised
+from intar.ir.quantgraph import (
+    QAffine,
+    QBinary,
+    QConv,
+    QMatmul,
+    QMove,
+    QPool,
+    QProduct,
+    QSoftmax,
+    QTask,
+    Quantised,
+)
 from intar.ir.schedule import Schedule
-from intar.lower import elementwise, grid, matmul, move
+from intar.lower import elementwise, grid, matmul, move, product, rows
 from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist, check_names
 from intar.lower.nodes import check_memory, declare_ports, make_nodes
@@ -28,6 +39,8 @@ from intar.lower.work import Kind, Work
 
 KINDS: Mapping[type[QTask], Kind] = {
     QMatmul: matmul,
+    QProduct: product,
+    QSoftmax: rows,
     QAffine: elementwise,
     QBinary: elementwise,
     QMove: move,

@@ -1,4 +1,4 @@
-"""Matmul with constant weights: column blocks in turn on the visit's cores.
+"""Matmul with constant weights: column blocks in turn on the visit's cores. Products of two activations share its parts.
 
 A matmul that *follows* its producer does all its column blocks at once: its input comes column block by column block, and
 each is multiplied into the sums of every column block of the output, which the core keeps (contexts).
@@ -33,14 +33,16 @@ def prepare(work: Work, visit: Visit) -> None:
 def append(work: Work, visit: Visit) -> None:
     if visit.follows:
         _follow(work, visit)
-    for first, rounds, cores in _turns(work, visit):
+    for first, rounds, cores in shares(work, visit):
+        shape = shape_of(work, visit, first, rounds, cores)
         if not visit.follows:
-            _rounds(work, visit, first, rounds, cores)
-        _results(work, visit, first, rounds, cores)
+            _rounds(work, visit, first, cores, shape)
+        _tail(work, visit, first, cores, shape)
+        results(work, visit, first, cores, shape)
 
 
-def _turns(work: Work, visit: Visit) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """(first column block, rounds, cores): full rounds, and one for the rest."""
+def shares(work: Work, visit: Visit) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """(first column block, rounds, cores): in each round each of the cores makes one block."""
     pitch = work.site.pitch(visit.task.output)
     full, rest = divmod(pitch, len(visit.cores))
     if full:
@@ -49,31 +51,17 @@ def _turns(work: Work, visit: Visit) -> Iterator[tuple[int, int, tuple[int, ...]
         yield pitch - rest, 1, visit.cores[:rest]
 
 
-def _note(visit: Visit, first: int, rounds: int, cores: Sequence[int]) -> str:
-    return f"{visit.task.name} rows {visit.row}+{visit.rows} blocks {first}+{rounds}x{len(cores)}"
-
-
-def _rounds(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int, ...]) -> None:
-    """`rounds` rounds in which each of `cores` makes one column block, starting at block `first`.
-
-    The visit's first round takes its rows block of rows by block of rows.
-    """
-    task, size = visit.task, work.site.machine.rows
-    m_tiles = -(-visit.rows // size)
-    rows, last = min(size, visit.rows), visit.rows - (m_tiles - 1) * size
-    note = _note(visit, first, rounds, cores)
-    shape = {"tiles": rounds, "m_tiles": m_tiles, "rows": rows, "rows_last": last, "note": note}
-    _operands(work, visit, cores, first == 0, shape)
+def _rounds(work: Work, visit: Visit, first: int, cores: tuple[int, ...], shape: dict) -> None:
+    """Rounds in which each of `cores` makes one column block, starting at block `first`."""
+    task, rounds = visit.task, shape["tiles"]
+    operands(work, visit, cores, first == 0, shape)
     for position, core in enumerate(cores):
         blocks = [first + r * len(cores) + position for r in range(rounds)]
-        _core(work, visit, core, blocks, shape)
-        work.weights.stream(visit, core, blocks, f"{task.name} blocks {first}+{rounds}x{len(cores)}")
-        k = work.weights.k(task)
-        work.net.move(f"feed_{core}.out", [f"core_{core}.a"], rounds * m_tiles * k, note=note)
-        work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], rounds * visit.rows, note=note)
+        work.weights.load(visit, core, blocks, f"{task.name} blocks {first}+{rounds}x{len(cores)}")
+        products(work, visit, core, blocks, shape)
         known = work.weights.blocks(visit, core).index(blocks[0])
         work.params.read(core, task.name, known, rounds, 4)
-        work.vector(core, task, rounds, visit.rows, "acc", True, note)
+        work.vector(core, task, rounds, visit.rows, "acc", True, shape["note"])
 
 
 def _follow(work: Work, visit: Visit) -> None:
@@ -99,36 +87,22 @@ def _follow(work: Work, visit: Visit) -> None:
         work.vector(core, task, count, rows, "acc", True, note)
 
 
-def _results(work: Work, visit: Visit, first: int, rounds: int, cores: tuple[int, ...]) -> None:
-    """The results of `rounds` rounds on their way out; the visit's last ones leave block of rows by block of rows."""
-    site, task = work.site, visit.task
-    assert isinstance(task, QMatmul)
-    size, pitch = site.machine.rows, site.pitch(task.output)
+def _tail(work: Work, visit: Visit, first: int, cores: Sequence[int], shape: dict) -> None:
+    """The second operand of what the vector units do with the results on their way out."""
+    assert isinstance(visit.task, QMatmul)
+    if visit.task.tail is not None:
+        other = work.tensors.reader(visit, 1)
+        other.fetch(visit.row, _target(work, visit, first, cores, shape), shape["note"])
+        _in_turn(work, tuple(FlowLeg(other.port("out"), (f"vector_{core}.y",)) for core in cores), shape)
+
+
+def shape_of(work: Work, visit: Visit, first: int, rounds: int, cores: Sequence[int]) -> dict:
+    """Loop bounds and note that feeds and cores have in common."""
+    size = work.site.machine.rows
     m_tiles = -(-visit.rows // size)
     rows, last = min(size, visit.rows), visit.rows - (m_tiles - 1) * size
-    note = _note(visit, first, rounds, cores)
-    target = Walk(
-        base=first,
-        counts=(1, rounds, m_tiles, len(cores), rows),
-        strides=(0, len(cores), size * pitch, 1, pitch),
-        ragged=2,
-        last=last,
-    )
-    if task.tail is not None:
-        other = work.tensors.reader(visit, 1)
-        other.fetch(visit.row, target, note)
-        legs = tuple(FlowLeg(other.port("out"), (f"vector_{core}.y",)) for core in cores)
-        work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
-    legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(visit)) for core in cores)
-    work.net.flow(Flow(legs, rounds * m_tiles, rows, m_tiles, last, note))
-    end = first + rounds * len(cores) == pitch
-    for memory in work.tensors.results(visit):
-        if visit.followed:
-            columns = {"counts": (rounds, 1, 1, len(cores), rows), "strides": (len(cores), 0, 0, 1, pitch)}
-            memory.write_portions(target.model_copy(update={**columns, "ragged": -1}), note)
-            continue
-        for walk in _by_blocks(target, rounds - 1) if end else (target,):
-            memory.write(visit.row, walk, note)
+    note = f"{visit.task.name} rows {visit.row}+{visit.rows} blocks {first}+{rounds}x{len(cores)}"
+    return {"tiles": rounds, "m_tiles": m_tiles, "rows": rows, "rows_last": last, "note": note}
 
 
 def _by_blocks(walk: Walk, round: int) -> Iterator[Walk]:
@@ -150,7 +124,7 @@ def _by_blocks(walk: Walk, round: int) -> Iterator[Walk]:
         yield rest
 
 
-def _operands(work: Work, visit: Visit, cores: Sequence[int], begin: bool, shape: dict) -> None:
+def operands(work: Work, visit: Visit, cores: Sequence[int], begin: bool, shape: dict) -> None:
     """The visit's rows to the feeds of all `cores`, once a round; the first round follows whoever makes the rows."""
     depth, rows = work.site.pitch(visit.task.inputs[0]), shape["rows"]
     source = work.tensors.reader(visit, 0)
@@ -167,9 +141,49 @@ def _operands(work: Work, visit: Visit, cores: Sequence[int], begin: bool, shape
     work.net.move(source.port("out"), feeds, shape["tiles"] * visit.rows * depth, note=shape["note"])
 
 
-def _core(work: Work, visit: Visit, core: int, blocks: Sequence[int], shape: dict) -> None:
-    """The products of `blocks`."""
+def products(work: Work, visit: Visit, core: int, blocks: Sequence[int], shape: dict) -> None:
+    """One core's blocks: operands and weights meet, accumulators go to the vector unit."""
     k, depth = work.weights.k(visit.task), work.site.pitch(visit.task.inputs[0])
     k_last = k - (depth - 1) * work.site.machine.lanes
     work.step(f"feed_{core}", FeedStep(blocks=depth, k_last=k_last, **shape))
     work.step(f"core_{core}", CoreStep(k=k, k_last=k, **shape))
+    work.weights.use(visit, core, blocks, shape["note"])
+    beats, note = shape["tiles"] * shape["m_tiles"] * k, shape["note"]
+    work.net.move(f"feed_{core}.out", [f"core_{core}.a"], beats, note=note)
+    work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], shape["tiles"] * visit.rows, note=note)
+
+
+def results(work: Work, visit: Visit, first: int, cores: Sequence[int], shape: dict) -> None:
+    """What the vector units of `cores` send, into every copy of the output; in the last round block of rows by block."""
+    legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(visit)) for core in cores)
+    _in_turn(work, legs, shape)
+    rounds, target = shape["tiles"], _target(work, visit, first, cores, shape)
+    end = first + rounds * len(cores) == work.site.pitch(visit.task.output)
+    for memory in work.tensors.results(visit):
+        if visit.followed:
+            across = {"counts": (rounds, 1, 1, len(cores), shape["rows"]), "ragged": -1}
+            down = work.site.pitch(visit.task.output)
+            memory.write_portions(
+                target.model_copy(update={**across, "strides": (len(cores), 0, 0, 1, down)}), shape["note"]
+            )
+            continue
+        for walk in _by_blocks(target, rounds - 1) if end else (target,):
+            memory.write(visit.row, walk, shape["note"])
+
+
+def _target(work: Work, visit: Visit, first: int, cores: Sequence[int], shape: dict) -> Walk:
+    """Where the results of these rounds lie in the output."""
+    pitch = work.site.pitch(visit.task.output)
+    return Walk(
+        base=first,
+        counts=(1, shape["tiles"], shape["m_tiles"], len(cores), shape["rows"]),
+        strides=(0, len(cores), work.site.machine.rows * pitch, 1, pitch),
+        ragged=2,
+        last=shape["rows_last"],
+    )
+
+
+def _in_turn(work: Work, legs: tuple[FlowLeg, ...], shape: dict) -> None:
+    """Block after block of rows, in each the cores in turn."""
+    tiles = shape["tiles"] * shape["m_tiles"]
+    work.net.flow(Flow(legs, tiles, shape["rows"], shape["m_tiles"], shape["rows_last"], shape["note"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intar.errors import Finding, InfeasibleError
-from intar.ir.program import Buffer, Core, Feed, Gather, Image, Node, Vector
+from intar.ir.program import Buffer, Core, Feed, Gather, Image, Node, Rows, Vector
 from intar.lower.netlist import Netlist, PortType
 from intar.lower.scales import shift_only, value_bits
 from intar.lower.site import Site
@@ -20,7 +20,7 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     types = net.types
     shared = [f"x{n or ''}.out" for n in range(machine.inputs)]
     shared += [f"y{n or ''}.in" for n in range(machine.outputs)]
-    for name in (*shared, "r.out", "gather.in", "gather.out"):
+    for name in (*shared, "r.out", "gather.in", "gather.out", "rows.in", "rows.out"):
         types[name] = a
     types["p.out"] = PortType(lanes, 32)
     for memory in tensors.banks:
@@ -32,7 +32,7 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
             types[name] = a
         for name in (f"params_{core}.in", f"params_{core}.out", f"vector_{core}.params"):
             types[name] = PortType(lanes, 32)
-        types[f"feed_{core}.in"] = a
+        types[f"feed_{core}.in"] = types[f"turn_{core}.in"] = types[f"turn_{core}.out"] = a
         types[f"feed_{core}.out"] = types[f"core_{core}.a"] = PortType(machine.rows, site.a_bits)
         types[f"core_{core}.out"] = types[f"vector_{core}.acc"] = PortType(lanes, site.acc_bits(core))
         for port in ("x", "y", "out"):
@@ -55,12 +55,26 @@ def make_nodes(work: Work) -> list[Node]:
     if "gather" in work.steps:
         steps = tuple(work.steps["gather"])
         nodes.append(Gather(name="gather", lanes=machine.lanes, bits=work.site.a_bits, steps=steps))
+    if "rows" in work.steps:
+        nodes.append(_rows_node(work))
     return nodes
+
+
+def _rows_node(work: Work) -> Rows:
+    site, machine, steps = work.site, work.site.machine, tuple(work.steps["rows"])
+    depth = max(-(-step.cols // machine.lanes) for step in steps)
+    return Rows(
+        name="rows", lanes=machine.lanes, rate=machine.rate, bits=site.a_bits, depth=depth, steps=steps
+    )
 
 
 def _core_nodes(work: Work, core: int) -> list[Node]:
     site, machine = work.site, work.site.machine
     nodes: list[Node] = []
+    if f"turn_{core}" in work.steps:
+        steps = tuple(work.steps[f"turn_{core}"])
+        lanes = machine.lanes
+        nodes.append(Feed(name=f"turn_{core}", rows=lanes, lanes=lanes, bits=site.a_bits, steps=steps))
     if f"core_{core}" in work.steps:
         nodes.append(
             Feed(

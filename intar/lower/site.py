@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intar.ir.circuit import circuit
-from intar.ir.quantgraph import QConv, QMatmul, QTask, QTensor, QuantGraph, Quantised, stored_bits
+from intar.ir.quantgraph import QConv, QMatmul, QProduct, QTask, QTensor, QuantGraph, Quantised, stored_bits
 from intar.ir.schedule import Machine, Schedule
 
 
@@ -40,7 +40,9 @@ class Site:
         """Accumulator width that a core needs for the tasks it runs."""
         names = {p.task for s in self.schedule.stages for p in s.tasks if core in p.cores}
         tasks = [self.tasks[name] for name in names]
-        return max((t.acc_bits for t in tasks if isinstance(t, QMatmul | QConv)), default=self.a_bits)
+        return max(
+            (t.acc_bits for t in tasks if isinstance(t, QMatmul | QProduct | QConv)), default=self.a_bits
+        )
 
 
 def make_site(quantised: Quantised, schedule: Schedule) -> Site:

@@ -1,4 +1,5 @@
-"""Weights of the matmuls: from the core's own port, through a ring where a tile is used again, or resident on chip."""
+"""What the cores take as weights: from the core's own port or, for products of two activations, from a tensor on chip;
+through a ring where a tile is used again, or resident."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intar.ir.quantgraph import QMatmul
+from intar.ir.quantgraph import QMatmul, QProduct
 from intar.lower.buffers import Memory, WeightMemory
 from intar.lower.netlist import Netlist
 from intar.lower.ports import Ports
@@ -21,7 +22,9 @@ class Weights:
         self.site, self.net, self.ports = site, net, ports
         self.memories: dict[int, WeightMemory] = {}
         for core in range(site.machine.cores):
-            self._make(core, [v for v in visits if isinstance(v.task, QMatmul) and core in v.cores])
+            self._make(
+                core, [v for v in visits if isinstance(v.task, QMatmul | QProduct) and core in v.cores]
+            )
 
     def _make(self, core: int, mine: Sequence[Visit]) -> None:
         """The weight buffer of a core, if one of its visits needs it, and how large its ring slots are."""
@@ -34,40 +37,48 @@ class Weights:
             self.memories[core] = WeightMemory(memory, slot, sum(stay.values()))
 
     def k(self, task: object) -> int:
-        """Length of a matmul's reduction."""
+        """Length of the reduction of a matmul or product."""
+        if isinstance(task, QProduct):
+            return self.site.tensors[task.inputs[0]].cols
         assert isinstance(task, QMatmul)
         return int(self.site.constants[task.weight].shape[0])
 
     def blocks(self, visit: Visit, core: int) -> list[int]:
-        """Column blocks of a matmul that a core makes."""
+        """Column blocks of a matmul or product that a core makes."""
         return list(range(visit.cores.index(core), self.site.pitch(visit.task.output), len(visit.cores)))
 
-    def stream(self, visit: Visit, core: int, blocks: Sequence[int], note: str) -> None:
-        """Have `blocks` of this visit arrive at the core, once for each array tile of rows."""
-        task = visit.task
-        assert isinstance(task, QMatmul)
-        k = self.k(task)
-        m_tiles = -(-visit.rows // self.site.machine.rows)
+    def entrance(self, core: int) -> str:
+        """The port to which the weights of a core go."""
         store = self.memories.get(core)
-        all_blocks = self.blocks(visit, core)
-        port = self.ports.port(f"w{core}")
-        resident = visit.resident and store is not None
-        if not (resident and store and task.name in store.resident):
-            wanted = all_blocks if resident else blocks
-            beats = len(wanted) * k
-            if not port.repeat(beats, note):
-                port.constants(self._beats(task, wanted), self.site.w_bits, note)
-            target = f"{store.memory.name}.in" if store else f"core_{core}.w"
-            self.net.move(f"w{core}.out", [target], beats, note=note)
-            if resident and store:
-                store.keep(task.name, beats)
+        return f"{store.memory.name}.in" if store else f"core_{core}.w"
+
+    def load(self, visit: Visit, core: int, blocks: Sequence[int], note: str) -> None:
+        """Have constant weights come through the core's port: `blocks`, or all of a task that stays resident, once."""
+        task, store = visit.task, self.memories.get(core)
+        assert isinstance(task, QMatmul)
+        if visit.resident and store:
+            if task.name in store.resident:
+                return
+            blocks = self.blocks(visit, core)
+            store.keep(task.name, len(blocks) * self.k(task))
+        port, beats = self.ports.port(f"w{core}"), len(blocks) * self.k(task)
+        if not port.repeat(beats, note):
+            port.constants(self._beats(task, blocks), self.site.w_bits, note)
+        self.net.move(f"w{core}.out", [self.entrance(core)], beats, note=note)
+
+    def use(self, visit: Visit, core: int, blocks: Sequence[int], note: str) -> None:
+        """Have `blocks` of this visit arrive at the core from its ring or memory, once for each array tile of rows."""
+        store = self.memories.get(core)
         if store is None:
             return
-        if resident:
-            store.read_resident(task.name, all_blocks.index(blocks[0]), len(blocks), m_tiles, k)
+        k, repeat = self.k(visit.task), -(-visit.rows // self.site.machine.rows)
+        if visit.resident:
+            store.read_resident(
+                visit.task.name, self.blocks(visit, core).index(blocks[0]), len(blocks), repeat, k
+            )
         else:
-            store.stream(task.name, len(blocks), m_tiles, k)
-        self.net.move(f"{store.memory.name}.out", [f"core_{core}.w"], len(blocks) * m_tiles * k, note=note)
+            store.stream(visit.task.name, len(blocks), repeat, k)
+        self.net.move(f"{store.memory.name}.out", [f"core_{core}.w"], len(blocks) * repeat * k, note=note)
 
     def stream_slices(self, visit: Visit, core: int, note: str) -> None:
         """Have all column blocks of a core arrive slice after slice of the reduction, `lanes` channels long, once."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from intar.ir.program import UNIT_MULT, VectorStep
-from intar.ir.quantgraph import QBinary, QMatmul, QPool, QTask
+from intar.ir.quantgraph import QBinary, QMatmul, QPool, QProduct, QTask
 from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist
 from intar.lower.params import Params
@@ -20,7 +20,10 @@ from intar.lower.weights import Weights
 
 @dataclass
 class Work:
-    """The programs of all nodes so far. `steps` holds those of the feeds, cores, vector units and the gather, by name."""
+    """The programs of all nodes so far.
+
+    `steps` holds those of the feeds, cores, vector units, the gather and the rows node, by name.
+    """
 
     site: Site
     net: Netlist
@@ -61,6 +64,8 @@ class Work:
             "table": self.params.slot(core, task.name),
             "note": note,
         }
+        if isinstance(task, QProduct):
+            fields |= {"affine": True, "mult": task.mult, "shift": task.shift}
         if not isinstance(task, QBinary):
             fields |= {"zero": task.zero, "lo": task.lo, "hi": task.hi}
         binary = task if isinstance(task, QBinary) else task.tail if isinstance(task, QMatmul) else None

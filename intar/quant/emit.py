@@ -10,6 +10,7 @@ import numpy as np
 
 from intar.errors import Finding, InternalError
 from intar.grid.components import grids
+from intar.ir import exp2
 from intar.ir.names import MAX_LENGTH, is_safe
 from intar.ir.ops import Op
 from intar.ir.quantgraph import (
@@ -18,6 +19,8 @@ from intar.ir.quantgraph import (
     QBinary,
     QMatmul,
     QMove,
+    QProduct,
+    QSoftmax,
     QTask,
     QTensor,
     TableSpec,
@@ -25,9 +28,18 @@ from intar.ir.quantgraph import (
 from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where
 from intar.quant import emit_images, pieces
-from intar.quant.fixed import FactorRange, add_factors, factor, factors, limits
+from intar.quant.fixed import (
+    FactorRange,
+    add_factors,
+    exponent_factor,
+    factor,
+    factors,
+    inverse_factor,
+    limits,
+)
 from intar.quant.formats import Format, Formats
 from intar.quant.fuse import Group
+from intar.quant.ranges import MAX_ACC_BITS, product_bits
 from intar.quant.scheme import Scheme
 from intar.quant.tables import build_table, real_function
 from intar.quant.weights import Weights, imported_weights, quantise_weights
@@ -60,6 +72,10 @@ class Emitter:
                 emit_images.emit_conv(self, group)
             elif group.kind == "pool":
                 emit_images.emit_pool(self, group)
+            elif group.kind == "product":
+                self._product(group)
+            elif group.kind == "softmax":
+                self._softmax(group)
             elif group.kind == "affine":
                 self._affine(group)
             elif group.kind == "binary":
@@ -197,6 +213,75 @@ class Emitter:
         power_of_two = self.scheme.power_of_two
         return quantise_weights(
             weight, group.offset, self.scheme.weight_bits, x.bits, x.scale, x.zero, power_of_two
+        )
+
+    def _product(self, group: Group) -> None:
+        task, target = group.first, self._target(group)
+        names = tuple(self._centred(task, name) for name in group.inputs)
+        x, y = (self.tensors[name] for name in names)
+        width = product_bits(self._range(x.name), self._range(y.name), x.cols)
+        if width > MAX_ACC_BITS:
+            self.found.append(
+                Finding(
+                    f"{x.cols} products of {x.bits} and {y.bits} bits need an accumulator of {width} bits, "
+                    f"{MAX_ACC_BITS} are the limit",
+                    where(task),
+                    hint="use narrower activations, or split the reduction",
+                )
+            )
+            return
+        mult, shift = factor(x.scale * y.scale * float(group.gain[0]) / target.scale)
+        self.tasks.append(
+            QProduct(
+                **self._common(group, names, target, group.output),
+                batch=int(np.prod(x.shape[:-2], dtype=np.int64)),
+                transposed=task.attrs["transposed"] == "second",
+                mult=mult,
+                shift=shift,
+                acc_bits=width,
+            )
+        )
+
+    def _centred(self, task: Task, name: str) -> str:
+        """The tensor itself, or its integers less their zero point in 16 bits: exact."""
+        form = self.formats.stored[name]
+        if form.zero == 0:
+            return name
+        if form.bits == 16:
+            self.found.append(
+                Finding(
+                    f"'{self.graph.tensor(name).source or name}' has 16 bits and the zero point {form.zero}",
+                    where(task),
+                    "an operand of a product of two activations is centred: a zero point needs a bit more",
+                    "quantise it symmetrically, or with 8 bits",
+                )
+            )
+            return name
+        return self._in_format(task, name, Format(16, form.scale, 0))
+
+    def _range(self, name: str) -> tuple[int, int]:
+        """Least and greatest integer of a tensor, by its type and by the clamps of the task that makes it."""
+        for task in self.tasks:
+            if task.output == name:
+                return (task.table.lo, task.table.hi) if task.table else (task.lo, task.hi)
+        return limits(self.tensors[name].bits)
+
+    def _softmax(self, group: Group) -> None:
+        task, target, x = group.first, self._target(group), self.formats.stored[group.inputs[0]]
+        columns = self.tensors[group.inputs[0]].cols
+        if columns > 1 << exp2.MAX_LOG_COLS:
+            self.found.append(
+                Finding(
+                    f"softmax over {columns} elements", where(task), f"{1 << exp2.MAX_LOG_COLS} are the limit"
+                )
+            )
+            return
+        mult, shift = exponent_factor(x.scale)
+        numerator, out_shift = inverse_factor(target.scale)
+        common = self._common(group, group.inputs, target, group.output)
+        common["lo"] = max(common["lo"], target.zero)
+        self.tasks.append(
+            QSoftmax(**common, mult=mult, shift=shift, numerator=numerator, out_shift=out_shift)
         )
 
     def _affine(self, group: Group) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
+
+from intar.ir import exp2
 
 MAX_SHIFT, MIN_SHIFT = 62, 24
 MULT_LIMIT = 1 << 31
@@ -115,3 +118,55 @@ def clamp(v: np.ndarray, lo: int, hi: int, relu: bool = False) -> tuple[np.ndarr
     if not relu:
         changed += int(np.count_nonzero(v < lo))
     return np.clip(v, lo, hi), changed
+
+
+EXP_MULT_BITS, EXP_MAX_SHIFT = 25, 46
+OUT_MAX_SHIFT = 46
+
+
+def exponent_factor(scale: float) -> tuple[int, int]:
+    """Multiplier (below 2**25) and shift (1 … 46) from steps of `scale` to powers of two in units of 2**-STEP_BITS.
+
+    A scale so coarse that one step makes any exponential vanish takes the largest multiplier. Raises FactorRange.
+    """
+    real = scale * math.log2(math.e) * (1 << exp2.STEP_BITS)
+    if not (math.isfinite(real) and real > 0):
+        raise FactorRange(f"the scale {scale} is not a positive number")
+    exact = Fraction(real)
+    for shift in range(EXP_MAX_SHIFT, 0, -1):
+        if (mult := scaled(exact, shift)) < 1 << EXP_MULT_BITS:
+            return mult, shift
+    return (1 << EXP_MULT_BITS) - 1, 1
+
+
+def inverse_factor(scale: float) -> tuple[int, int]:
+    """``1 / scale`` as numerator (2**42 … 2**43 - 1) and shift (1 … 46). Raises FactorRange."""
+    exact = 1 / Fraction(float(scale))
+    for shift in range(OUT_MAX_SHIFT, 0, -1):
+        numerator = scaled(exact, shift)
+        if 1 << (exp2.NUMERATOR_BITS - 1) <= numerator < 1 << exp2.NUMERATOR_BITS:
+            return numerator, shift
+    raise FactorRange(f"a softmax can't have an output of scale {scale:.4g}")
+
+
+def softmax(x: np.ndarray, mult: int, shift: int, numerator: int, out_shift: int) -> np.ndarray:
+    """Softmax of each row in units of the output's last place, before zero point and clamp (`docs/numerics.md`).
+
+    Parameters
+    ----------
+    x : int64 (rows, cols), values of at most 16 bits, ``cols <= 2**16``.
+    mult, shift : from :func:`exponent_factor`. numerator, out_shift : from :func:`inverse_factor`.
+    """
+    value, fall = (np.array(column, np.int64) for column in zip(*exp2.table(), strict=True))
+    distance = x.max(axis=1, keepdims=True) - x
+    t = (distance * mult + (1 << (shift - 1))) >> shift
+    whole = np.minimum(t >> exp2.STEP_BITS, exp2.DEEPEST)
+    entry = (t >> exp2.FINE_BITS) & ((1 << exp2.LOG_ENTRIES) - 1)
+    fine = t & ((1 << exp2.FINE_BITS) - 1)
+    power = value[entry] - ((fall[entry] * fine + (1 << (exp2.FINE_BITS - 1))) >> exp2.FINE_BITS)
+    power = (power + ((1 << whole) >> 1)) >> whole
+    total = power.sum(axis=1, keepdims=True)
+    extra = sum((total >> (exp2.ONE_BITS + i) > 0).astype(np.int64) for i in range(1, exp2.MAX_LOG_COLS + 1))
+    reciprocal = (numerator << extra) // total
+    down = out_shift + extra
+    return (power * reciprocal + (np.int64(1) << (down - 1))) >> down

@@ -63,6 +63,15 @@ def format_of_range(low: float, high: float, bits: int, power_of_two: bool = Fal
     return Format(bits, scale, int(np.clip(np.rint(qmin - low / scale), qmin, qmax)))
 
 
+def symmetric_format(low: float, high: float, bits: int, power_of_two: bool = False) -> Format:
+    """The format without zero point that covers ``low … high``: operands of products of two activations."""
+    top = max(-low, high)
+    scale = float(np.float32(top / limits(bits)[1]))
+    if scale < SMALLEST_SCALE:
+        return Format(bits, 1.0, 0)
+    return Format(bits, float(power_above(np.asarray(scale))) if power_of_two else scale, 0)
+
+
 class Classes:
     """Sets of tensors that have to share a format, unless the model itself gives two of them different ones."""
 
@@ -117,9 +126,11 @@ def choose_formats(
             root = roots[name]
             together[root] = merge(together[root], observed[name]) if root in together else observed[name]
     chosen = dict(classes.fixed)
+    centred = {classes.root(name) for group in groups if group.kind == "product" for name in group.inputs}
     for root in open_roots:
         bits = scheme.activation_bits
-        chosen[root] = format_of_range(*value_range(together[root], scheme, bits), bits, scheme.power_of_two)
+        cover = symmetric_format if root in centred else format_of_range
+        chosen[root] = cover(*value_range(together[root], scheme, bits), bits, scheme.power_of_two)
     formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
     pre = {}
     for group in groups:

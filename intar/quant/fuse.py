@@ -1,8 +1,9 @@
 """Fusion: which operators of the float graph one quantised task performs.
 
-A group is a linear part (matmul, convolution, per-channel affine, sum or product of two tensors), a maximum or a move,
-then an optional clamp (ReLU, clip), then an optional unary function. An operator joins the group before it only when
-nothing else reads the tensor between them and the model does not quantise that tensor itself.
+A group is a linear part (matmul, matrix product of two activations, convolution, per-channel affine, sum or product of two
+tensors), a maximum or a move, then an optional clamp (ReLU, clip), then an optional unary function; a softmax is a group
+of its own. An operator joins the group before it only when nothing else reads the tensor between them and the model does
+not quantise that tensor itself.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Group:
     inputs, output : activations, by name in the float graph.
     gain, offset : real factor and addend of each output column (``matmul``: on top of the weight; ``affine``:
         ``gain * x + offset``) or channel (``conv``: on top of the weights of its taps; an elementwise operator on a
-        grid is a convolution with one tap of weight 1), float64.
+        grid is a convolution with one tap of weight 1), float64; a ``product`` has one factor and no addend.
     elementwise : `gain` and `offset` have an entry for each element, not for each column (``affine`` only).
     relu : a ReLU follows the linear part.
     low, high : a clip follows the linear part.
@@ -45,7 +46,7 @@ class Group:
     fused : every task of the group, in order.
     """
 
-    kind: Literal["matmul", "conv", "pool", "affine", "binary", "move"]
+    kind: Literal["matmul", "product", "softmax", "conv", "pool", "affine", "binary", "move"]
     first: Task
     inputs: tuple[str, ...]
     output: str
@@ -105,6 +106,8 @@ class Fuser:
     def _task(self, task: Task) -> None:
         if task.op is Op.MATMUL:
             self._matmul(task)
+        elif task.op in (Op.PRODUCT, Op.SOFTMAX):
+            self._activations(task)
         elif task.op in MOVES:
             self._move(task)
         elif task.op is Op.TAP_CONV:
@@ -135,7 +138,9 @@ class Fuser:
     def _before(self, task: Task, name: str) -> Group | None:
         """The group that makes `name`, when `task` may join it."""
         group = self.makers.get(name)
-        if group is None or group.function is not None or group.kind == "move" or group.elementwise:
+        if group is None or group.function is not None or group.elementwise:
+            return None
+        if group.kind in ("move", "softmax"):
             return None
         private = name not in self.graph.outputs and len(self.graph.consumers(name)) == 1
         return group if private and list(task.inputs).count(name) == 1 else None
@@ -156,6 +161,18 @@ class Fuser:
             "conv", task, task.inputs[:1], task.output, np.ones(channels), np.array(bias, np.float64)
         )
         self._open(group)
+
+    def _activations(self, task: Task) -> None:
+        """Product or softmax: nothing but activations."""
+        for name in task.inputs:
+            if name in self.constants:
+                self._refuse(
+                    f"constant operand '{name}' of {task.op}",
+                    where(task),
+                    "use matmul for a constant second operand",
+                )
+        kind: Literal["product", "softmax"] = "product" if task.op is Op.PRODUCT else "softmax"
+        self._open(Group(kind, task, task.inputs, task.output))
 
     def _move(self, task: Task) -> None:
         for name in task.inputs:
@@ -248,6 +265,9 @@ class Fuser:
             and not group.clamped
             and per_column
         )
+        if group is not None and group.kind == "product" and not group.clamped:
+            fits = bool((gain == gain[0, 0]).all() and (offset == 0).all())
+            gain, offset = gain[:, :1], offset[:, :1]
         if group is not None and fits and self.graph.tensor(name).quant is None:
             weighted = group.first.op in (Op.MATMUL, Op.TAP_CONV)
             imported = weighted and self.graph.tensor(group.first.inputs[1]).quant is not None

@@ -17,6 +17,8 @@ from intar.ir.quantgraph import (
     QMatmul,
     QMove,
     QPool,
+    QProduct,
+    QSoftmax,
     QTail,
     QTensor,
     QuantGraph,
@@ -25,7 +27,7 @@ from intar.ir.quantgraph import (
     Tap,
 )
 from intar.ir.taps import batches, largest, read_taps, weigh
-from intar.quant.fixed import clamp, limits, requantise
+from intar.quant.fixed import clamp, limits, requantise, softmax
 
 FLOAT_EXACT_BITS = 53
 GRID_ELEMENTS = 1 << 21
@@ -92,6 +94,10 @@ def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> Golden
                 v = _matmul(task, operands[0], constants)
             elif isinstance(task, QAffine):
                 v = _affine(task, operands[0], constants)
+            elif isinstance(task, QProduct):
+                v = _product(task, *operands)
+            elif isinstance(task, QSoftmax):
+                v = softmax(operands[0], task.mult, task.shift, task.numerator, task.out_shift)
             else:
                 v = _binary(task, *operands)
             result, count = clamp(v + task.zero, task.lo, task.hi, task.relu)
@@ -188,6 +194,17 @@ def move(operands: list[np.ndarray], pieces: tuple[Piece, ...], visits: int) -> 
 def _matmul(task: QMatmul, x: np.ndarray, constants: Mapping[str, np.ndarray]) -> np.ndarray:
     acc = _sums(x, constants[task.weight], task.acc_bits)
     return requantise(acc + constants[task.bias], constants[task.mult], constants[task.shift])
+
+
+def _product(task: QProduct, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    left, right = (array.reshape(task.batch, -1, array.shape[-1]) for array in (x, y))
+    if task.transposed:
+        right = right.swapaxes(1, 2)
+    if task.acc_bits <= FLOAT_EXACT_BITS:
+        acc = (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
+    else:
+        acc = left @ right
+    return requantise(acc.reshape(len(x), -1), task.mult, task.shift)
 
 
 def _affine(task: QAffine, x: np.ndarray, constants: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -18,6 +18,8 @@ from intar.ir.quantgraph import (
     QBinary,
     QMatmul,
     QMove,
+    QProduct,
+    QSoftmax,
     QTask,
     QTensor,
     QuantGraph,
@@ -26,18 +28,20 @@ from intar.ir.quantgraph import (
 )
 from intar.quant import pieces
 from intar.quant.absorb import absorb_binaries
-from intar.quant.fixed import add_factors, factor, factors, limits
+from intar.quant.fixed import add_factors, exponent_factor, factor, factors, inverse_factor, limits
 from intar.quant.quantise import finish
-from intar.quant.ranges import acc_bits
+from intar.quant.ranges import acc_bits, product_bits
 from intar.quant.tables import MAX_LOG_ENTRIES
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 MOVES = ("reshape", "transpose", "slice", "concat")
-OPS = ("matmul", "affine", "binary", *MOVES)
+OPS = ("matmul", "product", "softmax", "affine", "binary", *MOVES)
 USUAL = (*("matmul",) * 5, *("affine",) * 2, *("binary",) * 3, *MOVES)
 """Kinds in the proportion in which they are drawn unless the caller says otherwise."""
+ATTENTION = (*USUAL, *("product",) * 4, *("softmax",) * 3)
+"""The same with products of activations and softmax."""
 ROWS = (1, 1, 1, 2, 3, 5, 7)
 COLUMNS = (1, 2, 3, 5, 7, 8, 11, 16, 17, 23, 33)
 MAX_ELEMENTS = 600
@@ -177,6 +181,68 @@ class _Maker:
                 mult=self.constant(f"{name}_mult", mult),
                 shift=self.constant(f"{name}_shift", shift),
                 acc_bits=acc_bits(weight, x.bits),
+            )
+        )
+        self.read.add(x.name)
+        return True
+
+    def product(self) -> bool:
+        """Of a tensor with any that fits, or with itself transposed."""
+        x = self.operand(lambda tensor: len(tensor.shape) > 1 and tensor.zero == 0)
+        if x is None:
+            return False
+        lead, rows, k = x.shape[:-2], x.shape[-2], x.shape[-1]
+
+        def fits(tensor: QTensor) -> bool:
+            close = tensor.zero == 0 and tensor.shape[:-2] == lead and len(tensor.shape) == len(x.shape)
+            return (
+                close
+                and k in tensor.shape[-2:]
+                and prod(x.shape) // k * prod(tensor.shape[-2:]) // k <= MAX_ELEMENTS
+            )
+
+        y = self.operand(fits)
+        if y is None:
+            return False
+        transposed = y.shape[-1] == k and (y.shape[-2] != k or self.chance(0.5))
+        name = f"op{len(self.tasks)}"
+        out = self.tensor((*lead, rows, y.shape[-2] if transposed else y.shape[-1]))
+        common = self.common(name, (x, y), out)
+        deviation = np.sqrt(k) / 3 * 2.0 ** (x.bits + y.bits - 2)
+        mult, shift = factor(float(self.spread(common, deviation)) * self.pick((1, -1)))
+        self.tasks.append(
+            QProduct(
+                **common,
+                batch=prod(lead),
+                transposed=transposed,
+                mult=mult,
+                shift=shift,
+                acc_bits=product_bits(limits(x.bits), limits(y.bits), k),
+            )
+        )
+        self.read |= {x.name, y.name}
+        return True
+
+    def softmax(self) -> bool:
+        """Of rows from flat to steep."""
+        x = self.operand()
+        assert x is not None
+        out = self.tensor(x.shape)
+        lo, hi = limits(out.bits)
+        mult, shift = exponent_factor(2.0 ** float(self.rng.uniform(-1, 8) - x.bits))
+        numerator, out_shift = inverse_factor(out.scale)
+        self.tasks.append(
+            QSoftmax(
+                name=f"op{len(self.tasks)}",
+                inputs=(x.name,),
+                output=out.name,
+                lo=max(lo, out.zero),
+                hi=hi,
+                zero=out.zero,
+                mult=mult,
+                shift=shift,
+                numerator=numerator,
+                out_shift=out_shift,
             )
         )
         self.read.add(x.name)

@@ -32,3 +32,9 @@ def acc_bits(weight: np.ndarray, bits: int) -> int:
     """The smallest two's complement width that holds every partial sum of every column."""
     low, high = acc_range(weight, bits)
     return signed_bits(int(low.min()), int(high.max()))
+
+
+def product_bits(x: tuple[int, int], y: tuple[int, int], k: int) -> int:
+    """The smallest width that holds every partial sum of `k` products of values within the ranges `x` and `y`."""
+    corners = [a * b for a in x for b in y]
+    return signed_bits(k * min(0, *corners), k * max(0, *corners))

@@ -60,12 +60,15 @@ def _home(problem: Problem, moves: Sequence[Move], tensor: int) -> Home:
         for kept, copies in move.kept:
             if kept == tensor:
                 return Home("chip", tenants(first, last, entry.bytes, copies))
+    heights = [
+        0 if problem.whole(moves[position].mask) >> tensor & 1 else moves[position].config.tile_rows
+        for position, _, _ in touched
+    ]
     spread: tuple[Tenant, ...] = ()
-    for position, copies, _ in touched:
-        size = problem.staging(tensor, moves[position].config.tile_rows)
-        spread += tenants(position, position, size, copies)
+    for (position, copies, _), height in zip(touched, heights, strict=True):
+        spread += tenants(position, position, problem.staging(tensor, height), copies)
     once = len(touched) == 1
-    if once and entry.producer < 0 and not moves[first].config.tile_rows:
+    if once and entry.producer < 0 and not heights[0]:
         return Home("chip", spread)
     if once and touched[0][2] and tensor not in moves[first].stores:
         return Home("tile", spread)

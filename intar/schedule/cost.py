@@ -18,6 +18,9 @@ PIPELINE = 16
 MAX_CONTEXTS = 32
 """Most column blocks whose sums a core keeps while its input comes column block by column block."""
 
+DIVISION = 20
+"""Cycles of the division that every row on the rows node takes."""
+
 MAX_TILES = 64
 """More row tiles than this are not considered: the two tiles on chip are then a thirty-second of the tensor."""
 
@@ -29,12 +32,14 @@ def ceil_div(a: int, b: int) -> int:
 
 @dataclass(frozen=True)
 class Work:
-    """What one task asks of the machine: `kind` is ``matmul``, ``vector`` (affine, binary), ``move``, ``conv`` or ``pool``.
+    """What one task asks of the machine.
 
-    `rows` × `cols` is the output; `k` is the reduction length of a matmul, 0 otherwise; `w_bits` the stored weight width;
-    `tail` says that a matmul's results meet a second tensor on their way out. `groups` are the (channels, taps) of a
-    convolution or pool, `reduce` convolution channels give one channel of the output, `reach` is how many pixels a tap
-    reads ahead at most.
+    `kind` is ``matmul``, ``product`` (of two activations), ``rows`` (softmax), ``vector`` (affine, binary), ``move``,
+    ``conv`` or ``pool``. `rows` × `cols` is the output; `k` is the reduction length of a matmul or product, 0 otherwise;
+    `w_bits` the stored weight width; `tail` says that a matmul's results meet a second tensor on their way out; a product is
+    `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
+    or pool, `reduce` convolution channels give one channel of the output, `reach` is how many pixels a tap reads ahead at
+    most.
     """
 
     kind: str
@@ -43,6 +48,7 @@ class Work:
     k: int = 0
     w_bits: int = 0
     tail: bool = False
+    items: int = 1
     groups: tuple[tuple[int, int], ...] = ()
     reduce: int = 1
     reach: int = 0
@@ -51,6 +57,11 @@ class Work:
     def on_grid(self) -> bool:
         """Works on images, tile of pixels by tile of pixels."""
         return self.kind in ("conv", "pool")
+
+    @property
+    def arrays(self) -> bool:
+        """True for what runs on the MAC arrays."""
+        return self.kind in ("matmul", "product")
 
 
 def row_beats(cols: int, machine: Machine) -> int:
@@ -92,11 +103,32 @@ def array_tile(work: Work, machine: Machine) -> int:
     return max(work.k, machine.rows, machine.rows * machine.lanes // machine.rate)
 
 
+def array_tiles(work: Work, rows: int, machine: Machine) -> int:
+    """Array tiles of one column tile of `rows` rows that begin with an item."""
+    item = work.rows // work.items
+    full, rest = divmod(rows, item)
+    return full * ceil_div(item, machine.rows) + ceil_div(rest, machine.rows)
+
+
+def row_cycles(work: Work, machine: Machine) -> int:
+    """Cycles of one row on the rows node: a beat takes lanes / rate cycles, the division of a short row longer."""
+    return max(row_beats(work.cols, machine) * (machine.lanes // machine.rate), DIVISION)
+
+
+def delay(work: Work, machine: Machine) -> int:
+    """Cycles that a row is on its way through the rows node after its first pass; 0 for other tasks."""
+    if work.kind != "rows":
+        return 0
+    return 2 * row_beats(work.cols, machine) * (machine.lanes // machine.rate) + DIVISION + PIPELINE
+
+
 def compute_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
     """Cycles of `rows` rows of a task on `cores` cores, weights and operands being there."""
-    if work.kind == "matmul":
-        products = rounds(work, cores, machine) * ceil_div(rows, machine.rows) * array_tile(work, machine)
+    if work.arrays:
+        products = rounds(work, cores, machine) * array_tiles(work, rows, machine) * array_tile(work, machine)
         return max(products, rows * row_beats(work.cols, machine)) if work.tail else products
+    if work.kind == "rows":
+        return rows * row_cycles(work, machine)
     if work.kind == "vector":
         return rows * row_beats(work.cols, machine) * (machine.lanes // machine.rate)
     if work.on_grid:
@@ -155,8 +187,14 @@ def slice_cycles(work: Work, cores: int, machine: Machine) -> int:
     )
 
 
-def weight_cycles(work: Work, cores: int, machine: Machine) -> int:
-    """Cycles in which the busiest core's weight port delivers the task's weights once."""
+def weight_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
+    """Cycles in which the weights of `rows` rows arrive once.
+
+    A matmul's come through the busiest core's weight port; a product's second operands one after the other from one buffer,
+    a beat a cycle for all cores together.
+    """
+    if work.kind == "product":
+        return ceil_div(rows, work.rows // work.items) * row_beats(work.cols, machine) * work.k
     if work.kind != "matmul":
         return 0
     return port_cycles(rounds(work, cores, machine) * work.k, work.w_bits, machine)
@@ -170,16 +208,18 @@ def port_cycles(beats: int, bits: int, machine: Machine, ports: int = 1) -> int:
 def task_cycles(work: Work, rows: int, cores: int, weights: bool, machine: Machine) -> int:
     """Cycles of `rows` rows of a task; `weights` says that its weights come through the ports meanwhile."""
     cycles = compute_cycles(work, rows, cores, machine)
-    return max(cycles, weight_cycles(work, cores, machine)) if weights else cycles
+    return max(cycles, weight_cycles(work, rows, cores, machine)) if weights else cycles
 
 
 def column_cycles(work: Work, rows: int, machine: Machine) -> int:
     """Cycles of one column tile of `rows` rows."""
-    return ceil_div(rows, machine.rows) * array_tile(work, machine) if work.kind == "matmul" else 0
+    return array_tiles(work, rows, machine) * array_tile(work, machine) if work.arrays else 0
 
 
-def fetch_cycles(work: Work, machine: Machine) -> int:
-    """Cycles in which one column tile's weights come through the port."""
+def fetch_cycles(work: Work, cores: int, machine: Machine) -> int:
+    """Cycles until the weights of a first column tile are there on all of `cores` cores."""
+    if work.kind == "product":
+        return cores * work.k
     return port_cycles(work.k, work.w_bits, machine)
 
 
@@ -205,6 +245,11 @@ def row_parameter_bytes(work: Work, machine: Machine) -> int:
     return ceil_div(work.rows * ceil_div(4, machine.lanes) * machine.lanes * 32, 8) * machine.cores
 
 
+def rows_bytes(cols: int, bits: int, machine: Machine) -> int:
+    """Row memory and power memory of the rows node: four rows each, powers of 25 bits."""
+    return ceil_div(4 * row_beats(cols, machine) * machine.lanes * (bits + 25), 8)
+
+
 def table_bytes(log_entries: int, slopes: bool, machine: Machine) -> int:
     """A function table: 32-bit bases and, where a table of the unit has them, slopes; whole beats."""
     return (8 if slopes else 4) * max(machine.lanes, 1 << log_entries)
@@ -220,10 +265,11 @@ class Tiled:
     """A task in a tiled stage.
 
     Cycles of its first, middle and last tile, its producers and consumers in the stage (positions), the cycles of one
-    array tile (0: it has no products), of one column tile, of all its products in a tile, and in which a column tile's
-    weights come through the port (0 where the weights are resident). `tails`: producers whose results it only needs on the
-    way out. `follow`: the producer that it follows column block by column block, of whose results the first is there after
-    `block` cycles; after the last one `slice` cycles are left. -1: none.
+    array tile (0: it has no products), of one column tile, of all its products in a tile, and in which a first column
+    tile's weights arrive (0 where the weights are resident). `tails`: producers whose results it only needs on the way
+    out. `follow`: the producer that it follows column block by column block, of whose results the first is there after
+    `block` cycles; after the last one `slice` cycles are left. -1: none. `delay`: cycles that a row is on its way through
+    the rows node, -1 for tasks elsewhere.
     """
 
     first: int
@@ -239,6 +285,12 @@ class Tiled:
     follow: int = -1
     block: int = 0
     slice: int = 0
+    delay: int = -1
+
+    @property
+    def late(self) -> int:
+        """Cycles from the end of its work to the moment when the result leaves for the readers."""
+        return max(0, self.delay)
 
 
 def tile_times(
@@ -247,7 +299,7 @@ def tile_times(
     """Cycles of the first, a middle and the last row tile; resident weights are complete before the first begins."""
     heights = tile_heights(work.rows, tile_rows)
     first = task_cycles(work, heights[0], cores, not resident, machine)
-    first += weight_cycles(work, cores, machine) if resident else 0
+    first += weight_cycles(work, heights[0], cores, machine) if resident else 0
     middle = task_cycles(work, heights[0], cores, not resident, machine)
     last = task_cycles(work, heights[-1], cores, not resident, machine)
     return (first, middle, last) if len(heights) > 1 else (first, first, first)
@@ -294,7 +346,7 @@ def pipelined_cycles(
                 if u == task.follow:
                     start, last = max(start, begun[u] + task.block + wait), now[u] + wait + task.slice
                 else:
-                    start = max(start, now[u] + wait - (ahead if u in task.tails else 0))
+                    start = max(start, now[u] + wait + tasks[u].late - (ahead if u in task.tails else 0))
             if t >= 2:
                 for w in task.consumers:
                     early = tasks[w].array_tile if v in tasks[w].tails else 0
@@ -304,9 +356,9 @@ def pipelined_cycles(
         ends.append(tuple(now))
         left.append([])
         for cycles, ((maker, _),) in stores:
-            port_out = max(port_out, now[maker] + wait) + cycles
+            port_out = max(port_out, now[maker] + tasks[maker].late + wait) + cycles
             left[-1].append(port_out)
-    return max(ends[-1]) + wait
+    return max(end + task.late for end, task in zip(ends[-1], tasks, strict=True)) + wait
 
 
 def interleaved_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> int:
@@ -314,16 +366,17 @@ def interleaved_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> 
 
     The arrays take the matmuls in this order, and the vector unit of core 0 takes all tasks in this order: a matmul's
     results leave through it, the others run on it while the arrays go on, but not further than two array tiles (one in
-    the accumulators, one in their shadows) past a busy vector unit. A task waits for its producers' results, and for its
-    first weights, which enter the ring when the last column tile of the matmul before it begins.
+    the accumulators, one in their shadows) past a busy vector unit; row reductions have a unit of their own. A task waits
+    for its producers' results, and for its first weights, which enter the ring when the last column tile of the matmul
+    before it begins.
     """
     wait = hop(machine)
-    arrays = vector = 0
+    arrays = vector = rows = end = 0
     column = -max(task.fetch for task in tasks)
     for t in range(tiles):
         ends: list[int] = []
         for task in tasks:
-            ready = max((ends[u] + wait for u in task.producers), default=0)
+            ready = max((ends[u] + wait + tasks[u].late for u in task.producers), default=0)
             takes = task.first if t == 0 else task.last if t == tiles - 1 else task.middle
             if task.array_tile:
                 arrays = max(
@@ -333,10 +386,13 @@ def interleaved_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> 
                 )
                 column = arrays - task.last_column
                 vector = max(vector, arrays)
+            elif task.delay >= 0:
+                rows = max(rows, ready) + takes
             else:
                 vector = max(vector, ready) + takes
-            ends.append(vector)
-    return vector + wait
+            ends.append(rows if task.delay >= 0 else vector)
+            end = max(end, ends[-1] + task.late)
+    return end + wait
 
 
 @dataclass(frozen=True)
@@ -374,12 +430,16 @@ def area(work: Work, machine: Machine) -> tuple[int, int]:
     cycles = compute_cycles(work, work.rows, 1, machine)
     if work.kind == "move":
         return machine.cores * cycles, machine.cores * cycles
+    if work.kind == "rows":
+        return 0, 0
     if work.kind in ("vector", "pool"):
         return 0, cycles
     if work.kind == "conv":
         return cycles, 0
     tiles = row_beats(work.cols, machine)
-    products = tiles * ceil_div(work.rows, machine.rows) * array_tile(work, machine)
+    products = tiles * array_tiles(work, work.rows, machine) * array_tile(work, machine)
+    if work.kind == "product":
+        return products, 0
     stream = port_cycles(tiles * work.k, work.w_bits, machine)
     return max(products, stream), 0
 
@@ -397,7 +457,7 @@ def lower_bounds(works: Sequence[Work], machine: Machine) -> dict[str, int]:
     multipliers; `weights`: weight words over the ports.
     """
     matmuls = [w for w in works if w.kind == "matmul"]
-    macs = sum(w.rows * w.cols * w.k for w in matmuls)
+    macs = sum(w.rows * w.cols * w.k for w in works if w.arrays)
     macs += sum(w.cols * channels * taps for w in works if w.kind == "conv" for channels, taps in w.groups)
     port = sum(port_cycles(row_beats(w.cols, machine) * w.k, w.w_bits, machine) for w in matmuls)
     return {

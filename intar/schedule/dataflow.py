@@ -35,7 +35,7 @@ class Grouping:
 def _starts(problem: Problem) -> list[Grouping]:
     """Round robin in the order of the tasks, and balanced by products; cores in proportion to the products."""
     loads = [t.work.rows * t.work.cols * t.work.k for t in problem.tasks]
-    matmuls = [i for i, t in enumerate(problem.tasks) if t.work.kind == "matmul"]
+    matmuls = [i for i, t in enumerate(problem.tasks) if t.work.arrays]
     vectors = [i for i, t in enumerate(problem.tasks) if t.work.kind == "vector"]
     cores = problem.machine.cores
     found = []
@@ -82,7 +82,7 @@ def _neighbours(problem: Problem, grouping: Grouping) -> Iterator[Grouping]:
                 sizes[source] -= 1
                 sizes[target] += 1
                 yield replace(grouping, sizes=tuple(sizes))
-    computing = [i for i, t in enumerate(problem.tasks) if t.work.kind != "move"]
+    computing = [i for i, t in enumerate(problem.tasks) if t.work.kind not in ("move", "rows")]
     for task in computing:
         for target in range(count):
             if target != grouping.group[task]:

@@ -144,12 +144,13 @@ class Moves:
             stores = tuple(self._stores(mask, done, {t for t, _ in kept}))
             best: list[tuple[int, int]] = []
             found: list[tuple[int, tuple[int, ...], Config]] = []
-            streamed = [t for t in loads if t not in dict(kept)] + list(stores)
+            whole = problem.whole(mask)
+            streamed = [t for t in loads if t not in dict(kept) and not whole >> t & 1] + list(stores)
             for config in self.configs(mask):
                 if not all(self._aligned(t, config.tile_rows) for t in streamed):
                     continue
                 staged = self._staged(config, mask, reads, kept, loads)
-                found.append((self._cycles(config, dict(kept), loads, stores), staged, config))
+                found.append((self._cycles(config, mask, dict(kept), loads, stores), staged, config))
             for cycles, staged, config in sorted(found, key=lambda f: (f[0], sum(f[1]), f[2].weights)):
                 if all(s > sum(staged) or w > config.weights for s, w in best):
                     best.append((sum(staged), config.weights))
@@ -182,18 +183,27 @@ class Moves:
         """Bytes of each copy of a tensor that is on chip during this stage only."""
         problem, staying = self.problem, {t for t, _ in kept}
         copies = {t: reads[t] for t in loads if t not in staying}
+        whole = problem.whole(mask)
         for task in members(mask):
             tensor = problem.tasks[task].output
             if tensor not in staying:
                 copies[tensor] = max(1, problem.tensors[tensor].reads(mask))
         return tuple(
-            problem.staging(t, config.tile_rows) for t, count in copies.items() for _ in range(count)
+            problem.staging(t, 0 if whole >> t & 1 else config.tile_rows)
+            for t, count in copies.items()
+            for _ in range(count)
         )
 
     def _cycles(
-        self, config: Config, kept: dict[int, int], loads: tuple[int, ...], stores: tuple[int, ...]
+        self,
+        config: Config,
+        mask: int,
+        kept: dict[int, int],
+        loads: tuple[int, ...],
+        stores: tuple[int, ...],
     ) -> int:
         problem, height = self.problem, config.tile_rows
+        whole = problem.whole(mask)
         words = {t: problem.tensors[t].words for t in (*loads, *stores)}
         if not height:
             makers = {problem.tensors[t].producer for t in stores}
@@ -202,7 +212,8 @@ class Moves:
             return cost.traffic_cycles(config.compute, *traffic, problem.machine)
 
         def exposed(tensor: int, rows: int) -> int:
-            return words[tensor] if tensor in kept else problem.first_words(tensor, rows)
+            in_tiles = tensor not in kept and not whole >> tensor & 1
+            return problem.first_words(tensor, rows) if in_tiles else words[tensor]
 
         rows = problem.tasks[config.tasks[0]].work.rows
         tail = rows - (cost.ceil_div(rows, height) - 1) * height
@@ -240,8 +251,9 @@ class Moves:
     def _in_blocks(self, config: Config, tensors: tuple[int, ...], tasks: set[int]) -> cost.Traffic:
         """Traffic of a stage on whole tensors; `tasks` are those that read or make them.
 
-        A matmul follows its first input, and its output can be followed, block of rows by block of rows; a task on images
-        follows the last channel of its input, and its output can be followed channel by channel and tile by tile.
+        A matmul, or a product that is no batch, follows its first input, and its output can be followed, block of rows by
+        block of rows; a task on images follows the last channel of its input, and its output can be followed channel by
+        channel and tile by tile.
         """
         problem, size = self.problem, self.problem.machine.rows
         cycles = sum(problem.tensors[t].words for t in tensors)
@@ -250,7 +262,9 @@ class Moves:
             entry = problem.tensors[tensor]
             ends = [v for v in tasks if tensor in (problem.tasks[v].output, *problem.tasks[v].inputs)]
             follows = all(
-                problem.tasks[v].work.kind == "matmul" and tensor not in problem.tasks[v].inputs[1:]
+                problem.tasks[v].work.arrays
+                and problem.tasks[v].work.items == 1
+                and tensor not in problem.tasks[v].inputs[1:]
                 for v in ends
             )
             if len(ends) == 1 and problem.tasks[ends[0]].work.on_grid:

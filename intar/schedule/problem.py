@@ -6,7 +6,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from intar.ir.circuit import circuit
-from intar.ir.quantgraph import GRID, QConv, QMatmul, QMove, QPool, QTask, QuantGraph, stored_bits
+from intar.ir.quantgraph import (
+    GRID,
+    QConv,
+    QMatmul,
+    QMove,
+    QPool,
+    QProduct,
+    QSoftmax,
+    QTask,
+    QuantGraph,
+    stored_bits,
+)
 from intar.ir.schedule import Machine
 from intar.schedule import cost
 from intar.schedule.cost import Work
@@ -47,13 +58,17 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Task:
-    """A task: tensors by index, its work, and whether row tiles of its output need the same rows of its inputs only."""
+    """A task: tensors by index, its work, and whether row tiles of its output need the same rows of its inputs only.
+
+    `whole`: bit mask of the inputs of which every row is needed all the same (the second operand of a product).
+    """
 
     name: str
     work: Work
     inputs: tuple[int, ...]
     output: int
     row_wise: bool
+    whole: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,13 @@ class Problem:
     def works(self) -> list[Work]:
         return [task.work for task in self.tasks]
 
+    def whole(self, tasks: int) -> int:
+        """Bit mask of the tensors of which a task of the mask needs every row."""
+        mask = 0
+        for task in members(tasks):
+            mask |= self.tasks[task].whole
+        return mask
+
     def staging(self, tensor: int, tile_rows: int) -> int:
         """Bytes of one copy of an off-chip or tile tensor while a stage works on it."""
         t = self.tensors[tensor]
@@ -129,12 +151,23 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int) -> Work:
         reach = max(tap.dy * task.pitch + tap.dx for group in task.groups for tap in group.taps)
         reduce = task.reduce if isinstance(task, QConv) else 1
         return Work(kind, out.rows, out.cols, w_bits=w_bits, groups=groups, reduce=reduce, reach=reach)
+    if isinstance(task, QProduct):
+        k = graph.tensor(task.inputs[0]).cols
+        return Work("product", out.rows, out.cols, k, w_bits, items=task.batch)
+    if isinstance(task, QSoftmax):
+        return Work("rows", out.rows, out.cols)
     return Work("move" if isinstance(task, QMove) else "vector", out.rows, out.cols)
 
 
-def _fixed_bytes(graph: QuantGraph, machine: Machine, w_bits: int) -> int:
-    """Parameters, every table on each core, and on each core a weight ring for the longest reduction."""
-    total, deepest = 0, 0
+def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) -> int:
+    """Parameters, every table on each core, on each core a weight ring for the longest reduction, and the rows node."""
+    deepest = 0
+    rows = [
+        cost.rows_bytes(graph.tensor(t.output).cols, a_bits, machine)
+        for t in graph.tasks
+        if t.kind == "softmax"
+    ]
+    total = max(rows, default=0)
     slopes = any(task.table is not None and task.table.slope for task in graph.tasks)
     for task in graph.tasks:
         out = graph.tensor(task.output)
@@ -145,10 +178,11 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, w_bits: int) -> int:
             total += cost.kernel_bytes(work, machine) + cost.row_parameter_bytes(work, machine)
         if task.table is not None:
             total += cost.table_bytes(task.table.log_entries, slopes, machine) * machine.cores
-        if task.kind == "matmul" and out.rows > machine.rows:
+        items = task.batch if isinstance(task, QProduct) else 1
+        if task.kind in ("matmul", "product") and out.rows // items > machine.rows:
             deepest = max(deepest, graph.tensor(task.inputs[0]).cols)
     if deepest:
-        deepest = max(graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind == "matmul")
+        deepest = max(graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind in ("matmul", "product"))
         total += cost.ring_bytes(deepest, w_bits, machine)
     return total
 
@@ -161,7 +195,8 @@ def _ports(tensor: str, graph: QuantGraph, machine: Machine) -> int:
 def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
     """The problem of running `graph` (what the circuit does of it) on `machine`.
 
-    All cores share one weight width and all activations one storage width: the widest of the graph (at least 8 bits).
+    All cores share one weight width and all activations one storage width: the widest of the graph (at least 8 bits);
+    the wider of both where activations are multiplied with each other.
     """
     graph = circuit(graph)
     a_bits, w_bits = stored_bits(graph)
@@ -190,13 +225,13 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
     tasks = []
     for task in graph.tasks:
         work = _work(task, graph, w_bits)
-        same_rows = all(graph.tensor(name).rows == work.rows for name in task.inputs)
-        inputs = tuple(number[name] for name in task.inputs)
-        tasks.append(
-            Task(
-                task.name, work, inputs, number[task.output], same_rows and work.kind in ("matmul", "vector")
-            )
+        by_row = task.inputs[:1] if isinstance(task, QProduct) else task.inputs
+        row_wise = not (work.on_grid or work.kind == "move") and all(
+            graph.tensor(name).rows == work.rows for name in by_row
         )
+        whole = 1 << number[task.inputs[1]] if isinstance(task, QProduct) else 0
+        inputs = tuple(number[name] for name in task.inputs)
+        tasks.append(Task(task.name, work, inputs, number[task.output], row_wise, whole))
     predecessors = []
     for entry in tasks:
         mask = 0
@@ -211,6 +246,6 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
         tensors,
         a_bits,
         w_bits,
-        _fixed_bytes(graph, machine, w_bits),
+        _fixed_bytes(graph, machine, a_bits, w_bits),
         tuple(predecessors),
     )

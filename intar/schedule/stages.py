@@ -87,7 +87,7 @@ class Stages:
         return "pipelined" in self.limits.patterns or "interleaved" in self.limits.patterns
 
     def _computes(self, task: int) -> bool:
-        return self.problem.tasks[task].work.kind == "matmul"
+        return self.problem.tasks[task].work.arrays
 
     def _independent(self, tasks: list[int], seen: set[int]) -> Iterator[int]:
         most = min(self.limits.matmuls, self.problem.machine.cores)
@@ -116,7 +116,7 @@ class Stages:
                     entry = problem.tasks[task]
                     if new in known or not entry.row_wise or entry.work.rows != rows:
                         continue
-                    if not self._within_limits(new):
+                    if not self._within_limits(new) or self._made_inside(new):
                         continue
                     known.add(new)
                     wider.append(new)
@@ -127,6 +127,11 @@ class Stages:
     def _within_limits(self, mask: int) -> bool:
         tasks = members(mask)
         return len(tasks) <= self.limits.tasks and sum(map(self._computes, tasks)) <= self.limits.matmuls
+
+    def _made_inside(self, mask: int) -> bool:
+        """True if a task of the set needs a tensor as a whole that another one makes."""
+        whole = self.problem.whole(mask)
+        return any(whole >> self.problem.tasks[task].output & 1 for task in members(mask))
 
     def _joined(self, mask: int) -> bool:
         """True if internal edges connect all tasks of the set."""
@@ -158,7 +163,7 @@ class Stages:
             tails=tuple(tuple(place[p] for p in members(self._needed_late(t) & mask)) for t in tasks),
             firsts=tuple(place.get(self._maker(t, 0), -1) for t in tasks),
         )
-        fixed = tuple(self.limits.groups[t] for t in tasks) if self.limits.groups is not None else None
+        fixed = self._groups(tasks)
         key = (shape, fixed, tuple(self.problem.tasks[t].row_wise for t in tasks))
         if key not in self._shapes:
             self._shapes[key] = _pareto(list(self._enumerate(shape, fixed)))
@@ -201,15 +206,24 @@ class Stages:
                     yield self._side_by_side(works, cores)
         else:
             for tile_rows in self._heights(works[0].rows):
-                if "pipelined" in patterns and len(works) <= self.problem.machine.cores:
+                if "pipelined" in patterns:
                     for cores in self._splits(works, fixed):
                         yield from self._tiled("pipelined", shape, cores, tile_rows)
                 if "interleaved" in patterns and fixed is None and tile_rows < works[0].rows:
                     everywhere = tuple(self._whole(work) for work in works)
                     yield from self._tiled("interleaved", shape, everywhere, tile_rows)
 
+    def _groups(self, tasks: tuple[int, ...]) -> tuple[tuple[int, ...], ...] | None:
+        """The fixed cores of the tasks; row reductions need none."""
+        groups = self.limits.groups
+        if groups is None:
+            return None
+        return tuple(() if self.problem.tasks[t].work.kind == "rows" else groups[t] for t in tasks)
+
     def _whole(self, work: Work) -> tuple[int, ...]:
-        everywhere = work.kind == "matmul" or work.on_grid
+        if work.kind == "rows":
+            return ()
+        everywhere = work.arrays or work.on_grid
         return tuple(range(self.problem.machine.cores)) if everywhere else (0,)
 
     def _heights(self, rows: int) -> list[int]:
@@ -232,13 +246,16 @@ class Stages:
             used = [core for group in fixed for core in group]
             return [fixed] if len(used) == len(set(used)) else []
         options = []
+        wanted = sum(work.kind != "rows" for work in works)
+        if wanted > machine.cores:
+            return []
         for work in works:
-            most = machine.cores - len(works) + 1 if work.kind == "matmul" else 1
+            most = machine.cores - wanted + 1 if work.arrays else 1
             steps = {cost.rounds(work, g, machine): g for g in range(most, 0, -1)}
-            options.append(sorted(steps.values()) if work.kind == "matmul" else [1])
+            options.append(sorted(steps.values()) if work.arrays else [int(work.kind != "rows")])
         sizes = [s for s in product(*options) if sum(s) <= machine.cores] if _few(options) else []
         if not sizes or len(sizes) > self.limits.splits:
-            sizes = [_balanced(works, machine.cores)] if len(works) <= machine.cores else []
+            sizes = [_balanced(works, machine.cores)]
         return [_contiguous(s) for s in sizes]
 
     def _alone(self, work: Work, fixed: tuple[tuple[int, ...], ...] | None) -> Config:
@@ -252,7 +269,7 @@ class Stages:
             (False,),
             (False,),
             0,
-            compute + cost.hop(machine),
+            compute + cost.delay(work, machine) + cost.hop(machine),
         )
 
     def _side_by_side(self, works: tuple[Work, ...], cores: tuple[tuple[int, ...], ...]) -> Config:
@@ -271,9 +288,12 @@ class Stages:
         choices = []
         for work, group in zip(shape.works, cores, strict=True):
             g = len(group)
-            slow = cost.weight_cycles(work, g, machine) > cost.compute_cycles(work, tile_rows, g, machine)
-            waits = pattern == "interleaved" and work.kind == "matmul"  # its first weights wait for the ring
-            choices.append((False, True) if tiles > 1 and (slow or waits) else (False,))
+            slow = cost.weight_cycles(work, tile_rows, g, machine) > cost.compute_cycles(
+                work, tile_rows, g, machine
+            )
+            waits = pattern == "interleaved"  # its first weights may wait for the ring
+            useful = work.kind == "matmul" and tiles > 1 and (slow or waits)
+            choices.append((False, True) if useful else (False,))
         for resident in product(*choices):
             for follows in self._follows(pattern, shape, cores, tiles):
                 yield self._in_tiles(pattern, shape, cores, resident, follows, tile_rows)
@@ -317,8 +337,9 @@ class Stages:
                 cost.array_tile(work, machine) if work.k else 0,
                 cost.column_cycles(work, tile_rows, machine),
                 cost.compute_cycles(work, tile_rows, len(group), machine),
-                0 if keep else cost.fetch_cycles(work, machine),
+                0 if keep else cost.fetch_cycles(work, len(group), machine),
                 shape.tails[v],
+                delay=cost.delay(work, machine) if work.kind == "rows" else -1,
             )
             if follows[v]:
                 u = shape.firsts[v]
@@ -356,7 +377,7 @@ def _contiguous(sizes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
 
 def _balanced(works: tuple[Work, ...], cores: int) -> tuple[int, ...]:
     """One core each, then one more to the matmul with the most products per core, until none is left."""
-    sizes = [1] * len(works)
+    sizes = [int(work.kind != "rows") for work in works]
     loads = [work.rows * work.cols * work.k for work in works]
     while sum(sizes) < cores and any(loads):
         busiest = max(range(len(works)), key=lambda i: (loads[i] / sizes[i], -i))

@@ -13,7 +13,17 @@ from itertools import pairwise
 from math import ceil
 
 from intar.ir.circuit import circuit
-from intar.ir.quantgraph import GRID, QConv, QMatmul, QMove, QPool, QTask, QuantGraph
+from intar.ir.quantgraph import (
+    GRID,
+    QConv,
+    QMatmul,
+    QMove,
+    QPool,
+    QProduct,
+    QSoftmax,
+    QTask,
+    QuantGraph,
+)
 from intar.ir.schedule import Placement, Residency, Schedule, Stage
 
 
@@ -92,7 +102,7 @@ class _Facts:
         self.cols = {t.name: t.cols for t in graph.tensors}
         self.a_bits = max([8] + [t.bits for t in graph.tensors])
         self.w_bits = max([1] + [t.weight_bits for t in graph.tasks if isinstance(t, QMatmul | QConv)])
-        if any(isinstance(task, QConv) for task in graph.tasks):
+        if any(isinstance(task, QConv | QProduct) for task in graph.tasks):
             self.a_bits = self.w_bits = max(self.a_bits, self.w_bits)
         self.stage_of = {p.task: i for i, s in enumerate(schedule.stages) for p in s.tasks}
         self.maker = {task.output: task.name for task in graph.tasks}
@@ -135,8 +145,13 @@ class _Facts:
         return max(beats, ceil(ceil(beats / ports) * self.machine.lanes * bits / self.machine.port_bits))
 
     def fixed(self) -> int:
-        """Bytes of parameters, of the tables on every core, and of the weight rings."""
+        """Bytes of parameters, of the tables on every core, of the weight rings, and of the rows node: four rows and their
+        powers of 25 bits."""
         machine, total = self.machine, 0
+        for task in self.graph.tasks:
+            if isinstance(task, QSoftmax):
+                row = ceil(self.cols[task.output] / machine.lanes) * machine.lanes
+                total = max(total, ceil(4 * row * (self.a_bits + 25) / 8))
         slopes = any(task.table and task.table.slope for task in self.graph.tasks)
         for task in self.graph.tasks:
             if task.kind == "matmul" or task.kind == "affine":
@@ -148,8 +163,11 @@ class _Facts:
             if task.table is not None:
                 entries = max(2**task.table.log_entries, machine.lanes)
                 total += entries * (8 if slopes else 4) * machine.cores
-        matmuls = [task for task in self.graph.tasks if isinstance(task, QMatmul)]
-        if any(self.rows[task.output] > machine.rows for task in matmuls):
+        matmuls = [task for task in self.graph.tasks if isinstance(task, QMatmul | QProduct)]
+        heights = [
+            self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1) for task in matmuls
+        ]
+        if any(height > machine.rows for height in heights):
             depth = max(self.cols[task.inputs[0]] for task in matmuls)
             total += machine.cores * ceil(2 * depth * machine.lanes * self.w_bits / 8)
         return total
@@ -206,7 +224,10 @@ class _Facts:
             return
         for placement in stage.tasks:
             cores = placement.cores
-            if (
+            if isinstance(self.tasks[placement.task], QSoftmax):
+                if cores:
+                    yield Violation("cores", where, f"{placement.task} runs on the rows node, not on cores")
+            elif (
                 not cores
                 or len(set(cores)) != len(cores)
                 or min(cores) < 0
@@ -216,7 +237,7 @@ class _Facts:
             elif list(cores) != list(range(cores[0], cores[0] + len(cores))):
                 yield Violation("cores", where, f"{placement.task}: cores {list(cores)} are not contiguous")
             if (
-                not isinstance(self.tasks[placement.task], (QMatmul, *GRID))
+                not isinstance(self.tasks[placement.task], (QMatmul, QProduct, QSoftmax, *GRID))
                 and len(cores) != 1
                 and self.fixed_groups is False
             ):
@@ -273,7 +294,10 @@ class _Facts:
         if stage.pattern == "sequential":
             if len(tasks) != 1:
                 yield Violation("pattern", where, f"{len(tasks)} tasks in a sequential stage")
-            elif isinstance(tasks[0], (QMatmul, *GRID)) and len(stage.tasks[0].cores) != self.machine.cores:
+            elif (
+                isinstance(tasks[0], (QMatmul, QProduct, *GRID))
+                and len(stage.tasks[0].cores) != self.machine.cores
+            ):
                 yield Violation("cores", where, f"{tasks[0].name} is not on all cores")
         elif len(tasks) > 1 and any(isinstance(task, (QMove, *GRID)) for task in tasks):
             yield Violation("pattern", where, "a move task, or a task on images, beside others")
@@ -283,8 +307,8 @@ class _Facts:
             yield from self._tiles(stage, where, tasks, inside)
         if stage.pattern == "interleaved":
             for placement in stage.tasks:
-                matmul = isinstance(self.tasks[placement.task], QMatmul)
-                if matmul and len(placement.cores) != self.machine.cores:
+                arrays = isinstance(self.tasks[placement.task], QMatmul | QProduct)
+                if arrays and len(placement.cores) != self.machine.cores:
                     yield Violation("cores", where, f"{placement.task} is not on all cores")
 
     def _tiles(
@@ -294,8 +318,13 @@ class _Facts:
         if len(heights) != 1:
             yield Violation("tile", where, f"tasks with {sorted(heights)} rows")
         for task in tasks:
-            if any(self.rows[t] != self.rows[task.output] for t in task.inputs):
+            by_row = task.inputs[:1] if isinstance(task, QProduct) else task.inputs
+            if any(self.rows[t] != self.rows[task.output] for t in by_row):
                 yield Violation("tile", where, f"{task.name} does not preserve rows")
+            if isinstance(task, QProduct) and self.maker.get(task.inputs[1]) in {
+                other.name for other in tasks
+            }:
+                yield Violation("tile", where, f"{task.name} needs {task.inputs[1]} whole before it begins")
         rows = max(heights)
         if not 0 < stage.tile_rows <= rows:
             yield Violation("tile", where, f"{stage.tile_rows} tile rows of {rows}")
@@ -327,8 +356,14 @@ class _Facts:
             return home.bytes if home.first_stage <= i <= home.last_stage else 0
         if i not in self.touched(tensor):
             return 0
-        held = min(2 * stage.tile_rows, self.rows[tensor]) if stage.tile_rows else self.rows[tensor]
+        tiled = stage.tile_rows and not self.read_whole(tensor, i)
+        held = min(2 * stage.tile_rows, self.rows[tensor]) if tiled else self.rows[tensor]
         return max(1, self.copies(tensor, i)) * self.size(tensor, held)
+
+    def read_whole(self, tensor: str, i: int) -> bool:
+        """True if a product of stage `i` has the tensor as its second operand."""
+        tasks = [self.tasks[p.task] for p in self.schedule.stages[i].tasks]
+        return any(isinstance(task, QProduct) and task.inputs[1] == tensor for task in tasks)
 
     def check_residency(self) -> Iterator[Violation]:
         """Place, lifetime and bytes of every tensor."""
@@ -359,7 +394,8 @@ class _Facts:
         stage, lanes = self.schedule.stages[i], self.machine.lanes
         found = []
         for tensor in {*self.loads(i), *self.stores(i)} if stage.tile_rows else ():
-            streamed = self.home[tensor].place != "chip" or tensor in self.stores(i)
+            streamed = self.home[tensor].place != "chip" and not self.read_whole(tensor, i)
+            streamed = streamed or tensor in self.stores(i)
             bits = stage.tile_rows * ceil(self.cols[tensor] / lanes) * lanes * self.a_bits
             if streamed and stage.tile_rows < self.rows[tensor] and bits % self.machine.port_bits:
                 found.append(tensor)
@@ -463,15 +499,29 @@ class _Facts:
             return rows * cols, 0
         if isinstance(task, QConv | QPool):
             return self._over_pixels(task, cores), 0
-        if not isinstance(task, QMatmul):
-            return rows * beats * (machine.lanes // machine.rate), 0
+        steps = beats * (machine.lanes // machine.rate)
+        if isinstance(task, QSoftmax):
+            return rows * max(20, steps), 0
+        if not isinstance(task, QMatmul | QProduct):
+            return rows * steps, 0
         depth = self.cols[task.inputs[0]]
         full, rest = divmod(beats, cores)
         turns = full + (rest > 0)
         tile = max(depth, machine.rows, machine.rows * machine.lanes // machine.rate)
+        if isinstance(task, QProduct):
+            item = self.rows[task.output] // task.batch
+            heights = [min(item, rows - start) for start in range(0, rows, item)]
+            return turns * sum(ceil(h / machine.rows) for h in heights) * tile, len(heights) * beats * depth
         fetch = self.transfer(turns * depth, self.w_bits)
         products = turns * ceil(rows / machine.rows) * tile
         return max(products, rows * beats if task.tail else 0), fetch
+
+    def _late(self, task: QTask) -> int:
+        """Cycles from the end of a task's work until its last row is on its way to the readers."""
+        if not isinstance(task, QSoftmax):
+            return 0
+        beats = ceil(self.cols[task.output] / self.machine.lanes)
+        return 2 * beats * (self.machine.lanes // self.machine.rate) + 20 + 16
 
     def _delay(self) -> int:
         return 16 + self.machine.rows + self.machine.rows * (self.machine.lanes // self.machine.rate)
@@ -485,14 +535,15 @@ class _Facts:
         else:
             pairs = zip(tasks, stage.tasks, strict=True)
             busy = self._delay() + max(
-                max(self._passes(t, self.rows[t.output], len(p.cores))) for t, p in pairs
+                max(self._passes(t, self.rows[t.output], len(p.cores) or 1)) + self._late(t) for t, p in pairs
             )
         loads, stores = self.loads(i), self.stores(i)
         total_in, total_out = sum(map(self.words, loads)), sum(map(self.words, stores))
         if stage.tile_rows:
             height, rows = stage.tile_rows, self.rows[tasks[0].output]
             tail = rows % height or height
-            before = sum(self.words(t, None if self.home[t].place == "chip" else height) for t in loads)
+            whole = [t for t in loads if self.home[t].place == "chip" or self.read_whole(t, i)]
+            before = sum(self.words(t, None if t in whole else height) for t in loads)
             after = sum(self.words(t, None if self.home[t].place == "chip" else tail) for t in stores)
             span_in = span_out = busy
         else:
@@ -529,27 +580,34 @@ class _Facts:
     def _alongside(self, tensors: list[str], tasks: list[QTask]) -> tuple[int, int]:
         """(port cycles beside which the tasks can't work, cycles of work beside which the port can).
 
-        A matmul takes its first input while it comes, in its first column tile, and its result goes while it is made, in
-        the last one, a block of rows after the other. Everything else comes and goes as a whole.
+        A matmul, or a product that is no batch, takes its first input while it comes, in its first column tile, and its
+        result goes while it is made, in the last one, a block of rows after the other. Everything else comes and goes as
+        a whole.
         """
         size, exposed = self.machine.rows, 0
         for tensor in tensors:
             ends = [t for t in tasks if tensor in t.inputs or tensor == t.output]
-            if all(isinstance(t, QMatmul) and tensor in (t.inputs[0], t.output) for t in ends) and all(
+            if all(self._streams(t) and tensor in (t.inputs[0], t.output) for t in ends) and all(
                 t.inputs.count(tensor) < 2 for t in ends
             ):
                 made = any(tensor == t.output for t in ends)
                 exposed += self.words(tensor, (self.rows[tensor] % size or size) if made else size)
             else:
                 exposed += self.words(tensor)
-        spans = [0 if not isinstance(t, QMatmul) else self._column(t) for t in tasks]
+        spans = [self._column(t) if isinstance(t, QMatmul | QProduct) else 0 for t in tasks]
         return exposed, min(spans, default=0)
 
-    def _column(self, task: QMatmul) -> int:
+    @staticmethod
+    def _streams(task: QTask) -> bool:
+        """True for a matmul and for a product that is no batch."""
+        return isinstance(task, QMatmul) or (isinstance(task, QProduct) and task.batch == 1)
+
+    def _column(self, task: QMatmul | QProduct) -> int:
         """Cycles of one column tile."""
         machine = self.machine
         tile = max(self.cols[task.inputs[0]], machine.rows, machine.rows * machine.lanes // machine.rate)
-        return ceil(self.rows[task.output] / machine.rows) * tile
+        items = task.batch if isinstance(task, QProduct) else 1
+        return items * ceil(self.rows[task.output] // items / machine.rows) * tile
 
     def _tiled(self, i: int, stage: Stage) -> int:
         """Cycles of a tiled stage without traffic, tile by tile."""
@@ -561,7 +619,7 @@ class _Facts:
         for p in stage.tasks:
             for t in range(count):
                 height = min(stage.tile_rows, rows - t * stage.tile_rows)
-                compute, fetch = self._passes(tasks[p.task], height, len(p.cores))
+                compute, fetch = self._passes(tasks[p.task], height, len(p.cores) or 1)
                 takes[p.task, t] = compute + (0 if t else fetch) if p.resident else max(compute, fetch)
         before = {n: [self.maker[t] for t in tasks[n].inputs if self.maker.get(t) in tasks] for n in order}
         if stage.pattern == "interleaved":
@@ -578,7 +636,7 @@ class _Facts:
         def array_tile(name: str) -> int:
             task, size = tasks[name], self.machine.rows
             drain = size * self.machine.lanes // self.machine.rate
-            return max(self.cols[task.inputs[0]], size, drain) if isinstance(task, QMatmul) else 0
+            return max(self.cols[task.inputs[0]], size, drain) if isinstance(task, QMatmul | QProduct) else 0
 
         def on_the_way_out(name: str, tensor: str) -> bool:
             return isinstance(tasks[name], QMatmul) and tasks[name].inputs[0] != tensor
@@ -600,13 +658,15 @@ class _Facts:
             turn = came(k - 1, t) if k else came(len(coming) - 1, t - 1)
             return max(slot, turn) + self.words(coming[k], stage.tile_rows)
 
+        delayed = {name: self._late(tasks[name]) for name in order}
+
         @cache
         def went(k: int, t: int) -> int:
             """When tile `t` of the k-th tensor that is stored has left."""
             if t < 0:
                 return 0
             turn = went(k - 1, t) if k else went(len(going) - 1, t - 1)
-            made = end(self.maker[going[k]], t) + self._delay()
+            made = end(self.maker[going[k]], t) + delayed[self.maker[going[k]]] + self._delay()
             return max(turn, made) + self.words(going[k], stage.tile_rows)
 
         following = {p.task for p in stage.tasks if p.follows}
@@ -637,7 +697,9 @@ class _Facts:
                 return followed(name)
             ahead = min(takes[name, t], 2 * array_tile(name))
             starts = [end(name, t - 1)]
-            starts += [end(u, t) + self._delay() - (ahead if late(name, u) else 0) for u in before[name]]
+            starts += [
+                end(u, t) + delayed[u] + self._delay() - (ahead if late(name, u) else 0) for u in before[name]
+            ]
             if t >= 2:
                 leave = [end(w, t - 2) - (array_tile(w) if late(w, name) else 0) for w in after[name]]
                 starts += [time - ahead for time in leave]
@@ -654,7 +716,7 @@ class _Facts:
         for t in range(count):
             for name in order:
                 end(name, t)
-        return max(end(name, count - 1) for name in order) + self._delay()
+        return max(end(name, count - 1) + delayed[name] for name in order) + self._delay()
 
     def _in_turn(
         self,
@@ -664,12 +726,12 @@ class _Facts:
         before: dict[str, list[str]],
         count: int,
     ) -> int:
-        """Cycles of an interleaved stage: two servants, the arrays and the first vector unit, each in visit order.
+        """Cycles of an interleaved stage: the arrays, the first vector unit and the rows node, each in visit order.
 
         The arrays get two of their tiles ahead of a busy vector unit, no more; the first weights of a matmul come while
         the last column tile of the matmul before is computed.
         """
-        free, size = {"array": 0, "vector": 0}, self.machine.rows
+        free, size = {"array": 0, "vector": 0, "rows": 0}, self.machine.rows
         kept = {p.task for p in stage.tasks if p.resident}
         cores = {p.task: len(p.cores) for p in stage.tasks}
         column: int | None = None
@@ -678,18 +740,27 @@ class _Facts:
             for name in order:
                 arrived = [done[u, t] + self._delay() for u in before[name]]
                 task, time = self.tasks[name], takes[name, t]
-                if isinstance(task, QMatmul):
+                if isinstance(task, QSoftmax):
+                    free["rows"] = max([free["rows"], *arrived]) + time
+                    done[name, t] = free["rows"] + self._late(task)
+                    continue
+                if isinstance(task, QMatmul | QProduct):
                     depth = self.cols[task.inputs[0]]
                     tile = max(depth, size, size * self.machine.lanes // self.machine.rate)
                     ends = [a + time for a in (free["array"], *arrived)]
                     ends.append(free["vector"] + max(0, time - 2 * tile))
                     if name not in kept and column is not None:
-                        fetched = column + self.transfer(depth, self.w_bits)
+                        first = self.transfer(depth, self.w_bits)
+                        if isinstance(task, QProduct):
+                            first = cores[name] * depth
+                        fetched = column + first
                         ends.append(fetched + min(time, self._passes(task, stage.tile_rows, cores[name])[0]))
                     free["array"] = max(ends)
                     free["vector"] = max(free["vector"], free["array"])
-                    column = free["array"] - ceil(stage.tile_rows / size) * tile
+                    item = self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1)
+                    heights = [min(item, stage.tile_rows - s) for s in range(0, stage.tile_rows, item)]
+                    column = free["array"] - sum(ceil(h / size) for h in heights) * tile
                 else:
                     free["vector"] = max([free["vector"], *arrived]) + time
                 done[name, t] = free["vector"]
-        return free["vector"] + self._delay()
+        return max(done.values()) + self._delay()

@@ -11,7 +11,7 @@ from typing import Any
 
 from intar import pipeline
 from intar.engine import plan_merged, run
-from intar.ir.quantgraph import QMatmul, QTensor, QuantGraph, Quantised, TableSpec
+from intar.ir.quantgraph import QMatmul, QProduct, QSoftmax, QTensor, QuantGraph, Quantised, TableSpec
 from intar.ir.schedule import Machine, Pattern, Placement, Residency, Schedule, Stage
 from intar.lower.lower import lower
 from intar.quant.absorb import absorb_binaries
@@ -21,6 +21,7 @@ from intar.quant.random_graphs import COLUMNS, _Maker
 
 COMPUTE = ("matmul", "affine", "add", "mul", "table_direct", "table_piecewise")
 TAILS = ("matmul_add", "matmul_mul")
+PRODUCTS = ("product", "product_transposed")
 MOVES = ("reshape", "transpose", "slice", "concat")
 
 
@@ -43,8 +44,10 @@ class Directed(_Maker):
         super().__init__(seed, bits, weight_bits, tables=False)
         self.columns, self.op, self.table_kind = columns, "add", ""
         self.forced: list[QTensor] = []  # the next operands, last first
+        self.more: list[str] = []  # inputs that a task needed
+        self.centred = False  # zero points are 0
         self.plain = False  # no ReLU
-        self.absorbed: set[str] = set()  # names that are no tensors any more
+        self.hidden: set[str] = set()  # tensors that no other task may read: absorbed, or of other rows
 
     def pick(self, options: Sequence[Any]) -> Any:
         if options is COLUMNS:
@@ -56,7 +59,13 @@ class Directed(_Maker):
     def operand(self, fits: Callable[[QTensor], bool] = lambda tensor: True) -> QTensor | None:
         if self.forced:
             return self.forced.pop()
-        return super().operand(lambda tensor: tensor.name not in self.absorbed and fits(tensor))
+        return super().operand(lambda tensor: tensor.name not in self.hidden and fits(tensor))
+
+    def tensor(self, shape: Sequence[int], like: QTensor | None = None) -> QTensor:
+        made = super().tensor(shape, like)
+        if self.centred:
+            made = self.tensors[made.name] = made.model_copy(update={"zero": 0})
+        return made
 
     def chance(self, probability: float) -> bool:
         return not self.plain and super().chance(probability)
@@ -112,7 +121,16 @@ class Directed(_Maker):
             self.tasks = list(absorb_binaries(self.tasks, self.tensors, ()))
             joined = self.tasks[-1]
             assert isinstance(joined, QMatmul) and joined.tail is not None
-            self.absorbed.add(absorbed)
+            self.hidden.add(absorbed)
+        elif kind in PRODUCTS:
+            x = self.operand()
+            assert x is not None
+            sides = (x.cols, self.columns) if kind == "product" else (self.columns, x.cols)
+            y = self.tensor((*x.shape[:-2], *sides))
+            self.more.append(y.name)
+            self.hidden.add(y.name)
+            self.forced = [y, x]
+            assert self.product()
         elif kind.startswith("table"):
             self.table_kind = kind
             self.affine()
@@ -148,10 +166,11 @@ def network(
     Each tensor and each weight matrix draws its width from `bits` and `weight_bits`.
     """
     maker = Directed(seed, bits, weight_bits, columns)
+    maker.centred = any(kind in PRODUCTS for kind in kinds)
     given = [maker.tensor(shape).name for _ in range(inputs)]
     for kind in kinds:
         maker.make(kind)
-    return maker.result("_".join(("case", *kinds))[:40], given)
+    return maker.result("_".join(("case", *kinds))[:40], [*given, *maker.more])
 
 
 def machine(cores: int, rows: int = 2, lanes: int = 8, rate: int = 4, port_bits: int = 128) -> Machine:
@@ -188,8 +207,9 @@ def in_pattern(
         placed = []
         for i, task in enumerate(here):
             matmul = isinstance(task, QMatmul)
-            shared = everyone if matmul else (0,)
+            shared = everyone if matmul or isinstance(task, QProduct) else (0,)
             cores = shared if pattern in ("sequential", "interleaved") else (i,)
+            cores = () if isinstance(task, QSoftmax) else cores
             placed.append(Placement(task=task.name, cores=cores, resident=resident and matmul and tiled))
         stages.append(Stage(pattern=pattern, tasks=tuple(placed), tile_rows=tile_rows if tiled else 0))
         elsewhere = {t for task in quantised.graph.tasks if task not in here for t in task.inputs}

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.graphs import COMPUTE, MOVES, TAILS, forced, in_pattern, load_fuzzer, machine, network
+from conformance.graphs import (
+    COMPUTE,
+    MOVES,
+    PRODUCTS,
+    TAILS,
+    forced,
+    in_pattern,
+    load_fuzzer,
+    machine,
+    network,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +81,24 @@ def test_operator_engine(kind: str, bits: int, weight_bits: int, pattern: Patter
         require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
 
 
+@pytest.mark.parametrize("pattern", ["sequential", "parallel", "pipelined", "interleaved"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("kind", PRODUCTS)
+def test_product_engine(kind: str, bits: int, pattern: Pattern) -> None:
+    for shape, columns in SHAPES:
+        if len(shape) > 1:
+            made = single(kind, bits, 8, pattern, False, shape, columns)
+            require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+
+
+@pytest.mark.parametrize("pattern", ["sequential", "pipelined", "interleaved"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_softmax_engine(bits: int, pattern: Pattern) -> None:
+    for shape, columns in SHAPES:
+        made = single("softmax", bits, 8, pattern, False, shape, columns)
+        require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+
+
 @pytest.mark.parametrize(("pattern", "resident"), [p for p in PATTERNS if p[0] != "parallel"])
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("kind", TAILS)
@@ -103,6 +131,9 @@ def test_move_engine(kind: str, bits: int) -> None:
         ("mul", 8, 8, "sequential", (2, 3, 7), 9),
         ("matmul_add", 16, 8, "pipelined", (5, 33), 17),
         ("matmul_mul", 8, 8, "interleaved", (7, 13), 5),
+        ("product", 16, 8, "interleaved", (2, 5, 7), 9),
+        ("product_transposed", 8, 4, "pipelined", (9, 20), 24),
+        ("softmax", 16, 8, "interleaved", (7, 13), 5),
         ("table_direct", 8, 8, "interleaved", (7, 13), 5),
         ("table_piecewise", 16, 8, "pipelined", (9, 20), 24),
         ("transpose", 8, 8, "sequential", (7, 13), 5),
@@ -135,7 +166,7 @@ Built = tuple[pipeline.Design, Path]
 @pytest.fixture(scope="module")
 def every_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     """All operators, both activation widths and three weight widths in one graph that the solver schedules."""
-    kinds = (*COMPUTE, *TAILS, *MOVES, "matmul", "matmul")
+    kinds = (*COMPUTE, *TAILS, *PRODUCTS, "softmax", *MOVES, "matmul", "matmul")
     quantised = network(kinds, (5, 13), 11, bits=(8, 16), weight_bits=(4, 8, 16), seed=EVERY_SEED)
     tasks = quantised.graph.tasks
     assert {t.weight_bits for t in tasks if t.kind == "matmul"} == {4, 8, 16}

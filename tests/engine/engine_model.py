@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 
+from intar.ir import exp2
 from intar.ir.program import (
     Buffer,
     Core,
@@ -18,6 +19,7 @@ from intar.ir.program import (
     Load,
     Program,
     Router,
+    Rows,
     Store,
     Table,
     Vector,
@@ -288,6 +290,34 @@ class Model:
                     yield "put", self.link(node.name, "out"), beat + [0] * (node.lanes - len(beat))
                     beat = []
                 count %= step.row
+
+    def rows(self, node: Rows) -> Unit:
+        for step in node.steps:
+            beats = -(-step.cols // node.lanes)
+            for _ in range(step.rows):
+                row: list[int] = []
+                for _ in range(beats):
+                    row += yield "get", self.link(node.name, "in")
+                powers = [
+                    self.power(max(row[: step.cols]) - v, step.mult, step.shift) for v in row[: step.cols]
+                ]
+                total = sum(powers)
+                extra = total.bit_length() - 25
+                quotient, down = (step.numerator << extra) // total, step.out_shift + extra
+                powers += [0] * (beats * node.lanes - step.cols)
+                out = [
+                    clamp(((p * quotient + (1 << (down - 1))) >> down) + step.zero, step.lo, step.hi)
+                    for p in powers
+                ]
+                for beat in range(beats):
+                    yield "put", self.link(node.name, "out"), out[beat * node.lanes : (beat + 1) * node.lanes]
+
+    @staticmethod
+    def power(distance: int, mult: int, shift: int) -> int:
+        whole, part = divmod((distance * mult + (1 << (shift - 1))) >> shift, 1 << 16)
+        whole = min(whole, 26)
+        (value, fall), fine = exp2.table()[part >> 8], part & 255
+        return (value - ((fall * fine + 128) >> 8) + (1 << whole) // 2) >> whole
 
     def router(self, node: Router) -> Unit:
         for step in node.steps:

@@ -27,6 +27,8 @@ from intar.ir.program import (
     Program,
     Router,
     RouterStep,
+    Rows,
+    RowsStep,
     Store,
     StoreStep,
     Table,
@@ -397,6 +399,34 @@ def random_gather(rng: random.Random) -> Builder:
     return b
 
 
+def random_rows(rng: random.Random) -> Builder:
+    """Rows from flat to steep, short and long, with factors over their whole ranges."""
+    b, lanes, bits = Builder("rows"), rng.choice((1, 2, 4, 8)), rng.choice((8, 16))
+    steps, data = [], []
+    for _ in range(rng.randrange(1, 4)):
+        cols = rng.randrange(1, 5 * lanes + 1)
+        shift = rng.choice((1, 7, rng.randrange(1, 47)))
+        step = RowsStep(
+            rows=rng.choice((1, 2, 7, 12)),
+            cols=cols,
+            mult=rng.randrange(1, 1 << 25),
+            shift=shift,
+            numerator=rng.randrange(1 << 42, 1 << 43),
+            out_shift=rng.choice((1, 27, 28, 35, 46)),
+            zero=rng.randrange(-9, 9),
+            lo=-(1 << (bits - 1)),
+            hi=rng.randrange(50, 1 << (bits - 1)),
+        )
+        steps.append(step)
+        data += beats(rng, step.rows * -(-cols // lanes), lanes, rng.choice((2, bits)))
+    depth = max(-(-step.cols // lanes) for step in steps)
+    b.load("rows.in", data, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))
+    unit = {"lanes": lanes, "rate": rng.choice([r for r in (1, 2, lanes) if r <= lanes]), "bits": bits}
+    b.node(Rows(name="rows", depth=depth, steps=tuple(steps), **unit))
+    b.store("rows.out", len(data), lanes, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))
+    return b
+
+
 def random_router(rng: random.Random) -> Builder:
     b, inputs, outputs = Builder("router"), rng.randrange(1, 4), rng.randrange(1, 4)
     steps = []
@@ -450,6 +480,7 @@ RANDOM = {
     "vector": random_vector,
     "gather": random_gather,
     "router": random_router,
+    "rows": random_rows,
 }
 
 

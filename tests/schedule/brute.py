@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import product
 from types import SimpleNamespace
 
-from intar.ir.quantgraph import QMatmul, QMove, QuantGraph
+from intar.ir.quantgraph import QMatmul, QMove, QProduct, QSoftmax, QuantGraph
 from intar.ir.schedule import Machine, Placement, Residency, Stage
 from intar.schedule.validate import _Facts
 
@@ -35,8 +35,15 @@ def ordered_partitions(graph: QuantGraph) -> Iterator[list[tuple[int, ...]]]:
 
 
 def splits(graph: QuantGraph, tasks: tuple[int, ...], cores: int) -> Iterator[tuple[tuple[int, ...], ...]]:
-    """Contiguous disjoint groups of any sizes; tasks without products get one core."""
-    ranges = [range(1, cores + 1) if isinstance(graph.tasks[t], QMatmul) else (1,) for t in tasks]
+    """Contiguous disjoint groups of any sizes; tasks without products get one core, a softmax none."""
+    ranges = [
+        range(1, cores + 1)
+        if isinstance(graph.tasks[t], QMatmul | QProduct)
+        else (0,)
+        if isinstance(graph.tasks[t], QSoftmax)
+        else (1,)
+        for t in tasks
+    ]
     for sizes in product(*ranges):
         if sum(sizes) <= cores:
             starts = [sum(sizes[:i]) for i in range(len(sizes))]
@@ -46,7 +53,14 @@ def splits(graph: QuantGraph, tasks: tuple[int, ...], cores: int) -> Iterator[tu
 def stages(graph: QuantGraph, machine: Machine, tasks: tuple[int, ...], mode: str) -> Iterator[Stage]:
     """Every way to run a set; what is not legal is left to the checker to refuse."""
     kinds = [graph.tasks[t] for t in tasks]
-    whole = tuple(tuple(range(machine.cores)) if isinstance(k, QMatmul) else (0,) for k in kinds)
+    whole = tuple(
+        tuple(range(machine.cores))
+        if isinstance(k, QMatmul | QProduct)
+        else ()
+        if isinstance(k, QSoftmax)
+        else (0,)
+        for k in kinds
+    )
 
     def stage(
         pattern: str,
@@ -67,7 +81,7 @@ def stages(graph: QuantGraph, machine: Machine, tasks: tuple[int, ...], mode: st
         return
     if mode == "sequential" or any(isinstance(k, QMove) for k in kinds):
         return
-    if all(isinstance(k, QMatmul) for k in kinds):
+    if all(isinstance(k, QMatmul | QProduct) for k in kinds):
         for groups in splits(graph, tasks, machine.cores):
             yield stage("parallel", groups, none, 0)
     rows, height = graph.tensor(kinds[0].output).rows, machine.rows

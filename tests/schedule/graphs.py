@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import random
 
-from intar.ir.quantgraph import Piece, QAffine, QBinary, QMatmul, QMove, QTensor, QuantGraph
+from intar.ir.quantgraph import (
+    Piece,
+    QAffine,
+    QBinary,
+    QMatmul,
+    QMove,
+    QProduct,
+    QSoftmax,
+    QTensor,
+    QuantGraph,
+)
 from intar.ir.schedule import Machine
 
 
@@ -37,6 +47,26 @@ class Builder:
             )
         )  # fmt: skip
         return self._tensor(f"t_{name}", (self.shape(x)[0], cols))
+
+    def product(self, x: str, y: str, transposed: bool = False) -> str:
+        name = f"p{len(self.tasks)}"
+        self.tasks.append(
+            QProduct(
+                name=name, inputs=(x, y), output=f"t_{name}", lo=-128, hi=127, transposed=transposed,
+                mult=1, shift=24, acc_bits=40,
+            )
+        )  # fmt: skip
+        return self._tensor(f"t_{name}", (self.shape(x)[0], self.shape(y)[0 if transposed else 1]))
+
+    def softmax(self, x: str) -> str:
+        name = f"s{len(self.tasks)}"
+        self.tasks.append(
+            QSoftmax(
+                name=name, inputs=(x,), output=f"t_{name}", lo=0, hi=127, mult=1, shift=1, numerator=1 << 42,
+                out_shift=30,
+            )
+        )  # fmt: skip
+        return self._tensor(f"t_{name}", self.shape(x))
 
     def affine(self, x: str) -> str:
         name = f"a{len(self.tasks)}"
@@ -104,13 +134,25 @@ def block(rows: int = 64, width: int = 64, bits: int = 8) -> QuantGraph:
     return b.graph("block", [b.add(r, b.matmul(h, width))])
 
 
+def attention(rows: int = 32, width: int = 32, bits: int = 8) -> QuantGraph:
+    """Projections, scores, softmax, the weighted sum, and a projection of it."""
+    b = Builder(bits, bits)
+    x = b.input(rows, width)
+    q, k, v = b.matmul(x, width), b.matmul(x, width), b.matmul(x, width)
+    p = b.softmax(b.product(q, k, transposed=True))
+    return b.graph("attention", [b.matmul(b.product(p, v), width)])
+
+
 def machine(**changes: object) -> Machine:
     base = dict(cores=2, rows=1, lanes=16, rate=4, port_bits=256, onchip_bytes=1 << 20, clock_mhz=250.0)
     return Machine(**{**base, **changes})
 
 
-def random_case(seed: int, tasks: int = 5) -> tuple[QuantGraph, Machine]:
-    """A random graph of `tasks` tasks and a machine with scarce memory and ports."""
+def random_case(seed: int, tasks: int = 5, products: bool = False) -> tuple[QuantGraph, Machine]:
+    """A random graph of `tasks` tasks and a machine with scarce memory and ports.
+
+    With `products` a part of the tasks are softmax and products of two activations.
+    """
     rng = random.Random(seed)
     b = Builder(8, rng.choice((4, 8)))
     rows = rng.choice((1, 4, 8, 12, 16))
@@ -121,7 +163,13 @@ def random_case(seed: int, tasks: int = 5) -> tuple[QuantGraph, Machine]:
         x = rng.choice(live[-3:])
         same = [t for t in live if b.shape(t) == b.shape(x)]
         kind = rng.random()
-        if kind < 0.6:
+        if products and kind < 0.5:
+            fits = [(y, t) for y in live for t in (False, True) if b.shape(y)[1 if t else 0] == b.shape(x)[1]]
+            if rng.random() < 0.4 or not fits:
+                live.append(b.softmax(x))
+            else:
+                live.append(b.product(x, *rng.choice(fits)))
+        elif kind < 0.6:
             live.append(b.matmul(x, rng.choice((4, 8, 16, 32, 40))))
         elif kind < 0.75:
             live.append(b.affine(x))
@@ -140,12 +188,15 @@ def random_case(seed: int, tasks: int = 5) -> tuple[QuantGraph, Machine]:
     lanes = rng.choice((4, 8))
     made = [t for t in graph.tasks if t.kind in ("matmul", "affine")]
     fixed = sum(16 * -(-graph.tensor(t.output).cols // lanes) * lanes for t in made)
-    depths = [graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind == "matmul"]
-    ring = 2 * max(depths, default=0) * lanes * b.weight_bits // 8
+    depths = [graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind in ("matmul", "product")]
+    ring = 2 * max(depths, default=0) * lanes * (8 if products else b.weight_bits) // 8
+    soft = [-(-graph.tensor(t.output).cols // lanes) * lanes for t in graph.tasks if t.kind == "softmax"]
+    rows_node = max((4 * row * (8 + 25) // 8 for row in soft), default=0)
     spare = sum(t.rows * -(-t.cols // lanes) * lanes for t in graph.tensors)
     cores, height = rng.choice((1, 2, 3, 4)), rng.choice((1, 2, 4))
     return graph, machine(
         cores=cores, rows=height, lanes=lanes, rate=rng.choice((1, 2, 4)), port_bits=rng.choice((8, 32, 64)),
-        onchip_bytes=fixed + (cores * ring if rows > height else 0) + int(spare * rng.uniform(0.25, 1.6)),
+        onchip_bytes=fixed + rows_node + (cores * ring if rows > height or products else 0)
+        + int(spare * rng.uniform(0.25, 1.6)),
         latency=rng.choice((4, 64)),
     )  # fmt: skip

@@ -17,8 +17,10 @@ from intar.ir.schedule import Schedule
 from intar.schedule import solve, validate
 
 
-def found(seed: int, tasks: int, mode: str, engine: str, spills: bool = True) -> Schedule | None:
-    graph, machine = random_case(seed, tasks)
+def found(
+    seed: int, tasks: int, mode: str, engine: str, spills: bool = True, products: bool = False
+) -> Schedule | None:
+    graph, machine = random_case(seed, tasks, products)
     try:
         schedule = solve(graph, machine, mode, engine=engine, spills=spills)
     except InfeasibleError:
@@ -28,14 +30,14 @@ def found(seed: int, tasks: int, mode: str, engine: str, spills: bool = True) ->
     return schedule
 
 
-def agree(seed: int, tasks: int, spills: bool = True) -> str:
+def agree(seed: int, tasks: int, spills: bool = True, products: bool = False) -> str:
     """The bound is the least cycles with the bytes of every stage within the memory; banks can only need more bytes."""
-    graph, machine = random_case(seed, tasks)
+    graph, machine = random_case(seed, tasks, products)
     mode = ("auto", "auto", "intar")[seed % 3]
     brute = best(graph, machine, mode, spills)
     kind = "none"
     for engine in ("dp", "cpsat"):
-        schedule = found(seed, tasks, mode, engine, spills)
+        schedule = found(seed, tasks, mode, engine, spills, products)
         if schedule is not None:
             assert schedule.bound == brute, f"seed {seed}: {engine} {schedule.bound}, brute force {brute}"
             kind = "best" if schedule.status == "OPTIMAL" else "gap"
@@ -57,12 +59,18 @@ def test_small_graphs_agree_with_brute_force_when_nothing_is_spilled():
     assert kinds.count("none") > 2
 
 
+@pytest.mark.parametrize("spills", (True, False))
+def test_products_and_softmax_agree_with_brute_force(spills):
+    kinds = [agree(seed, 2 + seed % 3, spills, products=True) for seed in range(200, 220)]
+    assert kinds.count("best") > 8
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("spills", (True, False))
 @pytest.mark.parametrize("block", range(15))
 def test_many_small_graphs_agree_with_brute_force(block, spills):
     for seed in range(1000 + 20 * block, 1020 + 20 * block):
-        agree(seed, 3 + seed % 3, spills)
+        agree(seed, 3 + seed % 3, spills, products=block % 2 == 1)
 
 
 @pytest.mark.parametrize("seed", range(8))

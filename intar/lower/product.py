@@ -1,0 +1,86 @@
+"""Product of two activations: the second operand's beats take the way of weights, from its buffer to the cores.
+
+Where the second operand has a row for each element of the reduction, beat k of a column block is row k, block n of its
+buffer. Where it has a row for each result column (``transposed``), `lanes` rows at a time are turned by a feed node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from intar.ir.program import FeedStep, Walk
+from intar.ir.quantgraph import QProduct
+from intar.lower import matmul
+from intar.lower.netlist import Flow, FlowLeg
+from intar.lower.visits import Visit
+from intar.lower.work import Work
+
+
+def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
+    return matmul.vector_cores(work, visit)
+
+
+def prepare(work: Work, visit: Visit) -> None:
+    """A product has no constants."""
+
+
+def append(work: Work, visit: Visit) -> None:
+    task = visit.task
+    assert isinstance(task, QProduct)
+    for item, part in _items(work, visit):
+        for first, rounds, cores in matmul.shares(work, part):
+            shape = matmul.shape_of(work, part, first, rounds, cores)
+            matmul.operands(work, part, cores, first == 0, shape)
+            _second(work, part, item, first, rounds, cores, f"{shape['note']} second operand")
+            for position, core in enumerate(cores):
+                blocks = [first + r * len(cores) + position for r in range(rounds)]
+                matmul.products(work, part, core, blocks, shape)
+                work.vector(core, task, rounds, part.rows, "acc", False, shape["note"])
+            matmul.results(work, part, first, cores, shape)
+
+
+def _items(work: Work, visit: Visit) -> Iterator[tuple[int, Visit]]:
+    """The visit's share of each item of the batch, with the item's number."""
+    assert isinstance(visit.task, QProduct)
+    size = work.site.tensors[visit.task.output].rows // visit.task.batch
+    row, end = visit.row, visit.row + visit.rows
+    while row < end:
+        item = row // size
+        rows = min((item + 1) * size, end) - row
+        yield item, replace(visit, row=row, rows=rows)
+        row += rows
+
+
+def _second(
+    work: Work, visit: Visit, item: int, first: int, rounds: int, cores: Sequence[int], note: str
+) -> None:
+    """Column blocks ``first``… of the item's second operand to the cores, one after the other."""
+    task, lanes = visit.task, work.site.machine.lanes
+    assert isinstance(task, QProduct)
+    source = work.tensors.reader(visit, 1)
+    k, blocks = work.weights.k(task), rounds * len(cores)
+    pitch = work.site.pitch(task.inputs[1])
+    row = item * (work.site.tensors[task.inputs[1]].rows // task.batch)
+    port = source.port("out")
+    if task.transposed:
+        turn = f"turn_{visit.cores[0]}"
+        columns = work.site.tensors[task.output].cols
+        last = min(lanes, columns - (first + blocks - 1) * lanes)
+        walk = Walk(
+            base=first * lanes * pitch,
+            counts=(1, 1, blocks, pitch, lanes),
+            strides=(0, 0, lanes * pitch, 1, pitch),
+            ragged=2,
+            last=last,
+        )
+        work.net.move(port, [f"{turn}.in"], walk.beats, note=note)
+        k_last = k - (pitch - 1) * lanes
+        rows = {"rows": lanes, "rows_last": last}
+        work.step(turn, FeedStep(tiles=1, m_tiles=blocks, blocks=pitch, k_last=k_last, note=note, **rows))
+        port = f"{turn}.out"
+    else:
+        walk = Walk(base=first, counts=(1, 1, 1, blocks, k), strides=(0, 0, 0, 1, pitch))
+    source.fetch(row, walk, note)
+    legs = tuple(FlowLeg(port, (work.weights.entrance(core),)) for core in cores)
+    work.net.flow(Flow(legs, rounds, k, note=note))

@@ -1,0 +1,374 @@
+// intar_rows: softmax of whole rows: row beats in, row beats out, in integers (docs/numerics.md).
+//
+// Step        230 bits, lowest first: rows - 1 (32), beats of a row - 1 (32), elements used of the last beat (16) |
+//             distances: mult (32), shift (8) | quotient: numerator (48), out_shift (8) | zero, lo, hi (18 each).
+// Passes      four, each on a row of its own, a slice of RATE elements a cycle: collect a row and find its maximum;
+//             powers of two of the distances to it, and their sum; divide (one bit a cycle); multiply and clamp.
+//             Rows are handed on through four slots of the row memory and four of the power memory.
+// Latency     a row's last slice taken in t -> its powers from t+2 on; its last slice read for the powers in t ->
+//             division in t+12; that takes 20 cycles; last slice of a beat read for the product in t -> pushed in t+7.
+// Throughput  a beat every LANES / RATE cycles, at least 20 cycles a row. The product's pipeline stops as a whole while
+//             a finished beat is not taken; the other passes go on as far as slots are free.
+module intar_rows #(
+    parameter int LANES = 4,  // elements of a beat, a power of two
+    parameter int RATE  = 4,  // elements a cycle; divides LANES
+    parameter int BITS  = 8,  // up to 16
+    parameter int DEPTH = 1,  // most beats of a row
+    parameter int STEPS = 1,
+    parameter logic [STEPS*230-1:0] PROGRAM = '0
+) (
+    input  logic                  clk,
+    input  logic                  rst_n,
+    input  logic                  start,
+    output logic                  done,
+    input  logic                  in_valid,
+    output logic                  in_ready,
+    input  logic [LANES*BITS-1:0] in_data,
+    output logic                  out_valid,
+    input  logic                  out_ready,
+    output logic [LANES*BITS-1:0] out_data
+);
+  localparam int SLICES = LANES / RATE;
+  localparam int PLACE_BITS = (DEPTH * SLICES > 1) ? $clog2(DEPTH * SLICES) : 1;
+  localparam int MEMORY = 4 << PLACE_BITS;
+  localparam int POWER = 25;   // bits of a power
+  localparam int TOTAL = 41;   // of a sum of powers
+  localparam int LATENCY = 6;  // of the product
+
+  // By slot: a row that is still to be read, one whose maximum is known; a row of powers that is still to be read, one whose
+  // sum, one whose reciprocal is known.
+  logic [3:0] row_held, row_ready, power_held, sum_ready, divided;
+
+  // ---- collect
+  logic fill_valid, fill_go, fill_slice_last, fill_first, fill_last;
+  logic [229:0] fill_step;
+  logic [1:0] fill_slot;
+  logic [PLACE_BITS+1:0] fill_at;
+  logic [31:0] fill_slice;
+  logic [RATE-1:0] fill_used;
+  logic [RATE*BITS-1:0] slice_in;
+  intar_rows_walk #(
+      .LANES(LANES),
+      .RATE(RATE),
+      .PLACE_BITS(PLACE_BITS),
+      .STEPS(STEPS),
+      .PROGRAM(PROGRAM)
+  ) fill (
+      .clk(clk),
+      .rst_n(rst_n),
+      .start(start),
+      .advance(fill_go),
+      .valid(fill_valid),
+      .step(fill_step),
+      .slot(fill_slot),
+      .at(fill_at),
+      .slice(fill_slice),
+      .slice_last(fill_slice_last),
+      .row_first(fill_first),
+      .row_last(fill_last),
+      .used(fill_used)
+  );
+  assign fill_go = fill_valid && !row_held[fill_slot] && in_valid;
+  assign in_ready = fill_valid && !row_held[fill_slot] && fill_slice_last;
+  generate
+    if (SLICES > 1) begin : g_slice
+      assign slice_in = in_data[fill_slice*32'(RATE*BITS)+:RATE*BITS];
+    end else begin : g_beat
+      assign slice_in = in_data;
+    end
+  endgenerate
+
+  logic signed [BITS-1:0] slice_top, slice_top1, top, new_top;
+  logic signed [BITS-1:0] tops[0:3];
+  logic fill1, fill_first1, fill_last1;
+  logic [1:0] fill_slot1;
+  always_comb begin
+    slice_top = {1'b1, {(BITS - 1) {1'b0}}};
+    for (int p = 0; p < RATE; p = p + 1) begin
+      if (fill_used[p] && $signed(slice_in[p*BITS+:BITS]) > slice_top) slice_top = $signed(slice_in[p*BITS+:BITS]);
+    end
+  end
+  assign new_top = (fill_first1 || slice_top1 > top) ? slice_top1 : top;
+  always_ff @(posedge clk) begin
+    fill1 <= rst_n && fill_go;
+    fill_first1 <= fill_first;
+    fill_last1 <= fill_last;
+    fill_slot1 <= fill_slot;
+    slice_top1 <= slice_top;
+    if (fill1) top <= new_top;
+    if (fill1 && fill_last1) tops[fill_slot1] <= new_top;
+  end
+
+  // ---- powers: a row that has begun goes on without a stop
+  logic power_valid, power_go, power_first, power_last, unused_power_slice_last;
+  logic [229:0] power_step;
+  logic [1:0] power_slot;
+  logic [PLACE_BITS+1:0] power_at;
+  logic [31:0] unused_power_slice;
+  logic [RATE-1:0] power_used;
+  intar_rows_walk #(
+      .LANES(LANES),
+      .RATE(RATE),
+      .PLACE_BITS(PLACE_BITS),
+      .STEPS(STEPS),
+      .PROGRAM(PROGRAM)
+  ) powers (
+      .clk(clk),
+      .rst_n(rst_n),
+      .start(start),
+      .advance(power_go),
+      .valid(power_valid),
+      .step(power_step),
+      .slot(power_slot),
+      .at(power_at),
+      .slice(unused_power_slice),
+      .slice_last(unused_power_slice_last),
+      .row_first(power_first),
+      .row_last(power_last),
+      .used(power_used)
+  );
+  assign power_go = power_valid && row_ready[power_slot] && (!power_first || !power_held[power_slot]);
+
+  logic [RATE*BITS-1:0] rows[0:MEMORY-1];
+  logic [RATE*BITS-1:0] values;
+  logic signed [BITS-1:0] top1;
+  logic [RATE-1:0] used1;
+  always_ff @(posedge clk) begin
+    if (fill_go) rows[fill_at] <= slice_in;
+    values <= rows[power_at];
+    top1 <= tops[power_slot];
+    used1 <= power_used;
+  end
+
+  logic [24:0] mult;
+  logic [5:0] shift;
+  intar_delay #(.WIDTH(25), .MOVES(2)) mults (.clk(clk), .move(1'b1), .in_data(power_step[80+:25]), .out_data(mult));
+  intar_delay #(.WIDTH(6), .MOVES(4)) shifts (.clk(clk), .move(1'b1), .in_data(power_step[112+:6]), .out_data(shift));
+  logic [RATE*POWER-1:0] power;
+  generate
+    for (genvar p = 0; p < RATE; p = p + 1) begin : g_powers
+      intar_rows_power #(
+          .BITS(BITS)
+      ) lane (
+          .clk(clk),
+          .value(values[p*BITS+:BITS]),
+          .top(top1),
+          .used(used1[p]),
+          .mult(mult),
+          .shift(shift),
+          .power(power[p*POWER+:POWER])
+      );
+    end
+  endgenerate
+
+  // ---- their sum, ten cycles later
+  logic power10, first10, last10, power11, first11, last11;
+  logic [1:0] slot10, slot11;
+  logic [PLACE_BITS+1:0] at10;
+  logic [9:0] going;
+  logic [TOTAL-1:0] slice_sum, slice_sum11, total, new_total;
+  logic [TOTAL-1:0] totals[0:3];
+  logic [RATE*POWER-1:0] stored[0:MEMORY-1];
+  intar_delay #(
+      .WIDTH(PLACE_BITS + 4),
+      .MOVES(10)
+  ) places (
+      .clk(clk),
+      .move(1'b1),
+      .in_data({power_first, power_last, power_at}),
+      .out_data({first10, last10, at10})
+  );
+  assign power10 = going[9];
+  assign slot10 = at10[PLACE_BITS+:2];
+  always_comb begin
+    slice_sum = '0;
+    for (int p = 0; p < RATE; p = p + 1) slice_sum = slice_sum + TOTAL'(power[p*POWER+:POWER]);
+  end
+  assign new_total = first11 ? slice_sum11 : total + slice_sum11;
+  always_ff @(posedge clk) begin
+    going <= rst_n ? {going[8:0], power_go} : '0;
+    power11 <= rst_n && power10;
+    first11 <= first10;
+    last11 <= last10;
+    slot11 <= slot10;
+    slice_sum11 <= slice_sum;
+    if (power10) stored[at10] <= power;
+    if (power11) total <= new_total;
+    if (power11 && last11) totals[slot11] <= new_total;
+  end
+
+  // ---- divide
+  logic divide_valid, divide_go, dividing, quotient_ready;
+  logic [229:0] divide_step;
+  logic [1:0] divide_slot;
+  logic [31:0] divide_row;
+  logic [18:0] quotient;
+  logic [4:0] extra;
+  logic [18:0] quotients[0:3];
+  logic [5:0] downs[0:3];
+  logic [229:0] unused_divide_next;
+  intar_steps #(
+      .STEPS(STEPS),
+      .STEP_BITS(230),
+      .PROGRAM(PROGRAM)
+  ) divide_steps (
+      .clk(clk),
+      .rst_n(rst_n),
+      .start(start),
+      .advance(quotient_ready && divide_row == divide_step[0+:32]),
+      .valid(divide_valid),
+      .step(divide_step),
+      .next_step(unused_divide_next)
+  );
+  assign divide_go = divide_valid && !dividing && sum_ready[divide_slot];
+  intar_rows_divide divider (
+      .clk(clk),
+      .rst_n(rst_n),
+      .go(divide_go),
+      .total(totals[divide_slot]),
+      .numerator(divide_step[120+:43]),
+      .busy(dividing),
+      .ready(quotient_ready),
+      .quotient(quotient),
+      .extra(extra)
+  );
+  always_ff @(posedge clk) begin
+    if (start) begin
+      divide_slot <= '0;
+      divide_row <= '0;
+    end else if (quotient_ready) begin
+      divide_slot <= divide_slot + 1'b1;
+      divide_row <= (divide_row == divide_step[0+:32]) ? '0 : divide_row + 1'b1;
+    end
+    if (quotient_ready) begin
+      quotients[divide_slot] <= quotient;
+      downs[divide_slot] <= divide_step[168+:6] + 6'(extra);
+    end
+  end
+
+  // ---- multiply and clamp
+  logic scale_valid, scale_go, scale_slice_last, scale_last, unused_scale_first, move;
+  logic [229:0] scale_step;
+  logic [1:0] scale_slot;
+  logic [PLACE_BITS+1:0] scale_at;
+  logic [31:0] unused_scale_slice;
+  logic [RATE-1:0] unused_scale_used;
+  intar_rows_walk #(
+      .LANES(LANES),
+      .RATE(RATE),
+      .PLACE_BITS(PLACE_BITS),
+      .STEPS(STEPS),
+      .PROGRAM(PROGRAM)
+  ) scale (
+      .clk(clk),
+      .rst_n(rst_n),
+      .start(start),
+      .advance(scale_go),
+      .valid(scale_valid),
+      .step(scale_step),
+      .slot(scale_slot),
+      .at(scale_at),
+      .slice(unused_scale_slice),
+      .slice_last(scale_slice_last),
+      .row_first(unused_scale_first),
+      .row_last(scale_last),
+      .used(unused_scale_used)
+  );
+  assign move = !out_valid || out_ready;
+  assign scale_go = scale_valid && move && divided[scale_slot];
+
+  logic [RATE*POWER-1:0] read;
+  logic [18:0] quotient1;
+  logic [5:0] down3, down4;
+  logic [53:0] bounds;
+  logic signed [17:0] zero, lo, hi;
+  intar_delay #(.WIDTH(6), .MOVES(3)) down (.clk(clk), .move(move), .in_data(downs[scale_slot]), .out_data(down3));
+  intar_delay #(.WIDTH(54), .MOVES(5)) limits (.clk(clk), .move(move), .in_data(scale_step[176+:54]), .out_data(bounds));
+  assign {hi, lo, zero} = bounds;
+  always_ff @(posedge clk) begin
+    if (move) begin
+      read <= stored[scale_at];
+      quotient1 <= quotients[scale_slot];
+      down4 <= down3;
+    end
+  end
+  logic [RATE*BITS-1:0] results;
+  generate
+    for (genvar p = 0; p < RATE; p = p + 1) begin : g_products
+      logic [43:0] product2, product3;
+      logic [63:0] rounded;
+      logic [43:0] scaled;
+      logic signed [44:0] moved;
+      logic [BITS-1:0] result;
+      assign moved = $signed({1'b0, scaled}) + 45'(zero);
+      assign results[p*BITS+:BITS] = result;
+      always_ff @(posedge clk) begin
+        if (move) begin
+          product2 <= read[p*POWER+:POWER] * quotient1;
+          product3 <= product2;
+          rounded <= 64'(product3) + (64'd1 << (down3 - 6'd1));
+          scaled <= 44'(rounded >> down4);
+          if (moved < 45'(lo)) result <= BITS'(lo);
+          else if (moved > 45'(hi)) result <= BITS'(hi);
+          else result <= moved[BITS-1:0];
+        end
+      end
+    end
+  endgenerate
+
+  logic [LATENCY-1:0] present, completes;
+  always_ff @(posedge clk) begin
+    if (!rst_n) begin
+      present <= '0;
+      completes <= '0;
+      out_valid <= 1'b0;
+    end else if (move) begin
+      present <= LATENCY'({present, scale_go});
+      completes <= LATENCY'({completes, scale_slice_last});
+      out_valid <= present[LATENCY-1] && completes[LATENCY-1];
+    end
+  end
+  generate
+    if (SLICES > 1) begin : g_collect
+      // Slices enter at the top: after the last one the first has arrived at the bottom.
+      always_ff @(posedge clk) begin
+        if (move && present[LATENCY-1]) out_data <= {results, out_data[LANES*BITS-1:RATE*BITS]};
+      end
+    end else begin : g_whole
+      always_ff @(posedge clk) begin
+        if (move && present[LATENCY-1]) out_data <= results;
+      end
+    end
+  endgenerate
+
+  // ---- slots
+  always_ff @(posedge clk) begin
+    if (!rst_n || start) begin
+      row_held <= '0;
+      row_ready <= '0;
+      power_held <= '0;
+      sum_ready <= '0;
+      divided <= '0;
+    end else begin
+      if (fill_go && fill_last) row_held[fill_slot] <= 1'b1;
+      if (fill1 && fill_last1) row_ready[fill_slot1] <= 1'b1;
+      if (power_go && power_last) begin
+        row_held[power_slot] <= 1'b0;
+        row_ready[power_slot] <= 1'b0;
+        power_held[power_slot] <= 1'b1;
+      end
+      if (power11 && last11) sum_ready[slot11] <= 1'b1;
+      if (divide_go) sum_ready[divide_slot] <= 1'b0;
+      if (quotient_ready) divided[divide_slot] <= 1'b1;
+      if (scale_go && scale_last) begin
+        power_held[scale_slot] <= 1'b0;
+        divided[scale_slot] <= 1'b0;
+      end
+    end
+  end
+
+  logic unused;
+  assign done = !fill_valid && !scale_valid && present == '0 && !out_valid;
+  assign unused = &{1'b0, fill_step, power_step, divide_step, scale_step, fill_slice, unused_divide_next, unused_power_slice,
+                    unused_power_slice_last, unused_scale_first, unused_scale_slice, unused_scale_used};
+endmodule

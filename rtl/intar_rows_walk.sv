@@ -1,0 +1,79 @@
+// intar_rows_walk: where one pass of intar_rows is: step, row, slot of the row, slice of the row.
+//
+// Every advance goes on by one slice of RATE elements; rows take the four slots in turn, across steps. Fields of a step
+// that count are in intar_rows. All outputs are those of the slice that the next advance passes.
+module intar_rows_walk #(
+    parameter int LANES      = 4,
+    parameter int RATE       = 4,
+    parameter int PLACE_BITS = 1,  // of the number of a slice in its row
+    parameter int STEPS      = 1,
+    parameter logic [STEPS*230-1:0] PROGRAM = '0
+) (
+    input  logic                  clk,
+    input  logic                  rst_n,
+    input  logic                  start,
+    input  logic                  advance,
+    output logic                  valid,
+    output logic [229:0]          step,
+    output logic [1:0]            slot,
+    output logic [PLACE_BITS+1:0] at,          // slot and slice
+    output logic [31:0]           slice,       // of the beat
+    output logic                  slice_last,  // of the beat
+    output logic                  row_first,
+    output logic                  row_last,
+    output logic [RATE-1:0]       used         // elements of the slice that belong to the row
+);
+  localparam int SLICES = LANES / RATE;
+  localparam int SLICE_BITS = (SLICES > 1) ? $clog2(SLICES) : 1;
+
+  logic [31:0] row, beat;
+  logic [SLICE_BITS-1:0] slice_count;
+  logic [PLACE_BITS-1:0] place;
+  logic beat_last, step_last;
+  logic [229:0] unused_next;
+  intar_steps #(
+      .STEPS(STEPS),
+      .STEP_BITS(230),
+      .PROGRAM(PROGRAM)
+  ) steps (
+      .clk(clk),
+      .rst_n(rst_n),
+      .start(start),
+      .advance(advance && row_last && step_last),
+      .valid(valid),
+      .step(step),
+      .next_step(unused_next)
+  );
+  assign slice = 32'(slice_count);
+  assign slice_last = slice_count == SLICE_BITS'(SLICES - 1);
+  assign beat_last = beat == step[32+:32];
+  assign row_first = place == '0;
+  assign row_last = slice_last && beat_last;
+  assign step_last = row == step[0+:32];
+  assign at = {slot, place};
+  always_comb begin
+    for (int p = 0; p < RATE; p = p + 1) begin
+      used[p] = !beat_last || slice * 32'(RATE) + 32'(p) < 32'(step[64+:16]);
+    end
+  end
+  always_ff @(posedge clk) begin
+    if (start) begin
+      slice_count <= '0;
+      place <= '0;
+      beat <= '0;
+      row <= '0;
+      slot <= '0;
+    end else if (advance) begin
+      slice_count <= slice_last ? '0 : slice_count + 1'b1;
+      place <= row_last ? '0 : place + 1'b1;
+      if (slice_last) beat <= beat_last ? '0 : beat + 1'b1;
+      if (row_last) begin
+        slot <= slot + 1'b1;
+        row <= step_last ? '0 : row + 1'b1;
+      end
+    end
+  end
+
+  logic unused;
+  assign unused = &{1'b0, step, unused_next};
+endmodule
