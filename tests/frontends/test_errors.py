@@ -41,7 +41,7 @@ def test_all_unsupported_operators_at_once(golden: Golden) -> None:
         ("Add", ["f", "e"], ["y"]),
     ]
     constants = {"low": np.float32(6), "high": np.float32(0)}
-    model = onnx_model(nodes, {"x": [4, 4]}, ["y"], constants, domains=["my.ops"])
+    model = onnx_model(nodes, {"x": [4, 4], "v": [2, 4, 4]}, ["y"], constants, domains=["my.ops"])
     golden("onnx_unsupported", message(lambda: import_onnx(model), UnsupportedError))
 
 

@@ -41,6 +41,38 @@ def test_mlp_merges_biases_and_finds_silu() -> None:
     assert graph.inputs == ("x",) and graph.outputs == ("logits",)
 
 
+def test_attention_takes_transposes_and_scale_in() -> None:
+    """Two heads as PyTorch exports them: reshapes, transposes, a scale on both factors."""
+    nodes = [("MatMul", ["x", f"w{i}"], [f"{i}"]) for i in "qkv"]
+    for i, perm in (("q", (0, 2, 1, 3)), ("k", (0, 2, 3, 1)), ("v", (0, 2, 1, 3))):
+        nodes += [("Reshape", [i, "split"], [f"{i}s"]), ("Transpose", [f"{i}s"], [f"{i}h"], {"perm": perm})]
+    nodes += [
+        ("MatMul", ["qh", "kh"], ["s"]),
+        ("Div", ["s", "root"], ["d"]),
+        ("Softmax", ["d"], ["p"], {"axis": -1}),
+        ("MatMul", ["p", "vh"], ["o"]),
+        ("Transpose", ["o"], ["t"], {"perm": (0, 2, 1, 3)}),
+        ("Reshape", ["t", "join"], ["y"]),
+    ]
+    constants: dict[str, np.ndarray] = {f"w{i}": normal(8, 8, seed=n) for n, i in enumerate("qkv")}
+    constants |= {"split": np.array([1, 5, 2, 4]), "join": np.array([1, 5, 8]), "root": np.float32(2)}
+    graph = agree(onnx_model(nodes, {"x": [1, 5, 8]}, ["y"], constants), {"x": normal(1, 5, 8, seed=9)})
+    scores, weighted = (task for task in graph.tasks if task.op is Op.PRODUCT)
+    assert (scores.attrs["transposed"], weighted.attrs["transposed"]) == ("second", "none")
+    perms = [task.attrs["perm"] for task in graph.tasks if task.op is Op.TRANSPOSE]
+    assert perms == [(0, 2, 1, 3)] * 4, "rows stay whole"
+
+
+@pytest.mark.parametrize(("opset", "axis"), [(11, 1), (11, 2), (17, -1), (17, 0), (17, 1)])
+def test_softmax_of_any_axis(opset: int, axis: int) -> None:
+    """Before operator set 13 over all axes from `axis` on together, which onnxruntime knows and ONNX's reference does not."""
+    model = onnx_model([("Softmax", ["x"], ["y"], {"axis": axis})], {"x": [2, 3, 4]}, ["y"], opset=opset)
+    model.ir_version = 7
+    x = normal(2, 3, 4)
+    (expected,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    np.testing.assert_allclose(run_float(import_onnx(model), {"x": x})["y"], expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_gelu_spelled_out_is_found(approximate: str, order: int) -> None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 
 from intar.errors import GraphError
-from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, Quantised
+from intar.ir import exp2
+from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, QProduct, QSoftmax, Quantised
 from intar.quant.golden import dequantise, quantise_input, run_golden
 from intar.quant.random_graphs import OPS, quantised_graphs, random_inputs, random_quantised
 from intar.quant.ranges import acc_bits, acc_range
@@ -64,12 +65,38 @@ def _linear(task, quantised, flat, const, row: int, col: int) -> int:
             acc += flat[x.name][row * x.cols + k] * const[task.weight][k][col]
             assert -(1 << (width - 1)) <= acc < 1 << (width - 1)
         return rq(acc + const[task.bias][col], const[task.mult][col], const[task.shift][col])
+    if isinstance(task, QProduct):
+        y, acc = quantised.graph.tensor(task.inputs[1]), 0
+        item = row // (x.rows // task.batch)
+        for k in range(x.cols):
+            inner, outer = (col, k) if task.transposed else (k, col)
+            second = flat[y.name][(item * (y.rows // task.batch) + inner) * y.cols + outer]
+            acc += flat[x.name][row * x.cols + k] * second
+            assert -(1 << (task.acc_bits - 1)) <= acc < 1 << (task.acc_bits - 1)
+        return rq(acc, task.mult, task.shift)
+    if isinstance(task, QSoftmax):
+        return _softmax(task, flat[x.name][row * x.cols : (row + 1) * x.cols], col)
     at = row * x.cols + col
     if isinstance(task, QAffine):
         v = flat[x.name][at] + const[task.bias][col]
         return rq(v, const[task.mult][col], const[task.shift][col])
     assert isinstance(task, QBinary)
     return _joined(task, flat[task.inputs[0]][at], flat[task.inputs[1]][at])
+
+
+def _softmax(task, row: list[int], col: int) -> int:
+    def power(value: int) -> int:
+        u = ((max(row) - value) * task.mult + (1 << (task.shift - 1))) >> task.shift
+        k, i, f = min(u >> 16, 26), (u >> 8) & 255, u & 255
+        here, fall = exp2.table()[i]
+        return (here - ((fall * f + 128) >> 8) + ((1 << k) >> 1)) >> k
+
+    assert task.mult < 1 << 25 and 1 << 42 <= task.numerator < 1 << 43
+    total = sum(power(value) for value in row)
+    t = total.bit_length() - 25
+    quotient, down = (task.numerator << t) // total, task.out_shift + t
+    assert total < 1 << 41 and quotient < 1 << 19
+    return (power(row[col]) * quotient + (1 << (down - 1))) >> down
 
 
 def _joined(task, x: int, y: int) -> int:
