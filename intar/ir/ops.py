@@ -212,7 +212,7 @@ def _matmul_macs(shapes: list[Shape], attrs: Attrs) -> int:
     return prod(shapes[0]) * shapes[1][1]
 
 
-def _product_macs(shapes: list[Shape]) -> int:
+def _product_macs(shapes: list[Shape], attrs: Attrs) -> int:
     x, y = shapes
     return prod(x) * prod(y[-2:]) // x[-1]
 

@@ -175,6 +175,8 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
         g.clip(x, -0.5, 0.5),
         g.exp(x),
         g.prelu(x, [0.1, 0.2, -0.3]),
+        g.product(x, x, "second"),
+        g.softmax(x),
     ]
     image = g.reshape(x, (1, 4, 2, 3))
     blocks = g.space_to_depth(image, (2, 3))
