@@ -31,7 +31,15 @@ def test_as_many_cases_pass_as_before(report: conformance.Report) -> None:
     "op",
     [
         *("Gemm", "Concat", "Transpose", "Flatten", "Unsqueeze", "Squeeze", "Gelu", "Swish"),
-        *("Softmax", "Conv", "GlobalAveragePool", "GlobalMaxPool", "Upsample", "SpaceToDepth", "DepthToSpace"),
+        *(
+            "Softmax",
+            "Conv",
+            "GlobalAveragePool",
+            "GlobalMaxPool",
+            "Upsample",
+            "SpaceToDepth",
+            "DepthToSpace",
+        ),
     ],
 )
 def test_every_case_of_some_operators_passes(report: conformance.Report, op: str) -> None:

@@ -65,7 +65,7 @@ def test_attention_takes_transposes_and_scale_in() -> None:
 
 @pytest.mark.parametrize(("opset", "axis"), [(11, 1), (11, 2), (17, -1), (17, 0), (17, 1)])
 def test_softmax_of_any_axis(opset: int, axis: int) -> None:
-    """Before operator set 13 over all axes from `axis` on together, which onnxruntime knows and ONNX's reference does not."""
+    """Before operator set 13: over all axes from `axis` on together (onnxruntime knows it, ONNX's reference does not)."""
     model = onnx_model([("Softmax", ["x"], ["y"], {"axis": axis})], {"x": [2, 3, 4]}, ["y"], opset=opset)
     model.ir_version = 7
     x = normal(2, 3, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import numpy as np
@@ -29,7 +30,7 @@ def test_table_is_the_nearest_integer_and_the_same_in_all_languages() -> None:
     table = exp2.table()
     real = 2.0 ** (exp2.ONE_BITS - np.arange(257) / 256)
     assert np.abs([value for value, _ in table] - real[:256]).max() <= 0.5
-    assert all(value - fall == after for (value, fall), (after, _) in zip(table, table[1:], strict=False))
+    assert all(value - fall == after for (value, fall), (after, _) in itertools.pairwise(table))
     verilog = (asset_dir("rtl") / "intar_rows_table.sv").read_text()
     assert [(int(a), int(b)) for a, b in re.findall(r"\{25'd(\d+), 16'd(\d+)\}", verilog)] == list(table)
     header = (asset_dir("hls") / "intar_rows_table.h").read_text()
@@ -65,7 +66,9 @@ def test_extreme_rows() -> None:
     factors = (*exponent_factor(100.0), *inverse_factor(1 / 32767))
     assert softmax(np.array([[32767, -32768, 0]]), *factors).tolist() == [[one, zero, zero]]
     assert softmax(np.array([[-5, -5, -5, -5]]), *factors).tolist() == [[8192] * 4]
-    long = softmax(np.zeros((1, 1 << exp2.MAX_LOG_COLS), np.int64), *exponent_factor(1.0), *inverse_factor(2**-30))
+    long = softmax(
+        np.zeros((1, 1 << exp2.MAX_LOG_COLS), np.int64), *exponent_factor(1.0), *inverse_factor(2**-30)
+    )
     assert set(long.reshape(-1).tolist()) == {1 << (30 - exp2.MAX_LOG_COLS)}
 
 
@@ -120,7 +123,12 @@ def with_grids(bits: int, zero: int) -> TaskGraph:
     g.output(g.product(g.softmax(x, name="p"), y, name="z"))
     graph = g.build()
     step = 2.0**-bits
-    quants = {"x": grid(bits, 0.1, 3), "p": grid(bits, step, zero), "y": grid(bits, 0.05, 0), "z": grid(bits, 0.1, 0)}
+    quants = {
+        "x": grid(bits, 0.1, 3),
+        "p": grid(bits, step, zero),
+        "y": grid(bits, 0.05, 0),
+        "z": grid(bits, 0.1, 0),
+    }
     tensors = [t.model_copy(update={"quant": quants[t.name]}) for t in graph.tensors]
     return make_graph("grids", tensors, graph.tasks, graph.inputs, graph.outputs, {})
 
