@@ -19,7 +19,7 @@ import numpy as np
 from intar.errors import Finding, GraphError
 from intar.frontends.assemble import Assembly
 from intar.ir.image_ops import spread
-from intar.ir.ops import OPS, AttrValue, Op
+from intar.ir.ops import OPS, AttrValue, Op, Shape
 from intar.ir.taskgraph import TaskGraph
 
 Numbers = int | Sequence[int]
@@ -43,6 +43,10 @@ class Builder:
     def input(self, name: str, shape: Sequence[int]) -> str:
         """An input of the network, of a fixed shape."""
         return self._assembly.input(name, shape, _caller())
+
+    def shape(self, tensor: str) -> Shape:
+        """The shape of a tensor that an earlier call returned."""
+        return self._assembly.shapes[tensor]
 
     def output(self, *tensors: str) -> None:
         """Mark tensors as outputs, in this order."""

@@ -13,6 +13,7 @@ from intar.frontends import Builder
 from intar.grid import PASSES, prepare
 from intar.ir.circuit import as_stored, border_moves, circuit, from_circuit, to_circuit
 from intar.ir.image_reference import conv2d
+from intar.ir.ops import Op
 from intar.ir.quantgraph import QConv, QMove, QPool, Tap, TapGroup
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
@@ -21,6 +22,7 @@ from intar.quant.accuracy import numerics_report
 from intar.quant.fixed import requantise
 from intar.quant.golden import dequantise, on_grid, quantise_input, run_golden
 from intar.quant.quantise import quantise
+from intar.quant.random_images import Seeded, random_images, random_network
 from intar.quant.scheme import W4A8, W8A8, W16A16, Scheme
 
 
@@ -219,3 +221,17 @@ def test_the_host_moves_what_stands_alone_at_the_border() -> None:
         assert np.array_equal(array, tensors[name])
     for name, array in as_stored(q, tensors, stored).items():
         assert np.array_equal(array, stored[name].reshape(-1))
+
+
+def test_a_seed_makes_the_same_network() -> None:
+    one, two = (random_images(7, W8A8)[1] for _ in range(2))
+    assert one.graph == two.graph and one.graph.digest
+    kinds = {task.op for seed in range(30) for task in random_network(Seeded(seed)).tasks}
+    assert {
+        Op.CONV2D,
+        Op.CONV_TRANSPOSE2D,
+        Op.MAX_POOL2D,
+        Op.AVG_POOL2D,
+        Op.UPSAMPLE_NEAREST,
+        Op.CONCAT,
+    } <= kinds
