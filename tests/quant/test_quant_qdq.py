@@ -137,6 +137,15 @@ def test_branches_functions_and_moves(tmp_path: Path) -> None:
     assert worst <= 1 and wrong <= total // 500
 
 
+@pytest.mark.parametrize("scale", [0.1, 1.0])
+@pytest.mark.parametrize("activation", [QuantType.QInt8, QuantType.QUInt8])
+def test_a_constant_added_to_integers(tmp_path: Path, scale: float, activation: QuantType) -> None:
+    """The constant is a fraction of the input's step."""
+    added = (np.random.default_rng(0).standard_normal(64) * scale).astype(np.float32)
+    network = model([helper.make_node("Add", ["x", "b"], ["y"])], {"b": added}, 64)
+    assert mismatches(network, tmp_path, False, activation_type=activation) == (0, 0, 32000)
+
+
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_convolutions(tmp_path: Path, per_channel: bool) -> None:
     """Strides, groups, padding, an upsampling and a maximum over the digits as 8×8 images."""
