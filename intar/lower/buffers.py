@@ -6,7 +6,9 @@ program order and turn "this data must be there" and "this room must be free" in
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from intar.ir.program import Buffer, BufferStep, Walk
 
@@ -67,6 +69,18 @@ def row_blocks(rows: int, size: int, pitch: int) -> Walk:
     )
 
 
+def affine_runs(needs: Sequence[int]) -> Iterator[tuple[int, int, int, int]]:
+    """(first, count, need of the first, growth) of the stretches in which `needs` grow evenly."""
+    first = 0
+    while first < len(needs):
+        last = first
+        step = needs[first + 1] - needs[first] if first + 1 < len(needs) else 0
+        while last + 1 < len(needs) and needs[last + 1] - needs[last] == step:
+            last += 1
+        yield first, last - first + 1, needs[first], step
+        first = last + 1
+
+
 @dataclass
 class TensorMemory:
     """A copy of a tensor on chip: whole (`slots` 1) or as a ring of row tiles (`slots` 2).
@@ -74,8 +88,8 @@ class TensorMemory:
     It begins at the start of its memory, when those that used it before have been read for the last time (`start` reads).
     `tile_rows` rows of `pitch` beats a slot. `ready[t]` is the write count after which tile `t` is complete,
     `drained[t]` the read count after which it is no longer needed. `loaded` rows have come from off chip.
-    Where the last write went column by column (of beats), `columns` is the write count before it: column ``c`` of all rows
-    is there from count ``columns + c + 1`` on; `row_columns` says the same of single rows.
+    Where rows are written column by column (of beats), `columns[r][c]` is the write count from which on beat ``c`` of row
+    ``r`` is there.
     """
 
     memory: Memory
@@ -88,8 +102,7 @@ class TensorMemory:
     start: int = -1
     loaded: int = 0
     blocks: dict[int, Blocks] = field(default_factory=dict)
-    columns: int | None = None
-    row_columns: dict[int, int] = field(default_factory=dict)
+    columns: dict[int, list[int]] = field(default_factory=dict)
     portions: list[tuple[Walk, int]] = field(default_factory=list)
 
     @property
@@ -122,31 +135,43 @@ class TensorMemory:
             self.start = self.memory.read
         need = max(self.start, self.drained.get(tile - self.slots, 0) if self.slots > 1 else 0)
         self.blocks[tile] = Blocks(row, walk.counts[0], self.memory.written)
-        self.columns = None
         self.memory.write(walk.model_copy(update={"base": walk.base + self.base(row)}), need, note=note)
         self.ready[tile] = self.memory.written
 
-    def write_columns(self, row: int, rows: int, note: str) -> None:
-        """Write `rows` whole rows from `row` on, column by column: of each row one beat, then the next column."""
-        before = self.memory.written
-        walk = Walk(counts=(self.pitch, 1, 1, 1, rows), strides=(1, 0, 0, 0, self.pitch))
+    def write_columns(self, row: int, rows: int, note: str, first: int = 0, count: int = 0) -> None:
+        """Write `rows` rows from `row` on column by column: of each row one beat, then the next column.
+
+        `count` columns from `first` on; 0: all.
+        """
+        before, count = self.memory.written, count or self.pitch
+        walk = Walk(base=first, counts=(count, 1, 1, 1, rows), strides=(1, 0, 0, 0, self.pitch))
         self.write(row, walk, note)
-        self.columns = before
-        self.row_columns.update(dict.fromkeys(range(row, row + rows), before))
+        for number in range(row, row + rows):
+            counts = self.columns.setdefault(number, [0] * self.pitch)
+            counts[first : first + count] = range(before + 1, before + count + 1)
+
+    @property
+    def complete(self) -> list[int] | None:
+        """The write counts from which on each column and those before it are there in all rows; None if not known."""
+        if len(self.columns) < self.rows:
+            return None
+        counts = [max(column) for column in zip(*self.columns.values(), strict=True)]
+        return list(accumulate(counts, max))
 
     def fetch_columns(self, note: str) -> None:
         """Read all rows column by column, each column as soon as it is there."""
-        walk = Walk(counts=(self.pitch, 1, 1, 1, self.rows), strides=(1, 0, 0, 0, self.pitch))
-        need, step = (self.ready[0], 0) if self.columns is None else (self.columns + 1, 1)
-        self.memory.fetch(walk, need, step, note=note)
+        needs = self.complete or [self.ready[0]] * self.pitch
+        for first, count, need, step in affine_runs(needs):
+            walk = Walk(base=first, counts=(count, 1, 1, 1, self.rows), strides=(1, 0, 0, 0, self.pitch))
+            self.memory.fetch(walk, need, step, note=note)
         self.drained[0] = self.memory.read
 
     def fetch_row(self, row: int, note: str) -> None:
         """Read one row, each beat as soon as it is there."""
-        walk = Walk(base=self.base(row), counts=(self.pitch, 1, 1, 1, 1), strides=(1, 0, 0, 0, 0))
-        before = self.row_columns.get(row)
-        need, step = (self.ready[0], 0) if before is None else (before + 1, 1)
-        self.memory.fetch(walk, need, step, note=note)
+        needs = self.columns.get(row, [self.ready[0]] * self.pitch)
+        for first, count, need, step in affine_runs(needs):
+            walk = Walk(base=self.base(row) + first, counts=(count, 1, 1, 1, 1), strides=(1, 0, 0, 0, 0))
+            self.memory.fetch(walk, need, step, note=note)
         self.drained[0] = self.memory.read
 
     def write_portions(self, walk: Walk, note: str) -> None:

@@ -30,7 +30,7 @@ def append(work: Work, visit: Visit) -> None:
     sources = [work.tensors.reader(visit, slot) for slot in range(len(task.inputs))]
     results = work.tensors.results(visit)
     # Images are made and read tile by tile: whoever stands in between follows.
-    images = task.output in work.tensors.images or any(source.columns is not None for source in sources)
+    images = task.output in work.tensors.images or any(source.columns for source in sources)
     images = images and all(memory.slots == 1 for memory in (*sources, *results))
     for source, port in zip(sources, ("x", "y"), strict=False):
         if images:

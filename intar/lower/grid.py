@@ -17,6 +17,9 @@ from intar.lower.visits import Visit
 from intar.lower.windows import read_tiles, window
 from intar.lower.work import Work
 
+BANDS = 16
+"""Bands of tiles of a task that hands over to other cores."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -87,32 +90,50 @@ def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, QConv | QPool)
     rows = work.site.machine.rows if isinstance(task, QConv) else 1
-    for block in blocks(task, rows):
-        _block(work, visit, task, block)
+    for band in _bands(work, visit):
+        for block in blocks(task, rows):
+            _block(work, visit, task, block, band)
 
 
-def _block(work: Work, visit: Visit, task: QConv | QPool, block: Block) -> None:
-    """All tiles of one or more blocks of channels."""
+def _bands(work: Work, visit: Visit) -> list[range]:
+    """Tiles that a task makes all channels of before it goes on.
+
+    One after the other the channels take the weights once; but where the tasks before and after run on other cores, these
+    would have to wait for the last channel.
+    """
+    total, cores = work.site.pitch(visit.task.output), len(vector_cores(work, visit))
+    near = work.site.neighbours(visit.task)
+    if not any(set(work.site.cores(task)) - set(visit.cores) for task in near):
+        return [range(total)]
+    size = cores * max(1, -(-total // (BANDS * cores)))
+    return [range(first, min(first + size, total)) for first in range(0, total, size)]
+
+
+def _block(work: Work, visit: Visit, task: QConv | QPool, block: Block, band: range) -> None:
+    """The tiles of a band, for one or more blocks of channels."""
     cores = vector_cores(work, visit)
-    total = work.site.pitch(task.output)
     note = f"{task.name} channels {block.first}+{block.rows * block.count}"
+    if len(band) < work.site.pitch(task.output):
+        note += f" tiles {band.start}+{len(band)}"
     for position, core in enumerate(cores):
-        tiles = -(-(total - position) // len(cores))
-        _windows(work, visit, task, block, (position, len(cores), tiles), note)
+        tiles = band[position :: len(cores)]
+        if not tiles:
+            continue
+        _windows(work, visit, task, block, position, tiles, note)
         if isinstance(task, QConv):
-            _products(work, task, core, work.tensors.image(visit, position), block, tiles, note)
+            _products(work, task, core, work.tensors.image(visit, position), block, len(tiles), note)
         else:
             image = work.tensors.image(visit, position).port("out")
-            work.net.move(image, [f"vector_{core}.x"], block.count * tiles * len(block.taps), note=note)
-            work.maxima(core, task, block.count * tiles, len(block.taps), note)
-    _results(work, visit, block, cores, total, note)
+            work.net.move(image, [f"vector_{core}.x"], block.count * len(tiles) * len(block.taps), note=note)
+            work.maxima(core, task, block.count * len(tiles), len(block.taps), note)
+    _results(work, visit, block, cores, band, note)
 
 
 def _windows(
-    work: Work, visit: Visit, task: QConv | QPool, block: Block, tiles: tuple[int, int, int], note: str
+    work: Work, visit: Visit, task: QConv | QPool, block: Block, position: int, tiles: range, note: str
 ) -> None:
     """What the taps of a block read, from the image of the core at this position."""
-    source = work.tensors.image(visit, tiles[0])
+    source = work.tensors.image(visit, position)
     lanes, pitch = work.site.machine.lanes, work.site.pitch(task.inputs[0])
     taps = [window(tap, pitch, lanes, task.pitch, task.in_height, task.in_width) for tap in block.taps]
     read_tiles(source, taps, reach(block.taps, task.pitch), tiles, block.count, task.pad, note)
@@ -151,9 +172,9 @@ def _products(
     work.vector(core, task, groups, each, "acc", True, note, params="row", pool=block.members)
 
 
-def _results(work: Work, visit: Visit, block: Block, cores: Sequence[int], total: int, note: str) -> None:
+def _results(work: Work, visit: Visit, block: Block, cores: Sequence[int], band: range, note: str) -> None:
     """The results of all cores, tile after tile, to all copies of the output."""
-    full, rest = divmod(total, len(cores))
+    full, rest = divmod(len(band), len(cores))
     sinks = work.tensors.sinks(visit)
     for number in range(block.count):
         for rounds, mine in ((full, cores), (1, cores[:rest])):
@@ -161,4 +182,5 @@ def _results(work: Work, visit: Visit, block: Block, cores: Sequence[int], total
             if legs:
                 work.net.flow(Flow(legs, rounds, block.rows, note=note))
         for memory in work.tensors.results(visit):
-            memory.write_columns(block.first + number * block.rows, block.rows, note)
+            row = block.first + number * block.rows
+            memory.write_columns(row, block.rows, note, band.start, len(band))

@@ -175,7 +175,7 @@ class Ports:
             self.stored.setdefault(name, []).append((row, len(port.steps)))
             self.net.move(memory.port("out"), ["y.in"], beats, note=name)
         note = f"{name}: to off chip"
-        if memory.row_columns:
+        if memory.columns:
             for number in range(row, row + rows):
                 memory.fetch_row(number, note)
         else:

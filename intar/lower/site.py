@@ -28,6 +28,14 @@ class Site:
     def machine(self) -> Machine:
         return self.schedule.machine
 
+    def neighbours(self, task: QTask) -> list[QTask]:
+        """The tasks that make what a task reads, or read what it makes."""
+        return [near for near in self.graph.tasks if near.output in task.inputs or task.output in near.inputs]
+
+    def cores(self, task: QTask) -> tuple[int, ...]:
+        """Where a task runs."""
+        return next(p.cores for stage in self.schedule.stages for p in stage.tasks if p.task == task.name)
+
     def pitch(self, name: str) -> int:
         """Beats of one row of a tensor."""
         return -(-self.tensors[name].cols // self.machine.lanes)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from intar.ir.program import Image, ImageStep, Window
 from intar.ir.quantgraph import Tap
-from intar.lower.buffers import Memory, TensorMemory
+from intar.lower.buffers import Memory, TensorMemory, affine_runs
 
 
 @dataclass
@@ -58,40 +58,35 @@ def window(tap: Tap, row_beats: int, lanes: int, pitch: int, height: int, width:
 
 
 def read_tiles(
-    source: TensorMemory,
-    taps: Sequence[Window],
-    reach: int,
-    tiles: tuple[int, int, int],
-    passes: int,
-    pad: int,
-    note: str,
+    source: TensorMemory, taps: Sequence[Window], reach: int, tiles: range, passes: int, pad: int, note: str
 ) -> None:
-    """Have windows of a tensor arrive: (first, stride, count) `tiles`, each as soon as the pixels that it reads are there.
+    """Have windows of a tensor arrive: of each of `tiles` as soon as the pixels that it reads are there, `passes` times.
 
     `reach` is how many pixels a tap reads ahead at most.
     """
     memory = source.memory
     assert isinstance(memory, ImageMemory)
-    first, stride, count = tiles
-    ready, step = source.ready[0], 0
-    start, limit = ready, ready
-    columns = source.columns
-    if columns is not None:
-        ahead = 1 + (memory.lanes - 1 + reach) // memory.lanes
-        start, step, limit = columns + max(0, first + ahead), stride, ready
-    memory.read_windows(
-        taps,
-        ImageStep(
-            first=first,
-            stride=stride,
+    ahead = 1 + (memory.lanes - 1 + reach) // memory.lanes
+    complete = source.complete or [source.ready[0]] * source.pitch
+    needs = [complete[min(max(tile + ahead, 1), len(complete)) - 1] for tile in tiles]
+    # All is there after the first pass; a stretch of tiles with growing needs of its own is a pass of its own.
+    runs = list(affine_runs(needs))
+    if passes > 1 and len(runs) > 1:
+        read_tiles(source, taps, reach, tiles, 1, pad, note)
+        runs, passes = [(0, len(needs), max(needs), 0)], passes - 1
+    for first, count, need, step in runs:
+        run = tiles[first : first + count]
+        read = ImageStep(
+            first=run.start,
+            stride=tiles.step,
             tiles=count,
             passes=passes,
             taps=1,
             pad=pad,
-            need=min(start, limit),
+            need=need,
             need_step=step,
-            need_limit=limit,
+            need_limit=need + step * (count - 1),
             note=note,
-        ),
-    )
+        )
+        memory.read_windows(taps, read)
     source.drained[0] = memory.read

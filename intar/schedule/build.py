@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from intar.errors import InternalError
 from intar.ir.schedule import Bank, Copy, Placement, Residency, Schedule, Stage
-from intar.schedule.banks import Banks, Tenant, assign
+from intar.schedule.banks import Banks, Tenant, assign, colour
 from intar.schedule.moves import Move
 from intar.schedule.problem import Problem
 
@@ -83,15 +83,20 @@ class Layout:
     banks: Banks
 
 
-def lay_out(problem: Problem, moves: Sequence[Move]) -> Layout:
-    """Give every copy of every tensor a bank."""
+def lay_out(problem: Problem, moves: Sequence[Move], *, overlap: bool = False) -> Layout:
+    """Give every copy of every tensor a bank; with `overlap` stages on other cores need not wait for a bank, if it fits."""
     homes = {
         index: _home(problem, moves, index)
         for index, tensor in enumerate(problem.tensors)
         if tensor.readers or tensor.producer >= 0
     }
     room = problem.capacity - sum(move.weights for move in moves)
-    return Layout(homes, assign([t for home in homes.values() for t in home.tenants], room))
+    tenants = [t for home in homes.values() for t in home.tenants]
+    if overlap:
+        apart = colour([replace(t, first=0, last=len(moves) - 1) for t in tenants])
+        if apart.total <= room:
+            return Layout(homes, apart)
+    return Layout(homes, assign(tenants, room))
 
 
 def build_schedule(

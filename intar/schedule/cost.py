@@ -54,6 +54,13 @@ class Work:
     reach: int = 0
 
     @property
+    def products(self) -> int:
+        """Products of a matmul or a convolution."""
+        if self.kind == "conv":
+            return self.cols * sum(channels * taps for channels, taps in self.groups)
+        return self.rows * self.cols * self.k
+
+    @property
     def on_grid(self) -> bool:
         """Works on images, tile of pixels by tile of pixels."""
         return self.kind in ("conv", "pool")

@@ -34,8 +34,8 @@ class Grouping:
 
 def _starts(problem: Problem) -> list[Grouping]:
     """Round robin in the order of the tasks, and balanced by products; cores in proportion to the products."""
-    loads = [t.work.rows * t.work.cols * t.work.k for t in problem.tasks]
-    matmuls = [i for i, t in enumerate(problem.tasks) if t.work.arrays]
+    loads = [t.work.products for t in problem.tasks]
+    matmuls = [i for i, t in enumerate(problem.tasks) if t.work.arrays or t.work.kind == "conv"]
     vectors = [i for i, t in enumerate(problem.tasks) if t.work.kind == "vector"]
     cores = problem.machine.cores
     found = []

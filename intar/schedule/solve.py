@@ -117,7 +117,7 @@ def solve(
         bound = floor
     name = "cpsat" if engine == "cpsat" else "dp"
     for found in _candidates(problem, moves, answer):
-        layout = lay_out(problem, found.moves)
+        layout = lay_out(problem, found.moves, overlap=mode == "dataflow")
         if sum(move.weights for move in found.moves) + layout.banks.total <= problem.capacity:
             seconds = time.perf_counter() - began
             return build_schedule(problem, mode, found.moves, layout, bound, name, seconds)
