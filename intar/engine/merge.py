@@ -10,7 +10,7 @@ from intar.ir.program import Buffer, Image, Load, Program, Router
 
 Order = tuple[tuple[str, int], ...]
 
-_POLICIES = {0: "order of completion", 1: "writes first", 2: "reads first", 3: "reads on demand"}
+_POLICIES = {0: "order of completion", 3: "reads on demand", 1: "writes first", 2: "reads first"}
 
 
 def _with_orders(program: Program, result: EngineResult) -> Program:

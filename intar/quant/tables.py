@@ -11,7 +11,9 @@ from intar.ir.ops import Attrs, Op
 from intar.ir.reference import KERNELS
 from intar.quant.fixed import limits
 
-MAX_LOG_ENTRIES = 10
+MIN_LOG_ENTRIES, MAX_LOG_ENTRIES = 4, 10
+GOOD_ERROR = 0.75
+"""Units of the last place that a table of wide inputs may be wrong (rounding alone: 0.5); the smallest such is taken."""
 MAX_Q = 16
 UNARY = frozenset({Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.EXP})
 """Operators that become tables."""
@@ -54,7 +56,16 @@ def build_table(function: Callable[[np.ndarray], np.ndarray], in_bits: int, lo: 
     if in_bits <= MAX_LOG_ENTRIES:
         base = (np.sign(wanted) * np.floor(np.abs(wanted) + 0.5)).astype(np.int64)
         return TableData(in_bits, 0, base, None, float(np.abs(base - wanted).max()))
-    segments = wanted.reshape(1 << MAX_LOG_ENTRIES, -1)
+    for log_entries in range(MIN_LOG_ENTRIES, MAX_LOG_ENTRIES):
+        made = _piecewise(wanted, log_entries, lo, hi)
+        if made.max_error <= GOOD_ERROR:
+            return made
+    return _piecewise(wanted, MAX_LOG_ENTRIES, lo, hi)
+
+
+def _piecewise(wanted: np.ndarray, log_entries: int, lo: int, hi: int) -> TableData:
+    """Straight pieces over equal segments."""
+    segments = wanted.reshape(1 << log_entries, -1)
     steps = np.arange(segments.shape[1])
     real_base, real_slope = _minimax(segments)
     q = _precision(real_base, real_slope, segments.shape[1])
@@ -64,7 +75,7 @@ def build_table(function: Callable[[np.ndarray], np.ndarray], in_bits: int, lo: 
     base = np.rint((rest.max(axis=1) + rest.min(axis=1)) / 2).astype(np.int64)
     rounding = (1 << q) >> 1
     made = np.clip((base[:, None] + slope[:, None] * steps + rounding) >> q, lo, hi)
-    return TableData(MAX_LOG_ENTRIES, q, base, slope, float(np.abs(made - segments).max()))
+    return TableData(log_entries, q, base, slope, float(np.abs(made - segments).max()))
 
 
 def _minimax(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
