@@ -78,3 +78,11 @@ def test_engines_agree_on_graphs_too_large_for_brute_force(seed):
     one, other = (found(seed, 7, "auto", engine) for engine in ("dp", "cpsat"))
     assert (one is None) == (other is None)
     assert one is None or other is None or one.bound == other.bound
+
+
+@pytest.mark.parametrize("seed", (1001, 1055, 1079))
+def test_matmuls_that_follow_are_among_them(seed):
+    tasks, mode = 3 + seed % 3, ("auto", "auto", "intar")[seed % 3]
+    assert agree(seed, tasks) == "best"
+    schedule = found(seed, tasks, mode, "dp")
+    assert schedule is not None and any(p.follows for stage in schedule.stages for p in stage.tasks)
