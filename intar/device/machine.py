@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
 from intar.ir.circuit import circuit
-from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool, Quantised, stored_bits
+from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool, QProduct, Quantised, stored_bits
 from intar.ir.schedule import Machine
 
 USABLE = 0.7
@@ -101,6 +101,9 @@ def _network(quantised: Quantised) -> _Network:
         out = graph.tensor(task.output)
         if isinstance(task, QMatmul):
             matmuls.append((out.rows, graph.tensor(task.inputs[0]).cols, out.cols))
+        elif isinstance(task, QProduct):
+            rows, depth = out.rows // task.batch, graph.tensor(task.inputs[0]).cols
+            matmuls.extend([(rows, depth, out.cols)] * task.batch)
         elif isinstance(task, QConv):
             matmuls.extend((group.channels, len(group.taps), out.cols) for group in task.groups)
         elif not isinstance(task, QMove | QPool):

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from intar.errors import InfeasibleError, UnsupportedError
-from intar.ir.quantgraph import QMatmul, QuantGraph
+from intar.ir.quantgraph import QMatmul, QProduct, QuantGraph
 from intar.ir.schedule import Schedule
 from intar.pipeline import Check, Design, Mode, build_target, compile_quantised
 from intar.report.static import static_resources
@@ -22,7 +22,7 @@ def macs(graph: QuantGraph) -> int:
     """Multiply-accumulates of one inference."""
     total = 0
     for task in graph.tasks:
-        if isinstance(task, QMatmul):
+        if isinstance(task, QMatmul | QProduct):
             out, depth = graph.tensor(task.output), graph.tensor(task.inputs[0]).cols
             total += out.rows * out.cols * depth
     return total

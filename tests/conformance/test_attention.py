@@ -10,6 +10,7 @@ import pytest
 from intar import pipeline
 from intar.ir.program import Rows
 from intar.quant.random_graphs import random_inputs
+from intar.report.summary import cycle_limit
 from intar.session import open_source
 
 Made = tuple[pipeline.Design, Path, list[dict[str, np.ndarray]]]
@@ -25,6 +26,7 @@ def test_every_pattern_in_the_engine(mode: pipeline.Mode) -> None:
     made = pipeline.compile_quantised(source.quantised, source.machine, mode)
     assert sum(isinstance(node, Rows) for node in made.program.nodes) == 1
     require(pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
+    assert cycle_limit(made) == -(-294_912 // 32)
     assert made.schedule.objective == pytest.approx(made.predicted.cycles, rel=0.05)
 
 

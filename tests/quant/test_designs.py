@@ -61,3 +61,9 @@ def test_more_phases_leave_out_what_meets_only_padding() -> None:
         row["name"]: row for row in numerics_report(prepared, quantised, {k: v[:2] for k, v in data.items()})
     }
     assert rows["y"]["sqnr_db"] > 70
+
+
+@pytest.mark.parametrize(("name", "macs"), [("self_attn", 939_524_096), ("self_attn_small", 294_912)])
+def test_self_attention(name: str, macs: int) -> None:
+    folder, spec = designs.load(name)
+    assert sum(load_model(folder / spec.model).macs().values()) == macs
