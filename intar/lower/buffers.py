@@ -89,7 +89,7 @@ class TensorMemory:
     `tile_rows` rows of `pitch` beats a slot. `ready[t]` is the write count after which tile `t` is complete,
     `drained[t]` the read count after which it is no longer needed. `loaded` rows have come from off chip.
     Where rows are written column by column (of beats), `columns[r][c]` is the write count from which on beat ``c`` of row
-    ``r`` is there.
+    ``r`` is there. `awaited` is the highest write count that a read in windows has waited for.
     """
 
     memory: Memory
@@ -104,6 +104,8 @@ class TensorMemory:
     blocks: dict[int, Blocks] = field(default_factory=dict)
     columns: dict[int, list[int]] = field(default_factory=dict)
     portions: list[tuple[Walk, int]] = field(default_factory=list)
+    awaited: int = 0
+    _complete: list[int] | None = None
 
     @property
     def depth(self) -> int:
@@ -149,14 +151,17 @@ class TensorMemory:
         for number in range(row, row + rows):
             counts = self.columns.setdefault(number, [0] * self.pitch)
             counts[first : first + count] = range(before + 1, before + count + 1)
+        self._complete = None
 
     @property
     def complete(self) -> list[int] | None:
         """The write counts from which on each column and those before it are there in all rows; None if not known."""
         if len(self.columns) < self.rows:
             return None
-        counts = [max(column) for column in zip(*self.columns.values(), strict=True)]
-        return list(accumulate(counts, max))
+        if self._complete is None:
+            counts = [max(column) for column in zip(*self.columns.values(), strict=True)]
+            self._complete = list(accumulate(counts, max))
+        return self._complete
 
     def fetch_columns(self, note: str) -> None:
         """Read all rows column by column, each column as soon as it is there."""

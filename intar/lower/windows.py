@@ -12,15 +12,18 @@ from intar.lower.buffers import Memory, TensorMemory, affine_runs
 
 @dataclass
 class ImageMemory(Memory):
-    """One image node: its two programs so far. `pitch` is the width of a row of pixels."""
+    """One image node: its two programs so far. `pitch` is the width of a row of pixels; `places` say where taps stand."""
 
     pitch: int = 1
     taps: list[Window] = field(default_factory=list)
     windows: list[ImageStep] = field(default_factory=list)
+    places: dict[tuple[Window, ...], int] = field(default_factory=dict)
 
     def read_windows(self, taps: Sequence[Window], step: ImageStep) -> None:
         """Append a read step of these taps."""
-        first = _place(self.taps, list(taps))
+        first = self.places.setdefault(tuple(taps), len(self.taps))
+        if first == len(self.taps):
+            self.taps.extend(taps)
         self.windows.append(step.model_copy(update={"tap": first, "taps": len(taps)}))
         self.read += step.tiles * step.passes
 
@@ -35,15 +38,6 @@ class ImageMemory(Memory):
             writes=tuple(self.writes),
             reads=tuple(self.windows),
         )
-
-
-def _place(known: list[Window], taps: list[Window]) -> int:
-    """Where these taps stand one after the other; appended when they are not there yet."""
-    for first in range(len(known) - len(taps) + 1):
-        if known[first : first + len(taps)] == taps:
-            return first
-    known.extend(taps)
-    return len(known) - len(taps)
 
 
 def window(tap: Tap, row_beats: int, lanes: int, pitch: int, height: int, width: int) -> Window:
@@ -69,18 +63,20 @@ def read_tiles(
     ahead = 1 + (memory.lanes - 1 + reach) // memory.lanes
     complete = source.complete or [source.ready[0]] * source.pitch
     needs = [complete[min(max(tile + ahead, 1), len(complete)) - 1] for tile in tiles]
-    # All is there after the first pass; a stretch of tiles with growing needs of its own is a pass of its own.
-    runs = list(affine_runs(needs))
+    # All is there after the first pass, which is a step for each stretch of tiles whose needs grow evenly.
+    last = max(needs)
+    runs = list(affine_runs(needs)) if last > source.awaited else [(0, len(needs), last, 0)]
+    source.awaited = max(source.awaited, last)
+    plan = [(*run, passes if len(runs) == 1 else 1) for run in runs]
     if passes > 1 and len(runs) > 1:
-        read_tiles(source, taps, reach, tiles, 1, pad, note)
-        runs, passes = [(0, len(needs), max(needs), 0)], passes - 1
-    for first, count, need, step in runs:
+        plan.append((0, len(needs), last, 0, passes - 1))
+    for first, count, need, step, times in plan:
         run = tiles[first : first + count]
         read = ImageStep(
             first=run.start,
             stride=tiles.step,
             tiles=count,
-            passes=passes,
+            passes=times,
             taps=1,
             pad=pad,
             need=need,
