@@ -9,7 +9,7 @@
 //             load: first entry (16), entries - 1 (16).
 //             An operation that a step does not use is the identity (see intar/codegen/rtl_steps.py). For MERGED and SHIFT_ONLY
 //             see intar_vector_lane.
-// Load        a step with `load` fills a table slot from `params`, one entry a cycle, bases and then slopes. It
+// Load        a step with `load` fills a table slot from `params`, up to four entries a cycle, bases and then slopes. It
 //             begins when the pipeline is empty.
 // Params      two banks: a group's beats are taken while the group before is processed, also across steps. By lane: four
 //             beats (multiplier, shift, bias low, bias high) of an element for each lane. By row: these four are the first
@@ -76,6 +76,7 @@ module intar_vector #(
   localparam bit PER_CHANNEL = LANE_PARAMS || ROW_PARAMS;
   localparam int ROW_BEATS = (LANES + 3) / LANES;
   localparam int ENTRY_BITS = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1;
+  localparam int WRITE = (LANES % 4 == 0) ? 4 : (LANES % 2 == 0) ? 2 : 1;  // table entries written at a time
   localparam int A = (AFFINE && !MERGED) ? 8 : 1;
   localparam int B = A + (BINARY ? 8 : 0);
   localparam int LATENCY = B + (TABLE ? (SLOPES ? 5 : 2) : 0);
@@ -253,10 +254,10 @@ module intar_vector #(
     end
   endgenerate
 
-  // ---- table load: one entry a cycle, through a register and (without slopes) rounding and clamping
+  // ---- table load: WRITE entries a cycle, through a register and (without slopes) rounding and clamping
   logic write_base, write_slope;
   logic [ENTRY_BITS-1:0] write_at;
-  logic [31:0] write_data;
+  logic [WRITE*32-1:0] write_data;
   generate
     if (TABLE) begin : g_load
       logic entry_last, entry_go, entry_slope;
@@ -264,10 +265,10 @@ module intar_vector #(
       logic [15:0] entry;
       logic [ENTRY_BITS-1:0] raw_at;
       logic [LANE_BITS-1:0] entry_lane;
-      logic signed [31:0] raw;
+      logic [WRITE*32-1:0] raw;
       assign entry_go = valid && is_load && fetch_load && empty && params_valid;
-      assign entry_last = entry == step[486+:16];
-      assign load_go = entry_go && (entry_last || entry_lane == LANE_BITS'(LANES - 1));  // done with this beat
+      assign entry_last = entry + 16'(WRITE - 1) == step[486+:16];
+      assign load_go = entry_go && (entry_last || entry_lane == LANE_BITS'(LANES - WRITE));  // done with this beat
       assign load_end = entry_go && entry_last && (entry_slope || !SLOPES);
       always_ff @(posedge clk) begin
         if (start) begin
@@ -275,14 +276,14 @@ module intar_vector #(
           entry_lane <= '0;
           entry_slope <= 1'b0;
         end else if (entry_go) begin
-          entry <= entry_last ? '0 : entry + 1'b1;
-          entry_lane <= load_go ? '0 : entry_lane + 1'b1;
+          entry <= entry_last ? '0 : entry + 16'(WRITE);
+          entry_lane <= load_go ? '0 : entry_lane + LANE_BITS'(WRITE);
           if (entry_last) entry_slope <= SLOPES && !entry_slope;
         end
         raw_base <= rst_n && entry_go && !entry_slope;
         raw_slope <= rst_n && entry_go && entry_slope;
         raw_at <= ENTRY_BITS'(entry) + step[470+:ENTRY_BITS];
-        raw <= $signed(params_data[32'(entry_lane)*32+:32]);
+        raw <= params_data[32'(entry_lane)*32+:WRITE*32];
       end
       assign write_base = raw_base;
       assign write_slope = raw_slope;
@@ -290,14 +291,17 @@ module intar_vector #(
       if (SLOPES) begin : g_raw
         assign write_data = raw;
       end else begin : g_rounded
-        logic [40:0] bounds;  // q, lo, hi of the step that the raw entry belongs to
-        logic signed [32:0] rounding, scaled;
+        logic [40:0] bounds;  // q, lo, hi of the step that the raw entries belong to
+        logic signed [32:0] rounding;
         logic signed [17:0] lo, hi;
         assign lo = $signed(bounds[5+:18]);
         assign hi = $signed(bounds[23+:18]);
         assign rounding = (bounds[4:0] == 5'd0) ? 33'sd0 : 33'sd1 <<< (bounds[4:0] - 5'd1);
-        assign scaled = (33'(raw) + rounding) >>> bounds[4:0];
-        assign write_data = (scaled < 33'(lo)) ? 32'(lo) : (scaled > 33'(hi)) ? 32'(hi) : scaled[31:0];
+        for (genvar e = 0; e < WRITE; e++) begin : g_entry
+          logic signed [32:0] scaled;
+          assign scaled = (33'($signed(raw[32*e+:32])) + rounding) >>> bounds[4:0];
+          assign write_data[32*e+:32] = (scaled < 33'(lo)) ? 32'(lo) : (scaled > 33'(hi)) ? 32'(hi) : scaled[31:0];
+        end
         always_ff @(posedge clk) bounds <= step[429+:41];
       end
     end else begin : g_no_load
@@ -414,7 +418,8 @@ module intar_vector #(
           .VALUE_BITS(VALUE_BITS),
           .TABLE(TABLE),
           .SLOPES(SLOPES),
-          .TABLE_ENTRIES(TABLE_ENTRIES)
+          .TABLE_ENTRIES(TABLE_ENTRIES),
+          .WRITE(WRITE)
       ) lane (
           .clk(clk),
           .move(move),

@@ -27,6 +27,7 @@ module intar_vector_lane #(
     parameter bit TABLE         = 1'b1,
     parameter bit SLOPES        = 1'b1,
     parameter int TABLE_ENTRIES = 256,  // of all slots, 1 to 65536
+    parameter int WRITE         = 4,    // table entries written at a time: 1, 2 or 4, divides TABLE_ENTRIES
     parameter int ENTRY_BITS    = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1
 ) (
     input  logic                  clk,
@@ -44,10 +45,10 @@ module intar_vector_lane #(
     input  logic                  table_use,
     input  logic [4:0]            table_round,
     input  logic [40:0]           table_bounds,
-    input  logic                  write_base,     // table memory: one entry per cycle, whatever `move` is
+    input  logic                  write_base,     // table memory: WRITE entries per cycle, whatever `move` is
     input  logic                  write_slope,
     input  logic [ENTRY_BITS-1:0] write_at,
-    input  logic [31:0]           write_data,
+    input  logic [WRITE*32-1:0]   write_data,
     output logic signed [17:0]    result
 );
   logic unused;  // an instance without some operation does not look at its settings
@@ -229,7 +230,14 @@ module intar_vector_lane #(
       logic [16:0] shifted, index;
       logic [3:0] low_bits;
       logic signed [17:0] value1;
+      localparam int WORDS = TABLE_ENTRIES / WRITE;  // of the memory: WRITE entries each
+      localparam int WORD_BITS = (WORDS > 1) ? $clog2(WORDS) : 1;
       logic [ENTRY_BITS-1:0] at;
+      logic [WORD_BITS-1:0] word, write_word;
+      logic [1:0] pick;  // the entry of the word that was read
+      assign word = WORD_BITS'(at >> $clog2(WRITE));
+      assign write_word = WORD_BITS'(write_at >> $clog2(WRITE));
+      always_ff @(posedge clk) if (move) pick <= 2'(32'(at) % 32'(WRITE));
       assign low_bits = table_index[17+:4];
       assign shifted = binary_value[16:0] + table_index[0+:17];
       assign index = shifted >> low_bits;
@@ -242,8 +250,9 @@ module intar_vector_lane #(
         end
       end
       if (SLOPES) begin : g_slopes
-        logic [31:0] bases[0:TABLE_ENTRIES-1];
-        logic [31:0] slopes[0:TABLE_ENTRIES-1];
+        logic [WRITE*32-1:0] bases[0:WORDS-1];
+        logic [WRITE*32-1:0] slopes[0:WORDS-1];
+        logic [WRITE*32-1:0] base_word, slope_word;
         logic [15:0] fraction1, fraction2;
         logic signed [31:0] base2, slope2, base3;
         logic signed [48:0] product3;
@@ -255,16 +264,18 @@ module intar_vector_lane #(
         assign lo = $signed(table_bounds[5+:18]);
         assign hi = $signed(table_bounds[23+:18]);
         assign unused_product = &{1'b0, product3};
+        assign base2 = $signed(base_word[32*32'(pick)+:32]);
+        assign slope2 = $signed(slope_word[32*32'(pick)+:32]);
         always_ff @(posedge clk) begin
-          if (write_base) bases[write_at] <= write_data;
-          if (write_slope) slopes[write_at] <= write_data;
+          if (write_base) bases[write_word] <= write_data;
+          if (write_slope) slopes[write_word] <= write_data;
         end
         always_ff @(posedge clk) begin
           if (move) begin
             fraction1 <= 16'(shifted & ~(17'h1FFFF << low_bits));
 
-            base2 <= bases[at];
-            slope2 <= slopes[at];
+            base_word <= bases[word];
+            slope_word <= slopes[word];
             fraction2 <= fraction1;
             value2 <= value1;
 
@@ -283,21 +294,24 @@ module intar_vector_lane #(
         end
       end else begin : g_values
         // Without slopes the entries were rounded and clamped when they were written.
-        logic [17:0] values[0:TABLE_ENTRIES-1];
-        logic [17:0] looked_up;
+        logic [WRITE*18-1:0] values[0:WORDS-1];
+        logic [WRITE*18-1:0] write_values, value_word;
         logic signed [17:0] value2;
         logic use2;
         always_ff @(posedge clk) begin
-          if (write_base) values[write_at] <= write_data[17:0];
+          if (write_base) values[write_word] <= write_values;
         end
         always_ff @(posedge clk) begin
           if (move) begin
-            looked_up <= values[at];
+            value_word <= values[word];
             value2 <= value1;
             use2 <= table_use;
           end
         end
-        assign result = use2 ? $signed(looked_up) : value2;
+        assign result = use2 ? $signed(value_word[18*32'(pick)+:18]) : value2;
+        for (genvar e = 0; e < WRITE; e++) begin : g_entry
+          assign write_values[18*e+:18] = write_data[32*e+:18];
+        end
       end
     end else begin : g_no_table
       assign result = binary_value;

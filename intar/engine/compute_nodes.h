@@ -424,7 +424,7 @@ struct Vector : Unit {
     run++;
   }
 
-  /// One entry a cycle, bases and then slopes, once the pipeline is empty.
+  /// As many entries a cycle as divide a beat, four at most; bases and then slopes, once the pipeline is empty.
   void load_table(const VectorStep& s) {
     i64 now = sim.now;
     if (!out.settled()) return wait(WAIT_OUT, out.link);
@@ -434,15 +434,16 @@ struct Vector : Unit {
     }
     if (!params->ready(now)) return wait(WAIT_IN, params);
     i64 entries = i64{1} << tables[static_cast<size_t>(s.load)].log_entries;
-    i64 place = entry % entries, lane = place % lanes;
+    i64 place = entry % entries, lane = place % lanes, step_size = lanes % 4 == 0 ? 4 : lanes % 2 == 0 ? 2 : 1;
     if (sim.values) {
       auto& cells = (entry < entries ? bases : slope_cells)[static_cast<size_t>(s.load)];
-      cells[static_cast<size_t>(place)] = params->front()[lane];
+      for (i64 i = 0; i < step_size; i++) cells[static_cast<size_t>(place + i)] = params->front()[lane + i];
     }
-    if (lane + 1 == lanes || place + 1 == entries) params->pop(sim);
+    if (lane + step_size == lanes || place + step_size == entries) params->pop(sim);
     touch(step);
     busy();
-    if (++entry < entries * (slopes ? 2 : 1)) return;
+    entry += step_size;
+    if (entry < entries * (slopes ? 2 : 1)) return;
     entry = 0;
     step++;
   }
