@@ -1,8 +1,9 @@
 """Resources of whole designs: compile, synthesise with Yosys, count; `docs/resources.md` shows the tables.
 
-    python benchmarks/resources.py [digits intar_mlp …]      needs the extra `synth`
+    python benchmarks/resources.py [DESIGN[:SCHEME] …]      needs the extra `synth`; three minutes a design
 
-Writes ``benchmarks/results/resources.json`` and ``resources.md``. The designs are compiled with their own budgets.
+Writes ``benchmarks/results/resources.json`` and ``resources.md``. The designs are compiled with their own budgets, and with
+their own schemes where none is given.
 """
 
 from __future__ import annotations
@@ -20,18 +21,20 @@ from intar.report.resources import COUNTS, count_text
 from intar.session import open_source
 from intar.verify.synth import synthesise_design
 
+DESIGNS = ("digits", "digits:w8a8-pow2", "intar_mlp", "intar_mlp:w16a16-pow2")
 RESULTS = Path(__file__).parent / "results"
 
 
-def measure(name: str) -> dict[str, Any]:
+def measure(chosen: str) -> dict[str, Any]:
     """Counts of one design and the multipliers of its budget."""
-    source = open_source(name)
+    name, _, scheme = chosen.partition(":")
+    source = open_source(name, scheme=scheme or None)
     made = pipeline.compile_quantised(source.quantised, source.machine)
     with tempfile.TemporaryDirectory() as folder:
         target = pipeline.project(made).write(Path(folder) / name)
         found = synthesise_design(target, top_name(made.program), source.machine.device)
     return {
-        "design": name,
+        "design": chosen,
         "device": source.machine.device,
         "multipliers": source.machine.multipliers,
         **found,
@@ -60,7 +63,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def main(names: list[str]) -> None:
     """Measure and write."""
     rows = []
-    for name in names or ["digits", "intar_mlp"]:
+    for name in names or DESIGNS:
         start = time.monotonic()
         rows.append(measure(name))
         print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)

@@ -109,7 +109,9 @@ module intar_vector_lane #(
   generate
     if (AFFINE && !MERGED) begin : g_affine
       if (SHIFT_ONLY) begin : g_shift
-        intar_shift scale (
+        intar_shift #(
+            .WIDTH(VALUE_BITS + 7)
+        ) scale (
             .clk(clk),
             .move(move),
             .a(value),
@@ -185,7 +187,10 @@ module intar_vector_lane #(
       if (SHIFT_ONLY) begin : g_shift
         logic signed [24:0] second;
         assign second = binary_scale[38] ? -25'(dy2) : 25'(dy2);
-        intar_shift scale (
+        // Sums have 18 bits, shifted by up to 29; products 36, shifted by 6.
+        intar_shift #(
+            .WIDTH((MERGED && VALUE_BITS > 42) ? VALUE_BITS + 7 : 49)
+        ) scale (
             .clk(clk),
             .move(move),
             .a(split ? whole : 48'(dx2)),

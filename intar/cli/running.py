@@ -106,7 +106,7 @@ def lint(project: Project, as_json: Json = False) -> None:
 def synth(
     project: Project,
     blocks: Annotated[
-        bool, typer.Option("--blocks", help="Multipliers and memories only: a minute instead of many.")
+        bool, typer.Option("--blocks", help="Multipliers and memories only: a minute instead of three.")
     ] = False,
     as_json: Json = False,
 ) -> None:
