@@ -70,7 +70,14 @@ module intar_router #(
   end
   assign target = targets[OUTPUTS-1:0];
   assign free = ~out_valid | out_ready;
-  assign data = in_data[32'(source[SOURCE_BITS-1:0])*WIDTH+:WIDTH];
+  intar_slice #(
+      .SLICES(INPUTS),
+      .WIDTH(WIDTH)
+  ) choice (
+      .data(in_data),
+      .index(source[SOURCE_BITS-1:0]),
+      .slice(data)
+  );
   assign go = valid && !empty && (target & ~free) == '0;
   assign advance = valid && (empty || (go && (in_valid & selected) != '0));
   always_comb begin

@@ -168,7 +168,9 @@ module intar_vector #(
 
   // ---- parameters: the same program, as far ahead as the two banks allow
   logic fetch_load;  // the fetching side has arrived at the load step
-  logic [LANES*32-1:0] lane_mults, lane_shifts, lane_lows, lane_highs;
+  logic [LANES*32-1:0] lane_mults, lane_lows;
+  logic [LANES*6-1:0] lane_shifts;
+  logic [LANES*16-1:0] lane_highs;
   logic [127:0] row_values;  // multiplier, shift, bias low, bias high
   generate
     if (PER_CHANNEL || TABLE) begin : g_params
@@ -219,14 +221,20 @@ module intar_vector #(
       end
       if (LANE_PARAMS) begin : g_lanes
         logic [LANES*32-1:0] mults[0:1];
-        logic [LANES*32-1:0] shifts[0:1];
         logic [LANES*32-1:0] lows[0:1];
-        logic [LANES*32-1:0] highs[0:1];
+        logic [LANES*6-1:0] shifts[0:1], shift_data;
+        logic [LANES*16-1:0] highs[0:1], high_data;
+        always_comb begin
+          for (int l = 0; l < LANES; l = l + 1) begin
+            shift_data[l*6+:6] = params_data[l*32+:6];
+            high_data[l*16+:16] = params_data[l*32+:16];
+          end
+        end
         always_ff @(posedge clk) begin
           if (fetch_go && !fetch_row && kind == 2'd0) mults[fetch_bank] <= params_data;
-          if (fetch_go && !fetch_row && kind == 2'd1) shifts[fetch_bank] <= params_data;
+          if (fetch_go && !fetch_row && kind == 2'd1) shifts[fetch_bank] <= shift_data;
           if (fetch_go && !fetch_row && kind == 2'd2) lows[fetch_bank] <= params_data;
-          if (fetch_go && !fetch_row && kind == 2'd3) highs[fetch_bank] <= params_data;
+          if (fetch_go && !fetch_row && kind == 2'd3) highs[fetch_bank] <= high_data;
         end
         assign lane_mults = mults[bank];
         assign lane_shifts = shifts[bank];
@@ -361,30 +369,19 @@ module intar_vector #(
     end
   endgenerate
 
-  // ---- the slice that is processed: a choice among constant places (an indexed part-select would cost multipliers)
+  // ---- the slice that is processed
   logic [RATE*ACC_BITS-1:0] acc_slice;
   logic [RATE*BITS-1:0] x_slice, y_slice;
-  logic [RATE*32-1:0] mult_slice, shift_slice, low_slice, high_slice;
-  always_comb begin
-    acc_slice = acc_data[0+:RATE*ACC_BITS];
-    x_slice = source_x[0+:RATE*BITS];
-    y_slice = y_data[0+:RATE*BITS];
-    mult_slice = lane_mults[0+:RATE*32];
-    shift_slice = lane_shifts[0+:RATE*32];
-    low_slice = lane_lows[0+:RATE*32];
-    high_slice = lane_highs[0+:RATE*32];
-    for (int i = 1; i < SLICES; i = i + 1) begin
-      if (slice == SLICE_BITS'(i)) begin
-        acc_slice = acc_data[i*RATE*ACC_BITS+:RATE*ACC_BITS];
-        x_slice = source_x[i*RATE*BITS+:RATE*BITS];
-        y_slice = y_data[i*RATE*BITS+:RATE*BITS];
-        mult_slice = lane_mults[i*RATE*32+:RATE*32];
-        shift_slice = lane_shifts[i*RATE*32+:RATE*32];
-        low_slice = lane_lows[i*RATE*32+:RATE*32];
-        high_slice = lane_highs[i*RATE*32+:RATE*32];
-      end
-    end
-  end
+  logic [RATE*32-1:0] mult_slice, low_slice;
+  logic [RATE*6-1:0] shift_slice;
+  logic [RATE*16-1:0] high_slice;
+  intar_slice #(.SLICES(SLICES), .WIDTH(RATE*ACC_BITS)) acc_part (.data(acc_data), .index(slice), .slice(acc_slice));
+  intar_slice #(.SLICES(SLICES), .WIDTH(RATE*BITS)) x_part (.data(source_x), .index(slice), .slice(x_slice));
+  intar_slice #(.SLICES(SLICES), .WIDTH(RATE*BITS)) y_part (.data(y_data), .index(slice), .slice(y_slice));
+  intar_slice #(.SLICES(SLICES), .WIDTH(RATE*32)) mult_part (.data(lane_mults), .index(slice), .slice(mult_slice));
+  intar_slice #(.SLICES(SLICES), .WIDTH(RATE*6)) shift_part (.data(lane_shifts), .index(slice), .slice(shift_slice));
+  intar_slice #(.SLICES(SLICES), .WIDTH(RATE*32)) low_part (.data(lane_lows), .index(slice), .slice(low_slice));
+  intar_slice #(.SLICES(SLICES), .WIDTH(RATE*16)) high_part (.data(lane_highs), .index(slice), .slice(high_slice));
 
   // ---- what holds for all lanes: a row's parameters, or the step's own
   logic [31:0] shared_mult;
@@ -407,8 +404,8 @@ module intar_vector #(
       assign source = use_x ? 48'($signed(x_slice[p*BITS+:BITS])) : 48'($signed(acc_slice[p*ACC_BITS+:ACC_BITS]));
       assign operand = 18'($signed(y_slice[p*BITS+:BITS]));
       assign mult = use_lanes ? $signed(mult_slice[p*32+:32]) : $signed(shared_mult);
-      assign shift = use_lanes ? shift_slice[p*32+:6] : shared_shift;
-      assign bias = use_lanes ? $signed({high_slice[p*32+:16], low_slice[p*32+:32]}) : $signed(shared_bias);
+      assign shift = use_lanes ? shift_slice[p*6+:6] : shared_shift;
+      assign bias = use_lanes ? $signed({high_slice[p*16+:16], low_slice[p*32+:32]}) : $signed(shared_bias);
       intar_vector_lane #(
           .AFFINE(AFFINE),
           .BINARY(BINARY),
@@ -503,6 +500,6 @@ module intar_vector #(
   logic unused;
   assign done = !valid && empty && !made_valid && !out_valid;
   assign unused = &{1'b0, step, unused_next, acc_valid, acc_data, x_valid, x_data, y_valid, y_data, params_valid, params_data,
-                    shift_slice, high_slice, row_values, lane_mults, lane_shifts, lane_lows, lane_highs, empty, fetch_load, by_row,
+                    row_values, lane_mults, lane_shifts, lane_lows, lane_highs, empty, fetch_load, by_row,
                     load_go};
 endmodule
