@@ -56,14 +56,10 @@ _USES = {
     "intar_core": ("intar_steps", "intar_array"),
     "intar_vector": ("intar_steps", "intar_maximum", "intar_slice", "intar_vector_lane", "intar_delay"),
     "intar_vector_lane": ("intar_scale", "intar_shift", "intar_delay"),
-<<<<<<< HEAD
-    "intar_router": ("intar_steps",),
+    "intar_router": ("intar_steps", "intar_slice"),
     "intar_rows": ("intar_rows_walk", "intar_rows_power", "intar_rows_divide", "intar_delay", "intar_steps"),
     "intar_rows_walk": ("intar_steps",),
     "intar_rows_power": ("intar_rows_table",),
-=======
-    "intar_router": ("intar_steps", "intar_slice"),
->>>>>>> 5db4a0e (Vector unit and router: slices chosen by a tree; parameters kept as wide as they are used)
 }
 """Modules that a library module instantiates."""
 
