@@ -86,7 +86,7 @@ def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Reference designs or groups of them (kernels: InTAR's five); all when none is named."
+            help="Reference designs or groups of them (kernels: InTAR's five); the quick ones when none is named."
         ),
     ] = None,
     simulate: Annotated[bool, typer.Option(help="Simulate the RTL, or predict only.")] = True,

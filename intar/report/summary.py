@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from intar.errors import InfeasibleError, UnsupportedError
-from intar.ir.quantgraph import QMatmul, QProduct, QuantGraph
+from intar.ir.quantgraph import QConv, QMatmul, QProduct, QuantGraph
 from intar.ir.schedule import Schedule
 from intar.pipeline import Check, Design, Mode, build_target, compile_quantised
 from intar.report.static import static_resources
@@ -19,12 +19,15 @@ MODES: tuple[Mode, ...] = ("auto", "intar", "sequential", "dataflow")
 
 
 def macs(graph: QuantGraph) -> int:
-    """Multiply-accumulates of one inference."""
+    """Multiply-accumulates of one inference: a convolution's over its valid pixels, taps outside of the image included."""
     total = 0
     for task in graph.tasks:
         if isinstance(task, QMatmul | QProduct):
             out, depth = graph.tensor(task.output), graph.tensor(task.inputs[0]).cols
             total += out.rows * out.cols * depth
+        elif isinstance(task, QConv):
+            taps = sum(group.channels * len(group.taps) for group in task.groups)
+            total += task.height * task.width * taps
     return total
 
 
