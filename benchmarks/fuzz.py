@@ -24,11 +24,17 @@ import numpy as np
 
 from intar import pipeline
 from intar.ir.quantgraph import Quantised
-from intar.ir.schedule import Machine
+from intar.ir.schedule import Machine, Schedule
 from intar.quant.random_graphs import ATTENTION, USUAL, random_inputs, random_quantised
+from intar.schedule.build import build_schedule, lay_out
+from intar.schedule.dp import after, enough
+from intar.schedule.moves import Move
+from intar.schedule.problem import make_problem
+from intar.schedule.solve import moves_of, rules_of
 
 EXECUTORS = ("engine", "csim", "rtl")
 MODES = ("auto", "auto", "intar", "sequential", "dataflow")
+ROW_WISE = ("matmul", "matmul", "affine", "binary", "binary")
 RESULTS = Path(__file__).parent / "results" / "fuzz.json"
 CASES = Path(__file__).parents[1] / "tests" / "conformance" / "cases.json"
 
@@ -62,12 +68,12 @@ class Outcome:
         return (self.predicted - self.simulated) / self.simulated if self.simulated else None
 
 
-def random_case(seed: int) -> tuple[Quantised, Machine, pipeline.Mode]:
-    """A network, a machine and a mode; the seed decides all of it."""
+def random_case(seed: int, solved: bool = True) -> tuple[Quantised, Machine, pipeline.Mode]:
+    """A network, a machine and a mode; the seed decides all of it. Not `solved`: without moves, which run alone anyway."""
     rng = np.random.default_rng([seed, 3])
     bits = (None, (8, 16))[int(rng.integers(2))]
-    ops = ATTENTION if seed % 3 == 2 else USUAL
-    tasks, inputs = int(rng.integers(1, 7)), int(rng.integers(1, 3))
+    ops = ROW_WISE if not solved else ATTENTION if seed % 3 == 2 else USUAL
+    tasks, inputs = int(rng.integers(1, 7)) + 2 * (not solved), int(rng.integers(1, 3))
     quantised = random_quantised(seed, tasks, inputs=inputs, bits=bits, ops=ops)
     lanes = int(rng.choice([4, 8, 16]))
     machine = Machine(
@@ -83,6 +89,28 @@ def random_case(seed: int) -> tuple[Quantised, Machine, pipeline.Mode]:
     return quantised, machine, MODES[int(rng.integers(len(MODES)))]  # type: ignore[return-value]
 
 
+def random_schedule(quantised: Quantised, machine: Machine, seed: int) -> Schedule:
+    """Any schedule of the search space, drawn stage by stage: what a solver would seldom choose comes as often as the rest.
+
+    Large stages are likelier, so that pipelined and interleaved ones are common.
+    """
+    rng = np.random.default_rng([seed, 4])
+    problem = make_problem(quantised.graph, machine)
+    moves, _ = moves_of(problem, "auto", rules_of(None, problem))
+    path: list[Move] = []
+    state: tuple[int, tuple[tuple[int, int], ...]] = (0, ())
+    while state[0] != problem.everything:
+        masks = moves.extensions(state[0])
+        sizes = np.array([mask.bit_count() ** 3 for mask in masks], dtype=float)
+        mask = masks[int(rng.choice(len(masks), p=sizes / sizes.sum()))]
+        ways = moves.options(state[0], mask, frozenset(tensor for tensor, _ in state[1]))
+        ways = [move for move in ways if enough(state, move)]
+        if ways:
+            path.append(ways[int(rng.integers(len(ways)))])
+            state, _ = after(problem, state, path[-1])
+    return build_schedule(problem, "auto", path, lay_out(problem, path), 0, "random", 0.0)
+
+
 def describe(quantised: Quantised) -> tuple[str, ...]:
     """One phrase for each task: its kind, shapes, widths and table."""
     graph, found = quantised.graph, []
@@ -94,12 +122,17 @@ def describe(quantised: Quantised) -> tuple[str, ...]:
     return tuple(found)
 
 
-def check_case(seed: int, executors: Sequence[str] = EXECUTORS, inferences: int = 2) -> Outcome:
-    """Build the case of a seed and run it through the executors; never raises for a fault of the compiler."""
-    quantised, machine, mode = random_case(seed)
+def check_case(
+    seed: int, executors: Sequence[str] = EXECUTORS, inferences: int = 2, solved: bool = True
+) -> Outcome:
+    """Build the case of a seed and run it through the executors; never raises for a fault of the compiler.
+
+    `solved`: with the schedule that the case's mode gives; otherwise with a random one.
+    """
+    quantised, machine, mode = random_case(seed, solved)
     outcome = Outcome(
         seed,
-        mode,
+        mode if solved else "random",
         f"{machine.cores} cores of {machine.rows}x{machine.lanes}, rate {machine.rate}, "
         f"port {machine.port_bits}, latency {machine.latency}",
         describe(quantised),
@@ -118,7 +151,10 @@ def _execute(
     executors: Sequence[str],
     inferences: int,
 ) -> Outcome:
-    made = pipeline.compile_quantised(quantised, machine, mode)
+    if outcome.mode == "random":
+        made = pipeline.design(quantised, random_schedule(quantised, machine, outcome.seed))
+    else:
+        made = pipeline.compile_quantised(quantised, machine, mode)
     inputs = [random_inputs(quantised, outcome.seed + i) for i in range(inferences)]
     checks = []
     with tempfile.TemporaryDirectory(prefix="intar_fuzz_") as scratch:
@@ -177,10 +213,12 @@ def remember(outcome: Outcome, path: Path = CASES) -> None:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         cases = json.loads(path.read_text(encoding="utf-8"))
-        if any(case["seed"] == outcome.seed for case in cases):
+        solved = outcome.mode != "random"
+        if any((case["seed"], case.get("solved", True)) == (outcome.seed, solved) for case in cases):
             return
         why = (outcome.fault or outcome.first).splitlines()[0][:200]
-        cases = sorted([*cases, {"seed": outcome.seed, "why": why}], key=lambda case: case["seed"])
+        cases = [*cases, {"seed": outcome.seed, "solved": solved, "why": why}]
+        cases.sort(key=lambda case: (case["seed"], case.get("solved", True)))
         scratch = path.with_suffix(".tmp")
         scratch.write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")
         os.replace(scratch, path)
@@ -192,6 +230,9 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20, help="number of graphs")
     parser.add_argument("--start", type=int, default=0, help="first seed")
     parser.add_argument("--executors", nargs="+", choices=EXECUTORS, default=list(EXECUTORS))
+    parser.add_argument(
+        "--random-schedules", action="store_true", help="any schedule instead of the solver's"
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="start no graph after that time")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -199,7 +240,7 @@ def main() -> int:
     for seed in range(options.start, options.start + options.count):
         if time.monotonic() - begin > options.seconds:
             break
-        outcome = check_case(seed, options.executors)
+        outcome = check_case(seed, options.executors, solved=not options.random_schedules)
         outcomes.append(outcome)
         if not outcome.ok:
             remember(outcome)

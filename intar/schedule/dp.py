@@ -87,7 +87,7 @@ def _together(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:
     return tuple(map(max, zip_longest(one, other, fillvalue=0)))
 
 
-def _enough(state: State, move: Move) -> bool:
+def enough(state: State, move: Move) -> bool:
     """True if what the move finds on chip has copies enough."""
     have = dict(state[1])
     return all(have[tensor] >= reads for tensor, reads in move.resident)
@@ -173,7 +173,7 @@ class _Search:
                 cycles = node.cycles + move.cycles
                 if self.upper is not None and cycles + self.tail(now) > self.upper:
                     continue
-                if not _enough(node.state, move):
+                if not enough(node.state, move):
                     continue
                 state, sizes = after(problem, node.state, move)
                 memory = _together(node.memory, sizes if self.aim in ("banks", "memory") else (sum(sizes),))
