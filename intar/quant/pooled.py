@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 
 from intar.ir.quantgraph import QConv, QPool, Quantised, TapGroup
+from intar.quant.quantise import finish
 
 
 def pool_products(quantised: Quantised) -> Quantised:
@@ -46,7 +47,7 @@ def pool_products(quantised: Quantised) -> Quantised:
     )
     used = {value for task in kept.tasks for value in task.model_dump().values() if isinstance(value, str)}
     tables = {name for task in kept.tasks if task.table for name in (task.table.base, task.table.slope)}
-    return Quantised(kept, {name: array for name, array in constants.items() if name in used | tables})
+    return finish(kept, {name: array for name, array in constants.items() if name in used | tables})
 
 
 def _order(pool: QPool) -> np.ndarray | None:

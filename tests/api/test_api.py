@@ -59,8 +59,9 @@ def test_same_input_same_bytes():
     assert first.files == second.files and first.digest == second.digest
 
 
-def test_a_project_opens_again(tmp_path: Path):
-    source = open_source("digits")
+@pytest.mark.parametrize("name", designs.expand([]))
+def test_a_project_opens_again(name: str, tmp_path: Path):
+    source = open_source(name)
     made = pipeline.compile_quantised(source.quantised, source.machine)
     target = pipeline.project(made).write(tmp_path / "p")
     again = open_project(target)
