@@ -208,11 +208,11 @@ def test_graph_engine_and_csim(which: str, request: pytest.FixtureRequest) -> No
 @pytest.mark.sim
 @pytest.mark.parametrize("which", ["every_operator", "tiled_chain"])
 def test_graph_rtl(which: str, request: pytest.FixtureRequest) -> None:
-    """Bits, and the engine's cycles within 5 % of the simulated ones."""
+    """Bits, and the engine's cycles to the last one."""
     made, out = request.getfixturevalue(which)
     check = pipeline.verify_rtl(made, samples(made, 2), out)
     require(check, which)
-    assert check.cycles[0] == pytest.approx(made.predicted.cycles, rel=0.05)
+    assert check.cycles[0] == made.predicted.cycles
 
 
 @pytest.mark.sim
@@ -280,6 +280,20 @@ def test_random_engine(seed: int) -> None:
     assert outcome.ok, f"mode {outcome.mode}, {outcome.tasks}: {outcome.fault or outcome.first}"
 
 
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_random_schedules_engine(seed: int) -> None:
+    """Stages that a solver seldom chooses: pipelined and interleaved ones, drawn from its search space."""
+    outcome = fuzz.check_case(seed, ("engine",), solved=False)
+    assert outcome.ok, f"{outcome.tasks}: {outcome.fault or outcome.first}"
+
+
 @pytest.mark.parametrize("case", CASES, ids=[f"seed{case['seed']}" for case in CASES])
 def test_remembered_engine(case: dict[str, object]) -> None:
     outcome = fuzz.check_case(case["seed"], ("engine",))
@@ -298,3 +312,12 @@ def test_random_everything(chunk: int) -> None:
     """Two hundred networks in chunks of ten, so that workers can share them."""
     for seed in range(1000 + 10 * chunk, 1010 + 10 * chunk):
         require_outcome(seed, "engine", "csim", "rtl")
+
+
+@pytest.mark.full
+@pytest.mark.sim
+@pytest.mark.parametrize("chunk", range(4))
+def test_random_schedules_everything(chunk: int) -> None:
+    for seed in range(5000 + 5 * chunk, 5005 + 5 * chunk):
+        outcome = fuzz.check_case(seed, ("engine", "csim", "rtl"), solved=False)
+        assert outcome.ok, f"seed {seed}, {outcome.tasks}: {outcome.fault or outcome.first}"
