@@ -62,9 +62,26 @@ class Builder:
         """``x @ y`` of two activations: x (…, M, K), y (…, K, N), or (…, N, K) when `transposed` is ``second``."""
         return self._task(Op.PRODUCT, [x, y], {"transposed": transposed}, name=name)
 
-    def softmax(self, x: str, *, name: str = "") -> str:
-        """``exp(x)`` over its sum along the last axis."""
-        return self._task(Op.SOFTMAX, [x], name=name)
+    def softmax(self, x: str, mask: Operand | None = None, *, name: str = "") -> str:
+        """``exp(x + mask)`` over its sum along the last axis; the mask is a constant and hides where it is
+        ``-inf`` or below -1000."""
+        if mask is not None and not isinstance(mask, str):
+            mask = np.maximum(np.asarray(mask, np.float32), np.finfo(np.float32).min)
+        return self._task(Op.SOFTMAX, [x] if mask is None else [x, mask], name=name)
+
+    def layer_norm(
+        self, x: str, scale: Operand, shift: Operand, epsilon: float = 1e-5, *, name: str = ""
+    ) -> str:
+        """``(x - mean) / sqrt(variance + epsilon) * scale + shift`` over the last axis."""
+        return self._task(Op.LAYER_NORM, [x, scale, shift], {"epsilon": float(epsilon)}, name=name)
+
+    def rms_norm(self, x: str, scale: Operand, epsilon: float = 1e-6, *, name: str = "") -> str:
+        """``x / sqrt(mean(x**2) + epsilon) * scale`` over the last axis."""
+        return self._task(Op.RMS_NORM, [x, scale], {"epsilon": float(epsilon)}, name=name)
+
+    def rope(self, x: str, cosine: Operand, sine: Operand, *, name: str = "") -> str:
+        """``x * cosine + turned * sine`` with ``turned = (-second half, first half)`` of the last axis."""
+        return self._task(Op.ROPE, [x, cosine, sine], name=name)
 
     def add(self, a: Operand, b: Operand, *, name: str = "") -> str:
         """``a + b`` with NumPy broadcasting."""

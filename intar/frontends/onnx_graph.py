@@ -20,6 +20,7 @@ from intar.frontends.assemble import Assembly
 from intar.frontends.onnx_fold import fold
 from intar.frontends.onnx_load import load_onnx
 from intar.frontends.onnx_nodes import Node, Rejected, from_proto, in_order, live
+from intar.frontends.onnx_norms import rewrite_norms
 from intar.frontends.onnx_patterns import rewrite
 from intar.frontends.simplify import simplify
 from intar.ir.ops import AttrValue, Op, Shape
@@ -105,6 +106,7 @@ class Importer:
         ]
         nodes = [node for whole in nodes for node in expand_quantised(whole)]
         nodes = live([node for node in nodes if not self._fold(node)], outputs)
+        nodes = rewrite_norms(nodes, self.values, outputs)
         for node in rewrite(nodes, self.values, outputs):
             self._translate(node)
         self._report_unknown()

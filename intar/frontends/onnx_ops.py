@@ -12,8 +12,9 @@ from intar.frontends.onnx_images import IMAGES
 from intar.frontends.onnx_matmul import gemm, matmul
 from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected, scalar
+from intar.frontends.onnx_norms import layer_norm, rms_norm
 from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
-from intar.ir.ops import Op
+from intar.ir.ops import HIDDEN, Op
 
 Handler = Callable[[Importer, Node], None]
 
@@ -85,6 +86,24 @@ def _softmax(importer: Importer, node: Node) -> None:
         x = importer.emit(node, Op.TRANSPOSE, [x], {"perm": perm}, output=f"{output}:turned")
         x = importer.emit(node, Op.SOFTMAX, [x], output=f"{output}:rows")
         importer.emit(node, Op.TRANSPOSE, [x], {"perm": tuple(perm.index(a) for a in range(rank))})
+
+
+def _where(importer: Importer, node: Node) -> None:
+    """The choice between scores and a number so low that a softmax drops them: a mask is added."""
+    chosen, x, low = node.inputs
+    if not importer.is_constant(chosen):
+        raise Rejected("its condition is computed at run time", "only constant masks are known")
+    keep = np.asarray(importer.value(chosen, "condition"), bool)
+    if importer.is_constant(x):
+        x, low, keep = low, x, ~keep
+    if importer.is_constant(x) or not importer.is_constant(low) or (importer.real(low) > HIDDEN).any():
+        raise Rejected(
+            "it chooses between two tensors",
+            f"only a mask, which hides scores behind a constant of {HIDDEN:g} or less, is known",
+        )
+    mask = np.where(keep, np.float32(0), np.finfo(np.float32).min)
+    constant = importer.graph.constant(f"{node.outputs[0]}:mask", mask.astype(np.float32))
+    importer.emit(node, Op.ADD, [importer.tensor(x), constant])
 
 
 def _neg(importer: Importer, node: Node) -> None:
@@ -215,19 +234,23 @@ HANDLERS: dict[str, Handler] = {
     "Gemm": gemm,
     "HardSwish": _unary(Op.HARDSWISH),
     "Identity": _same,
+    "LayerNormalization": layer_norm,
     "MatMul": matmul,
     "Max": _max,
     "Mul": _binary(Op.MUL),
     "Neg": _neg,
     "Pow": _pow,
     "QuantizeLinear": quantize_linear,
+    "RMSNormalization": rms_norm,
     "Relu": _unary(Op.RELU),
     "Sigmoid": _unary(Op.SIGMOID),
+    "SimplifiedLayerNormalization": rms_norm,
     "Softmax": _softmax,
     "Sub": _binary(Op.SUB),
     "Sum": _sum,
     "Swish": _swish,
     "Tanh": _unary(Op.TANH),
+    "Where": _where,
     **MOVES,
     **IMAGES,
 }

@@ -1,11 +1,12 @@
-"""Merge tasks of an imported network: biases and normalisation into linear tasks, transposes into products, grids."""
+"""Merge tasks of an imported network: biases and normalisation into linear tasks, transposes into products, masks into
+softmax, grids."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from intar.frontends.assemble import Assembly, Draft
-from intar.ir.ops import Op
+from intar.ir.ops import HIDDEN, Op
 from intar.ir.taskgraph import dequantise
 
 
@@ -14,6 +15,7 @@ def simplify(graph: Assembly) -> None:
     graph.prune()
     settle_grids(graph)
     absorb_transposes(graph)
+    merge_masks(graph)
     changed = True
     while changed:
         changed = merge_bias(graph) or fold_scale(graph)
@@ -77,6 +79,25 @@ def absorb_transposes(graph: Assembly) -> None:
             maker.attrs["perm"] = swapped
             shape = graph.shapes[name]
             graph.shapes[name] = (*shape[:-2], shape[-1], shape[-2])
+    graph.prune()
+
+
+def merge_masks(graph: Assembly) -> None:
+    """The addition of a constant that hides elements becomes the mask of the softmax behind it."""
+    for task in graph.tasks:
+        name = task.inputs[0] if task.op is Op.SOFTMAX and len(task.inputs) == 1 else ""
+        maker = graph.makers.get(name)
+        if maker is None or maker.op is not Op.ADD or graph.consumers()[name] != [task]:
+            continue
+        if name in graph.outputs or name in graph.quant:
+            continue
+        for x, mask in (maker.inputs, maker.inputs[::-1]):
+            hides = mask in graph.constants and bool((_values(graph, mask) <= HIDDEN).any())
+            if hides and x not in graph.constants and graph.shapes[x] == graph.shapes[name]:
+                lowest = np.finfo(np.float32).min
+                held = np.maximum(_values(graph, mask), lowest).astype(np.float32)
+                task.inputs = (x, graph.constant(f"{mask}:held", held))
+                break
     graph.prune()
 
 

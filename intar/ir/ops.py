@@ -14,7 +14,7 @@ from math import inf, prod
 from intar.ir import image_ops
 from intar.ir.shapes import Attrs, AttrValue, Shape, ShapeMismatch, show
 
-__all__ = ["OPS", "AttrValue", "Attrs", "Op", "OpSpec", "Shape", "ShapeMismatch", "show"]
+__all__ = ["HIDDEN", "OPS", "AttrValue", "Attrs", "Op", "OpSpec", "Shape", "ShapeMismatch", "show"]
 
 
 class Op(str, Enum):
@@ -23,6 +23,9 @@ class Op(str, Enum):
     MATMUL = "matmul"
     PRODUCT = "product"
     SOFTMAX = "softmax"
+    LAYER_NORM = "layer_norm"
+    RMS_NORM = "rms_norm"
+    ROPE = "rope"
     ADD = "add"
     SUB = "sub"
     MUL = "mul"
@@ -138,7 +141,34 @@ def _product(shapes: list[Shape], attrs: Attrs) -> Shape:
 def _softmax(shapes: list[Shape], attrs: Attrs) -> Shape:
     if not shapes[0]:
         raise ShapeMismatch("a softmax needs at least one axis")
+    if len(shapes) == 2 and broadcast_shape(*shapes) != shapes[0]:
+        raise ShapeMismatch(f"the mask {show(shapes[1])} does not fit the scores {show(shapes[0])}")
     return shapes[0]
+
+
+def _norm(shapes: list[Shape], attrs: Attrs) -> Shape:
+    x, epsilon = shapes[0], attrs["epsilon"]
+    if not x:
+        raise ShapeMismatch("a normalisation needs at least one axis")
+    for role, shape in zip(("scale", "shift"), shapes[1:], strict=False):
+        if shape != x[-1:]:
+            raise ShapeMismatch(
+                f"the {role} has shape {show(shape)}, expected {x[-1]} (last axis of {show(x)})"
+            )
+    if not isinstance(epsilon, float) or not 0 <= epsilon < inf:
+        raise ShapeMismatch(f"epsilon is {epsilon!r}, it has to be a number that is not negative")
+    return x
+
+
+def _rope(shapes: list[Shape], attrs: Attrs) -> Shape:
+    x = shapes[0]
+    if not x or x[-1] % 2:
+        raise ShapeMismatch(f"a rotary embedding turns pairs: the last axis of {show(x)} has to be even")
+    if any(broadcast_shape(x, shape) != x for shape in shapes[1:]):
+        raise ShapeMismatch(
+            f"cosine {show(shapes[1])} and sine {show(shapes[2])} don't fit the tensor {show(x)}"
+        )
+    return x
 
 
 def _axis(shape: Shape, attrs: Attrs) -> int:
@@ -217,6 +247,9 @@ def _product_macs(shapes: list[Shape], attrs: Attrs) -> int:
     return prod(x) * prod(y[-2:]) // x[-1]
 
 
+HIDDEN = -1000.0
+"""An element of a softmax whose mask is at or below this is hidden: next to any other it is nothing."""
+
 _BROADCAST = {"broadcast": ("none", "left", "right", "both")}
 _WINDOW = {"stride": tuple, "pads": tuple, "dilation": tuple}
 _WINDOW_DEFAULTS: dict[str, AttrValue] = {"stride": (1, 1), "pads": (0, 0, 0, 0), "dilation": (1, 1)}
@@ -238,7 +271,32 @@ OPS: dict[Op, OpSpec] = {
         {"transposed": ("none", "second")},
         macs=_product_macs,
     ),
-    Op.SOFTMAX: OpSpec((1, 1), _softmax, "exp(x) over its sum along the last axis"),
+    Op.SOFTMAX: OpSpec(
+        (1, 2),
+        _softmax,
+        "exp(x + mask) over its sum along the last axis; the mask is a constant, at or below -1000 it hides an element",
+        constants=(1,),
+    ),
+    Op.LAYER_NORM: OpSpec(
+        (3, 3),
+        _norm,
+        "(x - mean) / sqrt(variance + epsilon) · scale[c] + shift[c], over the last axis",
+        {"epsilon": float},
+        constants=(1, 2),
+    ),
+    Op.RMS_NORM: OpSpec(
+        (2, 2),
+        _norm,
+        "x / sqrt(mean of x² + epsilon) · scale[c], over the last axis",
+        {"epsilon": float},
+        constants=(1,),
+    ),
+    Op.ROPE: OpSpec(
+        (3, 3),
+        _rope,
+        "x · cos + turned · sin, turned = (−second half of the last axis, first half)",
+        constants=(1, 2),
+    ),
     Op.ADD: OpSpec((2, 2), _binary, "elementwise sum, NumPy broadcasting", _BROADCAST),
     Op.SUB: OpSpec((2, 2), _binary, "elementwise difference, NumPy broadcasting", _BROADCAST),
     Op.MUL: OpSpec((2, 2), _binary, "elementwise product, NumPy broadcasting", _BROADCAST),

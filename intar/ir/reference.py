@@ -55,14 +55,34 @@ def _product(x: list[Array], attrs: Attrs) -> Array:
 
 
 def _softmax(x: list[Array], attrs: Attrs) -> Array:
-    exp = np.exp(x[0] - x[0].max(axis=-1, keepdims=True))
+    scores = x[0] + x[1] if len(x) == 2 else x[0]
+    exp = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return exp / exp.sum(axis=-1, keepdims=True)
+
+
+def _layer_norm(x: list[Array], attrs: Attrs) -> Array:
+    centred = x[0] - x[0].mean(axis=-1, keepdims=True)
+    variance = (centred**2).mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(variance + float(attrs["epsilon"])) * x[1] + x[2]  # type: ignore[arg-type]
+
+
+def _rms_norm(x: list[Array], attrs: Attrs) -> Array:
+    square = (x[0] ** 2).mean(axis=-1, keepdims=True)
+    return x[0] / np.sqrt(square + float(attrs["epsilon"])) * x[1]  # type: ignore[arg-type]
+
+
+def _rope(x: list[Array], attrs: Attrs) -> Array:
+    first, second = np.split(x[0], 2, axis=-1)
+    return x[0] * x[1] + np.concatenate([-second, first], axis=-1) * x[2]
 
 
 KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
     Op.MATMUL: _matmul,
     Op.PRODUCT: _product,
     Op.SOFTMAX: _softmax,
+    Op.LAYER_NORM: _layer_norm,
+    Op.RMS_NORM: _rms_norm,
+    Op.ROPE: _rope,
     Op.ADD: lambda x, attrs: x[0] + x[1],
     Op.SUB: lambda x, attrs: x[0] - x[1],
     Op.MUL: lambda x, attrs: x[0] * x[1],

@@ -73,6 +73,64 @@ def test_softmax_of_any_axis(opset: int, axis: int) -> None:
     np.testing.assert_allclose(run_float(import_onnx(model), {"x": x})["y"], expected, atol=1e-6)
 
 
+NORM = {"axis": np.array([-1]), "two": np.float32(2), "one": np.float32(1), "eps": np.float32(0.01)}
+NORM |= {"half": np.float32(0.5), "minus": np.float32(-0.5), "g": normal(8, seed=1), "b": normal(8, seed=2)}
+CENTRE = [("ReduceMean", ["x", "axis"], ["m"]), ("Sub", ["x", "m"], ["c"])]
+
+
+def spread(x: str, square: tuple) -> list:
+    """Mean square plus epsilon of `x`."""
+    mean = ("ReduceMean", ["s", "axis"], ["v"])
+    return [square, mean, ("Add", ["eps", "v"], ["e"])]
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        [("Sqrt", ["e"], ["r"]), ("Div", ["X", "r"], ["z"])],
+        [("Pow", ["e", "half"], ["r"]), ("Reciprocal", ["r"], ["i"]), ("Mul", ["i", "X"], ["z"])],
+        [("Sqrt", ["e"], ["r"]), ("Div", ["one", "r"], ["i"]), ("Mul", ["X", "i"], ["z"])],
+        [("Pow", ["e", "minus"], ["i"]), ("Mul", ["X", "i"], ["z"])],
+    ],
+)
+@pytest.mark.parametrize("square", [("Pow", ["X", "two"], ["s"]), ("Mul", ["X", "X"], ["s"])])
+@pytest.mark.parametrize("centred", [True, False])
+def test_normalisations_spelled_out_are_found(root: list, square: tuple, centred: bool) -> None:
+    tail = [("Mul", ["g", "z"], ["zg"]), ("Add", ["zg", "b"], ["y"])]
+    body = [*spread("X", square), *root]
+    x = "c" if centred else "x"
+    named = [(op, [x if name == "X" else name for name in ins], outs) for op, ins, outs in body]
+    model = onnx_model([*(CENTRE if centred else []), *named, *tail], {"x": [2, 3, 8]}, ["y"], NORM)
+    graph = agree(model, {"x": normal(2, 3, 8, seed=5)})
+    assert ops(graph) == ["layer_norm" if centred else "rms_norm", "mul", "add"]
+    assert graph.tasks[0].attrs["epsilon"] == pytest.approx(0.01)
+
+
+def test_normalisation_operators() -> None:
+    nodes = [
+        ("LayerNormalization", ["x", "g", "b"], ["l"], {"epsilon": 0.1}),
+        ("LayerNormalization", ["l", "g"], ["n"], {"axis": 2}),
+        ("RMSNormalization", ["n", "g"], ["y"], {"epsilon": 0.2}),
+    ]
+    graph = agree(onnx_model(nodes, {"x": [2, 3, 8]}, ["y"], NORM, opset=23), {"x": normal(2, 3, 8, seed=5)})
+    assert ops(graph) == ["layer_norm", "layer_norm", "rms_norm"]
+
+
+@pytest.mark.parametrize("mask", ["Add", "Where", "Not"])
+def test_masks_go_into_the_softmax(mask: str) -> None:
+    keep = np.tril(np.ones((5, 7), bool), 2)
+    constants: dict[str, np.ndarray] = {"low": np.float32(-1e9), "keep": keep, "hide": ~keep}
+    constants["added"] = np.where(keep, np.float32(0), np.float32(-np.inf))
+    node = {
+        "Add": ("Add", ["added", "x"], ["a"]),
+        "Where": ("Where", ["keep", "x", "low"], ["a"]),
+        "Not": ("Where", ["hide", "low", "x"], ["a"]),
+    }[mask]
+    model = onnx_model([node, ("Softmax", ["a"], ["y"])], {"x": [2, 5, 7]}, ["y"], constants)
+    graph = agree(model, {"x": normal(2, 5, 7)})
+    assert ops(graph) == ["softmax"] and len(graph.tasks[0].inputs) == 2
+
+
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_gelu_spelled_out_is_found(approximate: str, order: int) -> None:

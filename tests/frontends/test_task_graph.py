@@ -154,6 +154,11 @@ def test_every_operator_has_a_shape_rule_and_a_meaning() -> None:
     assert set(OPS) == set(Op) == set(KERNELS)
 
 
+def _unit(x: np.ndarray) -> np.ndarray:
+    """Rows of mean 0 and variance 1, up to PyTorch's epsilon."""
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+
+
 def test_every_operator_computes_what_its_shape_rule_says() -> None:
     g = Builder("all")
     x, y = g.input("x", (2, 3, 4)), g.input("y", (4,))
@@ -177,6 +182,10 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
         g.prelu(x, [0.1, 0.2, -0.3]),
         g.product(x, x, "second"),
         g.softmax(x),
+        g.softmax(x, np.triu(np.full((3, 4), -np.inf), 1)),
+        g.layer_norm(x, vector, vector + 1),
+        g.rms_norm(x, vector),
+        g.rope(x, np.cos(normal(3, 4)), np.sin(normal(3, 4))),
     ]
     image = g.reshape(x, (1, 4, 2, 3))
     blocks = g.space_to_depth(image, (2, 3))
@@ -203,6 +212,14 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
     assert np.array_equal(results["sub_1"], 1 - a) and np.array_equal(results["mul_1"], a * b)
     assert np.allclose(results["scale_shift_2"], a * [[1], [2], [3]] + [[0], [0], [1]])
     assert np.array_equal(results["slice_1"], a[..., 1:-1])
+    assert (
+        np.allclose(np.tril(results["softmax_2"]).sum(axis=-1), 1)
+        and not np.triu(results["softmax_2"], 1).any()
+    )
+    assert np.allclose((results["layer_norm_1"] - vector - 1)[..., 1:] / vector[1:], _unit(a)[..., 1:])
+    assert np.allclose(results["rms_norm_1"], a / np.sqrt((a**2).mean(-1, keepdims=True) + 1e-6) * vector)
+    turned = np.concatenate([-a[..., 2:], a[..., :2]], axis=-1)
+    assert np.allclose(results["rope_1"], a * np.cos(normal(3, 4)) + turned * np.sin(normal(3, 4)))
     assert np.array_equal(results["transpose_1"], a.transpose(1, 2, 0))
     assert [task.attrs["broadcast"] for task in graph.tasks if task.op in (Op.ADD, Op.MUL)] == [
         "right",
