@@ -19,12 +19,15 @@ module intar_core #(
     parameter int W_BITS       = 8,
     parameter int ACC_BITS     = 32,
     parameter int MAX_CONTEXTS = 1,  // most contexts of any step
+    parameter int SEGMENTS     = 1,  // see intar_steps
     parameter int STEPS        = 1,
-    parameter logic [STEPS*256-1:0] PROGRAM = '0
+    parameter logic [STEPS*256-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                      clk,
     input  logic                      rst_n,
     input  logic                      start,
+    input  logic [7:0]                segment,
     output logic                      done,
     input  logic                      a_valid,
     output logic                      a_ready,
@@ -57,11 +60,14 @@ module intar_core #(
   intar_steps #(
       .STEPS(STEPS),
       .STEP_BITS(256),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(take && step_end),
       .valid(valid),
       .step(step),

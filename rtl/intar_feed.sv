@@ -14,12 +14,15 @@ module intar_feed #(
     parameter int ROWS  = 4,  // elements of an operand beat
     parameter int LANES = 4,  // elements of a row beat
     parameter int BITS  = 8,
+    parameter int SEGMENTS = 1,  // see intar_steps
     parameter int STEPS = 1,
-    parameter logic [STEPS*224-1:0] PROGRAM = '0
+    parameter logic [STEPS*224-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                  clk,
     input  logic                  rst_n,
     input  logic                  start,
+    input  logic [7:0]            segment,
     output logic                  done,
     input  logic                  in_valid,
     output logic                  in_ready,
@@ -45,11 +48,14 @@ module intar_feed #(
   intar_steps #(
       .STEPS(STEPS),
       .STEP_BITS(224),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) fill_steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(fill_go && fill_end),
       .valid(fill_valid),
       .step(fill_step),
@@ -89,11 +95,14 @@ module intar_feed #(
   intar_steps #(
       .STEPS(STEPS),
       .STEP_BITS(224),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) send_steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(send_go && send_end),
       .valid(send_valid),
       .step(send_step),

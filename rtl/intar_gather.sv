@@ -11,12 +11,15 @@ module intar_gather #(
     parameter int BITS         = 8,
     parameter int ADDRESS_BITS = 32,
     parameter int COUNT_BITS   = 32,
+    parameter int SEGMENTS     = 1,  // see intar_steps
     parameter int STEPS        = 1,
-    parameter logic [STEPS*456-1:0] PROGRAM = '0
+    parameter logic [STEPS*456-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                  clk,
     input  logic                  rst_n,
     input  logic                  start,
+    input  logic [7:0]            segment,
     output logic                  done,
     input  logic                  in_valid,
     output logic                  in_ready,
@@ -35,11 +38,14 @@ module intar_gather #(
   intar_steps #(
       .STEPS(STEPS),
       .STEP_BITS(456),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(go && walk_last),
       .valid(valid),
       .step(step),

@@ -32,14 +32,18 @@ module intar_image #(
     parameter int MASKS        = 1,
     parameter logic [MASKS*LANES-1:0] COLUMN_MASKS = '0,
     parameter int PHASE_WRAP   = 1,
+    parameter int SEGMENTS     = 1,  // see intar_steps
     parameter int WRITE_STEPS  = 1,
     parameter logic [WRITE_STEPS*488-1:0] WRITE_PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] WRITE_ENDS = '0,
     parameter int READ_STEPS   = 1,
-    parameter logic [READ_STEPS*448-1:0] READ_PROGRAM = '0
+    parameter logic [READ_STEPS*448-1:0] READ_PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] READ_ENDS = '0
 ) (
     input  logic                  clk,
     input  logic                  rst_n,
     input  logic                  start,
+    input  logic [7:0]            segment,
     output logic                  done,
     input  logic                  in_valid,
     output logic                  in_ready,
@@ -70,11 +74,14 @@ module intar_image #(
   intar_steps #(
       .STEPS(WRITE_STEPS),
       .STEP_BITS(488),
-      .PROGRAM(WRITE_PROGRAM)
+      .PROGRAM(WRITE_PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(WRITE_ENDS)
   ) write_steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(write_go && write_end),
       .valid(write_valid),
       .step(write_step),
@@ -119,11 +126,14 @@ module intar_image #(
   intar_steps #(
       .STEPS(READ_STEPS),
       .STEP_BITS(448),
-      .PROGRAM(READ_PROGRAM)
+      .PROGRAM(READ_PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(READ_ENDS)
   ) read_steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(read_end),
       .valid(read_valid),
       .step(step),

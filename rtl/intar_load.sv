@@ -1,9 +1,10 @@
 // intar_load: reads runs of words of one kernel argument and sends them as beats.
 //
-// Step        160 bits, 32-bit fields, lowest first: base (port word), words, beats - 1, repeat - 1, need (signed).
-//             `repeat` times: words `base` to base + words - 1 are read and give `beats` beats (the rest of the
+// Step        192 bits, 32-bit fields, lowest first: base (port word), words, beats - 1, repeat - 1, need (signed),
+//             swap. `repeat` times: words `base` to base + words - 1 are read and give `beats` beats (the rest of the
 //             last word is dropped). The step starts when `done_count`, the finished commands of a store,
 //             has reached `need`.
+// Rounds      in round r of a segment all words are r STRIDE further on, and in odd rounds `swap` further on.
 // Latency     start in cycle t -> first command in t+1 -> address on AXI in t+3; a word taken from AXI in t is
 //             pushed as beat(s) from t+2 on (t+1 when a beat is a word).
 // Throughput  1 word per cycle, at most 1 beat per cycle; requests run ahead of the data across steps and
@@ -15,12 +16,18 @@ module intar_load #(
     parameter int MAX_BURST   = 64,   // see intar_axi_read
     parameter int FIFO_DEPTH  = 512,
     parameter int OUTSTANDING = 16,
+    parameter int SEGMENTS    = 1,  // see intar_steps
+    parameter bit LOOPED      = 1'b0,  // see intar_rounds
     parameter int STEPS       = 1,
-    parameter logic [STEPS*160-1:0] PROGRAM = '0
+    parameter logic [STEPS*192-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0,
+    parameter logic [SEGMENTS*32-1:0] STRIDES = '0  // words, of each segment
 ) (
     input  logic                 clk,
     input  logic                 rst_n,
     input  logic                 start,
+    input  logic [7:0]           segment,
+    input  logic [15:0]          round,
     output logic                 done,
     input  logic [63:0]          argument,
     input  logic [31:0]          done_count,
@@ -40,19 +47,22 @@ module intar_load #(
 
   // ---- commands
   logic request_valid, request_ready, request_end, request_go, allowed;
-  logic [159:0] request_step, unused_request_next;
+  logic [191:0] request_step, unused_request_next;
   logic [31:0] request_repeat;
   assign allowed = $signed(done_count) >= $signed(request_step[128+:32]);
   assign request_go = request_valid && allowed && request_ready;
   assign request_end = request_repeat == request_step[96+:32];
   intar_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(160),
-      .PROGRAM(PROGRAM)
+      .STEP_BITS(192),
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) request_steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(request_go && request_end),
       .valid(request_valid),
       .step(request_step),
@@ -62,6 +72,21 @@ module intar_load #(
     if (start || (request_go && request_end)) request_repeat <= '0;
     else if (request_go) request_repeat <= request_repeat + 1'b1;
   end
+
+  logic [31:0] moved, request_base;  // what a round adds to the base; the sum
+  assign request_base = request_step[0+:32] + moved;
+  intar_rounds #(
+      .LOOPED(LOOPED),
+      .SEGMENTS(SEGMENTS),
+      .STRIDES(STRIDES)
+  ) rounds (
+      .clk(clk),
+      .start(start),
+      .segment(segment),
+      .round(round),
+      .swap(request_step[160+:32]),
+      .moved(moved)
+  );
 
   logic word_valid, word_ready;
   logic [PORT_BITS-1:0] word;
@@ -76,7 +101,7 @@ module intar_load #(
       .rst_n(rst_n),
       .cmd_valid(request_valid && allowed),
       .cmd_ready(request_ready),
-      .cmd_address(argument + (64'(request_step[0+:32]) << WORD_SHIFT)),
+      .cmd_address(argument + (64'(request_base) << WORD_SHIFT)),
       .cmd_words(request_step[32+:32]),
       .out_valid(word_valid),
       .out_ready(word_ready),
@@ -93,19 +118,22 @@ module intar_load #(
 
   // ---- data: the same program once more, to know where a transfer ends
   logic data_valid, data_go, beat_last, data_end;
-  logic [159:0] data_step, unused_data_next;
+  logic [191:0] data_step, unused_data_next;
   logic [31:0] beat, data_repeat;
   assign data_go = out_valid && out_ready;
   assign beat_last = beat == data_step[64+:32];
   assign data_end = beat_last && data_repeat == data_step[96+:32];
   intar_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(160),
-      .PROGRAM(PROGRAM)
+      .STEP_BITS(192),
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) data_steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(data_go && data_end),
       .valid(data_valid),
       .step(data_step),
@@ -134,5 +162,5 @@ module intar_load #(
 
   logic unused;
   assign done = !request_valid && !data_valid;
-  assign unused = &{1'b0, request_step[64+:32], data_step[63:0], data_step[159:128], unused_request_next, unused_data_next};
+  assign unused = &{1'b0, request_step[64+:32], data_step[63:0], data_step[191:128], unused_request_next, unused_data_next};
 endmodule

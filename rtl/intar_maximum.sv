@@ -7,12 +7,15 @@
 module intar_maximum #(
     parameter int LANES = 4,  // elements of a beat
     parameter int BITS  = 8,  // of an element, signed
+    parameter int SEGMENTS = 1,  // see intar_steps
     parameter int STEPS = 1,
-    parameter logic [STEPS*64-1:0] PROGRAM = '0
+    parameter logic [STEPS*64-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                  clk,
     input  logic                  rst_n,
     input  logic                  start,
+    input  logic [7:0]            segment,
     input  logic                  in_valid,
     output logic                  in_ready,
     input  logic [LANES*BITS-1:0] in_data,
@@ -26,11 +29,14 @@ module intar_maximum #(
   intar_steps #(
       .STEPS(STEPS),
       .STEP_BITS(64),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(go && last && step_last),
       .valid(valid),
       .step(step),

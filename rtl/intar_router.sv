@@ -11,12 +11,15 @@ module intar_router #(
     parameter int OUTPUTS  = 1,  // 1 to 32
     parameter int WIDTH    = 8,  // bits of a beat
     parameter int MAX_LEGS = 1,  // 1 to 256
+    parameter int SEGMENTS = 1,  // see intar_steps
     parameter int STEPS    = 1,
-    parameter logic [STEPS*(136+40*MAX_LEGS)-1:0] PROGRAM = '0
+    parameter logic [STEPS*(136+40*MAX_LEGS)-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                     clk,
     input  logic                     rst_n,
     input  logic                     start,
+    input  logic [7:0]               segment,
     output logic                     done,
     input  logic [INPUTS-1:0]        in_valid,
     output logic [INPUTS-1:0]        in_ready,
@@ -35,11 +38,14 @@ module intar_router #(
   intar_steps #(
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(advance && beat_last && leg_last && round_last),
       .valid(valid),
       .step(step),

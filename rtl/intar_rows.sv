@@ -14,12 +14,15 @@ module intar_rows #(
     parameter int RATE  = 4,  // elements a cycle; divides LANES
     parameter int BITS  = 8,  // up to 16
     parameter int DEPTH = 1,  // most beats of a row
+    parameter int SEGMENTS = 1,  // see intar_steps
     parameter int STEPS = 1,
-    parameter logic [STEPS*230-1:0] PROGRAM = '0
+    parameter logic [STEPS*230-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                  clk,
     input  logic                  rst_n,
     input  logic                  start,
+    input  logic [7:0]            segment,
     output logic                  done,
     input  logic                  in_valid,
     output logic                  in_ready,
@@ -52,11 +55,14 @@ module intar_rows #(
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
       .STEPS(STEPS),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) fill (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(fill_go),
       .valid(fill_valid),
       .step(fill_step),
@@ -111,11 +117,14 @@ module intar_rows #(
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
       .STEPS(STEPS),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) powers (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(power_go),
       .valid(power_valid),
       .step(power_step),
@@ -210,11 +219,14 @@ module intar_rows #(
   intar_steps #(
       .STEPS(STEPS),
       .STEP_BITS(230),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) divide_steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(quotient_ready && divide_row == divide_step[0+:32]),
       .valid(divide_valid),
       .step(divide_step),
@@ -258,11 +270,14 @@ module intar_rows #(
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
       .STEPS(STEPS),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) scale (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(scale_go),
       .valid(scale_valid),
       .step(scale_step),

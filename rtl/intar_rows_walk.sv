@@ -6,12 +6,15 @@ module intar_rows_walk #(
     parameter int LANES      = 4,
     parameter int RATE       = 4,
     parameter int PLACE_BITS = 1,  // of the number of a slice in its row
+    parameter int SEGMENTS   = 1,  // see intar_steps
     parameter int STEPS      = 1,
-    parameter logic [STEPS*230-1:0] PROGRAM = '0
+    parameter logic [STEPS*230-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                  clk,
     input  logic                  rst_n,
     input  logic                  start,
+    input  logic [7:0]            segment,
     input  logic                  advance,
     output logic                  valid,
     output logic [229:0]          step,
@@ -34,11 +37,14 @@ module intar_rows_walk #(
   intar_steps #(
       .STEPS(STEPS),
       .STEP_BITS(230),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(advance && row_last && step_last),
       .valid(valid),
       .step(step),

@@ -1,9 +1,14 @@
-// intar_sequencer: one inference of a kernel: starts all nodes, waits until all of them are done.
+// intar_sequencer: one inference of a kernel: plays its segments in order, each in so many rounds. A play starts all nodes and
+// waits until all of them are done.
 //
-// Latency     ap_start in cycle t -> `start` and ap_ready in t (a pulse), nodes act from t+1 on; the last node done in
-//             t -> ap_done in t+1, held until the cycle with ap_continue. The next start is taken after that.
+// Latency     ap_start in cycle t -> `start` and ap_ready in t (pulses), nodes act from t+1 on; the last node done in
+//             t -> the next play starts in t+1, or after the last one ap_done in t+1, held until the cycle with
+//             ap_continue. The next inference is taken after that.
+// segment, round  of the play, from its start on until all nodes are done.
 module intar_sequencer #(
-    parameter int NODES = 1
+    parameter int NODES    = 1,
+    parameter int SEGMENTS = 1,  // 1 to 256
+    parameter logic [SEGMENTS*16-1:0] ROUNDS = {SEGMENTS{16'd1}}  // of each segment, >= 1
 ) (
     input  logic             clk,
     input  logic             rst_n,
@@ -13,20 +18,52 @@ module intar_sequencer #(
     input  logic             ap_continue,
     output logic             ap_idle,
     output logic             start,
+    output logic [7:0]       segment,
+    output logic [15:0]      round,
     input  logic [NODES-1:0] node_done
 );
-  logic running;
-  assign start = ap_start && ap_idle && rst_n;
-  assign ap_ready = start;
-  assign ap_idle = !running && !ap_done;
+  logic running, over, last, again;
+  assign ap_ready = ap_start && ap_idle && rst_n;
+  assign start = ap_ready || again;
+  assign ap_idle = !running && !ap_done && !again;
+  assign over = running && (&node_done);
+  generate
+    if (SEGMENTS == 1 && ROUNDS == {SEGMENTS{16'd1}}) begin : g_once
+      assign last = 1'b1;
+      assign again = 1'b0;
+      assign segment = '0;
+      assign round = '0;
+    end else begin : g_plays
+      logic [15:0] rounds;
+      logic round_last;
+      always_comb begin
+        rounds = '0;
+        for (int s = 0; s < SEGMENTS; s = s + 1) begin
+          if (segment == 8'(s)) rounds = ROUNDS[s*16+:16];
+        end
+      end
+      assign round_last = round == rounds - 1'b1;
+      assign last = round_last && segment == 8'(SEGMENTS - 1);
+      always_ff @(posedge clk) begin
+        again <= rst_n && over && !last;
+        if (!rst_n) begin
+          segment <= '0;
+          round <= '0;
+        end else if (over) begin
+          round <= round_last ? '0 : round + 1'b1;
+          if (round_last) segment <= last ? '0 : segment + 1'b1;
+        end
+      end
+    end
+  endgenerate
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       running <= 1'b0;
       ap_done <= 1'b0;
     end else begin
       if (start) running <= 1'b1;
-      else if (running && (&node_done)) running <= 1'b0;
-      if (running && (&node_done)) ap_done <= 1'b1;
+      else if (over) running <= 1'b0;
+      if (over && last) ap_done <= 1'b1;
       else if (ap_continue) ap_done <= 1'b0;
     end
   end

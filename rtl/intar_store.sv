@@ -1,24 +1,30 @@
 // intar_store: writes the beats of its input to runs of words of one kernel argument.
 //
-// Step        96 bits, 32-bit fields, lowest first: base (port word), words, beats - 1. The next `beats` beats are
-//             written from word `base` on; the rest of the last word is zero.
+// Step        128 bits, 32-bit fields, lowest first: base (port word), words, beats - 1, swap. The next `beats` beats are
+//             written from word `base` on (in odd rounds of a segment `swap` words further on); the rest of the last
+//             word is zero.
 // done_count  commands (= steps) whose last write response has arrived since `start`.
 // Latency     a beat that completes a word, taken in cycle t, is a word in t+1 (t when a beat is a word); then
 //             see intar_axi_write.
 // Throughput  1 beat and 1 word per cycle, across steps without a gap.
-// done        level: every command of the program has its response. 0 before the first start.
+// done        level: every command of the segment has its response. 0 before the first start.
 module intar_store #(
     parameter int PORT_BITS   = 512,  // 32, 64, ... 1024
     parameter int BEAT_BITS   = 64,   // a multiple of PORT_BITS, or PORT_BITS a multiple of it
     parameter int MAX_BURST   = 16,   // see intar_axi_write
     parameter int FIFO_DEPTH  = 64,
     parameter int OUTSTANDING = 16,
+    parameter int SEGMENTS    = 1,  // see intar_steps
+    parameter bit LOOPED      = 1'b0,  // see intar_rounds
     parameter int STEPS       = 1,
-    parameter logic [STEPS*96-1:0] PROGRAM = '0
+    parameter logic [STEPS*128-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                   clk,
     input  logic                   rst_n,
     input  logic                   start,
+    input  logic [7:0]             segment,
+    input  logic [15:0]            round,
     output logic                   done,
     output logic [31:0]            done_count,
     input  logic [63:0]            argument,
@@ -41,15 +47,18 @@ module intar_store #(
 
   // ---- commands
   logic request_valid, request_ready;
-  logic [95:0] request_step, unused_request_next;
+  logic [127:0] request_step, unused_request_next;
   intar_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(96),
-      .PROGRAM(PROGRAM)
+      .STEP_BITS(128),
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) request_steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(request_ready),
       .valid(request_valid),
       .step(request_step),
@@ -58,19 +67,22 @@ module intar_store #(
 
   // ---- data: the same program once more, to know where a transfer ends
   logic data_valid, data_go, beat_last, pack_ready;
-  logic [95:0] data_step, unused_data_next;
+  logic [127:0] data_step, unused_data_next;
   logic [31:0] beat;
   assign in_ready = data_valid && pack_ready;
   assign data_go = in_valid && in_ready;
   assign beat_last = beat == data_step[64+:32];
   intar_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(96),
-      .PROGRAM(PROGRAM)
+      .STEP_BITS(128),
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) data_steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(data_go && beat_last),
       .valid(data_valid),
       .step(data_step),
@@ -80,6 +92,37 @@ module intar_store #(
     if (start || (data_go && beat_last)) beat <= '0;
     else if (data_go) beat <= beat + 1'b1;
   end
+
+  logic [31:0] moved, request_base;  // what a round adds to the base; the sum
+  assign request_base = request_step[0+:32] + moved;
+  intar_rounds #(
+      .LOOPED(LOOPED),
+      .SEGMENTS(SEGMENTS),
+      .STRIDES({SEGMENTS{32'd0}})
+  ) rounds (
+      .clk(clk),
+      .start(start),
+      .segment(segment),
+      .round(round),
+      .swap(request_step[96+:32]),
+      .moved(moved)
+  );
+
+  // ---- commands of this segment
+  logic [31:0] commands;
+  generate
+    if (SEGMENTS == 1) begin : g_whole
+      assign commands = 32'(STEPS);
+    end else begin : g_segments
+      localparam logic [SEGMENTS*32-1:0] BEGINS = ENDS << 32;
+      always_comb begin
+        commands = '0;
+        for (int s = 0; s < SEGMENTS; s = s + 1) begin
+          if (segment == 8'(s)) commands = ENDS[s*32+:32] - BEGINS[s*32+:32];
+        end
+      end
+    end
+  endgenerate
 
   logic word_valid, word_ready;
   logic [PORT_BITS-1:0] word;
@@ -110,7 +153,7 @@ module intar_store #(
       .done_count(done_count),
       .cmd_valid(request_valid),
       .cmd_ready(request_ready),
-      .cmd_address(argument + (64'(request_step[0+:32]) << WORD_SHIFT)),
+      .cmd_address(argument + (64'(request_base) << WORD_SHIFT)),
       .cmd_words(request_step[32+:32]),
       .in_valid(word_valid),
       .in_ready(word_ready),
@@ -129,6 +172,6 @@ module intar_store #(
   );
 
   logic unused;
-  assign done = done_count == 32'(STEPS);
-  assign unused = &{1'b0, request_step[95:64], data_step[63:0], unused_request_next, unused_data_next};
+  assign done = done_count == commands;
+  assign unused = &{1'b0, request_step[95:64], data_step[127:96], data_step[63:0], unused_request_next, unused_data_next};
 endmodule

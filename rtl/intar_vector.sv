@@ -41,18 +41,23 @@ module intar_vector #(
     parameter bit TABLE         = 1'b1,
     parameter bit SLOPES        = 1'b0,
     parameter int TABLE_ENTRIES = 256,   // of all slots, 1 to 65536
+    parameter int SEGMENTS      = 1,  // see intar_steps
     parameter int STEPS         = 1,
     parameter logic [STEPS*502-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0,
     parameter bit REDUCE        = 1'b0,  // some step takes maxima
     parameter int X_STEPS       = 1,     // with REDUCE: steps that read x
     parameter logic [X_STEPS*64-1:0] X_PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] X_ENDS = '0,
     parameter bit POOL          = 1'b0,  // some step gives maxima of its results
     parameter int OUT_STEPS     = 1,     // with POOL: steps that give results
-    parameter logic [OUT_STEPS*64-1:0] OUT_PROGRAM = '0
+    parameter logic [OUT_STEPS*64-1:0] OUT_PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] OUT_ENDS = '0
 ) (
     input  logic                      clk,
     input  logic                      rst_n,
     input  logic                      start,
+    input  logic [7:0]                segment,
     output logic                      done,
     input  logic                      acc_valid,
     output logic                      acc_ready,
@@ -96,11 +101,14 @@ module intar_vector #(
   intar_steps #(
       .STEPS(STEPS),
       .STEP_BITS(502),
-      .PROGRAM(PROGRAM)
+      .PROGRAM(PROGRAM),
+      .SEGMENTS(SEGMENTS),
+      .ENDS(ENDS)
   ) steps (
       .clk(clk),
       .rst_n(rst_n),
       .start(start),
+      .segment(segment),
       .advance(advance),
       .valid(valid),
       .step(step),
@@ -147,11 +155,14 @@ module intar_vector #(
           .LANES(LANES),
           .BITS(BITS),
           .STEPS(X_STEPS),
-          .PROGRAM(X_PROGRAM)
+          .PROGRAM(X_PROGRAM),
+          .SEGMENTS(SEGMENTS),
+          .ENDS(X_ENDS)
       ) maximum (
           .clk(clk),
           .rst_n(rst_n),
           .start(start),
+          .segment(segment),
           .in_valid(x_valid),
           .in_ready(x_ready),
           .in_data(x_data),
@@ -182,11 +193,14 @@ module intar_vector #(
       intar_steps #(
           .STEPS(STEPS),
           .STEP_BITS(502),
-          .PROGRAM(PROGRAM)
+          .PROGRAM(PROGRAM),
+          .SEGMENTS(SEGMENTS),
+          .ENDS(ENDS)
       ) fetch_steps (
           .clk(clk),
           .rst_n(rst_n),
           .start(start),
+          .segment(segment),
           .advance(fetch_advance),
           .valid(fetch_valid),
           .step(fetch_step),
@@ -478,11 +492,14 @@ module intar_vector #(
           .LANES(LANES),
           .BITS(BITS),
           .STEPS(OUT_STEPS),
-          .PROGRAM(OUT_PROGRAM)
+          .PROGRAM(OUT_PROGRAM),
+          .SEGMENTS(SEGMENTS),
+          .ENDS(OUT_ENDS)
       ) maximum (
           .clk(clk),
           .rst_n(rst_n),
           .start(start),
+          .segment(segment),
           .in_valid(made_valid),
           .in_ready(made_ready),
           .in_data(made_data),

@@ -39,14 +39,15 @@ from intar.ir.program import (
 LOAD_BURST, LOAD_FIFO, LOAD_OUTSTANDING = 64, 512, 16
 """Longest read burst (words), read FIFO (words), bursts on their way."""
 STORE_BURST, STORE_FIFO, STORE_OUTSTANDING = 16, 64, 16
+MOST_SEGMENTS, MOST_ROUNDS = 256, (1 << 16) - 1
 CONTROL_BITS = 12
 """Bits of a register address."""
 LUTRAM_DEPTH, URAM_DEPTH, URAM_BITS = 64, 4096, 1 << 20
 """Up to this depth a buffer is LUTRAM; from this depth and size (bits) on it is URAM."""
 
 _USES = {
-    "intar_load": ("intar_steps", "intar_axi_read", "intar_unpack"),
-    "intar_store": ("intar_steps", "intar_axi_write", "intar_pack"),
+    "intar_load": ("intar_steps", "intar_rounds", "intar_axi_read", "intar_unpack"),
+    "intar_store": ("intar_steps", "intar_rounds", "intar_axi_write", "intar_pack"),
     "intar_axi_read": ("intar_fifo",),
     "intar_axi_write": ("intar_fifo",),
     "intar_buffer": ("intar_steps", "intar_walk"),
@@ -114,6 +115,7 @@ class KernelView:
     arguments: list[str]
     bundles: list[Bundle]
     counts: list[str]
+    sequencer: list[tuple[str, str | int]]
     nodes: list[Instance]
     wires: list[_Wire]
 
@@ -254,9 +256,19 @@ def _view(program: Program, uram: bool) -> KernelView:
         arguments=list(_argument_names(program).values()),
         bundles=list(bundles(program)),
         counts=[builder.count(node.name) for node in program.nodes if isinstance(node, Store)],
+        sequencer=[("NODES", len(nodes)), *_rounds(program)],
         nodes=nodes,
         wires=wires,
     )
+
+
+def _rounds(program: Program) -> list[tuple[str, str | int]]:
+    """The sequencer's play list; empty for programs that are played once as a whole."""
+    if program.rounds == (1,):
+        return []
+    if len(program.rounds) > MOST_SEGMENTS or max(program.rounds) > MOST_ROUNDS:
+        raise InternalError(f"the sequencer has no room for the rounds {program.rounds}")
+    return [("SEGMENTS", len(program.rounds)), ("ROUNDS", steps.words(16, program.rounds))]
 
 
 def bank_depth(node: Buffer | Image) -> int:
@@ -292,7 +304,9 @@ class _Builder:
         made = Instance(
             f"intar_{node.kind}", f"node_{self.names[node.name]}", _comment(f"{node.kind} {node.name}")
         )
-        made.ports += [("clk", "ap_clk"), ("rst_n", "ap_rst_n"), ("start", "start")]
+        made.ports += [("clk", "ap_clk"), ("rst_n", "ap_rst_n"), ("start", "start"), ("segment", "segment")]
+        if len(self.program.rounds) > 1:
+            made.parameters.append(("SEGMENTS", len(self.program.rounds)))
         made.ports.append(("done", f"done_{self.names[node.name]}"))
         fill: Callable[[Instance, Node], None] = getattr(self, f"_{node.kind}")
         fill(made, node)
@@ -337,6 +351,17 @@ class _Builder:
             (f"{port}_data", f"{{{width}{{1'b0}}}}"),
         ]
 
+    def _program(self, prefix: str, rom: Rom) -> list[tuple[str, str | int | Rom]]:
+        """The parameters of a step program; with several segments where each ends, too."""
+        found: list[tuple[str, str | int | Rom]] = [
+            (f"{prefix}STEPS", len(rom.steps)),
+            (f"{prefix}PROGRAM", rom),
+        ]
+        if len(self.program.rounds) > 1:
+            ends = [sum(s <= segment for s in rom.segments) for segment in self.program.segments]
+            found.append((f"{prefix}ENDS", steps.words(32, ends)))
+        return found
+
     def _memory(
         self, made: Instance, node: Load | Store, link: Link, burst: int, fifo: int, outstanding: int
     ) -> None:
@@ -348,7 +373,11 @@ class _Builder:
             ("FIFO_DEPTH", fifo),
             ("OUTSTANDING", outstanding),
         ]
-        made.ports.append(("argument", f"pointers[{64 * index}+:64]"))
+        made.ports += [("round", "round"), ("argument", f"pointers[{64 * index}+:64]")]
+        if max(self.program.rounds) > 1:
+            made.parameters.append(("LOOPED", "1'b1"))
+            if isinstance(node, Load) and node.strides:
+                made.parameters.append(("STRIDES", steps.words(32, node.strides)))
 
     def _axi(self, made: Instance, node: Load | Store, pins: str) -> None:
         bundle = self.bundle_names[node.argument]
@@ -357,7 +386,7 @@ class _Builder:
     def _load(self, made: Instance, node: Load) -> None:
         link = self.link(node, "out")
         self._memory(made, node, link, LOAD_BURST, LOAD_FIFO, LOAD_OUTSTANDING)
-        made.parameters += _program("", steps.load_rom(node, link.lanes * link.bits))
+        made.parameters += self._program("", steps.load_rom(node, link.lanes * link.bits))
         count = self.count(node.after) if node.after else "32'd0"
         made.ports.append(("done_count", count))
         self._stream(made, node, "out", True, link.lanes, link.bits)
@@ -366,7 +395,7 @@ class _Builder:
     def _store(self, made: Instance, node: Store) -> None:
         link = self.link(node, "in")
         self._memory(made, node, link, STORE_BURST, STORE_FIFO, STORE_OUTSTANDING)
-        made.parameters += _program("", steps.store_rom(node, link.lanes * link.bits))
+        made.parameters += self._program("", steps.store_rom(node, link.lanes * link.bits))
         made.ports.append(("done_count", self.count(node.name)))
         self._stream(made, node, "in", False, link.lanes, link.bits)
         self._axi(made, node, "AWVALID AWREADY AWADDR AWLEN WVALID WREADY WDATA WSTRB WLAST BVALID BREADY")
@@ -382,8 +411,8 @@ class _Builder:
             ("ADDRESS_BITS", address_bits),
             ("COUNT_BITS", count_bits),
             ("STYLE", f'"{memory_style(node, self.uram)}"'),
-            *_program("WRITE_", steps.buffer_rom(node, node.writes)),
-            *_program("READ_", steps.buffer_rom(node, node.reads)),
+            *self._program("WRITE_", steps.buffer_rom(node, node.writes)),
+            *self._program("READ_", steps.buffer_rom(node, node.reads)),
         ]
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "out", True, node.lanes, node.bits)
@@ -404,15 +433,15 @@ class _Builder:
             ("MASKS", len(masks.steps)),
             ("COLUMN_MASKS", masks),
             ("PHASE_WRAP", windows.phases(node) * len(windows.spans(node))),
-            *_program("WRITE_", steps.buffer_rom(node, node.writes)),
-            *_program("READ_", steps.image_rom(node)),
+            *self._program("WRITE_", steps.buffer_rom(node, node.writes)),
+            *self._program("READ_", steps.image_rom(node)),
         ]
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "out", True, node.lanes, node.bits)
 
     def _feed(self, made: Instance, node: Feed) -> None:
         made.parameters += [("ROWS", node.rows), ("LANES", node.lanes), ("BITS", node.bits)]
-        made.parameters += _program("", steps.feed_rom(node))
+        made.parameters += self._program("", steps.feed_rom(node))
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "out", True, node.rows, node.bits)
 
@@ -427,7 +456,7 @@ class _Builder:
             ("W_BITS", node.w_bits),
             ("ACC_BITS", link.bits),
             ("MAX_CONTEXTS", max(step.contexts for step in node.steps)),
-            *_program("", steps.core_rom(node)),
+            *self._program("", steps.core_rom(node)),
         ]
         self._stream(made, node, "a", False, node.rows, node.a_bits)
         self._stream(made, node, "w", False, node.lanes, node.w_bits)
@@ -461,11 +490,11 @@ class _Builder:
         made.parameters += [(name, f"1'b{int(value)}") for name, value in flags.items()]
         made.parameters += [("VALUE_BITS", node.value_bits)]
         made.parameters += [("TABLE_ENTRIES", max(1, steps.table_starts(node)[-1]))]
-        made.parameters += _program("", steps.vector_rom(node))
+        made.parameters += self._program("", steps.vector_rom(node))
         if any(step.reduce > 1 for step in work):
-            made.parameters += [("REDUCE", "1'b1"), *_program("X_", steps.maximum_rom(node))]
+            made.parameters += [("REDUCE", "1'b1"), *self._program("X_", steps.maximum_rom(node))]
         if any(step.pool > 1 for step in work):
-            made.parameters += [("POOL", "1'b1"), *_program("OUT_", steps.pool_rom(node))]
+            made.parameters += [("POOL", "1'b1"), *self._program("OUT_", steps.pool_rom(node))]
         self._stream(made, node, "acc", False, node.lanes, node.acc_bits)
         self._stream(made, node, "x", False, node.lanes, node.bits)
         self._stream(made, node, "y", False, node.lanes, node.bits)
@@ -480,7 +509,7 @@ class _Builder:
             ("BITS", node.bits),
             ("ADDRESS_BITS", address_bits),
             ("COUNT_BITS", count_bits),
-            *_program("", steps.gather_rom(node)),
+            *self._program("", steps.gather_rom(node)),
         ]
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "out", True, node.lanes, node.bits)
@@ -491,7 +520,7 @@ class _Builder:
             ("RATE", node.rate),
             ("BITS", node.bits),
             ("DEPTH", node.depth),
-            *_program("", steps.rows_rom(node)),
+            *self._program("", steps.rows_rom(node)),
         ]
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "out", True, node.lanes, node.bits)
@@ -503,7 +532,7 @@ class _Builder:
             ("OUTPUTS", node.outputs),
             ("WIDTH", width),
             ("MAX_LEGS", steps.max_legs(node)),
-            *_program("", steps.router_rom(node)),
+            *self._program("", steps.router_rom(node)),
         ]
         for side, count, output in (("in", node.inputs, False), ("out", node.outputs, True)):
             single = Instance(made.module, made.name, "")
@@ -514,7 +543,3 @@ class _Builder:
                 signals = dict(single.ports)
                 whole = ", ".join(signals[f"{side}{index}_{pin}"] for index in reversed(range(count)))
                 made.ports.append((f"{side}_{pin}", f"{{{whole}}}"))
-
-
-def _program(prefix: str, rom: Rom) -> list[tuple[str, str | int | Rom]]:
-    return [(f"{prefix}STEPS", len(rom.steps)), (f"{prefix}PROGRAM", rom)]

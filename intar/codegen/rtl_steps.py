@@ -5,7 +5,7 @@ A layout is a table of ``(field, bits)``, lowest bits first; the modules in `rtl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from intar.codegen import windows
@@ -23,6 +23,7 @@ from intar.ir.program import (
     Load,
     Router,
     Rows,
+    Step,
     Store,
     Vector,
     VectorStep,
@@ -46,8 +47,8 @@ IMAGE = _fields(
     "tap taps_end tiles_end passes_end tile tile_step pixel pixel_step phase phase_step need need_step need_limit pad",
 )
 TAP = (("beat", 32), ("element", 16), ("low", 32), ("high", 32), ("column", 16))
-LOAD = _fields(32, "base words beats_end repeat_end need")
-STORE = _fields(32, "base words beats_end")
+LOAD = _fields(32, "base words beats_end repeat_end need swap")
+STORE = _fields(32, "base words beats_end swap")
 FEED = _fields(32, "tiles_end m_tiles_end blocks_end rows_end rows_last_end k_last_end replay_end")
 CORE = _fields(32, "tiles_end m_tiles_end visits_end contexts_end k_end k_last_end rows_end rows_last_end")
 GATHER = (*WALK, ("row_end", 32))
@@ -102,11 +103,12 @@ def width(layout: Layout) -> int:
 
 @dataclass(frozen=True)
 class Rom:
-    """A step program as a parameter: `steps` words of `bits` bits with a note each."""
+    """A step program as a parameter: `steps` words of `bits` bits with a note and the segment of each."""
 
     bits: int
     steps: tuple[int, ...]
     notes: tuple[str, ...]
+    segments: tuple[int, ...] = ()
 
 
 def pack(layout: Layout, values: Mapping[str, int], where: str) -> int:
@@ -129,13 +131,27 @@ def pack(layout: Layout, values: Mapping[str, int], where: str) -> int:
     return word
 
 
-def _rom(layout: Layout, node: str, steps: Iterable[tuple[Mapping[str, int], str]]) -> Rom:
+def _rom(
+    layout: Layout, node: str, words: Iterable[tuple[Mapping[str, int], str]], steps: Sequence[Step] = ()
+) -> Rom:
+    """The fields and notes of the words, which stand for `steps` if they are steps."""
     packed = [
-        (pack(layout, values, f"{node} step {index}"), note) for index, (values, note) in enumerate(steps)
+        (pack(layout, values, f"{node} step {index}"), note) for index, (values, note) in enumerate(words)
     ]
     if not packed:
         raise InternalError(f"node {node!r} has a side without steps")
-    return Rom(width(layout), tuple(word for word, _ in packed), tuple(note for _, note in packed))
+    return Rom(
+        width(layout),
+        tuple(word for word, _ in packed),
+        tuple(note for _, note in packed),
+        tuple(step.segment for step in steps),
+    )
+
+
+def words(bits: int, values: Sequence[int]) -> str:
+    """A parameter of so many words, the first one lowest."""
+    mask = (1 << bits) - 1
+    return "{" + ", ".join(f"{bits}'d{value & mask}" for value in reversed(values)) + "}"
 
 
 def _ends(where: str, **counts: int) -> dict[str, int]:
@@ -189,11 +205,13 @@ def load_rom(node: Load, beat_bits: int) -> Rom:
         (
             (
                 {"base": s.base, "words": words_of(s.beats, beat_bits, node.port_bits), "need": s.need}
+                | {"swap": s.swap}
                 | _ends(node.name, beats=s.beats, repeat=s.repeat),
                 s.note,
             )
             for s in node.steps
         ),
+        node.steps,
     )
 
 
@@ -204,12 +222,13 @@ def store_rom(node: Store, beat_bits: int) -> Rom:
         node.name,
         (
             (
-                {"base": s.base, "words": words_of(s.beats, beat_bits, node.port_bits)}
+                {"base": s.base, "words": words_of(s.beats, beat_bits, node.port_bits), "swap": s.swap}
                 | _ends(node.name, beats=s.beats),
                 s.note,
             )
             for s in node.steps
         ),
+        node.steps,
     )
 
 
@@ -226,6 +245,7 @@ def buffer_rom(node: Buffer | Image, steps: tuple[BufferStep, ...]) -> Rom:
             )
             for s in steps
         ),
+        steps,
     )
 
 
@@ -248,7 +268,7 @@ def image_rom(node: Image) -> Rom:
         fields |= {"tap": s.tap, "pad": s.pad} | windows.tile_position(node, s)
         limits = {"need": min(s.need, s.need_limit), "need_step": s.need_step, "need_limit": s.need_limit}
         steps.append((fields | limits, s.note))
-    return _rom(IMAGE, node.name, steps)
+    return _rom(IMAGE, node.name, steps, node.reads)
 
 
 def feed_rom(node: Feed) -> Rom:
@@ -258,6 +278,7 @@ def feed_rom(node: Feed) -> Rom:
         FEED,
         node.name,
         ((_ends(node.name, **{n: getattr(s, n) for n in names}), s.note) for s in node.steps),
+        node.steps,
     )
 
 
@@ -268,6 +289,7 @@ def core_rom(node: Core) -> Rom:
         CORE,
         node.name,
         ((_ends(node.name, **{n: getattr(s, n) for n in names}), s.note) for s in node.steps),
+        node.steps,
     )
 
 
@@ -280,6 +302,7 @@ def gather_rom(node: Gather) -> Rom:
             (walk_fields(s.walk, node.name, node.lanes) | _ends(node.name, row=s.row), s.note)
             for s in node.steps
         ),
+        node.steps,
     )
 
 
@@ -291,7 +314,7 @@ def rows_rom(node: Rows) -> Rom:
         fields = _ends(node.name, rows=s.rows, beats=beats) | {"last": s.cols - (beats - 1) * node.lanes}
         names = ("mult", "shift", "numerator", "out_shift", "zero", "lo", "hi")
         steps.append((fields | {name: getattr(s, name) for name in names}, s.note))
-    return _rom(ROWS, node.name, steps)
+    return _rom(ROWS, node.name, steps, node.steps)
 
 
 def router_rom(node: Router) -> Rom:
@@ -303,7 +326,7 @@ def router_rom(node: Router) -> Rom:
         for i, leg in enumerate(s.legs):
             fields |= {f"source{i}": leg.src, f"targets{i}": sum(1 << dst for dst in set(leg.dsts))}
         steps.append((fields, s.note))
-    return _rom(router_layout(max_legs(node)), node.name, steps)
+    return _rom(router_layout(max_legs(node)), node.name, steps, node.steps)
 
 
 def max_legs(node: Router) -> int:
@@ -328,7 +351,7 @@ def table_starts(node: Vector) -> tuple[int, ...]:
 
 def vector_rom(node: Vector) -> Rom:
     """The program of a vector unit; an operation that a step does not use becomes the identity."""
-    return _rom(VECTOR, node.name, ((_vector_fields(node, s), s.note) for s in node.steps))
+    return _rom(VECTOR, node.name, ((_vector_fields(node, s), s.note) for s in node.steps), node.steps)
 
 
 def maximum_rom(node: Vector) -> Rom:
@@ -338,6 +361,7 @@ def maximum_rom(node: Vector) -> Rom:
         MAXIMUM,
         node.name,
         ((_ends(node.name, maxima=step.groups * step.beats, beats=step.reduce), step.note) for step in reads),
+        reads,
     )
 
 
@@ -348,6 +372,7 @@ def pool_rom(node: Vector) -> Rom:
         MAXIMUM,
         node.name,
         ((_ends(node.name, maxima=s.groups * s.beats // s.pool, beats=s.pool), s.note) for s in work),
+        work,
     )
 
 

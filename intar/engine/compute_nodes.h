@@ -277,7 +277,8 @@ struct Vector : Unit {
   struct Run {
     i64 maxima, reduce;
   };
-  std::vector<Run> runs;  // of all steps that read x; empty: the unit reads x itself
+  bool in_front_of_x = false, behind = false;
+  std::vector<Run> runs;  // of all steps that read x, where maxima stand in front
   size_t run = 0;
   i64 run_maximum = 0, folded = 0;  // maxima of the run so far, beats in `fold`
   bool full = false;                // `maximum` waits for the unit
@@ -286,7 +287,7 @@ struct Vector : Unit {
   /// Maxima of consecutive results, behind a unit with a step that has them.
   struct Pool {
     Vector& unit;
-    std::vector<Run> runs;  // of all steps; empty: the results are the output
+    std::vector<Run> runs;  // of all steps, where maxima stand behind
     size_t run = 0;
     i64 run_maximum = 0, folded = 0;
     bool full = false;  // a maximum stands at the output
@@ -307,14 +308,13 @@ struct Vector : Unit {
 
   Vector(Sim& s, int i) : Unit(s, i) {}
 
-  void make_runs() {
-    bool any = false;
-    for (const VectorStep& s : steps) any = any || s.reduce > 1;
+  /// `reduces`, `pools`: the unit is built for maxima of x, of results (whether or not one of these steps takes them).
+  void make_runs(bool reduces, bool pools) {
+    in_front_of_x = reduces;
+    behind = pools;
     for (const VectorStep& s : steps) {
-      if (any && s.load < 0 && s.source) runs.push_back({s.groups * s.beats, s.reduce});
+      if (reduces && s.load < 0 && s.source) runs.push_back({s.groups * s.beats, s.reduce});
     }
-    bool pools = false;
-    for (const VectorStep& s : steps) pools = pools || s.pool > 1;
     for (const VectorStep& s : steps) {
       if (pools && s.load < 0) pool.runs.push_back({s.groups * s.beats / s.pool, s.pool});
     }
@@ -329,7 +329,7 @@ struct Vector : Unit {
       pool.full = false;
       moved = true;
     }
-    pool.runs.empty() || sim.strict ? out.drain(*this) : out.drain(*this, pool);
+    !behind || sim.strict ? out.drain(*this) : out.drain(*this, pool);
     wait(IDLE, nullptr);
     bool had_steps = step < static_cast<i64>(steps.size());
     i64 used_before = used;
@@ -365,7 +365,7 @@ struct Vector : Unit {
     if (!out.can(now)) return wait(WAIT_OUT, out.link);
     if (s.per_channel && filled == used) return wait(WAIT_IN, params);
     Link* source = s.source ? x : acc;
-    bool in_front = s.source && !runs.empty() && !sim.strict;
+    bool in_front = s.source && in_front_of_x && !sim.strict;
     if (in_front ? !full : !source->ready(now)) return wait(WAIT_IN, source);
     if (s.source && sim.strict && folded + 1 < s.reduce) {
       touch(step);

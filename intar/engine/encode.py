@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +31,7 @@ from intar.ir.program import (
     Walk,
     power_of_two,
 )
+from intar.ir.segments import StepT, iterations, merged_in, steps_in, turns_in
 
 _KINDS = {
     "load": 0,
@@ -84,8 +86,10 @@ class Encoded:
 
 
 class _Encoder:
-    def __init__(self, program: Program, merged: bool, policy: int, turns: bool):
+    def __init__(self, program: Program, segment: int, round: int, merged: bool, policy: int, turns: bool):
         self.program = program
+        self.segment = segment
+        self.round = round
         self.merged = merged
         self.policy = policy
         self.take_turns = turns or merged
@@ -107,6 +111,10 @@ class _Encoder:
     def expect(self, condition: bool, where: str, what: str) -> None:
         if not condition:
             self.problems.append(f"{where}: {what}")
+
+    def played(self, steps: Sequence[StepT]) -> tuple[StepT, ...]:
+        """The steps of the play that is encoded."""
+        return steps_in(steps, self.segment)
 
     def port(self, node: Node, name: str, needed: bool, lanes: int, bits: int = 0) -> Link | None:
         """Writes the link index of a port (-1: none) and checks its shape."""
@@ -182,14 +190,12 @@ class _Encoder:
             held = self.program.arguments[argument]
             limit = held.words
             self.expect(held.port_bits == node.port_bits, node.name, f"port width is not that of {held.name}")
-            steps: tuple[LoadStep | StoreStep, ...] = node.steps
-            for index, step in enumerate(steps):
-                end = step.base + self.words_of(step.beats, ratio)
-                inside = step.base >= 0 and end <= limit
+            for index, step in enumerate(self.played(node.steps)):
+                base = node.base(step, self.round)
+                end = base + self.words_of(step.beats, ratio)
+                inside = base >= 0 and end <= limit
                 self.expect(
-                    inside,
-                    f"{node.name} step {index}",
-                    f"words {step.base}..{end} of {limit} of {node.argument}",
+                    inside, f"{node.name} step {index}", f"words {base}..{end} of {limit} of {node.argument}"
                 )
         self.put(argument, node.port_bits // 8, ratio)
         return ratio
@@ -202,12 +208,14 @@ class _Encoder:
         else:
             self.expect(all(step.need <= 0 for step in node.steps), node.name, "needs commands of no store")
         self.put(self.first_unit.get(node.after, -1))
-        self.put(len(node.steps))
+        steps = self.played(node.steps)
+        self.put(len(steps))
         before = self.turns(node)[0]
-        for index, step in enumerate(node.steps):
+        for index, step in enumerate(steps):
             need = max(step.need, before[index]) if before else step.need
-            self.put(step.base, step.beats, step.repeat, need, self.words_of(step.beats, ratio))
-        self.unit(node, "", [step.note for step in node.steps])
+            base = node.base(step, self.round)
+            self.put(base, step.beats, step.repeat, need, self.words_of(step.beats, ratio))
+        self.unit(node, "", [step.note for step in steps])
 
     def turns(self, node: Load | Store) -> tuple[list[int], int]:
         """Commands of the other side that come before each command of a port whose sides take turns, and that side's unit.
@@ -222,10 +230,10 @@ class _Encoder:
             return [], -1
         done: dict[str, int] = {"w": 0, "r": 0}
         before: dict[str, list[int]] = {"w": [], "r": []}
-        for side, commands in stores[0].turns:
+        for side, commands in turns_in(stores[0], mates[0], self.segment):
             before[side] += [done["r" if side == "w" else "w"]] * commands
             done[side] += commands
-        counts = (len(stores[0].steps), len(mates[0].steps))
+        counts = (len(self.played(stores[0].steps)), len(self.played(mates[0].steps)))
         covered = (done["w"], done["r"]) == counts and mates[0].after == stores[0].name
         self.expect(covered, stores[0].name, f"the turns have {done} commands of {counts}")
         if not covered:
@@ -237,10 +245,12 @@ class _Encoder:
     def encode_store(self, node: Store) -> None:
         ratio = self.memory_port(node, "in")
         before, mate = self.turns(node)
-        self.put(mate, len(node.steps))
-        for index, step in enumerate(node.steps):
-            self.put(step.base, step.beats, self.words_of(step.beats, ratio), before[index] if before else 0)
-        self.unit(node, "", [step.note for step in node.steps])
+        steps = self.played(node.steps)
+        self.put(mate, len(steps))
+        for index, step in enumerate(steps):
+            base = node.base(step, self.round)
+            self.put(base, step.beats, self.words_of(step.beats, ratio), before[index] if before else 0)
+        self.unit(node, "", [step.note for step in steps])
 
     # ------------------------------------------------------------ buffers
 
@@ -250,6 +260,7 @@ class _Encoder:
         self.put(walk.base, walk.wrap, *walk.counts, *walk.strides, walk.ragged, walk.last)
 
     def buffer_steps(self, node: Buffer | Image, side: str, steps: tuple[BufferStep, ...]) -> None:
+        steps = self.played(steps)
         self.put(len(steps))
         for index, step in enumerate(steps):
             self.walk(f"{node.name} {side} step {index}", step.walk)
@@ -261,7 +272,6 @@ class _Encoder:
         self.put(node.depth, node.lanes)
         self.buffer_steps(node, "write", node.writes)
         self.buffer_steps(node, "read", node.reads)
-        self.put(2 * len(node.merged))
         self.sides(node)
 
     def encode_image(self, node: Image) -> None:
@@ -269,14 +279,14 @@ class _Encoder:
         self.port(node, "out", bool(node.reads), node.lanes, 0)
         self.put(node.depth, node.lanes)
         self.buffer_steps(node, "write", node.writes)
-        self.put(len(node.reads))
-        for index, step in enumerate(node.reads):
+        reads = self.played(node.reads)
+        self.put(len(reads))
+        for index, step in enumerate(reads):
             inside = step.tap >= 0 and step.tap + step.taps <= len(node.taps)
             self.expect(inside, f"{node.name} read step {index}", "taps out of range")
             self.expect(step.first >= 0 and step.stride > 0, f"{node.name} read step {index}", "bad tiles")
             self.put(step.first, step.stride, step.tiles, step.passes, step.tap, step.taps, step.pad)
             self.put(step.need, step.need_step, step.need_limit)
-        self.put(2 * len(node.merged))
         self.sides(node)
         self.put(node.pitch, len(node.taps))
         for tap in node.taps:
@@ -284,29 +294,32 @@ class _Encoder:
 
     def sides(self, node: Buffer | Image) -> None:
         """The merged order, and the units of both sides."""
-        for side, iterations in node.merged:
-            self.put(MERGED_SIDES[side], iterations)
-        writes, reads = [s.note for s in node.writes], [s.note for s in node.reads]
-        total = sum(1 for step in (*node.writes, *node.reads) for _ in step.needs())
+        merged = merged_in(node, self.segment)
+        self.put(2 * len(merged))
+        for side, count in merged:
+            self.put(MERGED_SIDES[side], count)
+        writes, reads = self.played(node.writes), self.played(node.reads)
+        total = iterations(writes) + iterations(reads)
         self.result.iterations.append((node.name, total))
         if self.merged:
             if self.policy == 0:
-                planned = sum(iterations for _, iterations in node.merged)
+                planned = sum(count for _, count in merged)
                 self.expect(
                     planned == total, node.name, f"the merged order has {planned} of {total} iterations"
                 )
-            self.unit(node, "", writes + reads)
+            self.unit(node, "", [step.note for step in (*writes, *reads)])
         else:
-            self.unit(node, "out", reads)
-            self.unit(node, "in", writes)
+            self.unit(node, "out", [step.note for step in reads])
+            self.unit(node, "in", [step.note for step in writes])
 
     # ------------------------------------------------------------ compute nodes
 
     def encode_feed(self, node: Feed) -> None:
         self.port(node, "in", bool(node.steps), node.lanes, node.bits)
         self.port(node, "out", bool(node.steps), node.rows)
-        self.put(node.rows, node.lanes, len(node.steps))
-        for index, step in enumerate(node.steps):
+        steps = self.played(node.steps)
+        self.put(node.rows, node.lanes, len(steps))
+        for index, step in enumerate(steps):
             where = f"{node.name} step {index}"
             self.expect(
                 0 < step.rows <= node.rows and 0 < step.rows_last <= node.rows, where, "rows out of range"
@@ -317,15 +330,16 @@ class _Encoder:
             self.put(
                 step.tiles, step.m_tiles, step.rows, step.rows_last, step.blocks, step.k_last, step.replay
             )
-        self.unit(node, "", [step.note for step in node.steps])
+        self.unit(node, "", [step.note for step in steps])
 
     def encode_core(self, node: Core) -> None:
         self.port(node, "a", bool(node.steps), node.rows, node.a_bits)
         self.port(node, "w", bool(node.steps), node.lanes, node.w_bits)
         self.port(node, "out", bool(node.steps), node.lanes)
         self.expect(node.a_bits <= 32 and node.w_bits <= 32 and 1 <= node.acc_bits <= 62, node.name, "widths")
-        self.put(node.rows, node.lanes, node.acc_bits, node.contexts, len(node.steps))
-        for index, step in enumerate(node.steps):
+        steps = self.played(node.steps)
+        self.put(node.rows, node.lanes, node.acc_bits, node.contexts, len(steps))
+        for index, step in enumerate(steps):
             where = f"{node.name} step {index}"
             self.expect(
                 0 < step.rows <= node.rows and 0 < step.rows_last <= node.rows, where, "rows out of range"
@@ -339,7 +353,7 @@ class _Encoder:
                 self.expect(step.k == step.k_last, where, "one visit, but k_last is not k")
             self.put(step.tiles, step.m_tiles, step.visits, step.contexts)
             self.put(step.k, step.k_last, step.rows, step.rows_last)
-        self.unit(node, "", [step.note for step in node.steps])
+        self.unit(node, "", [step.note for step in steps])
 
     def encode_vector(self, node: Vector) -> None:
         work = [step for step in node.steps if step.load < 0]
@@ -364,10 +378,12 @@ class _Encoder:
         for table in node.tables:
             self.expect(0 < table.log_entries <= table.in_bits <= 32, node.name, "bad table geometry")
             self.put(table.in_bits, table.log_entries, table.q, table.lo, table.hi)
-        self.put(len(node.steps))
-        for index, step in enumerate(node.steps):
+        self.put(any(step.reduce > 1 for step in work), any(step.pool > 1 for step in work))
+        steps = self.played(node.steps)
+        self.put(len(steps))
+        for index, step in enumerate(steps):
             self.vector_step(node, f"{node.name} step {index}", step)
-        self.unit(node, "", [step.note for step in node.steps])
+        self.unit(node, "", [step.note for step in steps])
 
     def vector_step(self, node: Vector, where: str, step: VectorStep) -> None:
         count = len(node.tables)
@@ -389,11 +405,12 @@ class _Encoder:
     def encode_gather(self, node: Gather) -> None:
         self.port(node, "in", bool(node.steps), node.lanes, node.bits)
         self.port(node, "out", bool(node.steps), node.lanes)
-        self.put(node.lanes, len(node.steps))
-        for index, step in enumerate(node.steps):
+        steps = self.played(node.steps)
+        self.put(node.lanes, len(steps))
+        for index, step in enumerate(steps):
             self.walk(f"{node.name} step {index}", step.walk)
             self.put(step.row)
-        self.unit(node, "", [step.note for step in node.steps])
+        self.unit(node, "", [step.note for step in steps])
 
     def encode_rows(self, node: Rows) -> None:
         self.port(node, "in", bool(node.steps), node.lanes, node.bits)
@@ -404,8 +421,9 @@ class _Encoder:
         self.put(node.lanes, node.rate, 2 * len(exp2.table()))
         for entry in exp2.table():
             self.put(*entry)
-        self.put(len(node.steps))
-        for index, step in enumerate(node.steps):
+        steps = self.played(node.steps)
+        self.put(len(steps))
+        for index, step in enumerate(steps):
             where = f"{node.name} step {index}"
             beats = -(-step.cols // node.lanes)
             self.expect(beats <= node.depth, where, f"rows of {beats} beats in a memory of {node.depth}")
@@ -415,7 +433,7 @@ class _Encoder:
             self.expect(factors and low <= step.numerator < high, where, "a factor is out of range")
             self.put(step.rows, beats, step.cols, step.mult, step.shift, step.numerator, step.out_shift)
             self.put(step.zero, step.lo, step.hi)
-        self.unit(node, "", [step.note for step in node.steps])
+        self.unit(node, "", [step.note for step in steps])
 
     def encode_router(self, node: Router) -> None:
         sources = {leg.src for step in node.steps for leg in step.legs}
@@ -428,21 +446,31 @@ class _Encoder:
         self.put(node.outputs)
         for index in range(node.outputs):
             self.port(node, f"out{index}", index in targets, node.lanes)
-        self.put(len(node.steps))
-        for index, step in enumerate(node.steps):
+        steps = self.played(node.steps)
+        self.put(len(steps))
+        for index, step in enumerate(steps):
             sound = bool(step.legs) and step.period > 0 and step.beats >= 0 and step.beats_last >= 0
             self.expect(sound, f"{node.name} step {index}", "no legs, or bad counts")
             self.put(step.rounds, step.beats, step.period, step.beats_last, len(step.legs))
             for leg in step.legs:
                 self.put(leg.src, len(leg.dsts), *leg.dsts)
-        self.unit(node, "", [step.note for step in node.steps])
+        self.unit(node, "", [step.note for step in steps])
 
 
-def encode(program: Program, *, merged: bool = False, policy: int = 0, turns: bool = False) -> Encoded:
-    """Flatten `program`.
+def encode(
+    program: Program,
+    segment: int = 0,
+    round: int = 0,
+    *,
+    merged: bool = False,
+    policy: int = 0,
+    turns: bool = False,
+) -> Encoded:
+    """Flatten one play of `program`.
 
     Parameters
     ----------
+    segment, round : which play.
     merged : each buffer is one unit with both sides instead of two.
     policy : 0: merged buffers follow `Buffer.merged`, which must then cover every iteration.
     turns : stores and loads of one argument take turns (`Store.turns`), as they do in merged runs.
@@ -451,4 +479,4 @@ def encode(program: Program, *, merged: bool = False, policy: int = 0, turns: bo
     ------
     InternalError : ports without links, wrong widths, addresses outside of an argument: all of them at once.
     """
-    return _Encoder(program, merged, policy, turns).encode()
+    return _Encoder(program, segment, round, merged, policy, turns).encode()

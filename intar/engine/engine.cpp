@@ -49,7 +49,7 @@ class Machine {
  private:
   Sim sim;
   uint8_t** images_;
-  i64 limit_ = 0, faulty_ = -1, ap_done_ = -1;
+  i64 limit_ = 0, faulty_ = -1, ap_done_ = -1, last_move_ = 0;
   std::vector<std::unique_ptr<Unit>> owned_;
   std::vector<std::unique_ptr<BufferMemory>> memories_;
   std::vector<Store*> stores_;
@@ -243,6 +243,7 @@ void Machine::read_vector(Reader& in) {
   i64 lanes = in.get(), rate = in.get(), affine = in.get(), value_bits = in.get(), shift_only = in.get();
   i64 binary = in.get(), slopes = in.get();
   std::vector<TableSpec> tables = in.records<TableSpec>();
+  i64 reduces = in.get(), pools = in.get();
   std::vector<VectorStep> steps = in.records<VectorStep>();
   Vector* vector = add<Vector>(static_cast<i64>(steps.size()));
   vector->lanes = lanes;
@@ -269,7 +270,7 @@ void Machine::read_vector(Reader& in) {
   }
   vector->tables = std::move(tables);
   vector->steps = std::move(steps);
-  vector->make_runs();
+  vector->make_runs(reduces, pools);
 }
 
 void Machine::read_gather(Reader& in) {
@@ -331,6 +332,7 @@ void Machine::cycle() {
     unit.moved = false;
     unit.timer = NEVER;
     unit.tick();
+    if (unit.moved) last_move_ = now;
     // A neighbour that acted earlier in this cycle may have changed what this unit sees in the next one.
     sim.wake_at[i] = unit.moved || sim.notified[i] > now ? now + 1 : std::max(unit.timer, now + 1);
   }
@@ -362,6 +364,7 @@ Status Machine::loop() {
   for (const Link& link : sim.links) {
     if (link.tail != link.head) return STUCK;
   }
+  ap_done_ = last_move_ + sim.timing.done;
   return FINISHED;
 }
 

@@ -7,6 +7,7 @@ from intar.engine.run import run
 from intar.engine.timing import MemoryModel
 from intar.errors import InternalError
 from intar.ir.program import Buffer, Image, Load, Program, Router
+from intar.ir.segments import iterations, steps_in
 
 Order = tuple[tuple[str, int], ...]
 
@@ -15,7 +16,12 @@ _POLICIES = {0: "order of completion", 3: "reads on demand", 1: "writes first", 
 
 def _with_orders(program: Program, result: EngineResult) -> Program:
     constant = _constant_buffers(program)
-    orders = {n: _writes_first(o) if n in constant else o for n, o in result.merged.items()}
+    orders = dict(result.merged)
+    for node in program.nodes:
+        if node.name in constant and isinstance(node, Buffer | Image):
+            orders[node.name] = tuple(
+                run for segment in program.segments for run in _writes_first(node, segment)
+            )
     nodes = tuple(
         node.model_copy(update={"merged": orders[node.name]}) if isinstance(node, Buffer | Image) else node
         for node in program.nodes
@@ -23,10 +29,10 @@ def _with_orders(program: Program, result: EngineResult) -> Program:
     return program.model_copy(update={"nodes": nodes})
 
 
-def _writes_first(order: Order) -> Order:
-    """All writes, then all reads."""
-    total = {side: sum(count for s, count in order if s == side) for side in ("w", "r")}
-    return tuple((side, total[side]) for side in ("w", "r") if total[side])
+def _writes_first(node: Buffer | Image, segment: int) -> Order:
+    """All writes of a segment, then all its reads."""
+    totals = {"w": iterations(steps_in(node.writes, segment)), "r": iterations(steps_in(node.reads, segment))}
+    return tuple((side, count) for side, count in totals.items() if count)
 
 
 def _constant_buffers(program: Program) -> set[str]:
@@ -106,9 +112,9 @@ def plan_merged(
 
     The first candidate is the order in which iterations finish when both sides run by themselves. If the
     strict run (`run` with ``merged=True``) gets stuck on it, orders found by running strictly and deciding on
-    the way are tried; such a run is itself the proof. In the proof links hold no more than `Link.depth` beats
+    the way are tried; such a run is itself the proof. Rounds of a segment are alike: one of each is proved. In the proof links hold no more than `Link.depth` beats
     and pipelines none, and a bounded Kahn network doesn't depend on speed: a back end that holds at least as
-    much is safe.
+    much is safe. Rounds of a segment are alike: one of each is planned and proved.
 
     Parameters
     ----------
@@ -122,10 +128,12 @@ def plan_merged(
     """
     if not any(isinstance(node, Buffer | Image) for node in program.nodes):
         return program
+    rounds = {"rounds": program.rounds}
+    program = program.model_copy(update={"rounds": (1,) * len(program.rounds)})
     for _ in range(deepen + 1):
         planned, reasons, deadlock = _attempt(program, memory, max_cycles)
         if planned is not None:
-            return planned
+            return planned.model_copy(update=rounds)
         deeper = _deepen(program, deadlock) if deadlock else None
         if deeper is None:
             break

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from intar.errors import InternalError
 
@@ -110,6 +112,15 @@ class Deadlock:
 
 
 @dataclass(frozen=True)
+class Play:
+    """One play of a segment: it begins in cycle `first` with the start pulse."""
+
+    segment: int
+    round: int
+    first: int
+
+
+@dataclass(frozen=True)
 class EngineResult:
     """The result of one inference.
 
@@ -119,9 +130,11 @@ class EngineResult:
     cycles : from ap_start (cycle 0) to ap_done, as the RTL simulation counts; 0 when ap_done was not reached.
     nodes : per unit; the sides of a buffer are ``name.in`` and ``name.out``.
     links : per link name.
-    stages : one span per unit and step, in the order of the program.
+    stages : one span per unit and step, segment by segment in the order of the program; of the first round where a segment
+        has several.
     deadlock : None when everything finished.
-    merged : the order of finished iterations of each buffer as runs, as in `Buffer.merged`.
+    merged : the order of finished iterations of each buffer as runs, as in `Buffer.merged`, of the first rounds.
+    plays : every play, in order.
     """
 
     outputs: dict[str, bytes]
@@ -131,8 +144,59 @@ class EngineResult:
     stages: tuple[Span, ...]
     deadlock: Deadlock | None
     merged: dict[str, tuple[tuple[str, int], ...]]
+    plays: tuple[Play, ...]
 
     def raise_deadlock(self) -> None:
         """Raise InternalError with the full report when the run did not finish; do nothing otherwise."""
         if self.deadlock is not None:
             raise InternalError(str(self.deadlock))
+
+
+def combine(plays: Sequence[EngineResult], outputs: dict[str, bytes]) -> EngineResult:
+    """The result of an inference from those of its plays, which follow each other without a gap.
+
+    `Span.step` counts the steps of all segments of a unit.
+    """
+    ends = [0, *accumulate(play.cycles for play in plays)]
+    nodes, links = {name: _added(plays, name) for name in plays[0].nodes}, {}
+    for name, first in plays[0].links.items():
+        uses = [play.links[name] for play in plays]
+        sums = (sum(getattr(use, part) for use in uses) for part in ("consumer_waits", "producer_waits"))
+        pushes, pops = (sum(getattr(use, part) for use in uses) for part in ("pushes", "pops"))
+        links[name] = LinkUse(pushes, pops, max(use.high_water for use in uses), first.depth, *sums)
+    spans: list[Span] = []
+    merged: dict[str, tuple[tuple[str, int], ...]] = {}
+    known: dict[str, int] = {}
+    for play, at in zip(plays, ends, strict=False):
+        if play.plays[0].round:
+            continue
+        before = dict(known)
+        for span in play.stages:
+            known[span.node] = known.get(span.node, 0) + 1
+            shift = at if span.first >= 0 else 0
+            step = before.get(span.node, 0) + span.step
+            spans.append(replace(span, step=step, first=span.first + shift, last=span.last + shift))
+        for name, order in play.merged.items():
+            merged[name] = merged.get(name, ()) + order
+    deadlock = plays[-1].deadlock
+    return EngineResult(
+        outputs=outputs,
+        cycles=ends[-1] if plays[-1].cycles else 0,
+        nodes=nodes,
+        links=links,
+        stages=tuple(spans),
+        deadlock=deadlock and replace(deadlock, at=deadlock.at + ends[-2]),
+        merged={} if deadlock else merged,
+        plays=tuple(play for one in plays for play in one.plays),
+    )
+
+
+def _added(plays: Sequence[EngineResult], name: str) -> NodeCycles:
+    """The cycles of a unit over all plays."""
+    parts = [play.nodes[name] for play in plays]
+    waits: dict[str, int] = {}
+    for part in parts:
+        for link, cycles in part.waits.items():
+            waits[link] = waits.get(link, 0) + cycles
+    states = ("busy", "wait_in", "wait_out", "wait_token", "idle")
+    return NodeCycles(**{state: sum(getattr(part, state) for part in parts) for state in states}, waits=waits)

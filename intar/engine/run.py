@@ -9,10 +9,11 @@ import numpy as np
 
 from intar.engine.build import Results, load_engine
 from intar.engine.encode import Encoded, encode
-from intar.engine.result import Deadlock, EngineResult, LinkUse, NodeCycles, Span, Stuck
+from intar.engine.result import Deadlock, EngineResult, LinkUse, NodeCycles, Play, Span, Stuck, combine
 from intar.engine.timing import RTL, STRICT, MemoryModel, Timing
 from intar.errors import InternalError
 from intar.ir.program import Program, Store
+from intar.ir.segments import check_segments
 
 _STATES = ("busy", "wait_in", "wait_out", "wait_token", "idle")
 _UNIT_WORDS = 6 + len(_STATES)
@@ -183,7 +184,7 @@ def run(
     policy: int = 0,
     turns: bool = False,
 ) -> EngineResult:
-    """Execute one inference of `program`, to the bit and to the cycle.
+    """Execute one inference of `program`, to the bit and to the cycle: all plays, one after the other.
 
     Parameters
     ----------
@@ -206,10 +207,30 @@ def run(
     """
     memory = memory or MemoryModel()
     timing = timing or (STRICT if merged else RTL)
-    encoded = encode(program, merged=merged, policy=policy, turns=turns)
-    head = (*timing.encoded(), *memory.encoded(), int(values), int(merged), policy, max_cycles)
-    words = np.concatenate([np.array(head, dtype=np.int64), encoded.array()])
+    check_segments(program)
     buffers = _buffers(program, images or {}, values)
+    head = (*timing.encoded(), *memory.encoded(), int(values), int(merged), policy)
+    done: list[EngineResult] = []
+    at = 0
+    for segment, round in program.plays:
+        encoded = encode(program, segment, round, merged=merged, policy=policy, turns=turns)
+        arrays = _execute(program, encoded, (*head, max_cycles - at), buffers)
+        done.append(_play(program, encoded, arrays, Play(segment, round, at)))
+        at += done[-1].cycles
+        if done[-1].deadlock is not None:
+            break
+    written = {node.argument for node in program.nodes if isinstance(node, Store)}
+    outputs = (
+        {name: buffer.tobytes() for name, buffer in buffers.items() if name in written} if values else {}
+    )
+    return combine(done, outputs)
+
+
+def _execute(
+    program: Program, encoded: Encoded, head: tuple[int, ...], buffers: Mapping[str, np.ndarray]
+) -> _Arrays:
+    """One play, from the start pulse to the cycle in which all nodes are seen to be done."""
+    words = np.concatenate([np.array(head, dtype=np.int64), encoded.array()])
     pointers = (ctypes.c_void_p * max(1, len(buffers)))(*(buffer.ctypes.data for buffer in buffers.values()))
     arrays = _Arrays(encoded, len(program.links))
     failed = load_engine().intar_engine_run(
@@ -224,17 +245,18 @@ def run(
         note = f" ({unit.notes[step]})" if unit.notes and unit.notes[step] else ""
         where = f"program {program.name!r}, {unit.name}, step {step}{note}, cycle {arrays.head[2]}"
         raise InternalError(f"{where}: {message}")
-    written = {node.argument for node in program.nodes if isinstance(node, Store)}
-    outputs = (
-        {name: buffer.tobytes() for name, buffer in buffers.items() if name in written} if values else {}
-    )
+    return arrays
+
+
+def _play(program: Program, encoded: Encoded, arrays: _Arrays, play: Play) -> EngineResult:
     report = _Report(program, encoded, arrays)
     return EngineResult(
-        outputs=outputs,
+        outputs={},
         cycles=int(arrays.head[1]),
         nodes=report.nodes(),
         links=report.links(),
         stages=report.stages(),
         deadlock=report.deadlock(),
         merged=report.merged(),
+        plays=(play,),
     )

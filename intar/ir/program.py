@@ -26,6 +26,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Step(Frozen):
+    """A step of some node, in the part of the node's program that is played in segment `segment` (see `Program`)."""
+
+    segment: int = Field(default=0, ge=0)
+
+
 class Link(Frozen):
     """A FIFO from one output port to one input port.
 
@@ -86,21 +92,26 @@ class Walk(Frozen):
                         yield start + i4 * s4
 
 
-class LoadStep(Frozen):
+class LoadStep(Step):
     """Read `beats` beats from word `base` of the argument, `repeat` times over.
 
-    Starts when the store node `Load.after` has finished `need` commands (0: at once).
+    Starts when the store node `Load.after` has finished `need` commands (0: at once). In every second round of its
+    segment it reads from `swap` words further on, and in each round further on by the segment's `Load.strides`.
     """
 
     base: int
     beats: int = Field(gt=0)
     repeat: int = Field(default=1, gt=0)
     need: int = 0
+    swap: int = 0
     note: str = ""
 
 
 class Load(Frozen):
-    """AXI read port of `port_bits`: memory words to beats. Output port ``out``."""
+    """AXI read port of `port_bits`: memory words to beats. Output port ``out``.
+
+    `strides`: words by which all steps of a segment move on with each of its rounds, by segment (empty: none moves).
+    """
 
     kind: Literal["load"] = "load"
     name: str
@@ -108,14 +119,21 @@ class Load(Frozen):
     argument: str
     words: int = Field(gt=0, description="size of the argument's buffer, port words")
     after: str = ""
+    strides: tuple[int, ...] = ()
     steps: tuple[LoadStep, ...]
 
+    def base(self, step: LoadStep, round: int) -> int:
+        """Where a step reads in a round of its segment, words."""
+        stride = self.strides[step.segment] if self.strides else 0
+        return step.base + round * stride + (round % 2) * step.swap
 
-class StoreStep(Frozen):
-    """Write the next `beats` beats from word `base` of the argument on."""
+
+class StoreStep(Step):
+    """Write the next `beats` beats from word `base` of the argument on, in every second round of the segment `swap` further."""
 
     base: int
     beats: int = Field(gt=0)
+    swap: int = 0
     note: str = ""
 
 
@@ -124,7 +142,7 @@ class Store(Frozen):
 
     A load that waits for this store may read the same argument, through the read channel of the same AXI master. `turns`
     is then a static order of the commands of both, as runs ``(side, commands)`` with side ``"w"`` or ``"r"``, in which a
-    back end with one process for the argument (HLS) performs them.
+    back end with one process for the argument (HLS) performs them. A run lies in one segment.
     """
 
     kind: Literal["store"] = "store"
@@ -135,8 +153,12 @@ class Store(Frozen):
     steps: tuple[StoreStep, ...]
     turns: tuple[tuple[Literal["w", "r"], int], ...] = ()
 
+    def base(self, step: StoreStep, round: int) -> int:
+        """Where a step writes in a round of its segment, words."""
+        return step.base + (round % 2) * step.swap
 
-class BufferStep(Frozen):
+
+class BufferStep(Step):
     """One walk of one side of a buffer.
 
     Iteration `i` of the walk's outermost loop starts when the *other* side has posted at least
@@ -160,7 +182,7 @@ class Buffer(Frozen):
     """On-chip memory of `depth` beats, one write side (port ``in``) and one read side (port ``out``).
 
     `merged` is a static interleaving of the two sides' iterations, as runs ``(side, iterations)`` with side
-    ``"w"`` or ``"r"``: the order in which a single-threaded back end (HLS) performs them.
+    ``"w"`` or ``"r"``: the order in which a single-threaded back end (HLS) performs them. A run lies in one segment.
     """
 
     kind: Literal["buffer"] = "buffer"
@@ -187,7 +209,7 @@ class Window(Frozen):
     width: int = Field(ge=0)
 
 
-class ImageStep(Frozen):
+class ImageStep(Step):
     """Read windows of pixel tiles: ``for pass in passes: for tile in tiles: for tap in taps`` one beat.
 
     Tile ``i`` is flat pixels ``(first + i * stride) * lanes`` and so on; the taps are ``node.taps[tap : tap + taps]``. One
@@ -231,7 +253,7 @@ class Image(Frozen):
     merged: tuple[tuple[Literal["w", "r"], int], ...] = ()
 
 
-class FeedStep(Frozen):
+class FeedStep(Step):
     """Turn row beats into operand beats.
 
     ``for tile in tiles: for m in m_tiles: for b in blocks:`` take `rows` beats (`rows_last` when ``m`` is the last),
@@ -260,7 +282,7 @@ class Feed(Frozen):
     steps: tuple[FeedStep, ...]
 
 
-class CoreStep(Frozen):
+class CoreStep(Step):
     """Matrix product tiles.
 
     ``for tile in tiles: for m in m_tiles: for v in visits: for x in contexts:``
@@ -305,7 +327,7 @@ class Table(Frozen):
     hi: int
 
 
-class VectorStep(Frozen):
+class VectorStep(Step):
     """A chain of operations on ``groups × beats`` beats.
 
     ``for group in groups:`` when `per_channel`, parameters are taken from ``params``: with `params` ``"lane"`` four beats
@@ -383,7 +405,7 @@ class Vector(Frozen):
         return not both and any(s.affine for s in work) and any(s.binary != "none" for s in work)
 
 
-class GatherStep(Frozen):
+class GatherStep(Step):
     """Pick element ``address % lanes`` of each beat taken, for each address of the walk (in elements).
 
     Elements are packed into beats of `lanes`; after every `row` elements a partly filled beat is sent, padded with 0.
@@ -405,7 +427,7 @@ class Gather(Frozen):
     steps: tuple[GatherStep, ...]
 
 
-class RowsStep(Frozen):
+class RowsStep(Step):
     """Softmax of `rows` rows of `cols` elements, in the integers of `docs/numerics.md`.
 
     `mult` and `shift` turn distances to the row's maximum into exponents; `numerator` and `out_shift` are one over the
@@ -445,7 +467,7 @@ class Leg(Frozen):
     dsts: tuple[int, ...]
 
 
-class RouterStep(Frozen):
+class RouterStep(Step):
     """``for round in rounds: for leg in legs:`` move `beats` beats.
 
     Every `period`-th round (``round % period == period-1``) each leg moves `beats_last` beats instead.
@@ -516,10 +538,15 @@ class Argument(Frozen):
 
 
 class Program(Frozen):
-    """The whole machine. `constants` of the images are kept beside it (`Images`), keyed by argument name."""
+    """The whole machine. `constants` of the images are kept beside it (`Images`), keyed by argument name.
+
+    Segment `i` of all nodes' programs is played ``rounds[i]`` times before segment ``i + 1``. A play ends when all nodes have
+    ended theirs; then the next one starts, and all counts (`need`) with it from 0.
+    """
 
     schema_: str = Field(default=SCHEMA, alias="schema")
     name: str
+    rounds: tuple[Annotated[int, Field(gt=0)], ...] = (1,)
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
     arguments: tuple[Argument, ...]
@@ -532,6 +559,15 @@ class Program(Frozen):
             if node.name == name:
                 return node
         raise KeyError(name)
+
+    @property
+    def segments(self) -> range:
+        return range(len(self.rounds))
+
+    @property
+    def plays(self) -> Iterator[tuple[int, int]]:
+        """(segment, round) of every play, in order."""
+        return ((segment, round) for segment in self.segments for round in range(self.rounds[segment]))
 
     def inputs_of(self, node: str) -> dict[str, Link]:
         """Links into `node`, by port name."""

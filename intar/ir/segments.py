@@ -1,0 +1,76 @@
+"""Segments of a program: which steps, runs and commands of a node belong to which, and the rules that they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, TypeVar
+
+from intar.errors import InternalError
+from intar.ir.program import Buffer, BufferStep, Image, ImageStep, Load, Node, Program, Step, Store
+
+StepT = TypeVar("StepT", bound=Step)
+Runs = tuple[tuple[Literal["w", "r"], int], ...]
+
+
+def steps_in(steps: Sequence[StepT], segment: int) -> tuple[StepT, ...]:
+    """The steps of a segment."""
+    return tuple(step for step in steps if step.segment == segment)
+
+
+def ends(steps: Sequence[Step], segments: int) -> tuple[int, ...]:
+    """For each segment the index of the step after its last one; those of a segment begin where the one before ends."""
+    return tuple(sum(step.segment <= segment for step in steps) for segment in range(segments))
+
+
+def iterations(steps: Sequence[BufferStep | ImageStep]) -> int:
+    """Iterations of a side of a buffer."""
+    return sum(s.walk.counts[0] if isinstance(s, BufferStep) else s.tiles * s.passes for s in steps)
+
+
+def merged_in(node: Buffer | Image, segment: int) -> Runs:
+    """The part of `Buffer.merged` that a segment performs."""
+    totals = [iterations(steps_in(node.writes, s)) + iterations(steps_in(node.reads, s)) for s in range(segment + 1)]
+    return _cut(node.merged, sum(totals[:-1]), sum(totals))
+
+
+def turns_in(store: Store, load: Load, segment: int) -> Runs:
+    """The part of `Store.turns` that a segment performs, where `load` is the other side."""
+    totals = [len(steps_in(store.steps, s)) + len(steps_in(load.steps, s)) for s in range(segment + 1)]
+    return _cut(store.turns, sum(totals[:-1]), sum(totals))
+
+
+def _cut(runs: Runs, first: int, end: int) -> Runs:
+    found, at = [], 0
+    for side, count in runs:
+        low, high = max(first, at), min(end, at + count)
+        if low < high:
+            found.append((side, high - low))
+        at += count
+    return tuple(found)
+
+
+def lists(node: Node) -> Iterator[tuple[str, Sequence[Step]]]:
+    """The step lists of a node, by name."""
+    if isinstance(node, Buffer | Image):
+        yield "write", node.writes
+        yield "read", node.reads
+    else:
+        yield "step", node.steps
+
+
+def check_segments(program: Program) -> None:
+    """Raise InternalError unless every list has its segments in order, none is empty everywhere, and strides are complete."""
+    found = []
+    known = len(program.rounds)
+    used: set[int] = set()
+    for node in program.nodes:
+        for name, steps in lists(node):
+            order = [step.segment for step in steps]
+            used.update(order)
+            if order != sorted(order) or (order and order[-1] >= known):
+                found.append(f"the {name}s of {node.name!r} are in segments {order} of {known}")
+        if isinstance(node, Load) and node.strides and len(node.strides) != known:
+            found.append(f"{node.name!r} has {len(node.strides)} strides for {known} segments")
+    found += [f"segment {segment} has no steps" for segment in program.segments if segment not in used]
+    if found:
+        raise InternalError(f"the segments of program {program.name!r}: " + "; ".join(found))
