@@ -17,14 +17,15 @@ struct turn {
 
 // ADDRESS_LANES is LANES when a walk counts elements (then all do), else 1.
 template <int LANES, int BITS, int ADDRESS_LANES, int DEPTH, int WRITES, int READS, int TURNS>
-inline void buffer(const walk (&writes)[WRITES], const walk (&reads)[READS], const turn (&order)[TURNS],
-                   beat<LANES, BITS> (&memory)[DEPTH], hls::stream<beat<LANES, BITS> >& in,
-                   hls::stream<beat<LANES, BITS> >& out) {
+inline void buffer(const walk (&writes)[WRITES], const part& written, const walk (&reads)[READS], const part& read,
+                   const turn (&order)[TURNS], const part& ordered, beat<LANES, BITS> (&memory)[DEPTH],
+                   hls::stream<beat<LANES, BITS> >& in, hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
-  walk_cursor writing = {0, 0, 0};
-  walk_cursor reading = {0, 0, 0};
+  walk_cursor writing = {written.first, 0, 0};
+  walk_cursor reading = {read.first, 0, 0};
 ORDER:
-  for (int o = 0; o < TURNS; ++o) {
+  for (int o = ordered.first; o < ordered.end; ++o) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const turn now = order[o];
   TURN:

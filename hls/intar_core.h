@@ -67,7 +67,7 @@ ROW:
 
 // Without contexts all visits of a tile follow each other: one loop, without gaps from tile to tile.
 template <int ROWS, int GROUP, int LANES, int A_BITS, int W_BITS, int ACC_BITS, int STEPS>
-inline void core_mac(const core_step (&steps)[STEPS], hls::stream<beat<ROWS, A_BITS> >& a,
+inline void core_mac(const core_step (&steps)[STEPS], const part& played, hls::stream<beat<ROWS, A_BITS> >& a,
                      hls::stream<beat<LANES, W_BITS> >& w, hls::stream<beat<GROUP * LANES, ACC_BITS> >& out) {
 #pragma HLS INLINE
   static_assert(ROWS % GROUP == 0, "the array is a whole number of groups");
@@ -75,7 +75,8 @@ inline void core_mac(const core_step (&steps)[STEPS], hls::stream<beat<ROWS, A_B
 #pragma HLS ARRAY_PARTITION variable=acc type=complete dim=0
   clear<ROWS, LANES, ACC_BITS>(acc);
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const core_step step = steps[s];
     const int depth = (step.visits - 1) * step.k + step.k_last;
@@ -97,7 +98,8 @@ STEP:
 
 // With contexts the accumulators of a tile wait in `saved` from one visit to the next.
 template <int ROWS, int GROUP, int LANES, int A_BITS, int W_BITS, int ACC_BITS, int CONTEXTS, int STEPS>
-inline void core_mac_contexts(const core_step (&steps)[STEPS], element<ACC_BITS> (&saved)[CONTEXTS][ROWS][LANES],
+inline void core_mac_contexts(const core_step (&steps)[STEPS], const part& played,
+                              element<ACC_BITS> (&saved)[CONTEXTS][ROWS][LANES],
                               hls::stream<beat<ROWS, A_BITS> >& a, hls::stream<beat<LANES, W_BITS> >& w,
                               hls::stream<beat<GROUP * LANES, ACC_BITS> >& out) {
 #pragma HLS INLINE
@@ -106,7 +108,8 @@ inline void core_mac_contexts(const core_step (&steps)[STEPS], element<ACC_BITS>
 #pragma HLS ARRAY_PARTITION variable=acc type=complete dim=0
   clear<ROWS, LANES, ACC_BITS>(acc);
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const core_step step = steps[s];
   TILE:
@@ -166,12 +169,13 @@ STEP:
 
 // Finished accumulators, one row a cycle.
 template <int GROUP, int LANES, int ACC_BITS, int STEPS>
-inline void core_drain(const core_step (&steps)[STEPS], hls::stream<beat<GROUP * LANES, ACC_BITS> >& in,
-                       hls::stream<beat<LANES, ACC_BITS> >& out) {
+inline void core_drain(const core_step (&steps)[STEPS], const part& played,
+                       hls::stream<beat<GROUP * LANES, ACC_BITS> >& in, hls::stream<beat<LANES, ACC_BITS> >& out) {
 #pragma HLS INLINE
   beat<GROUP * LANES, ACC_BITS> held;
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const core_step step = steps[s];
   TILE:

@@ -17,13 +17,14 @@ struct feed_step {
 };
 
 template <int ROWS, int GROUP, int LANES, int BITS, int STEPS>
-inline void feed_collect(const feed_step (&steps)[STEPS], hls::stream<beat<LANES, BITS> >& in,
+inline void feed_collect(const feed_step (&steps)[STEPS], const part& played, hls::stream<beat<LANES, BITS> >& in,
                          hls::stream<beat<GROUP * LANES, BITS> >& out) {
 #pragma HLS INLINE
   static_assert(ROWS % GROUP == 0, "a block is a whole number of groups");
   beat<GROUP * LANES, BITS> group;
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const feed_step step = steps[s];
   TILE:
@@ -67,14 +68,15 @@ STEP:
 }
 
 template <int ROWS, int GROUP, int LANES, int BITS, int STEPS>
-inline void feed_send(const feed_step (&steps)[STEPS], hls::stream<beat<GROUP * LANES, BITS> >& in,
-                      hls::stream<beat<ROWS, BITS> >& out) {
+inline void feed_send(const feed_step (&steps)[STEPS], const part& played,
+                      hls::stream<beat<GROUP * LANES, BITS> >& in, hls::stream<beat<ROWS, BITS> >& out) {
 #pragma HLS INLINE
   constexpr int GROUPS = ROWS / GROUP;
   element<BITS> block[ROWS][LANES];
 #pragma HLS ARRAY_PARTITION variable=block type=complete dim=0
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const feed_step step = steps[s];
   TILE:

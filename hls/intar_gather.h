@@ -11,15 +11,16 @@ namespace intar {
 
 // The elements of `steps`, packed into beats; after every `row` elements a beat ends, padded with zeros.
 template <int LANES, int BITS, int STEPS>
-inline void gather(const walk (&steps)[STEPS], const int32_t (&rows)[STEPS], hls::stream<beat<LANES, BITS> >& in,
-                   hls::stream<beat<LANES, BITS> >& out) {
+inline void gather(const walk (&steps)[STEPS], const part& played, const int32_t (&rows)[STEPS],
+                   hls::stream<beat<LANES, BITS> >& in, hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
-  walk_cursor cursor = {0, 0, 0};
+  walk_cursor cursor = {played.first, 0, 0};
   beat<LANES, BITS> packed(static_cast<element<BITS> >(0));
   int32_t column = 0;  // place and row count go on across steps
   int slot = 0;
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const walk step = steps[s];
     const int32_t row = rows[s];

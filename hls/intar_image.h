@@ -87,15 +87,17 @@ WINDOW:
 
 template <int LANES, int BITS, int DIGITS, int BANK, int PHASE_WRAP, int WRITES, int READS, int TAPS, int MASKS,
           int TURNS>
-inline void image(const walk (&writes)[WRITES], const image_step (&reads)[READS], const tap (&taps)[TAPS],
-                  const lane_mask<LANES> (&masks)[MASKS], const turn (&order)[TURNS], beat<LANES, BITS> (&even)[BANK],
+inline void image(const walk (&writes)[WRITES], const part& written, const image_step (&reads)[READS],
+                  const part& read, const tap (&taps)[TAPS], const lane_mask<LANES> (&masks)[MASKS],
+                  const turn (&order)[TURNS], const part& ordered, beat<LANES, BITS> (&even)[BANK],
                   beat<LANES, BITS> (&odd)[BANK], hls::stream<beat<LANES, BITS> >& in,
                   hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
-  walk_cursor writing = {0, 0, 0};
-  image_cursor reading = {0, 0, 0, 0, 0, 0};
+  walk_cursor writing = {written.first, 0, 0};
+  image_cursor reading = {read.first, 0, 0, 0, 0, 0};
 ORDER:
-  for (int o = 0; o < TURNS; ++o) {
+  for (int o = ordered.first; o < ordered.end; ++o) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const turn now = order[o];
   TURN:

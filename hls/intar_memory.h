@@ -11,11 +11,19 @@
 
 namespace intar {
 
-// `words` consecutive words from word `base` on, `repeat` times over.
+// `words` consecutive words from word `base` on, `repeat` times over; in every round of its segment `stride` words further
+// on, in every second one `swap` more.
 struct burst {
   int32_t base;
   int32_t words;
   int32_t repeat;
+  int32_t stride;
+  int32_t swap;
+
+  int32_t first(int round) const {
+#pragma HLS INLINE
+    return base + round * stride + ((round & 1) ? swap : 0);
+  }
 };
 
 // A run of `beats` beats that starts at a word boundary, `repeat` times over.
@@ -26,12 +34,15 @@ struct transfer {
 
 // Memory to words.  II = 1; one burst request per run and repetition.
 template <int BITS, int RUNS>
-inline void fetch(const burst (&runs)[RUNS], const word<BITS>* memory, hls::stream<word<BITS> >& out) {
+inline void fetch(const burst (&runs)[RUNS], const part& played, int round, const word<BITS>* memory,
+                  hls::stream<word<BITS> >& out) {
 #pragma HLS INLINE
 RUN:
-  for (int r = 0; r < RUNS; ++r) {
+  for (int r = played.first; r < played.end; ++r) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const burst run = runs[r];
+    const int32_t base = run.first(round);
   REPEAT:
     for (int i = 0; i < run.repeat; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
@@ -40,7 +51,7 @@ RUN:
       for (int w = 0; w < run.words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #pragma HLS PIPELINE II=1
-        out.write(memory[run.base + w]);
+        out.write(memory[base + w]);
       }
     }
   }
@@ -48,26 +59,27 @@ RUN:
 
 // Words to memory.  II = 1; one burst per run.
 template <int BITS, int RUNS>
-inline void drain(const burst (&runs)[RUNS], hls::stream<word<BITS> >& in, word<BITS>* memory) {
+inline void drain(const burst (&runs)[RUNS], const part& played, int round, hls::stream<word<BITS> >& in,
+                  word<BITS>* memory) {
 #pragma HLS INLINE
 RUN:
-  for (int r = 0; r < RUNS; ++r) {
+  for (int r = played.first; r < played.end; ++r) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const burst run = runs[r];
+    const int32_t base = run.first(round);
   DRAIN:
     for (int w = 0; w < run.words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #pragma HLS PIPELINE II=1
-      memory[run.base + w] = in.read();
+      memory[base + w] = in.read();
     }
   }
 }
 
-// One turn at a memory that is written and read back: as a burst, from memory when `reads`.
+// One turn at a memory that is written and read back: a burst, from memory when `reads`.
 struct passage {
-  int32_t base;
-  int32_t words;
-  int32_t repeat;
+  burst run;
   int32_t reads;
 };
 
@@ -75,31 +87,33 @@ struct passage {
 // wrote: the loops run one after the other, and a burst of writes ends with its response.  What it reads goes back to
 // tasks, which the canonical form of DATAFLOW does not provide for; Vitis HLS warns about the loop.
 template <int BITS, int TURNS>
-inline void exchange(const passage (&turns)[TURNS], hls::stream<word<BITS> >& in, hls::stream<word<BITS> >& out,
-                     word<BITS>* memory) {
+inline void exchange(const passage (&turns)[TURNS], const part& played, int round, hls::stream<word<BITS> >& in,
+                     hls::stream<word<BITS> >& out, word<BITS>* memory) {
 #pragma HLS INLINE
 TURN:
-  for (int t = 0; t < TURNS; ++t) {
+  for (int t = played.first; t < played.end; ++t) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
-    const passage turn = turns[t];
-    if (turn.reads) {
+    const burst run = turns[t].run;
+    const int32_t base = run.first(round);
+    if (turns[t].reads) {
     REPEAT:
-      for (int i = 0; i < turn.repeat; ++i) {
+      for (int i = 0; i < run.repeat; ++i) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
       FETCH:
-        for (int w = 0; w < turn.words; ++w) {
+        for (int w = 0; w < run.words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #pragma HLS PIPELINE II=1
-          out.write(memory[turn.base + w]);
+          out.write(memory[base + w]);
         }
       }
     } else {
     DRAIN:
-      for (int w = 0; w < turn.words; ++w) {
+      for (int w = 0; w < run.words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #pragma HLS PIPELINE II=1
-        memory[turn.base + w] = in.read();
+        memory[base + w] = in.read();
       }
     }
   }
@@ -107,7 +121,7 @@ TURN:
 
 // Words to beats, at least one beat per word.  One beat a cycle.
 template <int BITS, int LANES, int WORD, int STEPS>
-inline void split_words(const transfer (&steps)[STEPS], hls::stream<word<WORD> >& in,
+inline void split_words(const transfer (&steps)[STEPS], const part& played, hls::stream<word<WORD> >& in,
                         hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
   constexpr int BEATS = WORD / (LANES * BITS);
@@ -115,7 +129,8 @@ inline void split_words(const transfer (&steps)[STEPS], hls::stream<word<WORD> >
   element<BITS> held[BEATS * LANES];
 #pragma HLS ARRAY_PARTITION variable=held type=complete
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const transfer step = steps[s];
   REPEAT:
@@ -155,7 +170,7 @@ STEP:
 
 // Words to beats, several words per beat.  One word a cycle.
 template <int BITS, int LANES, int WORD, int STEPS>
-inline void join_words(const transfer (&steps)[STEPS], hls::stream<word<WORD> >& in,
+inline void join_words(const transfer (&steps)[STEPS], const part& played, hls::stream<word<WORD> >& in,
                        hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
   constexpr int WORDS = LANES * BITS / WORD;
@@ -163,7 +178,8 @@ inline void join_words(const transfer (&steps)[STEPS], hls::stream<word<WORD> >&
   static_assert(WORDS * SLICE == LANES, "a beat is a whole number of words");
   beat<LANES, BITS> joined;
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const transfer step = steps[s];
     int slot = 0;
@@ -190,7 +206,7 @@ STEP:
 
 // Beats to words, at least one beat per word.  One beat a cycle.
 template <int BITS, int LANES, int WORD, int STEPS>
-inline void join_beats(const transfer (&steps)[STEPS], hls::stream<beat<LANES, BITS> >& in,
+inline void join_beats(const transfer (&steps)[STEPS], const part& played, hls::stream<beat<LANES, BITS> >& in,
                        hls::stream<word<WORD> >& out) {
 #pragma HLS INLINE
   constexpr int BEATS = WORD / (LANES * BITS);
@@ -198,7 +214,8 @@ inline void join_beats(const transfer (&steps)[STEPS], hls::stream<beat<LANES, B
   element<BITS> held[BEATS * LANES];
 #pragma HLS ARRAY_PARTITION variable=held type=complete
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const transfer step = steps[s];
     int slot = 0;
@@ -232,7 +249,7 @@ STEP:
 
 // Beats to words, several words per beat.  One word a cycle.
 template <int BITS, int LANES, int WORD, int STEPS>
-inline void split_beats(const transfer (&steps)[STEPS], hls::stream<beat<LANES, BITS> >& in,
+inline void split_beats(const transfer (&steps)[STEPS], const part& played, hls::stream<beat<LANES, BITS> >& in,
                         hls::stream<word<WORD> >& out) {
 #pragma HLS INLINE
   constexpr int WORDS = LANES * BITS / WORD;
@@ -240,7 +257,8 @@ inline void split_beats(const transfer (&steps)[STEPS], hls::stream<beat<LANES, 
   static_assert(WORDS * SLICE == LANES, "a beat is a whole number of words");
   beat<LANES, BITS> held;
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const transfer step = steps[s];
     int slot = 0;

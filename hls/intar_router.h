@@ -21,7 +21,7 @@ struct router_leg {
 
 class router_walker {
  public:
-  router_walker() : step_(0), round_(0), phase_(0), leg_(0), beat_(0) {}
+  explicit router_walker(int32_t first) : step_(first), round_(0), phase_(0), leg_(0), beat_(0) {}
 
   // The leg of the next beat.
   template <int STEPS, int LEGS>

@@ -58,7 +58,7 @@ DIVIDE:
 
 // `row` and `powers` hold one row, RATE elements a place.
 template <int LANES, int RATE, int BITS, int PLACES, int STEPS>
-inline void rows_unit(const rows_step (&steps)[STEPS], element<BITS> (&row)[RATE][PLACES],
+inline void rows_unit(const rows_step (&steps)[STEPS], const part& played, element<BITS> (&row)[RATE][PLACES],
                       int32_t (&powers)[RATE][PLACES], hls::stream<beat<LANES, BITS> >& in,
                       hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
@@ -73,7 +73,8 @@ CLEAR:
     operand[l] = 0;
   }
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const rows_step step = steps[s];
     const int places = step.beats * PARTS;

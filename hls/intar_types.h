@@ -22,6 +22,11 @@ using element = typename std::conditional<
     typename std::conditional<BITS <= 16, int16_t,
                               typename std::conditional<BITS <= 32, int32_t, int64_t>::type>::type>::type;
 
+// The entries `first` to `end` - 1 of a list: what one segment of the program plays of it.
+struct part {
+  int32_t first, end;
+};
+
 // What a link carries: LANES signed elements.
 template <int LANES, int BITS>
 using beat = hls::vector<element<BITS>, LANES>;

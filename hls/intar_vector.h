@@ -260,12 +260,13 @@ BEAT:
 
 template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, bool SLOPES, int ENTRIES,
           int COUNT, int STEPS, typename ACC, typename X, typename Y, typename PARAMS>
-inline void vector_unit(const vector_step (&steps)[STEPS], const table_info (&tables)[COUNT],
+inline void vector_unit(const vector_step (&steps)[STEPS], const part& played, const table_info (&tables)[COUNT],
                         int32_t (&bases)[RATE][ENTRIES], int32_t (&slopes)[RATE][ENTRIES], ACC& acc, X& x, Y& y,
                         PARAMS& params, hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
 STEP:
-  for (int s = 0; s < STEPS; ++s) {
+  for (int s = played.first; s < played.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
     const vector_step step = steps[s];
     if (TABLES && step.load >= 0) {

@@ -155,6 +155,7 @@ def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str,
     _check_names(program, nodes, streams)
     context = {
         "name": program.name,
+        "rounds": program.rounds if program.rounds != (1,) else (),
         "target": target,
         "nodes": nodes,
         "arguments": arguments,

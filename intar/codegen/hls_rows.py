@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from intar.codegen import windows
 from intar.codegen.digits import digits
 from intar.codegen.hls_types import Row
 from intar.errors import InternalError
-from intar.ir.program import Buffer, BufferStep, GatherStep, Image, ImageStep, Link, RouterStep, Table, Walk
+from intar.ir.program import (
+    Buffer,
+    BufferStep,
+    GatherStep,
+    Image,
+    ImageStep,
+    Link,
+    LoadStep,
+    RouterStep,
+    StoreStep,
+    Table,
+    Walk,
+)
+from intar.ir.segments import Runs, merged_in, steps_in
 
 WIDEST_BEAT = 4096
 """Widest element of an inner stream, bits: what Vitis packs into one FIFO word without complaint."""
@@ -16,6 +30,7 @@ WORD_FIFO = 16
 """Depth of the FIFO between a memory port and its gearbox, words; the port itself buffers bursts."""
 INT_MAX = 2**31 - 1
 
+BURST_COLUMNS = "base, words, repeat, stride of a round, swap in odd rounds"
 WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one"
 IMAGE_COLUMNS = "first tap, taps, tiles, passes, tile, step, pixel, step, phase, step, pad"
 ROWS_COLUMNS = "rows, beats, cols, mult, shift, numerator, out_shift, zero, lo, hi, tensor"
@@ -25,17 +40,18 @@ VECTOR_COLUMNS = (
 )
 
 
-def turns(node: Buffer | Image) -> list[tuple[int, int, int]]:
-    """The static order of a buffer as (turns, write iterations, read iterations), equal neighbours joined.
+def turns(node: Buffer | Image, segment: int) -> list[tuple[int, int, int]]:
+    """A segment's static order of a buffer as (turns, write iterations, read iterations), equal neighbours joined.
 
     Raises
     ------
     InternalError
         The order leaves out iterations, or reads before the `need` of a step is met.
     """
-    check_order(node)
+    order = merged_in(node, segment)
+    check_order(node, segment, order)
     pairs: list[list[int]] = []
-    for side, count in node.merged:
+    for side, count in order:
         if side == "w" and pairs and pairs[-1][1] == 0:
             pairs[-1][0] += count
         elif side == "w":
@@ -53,13 +69,14 @@ def turns(node: Buffer | Image) -> list[tuple[int, int, int]]:
     return joined
 
 
-def check_order(node: Buffer | Image) -> None:
+def check_order(node: Buffer | Image, segment: int, order: Runs) -> None:
+    reads: tuple[BufferStep | ImageStep, ...] = node.reads
     needs = {
-        "w": [need for step in node.writes for need in step.needs()],
-        "r": [need for step in node.reads for need in step.needs()],
+        "w": [need for step in steps_in(node.writes, segment) for need in step.needs()],
+        "r": [need for step in steps_in(reads, segment) for need in step.needs()],
     }
     done = {"w": 0, "r": 0}
-    for side, count in node.merged:
+    for side, count in order:
         other = "r" if side == "w" else "w"
         due = needs[side][done[side] : done[side] + count]
         if len(due) != count or any(need > done[other] for need in due):
@@ -129,15 +146,42 @@ def plain_rounds(step: RouterStep) -> RouterStep | None:
     return step.model_copy(update={"rounds": rounds, "beats": beats, "beats_last": beats, "period": 1})
 
 
-def grow(
-    bursts: list[tuple[int, int, int, list[str]]], base: int, words: int, repeat: int, note: str
-) -> None:
-    """Add a run, joined to the one before it when memory and order allow one longer burst."""
-    if bursts and repeat == 1 and bursts[-1][2] == 1 and bursts[-1][0] + bursts[-1][1] == base:
-        first, count, _, notes = bursts[-1]
-        bursts[-1] = (first, count + words, 1, [*notes, note])
-    else:
-        bursts.append((base, words, repeat, [note]))
+@dataclass
+class _Burst:
+    step: LoadStep | StoreStep
+    words: int
+    repeat: int
+    stride: int
+    notes: list[str]
+
+
+class Bursts:
+    """Runs of words, joined to the one before where memory and order allow one longer burst in every round."""
+
+    def __init__(self) -> None:
+        self.list: list[_Burst] = []
+
+    def add(self, step: LoadStep | StoreStep, words: int, repeat: int = 1, stride: int = 0) -> None:
+        """Append the words of a step."""
+        last = self.list[-1] if self.list else None
+        alike = last and (last.step.segment, last.step.swap, last.repeat) == (step.segment, step.swap, repeat)
+        if last and alike and repeat == 1 and last.step.base + last.words == step.base:
+            last.words += words
+            last.notes.append(step.note)
+        else:
+            self.list.append(_Burst(step, words, repeat, stride, [step.note]))
+
+    @property
+    def segments(self) -> list[int]:
+        """The segment of each burst."""
+        return [burst.step.segment for burst in self.list]
+
+    def rows(self) -> list[Row]:
+        """A row of `BURST_COLUMNS` for each burst."""
+        return [
+            Row(braces(b.step.base, b.words, b.repeat, b.stride, b.step.swap), notes(b.notes))
+            for b in self.list
+        ]
 
 
 def notes(notes: Sequence[str]) -> str:

@@ -17,12 +17,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Rom:
-    """A constant table ``static const type name[]``; `columns` names the fields for the reader."""
+    """A constant table ``static const type name[]``; `columns` names the fields for the reader.
+
+    `parts`: of a list of which each segment plays a part, the first row and the one after the last of each.
+    """
 
     type: str
     name: str
     columns: str
     rows: tuple[Row, ...]
+    parts: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,10 @@ class Pointer:
 
 @dataclass(frozen=True)
 class Function:
-    """One C++ function: `role` is ``load``, ``task`` or ``store``; the body calls `callee` with `arguments`."""
+    """One C++ function: `role` is ``load``, ``task`` or ``store``; the body calls `callee` with `arguments`.
+
+    A router's body is a loop of its own over `beats` beats from step `first` on (expressions).
+    """
 
     name: str
     role: str
@@ -66,7 +73,8 @@ class Function:
     locals: tuple[Local, ...] = ()
     pointer: Pointer | None = None
     router: Router | None = None
-    beats: int = 0
+    first: str = ""
+    beats: str = ""
 
 
 @dataclass(frozen=True)

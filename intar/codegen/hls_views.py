@@ -6,26 +6,27 @@ Everything that has to be computed is computed here, so that the templates only 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from intar.codegen.digits import address_lanes, address_unit
 from intar.codegen.hls_checks import check_supported, mate, tensor_ids
 from intar.codegen.hls_rows import (
+    BURST_COLUMNS,
     IMAGE_COLUMNS,
     INT_MAX,
     ROWS_COLUMNS,
     VECTOR_COLUMNS,
     WALK_COLUMNS,
     WORD_FIFO,
+    Bursts,
     boolean,
     braces,
     check_memory_bits,
     group_rows,
-    grow,
     image_row,
     int64,
     mask_rows,
     native_bits,
-    notes,
     plain_rounds,
     storage,
     table_row,
@@ -56,6 +57,7 @@ from intar.ir.program import (
     Vector,
     VectorStep,
 )
+from intar.ir.segments import turns_in
 
 
 def node_views(program: Program, uram: bool) -> tuple[NodeView, ...]:
@@ -87,6 +89,7 @@ class _Views:
         self.uram = uram
         self.tensors = tensors
         self.upper = node.name.upper()
+        self.round = "0" if program.rounds == (1,) else "round"
         self.ins = program.inputs_of(node.name)
         self.outs = program.outputs_of(node.name)
 
@@ -96,6 +99,7 @@ class _Views:
         for rom in roms:
             if not rom.rows:
                 raise InternalError(f"node {self.node.name!r} has nothing to do: table {rom.name} is empty")
+        functions = tuple(self._played(function, roms) for function in functions)
         return NodeView(self.node.name, self.node.kind, roms, functions, *streams)
 
     def _link(self, port: str) -> Link:
@@ -118,21 +122,24 @@ class _Views:
         link = self._link("out")
         word = f"intar::word<{node.port_bits}>"
         check_memory_bits(node.name, link.bits)
-        bursts: list[tuple[int, int, int, list[str]]] = []
+        bursts = Bursts()
         for step in node.steps:
-            grow(bursts, step.base, word_count(step.beats, link, node.port_bits), step.repeat, step.note)
+            stride = node.strides[step.segment] if node.strides else 0
+            bursts.add(step, word_count(step.beats, link, node.port_bits), step.repeat, stride)
         words = self._inner("words", word, WORD_FIFO, f"words of {node.argument}")
         runs = self._rom(
             "intar::burst",
             "BURSTS",
-            "base, words, repeat",
-            [Row(f"{{{b}, {n}, {r}}}", notes(t)) for b, n, r, t in bursts],
+            BURST_COLUMNS,
+            bursts.rows(),
+            bursts.segments,
         )
         transfers = self._rom(
             "intar::transfer",
             "STEPS",
             "beats, repeat",
             [Row(f"{{{s.beats}, {s.repeat}}}", s.note) for s in node.steps],
+            [s.segment for s in node.steps],
         )
         narrow = link.lanes * link.bits <= node.port_bits
         gearbox = "split_words" if narrow else "join_words"
@@ -143,7 +150,7 @@ class _Views:
             f"bursts from {node.argument}",
             (Port("out", word, words.name),),
             f"intar::fetch<{node.port_bits}>",
-            (runs.name, node.argument, "out"),
+            (runs.name, self.round, node.argument, "out"),
             pointer=Pointer(f"const {word}*", node.argument),
         )
         unpack = Function(
@@ -171,6 +178,7 @@ class _Views:
                 "STEPS",
                 "beats, repeat",
                 [Row(f"{{{s.beats}, 1}}", s.note) for s in node.steps],
+                [s.segment for s in node.steps],
             ),
             self._bursts(node, link) if reload is None else self._turns(node, link, reload),
         )
@@ -195,29 +203,32 @@ class _Views:
             + ("" if reload is None else ", and back (a process in a loop of streams: Vitis warns)"),
             (taken, *back),
             f"intar::{'drain' if reload is None else 'exchange'}<{node.port_bits}>",
-            (roms[1].name, "in", *(port.name for port in back), node.argument),
+            (roms[1].name, self.round, "in", *(port.name for port in back), node.argument),
             pointer=Pointer(f"{word}*", node.argument),
         )
         return roms, (pack, drain), (words,)
 
     def _bursts(self, node: Store, link: Link) -> Rom:
-        bursts: list[tuple[int, int, int, list[str]]] = []
+        bursts = Bursts()
         for step in node.steps:
-            grow(bursts, step.base, word_count(step.beats, link, node.port_bits), 1, step.note)
-        rows = [Row(f"{{{b}, {n}, {r}}}", notes(t)) for b, n, r, t in bursts]
-        return self._rom("intar::burst", "BURSTS", "base, words, repeat", rows)
+            bursts.add(step, word_count(step.beats, link, node.port_bits))
+        return self._rom("intar::burst", "BURSTS", BURST_COLUMNS, bursts.rows(), bursts.segments)
 
     def _turns(self, node: Store, link: Link, reload: Load) -> Rom:
         """The commands of a store and of the load that takes turns with it."""
-        writes, reads, rows = iter(node.steps), iter(reload.steps), []
-        for side, commands in node.turns:
-            bursts: list[tuple[int, int, int, list[str]]] = []
-            for _ in range(commands):
-                step: StoreStep | LoadStep = next(writes) if side == "w" else next(reads)
-                repeat = step.repeat if isinstance(step, LoadStep) else 1
-                grow(bursts, step.base, word_count(step.beats, link, node.port_bits), repeat, step.note)
-            rows += [Row(f"{{{b}, {n}, {r}, {int(side == 'r')}}}", notes(t)) for b, n, r, t in bursts]
-        return self._rom("intar::passage", "TURNS", "base, words, repeat, reads", rows)
+        writes, reads = iter(node.steps), iter(reload.steps)
+        rows: list[Row] = []
+        segments: list[int] = []
+        for segment in self.program.segments:
+            for side, commands in turns_in(node, reload, segment):
+                bursts = Bursts()
+                for _ in range(commands):
+                    step: StoreStep | LoadStep = next(writes) if side == "w" else next(reads)
+                    repeat = step.repeat if isinstance(step, LoadStep) else 1
+                    bursts.add(step, word_count(step.beats, link, node.port_bits), repeat)
+                rows += [Row(f"{{{row.values}, {int(side == 'r')}}}", row.note) for row in bursts.rows()]
+                segments += bursts.segments
+        return self._rom("intar::passage", "TURNS", f"{{{BURST_COLUMNS}}}, reads", rows, segments)
 
     # ---- buffers
 
@@ -228,14 +239,9 @@ class _Views:
             for steps in (node.writes, node.reads)
         )
         roms = (
-            self._rom("intar::walk", "WRITES", WALK_COLUMNS, writes),
-            self._rom("intar::walk", "READS", WALK_COLUMNS, reads),
-            self._rom(
-                "intar::turn",
-                "ORDER",
-                "turns, writes, reads",
-                [Row(f"{{{t}, {w}, {r}}}") for t, w, r in turns(node)],
-            ),
+            self._rom("intar::walk", "WRITES", WALK_COLUMNS, writes, [s.segment for s in node.writes]),
+            self._rom("intar::walk", "READS", WALK_COLUMNS, reads, [s.segment for s in node.reads]),
+            self._order(node),
         )
         memory = Local(
             beat_type(node.lanes, node.bits),
@@ -255,20 +261,32 @@ class _Views:
         )
         return roms, (task,)
 
+    def _order(self, node: Buffer | Image) -> Rom:
+        order = [(s, turn) for s in self.program.segments for turn in turns(node, s)]
+        rows = [Row(f"{{{t}, {w}, {r}}}") for _, (t, w, r) in order]
+        return self._rom("intar::turn", "ORDER", "turns, writes, reads", rows, [s for s, _ in order])
+
     def _image(self, node: Image) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         roms = (
-            self._rom("intar::walk", "WRITES", WALK_COLUMNS, [walk_row(step) for step in node.writes]),
-            self._rom("intar::image_step", "READS", IMAGE_COLUMNS, [image_row(node, s) for s in node.reads]),
+            self._rom(
+                "intar::walk",
+                "WRITES",
+                WALK_COLUMNS,
+                [walk_row(step) for step in node.writes],
+                [s.segment for s in node.writes],
+            ),
+            self._rom(
+                "intar::image_step",
+                "READS",
+                IMAGE_COLUMNS,
+                [image_row(node, s) for s in node.reads],
+                [s.segment for s in node.reads],
+            ),
             self._rom("intar::tap", "TAPS", "beat, element, low, high, column mask", tap_rows(node)),
             self._rom(
                 f"intar::lane_mask<{node.lanes}>", "MASKS", "64 lanes a word, lowest first", mask_rows(node)
             ),
-            self._rom(
-                "intar::turn",
-                "ORDER",
-                "turns, writes, reads",
-                [Row(f"{{{t}, {w}, {r}}}") for t, w, r in turns(node)],
-            ),
+            self._order(node),
         )
         bank, wrap = (node.depth + 1) // 2, phases(node) * len(spans(node))
         banks = tuple(
@@ -303,6 +321,7 @@ class _Views:
                 Row(braces(s.tiles, s.m_tiles, s.rows, s.rows_last, s.blocks, s.k_last, s.replay), s.note)
                 for s in node.steps
             ],
+            [s.segment for s in node.steps],
         )
         group = group_rows(node.rows, node.lanes, native_bits(node.bits))
         wide = beat_type(group * node.lanes, node.bits)
@@ -352,6 +371,7 @@ class _Views:
             "STEPS",
             "tiles, m_tiles, visits, contexts, k, k_last, rows, rows_last, groups",
             rows,
+            [s.segment for s in node.steps],
         )
         wide = beat_type(group * node.lanes, node.acc_bits)
         tiles = self._inner(
@@ -408,6 +428,7 @@ class _Views:
             "STEPS",
             VECTOR_COLUMNS,
             [self._vector_row(node, step) for step in node.steps],
+            [s.segment for s in node.steps],
         )
         infos, entries = [], 0
         for table in node.tables:
@@ -499,7 +520,11 @@ class _Views:
     def _gather(self, node: Gather) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         roms = (
             self._rom(
-                "intar::walk", "STEPS", WALK_COLUMNS, [walk_row(step, node.lanes) for step in node.steps]
+                "intar::walk",
+                "STEPS",
+                WALK_COLUMNS,
+                [walk_row(step, node.lanes) for step in node.steps],
+                [s.segment for s in node.steps],
             ),
             self._rom("int32_t", "ROWS", "elements per row", [Row(str(step.row)) for step in node.steps]),
         )
@@ -531,7 +556,7 @@ class _Views:
                 s.hi,
             )
             rows.append(Row(braces(*values, self.tensors[s.tensor]), s.note))
-        rom = self._rom("intar::rows_step", "STEPS", ROWS_COLUMNS, rows)
+        rom = self._rom("intar::rows_step", "STEPS", ROWS_COLUMNS, rows, [s.segment for s in node.steps])
         places = node.depth * node.lanes // node.rate
         locals_ = tuple(
             Local(
@@ -560,7 +585,8 @@ class _Views:
     def _router(self, node: Router) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         legs: list[Row] = []
         steps: list[Row] = []
-        beats = 0
+        segments: list[int] = []
+        beats = [0 for _ in self.program.segments]
         for step in filter(None, map(plain_rounds, node.steps)):
             steps.append(
                 Row(
@@ -568,6 +594,7 @@ class _Views:
                     step.note,
                 )
             )
+            segments.append(step.segment)
             for leg in step.legs:
                 mask = sum(1 << target for target in set(leg.dsts))
                 legs.append(
@@ -577,15 +604,16 @@ class _Views:
                     )
                 )
             long_rounds = step.rounds // step.period
-            beats += len(step.legs) * (
+            beats[step.segment] += len(step.legs) * (
                 long_rounds * step.beats_last + (step.rounds - long_rounds) * step.beats
             )
-        roms = (
-            self._rom(
-                "intar::router_step", "STEPS", "rounds, first leg, legs, beats, period, beats_last", steps
-            ),
-            self._rom("intar::router_leg", "LEGS", "source, targets", legs),
-        )
+        columns = "rounds, first leg, legs, beats, period, beats_last"
+        listed = self._rom("intar::router_step", "STEPS", columns, steps, segments)
+        roms = [listed, self._rom("intar::router_leg", "LEGS", "source, targets", legs)]
+        total = str(beats[0])
+        if len(beats) > 1:
+            roms.append(self._rom("int32_t", "BEATS", "beats of each segment", [Row(str(b)) for b in beats]))
+            total = f"{roms[-1].name}[segment]"
         ports = [self._port(f"in{i}") for i in range(node.inputs)] + [
             self._port(f"out{i}") for i in range(node.outputs)
         ]
@@ -596,11 +624,30 @@ class _Views:
             "static switch",
             tuple(ports),
             "",
-            (roms[0].name, roms[1].name),
+            (f"{listed.name}, {roms[1].name}",),
             router=node,
-            beats=beats,
+            first=f"{self._part(listed)}.first" if len(beats) > 1 else "0",
+            beats=total,
         )
-        return roms, (task,)
+        return tuple(roms), (task,)
 
-    def _rom(self, type_: str, suffix: str, columns: str, rows: Sequence[Row]) -> Rom:
-        return Rom(type_, f"{self.upper}_{suffix}", columns, tuple(rows))
+    def _rom(
+        self, type_: str, suffix: str, columns: str, rows: Sequence[Row], segments: Sequence[int] = ()
+    ) -> Rom:
+        """A table; with the segment of each row it is a list that segments play parts of."""
+        ends = [sum(s <= segment for s in segments) for segment in self.program.segments]
+        parts = tuple(zip([0, *ends], ends, strict=False)) if segments else ()
+        return Rom(type_, f"{self.upper}_{suffix}", columns, tuple(rows), parts)
+
+    def _played(self, function: Function, roms: Sequence[Rom]) -> Function:
+        """The function with the part that it plays beside each list among its arguments."""
+        parts = {rom.name: self._part(rom) for rom in roms if rom.parts}
+        arguments = []
+        for argument in function.arguments:
+            arguments += [argument, parts[argument]] if argument in parts else [argument]
+        return replace(function, arguments=tuple(arguments))
+
+    def _part(self, rom: Rom) -> str:
+        if len(rom.parts) > 1:
+            return f"{rom.name}_PARTS[segment]"
+        return "{" + ", ".join(map(str, rom.parts[0])) + "}"

@@ -17,15 +17,14 @@ from intar.ir.program import (
     Feed,
     Gather,
     Image,
+    ImageStep,
     Link,
     Load,
-    LoadStep,
     Node,
     Program,
     Router,
     Rows,
     Store,
-    StoreStep,
     Vector,
     VectorStep,
     Walk,
@@ -112,7 +111,7 @@ class _Encoder:
         if not condition:
             self.problems.append(f"{where}: {what}")
 
-    def played(self, steps: Sequence[StepT]) -> tuple[StepT, ...]:
+    def played(self, steps: tuple[StepT, ...]) -> tuple[StepT, ...]:
         """The steps of the play that is encoded."""
         return steps_in(steps, self.segment)
 
@@ -179,7 +178,8 @@ class _Encoder:
     def words_of(beats: int, ratio: int) -> int:
         return -(-beats // ratio) if ratio > 0 else beats * -ratio
 
-    def memory_port(self, node: Load | Store, port: str) -> int:
+    def memory_port(self, node: Load | Store, port: str, runs: Sequence[tuple[int, int]]) -> int:
+        """What load and store have in common; `runs` are first word and beats of each step."""
         link = self.program.links[self.ports[node.name, port]] if (node.name, port) in self.ports else None
         self.port(node, port, bool(node.steps), link.lanes if link else 0)
         argument = self.arguments.get(node.argument, -1)
@@ -190,9 +190,8 @@ class _Encoder:
             held = self.program.arguments[argument]
             limit = held.words
             self.expect(held.port_bits == node.port_bits, node.name, f"port width is not that of {held.name}")
-            for index, step in enumerate(self.played(node.steps)):
-                base = node.base(step, self.round)
-                end = base + self.words_of(step.beats, ratio)
+            for index, (base, beats) in enumerate(runs):
+                end = base + self.words_of(beats, ratio)
                 inside = base >= 0 and end <= limit
                 self.expect(
                     inside, f"{node.name} step {index}", f"words {base}..{end} of {limit} of {node.argument}"
@@ -201,20 +200,20 @@ class _Encoder:
         return ratio
 
     def encode_load(self, node: Load) -> None:
-        ratio = self.memory_port(node, "out")
+        steps = self.played(node.steps)
+        bases = [node.base(step, self.round) for step in steps]
+        ratio = self.memory_port(node, "out", [(b, s.beats) for b, s in zip(bases, steps, strict=True)])
         if node.after:
             found = any(isinstance(other, Store) and other.name == node.after for other in self.program.nodes)
             self.expect(found, node.name, f"waits for {node.after!r}, which is not a store")
         else:
             self.expect(all(step.need <= 0 for step in node.steps), node.name, "needs commands of no store")
         self.put(self.first_unit.get(node.after, -1))
-        steps = self.played(node.steps)
         self.put(len(steps))
         before = self.turns(node)[0]
         for index, step in enumerate(steps):
             need = max(step.need, before[index]) if before else step.need
-            base = node.base(step, self.round)
-            self.put(base, step.beats, step.repeat, need, self.words_of(step.beats, ratio))
+            self.put(bases[index], step.beats, step.repeat, need, self.words_of(step.beats, ratio))
         self.unit(node, "", [step.note for step in steps])
 
     def turns(self, node: Load | Store) -> tuple[list[int], int]:
@@ -243,13 +242,14 @@ class _Encoder:
         return before["w"], self.first_unit[mates[0].name]
 
     def encode_store(self, node: Store) -> None:
-        ratio = self.memory_port(node, "in")
-        before, mate = self.turns(node)
         steps = self.played(node.steps)
+        bases = [node.base(step, self.round) for step in steps]
+        ratio = self.memory_port(node, "in", [(b, s.beats) for b, s in zip(bases, steps, strict=True)])
+        before, mate = self.turns(node)
         self.put(mate, len(steps))
         for index, step in enumerate(steps):
-            base = node.base(step, self.round)
-            self.put(base, step.beats, self.words_of(step.beats, ratio), before[index] if before else 0)
+            words = self.words_of(step.beats, ratio)
+            self.put(bases[index], step.beats, words, before[index] if before else 0)
         self.unit(node, "", [step.note for step in steps])
 
     # ------------------------------------------------------------ buffers
@@ -298,7 +298,8 @@ class _Encoder:
         self.put(2 * len(merged))
         for side, count in merged:
             self.put(MERGED_SIDES[side], count)
-        writes, reads = self.played(node.writes), self.played(node.reads)
+        both: tuple[BufferStep | ImageStep, ...] = node.reads
+        writes, reads = self.played(node.writes), self.played(both)
         total = iterations(writes) + iterations(reads)
         self.result.iterations.append((node.name, total))
         if self.merged:

@@ -112,7 +112,7 @@ def plan_merged(
 
     The first candidate is the order in which iterations finish when both sides run by themselves. If the
     strict run (`run` with ``merged=True``) gets stuck on it, orders found by running strictly and deciding on
-    the way are tried; such a run is itself the proof. Rounds of a segment are alike: one of each is proved. In the proof links hold no more than `Link.depth` beats
+    the way are tried; such a run is itself the proof. In the proof links hold no more than `Link.depth` beats
     and pipelines none, and a bounded Kahn network doesn't depend on speed: a back end that holds at least as
     much is safe. Rounds of a segment are alike: one of each is planned and proved.
 

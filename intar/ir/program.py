@@ -27,9 +27,10 @@ class Frozen(BaseModel):
 
 
 class Step(Frozen):
-    """A step of some node, in the part of the node's program that is played in segment `segment` (see `Program`)."""
+    """A step of some node, played in segment `segment` of the program; `note` says what for."""
 
     segment: int = Field(default=0, ge=0)
+    note: str = ""
 
 
 class Link(Frozen):
@@ -104,7 +105,6 @@ class LoadStep(Step):
     repeat: int = Field(default=1, gt=0)
     need: int = 0
     swap: int = 0
-    note: str = ""
 
 
 class Load(Frozen):
@@ -129,12 +129,11 @@ class Load(Frozen):
 
 
 class StoreStep(Step):
-    """Write the next `beats` beats from word `base` of the argument on, in every second round of the segment `swap` further."""
+    """Write the next `beats` beats from word `base` of the argument on, in odd rounds of the segment `swap` further."""
 
     base: int
     beats: int = Field(gt=0)
     swap: int = 0
-    note: str = ""
 
 
 class Store(Frozen):
@@ -170,7 +169,6 @@ class BufferStep(Step):
     need: int = 0
     need_step: int = 0
     elements: bool = False
-    note: str = ""
 
     def needs(self) -> Iterator[int]:
         """What the other side must have posted, for each iteration."""
@@ -226,7 +224,6 @@ class ImageStep(Step):
     need: int = 0
     need_step: int = 0
     need_limit: int = 0
-    note: str = ""
 
     def needs(self) -> Iterator[int]:
         """What the write side must have posted, for each iteration."""
@@ -268,7 +265,6 @@ class FeedStep(Step):
     blocks: int = Field(gt=0)
     k_last: int
     replay: int = 1
-    note: str = ""
 
 
 class Feed(Frozen):
@@ -300,7 +296,6 @@ class CoreStep(Step):
     k_last: int = Field(gt=0)
     rows: int
     rows_last: int
-    note: str = ""
 
 
 class Core(Frozen):
@@ -372,7 +367,6 @@ class VectorStep(Step):
     load: int = -1
     relu: bool = False
     tensor: str = ""
-    note: str = ""
 
 
 class Vector(Frozen):
@@ -414,7 +408,6 @@ class GatherStep(Step):
 
     walk: Walk
     row: int = Field(gt=0)
-    note: str = ""
 
 
 class Gather(Frozen):
@@ -445,7 +438,6 @@ class RowsStep(Step):
     lo: int
     hi: int
     tensor: str = ""
-    note: str = ""
 
 
 class Rows(Frozen):
@@ -478,7 +470,6 @@ class RouterStep(Step):
     beats: int
     period: int = 1
     beats_last: int
-    note: str = ""
 
 
 class Router(Frozen):
@@ -540,8 +531,8 @@ class Argument(Frozen):
 class Program(Frozen):
     """The whole machine. `constants` of the images are kept beside it (`Images`), keyed by argument name.
 
-    Segment `i` of all nodes' programs is played ``rounds[i]`` times before segment ``i + 1``. A play ends when all nodes have
-    ended theirs; then the next one starts, and all counts (`need`) with it from 0.
+    Segment `i` of all nodes' programs is played ``rounds[i]`` times before segment ``i + 1``. A play ends when all nodes
+    have ended theirs; then the next one starts, and all counts (`need`) with it from 0.
     """
 
     schema_: str = Field(default=SCHEMA, alias="schema")

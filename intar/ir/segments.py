@@ -29,7 +29,9 @@ def iterations(steps: Sequence[BufferStep | ImageStep]) -> int:
 
 def merged_in(node: Buffer | Image, segment: int) -> Runs:
     """The part of `Buffer.merged` that a segment performs."""
-    totals = [iterations(steps_in(node.writes, s)) + iterations(steps_in(node.reads, s)) for s in range(segment + 1)]
+    totals = [
+        iterations(steps_in(node.writes, s)) + iterations(steps_in(node.reads, s)) for s in range(segment + 1)
+    ]
     return _cut(node.merged, sum(totals[:-1]), sum(totals))
 
 
@@ -59,7 +61,7 @@ def lists(node: Node) -> Iterator[tuple[str, Sequence[Step]]]:
 
 
 def check_segments(program: Program) -> None:
-    """Raise InternalError unless every list has its segments in order, none is empty everywhere, and strides are complete."""
+    """Raise InternalError unless each list has its segments in order, none is empty everywhere, and strides are complete."""
     found = []
     known = len(program.rounds)
     used: set[int] = set()

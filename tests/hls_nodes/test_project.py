@@ -173,10 +173,10 @@ def test_order_of_a_buffer() -> None:
         reads=(BufferStep(walk=step, need=1, need_step=1),),
         merged=(("w", 2), ("r", 1), ("w", 1), ("r", 1), ("w", 1), ("r", 1), ("r", 1)),
     )
-    assert turns(buffer) == [(1, 2, 1), (1, 1, 1), (1, 1, 2)]
+    assert turns(buffer, 0) == [(1, 2, 1), (1, 1, 1), (1, 1, 2)]
     for merged in ((("r", 4), ("w", 4)), (("w", 4), ("r", 3)), (("w", 5), ("r", 4)), ()):
         with pytest.raises(InternalError, match="buffer 'b'"):
-            turns(buffer.model_copy(update={"merged": merged}))
+            turns(buffer.model_copy(update={"merged": merged}), 0)
 
 
 @pytest.mark.parametrize(
