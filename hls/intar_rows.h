@@ -1,7 +1,8 @@
-// intar_rows.h: row reductions: the softmax of whole rows, in the integers of docs/numerics.md.
+// intar_rows.h: row reductions: softmax and normalisation of whole rows, in the integers of docs/numerics.md.
 //
 // One row at a time in four loops: collect it and find its maximum, powers of two of the distances and their sum, divide,
-// multiply and clamp.  Three passes of LANES / RATE cycles a beat.
+// multiply and clamp; or collect it and sum elements and squares, reciprocal root, scale, move and clamp.  Passes of
+// LANES / RATE cycles a beat.
 #ifndef INTAR_ROWS_H
 #define INTAR_ROWS_H
 
@@ -10,11 +11,15 @@
 
 namespace intar {
 
-// `rows` rows of `beats` beats with `cols` elements.
+// `rows` rows of `beats` beats with `cols` elements.  Softmax: `first` of them count in the first row, `grow` more in each row
+// after it.  Normalisation (`norm`): `numerator` is epsilon.
 struct rows_step {
-  int32_t rows, beats, cols, mult, shift;
+  bool norm;
+  int32_t rows, beats, cols, first, grow, mult, shift;
   int64_t numerator;
-  int32_t out_shift, zero, lo, hi;
+  int32_t out_shift;
+  bool centred;
+  int32_t lift, zero, lo, hi;
   int32_t tensor;  // for statistics
 };
 
@@ -56,21 +61,63 @@ DIVIDE:
   return quotient;
 }
 
-// `row` and `powers` hold one row, RATE elements a place.
-template <int LANES, int RATE, int BITS, int PLACES, int STEPS>
+// The greatest root below 2^19 with root^2 w <= 2^60, bit by bit; w = spread 2^22 / 4^pair, pair = floor(log2(spread) / 2).
+inline int32_t reciprocal_root(int64_t spread, int32_t& pair) {
+#pragma HLS INLINE
+  pair = 0;
+HIGHEST_PAIR:
+  for (int i = 1; i <= 30; ++i) {
+#pragma HLS UNROLL
+    if ((spread >> (2 * i)) & 3) pair = i;
+  }
+  const int64_t narrow = (pair > 11) ? spread >> (2 * pair - 22) : spread << (22 - 2 * pair);
+  int64_t rest = static_cast<int64_t>(1) << 60;
+  int64_t part = 0;
+  int64_t term = narrow << 36;
+  int32_t root = 0;
+ROOT:
+  for (int b = 0; b < 19; ++b) {
+#pragma HLS PIPELINE II=1
+    const int64_t both = part + term;
+    const bool fits = rest >= both;
+    if (fits) rest -= both;
+    part = (fits ? both + term : part) >> 1;
+    term >>= 2;
+    root = 2 * root + (fits ? 1 : 0);
+  }
+  return root;
+}
+
+// An element of a row, normalised, scaled and moved, before zero point and clamp.
+inline int64_t normalised(int64_t apart, int32_t root, int32_t down, int32_t gain, int32_t offset, int32_t out_shift) {
+#pragma HLS INLINE
+  const int64_t odd = 2 * static_cast<int64_t>(root) + 1;
+  const int64_t z = (apart * odd + (static_cast<int64_t>(1) << (down - 1))) >> down;
+  const int64_t moved = static_cast<int64_t>(offset) << (out_shift - 14);
+  return (z * gain + moved + (static_cast<int64_t>(1) << (out_shift - 1))) >> out_shift;
+}
+
+// `row` and `powers` hold one row, RATE elements a place.  SOFTMAX, NORM: some step is one.
+template <int LANES, int RATE, int BITS, bool SOFTMAX, bool NORM, typename PARAMS, int PLACES, int STEPS>
 inline void rows_unit(const rows_step (&steps)[STEPS], const part& played, element<BITS> (&row)[RATE][PLACES],
-                      int32_t (&powers)[RATE][PLACES], hls::stream<beat<LANES, BITS> >& in,
+                      int32_t (&powers)[RATE][PLACES], hls::stream<beat<LANES, BITS> >& in, PARAMS& params,
                       hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
   constexpr int PARTS = LANES / RATE;
   static_assert(PARTS * RATE == LANES, "a beat takes a whole number of cycles");
   element<BITS> operand[LANES];
+  int32_t gains[LANES];
+  int32_t offsets[LANES];
   beat<LANES, BITS> result(static_cast<element<BITS> >(0));
 #pragma HLS ARRAY_PARTITION variable=operand type=complete
+#pragma HLS ARRAY_PARTITION variable=gains type=complete
+#pragma HLS ARRAY_PARTITION variable=offsets type=complete
 CLEAR:
   for (int l = 0; l < LANES; ++l) {
 #pragma HLS UNROLL
     operand[l] = 0;
+    gains[l] = 0;
+    offsets[l] = 0;
   }
 STEP:
   for (int s = played.first; s < played.end; ++s) {
@@ -78,11 +125,15 @@ STEP:
 #pragma HLS PIPELINE off
     const rows_step step = steps[s];
     const int places = step.beats * PARTS;
+    const bool norm = NORM && (!SOFTMAX || step.norm);
+    int32_t counted = step.first;
   ROW:
     for (int r = 0; r < step.rows; ++r) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #pragma HLS PIPELINE off
       int32_t top = -(1 << (BITS - 1));
+      int32_t elements = 0;
+      int64_t squares = 0;
       int part = 0;
     COLLECT:
       for (int n = 0; n < places; ++n) {
@@ -96,34 +147,50 @@ STEP:
             operand[l] = taken[l];
           }
         }
+        int32_t slice_elements = 0;
+        int64_t slice_squares = 0;
       HIGHEST:
         for (int i = 0; i < RATE; ++i) {
 #pragma HLS UNROLL
           const int32_t value = operand[part * RATE + i];
+          const bool used = n * RATE + i < counted;
           row[i][n] = static_cast<element<BITS> >(value);
-          if (n * RATE + i < step.cols && value > top) top = value;
+          if (used && value > top) top = value;
+          const int32_t lifted = (NORM && used) ? value * (1 << step.lift) : 0;
+          slice_elements += lifted;
+          slice_squares += static_cast<int64_t>(lifted) * lifted;
         }
+        elements += slice_elements;
+        squares += slice_squares;
         part = (part == PARTS - 1) ? 0 : part + 1;
       }
-      int64_t total = 0;
-    RAISE:
-      for (int n = 0; n < places; ++n) {
+      int32_t quotient = 0;
+      int32_t extra = 0;
+      const int32_t sum = step.centred ? elements : 0;
+      if (SOFTMAX && !norm) {
+        int64_t total = 0;
+      RAISE:
+        for (int n = 0; n < places; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #pragma HLS PIPELINE II=1
-        int64_t sum = 0;
-      LANE:
-        for (int i = 0; i < RATE; ++i) {
+          int64_t slice_total = 0;
+        LANE:
+          for (int i = 0; i < RATE; ++i) {
 #pragma HLS UNROLL
-          const bool used = n * RATE + i < step.cols;
-          const int32_t power = used ? power_of(top - row[i][n], step.mult, step.shift) : 0;
-          powers[i][n] = power;
-          sum += power;
+            const bool used = n * RATE + i < counted;
+            const int32_t power = used ? power_of(top - row[i][n], step.mult, step.shift) : 0;
+            powers[i][n] = power;
+            slice_total += power;
+          }
+          total += slice_total;
         }
-        total += sum;
+        quotient = reciprocal(step.numerator, total, extra);
       }
-      int32_t extra = 0;
-      const int32_t quotient = reciprocal(step.numerator, total, extra);
-      const int32_t down = step.out_shift + extra;
+      if (norm) {
+        const int64_t square = static_cast<int64_t>(sum) * sum;
+        quotient = reciprocal_root(static_cast<int64_t>(step.cols) * squares - square + step.numerator, extra);
+      }
+      const int32_t down = (norm ? step.shift : step.out_shift) + extra;
       const int64_t half = static_cast<int64_t>(1) << (down - 1);
       int64_t saturations = 0;
       part = 0;
@@ -131,19 +198,37 @@ STEP:
       for (int n = 0; n < places; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #pragma HLS PIPELINE II=1 style=flp
+        if (norm && part == 0) {
+          const beat<LANES, 32> gain = params.read();
+          const beat<LANES, 32> offset = params.read();
+        COLUMN:
+          for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+            gains[l] = gain[l];
+            offsets[l] = offset[l];
+          }
+        }
         int32_t saturated = 0;
       PRODUCT:
         for (int i = 0; i < RATE; ++i) {
 #pragma HLS UNROLL
-          const int64_t scaled = (static_cast<int64_t>(powers[i][n]) * quotient + half) >> down;
+          const int lane = part * RATE + i;
+          int64_t scaled = 0;
+          if (norm) {
+            const int64_t apart = static_cast<int64_t>(step.cols) * (row[i][n] * (1 << step.lift)) - sum;
+            scaled = normalised(apart, quotient, down, gains[lane], offsets[lane], step.out_shift);
+          } else if (SOFTMAX) {
+            scaled = (static_cast<int64_t>(powers[i][n]) * quotient + half) >> down;
+          }
           const int32_t value = clamp(scaled + step.zero, step.lo, step.hi, false, saturated);
-          result[part * RATE + i] = static_cast<element<BITS> >(value);
+          result[lane] = static_cast<element<BITS> >(value);
         }
         saturations += saturated;
         if (part == PARTS - 1) out.write(result);
         part = (part == PARTS - 1) ? 0 : part + 1;
       }
       count_saturations(step.tensor, saturations);
+      if (counted < step.cols) counted += step.grow;
     }
   }
 }

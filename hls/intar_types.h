@@ -131,6 +131,15 @@ inline void count_saturations(int tensor, int64_t count) {
 #endif
 }
 
+// Stands for a port that no step uses.
+template <typename BEAT>
+struct absent {
+  BEAT read() {
+#pragma HLS INLINE
+    return BEAT(typename BEAT::value_type(0));
+  }
+};
+
 }  // namespace intar
 
 #endif

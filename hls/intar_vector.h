@@ -49,15 +49,6 @@ struct table_info {
   int32_t base, in_bits, log_entries, q, lo, hi;
 };
 
-// Stands for a port that no step uses.
-template <typename BEAT>
-struct absent {
-  BEAT read() {
-#pragma HLS INLINE
-    return BEAT(typename BEAT::value_type(0));
-  }
-};
-
 template <int VALUE_BITS, bool SHIFT_ONLY>
 inline int32_t apply_affine(const affine_step& step, int64_t x, int64_t bias, int32_t mult, int32_t shift, bool relu,
                             int32_t& saturated) {

@@ -1,22 +1,29 @@
-// intar_rows: softmax of whole rows: row beats in, row beats out, in integers (docs/numerics.md).
+// intar_rows: softmax and normalisation of whole rows: row beats in, row beats out, in integers (docs/numerics.md).
 //
-// Step        230 bits, lowest first: rows - 1 (32), beats of a row - 1 (32), elements used of the last beat (16) |
-//             distances: mult (32), shift (8) | quotient: numerator (48), out_shift (8) | zero, lo, hi (18 each).
+// Step        257 bits, lowest first: rows - 1 (32), beats of a row - 1 (32), elements of a row (17) | elements that count in
+//             the first row (17), one more in each row after it (1) | normalise (1), subtract the mean (1), lift (4) |
+//             distances: mult (25), shift (6); of a normalisation s in shift | numerator or epsilon (61), out_shift or q (6) |
+//             zero, lo, hi (18 each).
 // Passes      four, each on a row of its own, a slice of RATE elements a cycle: collect a row and find its maximum;
 //             powers of two of the distances to it, and their sum; divide (one bit a cycle); multiply and clamp.
+//             Of a row that is normalised: collect it; sums of elements and squares; reciprocal root; scale, move and clamp.
 //             Rows are handed on through four slots of the row memory and four of the power memory.
+// Parameters  a beat of gains and one of offsets for each beat of a normalised row (32-bit elements), in that order.
 // Latency     a row's last slice taken in t -> its powers from t+2 on; its last slice read for the powers in t ->
-//             division in t+12; that takes 20 cycles; last slice of a beat read for the product in t -> pushed in t+7.
-// Throughput  a beat every LANES / RATE cycles, at least 20 cycles a row. The product's pipeline stops as a whole while
-//             a finished beat is not taken; the other passes go on as far as slots are free.
+//             division in t+12; that takes 20 cycles, a root 25; last slice of a beat read for the product in t -> pushed in
+//             t+7, with NORM in t+13.
+// Throughput  a beat every LANES / RATE cycles (of a normalised row 2 at least), at least 20 cycles a row (25). The product's
+//             pipeline stops as a whole while a finished beat is not taken; the other passes go on as far as slots are free.
 module intar_rows #(
     parameter int LANES = 4,  // elements of a beat, a power of two
     parameter int RATE  = 4,  // elements a cycle; divides LANES
     parameter int BITS  = 8,  // up to 16
     parameter int DEPTH = 1,  // most beats of a row
-    parameter int SEGMENTS = 1,  // see intar_steps
+    parameter bit SOFTMAX = 1'b1,  // some step is a softmax
+    parameter bit NORM = 1'b0,     // some step normalises
+    parameter int SEGMENTS = 1,    // see intar_steps
     parameter int STEPS = 1,
-    parameter logic [STEPS*230-1:0] PROGRAM = '0,
+    parameter logic [STEPS*257-1:0] PROGRAM = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                  clk,
@@ -27,6 +34,9 @@ module intar_rows #(
     input  logic                  in_valid,
     output logic                  in_ready,
     input  logic [LANES*BITS-1:0] in_data,
+    input  logic                  params_valid,
+    output logic                  params_ready,
+    input  logic [  LANES*32-1:0] params_data,
     output logic                  out_valid,
     input  logic                  out_ready,
     output logic [LANES*BITS-1:0] out_data
@@ -36,7 +46,11 @@ module intar_rows #(
   localparam int MEMORY = 4 << PLACE_BITS;
   localparam int POWER = 25;   // bits of a power
   localparam int TOTAL = 41;   // of a sum of powers
-  localparam int LATENCY = 6;  // of the product
+  localparam int DIRECT = 6;   // latency of the product
+  localparam int LATENCY = NORM ? 12 : DIRECT;
+  localparam int STEP_BITS = 257;
+  localparam int NORM_AT = 99, CENTRED_AT = 100, LIFT_AT = 101, MULT_AT = 105, SHIFT_AT = 130, NUMERATOR_AT = 136,
+                 OUT_SHIFT_AT = 197, LIMITS_AT = 203;  // fields of a step
 
   // By slot: a row that is still to be read, one whose maximum is known; a row of powers that is still to be read, one whose
   // sum, one whose reciprocal is known.
@@ -44,7 +58,7 @@ module intar_rows #(
 
   // ---- collect
   logic fill_valid, fill_go, fill_slice_last, fill_first, fill_last;
-  logic [229:0] fill_step;
+  logic [STEP_BITS-1:0] fill_step;
   logic [1:0] fill_slot;
   logic [PLACE_BITS+1:0] fill_at;
   logic [31:0] fill_slice;
@@ -55,6 +69,7 @@ module intar_rows #(
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
       .STEPS(STEPS),
+      .STEP_BITS(STEP_BITS),
       .PROGRAM(PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
@@ -107,7 +122,7 @@ module intar_rows #(
 
   // ---- powers: a row that has begun goes on without a stop
   logic power_valid, power_go, power_first, power_last, unused_power_slice_last;
-  logic [229:0] power_step;
+  logic [STEP_BITS-1:0] power_step;
   logic [1:0] power_slot;
   logic [PLACE_BITS+1:0] power_at;
   logic [31:0] unused_power_slice;
@@ -117,6 +132,7 @@ module intar_rows #(
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
       .STEPS(STEPS),
+      .STEP_BITS(STEP_BITS),
       .PROGRAM(PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
@@ -149,29 +165,33 @@ module intar_rows #(
     used1 <= power_used;
   end
 
-  logic [24:0] mult;
-  logic [5:0] shift;
-  intar_delay #(.WIDTH(25), .MOVES(2)) mults (.clk(clk), .move(1'b1), .in_data(power_step[80+:25]), .out_data(mult));
-  intar_delay #(.WIDTH(6), .MOVES(4)) shifts (.clk(clk), .move(1'b1), .in_data(power_step[112+:6]), .out_data(shift));
   logic [RATE*POWER-1:0] power;
   generate
-    for (genvar p = 0; p < RATE; p = p + 1) begin : g_powers
-      intar_rows_power #(
-          .BITS(BITS)
-      ) lane (
-          .clk(clk),
-          .value(values[p*BITS+:BITS]),
-          .top(top1),
-          .used(used1[p]),
-          .mult(mult),
-          .shift(shift),
-          .power(power[p*POWER+:POWER])
-      );
+    if (SOFTMAX) begin : g_power
+      logic [24:0] mult;
+      logic [5:0] shift;
+      intar_delay #(.WIDTH(25), .MOVES(2)) mults (.clk(clk), .move(1'b1), .in_data(power_step[MULT_AT+:25]), .out_data(mult));
+      intar_delay #(.WIDTH(6), .MOVES(4)) shifts (.clk(clk), .move(1'b1), .in_data(power_step[SHIFT_AT+:6]), .out_data(shift));
+      for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
+        intar_rows_power #(
+            .BITS(BITS)
+        ) lane (
+            .clk(clk),
+            .value(values[p*BITS+:BITS]),
+            .top(top1),
+            .used(used1[p]),
+            .mult(mult),
+            .shift(shift),
+            .power(power[p*POWER+:POWER])
+        );
+      end
+    end else begin : g_no_power
+      assign power = '0;
     end
   endgenerate
 
   // ---- their sum, ten cycles later
-  logic power10, first10, last10, power11, first11, last11;
+  logic power10, first10, last10, norm10, centred10, power11, first11, last11;
   logic [1:0] slot10, slot11;
   logic [PLACE_BITS+1:0] at10;
   logic [9:0] going;
@@ -179,13 +199,13 @@ module intar_rows #(
   logic [TOTAL-1:0] totals[0:3];
   logic [RATE*POWER-1:0] stored[0:MEMORY-1];
   intar_delay #(
-      .WIDTH(PLACE_BITS + 4),
+      .WIDTH(PLACE_BITS + 6),
       .MOVES(10)
   ) places (
       .clk(clk),
       .move(1'b1),
-      .in_data({power_first, power_last, power_at}),
-      .out_data({first10, last10, at10})
+      .in_data({power_step[CENTRED_AT], power_step[NORM_AT], power_first, power_last, power_at}),
+      .out_data({centred10, norm10, first10, last10, at10})
   );
   assign power10 = going[9];
   assign slot10 = at10[PLACE_BITS+:2];
@@ -201,24 +221,79 @@ module intar_rows #(
     last11 <= last10;
     slot11 <= slot10;
     slice_sum11 <= slice_sum;
-    if (power10) stored[at10] <= power;
+    if (power10) stored[at10] <= norm10 ? lifted10 : power;
     if (power11) total <= new_total;
     if (power11 && last11) totals[slot11] <= new_total;
   end
 
+  // ---- of a normalised row: its elements, 16 bits wide, and the sums of them and of their squares
+  logic [RATE*POWER-1:0] lifted10;
+  logic signed [31:0] sums[0:3];
+  logic [45:0] squares[0:3];
+  generate
+    if (NORM) begin : g_moments
+      logic [3:0] lift1;
+      logic [RATE*16-1:0] lifted2, lifted9;
+      logic signed [31:0] slice_sum10, elements11, sum, new_sum;
+      logic [45:0] slice_square10, slice_square11, square, new_square;
+      logic signed [31:0] element_squares[0:RATE-1];
+      logic centred11;
+      intar_delay #(.WIDTH(RATE * 16), .MOVES(7)) later (.clk(clk), .move(1'b1), .in_data(lifted2), .out_data(lifted9));
+      always_comb begin
+        slice_sum10 = '0;
+        slice_square10 = '0;
+        for (int p = 0; p < RATE; p = p + 1) begin
+          slice_sum10 = slice_sum10 + 32'($signed(lifted10[p*POWER+:16]));
+          slice_square10 = slice_square10 + 46'(element_squares[p]);
+        end
+      end
+      assign new_sum = first11 ? elements11 : sum + elements11;
+      assign new_square = first11 ? slice_square11 : square + slice_square11;
+      always_ff @(posedge clk) begin
+        lift1 <= power_step[LIFT_AT+:4];
+        for (int p = 0; p < RATE; p = p + 1) begin
+          lifted2[p*16+:16] <= used1[p] ? 16'($signed(values[p*BITS+:BITS])) << lift1 : 16'd0;
+          lifted10[p*POWER+:POWER] <= POWER'($signed(lifted9[p*16+:16]));
+          element_squares[p] <= $signed(lifted9[p*16+:16]) * $signed(lifted9[p*16+:16]);
+        end
+        elements11 <= slice_sum10;
+        slice_square11 <= slice_square10;
+        centred11 <= centred10;
+        if (power11) begin
+          sum <= new_sum;
+          square <= new_square;
+        end
+        if (power11 && last11) begin
+          sums[slot11] <= centred11 ? new_sum : '0;
+          squares[slot11] <= new_square;
+        end
+      end
+    end else begin : g_no_moments
+      logic unused_moments;
+      assign lifted10 = '0;
+      assign unused_moments = &{1'b0, centred10};
+      always_comb begin
+        for (int i = 0; i < 4; i = i + 1) begin
+          sums[i] = '0;
+          squares[i] = '0;
+        end
+      end
+    end
+  endgenerate
+
   // ---- divide
-  logic divide_valid, divide_go, dividing, quotient_ready;
-  logic [229:0] divide_step;
+  logic divide_valid, divide_go, divide_norm, dividing, quotient_ready;
+  logic [STEP_BITS-1:0] divide_step;
   logic [1:0] divide_slot;
   logic [31:0] divide_row;
   logic [18:0] quotient;
   logic [4:0] extra;
   logic [18:0] quotients[0:3];
   logic [5:0] downs[0:3];
-  logic [229:0] unused_divide_next;
+  logic [STEP_BITS-1:0] unused_divide_next;
   intar_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(230),
+      .STEP_BITS(STEP_BITS),
       .PROGRAM(PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
@@ -233,17 +308,48 @@ module intar_rows #(
       .next_step(unused_divide_next)
   );
   assign divide_go = divide_valid && !dividing && sum_ready[divide_slot];
-  intar_rows_divide divider (
-      .clk(clk),
-      .rst_n(rst_n),
-      .go(divide_go),
-      .total(totals[divide_slot]),
-      .numerator(divide_step[120+:43]),
-      .busy(dividing),
-      .ready(quotient_ready),
-      .quotient(quotient),
-      .extra(extra)
-  );
+  assign divide_norm = NORM && divide_step[NORM_AT];
+  logic division_busy, division_ready, root_busy, root_ready;
+  logic [18:0] ratio, root;
+  logic [4:0] ratio_extra, pair;
+  generate
+    if (SOFTMAX) begin : g_division
+      intar_rows_divide divider (
+          .clk(clk),
+          .rst_n(rst_n),
+          .go(divide_go && !divide_norm),
+          .total(totals[divide_slot]),
+          .numerator(divide_step[NUMERATOR_AT+:43]),
+          .busy(division_busy),
+          .ready(division_ready),
+          .quotient(ratio),
+          .extra(ratio_extra)
+      );
+    end else begin : g_no_division
+      assign {division_busy, division_ready, ratio, ratio_extra} = '0;
+    end
+    if (NORM) begin : g_root
+      intar_rows_root rooter (
+          .clk(clk),
+          .rst_n(rst_n),
+          .go(divide_go && divide_norm),
+          .count(divide_step[64+:16]),
+          .sum(sums[divide_slot]),
+          .squares(squares[divide_slot]),
+          .epsilon(divide_step[NUMERATOR_AT+:61]),
+          .busy(root_busy),
+          .ready(root_ready),
+          .root(root),
+          .pair(pair)
+      );
+    end else begin : g_no_root
+      assign {root_busy, root_ready, root, pair} = '0;
+    end
+  endgenerate
+  assign dividing = division_busy || root_busy;
+  assign quotient_ready = division_ready || root_ready;
+  assign quotient = divide_norm ? root : ratio;
+  assign extra = divide_norm ? pair : ratio_extra;
   always_ff @(posedge clk) begin
     if (start) begin
       divide_slot <= '0;
@@ -254,22 +360,23 @@ module intar_rows #(
     end
     if (quotient_ready) begin
       quotients[divide_slot] <= quotient;
-      downs[divide_slot] <= divide_step[168+:6] + 6'(extra);
+      downs[divide_slot] <= (divide_norm ? divide_step[SHIFT_AT+:6] : divide_step[OUT_SHIFT_AT+:6]) + 6'(extra);
     end
   end
 
   // ---- multiply and clamp
-  logic scale_valid, scale_go, scale_slice_last, scale_last, unused_scale_first, move;
-  logic [229:0] scale_step;
+  logic scale_valid, scale_go, scale_norm, columns_valid, scale_slice_last, scale_last, unused_scale_first, move;
+  logic [STEP_BITS-1:0] scale_step;
   logic [1:0] scale_slot;
   logic [PLACE_BITS+1:0] scale_at;
-  logic [31:0] unused_scale_slice;
+  logic [31:0] scale_slice;
   logic [RATE-1:0] unused_scale_used;
   intar_rows_walk #(
       .LANES(LANES),
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
       .STEPS(STEPS),
+      .STEP_BITS(STEP_BITS),
       .PROGRAM(PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
@@ -283,51 +390,147 @@ module intar_rows #(
       .step(scale_step),
       .slot(scale_slot),
       .at(scale_at),
-      .slice(unused_scale_slice),
+      .slice(scale_slice),
       .slice_last(scale_slice_last),
       .row_first(unused_scale_first),
       .row_last(scale_last),
       .used(unused_scale_used)
   );
   assign move = !out_valid || out_ready;
-  assign scale_go = scale_valid && move && divided[scale_slot];
+  assign scale_norm = NORM && scale_step[NORM_AT];
+  assign scale_go = scale_valid && move && divided[scale_slot] && (!scale_norm || columns_valid);
 
   logic [RATE*POWER-1:0] read;
-  logic [18:0] quotient1;
-  logic [5:0] down3, down4;
-  logic [53:0] bounds;
-  logic signed [17:0] zero, lo, hi;
-  intar_delay #(.WIDTH(6), .MOVES(3)) down (.clk(clk), .move(move), .in_data(downs[scale_slot]), .out_data(down3));
-  intar_delay #(.WIDTH(54), .MOVES(5)) limits (.clk(clk), .move(move), .in_data(scale_step[176+:54]), .out_data(bounds));
-  assign {hi, lo, zero} = bounds;
-  always_ff @(posedge clk) begin
-    if (move) begin
-      read <= stored[scale_at];
-      quotient1 <= quotients[scale_slot];
-      down4 <= down3;
-    end
-  end
-  logic [RATE*BITS-1:0] results;
+  logic [RATE*BITS-1:0] products, results;
+  always_ff @(posedge clk) if (move) read <= stored[scale_at];
   generate
-    for (genvar p = 0; p < RATE; p = p + 1) begin : g_products
-      logic [43:0] product2, product3;
-      logic [63:0] rounded;
-      logic [43:0] scaled;
-      logic signed [44:0] moved;
-      logic [BITS-1:0] result;
-      assign moved = $signed({1'b0, scaled}) + 45'(zero);
-      assign results[p*BITS+:BITS] = result;
+    if (SOFTMAX) begin : g_products
+      logic [18:0] quotient1;
+      logic [5:0] down3, down4;
+      logic [53:0] bounds;
+      logic signed [17:0] zero, lo, hi;
+      intar_delay #(.WIDTH(6), .MOVES(3)) down (.clk(clk), .move(move), .in_data(downs[scale_slot]), .out_data(down3));
+      intar_delay #(.WIDTH(54), .MOVES(5)) limits (.clk(clk), .move(move), .in_data(scale_step[LIMITS_AT+:54]), .out_data(bounds));
+      assign {hi, lo, zero} = bounds;
       always_ff @(posedge clk) begin
         if (move) begin
-          product2 <= read[p*POWER+:POWER] * quotient1;
-          product3 <= product2;
-          rounded <= 64'(product3) + (64'd1 << (down3 - 6'd1));
-          scaled <= 44'(rounded >> down4);
-          if (moved < 45'(lo)) result <= BITS'(lo);
-          else if (moved > 45'(hi)) result <= BITS'(hi);
-          else result <= moved[BITS-1:0];
+          quotient1 <= quotients[scale_slot];
+          down4 <= down3;
         end
       end
+      for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
+        logic [43:0] product2, product3;
+        logic [63:0] rounded;
+        logic [43:0] scaled;
+        logic signed [44:0] moved;
+        logic [BITS-1:0] result;
+        assign moved = $signed({1'b0, scaled}) + 45'(zero);
+        assign products[p*BITS+:BITS] = result;
+        always_ff @(posedge clk) begin
+          if (move) begin
+            product2 <= read[p*POWER+:POWER] * quotient1;
+            product3 <= product2;
+            rounded <= 64'(product3) + (64'd1 << (down3 - 6'd1));
+            scaled <= 44'(rounded >> down4);
+            if (moved < 45'(lo)) result <= BITS'(lo);
+            else if (moved > 45'(hi)) result <= BITS'(hi);
+            else result <= moved[BITS-1:0];
+          end
+        end
+      end
+    end else begin : g_no_products
+      assign products = '0;
+    end
+  endgenerate
+
+  // ---- or scale, move and clamp. Gains and offsets of a beat are taken while the beat before is worked on.
+  generate
+    if (NORM) begin : g_columns
+      logic gains_valid, take, release_columns;
+      logic [LANES*25-1:0] next_gains, gains;
+      logic [LANES*32-1:0] offsets;
+      assign release_columns = scale_go && scale_norm && scale_slice_last;
+      assign params_ready = !gains_valid || !columns_valid || release_columns;
+      assign take = params_valid && params_ready;
+      always_ff @(posedge clk) begin
+        if (!rst_n || start) begin
+          gains_valid <= 1'b0;
+          columns_valid <= 1'b0;
+        end else begin
+          if (take) gains_valid <= !gains_valid;
+          columns_valid <= (take && gains_valid) || (columns_valid && !release_columns);
+        end
+        if (take && gains_valid) begin
+          gains <= next_gains;
+          offsets <= params_data;
+        end else if (take) begin
+          for (int l = 0; l < LANES; l = l + 1) next_gains[l*25+:25] <= params_data[l*32+:25];
+        end
+      end
+
+      logic [RATE*25-1:0] slice_gains, gains7;
+      logic [RATE*32-1:0] slice_offsets, offsets8;
+      if (SLICES > 1) begin : g_slice
+        assign slice_gains = gains[scale_slice*32'(RATE*25)+:RATE*25];
+        assign slice_offsets = offsets[scale_slice*32'(RATE*32)+:RATE*32];
+      end else begin : g_beat
+        assign {slice_gains, slice_offsets} = {gains, offsets};
+      end
+      intar_delay #(.WIDTH(RATE * 25), .MOVES(7)) gain (.clk(clk), .move(move), .in_data(slice_gains), .out_data(gains7));
+      intar_delay #(.WIDTH(RATE * 32), .MOVES(8)) offset (.clk(clk), .move(move), .in_data(slice_offsets), .out_data(offsets8));
+
+      // What is the same for all lanes; the number is that of moves after scale_go.
+      logic [15:0] count1;
+      logic signed [31:0] sum2;
+      logic [18:0] root3;
+      logic [5:0] down5, down6, q8, q10;
+      logic [53:0] bounds;
+      logic signed [17:0] zero, lo, hi;
+      logic norm12;
+      intar_delay #(.WIDTH(16), .MOVES(1)) count (.clk(clk), .move(move), .in_data(scale_step[64+:16]), .out_data(count1));
+      intar_delay #(.WIDTH(32), .MOVES(2)) sum (.clk(clk), .move(move), .in_data(sums[scale_slot]), .out_data(sum2));
+      intar_delay #(.WIDTH(19), .MOVES(3)) root (.clk(clk), .move(move), .in_data(quotients[scale_slot]), .out_data(root3));
+      intar_delay #(.WIDTH(6), .MOVES(5)) down (.clk(clk), .move(move), .in_data(downs[scale_slot]), .out_data(down5));
+      intar_delay #(.WIDTH(6), .MOVES(1)) down_later (.clk(clk), .move(move), .in_data(down5), .out_data(down6));
+      intar_delay #(.WIDTH(6), .MOVES(8)) q (.clk(clk), .move(move), .in_data(scale_step[OUT_SHIFT_AT+:6]), .out_data(q8));
+      intar_delay #(.WIDTH(6), .MOVES(2)) q_later (.clk(clk), .move(move), .in_data(q8), .out_data(q10));
+      intar_delay #(.WIDTH(54), .MOVES(11)) limits (.clk(clk), .move(move), .in_data(scale_step[LIMITS_AT+:54]), .out_data(bounds));
+      intar_delay #(.WIDTH(1), .MOVES(12)) kind (.clk(clk), .move(move), .in_data(scale_norm), .out_data(norm12));
+      assign {hi, lo, zero} = bounds;
+      logic [RATE*BITS-1:0] normalised, products_later;
+      for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
+        intar_rows_norm #(
+            .BITS(BITS)
+        ) lane (
+            .clk(clk),
+            .move(move),
+            .value(read[p*POWER+:16]),
+            .count(count1),
+            .sum(sum2),
+            .root(root3),
+            .down(down5),
+            .down_later(down6),
+            .gain(gains7[p*25+:25]),
+            .offset(offsets8[p*32+:32]),
+            .q(q8),
+            .q_later(q10),
+            .zero(zero),
+            .lo(lo),
+            .hi(hi),
+            .result(normalised[p*BITS+:BITS])
+        );
+      end
+      if (SOFTMAX) begin : g_both
+        intar_delay #(.WIDTH(RATE * BITS), .MOVES(LATENCY - DIRECT)) later (.clk(clk), .move(move), .in_data(products), .out_data(products_later));
+      end else begin : g_one
+        assign products_later = products;
+      end
+      assign results = norm12 ? normalised : products_later;
+    end else begin : g_no_columns
+      logic unused_columns;
+      assign {columns_valid, params_ready} = '0;
+      assign results = products;
+      assign unused_columns = &{1'b0, params_valid, params_data};
     end
   endgenerate
 
@@ -384,6 +587,8 @@ module intar_rows #(
 
   logic unused;
   assign done = !fill_valid && !scale_valid && present == '0 && !out_valid;
-  assign unused = &{1'b0, fill_step, power_step, divide_step, scale_step, fill_slice, unused_divide_next, unused_power_slice,
-                    unused_power_slice_last, unused_scale_first, unused_scale_slice, unused_scale_used};
+  assign unused = &{1'b0, fill_step, power_step, divide_step, scale_step, fill_slice, scale_slice, unused_divide_next, unused_power_slice,
+                    unused_power_slice_last, unused_scale_first, unused_scale_used, values, top1, used1, norm10, read,
+                    totals[0], totals[1], totals[2], totals[3], sums[0], sums[1], sums[2], sums[3], squares[0], squares[1],
+                    squares[2], squares[3]};
 endmodule

@@ -1,14 +1,16 @@
 // intar_rows_walk: where one pass of intar_rows is: step, row, slot of the row, slice of the row.
 //
 // Every advance goes on by one slice of RATE elements; rows take the four slots in turn, across steps. Fields of a step
-// that count are in intar_rows. All outputs are those of the slice that the next advance passes.
+// that count are in intar_rows. All outputs are those of the slice that the next advance passes. `used` are the elements of
+// the slice that count: the first `first` of a step's first row; with `grow` one more in each row after it, up to `cols`.
 module intar_rows_walk #(
     parameter int LANES      = 4,
     parameter int RATE       = 4,
     parameter int PLACE_BITS = 1,  // of the number of a slice in its row
     parameter int SEGMENTS   = 1,  // see intar_steps
     parameter int STEPS      = 1,
-    parameter logic [STEPS*230-1:0] PROGRAM = '0,
+    parameter int STEP_BITS = 257,
+    parameter logic [STEPS*STEP_BITS-1:0] PROGRAM = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                  clk,
@@ -17,14 +19,14 @@ module intar_rows_walk #(
     input  logic [7:0]            segment,
     input  logic                  advance,
     output logic                  valid,
-    output logic [229:0]          step,
+    output logic [STEP_BITS-1:0]  step,
     output logic [1:0]            slot,
     output logic [PLACE_BITS+1:0] at,          // slot and slice
     output logic [31:0]           slice,       // of the beat
     output logic                  slice_last,  // of the beat
     output logic                  row_first,
     output logic                  row_last,
-    output logic [RATE-1:0]       used         // elements of the slice that belong to the row
+    output logic [RATE-1:0]       used         // elements of the slice that count
 );
   localparam int SLICES = LANES / RATE;
   localparam int SLICE_BITS = (SLICES > 1) ? $clog2(SLICES) : 1;
@@ -33,10 +35,11 @@ module intar_rows_walk #(
   logic [SLICE_BITS-1:0] slice_count;
   logic [PLACE_BITS-1:0] place;
   logic beat_last, step_last;
-  logic [229:0] unused_next;
+  logic [STEP_BITS-1:0] next_step;
+  logic [16:0] counted, left, next_counted;  // elements of this row that count, of it from this slice on; of the next row
   intar_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(230),
+      .STEP_BITS(STEP_BITS),
       .PROGRAM(PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
@@ -48,7 +51,7 @@ module intar_rows_walk #(
       .advance(advance && row_last && step_last),
       .valid(valid),
       .step(step),
-      .next_step(unused_next)
+      .next_step(next_step)
   );
   assign slice = 32'(slice_count);
   assign slice_last = slice_count == SLICE_BITS'(SLICES - 1);
@@ -58,9 +61,10 @@ module intar_rows_walk #(
   assign step_last = row == step[0+:32];
   assign at = {slot, place};
   always_comb begin
-    for (int p = 0; p < RATE; p = p + 1) begin
-      used[p] = !beat_last || slice * 32'(RATE) + 32'(p) < 32'(step[64+:16]);
-    end
+    next_counted = counted;
+    if (step_last) next_counted = next_step[81+:17];
+    else if (step[98] && counted < step[64+:17]) next_counted = counted + 1'b1;
+    for (int p = 0; p < RATE; p = p + 1) used[p] = left > 17'(p);
   end
   always_ff @(posedge clk) begin
     if (start) begin
@@ -69,11 +73,16 @@ module intar_rows_walk #(
       beat <= '0;
       row <= '0;
       slot <= '0;
+      counted <= next_step[81+:17];
+      left <= next_step[81+:17];
     end else if (advance) begin
       slice_count <= slice_last ? '0 : slice_count + 1'b1;
       place <= row_last ? '0 : place + 1'b1;
       if (slice_last) beat <= beat_last ? '0 : beat + 1'b1;
+      left <= (left > 17'(RATE)) ? left - 17'(RATE) : '0;
       if (row_last) begin
+        counted <= next_counted;
+        left <= next_counted;
         slot <= slot + 1'b1;
         row <= step_last ? '0 : row + 1'b1;
       end
@@ -81,5 +90,5 @@ module intar_rows_walk #(
   end
 
   logic unused;
-  assign unused = &{1'b0, step, unused_next};
+  assign unused = &{1'b0, step, next_step};
 endmodule

@@ -33,7 +33,7 @@ INT_MAX = 2**31 - 1
 BURST_COLUMNS = "base, words, repeat, stride of a round, swap in odd rounds"
 WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one"
 IMAGE_COLUMNS = "first tap, taps, tiles, passes, tile, step, pixel, step, phase, step, pad"
-ROWS_COLUMNS = "rows, beats, cols, mult, shift, numerator, out_shift, zero, lo, hi, tensor"
+ROWS_COLUMNS = "norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, tensor"
 VECTOR_COLUMNS = (
     "groups, beats, source, reduce, pool, {affine, params, mult, shift, bias, zero, lo, hi}, "
     "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, relu, tensor"

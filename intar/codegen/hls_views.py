@@ -52,6 +52,7 @@ from intar.ir.program import (
     Program,
     Router,
     Rows,
+    RowsStep,
     Store,
     StoreStep,
     Vector,
@@ -540,25 +541,10 @@ class _Views:
         return roms, (task,)
 
     def _rows(self, node: Rows) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
-        rows = []
-        for s in node.steps:
-            beats = -(-s.cols // node.lanes)
-            values = (
-                s.rows,
-                beats,
-                s.cols,
-                s.mult,
-                s.shift,
-                int64(s.numerator),
-                s.out_shift,
-                s.zero,
-                s.lo,
-                s.hi,
-            )
-            rows.append(Row(braces(*values, self.tensors[s.tensor]), s.note))
+        rows = [Row(self._rows_row(node, step), step.note) for step in node.steps]
         rom = self._rom("intar::rows_step", "STEPS", ROWS_COLUMNS, rows, [s.segment for s in node.steps])
         places = node.depth * node.lanes // node.rate
-        locals_ = tuple(
+        locals_ = [
             Local(
                 kind,
                 name,
@@ -569,18 +555,45 @@ class _Views:
                 ),
             )
             for name, kind in (("row", f"intar::element<{node.bits}>"), ("powers", "int32_t"))
-        )
+        ]
+        ports = [self._port("in")]
+        if "params" in self.ins:
+            ports.append(self._port("params"))
+        else:
+            locals_.append(Local(f"intar::absent<{beat_type(node.lanes, 32)} >", "params", ""))
+        kinds = f"{boolean(node.softmax)}, {boolean(node.norm)}"
         task = Function(
             f"{node.name}_task",
             "task",
             node.name,
-            "softmax of rows",
-            (self._port("in"), self._port("out")),
-            f"intar::rows_unit<{node.lanes}, {node.rate}, {node.bits}>",
-            (rom.name, "row", "powers", "in", "out"),
-            locals_,
+            " and ".join(["softmax"] * node.softmax + ["normalisation"] * node.norm) + " of rows",
+            (*ports, self._port("out")),
+            f"intar::rows_unit<{node.lanes}, {node.rate}, {node.bits}, {kinds}>",
+            (rom.name, "row", "powers", "in", "params", "out"),
+            tuple(locals_),
         )
         return (rom,), (task,)
+
+    def _rows_row(self, node: Rows, s: RowsStep) -> str:
+        norm = s.op == "norm"
+        return braces(
+            boolean(norm),
+            s.rows,
+            -(-s.cols // node.lanes),
+            s.cols,
+            s.first,
+            int(s.grow),
+            s.mult,
+            s.shift,
+            int64(s.epsilon if norm else s.numerator),
+            s.out_shift,
+            boolean(s.centred),
+            s.lift,
+            s.zero,
+            s.lo,
+            s.hi,
+            self.tensors[s.tensor],
+        )
 
     def _router(self, node: Router) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         legs: list[Row] = []

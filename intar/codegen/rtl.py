@@ -58,7 +58,10 @@ _USES = {
     "intar_vector": ("intar_steps", "intar_maximum", "intar_slice", "intar_vector_lane", "intar_delay"),
     "intar_vector_lane": ("intar_scale", "intar_shift", "intar_delay"),
     "intar_router": ("intar_steps", "intar_slice"),
-    "intar_rows": ("intar_rows_walk", "intar_rows_power", "intar_rows_divide", "intar_delay", "intar_steps"),
+    "intar_rows": (
+        *("intar_rows_walk", "intar_rows_power", "intar_rows_divide", "intar_rows_root", "intar_rows_norm"),
+        *("intar_delay", "intar_steps"),
+    ),
     "intar_rows_walk": ("intar_steps",),
     "intar_rows_power": ("intar_rows_table",),
 }
@@ -520,9 +523,12 @@ class _Builder:
             ("RATE", node.rate),
             ("BITS", node.bits),
             ("DEPTH", node.depth),
+            ("SOFTMAX", f"1'b{int(node.softmax)}"),
+            ("NORM", f"1'b{int(node.norm)}"),
             *self._program("", steps.rows_rom(node)),
         ]
         self._stream(made, node, "in", False, node.lanes, node.bits)
+        self._stream(made, node, "params", False, node.lanes, 32)
         self._stream(made, node, "out", True, node.lanes, node.bits)
 
     def _router(self, made: Instance, node: Router) -> None:

@@ -78,11 +78,13 @@ VECTOR = (
 
 ROWS = (
     *_fields(32, "rows_end beats_end"),
-    ("last", 16),
-    ("mult", 32),
-    ("shift", 8),
-    ("numerator", 48),
-    ("out_shift", 8),
+    *_fields(17, "cols first"),
+    *_fields(1, "grow norm centred"),
+    ("lift", 4),
+    ("mult", 25),
+    ("shift", 6),
+    ("numerator", 61),
+    ("out_shift", 6),
     *_fields(VALUE_BITS, "zero lo hi"),
 )
 
@@ -307,12 +309,13 @@ def gather_rom(node: Gather) -> Rom:
 
 
 def rows_rom(node: Rows) -> Rom:
-    """The program of a rows node."""
+    """The program of a rows node; the numerator's place has epsilon where a row is normalised."""
     steps = []
     for s in node.steps:
-        beats = -(-s.cols // node.lanes)
-        fields = _ends(node.name, rows=s.rows, beats=beats) | {"last": s.cols - (beats - 1) * node.lanes}
-        names = ("mult", "shift", "numerator", "out_shift", "zero", "lo", "hi")
+        beats, norm = -(-s.cols // node.lanes), s.op == "norm"
+        fields = _ends(node.name, rows=s.rows, beats=beats) | {"grow": int(s.grow), "norm": int(norm)}
+        fields |= {"centred": int(s.centred), "numerator": s.epsilon if norm else s.numerator}
+        names = ("cols", "first", "lift", "mult", "shift", "out_shift", "zero", "lo", "hi")
         steps.append((fields | {name: getattr(s, name) for name in names}, s.note))
     return _rom(ROWS, node.name, steps, node.steps)
 

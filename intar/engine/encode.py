@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from intar.errors import InternalError
-from intar.ir import exp2
+from intar.ir import exp2, norm
 from intar.ir.program import (
     UNIT_MULT,
     Buffer,
@@ -24,6 +24,7 @@ from intar.ir.program import (
     Program,
     Router,
     Rows,
+    RowsStep,
     Store,
     Vector,
     VectorStep,
@@ -82,6 +83,17 @@ class Encoded:
 
     def array(self) -> np.ndarray:
         return np.array(self.words, dtype=np.int64)
+
+
+def _rows_in_range(step: RowsStep) -> bool:
+    """The bounds of docs/numerics.md."""
+    if step.op == "norm":
+        lengths = step.cols <= norm.MAX_COLS and 0 <= step.lift < norm.BITS
+        factors = 1 <= step.shift <= norm.MAX_SHIFT and 1 <= step.epsilon < 1 << norm.EPSILON_BITS
+        return lengths and factors and norm.OFFSET_FRACTION <= step.out_shift <= norm.MAX_OUT_SHIFT
+    low, high = 1 << (exp2.NUMERATOR_BITS - 1), 1 << exp2.NUMERATOR_BITS
+    factors = 0 < step.mult < 1 << 25 and 1 <= step.shift <= 46 and 1 <= step.out_shift <= 46
+    return step.cols <= 1 << exp2.MAX_LOG_COLS and factors and low <= step.numerator < high
 
 
 class _Encoder:
@@ -415,11 +427,12 @@ class _Encoder:
 
     def encode_rows(self, node: Rows) -> None:
         self.port(node, "in", bool(node.steps), node.lanes, node.bits)
+        self.port(node, "params", node.norm, node.lanes, 32)
         self.port(node, "out", bool(node.steps), node.lanes)
         self.expect(
             node.rate > 0 and node.lanes % max(node.rate, 1) == 0, node.name, "rate does not divide lanes"
         )
-        self.put(node.lanes, node.rate, 2 * len(exp2.table()))
+        self.put(node.lanes, node.rate, node.norm, 2 * len(exp2.table()))
         for entry in exp2.table():
             self.put(*entry)
         steps = self.played(node.steps)
@@ -428,12 +441,10 @@ class _Encoder:
             where = f"{node.name} step {index}"
             beats = -(-step.cols // node.lanes)
             self.expect(beats <= node.depth, where, f"rows of {beats} beats in a memory of {node.depth}")
-            self.expect(step.cols <= 1 << exp2.MAX_LOG_COLS, where, f"rows of {step.cols} elements")
-            low, high = 1 << (exp2.NUMERATOR_BITS - 1), 1 << exp2.NUMERATOR_BITS
-            factors = 0 < step.mult < 1 << 25 and 1 <= step.shift <= 46 and 1 <= step.out_shift <= 46
-            self.expect(factors and low <= step.numerator < high, where, "a factor is out of range")
-            self.put(step.rows, beats, step.cols, step.mult, step.shift, step.numerator, step.out_shift)
-            self.put(step.zero, step.lo, step.hi)
+            self.expect(_rows_in_range(step), where, "a factor or a length is out of range")
+            self.put(step.op == "norm", step.rows, beats, step.cols, step.first, step.grow)
+            self.put(step.mult, step.shift, step.numerator, step.out_shift)
+            self.put(step.centred, step.lift, step.epsilon, step.zero, step.lo, step.hi)
         self.unit(node, "", [step.note for step in steps])
 
     def encode_router(self, node: Router) -> None:

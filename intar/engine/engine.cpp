@@ -285,7 +285,7 @@ void Machine::read_gather(Reader& in) {
 }
 
 void Machine::read_rows(Reader& in) {
-  i64 in_link = in.get(), out_link = in.get(), lanes = in.get(), rate = in.get();
+  i64 in_link = in.get(), params = in.get(), out_link = in.get(), lanes = in.get(), rate = in.get(), norm = in.get();
   std::vector<i64> table = in.records<i64>();
   std::vector<RowsStep> steps = in.records<RowsStep>();
   Rows* rows = add<Rows>(static_cast<i64>(steps.size()));
@@ -294,7 +294,9 @@ void Machine::read_rows(Reader& in) {
   rows->table = std::move(table);
   rows->steps = std::move(steps);
   rows->in = input(in_link, rows);
-  rows->out.make(output(out_link, rows, sim.timing.rows_out + 2), sim.timing.rows_out);
+  rows->params = input(params, rows);
+  i64 latency = sim.timing.rows_out + (norm ? sim.timing.rows_norm : 0);
+  rows->out.make(output(out_link, rows, latency + 2), latency);
 }
 
 void Machine::read_router(Reader& in) {

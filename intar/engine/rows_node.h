@@ -1,4 +1,4 @@
-// Rows node: softmax of whole rows in four passes that work on four rows at once.
+// Rows node: softmax and normalisation of whole rows in four passes that work on four rows at once.
 #pragma once
 #include <array>
 
@@ -7,14 +7,14 @@
 namespace intar {
 
 struct RowsStep {
-  i64 rows, beats, cols, mult, shift, numerator, out_shift, zero, lo, hi;
+  i64 norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, epsilon, zero, lo, hi;
 };
 
 struct Rows : Unit {
   i64 lanes, rate;
   std::vector<i64> table;  // value and fall of every entry (docs/numerics.md)
   std::vector<RowsStep> steps;
-  Link* in = nullptr;
+  Link *in = nullptr, *params = nullptr;
   Pipe out;
 
   /// Where a pass is; rows take the slots in turn.
@@ -32,6 +32,9 @@ struct Rows : Unit {
   std::array<Slot, SLOTS> slots;
   Pass fill, power, divide, scale;
   i64 divider_free = 0;
+  // Gains and offsets of the beat that the last pass is at, and the gains of the next one.
+  bool has_columns = false, has_gains = false;
+  std::vector<i64> next_gains, gains, offsets;
 
   Rows(Sim& s, int i) : Unit(s, i) {}
 
@@ -39,6 +42,7 @@ struct Rows : Unit {
     out.drain(*this);
     bool acted = divided();
     acted = multiplied() || acted;
+    acted = columns_taken() || acted;
     bool powers = raised();
     State filled = collected();
     step = static_cast<i64>(scale.step);
@@ -47,8 +51,9 @@ struct Rows : Unit {
       finished = out.empty();
       return wait(IDLE, nullptr);
     }
-    bool blocked = slots[scale.slot].quotient_ready <= sim.now;
-    if (blocked) return wait(WAIT_OUT, out.link);
+    bool due_now = slots[scale.slot].quotient_ready <= sim.now;
+    if (due_now && steps[scale.step].norm && !has_columns) return wait(WAIT_IN, params);
+    if (due_now) return wait(WAIT_OUT, out.link);
     if (filled == WAIT_IN && fill.slot == scale.slot && fill.slice == 0) return wait(WAIT_IN, in);
     wait(BUSY, nullptr);  // a row is on its way inside
   }
@@ -103,8 +108,10 @@ struct Rows : Unit {
     if (!due(slot.row_ready) || (power.slice == 0 && !due(slot.power_free))) return false;
     moved = true;
     const RowsStep& s = steps[power.step];
+    i64 row = power.row;
     if (next(power)) {
-      if (sim.values) compute(s, slot);
+      if (sim.values && s.norm) normalise(s, slot);
+      if (sim.values && !s.norm) compute(s, row, slot);
       slot.row_free = sim.now + 1;
       slot.row_ready = NEVER;
       slot.power_free = NEVER;
@@ -119,7 +126,8 @@ struct Rows : Unit {
     Slot& slot = slots[divide.slot];
     if (!due(slot.sum_ready) || !due(divider_free)) return false;
     slot.sum_ready = NEVER;
-    slot.quotient_ready = divider_free = sim.now + sim.timing.rows_divide;
+    i64 time = steps[divide.step].norm ? sim.timing.rows_root : sim.timing.rows_divide;
+    slot.quotient_ready = divider_free = sim.now + time;
     at(divider_free);
     moved = true;
     divide.slice = slices(steps[divide.step]) - 1;
@@ -131,13 +139,16 @@ struct Rows : Unit {
     if (scale.step == steps.size()) return false;
     Slot& slot = slots[scale.slot];
     if (!due(slot.quotient_ready) || !out.can(sim.now)) return false;
+    const RowsStep& s = steps[scale.step];
+    if (s.norm && !has_columns) return false;
     touch(static_cast<i64>(scale.step));
     moved = true;
     i64 beat = scale.slice / (lanes / rate);
     bool beat_ends = scale.slice % (lanes / rate) == lanes / rate - 1;
     if (beat_ends) {
-      if (sim.values) std::copy_n(&slot.result[static_cast<size_t>(beat * lanes)], lanes, out.link->reserve());
+      if (sim.values) send(s, &slot.result[static_cast<size_t>(beat * lanes)], out.link->reserve());
       out.send(sim);
+      if (s.norm) has_columns = false;
     }
     if (next(scale)) {
       slot.power_free = sim.now + 1;
@@ -146,12 +157,69 @@ struct Rows : Unit {
     return true;
   }
 
+  /// Takes gains, then offsets, for each beat of a normalised row; those of the next beat as soon as these are done.
+  bool columns_taken() {
+    if (!params || scale.step == steps.size()) return false;
+    bool free = has_gains ? !has_columns : true;
+    if (sim.strict && (has_columns || slots[scale.slot].quotient_ready > sim.now)) free = false;
+    if (!free || !params->ready(sim.now)) return false;
+    if (sim.values) {
+      const i64* beat = params->front();
+      std::vector<i64>& target = has_gains ? offsets : next_gains;
+      target.assign(beat, beat + lanes);
+      if (has_gains) gains = next_gains;
+    }
+    params->pop(sim);
+    has_columns = has_columns || has_gains;
+    has_gains = !has_gains;
+    moved = true;
+    return true;
+  }
+
+  /// A beat of results: powers are done, normalised elements meet their columns' gains and offsets.
+  void send(const RowsStep& s, const i64* beat, i64* target) const {
+    for (size_t c = 0; c < static_cast<size_t>(lanes); c++) {
+      i64 value = beat[c];
+      if (s.norm) {
+        i64 sum = value * gains[c] + (offsets[c] << (s.out_shift - 14)) + (i64{1} << (s.out_shift - 1));
+        value = clamp((sum >> s.out_shift) + s.zero, s.lo, s.hi);
+      }
+      target[c] = value;
+    }
+  }
+
+  /// docs/numerics.md, LayerNorm and RMSNorm, up to z.
+  void normalise(const RowsStep& s, Slot& slot) const {
+    i64 sum = 0, squares = 0;
+    for (i64 c = 0; c < s.cols; c++) {
+      i64 x = slot.taken[static_cast<size_t>(c)] << s.lift;
+      sum += x;
+      squares += x * x;
+    }
+    if (!s.centred) sum = 0;
+    i64 width = s.cols * squares - sum * sum + s.epsilon, pair = 0;
+    while (width >> (2 * pair + 2)) pair++;
+    i64 narrow = pair > 11 ? width >> (2 * pair - 22) : width << (22 - 2 * pair);
+    i64 root = 0;
+    for (int bit = 18; bit >= 0; bit--) {
+      i64 more = root + (i64{1} << bit);
+      if (more * more * narrow <= i64{1} << 60) root = more;
+    }
+    i64 down = s.shift + pair;
+    slot.result.assign(slot.taken.size(), 0);
+    for (size_t c = 0; c < static_cast<size_t>(s.cols); c++) {
+      i64 apart = s.cols * (slot.taken[c] << s.lift) - sum;
+      slot.result[c] = (apart * (2 * root + 1) + (i64{1} << (down - 1))) >> down;
+    }
+  }
+
   /// docs/numerics.md, softmax.
-  void compute(const RowsStep& s, Slot& slot) const {
-    i64 top = *std::max_element(slot.taken.begin(), slot.taken.begin() + s.cols);
+  void compute(const RowsStep& s, i64 row, Slot& slot) const {
+    i64 counted = std::min(s.cols, s.first + row * s.grow);
+    i64 top = *std::max_element(slot.taken.begin(), slot.taken.begin() + counted);
     std::vector<i64> powers(slot.taken.size(), 0);
     i64 total = 0;
-    for (i64 c = 0; c < s.cols; c++) {
+    for (i64 c = 0; c < counted; c++) {
       i64 exponent = ((top - slot.taken[static_cast<size_t>(c)]) * s.mult + (i64{1} << (s.shift - 1))) >> s.shift;
       i64 whole = std::min<i64>(exponent >> 16, 26), fine = exponent & 255;
       const i64* entry = &table[static_cast<size_t>(2 * ((exponent >> 8) & 255))];

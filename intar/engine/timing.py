@@ -30,7 +30,8 @@ class Timing:
         vector_slopes: what each operation that the unit has adds (a table with slopes: vector_slopes).
     gather, router : pipelines.
     rows_max : last slice of a row taken until its powers may begin; rows_sum : last power begun until the division;
-        rows_divide : the division, one row at a time; rows_out : pipeline of the product.
+        rows_divide, rows_root : the division, the reciprocal root, one row at a time; rows_out : pipeline of the product;
+        rows_norm : how much longer it is where the node normalises.
     """
 
     start: int = 1
@@ -63,7 +64,9 @@ class Timing:
     rows_max: int = 2
     rows_sum: int = 12
     rows_divide: int = 20
+    rows_root: int = 25
     rows_out: int = 7
+    rows_norm: int = 6
 
     def encoded(self) -> tuple[int, ...]:
         """The fields in the order of the C++ side."""
@@ -87,6 +90,7 @@ STRICT = Timing(
     gather=0,
     router=0,
     rows_out=0,
+    rows_norm=0,
 )
 """No beat is held in a pipeline: the least buffering a single-threaded node can have. For merged runs."""
 

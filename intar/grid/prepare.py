@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from intar.errors import Finding, UnsupportedError
 from intar.grid.order import prelu_in_parts, relu_before_pool
 from intar.grid.rewrite import to_grid
+from intar.grid.spelled import spell_out
 from intar.ir.taskgraph import TaskGraph
 
 PASSES = {
@@ -35,6 +36,7 @@ def prepare(graph: TaskGraph, skip: Sequence[str] = (), phases: tuple[int, int] 
         raise UnsupportedError(
             [Finding(f"there is no pass '{name}'", hint=f"one of: {', '.join(PASSES)}") for name in unknown]
         )
+    graph = spell_out(graph)
     if "relu_before_pool" not in skip:
         graph = relu_before_pool(graph)
     return prelu_in_parts(to_grid(graph, copy_upsampled="upsample_phases" in skip, phases=phases))

@@ -421,27 +421,45 @@ class Gather(Frozen):
 
 
 class RowsStep(Step):
-    """Softmax of `rows` rows of `cols` elements, in the integers of `docs/numerics.md`.
+    """Softmax or normalisation of `rows` rows of `cols` elements, in the integers of `docs/numerics.md`.
 
-    `mult` and `shift` turn distances to the row's maximum into exponents; `numerator` and `out_shift` are one over the
-    output's scale. Elements beyond `cols` of a row's last beat don't count; in the output they are as if their power were 0.
+    ``softmax``: `mult` and `shift` turn distances to the row's maximum into exponents; `numerator` and `out_shift` are one
+    over the output's scale. In the first row only the first `visible` elements count (0: all), with `grow` one more in each
+    row that follows; in the output the others, like those beyond `cols`, are as if their power were 0.
+    ``norm``: inputs are taken times ``2**lift``, their mean is subtracted where `centred`; `epsilon`, `shift` and
+    `out_shift` are E, s and q. For each beat of a row two beats are taken from ``params``: gains and offsets (0 beyond
+    `cols`).
     `tensor` is the tensor that the step makes, for statistics and messages.
     """
 
+    op: Literal["softmax", "norm"] = "softmax"
     rows: int = Field(gt=0)
     cols: int = Field(gt=0)
-    mult: int
+    visible: int = Field(default=0, ge=0)
+    grow: bool = False
+    mult: int = 0
     shift: int
-    numerator: int
+    numerator: int = 0
     out_shift: int
+    centred: bool = False
+    lift: int = 0
+    epsilon: int = 0
     zero: int = 0
     lo: int
     hi: int
     tensor: str = ""
 
+    @property
+    def first(self) -> int:
+        """Elements of the first row that count."""
+        return min(self.visible or self.cols, self.cols)
+
 
 class Rows(Frozen):
-    """Row reductions: `rate` elements a cycle, rows of at most `depth` beats of `lanes`. Ports ``in``, ``out``."""
+    """Row reductions: `rate` elements a cycle, rows of at most `depth` beats of `lanes`.
+
+    Ports ``in``, ``params`` (32-bit elements; there when a step is a ``norm``), ``out``.
+    """
 
     kind: Literal["rows"] = "rows"
     name: str
@@ -450,6 +468,16 @@ class Rows(Frozen):
     bits: int
     depth: int = Field(gt=0)
     steps: tuple[RowsStep, ...]
+
+    @property
+    def softmax(self) -> bool:
+        """A step is a softmax."""
+        return any(step.op == "softmax" for step in self.steps)
+
+    @property
+    def norm(self) -> bool:
+        """A step is a normalisation."""
+        return any(step.op == "norm" for step in self.steps)
 
 
 class Leg(Frozen):

@@ -115,13 +115,37 @@ class QProduct(_QTask):
 
 class QSoftmax(_QTask):
     """Softmax of every row, in integers (`docs/numerics.md`): `mult`, `shift` scale the distance to the row's maximum
-    to powers of two, `numerator` and `out_shift` stand for one over the output's scale."""
+    to powers of two, `numerator` and `out_shift` stand for one over the output's scale.
+
+    The rows are `batch` items of equal size. In the first row of each only the first `visible` elements count (0: all), and
+    with `causal` one more in each row that follows.
+    """
 
     kind: Literal["softmax"] = "softmax"
     mult: int
     shift: int
     numerator: int
     out_shift: int
+    batch: int = Field(default=1, gt=0)
+    visible: int = Field(default=0, ge=0)
+    causal: bool = False
+
+
+class QNorm(_QTask):
+    """LayerNorm (`centred`) or RMSNorm of every row, in integers (`docs/numerics.md`).
+
+    Inputs are taken times ``2**lift``; `gain` and `offset` name int64 arrays in the constants, one element a column;
+    `epsilon`, `shift` and `out_shift` are E, s and q.
+    """
+
+    kind: Literal["norm"] = "norm"
+    centred: bool
+    lift: int
+    epsilon: int
+    shift: int
+    out_shift: int
+    gain: str
+    offset: str
 
 
 class QAffine(_QTask):
@@ -239,7 +263,8 @@ class QPool(_QGrid):
 
 
 QTask = Annotated[
-    QMatmul | QProduct | QSoftmax | QAffine | QBinary | QMove | QConv | QPool, Field(discriminator="kind")
+    QMatmul | QProduct | QSoftmax | QNorm | QAffine | QBinary | QMove | QConv | QPool,
+    Field(discriminator="kind"),
 ]
 
 
@@ -274,6 +299,10 @@ class Quantised:
 
 GRID = (QConv, QPool)
 """Tasks that read windows of images."""
+
+
+ROW_WISE = (QSoftmax, QNorm)
+"""Tasks of the rows node: a row's results need the whole row."""
 
 
 def stored_bits(graph: QuantGraph) -> tuple[int, int]:

@@ -22,7 +22,8 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     shared += [f"y{n or ''}.in" for n in range(machine.outputs)]
     for name in (*shared, "r.out", "gather.in", "gather.out", "rows.in", "rows.out"):
         types[name] = a
-    types["p.out"] = PortType(lanes, 32)
+    for name in ("p.out", "params_rows.in", "params_rows.out", "rows.params"):
+        types[name] = PortType(lanes, 32)
     for memory in tensors.banks:
         types[f"{memory.name}.in"] = types[f"{memory.name}.out"] = a
     for core in range(machine.cores):

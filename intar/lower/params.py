@@ -14,9 +14,16 @@ from intar.lower.ports import Ports
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 
+ROWS = -1
+"""Stands for the rows node where a core is asked for."""
+
+
+def _owner(core: int) -> str:
+    return "rows" if core == ROWS else str(core)
+
 
 class Params:
-    """What the vector units' ``params`` ports read."""
+    """What the ``params`` ports of the vector units and of the rows node read."""
 
     def __init__(self, site: Site, net: Netlist, ports: Ports):
         self.site, self.net, self.ports = site, net, ports
@@ -28,7 +35,7 @@ class Params:
 
     def load(self, core: int, label: str, beats: np.ndarray, note: str) -> None:
         """Append parameter beats (n, lanes) int32 for one core and have them loaded."""
-        memory = self.memories.setdefault(core, Memory(f"params_{core}", self.site.machine.lanes, 32))
+        memory = self.memories.setdefault(core, Memory(f"params_{_owner(core)}", self.site.machine.lanes, 32))
         self.ports.port("p").constants(beats, 32, note)
         self.net.move("p.out", [f"{memory.name}.in"], len(beats), note=note)
         self.bases[core, label] = memory.depth
@@ -44,6 +51,13 @@ class Params:
         walk = Walk(base=base, counts=(1, 1, 1, groups, beats), strides=(0, 0, 0, beats, 1))
         memory.fetch(walk, self.needs[core, label], note=label)
         self.net.move(f"{memory.name}.out", [f"vector_{core}.params"], groups * beats, note=label)
+
+    def repeat(self, core: int, label: str, beats: int, times: int) -> None:
+        """Have all `beats` beats of a label arrive at the rows node, `times` times over."""
+        memory = self.memories[core]
+        walk = Walk(base=self.bases[core, label], counts=(1, 1, 1, times, beats), strides=(0, 0, 0, 0, 1))
+        memory.fetch(walk, self.needs[core, label], note=label)
+        self.net.move(f"{memory.name}.out", [f"{_owner(core)}.params"], walk.beats, note=label)
 
     def channels(self, task: QMatmul | QAffine, blocks: Sequence[int]) -> np.ndarray:
         """(4 * len(blocks), lanes): multiplier, shift, bias low, bias high of each column block; 1 where no channel is."""

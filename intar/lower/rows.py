@@ -1,11 +1,14 @@
-"""Softmax on the rows node: row after row."""
+"""Softmax and normalisation on the rows node: row after row."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from intar.ir.program import RowsStep, Walk
-from intar.ir.quantgraph import QSoftmax
+from intar.ir.quantgraph import QNorm, QSoftmax
+from intar.lower.params import ROWS
 from intar.lower.visits import Visit
 from intar.lower.work import Work
 
@@ -15,23 +18,53 @@ def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
 
 
 def prepare(work: Work, visit: Visit) -> None:
-    """A softmax has no constants."""
+    """A softmax has no constants; a normalisation has a gain and an offset for each column."""
+    if isinstance(visit.task, QNorm):
+        beats = _columns(work, visit.task)
+        work.params.load(ROWS, visit.task.name, beats, f"{visit.task.name}: gains and offsets")
 
 
 def append(work: Work, visit: Visit) -> None:
     task = visit.task
-    assert isinstance(task, QSoftmax)
+    assert isinstance(task, QSoftmax | QNorm)
     pitch = work.site.pitch(task.output)
     note = f"{task.name} rows {visit.row}+{visit.rows}"
     walk = Walk(counts=(1, 1, 1, visit.rows, pitch), strides=(0, 0, 0, pitch, 1))
     source = work.tensors.reader(visit, 0)
     source.fetch(visit.row, walk, note)
     work.net.move(source.port("out"), ["rows.in"], walk.beats, note=note)
-    work.step(
-        "rows",
-        RowsStep(
-            rows=visit.rows,
+    if isinstance(task, QNorm):
+        work.params.repeat(ROWS, task.name, 2 * pitch, visit.rows)
+    for step in _softmaxes(work, visit) if isinstance(task, QSoftmax) else [_norm(work, visit)]:
+        work.step("rows", step)
+    work.net.move("rows.out", work.tensors.sinks(visit), walk.beats, note=note)
+    for memory in work.tensors.results(visit):
+        memory.write(visit.row, walk, note)
+
+
+def _columns(work: Work, task: QNorm) -> np.ndarray:
+    """(2 * beats of a row, lanes): gains and offsets of each column block, 0 where no column is."""
+    lanes, pitch = work.site.machine.lanes, work.site.pitch(task.output)
+    beats = np.zeros((2, pitch * lanes), dtype=np.int64)
+    for row, name in enumerate((task.gain, task.offset)):
+        array = work.site.constants[name]
+        beats[row, : len(array)] = array
+    return beats.reshape(2, pitch, lanes).transpose(1, 0, 2).reshape(-1, lanes)
+
+
+def _softmaxes(work: Work, visit: Visit) -> Iterator[RowsStep]:
+    """The visit's rows; where each row sees one element more, those of each item apart."""
+    task = visit.task
+    assert isinstance(task, QSoftmax)
+    size = work.site.tensors[task.output].rows // task.batch
+    row, end = visit.row, visit.row + visit.rows
+    while row < end:
+        rows = min((row // size + 1) * size, end) - row if task.causal else end - row
+        yield RowsStep(
+            rows=rows,
             cols=work.site.tensors[task.output].cols,
+            visible=task.visible + row % size * task.causal,
+            grow=task.causal,
             mult=task.mult,
             shift=task.shift,
             numerator=task.numerator,
@@ -40,9 +73,26 @@ def append(work: Work, visit: Visit) -> None:
             lo=task.lo,
             hi=task.hi,
             tensor=task.output,
-            note=note,
-        ),
+            note=f"{task.name} rows {row}+{rows}",
+        )
+        row += rows
+
+
+def _norm(work: Work, visit: Visit) -> RowsStep:
+    task = visit.task
+    assert isinstance(task, QNorm)
+    return RowsStep(
+        op="norm",
+        rows=visit.rows,
+        cols=work.site.tensors[task.output].cols,
+        shift=task.shift,
+        out_shift=task.out_shift,
+        centred=task.centred,
+        lift=task.lift,
+        epsilon=task.epsilon,
+        zero=task.zero,
+        lo=task.lo,
+        hi=task.hi,
+        tensor=task.output,
+        note=f"{task.name} rows {visit.row}+{visit.rows}",
     )
-    work.net.move("rows.out", work.tensors.sinks(visit), walk.beats, note=note)
-    for memory in work.tensors.results(visit):
-        memory.write(visit.row, walk, note)

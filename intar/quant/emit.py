@@ -10,7 +10,7 @@ import numpy as np
 
 from intar.errors import Finding, InternalError
 from intar.grid.components import grids
-from intar.ir import exp2
+from intar.ir import exp2, norm
 from intar.ir.names import MAX_LENGTH, is_safe
 from intar.ir.ops import Op
 from intar.ir.quantgraph import (
@@ -19,6 +19,7 @@ from intar.ir.quantgraph import (
     QBinary,
     QMatmul,
     QMove,
+    QNorm,
     QProduct,
     QSoftmax,
     QTask,
@@ -40,12 +41,16 @@ from intar.quant.fixed import (
 )
 from intar.quant.formats import Format, Formats
 from intar.quant.fuse import Group
+from intar.quant.norms import norm_factors
 from intar.quant.ranges import MAX_ACC_BITS, product_bits
 from intar.quant.scheme import Scheme
 from intar.quant.tables import build_table, real_function
 from intar.quant.weights import Weights, imported_weights, quantise_weights
 
 NEGLIGIBLE = 1 << 40
+
+FAR_BELOW = 45.9
+"""Scores so far apart are still above every element that an added mask of -64 hides (docs/numerics.md)."""
 
 
 class Emitter:
@@ -77,6 +82,8 @@ class Emitter:
                 self._product(group)
             elif group.kind == "softmax":
                 self._softmax(group)
+            elif group.kind == "norm":
+                self._norm(group)
             elif group.kind == "affine":
                 self._affine(group)
             elif group.kind == "binary":
@@ -185,6 +192,20 @@ class Emitter:
             )
         )
 
+    def _check_mask(self, group: Group, x: Format) -> None:
+        """Where a mask is added, its hidden elements are far below all others."""
+        low, high = limits(x.bits)
+        spread = float(np.abs(group.gain).max()) * x.scale * (high - low)
+        if spread > FAR_BELOW:
+            self.found.append(
+                Finding(
+                    f"the scores under the mask of '{group.output}' are up to {spread:.1f} apart",
+                    where(group.first),
+                    f"hidden elements come to nothing only while scores are less than {FAR_BELOW} apart",
+                    "use a mask that hides the end of rows (causal or padding), which is exact for all scores",
+                )
+            )
+
     # ------------------------------------------------------------ operators
 
     def _matmul(self, group: Group) -> None:
@@ -282,13 +303,50 @@ class Emitter:
         common = self._common(group, group.inputs, target, group.output)
         common["lo"] = max(common["lo"], target.zero)
         self.tasks.append(
-            QSoftmax(**common, mult=mult, shift=shift, numerator=numerator, out_shift=out_shift)
+            QSoftmax(
+                **common,
+                mult=mult,
+                shift=shift,
+                numerator=numerator,
+                out_shift=out_shift,
+                batch=int(np.prod(self._shape(group.output)[:-2], dtype=np.int64)),
+                visible=group.visible,
+                causal=group.causal,
+            )
+        )
+
+    def _norm(self, group: Group) -> None:
+        task, target = group.first, self._target(group)
+        centred = task.op is Op.LAYER_NORM
+        source = group.inputs[0] if centred else self._centred(task, group.inputs[0])
+        x = self.tensors[source]
+        if x.cols > norm.MAX_COLS:
+            self.found.append(
+                Finding(f"{task.op} over {x.cols} elements", where(task), f"{norm.MAX_COLS} are the limit")
+            )
+            return
+        epsilon = float(task.attrs["epsilon"])  # type: ignore[arg-type]
+        lift = norm.BITS - x.bits
+        made = norm_factors(group.gain, group.offset, epsilon, x.scale / (1 << lift), target.scale)
+        self.tasks.append(
+            QNorm(
+                **self._common(group, (source,), target, group.output),
+                centred=centred,
+                lift=lift,
+                epsilon=made.epsilon,
+                shift=made.shift,
+                out_shift=made.out_shift,
+                gain=self._constant(task.name, "gain", made.gain),
+                offset=self._constant(task.name, "offset", made.offset),
+            )
         )
 
     def _affine(self, group: Group) -> None:
         shape = self._shape(group.output)
         source, output = group.inputs[0], group.output
         x, target = self.formats.stored[source], self._target(group)
+        if output in self.formats.masked:
+            self._check_mask(group, x)
         gain, offset, flat = group.gain, group.offset, shape
         if source in self.on_grid:
             gain, offset, same = emit_images.by_place(self, group)

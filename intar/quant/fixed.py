@@ -149,22 +149,28 @@ def inverse_factor(scale: float) -> tuple[int, int]:
     raise FactorRange(f"a softmax can't have an output of scale {scale:.4g}")
 
 
-def softmax(x: np.ndarray, mult: int, shift: int, numerator: int, out_shift: int) -> np.ndarray:
+def softmax(
+    x: np.ndarray, mult: int, shift: int, numerator: int, out_shift: int, visible: np.ndarray | None = None
+) -> np.ndarray:
     """Softmax of each row in units of the output's last place, before zero point and clamp (`docs/numerics.md`).
 
     Parameters
     ----------
     x : int64 (rows, cols), values of at most 16 bits, ``cols <= 2**16``.
     mult, shift : from :func:`exponent_factor`. numerator, out_shift : from :func:`inverse_factor`.
+    visible : how many elements of each row count, from its first on (at least 1); all when None.
     """
+    columns = x.shape[1]
+    counts = np.arange(columns) < (np.full(len(x), columns) if visible is None else visible)[:, None]
     value, fall = (np.array(column, np.int64) for column in zip(*exp2.table(), strict=True))
-    distance = x.max(axis=1, keepdims=True) - x
+    top = np.where(counts, x, np.iinfo(np.int64).min).max(axis=1, keepdims=True)
+    distance = np.where(counts, top - x, 0)
     t = (distance * mult + (1 << (shift - 1))) >> shift
     whole = np.minimum(t >> exp2.STEP_BITS, exp2.DEEPEST)
     entry = (t >> exp2.FINE_BITS) & ((1 << exp2.LOG_ENTRIES) - 1)
     fine = t & ((1 << exp2.FINE_BITS) - 1)
     power = value[entry] - ((fall[entry] * fine + (1 << (exp2.FINE_BITS - 1))) >> exp2.FINE_BITS)
-    power = (power + ((1 << whole) >> 1)) >> whole
+    power = np.where(counts, (power + ((1 << whole) >> 1)) >> whole, 0)
     total = power.sum(axis=1, keepdims=True)
     extra = sum((total >> (exp2.ONE_BITS + i) > 0).astype(np.int64) for i in range(1, exp2.MAX_LOG_COLS + 1))
     reciprocal = (numerator << extra) // total

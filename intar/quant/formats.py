@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from intar.errors import CalibrationError, Finding, UnsupportedError
+from intar.grid.masks import ADDED
+from intar.ir.ops import Op
 from intar.ir.taskgraph import QuantParams, TaskGraph
 from intar.quant.calibrate import WAY_OUT, Observed, merge, observe, value_range
 from intar.quant.fixed import limits, power_above
@@ -18,6 +20,9 @@ TABLE_BITS = 10
 """Width of a table's input when activations are narrower: the widest that is still tabulated exactly."""
 
 SMALLEST_SCALE = 1e-30
+
+MASKED_BITS = 16
+"""Width of scores that a mask has been added to: its hidden elements take most of their range."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,14 @@ class Format:
 
 @dataclass(frozen=True)
 class Formats:
-    """Formats by tensor name: `stored` for tensors that exist in memory, `pre` for inputs of fused functions."""
+    """Formats by tensor name: `stored` for tensors that exist in memory, `pre` for inputs of fused functions.
+
+    `masked` are scores that a mask has been added to.
+    """
 
     stored: dict[str, Format]
     pre: dict[str, Format]
+    masked: frozenset[str] = frozenset()
 
 
 def own_format(quant: QuantParams) -> Format | None:
@@ -70,6 +79,17 @@ def symmetric_format(low: float, high: float, bits: int, power_of_two: bool = Fa
     if scale < SMALLEST_SCALE:
         return Format(bits, 1.0, 0)
     return Format(bits, float(power_above(np.asarray(scale))) if power_of_two else scale, 0)
+
+
+def centres(group: Group) -> bool:
+    """Reads integers whose zero point is 0."""
+    return group.kind == "product" or group.first.op is Op.RMS_NORM
+
+
+def masked_scores(groups: list[Group]) -> set[str]:
+    """Inputs of softmaxes that a mask has been added to."""
+    read = {name for group in groups if group.kind == "softmax" for name in group.inputs}
+    return {g.output for g in groups if g.output in read and g.kind == "affine" and g.offset.min() <= ADDED}
 
 
 class Classes:
@@ -126,9 +146,10 @@ def choose_formats(
             root = roots[name]
             together[root] = merge(together[root], observed[name]) if root in together else observed[name]
     chosen = dict(classes.fixed)
-    centred = {classes.root(name) for group in groups if group.kind == "product" for name in group.inputs}
+    centred = {classes.root(name) for group in groups if centres(group) for name in group.inputs}
+    masked = {classes.root(name) for name in masked_scores(groups)}
     for root in open_roots:
-        bits = scheme.activation_bits
+        bits = MASKED_BITS if root in masked else scheme.activation_bits
         cover = symmetric_format if root in centred else format_of_range
         chosen[root] = cover(*value_range(together[root], scheme, bits), bits, scheme.power_of_two)
     formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
@@ -141,7 +162,7 @@ def choose_formats(
             pre[group.pre] = fixed.get(group.pre) or format_of_range(
                 *value_range(observed[group.pre], scheme, bits), bits, scheme.power_of_two
             )
-    return Formats(formats, pre)
+    return Formats(formats, pre, frozenset(masked_scores(groups)))
 
 
 def _fixed(graph: TaskGraph, names: list[str]) -> dict[str, Format]:

@@ -1,9 +1,9 @@
 """Fusion: which operators of the float graph one quantised task performs.
 
 A group is a linear part (matmul, matrix product of two activations, convolution, per-channel affine, sum or product of two
-tensors), a maximum or a move, then an optional clamp (ReLU, clip), then an optional unary function; a softmax is a group
-of its own. An operator joins the group before it only when nothing else reads the tensor between them and the model does
-not quantise that tensor itself.
+tensors, normalisation of rows), a maximum or a move, then an optional clamp (ReLU, clip), then an optional unary function;
+a softmax is a group of its own, and nothing but a scale and a shift joins a normalisation. An operator joins the group
+before it only when nothing else reads the tensor between them and the model does not quantise that tensor itself.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from intar.errors import Finding, UnsupportedError
 from intar.grid.components import grids
+from intar.grid.masks import prefix_mask
 from intar.ir.ops import Op, show
 from intar.ir.reference import KERNELS
 from intar.ir.taskgraph import Task, TaskGraph
@@ -38,7 +39,9 @@ class Group:
     inputs, output : activations, by name in the float graph.
     gain, offset : real factor and addend of each output column (``matmul``: on top of the weight; ``affine``:
         ``gain * x + offset``) or channel (``conv``: on top of the weights of its taps; an elementwise operator on a
-        grid is a convolution with one tap of weight 1), float64; a ``product`` has one factor and no addend.
+        grid is a convolution with one tap of weight 1), float64; a ``product`` has one factor and no addend; a ``norm``
+        has its own scale and shift in them.
+    visible, causal : the mask of a ``softmax``, as in :class:`intar.ir.quantgraph.QSoftmax`.
     elementwise : `gain` and `offset` have an entry for each element, not for each column (``affine`` only).
     relu : a ReLU follows the linear part.
     low, high : a clip follows the linear part.
@@ -46,13 +49,15 @@ class Group:
     fused : every task of the group, in order.
     """
 
-    kind: Literal["matmul", "product", "softmax", "conv", "pool", "affine", "binary", "move"]
+    kind: Literal["matmul", "product", "softmax", "norm", "conv", "pool", "affine", "binary", "move"]
     first: Task
     inputs: tuple[str, ...]
     output: str
     gain: np.ndarray = field(default_factory=lambda: np.ones(1))
     offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
     elementwise: bool = False
+    visible: int = 0
+    causal: bool = False
     relu: bool = False
     low: float = -inf
     high: float = inf
@@ -106,8 +111,12 @@ class Fuser:
     def _task(self, task: Task) -> None:
         if task.op is Op.MATMUL:
             self._matmul(task)
-        elif task.op in (Op.PRODUCT, Op.SOFTMAX):
-            self._activations(task)
+        elif task.op is Op.PRODUCT:
+            self._product(task)
+        elif task.op is Op.SOFTMAX:
+            self._softmax(task)
+        elif task.op in (Op.LAYER_NORM, Op.RMS_NORM):
+            self._norm(task)
         elif task.op in MOVES:
             self._move(task)
         elif task.op is Op.TAP_CONV:
@@ -162,8 +171,7 @@ class Fuser:
         )
         self._open(group)
 
-    def _activations(self, task: Task) -> None:
-        """Product or softmax: nothing but activations."""
+    def _product(self, task: Task) -> None:
         for name in task.inputs:
             if name in self.constants:
                 self._refuse(
@@ -171,8 +179,25 @@ class Fuser:
                     where(task),
                     "use matmul for a constant second operand",
                 )
-        kind: Literal["product", "softmax"] = "product" if task.op is Op.PRODUCT else "softmax"
-        self._open(Group(kind, task, task.inputs, task.output))
+        self._open(Group("product", task, task.inputs, task.output))
+
+    def _softmax(self, task: Task) -> None:
+        group = Group("softmax", task, task.inputs[:1], task.output)
+        if len(task.inputs) == 2:
+            mask = self.constants[task.inputs[1]]
+            found = prefix_mask(mask, self.graph.tensor(task.output).shape)
+            if found is None:
+                self._refuse(f"the mask of {task.op} is not prepared", where(task), "see intar.grid.prepare")
+                return
+            group.visible, group.causal = found
+        self._open(group)
+
+    def _norm(self, task: Task) -> None:
+        gain = self.constants[task.inputs[1]]
+        offset = self.constants[task.inputs[2]] if task.op is Op.LAYER_NORM else np.zeros(gain.shape)
+        self._open(
+            Group("norm", task, task.inputs[:1], task.output, np.array(gain), np.array(offset, np.float64))
+        )
 
     def _move(self, task: Task) -> None:
         for name in task.inputs:
@@ -187,6 +212,8 @@ class Fuser:
     def _unary(self, task: Task) -> None:
         name = task.inputs[0]
         group = self._before(task, name)
+        if group is not None and group.kind == "norm":
+            group = None  # the rows node has neither a ReLU nor a table
         own = self.graph.tensor(name).quant
         if group is not None and task.op in CLAMPS and own in (None, self.graph.tensor(task.output).quant):
             self._extend(group, task)
@@ -261,7 +288,7 @@ class Fuser:
         group = self._before(task, name)
         fits = (
             group is not None
-            and group.kind in ("matmul", "conv", "affine")
+            and group.kind in ("matmul", "conv", "affine", "norm")
             and not group.clamped
             and per_column
         )

@@ -16,6 +16,7 @@ from intar.ir.quantgraph import (
     QConv,
     QMatmul,
     QMove,
+    QNorm,
     QPool,
     QProduct,
     QSoftmax,
@@ -28,6 +29,7 @@ from intar.ir.quantgraph import (
 )
 from intar.ir.taps import batches, largest, read_taps, weigh
 from intar.quant.fixed import clamp, limits, requantise, softmax
+from intar.quant.norms import NormFactors, normalise
 
 FLOAT_EXACT_BITS = 53
 GRID_ELEMENTS = 1 << 21
@@ -97,7 +99,16 @@ def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> Golden
             elif isinstance(task, QProduct):
                 v = _product(task, *operands)
             elif isinstance(task, QSoftmax):
-                v = softmax(operands[0], task.mult, task.shift, task.numerator, task.out_shift)
+                v = softmax(
+                    operands[0],
+                    task.mult,
+                    task.shift,
+                    task.numerator,
+                    task.out_shift,
+                    visible(task, operands[0]),
+                )
+            elif isinstance(task, QNorm):
+                v = _norm(task, operands[0], constants)
             else:
                 v = _binary(task, *operands)
             result, count = clamp(v + task.zero, task.lo, task.hi, task.relu)
@@ -205,6 +216,20 @@ def _product(task: QProduct, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     else:
         acc = left @ right
     return requantise(acc.reshape(len(x), -1), task.mult, task.shift)
+
+
+def visible(task: QSoftmax, x: np.ndarray) -> np.ndarray:
+    """How many elements of each row of a softmax count."""
+    rows, columns = x.shape
+    inner = np.arange(rows) % (rows // task.batch)
+    return np.minimum((task.visible or columns) + inner * task.causal, columns)
+
+
+def _norm(task: QNorm, x: np.ndarray, constants: Mapping[str, np.ndarray]) -> np.ndarray:
+    gain, offset = constants[task.gain], constants[task.offset]
+    return normalise(
+        x << task.lift, task.centred, NormFactors(task.epsilon, task.shift, task.out_shift, gain, offset)
+    )
 
 
 def _affine(task: QAffine, x: np.ndarray, constants: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -18,6 +18,7 @@ from intar.ir.quantgraph import (
     QBinary,
     QMatmul,
     QMove,
+    QNorm,
     QProduct,
     QSoftmax,
     QTask,
@@ -29,6 +30,7 @@ from intar.ir.quantgraph import (
 from intar.quant import pieces
 from intar.quant.absorb import absorb_binaries
 from intar.quant.fixed import add_factors, exponent_factor, factor, factors, inverse_factor, limits
+from intar.quant.norms import norm_factors
 from intar.quant.quantise import finish
 from intar.quant.ranges import acc_bits, product_bits
 from intar.quant.tables import MAX_LOG_ENTRIES
@@ -37,11 +39,11 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 MOVES = ("reshape", "transpose", "slice", "concat")
-OPS = ("matmul", "product", "softmax", "affine", "binary", *MOVES)
+OPS = ("matmul", "product", "softmax", "norm", "affine", "binary", *MOVES)
 USUAL = (*("matmul",) * 5, *("affine",) * 2, *("binary",) * 3, *MOVES)
 """Kinds in the proportion in which they are drawn unless the caller says otherwise."""
-ATTENTION = (*USUAL, *("product",) * 4, *("softmax",) * 3)
-"""The same with products of activations and softmax."""
+ATTENTION = (*USUAL, *("product",) * 4, *("softmax",) * 3, *("norm",) * 2)
+"""The same with products of activations, softmax and normalisation."""
 ROWS = (1, 1, 1, 2, 3, 5, 7)
 COLUMNS = (1, 2, 3, 5, 7, 8, 11, 16, 17, 23, 33)
 MAX_ELEMENTS = 600
@@ -243,6 +245,50 @@ class _Maker:
                 shift=shift,
                 numerator=numerator,
                 out_shift=out_shift,
+                **self.mask(x),
+            )
+        )
+        self.read.add(x.name)
+        return True
+
+    def mask(self, x: QTensor) -> dict[str, Any]:
+        """None, the end of every row hidden, or a causal one for each item of the batch."""
+        batch = prod(x.shape[:-2])
+        kind = int(self.rng.integers(0, 3))
+        visible = int(self.rng.integers(1, x.cols + 1)) if kind else 0
+        return {"batch": batch, "visible": visible, "causal": kind == 2}
+
+    def norm(self) -> bool:
+        """LayerNorm, or RMSNorm of a tensor with zero point 0; gains and offsets of both signs."""
+        centred = self.chance(0.5)
+        x = self.operand(lambda tensor: centred or tensor.zero == 0)
+        if x is None:
+            return False
+        name, out = f"op{len(self.tasks)}", self.tensor(x.shape)
+        lo, hi = limits(out.bits)
+        step = 2.0 / hi
+        made = norm_factors(
+            self.rng.normal(0.0, 1.0, x.cols),
+            self.rng.normal(0.0, 0.5, x.cols),
+            2.0 ** float(self.rng.uniform(-30, 2)),
+            2.0 ** float(self.rng.uniform(-12, -4)),
+            step,
+        )
+        self.tasks.append(
+            QNorm(
+                name=name,
+                inputs=(x.name,),
+                output=out.name,
+                lo=lo,
+                hi=hi,
+                zero=out.zero,
+                centred=centred,
+                lift=16 - x.bits,
+                epsilon=made.epsilon,
+                shift=made.shift,
+                out_shift=made.out_shift,
+                gain=self.constant(f"{name}_gain", made.gain),
+                offset=self.constant(f"{name}_offset", made.offset),
             )
         )
         self.read.add(x.name)

@@ -18,8 +18,11 @@ PIPELINE = 16
 MAX_CONTEXTS = 32
 """Most column blocks whose sums a core keeps while its input comes column block by column block."""
 
-DIVISION = 20
-"""Cycles of the division that every row on the rows node takes."""
+DIVISION, ROOT = 20, 25
+"""Cycles of the division that every row of a softmax takes, and of the reciprocal root of a normalisation."""
+
+NORM_PIPELINE = 6
+"""Cycles that the last pass over a row takes longer where it is normalised."""
 
 MAX_TILES = 64
 """More row tiles than this are not considered: the two tiles on chip are then a thirty-second of the tensor."""
@@ -34,8 +37,9 @@ def ceil_div(a: int, b: int) -> int:
 class Work:
     """What one task asks of the machine.
 
-    `kind` is ``matmul``, ``product`` (of two activations), ``rows`` (softmax), ``vector`` (affine, binary), ``move``,
-    ``conv`` or ``pool``. `rows` × `cols` is the output; `k` is the reduction length of a matmul or product, 0 otherwise;
+    `kind` is ``matmul``, ``product`` (of two activations), ``rows`` (softmax, or with `norm` a normalisation),
+    ``vector`` (affine, binary), ``move``, ``conv`` or ``pool``. `rows` × `cols` is the output; `k` is the reduction length
+    of a matmul or product, 0 otherwise;
     `w_bits` the stored weight width; `tail` says that a matmul's results meet a second tensor on their way out; a product is
     `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
     or pool, `reduce` convolution channels give one channel of the output, `reach` is how many pixels a tap reads ahead at
@@ -52,6 +56,7 @@ class Work:
     groups: tuple[tuple[int, int], ...] = ()
     reduce: int = 1
     reach: int = 0
+    norm: bool = False
 
     @property
     def products(self) -> int:
@@ -118,15 +123,20 @@ def array_tiles(work: Work, rows: int, machine: Machine) -> int:
 
 
 def row_cycles(work: Work, machine: Machine) -> int:
-    """Cycles of one row on the rows node: a beat takes lanes / rate cycles, the division of a short row longer."""
-    return max(row_beats(work.cols, machine) * (machine.lanes // machine.rate), DIVISION)
+    """Cycles of one row on the rows node: a beat takes lanes / rate cycles, the division of a short row longer.
+
+    A beat of a normalisation takes two at least: its gains and offsets.
+    """
+    slices = machine.lanes // machine.rate
+    return max(row_beats(work.cols, machine) * max(slices, 1 + work.norm), ROOT if work.norm else DIVISION)
 
 
 def delay(work: Work, machine: Machine) -> int:
     """Cycles that a row is on its way through the rows node after its first pass; 0 for other tasks."""
     if work.kind != "rows":
         return 0
-    return 2 * row_beats(work.cols, machine) * (machine.lanes // machine.rate) + DIVISION + PIPELINE
+    passes = 2 * row_beats(work.cols, machine) * (machine.lanes // machine.rate)
+    return passes + (ROOT + NORM_PIPELINE if work.norm else DIVISION) + PIPELINE
 
 
 def compute_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
@@ -245,6 +255,11 @@ def resident_bytes(work: Work, cores: int, machine: Machine) -> int:
 def parameter_bytes(cols: int, machine: Machine) -> int:
     """Multiplier, shift and bias of every output channel: 16 bytes each, whole beats."""
     return 16 * row_beats(cols, machine) * machine.lanes
+
+
+def norm_parameter_bytes(cols: int, machine: Machine) -> int:
+    """Gain and offset of every column of a normalisation: 8 bytes each, whole beats."""
+    return 8 * row_beats(cols, machine) * machine.lanes
 
 
 def row_parameter_bytes(work: Work, machine: Machine) -> int:

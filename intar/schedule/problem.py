@@ -8,12 +8,13 @@ from functools import cached_property
 from intar.ir.circuit import circuit
 from intar.ir.quantgraph import (
     GRID,
+    ROW_WISE,
     QConv,
     QMatmul,
     QMove,
+    QNorm,
     QPool,
     QProduct,
-    QSoftmax,
     QTask,
     QuantGraph,
     stored_bits,
@@ -154,8 +155,8 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int) -> Work:
     if isinstance(task, QProduct):
         k = graph.tensor(task.inputs[0]).cols
         return Work("product", out.rows, out.cols, k, w_bits, items=task.batch)
-    if isinstance(task, QSoftmax):
-        return Work("rows", out.rows, out.cols)
+    if isinstance(task, ROW_WISE):
+        return Work("rows", out.rows, out.cols, norm=isinstance(task, QNorm))
     return Work("move" if isinstance(task, QMove) else "vector", out.rows, out.cols)
 
 
@@ -165,7 +166,7 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
     rows = [
         cost.rows_bytes(graph.tensor(t.output).cols, a_bits, machine)
         for t in graph.tasks
-        if t.kind == "softmax"
+        if isinstance(t, ROW_WISE)
     ]
     total = max(rows, default=0)
     slopes = any(task.table is not None and task.table.slope for task in graph.tasks)
@@ -173,6 +174,8 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
         out = graph.tensor(task.output)
         if task.kind in ("matmul", "affine"):
             total += cost.parameter_bytes(out.cols, machine)
+        if isinstance(task, QNorm):
+            total += cost.norm_parameter_bytes(out.cols, machine)
         if isinstance(task, QConv):
             work = _work(task, graph, w_bits)
             total += cost.kernel_bytes(work, machine) + cost.row_parameter_bytes(work, machine)

@@ -15,9 +15,11 @@ from math import ceil
 from intar.ir.circuit import circuit
 from intar.ir.quantgraph import (
     GRID,
+    ROW_WISE,
     QConv,
     QMatmul,
     QMove,
+    QNorm,
     QPool,
     QProduct,
     QSoftmax,
@@ -149,13 +151,15 @@ class _Facts:
         powers of 25 bits."""
         machine, total = self.machine, 0
         for task in self.graph.tasks:
-            if isinstance(task, QSoftmax):
+            if isinstance(task, ROW_WISE):
                 row = ceil(self.cols[task.output] / machine.lanes) * machine.lanes
                 total = max(total, ceil(4 * row * (self.a_bits + 25) / 8))
         slopes = any(task.table and task.table.slope for task in self.graph.tasks)
         for task in self.graph.tasks:
             if task.kind == "matmul" or task.kind == "affine":
                 total += 16 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
+            if isinstance(task, QNorm):
+                total += 8 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
             if isinstance(task, QConv):
                 beats = sum(g.channels * ceil(len(g.taps) / machine.lanes) for g in task.groups)
                 total += machine.cores * ceil(beats * machine.lanes * self.w_bits / 8)
@@ -224,7 +228,7 @@ class _Facts:
             return
         for placement in stage.tasks:
             cores = placement.cores
-            if isinstance(self.tasks[placement.task], QSoftmax):
+            if isinstance(self.tasks[placement.task], ROW_WISE):
                 if cores:
                     yield Violation("cores", where, f"{placement.task} runs on the rows node, not on cores")
             elif (
@@ -237,7 +241,7 @@ class _Facts:
             elif list(cores) != list(range(cores[0], cores[0] + len(cores))):
                 yield Violation("cores", where, f"{placement.task}: cores {list(cores)} are not contiguous")
             if (
-                not isinstance(self.tasks[placement.task], (QMatmul, QProduct, QSoftmax, *GRID))
+                not isinstance(self.tasks[placement.task], (QMatmul, QProduct, *ROW_WISE, *GRID))
                 and len(cores) != 1
                 and self.fixed_groups is False
             ):
@@ -502,6 +506,8 @@ class _Facts:
         steps = beats * (machine.lanes // machine.rate)
         if isinstance(task, QSoftmax):
             return rows * max(20, steps), 0
+        if isinstance(task, QNorm):
+            return rows * max(25, steps, 2 * beats), 0
         if not isinstance(task, QMatmul | QProduct):
             return rows * steps, 0
         depth = self.cols[task.inputs[0]]
@@ -518,10 +524,11 @@ class _Facts:
 
     def _late(self, task: QTask) -> int:
         """Cycles from the end of a task's work until its last row is on its way to the readers."""
-        if not isinstance(task, QSoftmax):
+        if not isinstance(task, ROW_WISE):
             return 0
         beats = ceil(self.cols[task.output] / self.machine.lanes)
-        return 2 * beats * (self.machine.lanes // self.machine.rate) + 20 + 16
+        fixed = 20 if isinstance(task, QSoftmax) else 25 + 6
+        return 2 * beats * (self.machine.lanes // self.machine.rate) + fixed + 16
 
     def _delay(self) -> int:
         return 16 + self.machine.rows + self.machine.rows * (self.machine.lanes // self.machine.rate)
@@ -740,7 +747,7 @@ class _Facts:
             for name in order:
                 arrived = [done[u, t] + self._delay() for u in before[name]]
                 task, time = self.tasks[name], takes[name, t]
-                if isinstance(task, QSoftmax):
+                if isinstance(task, ROW_WISE):
                     free["rows"] = max([free["rows"], *arrived]) + time
                     done[name, t] = free["rows"] + self._late(task)
                     continue

@@ -11,7 +11,8 @@ from typing import Any
 
 from intar import pipeline
 from intar.engine import plan_merged, run
-from intar.ir.quantgraph import QMatmul, QProduct, QSoftmax, QTensor, QuantGraph, Quantised, TableSpec
+from intar.ir.quantgraph import ROW_WISE as ROW_TASKS
+from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, QTensor, QuantGraph, Quantised, TableSpec
 from intar.ir.schedule import Machine, Pattern, Placement, Residency, Schedule, Stage
 from intar.lower.lower import lower
 from intar.quant.absorb import absorb_binaries
@@ -22,6 +23,7 @@ from intar.quant.random_graphs import COLUMNS, _Maker
 COMPUTE = ("matmul", "affine", "add", "mul", "table_direct", "table_piecewise")
 TAILS = ("matmul_add", "matmul_mul")
 PRODUCTS = ("product", "product_transposed")
+ROW_WISE = ("softmax", "softmax_causal", "softmax_hidden", "layer_norm", "rms_norm")
 MOVES = ("reshape", "transpose", "slice", "concat")
 
 
@@ -135,8 +137,23 @@ class Directed(_Maker):
             self.table_kind = kind
             self.affine()
             self.table_kind = ""
+        elif kind in ROW_WISE:
+            self.row_wise(kind)
         else:
             assert getattr(self, kind)()
+
+    def row_wise(self, kind: str) -> None:
+        """The random task, with its variant as named."""
+        made = self.softmax() if kind.startswith("softmax") else self.norm()
+        assert made, "no operand fits"
+        task = self.tasks.pop()
+        if isinstance(task, QSoftmax):
+            x = self.tensors[task.inputs[0]]
+            visible = int(self.rng.integers(1, x.cols + 1)) if "_" in kind else 0
+            task = task.model_copy(update={"visible": visible, "causal": kind == "softmax_causal"})
+        elif isinstance(task, QNorm):
+            task = task.model_copy(update={"centred": kind == "layer_norm"})
+        self.tasks.append(task)
 
     def result(self, name: str, inputs: Sequence[str]) -> Quantised:
         made = {*inputs, *(task.output for task in self.tasks)}
@@ -166,7 +183,7 @@ def network(
     Each tensor and each weight matrix draws its width from `bits` and `weight_bits`.
     """
     maker = Directed(seed, bits, weight_bits, columns)
-    maker.centred = any(kind in PRODUCTS for kind in kinds)
+    maker.centred = any(kind in (*PRODUCTS, "rms_norm") for kind in kinds)
     given = [maker.tensor(shape).name for _ in range(inputs)]
     for kind in kinds:
         maker.make(kind)
@@ -209,7 +226,7 @@ def in_pattern(
             matmul = isinstance(task, QMatmul)
             shared = everyone if matmul or isinstance(task, QProduct) else (0,)
             cores = shared if pattern in ("sequential", "interleaved") else (i,)
-            cores = () if isinstance(task, QSoftmax) else cores
+            cores = () if isinstance(task, ROW_TASKS) else cores
             placed.append(Placement(task=task.name, cores=cores, resident=resident and matmul and tiled))
         stages.append(Stage(pattern=pattern, tasks=tuple(placed), tile_rows=tile_rows if tiled else 0))
         elsewhere = {t for task in quantised.graph.tasks if task not in here for t in task.inputs}

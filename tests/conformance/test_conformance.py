@@ -12,6 +12,7 @@ from conformance.graphs import (
     COMPUTE,
     MOVES,
     PRODUCTS,
+    ROW_WISE,
     TAILS,
     forced,
     in_pattern,
@@ -93,9 +94,10 @@ def test_product_engine(kind: str, bits: int, pattern: Pattern) -> None:
 
 @pytest.mark.parametrize("pattern", ["sequential", "pipelined", "interleaved"])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_softmax_engine(bits: int, pattern: Pattern) -> None:
+@pytest.mark.parametrize("kind", ROW_WISE)
+def test_row_wise_engine(kind: str, bits: int, pattern: Pattern) -> None:
     for shape, columns in SHAPES:
-        made = single("softmax", bits, 8, pattern, False, shape, columns)
+        made = single(kind, bits, 8, pattern, False, shape, columns)
         require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
 
 
@@ -134,6 +136,11 @@ def test_move_engine(kind: str, bits: int) -> None:
         ("product", 16, 8, "interleaved", (2, 5, 7), 9),
         ("product_transposed", 8, 4, "pipelined", (9, 20), 24),
         ("softmax", 16, 8, "interleaved", (7, 13), 5),
+        ("softmax_causal", 8, 8, "sequential", (2, 5, 7), 9),
+        ("softmax_hidden", 8, 8, "pipelined", (9, 20), 24),
+        ("layer_norm", 8, 8, "sequential", (5, 33), 17),
+        ("layer_norm", 16, 8, "interleaved", (7, 13), 5),
+        ("rms_norm", 16, 8, "pipelined", (9, 20), 24),
         ("table_direct", 8, 8, "interleaved", (7, 13), 5),
         ("table_piecewise", 16, 8, "pipelined", (9, 20), 24),
         ("transpose", 8, 8, "sequential", (7, 13), 5),
@@ -166,7 +173,7 @@ Built = tuple[pipeline.Design, Path]
 @pytest.fixture(scope="module")
 def every_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     """All operators, both activation widths and three weight widths in one graph that the solver schedules."""
-    kinds = (*COMPUTE, *TAILS, *PRODUCTS, "softmax", *MOVES, "matmul", "matmul")
+    kinds = (*COMPUTE, *TAILS, *PRODUCTS, *ROW_WISE, *MOVES, "matmul", "matmul")
     quantised = network(kinds, (5, 13), 11, bits=(8, 16), weight_bits=(4, 8, 16), seed=EVERY_SEED)
     tasks = quantised.graph.tasks
     assert {t.weight_bits for t in tasks if t.kind == "matmul"} == {4, 8, 16}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
+from math import isqrt
 
 from intar.ir import exp2
 from intar.ir.program import (
@@ -20,6 +21,7 @@ from intar.ir.program import (
     Program,
     Router,
     Rows,
+    RowsStep,
     Store,
     Table,
     Vector,
@@ -293,24 +295,55 @@ class Model:
 
     def rows(self, node: Rows) -> Unit:
         for step in node.steps:
-            beats = -(-step.cols // node.lanes)
+            beats, counted = -(-step.cols // node.lanes), step.visible or step.cols
             for _ in range(step.rows):
                 row: list[int] = []
                 for _ in range(beats):
                     row += yield "get", self.link(node.name, "in")
-                powers = [
-                    self.power(max(row[: step.cols]) - v, step.mult, step.shift) for v in row[: step.cols]
-                ]
-                total = sum(powers)
-                extra = total.bit_length() - 25
-                quotient, down = (step.numerator << extra) // total, step.out_shift + extra
-                powers += [0] * (beats * node.lanes - step.cols)
-                out = [
-                    clamp(((p * quotient + (1 << (down - 1))) >> down) + step.zero, step.lo, step.hi)
-                    for p in powers
-                ]
+                if step.op == "norm":
+                    values = self.normalised(step, row)
+                else:
+                    values = self.softmax(step, row, min(counted, step.cols))
                 for beat in range(beats):
-                    yield "put", self.link(node.name, "out"), out[beat * node.lanes : (beat + 1) * node.lanes]
+                    part = values[beat * node.lanes : (beat + 1) * node.lanes]
+                    if step.op == "norm":
+                        gains = yield "get", self.link(node.name, "params")
+                        offsets = yield "get", self.link(node.name, "params")
+                        q = step.out_shift
+                        part = [
+                            (z * gain + (offset << (q - 14)) + (1 << (q - 1))) >> q
+                            for z, gain, offset in zip(part, gains, offsets, strict=True)
+                        ]
+                    yield (
+                        "put",
+                        self.link(node.name, "out"),
+                        [clamp(v + step.zero, step.lo, step.hi) for v in part],
+                    )
+                counted += step.grow
+
+    def softmax(self, step: RowsStep, row: list[int], counted: int) -> list[int]:
+        top = max(row[:counted])
+        powers = [self.power(top - v, step.mult, step.shift) for v in row[:counted]]
+        total = sum(powers)
+        extra = total.bit_length() - 25
+        quotient, down = (step.numerator << extra) // total, step.out_shift + extra
+        powers += [0] * (len(row) - counted)
+        return [(p * quotient + (1 << (down - 1))) >> down for p in powers]
+
+    @staticmethod
+    def normalised(step: RowsStep, row: list[int]) -> list[int]:
+        """z of every element, also of those behind the row's end, which meet whatever gains there are."""
+        n, lifted = step.cols, [v << step.lift for v in row]
+        total = sum(lifted[:n]) * step.centred
+        w = n * sum(v * v for v in lifted[:n]) - total**2 + step.epsilon
+        t = (w.bit_length() - 1) // 2
+        narrow = (w << 22) >> (2 * t)
+        root = min(isqrt((1 << 60) // narrow), (1 << 19) - 1)
+        down = step.shift + t
+        return [
+            ((n * v - total) * (2 * root + 1) + (1 << (down - 1))) >> down if c < n else 0
+            for c, v in enumerate(lifted)
+        ]
 
     @staticmethod
     def power(distance: int, mult: int, shift: int) -> int:

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 
+from intar.ir.norm import fraction_bits
 from intar.ir.program import (
     UNIT_MULT,
     Argument,
@@ -399,28 +400,61 @@ def random_gather(rng: random.Random) -> Builder:
     return b
 
 
+def random_softmax(rng: random.Random, cols: int, limits: dict[str, int]) -> RowsStep:
+    """Factors over their whole ranges; all elements count, or the first few, or one more in each row."""
+    return RowsStep(
+        rows=rng.choice((1, 2, 7, 12)),
+        cols=cols,
+        visible=rng.choice((0, 0, rng.randrange(1, cols + 1))),
+        grow=rng.random() < 0.4,
+        mult=rng.randrange(1, 1 << 25),
+        shift=rng.choice((1, 7, rng.randrange(1, 47))),
+        numerator=rng.randrange(1 << 42, 1 << 43),
+        out_shift=rng.choice((1, 27, 28, 35, 46)),
+        **limits,
+    )
+
+
+def random_norm(rng: random.Random, cols: int, limits: dict[str, int], bits: int) -> RowsStep:
+    return RowsStep(
+        op="norm",
+        rows=rng.choice((1, 2, 7, 12)),
+        cols=cols,
+        shift=20 - fraction_bits(cols),
+        out_shift=rng.choice((14, 27, 34, 40, 45)),
+        centred=rng.random() < 0.5,
+        lift=16 - rng.choice((bits, 16)),
+        epsilon=rng.choice((1, 5, 1 << rng.randrange(1, 60), (1 << 61) - 1)),
+        **limits,
+    )
+
+
 def random_rows(rng: random.Random) -> Builder:
-    """Rows from flat to steep, short and long, with factors over their whole ranges."""
+    """Rows from flat to steep, short and long, softmax and normalisation in turn."""
     b, lanes, bits = Builder("rows"), rng.choice((1, 2, 4, 8)), rng.choice((8, 16))
-    steps, data = [], []
+    steps, data, columns = [], [], []
     for _ in range(rng.randrange(1, 4)):
         cols = rng.randrange(1, 5 * lanes + 1)
-        shift = rng.choice((1, 7, rng.randrange(1, 47)))
-        step = RowsStep(
-            rows=rng.choice((1, 2, 7, 12)),
-            cols=cols,
-            mult=rng.randrange(1, 1 << 25),
-            shift=shift,
-            numerator=rng.randrange(1 << 42, 1 << 43),
-            out_shift=rng.choice((1, 27, 28, 35, 46)),
-            zero=rng.randrange(-9, 9),
-            lo=-(1 << (bits - 1)),
-            hi=rng.randrange(50, 1 << (bits - 1)),
-        )
+        limits = {
+            "zero": rng.randrange(-9, 9),
+            "lo": -(1 << (bits - 1)),
+            "hi": rng.randrange(50, 1 << (bits - 1)),
+        }
+        norm = rng.random() < 0.5
+        step = random_norm(rng, cols, limits, bits) if norm else random_softmax(rng, cols, limits)
         steps.append(step)
-        data += beats(rng, step.rows * -(-cols // lanes), lanes, rng.choice((2, bits)))
+        count = step.rows * -(-cols // lanes)
+        data += beats(rng, count, lanes, rng.choice((2, 8, bits)))
+        for beat in range(count if norm else 0):
+            inside = cols - beat % -(-cols // lanes) * lanes
+            pair = beats(rng, 1, lanes, rng.choice((3, 18, 25))) + beats(
+                rng, 1, lanes, rng.choice((1, 20, 32))
+            )
+            columns += [[v if lane < inside else 0 for lane, v in enumerate(row)] for row in pair]
     depth = max(-(-step.cols // lanes) for step in steps)
     b.load("rows.in", data, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))
+    if columns:
+        b.load("rows.params", columns, 32, port_bits=rng.choice((32, 256)), depth=rng.randrange(1, 4))
     unit = {"lanes": lanes, "rate": rng.choice([r for r in (1, 2, lanes) if r <= lanes]), "bits": bits}
     b.node(Rows(name="rows", depth=depth, steps=tuple(steps), **unit))
     b.store("rows.out", len(data), lanes, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import isqrt
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 
 from intar.errors import GraphError
 from intar.ir import exp2
-from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, QProduct, QSoftmax, Quantised
+from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, QNorm, QProduct, QSoftmax, Quantised
 from intar.quant.golden import dequantise, quantise_input, run_golden
 from intar.quant.random_graphs import OPS, quantised_graphs, random_inputs, random_quantised
 from intar.quant.ranges import acc_bits, acc_range
@@ -75,7 +76,12 @@ def _linear(task, quantised, flat, const, row: int, col: int) -> int:
             assert -(1 << (task.acc_bits - 1)) <= acc < 1 << (task.acc_bits - 1)
         return rq(acc, task.mult, task.shift)
     if isinstance(task, QSoftmax):
-        return _softmax(task, flat[x.name][row * x.cols : (row + 1) * x.cols], col)
+        inner = row % (x.rows // task.batch)
+        counted = min((task.visible or x.cols) + inner * task.causal, x.cols)
+        whole = flat[x.name][row * x.cols : (row + 1) * x.cols]
+        return _softmax(task, whole[:counted], col) if col < counted else 0
+    if isinstance(task, QNorm):
+        return _norm(task, const, flat[x.name][row * x.cols : (row + 1) * x.cols], col)
     at = row * x.cols + col
     if isinstance(task, QAffine):
         v = flat[x.name][at] + const[task.bias][col]
@@ -97,6 +103,19 @@ def _softmax(task, row: list[int], col: int) -> int:
     quotient, down = (task.numerator << t) // total, task.out_shift + t
     assert total < 1 << 41 and quotient < 1 << 19
     return (power(row[col]) * quotient + (1 << (down - 1))) >> down
+
+
+def _norm(task, const, row: list[int], col: int) -> int:
+    row, n = [value << task.lift for value in row], len(row)
+    total = sum(row) if task.centred else 0
+    w = n * sum(value * value for value in row) - total * total + task.epsilon
+    t = (w.bit_length() - 1) // 2
+    root = min(isqrt((1 << 60) // ((w << 22) >> (2 * t))), (1 << 19) - 1)
+    down, q = task.shift + t, task.out_shift
+    z = ((n * row[col] - total) * (2 * root + 1) + (1 << (down - 1))) >> down
+    gain, offset = const[task.gain][col], const[task.offset][col]
+    assert w < 1 << 62 and abs(z) < 1 << 24 and abs(gain) < 1 << 24 and abs(offset) < 1 << 31
+    return (z * gain + (offset << (q - 14)) + (1 << (q - 1))) >> q
 
 
 def _joined(task, x: int, y: int) -> int:

@@ -44,6 +44,8 @@ def test_verilator_lint(file: Path) -> None:
         ("intar_axi_write", {"DATA_WIDTH": 32, "MAX_BURST": 1, "FIFO_DEPTH": 1, "OUTSTANDING": 1}),
         ("intar_axi_write", {"DATA_WIDTH": 1024, "MAX_BURST": 3, "FIFO_DEPTH": 5}),
         ("intar_control", {"NUM_ARGS": 13}),
+        ("intar_rows", {"NORM": 1, "RATE": 2}),
+        ("intar_rows", {"NORM": 1, "SOFTMAX": 0, "BITS": 16, "DEPTH": 5}),
     ],
 )
 def test_lint_with_parameters(module: str, parameters: dict[str, int]) -> None:
