@@ -297,6 +297,25 @@ class Quantised:
     constants: dict[str, np.ndarray] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class Part:
+    """A piece of a network: one graph, and for each round the constants with which it is performed.
+
+    `takes` are the inputs that come from the part or the round before, `gives` the outputs that go to the next one, in the
+    same order. The first round of a first part takes the network's inputs; `leaves` are the network's own names of what the
+    last part gives.
+    """
+
+    rounds: tuple[Quantised, ...]
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+    leaves: tuple[str, ...] = ()
+
+    @property
+    def graph(self) -> QuantGraph:
+        return self.rounds[0].graph
+
+
 GRID = (QConv, QPool)
 """Tasks that read windows of images."""
 

@@ -31,8 +31,8 @@ from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist, check_names
 from intar.lower.nodes import check_memory, declare_ports, make_nodes
 from intar.lower.params import Params
-from intar.lower.ports import Ports
-from intar.lower.site import make_site
+from intar.lower.ports import Ports, port_arguments, port_nodes
+from intar.lower.site import Common, make_site
 from intar.lower.tensors import Tensors
 from intar.lower.visits import Visit, list_visits
 from intar.lower.weights import Weights
@@ -67,7 +67,12 @@ def lower(quantised: Quantised, schedule: Schedule) -> Lowered:
     InfeasibleError
         The buffers do not fit on chip.
     """
-    site = make_site(quantised, schedule)
+    return _assemble(perform(quantised, schedule))
+
+
+def perform(quantised: Quantised, schedule: Schedule, common: Common = Common()) -> Work:
+    """All visits of a schedule, laid out on the machine; `common` is what it shares with other parts of a network."""
+    site = make_site(quantised, schedule, common)
     visits = list_visits(site)
     net, tensors = Netlist(), Tensors(site, visits)
     declare_ports(site, net, tensors)
@@ -86,15 +91,15 @@ def lower(quantised: Quantised, schedule: Schedule) -> Lowered:
         work.ports.load_inputs(visit)
         KINDS[type(visit.task)].append(work, visit)
         work.ports.store_outputs(visit)
-    return _assemble(work)
+    return work
 
 
 def _assemble(work: Work) -> Lowered:
     routers, links = work.net.finish()
-    nodes = make_nodes(work) + list(routers)
+    nodes = [*port_nodes(work.ports.ports), *make_nodes(work), *routers]
     check_memory(nodes, work.site.machine.onchip_bytes)
     check_names(nodes)
-    arguments, images = work.ports.arguments()
+    arguments, images = port_arguments(work.ports.ports)
     name = work.site.graph.name
     program = Program(
         name=sanitise([name])[name], nodes=tuple(nodes), links=tuple(links), arguments=tuple(arguments)

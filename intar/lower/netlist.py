@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from intar.errors import InternalError
 from intar.ir.names import sanitise
@@ -31,6 +31,7 @@ class Flow:
     period: int = 1
     beats_last: int = -1
     note: str = ""
+    segment: int = 0
 
     @property
     def last(self) -> int:
@@ -143,13 +144,18 @@ def _append(steps: list[RouterStep], legs: tuple[Leg, ...], flow: Flow) -> None:
         return
     if len(legs) > 1 and len({leg for leg in legs}) == 1 and flow.period == 1:
         legs = legs[:1]
-        flow = Flow(flow.legs, flow.rounds * len(flow.legs), flow.beats, note=flow.note)
+        flow = replace(flow, rounds=flow.rounds * len(flow.legs), beats_last=-1)
     if len(legs) == 1:
         shorter = flow.rounds // flow.period
         beats = (flow.rounds - shorter) * flow.beats + shorter * flow.last
-        if steps and steps[-1].legs == legs and steps[-1].rounds == 1:
+        last = steps[-1] if steps else None
+        if last and last.segment == flow.segment and last.legs == legs and last.rounds == 1:
             beats += steps.pop().beats
-        steps.append(RouterStep(rounds=1, legs=legs, beats=beats, beats_last=beats, note=flow.note))
+        steps.append(
+            RouterStep(
+                rounds=1, legs=legs, beats=beats, beats_last=beats, note=flow.note, segment=flow.segment
+            )
+        )
         return
     steps.append(
         RouterStep(
@@ -159,6 +165,7 @@ def _append(steps: list[RouterStep], legs: tuple[Leg, ...], flow: Flow) -> None:
             period=flow.period,
             beats_last=flow.last,
             note=flow.note,
+            segment=flow.segment,
         )
     )
 

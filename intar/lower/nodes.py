@@ -41,9 +41,9 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
 
 
 def make_nodes(work: Work) -> list[Node]:
-    """Every node but the routers."""
+    """Every node but ports and routers."""
     machine = work.site.machine
-    nodes = work.ports.nodes()
+    nodes: list[Node] = []
     nodes.extend(memory.node() for memory in work.tensors.banks)
     nodes.extend(memory.node() for _, memory in sorted(work.params.memories.items()) if memory.reads)
     nodes.extend(memory.node() for _, memory in sorted(work.kernels.memories.items()))

@@ -128,7 +128,8 @@ class Params:
 
     def slopes(self, core: int) -> bool:
         """True when a table of this core has slopes."""
-        return any(np.any(slope) for _, _, slope in self.tables.get(core, []))
+        tables = self.tables.get(core, [])
+        return bool(tables) and (self.site.common.slopes or any(np.any(slope) for _, _, slope in tables))
 
     def load_tables(self, steps: dict[str, list]) -> None:
         """Table contents go through the parameter memory before anything else of that core."""

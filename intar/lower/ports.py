@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
@@ -36,6 +37,7 @@ class Port:
     regions: list[Region] = field(default_factory=list)
     spills: list[Region] = field(default_factory=list)
     turns: list[Literal["w", "r"]] = field(default_factory=list)
+    strides: tuple[int, ...] = ()
 
     def constants(self, beats: np.ndarray, bits: int, note: str) -> None:
         """Append constant beats (n, lanes) to the image, and a step that loads them."""
@@ -73,7 +75,8 @@ class Ports:
     def port(self, name: str) -> Port:
         """The port of that name, made on first use."""
         if name not in self.ports:
-            self.ports[name] = Port(name, self.site.machine.port_bits)
+            reserved = self.site.common.reserved if name == "y" else 0
+            self.ports[name] = Port(name, self.site.machine.port_bits, words=reserved)
         return self.ports[name]
 
     def load_inputs(self, visit: Visit) -> None:
@@ -102,11 +105,11 @@ class Ports:
         for region in (*port.regions, *port.spills):
             if region.name == name:
                 return region
-        site = self.site
+        site, state = self.site, self.site.common.states.get(name)
         shape = site.tensors[name]
         region = Region(
             name=name,
-            base=port.words,
+            base=state.base if state else port.words,
             rows=shape.rows,
             cols=shape.cols,
             row_beats=site.pitch(name),
@@ -115,10 +118,15 @@ class Ports:
             first=first,
             step=step,
         )
-        inside = name in self.site.graph.inputs or name in self.site.graph.outputs
-        (port.regions if inside else port.spills).append(region)
-        port.words += site.words(region.beats, region.bits)
+        outside = not state and (name in self.site.graph.inputs or name in self.site.graph.outputs)
+        (port.regions if outside else port.spills).append(region)
+        if not state:
+            port.words += site.words(region.beats, region.bits)
         return region
+
+    def _swap(self, name: str) -> int:
+        state = self.site.common.states.get(name)
+        return state.swap if state else 0
 
     def _shared(self, kind: str, ports: int, name: str) -> list[tuple[Port, Region]]:
         """The ports that a whole tensor goes through, beat by beat in turn, and where it lies in their arguments."""
@@ -131,20 +139,21 @@ class Ports:
         memories = self.tensors.copies(name, stage)
         sinks = tuple(memory.port("in") for memory in memories)
         note = f"{name}: rows {row}..{row + rows - 1}"
-        if name in self.site.graph.inputs and self.tensors.whole(name):
+        outside = name in self.site.graph.inputs and name not in self.site.common.states
+        if outside and self.tensors.whole(name):
             shares = self._shared("x", self.site.machine.inputs, name)
             for port, region in shares:
                 port.steps.append(LoadStep(base=region.base, beats=region.beats, note=note))
             legs = tuple(FlowLeg(f"{port.name}.out", sinks) for port, _ in shares)
             self._take_turns(legs, rows * self.site.pitch(name), name)
         else:
-            port = self.port("x" if name in self.site.graph.inputs else "r")
+            port = self.port("x" if outside else "r")
             owner = port if port.name == "x" else self.port("y")
             region = self._region(owner, name)
             beats = rows * region.row_beats
             base = region.base + self.site.words(row * region.row_beats, region.bits)
             need = max((done for first, done in self.stored.get(name, []) if first < row + rows), default=0)
-            port.steps.append(LoadStep(base=base, beats=beats, need=need, note=note))
+            port.steps.append(LoadStep(base=base, beats=beats, need=need, swap=self._swap(name), note=note))
             if owner is not port:
                 owner.turns.append("r")
             self.net.move(f"{port.name}.out", sinks, beats, note=name)
@@ -159,7 +168,7 @@ class Ports:
     def _store(self, name: str, memory: TensorMemory, row: int, rows: int) -> None:
         beats = rows * memory.pitch
         note = f"{name}: rows {row}..{row + rows - 1}"
-        if memory.slots == 1 and name not in self.tensors.spilled:
+        if memory.slots == 1 and name not in self.tensors.spilled and name not in self.site.common.states:
             shares = self._shared("y", self.site.machine.outputs, name)
             for port, region in shares:
                 port.steps.append(StoreStep(base=region.base, beats=region.beats, note=note))
@@ -170,7 +179,7 @@ class Ports:
             port = self.port("y")
             region = self._region(port, name)
             base = region.base + self.site.words(row * region.row_beats, region.bits)
-            port.steps.append(StoreStep(base=base, beats=beats, note=note))
+            port.steps.append(StoreStep(base=base, beats=beats, swap=self._swap(name), note=note))
             port.turns.append("w")
             self.stored.setdefault(name, []).append((row, len(port.steps)))
             self.net.move(memory.port("out"), ["y.in"], beats, note=name)
@@ -188,55 +197,57 @@ class Ports:
         if rest:
             self.net.flow(Flow(legs[:rest], 1, 1, note=note))
 
-    def nodes(self) -> list[Node]:
-        """A load or store node for each port."""
-        return [
-            self._store_node(port) if _role(name) == "output" else self._load_node(port)
-            for name, port in self.ports.items()
-        ]
 
-    def _load_node(self, port: Port) -> Load:
-        owner = self.ports["y"] if port.name == "r" else port
-        return Load(
-            name=port.name,
-            port_bits=port.port_bits,
-            argument=owner.name,
-            words=owner.size,
-            after="" if owner is port else owner.name,
-            steps=tuple(port.steps),
-        )
+def port_nodes(ports: Mapping[str, Port]) -> list[Node]:
+    """A load or store node for each port."""
+    return [
+        _store_node(port, "r" in ports) if _role(name) == "output" else _load_node(port, ports)
+        for name, port in ports.items()
+    ]
 
-    def _store_node(self, port: Port) -> Store:
-        turns = (
-            [(side, len(list(run))) for side, run in groupby(port.turns)]
-            if port.name == "y" and "r" in self.ports
-            else []
-        )
-        return Store(
-            name=port.name,
-            port_bits=port.port_bits,
-            argument=port.name,
-            words=port.size,
-            steps=tuple(port.steps),
-            turns=tuple(turns),
-        )
 
-    def arguments(self) -> tuple[list[Argument], dict[str, bytes]]:
-        """The kernel's arguments, and the bytes of the constant ones."""
-        arguments, images = [], {}
-        for name, port in self.ports.items():
-            if name == "r":
-                continue
-            role = _role(name)
-            arguments.append(
-                Argument(
-                    name=name,
-                    role=role,
-                    port_bits=port.port_bits,
-                    words=port.size,
-                    fields=tuple(port.regions),
-                )
+def _load_node(port: Port, ports: Mapping[str, Port]) -> Load:
+    owner = ports["y"] if port.name == "r" else port
+    return Load(
+        name=port.name,
+        port_bits=port.port_bits,
+        argument=owner.name,
+        words=owner.size,
+        after="" if owner is port else owner.name,
+        strides=port.strides,
+        steps=tuple(port.steps),
+    )
+
+
+def _store_node(port: Port, reloads: bool) -> Store:
+    shared = port.name == "y" and reloads
+    turns = [(side, len(list(run))) for side, run in groupby(port.turns)] if shared else []
+    return Store(
+        name=port.name,
+        port_bits=port.port_bits,
+        argument=port.name,
+        words=port.size,
+        steps=tuple(port.steps),
+        turns=tuple(turns),
+    )
+
+
+def port_arguments(ports: Mapping[str, Port]) -> tuple[list[Argument], dict[str, bytes]]:
+    """The kernel's arguments, and the bytes of the constant ones."""
+    arguments, images = [], {}
+    for name, port in ports.items():
+        if name == "r":
+            continue
+        role = _role(name)
+        arguments.append(
+            Argument(
+                name=name,
+                role=role,
+                port_bits=port.port_bits,
+                words=port.size,
+                fields=tuple(port.regions),
             )
-            if role == "constant":
-                images[name] = bytes(port.image)
-        return arguments, images
+        )
+        if role == "constant":
+            images[name] = bytes(port.image)
+    return arguments, images

@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from intar.ir.circuit import circuit
 from intar.ir.quantgraph import QConv, QMatmul, QProduct, QTask, QTensor, QuantGraph, Quantised, stored_bits
 from intar.ir.schedule import Machine, Schedule
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a state lies in the output argument: from word `base` on, in odd rounds `swap` further."""
+
+    base: int
+    swap: int
+
+
+@dataclass(frozen=True)
+class Common:
+    """What the parts of a network that share one machine have in common (a network lowered as a whole: nothing).
+
+    Widths at least; `slopes`: units with tables have slopes; `states`: inputs and outputs that go from part to part, in the
+    first `reserved` words of the output argument; `banks`: memories are called by their rank, so that parts share them.
+    """
+
+    a_bits: int = 0
+    w_bits: int = 0
+    acc_bits: Mapping[int, int] = field(default_factory=dict)
+    slopes: bool = False
+    states: Mapping[str, Place] = field(default_factory=dict)
+    reserved: int = 0
+    banks: bool = False
 
 
 @dataclass(frozen=True)
@@ -23,6 +48,7 @@ class Site:
     tasks: Mapping[str, QTask]
     a_bits: int
     w_bits: int
+    common: Common = Common()
 
     @property
     def machine(self) -> Machine:
@@ -48,12 +74,11 @@ class Site:
         """Accumulator width that a core needs for the tasks it runs."""
         names = {p.task for s in self.schedule.stages for p in s.tasks if core in p.cores}
         tasks = [self.tasks[name] for name in names]
-        return max(
-            (t.acc_bits for t in tasks if isinstance(t, QMatmul | QProduct | QConv)), default=self.a_bits
-        )
+        own = (t.acc_bits for t in tasks if isinstance(t, QMatmul | QProduct | QConv))
+        return max([*own, self.common.acc_bits.get(core, 0)], default=0) or self.a_bits
 
 
-def make_site(quantised: Quantised, schedule: Schedule) -> Site:
+def make_site(quantised: Quantised, schedule: Schedule, common: Common = Common()) -> Site:
     """Look everything up once."""
     graph = circuit(quantised.graph)
     tensors = {tensor.name: tensor for tensor in graph.tensors}
@@ -64,6 +89,7 @@ def make_site(quantised: Quantised, schedule: Schedule) -> Site:
         schedule=schedule,
         tensors=tensors,
         tasks={task.name: task for task in graph.tasks},
-        a_bits=a_bits,
-        w_bits=w_bits,
+        a_bits=max(a_bits, common.a_bits),
+        w_bits=max(w_bits, common.w_bits),
+        common=common,
     )

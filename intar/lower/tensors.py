@@ -110,9 +110,19 @@ class Tensors:
         for name, copy in planned:
             memory = self._copy(name, copy, stages[name], homes[name], memories[copy.bank])
             self.held.setdefault(name, []).append(_Held(copy.first_stage, copy.last_stage, memory))
+        if site.common.banks:
+            self._call_by_rank()
         self.spilled = {
             name for name, home in homes.items() if home.place == "spill" and len(stages.get(name, [])) > 1
         } - set(site.graph.inputs)
+
+    def _call_by_rank(self) -> None:
+        """The largest memory of each kind is number 0."""
+        ranks: dict[str, int] = {}
+        for memory in sorted(self.banks, key=lambda memory: -memory.depth):
+            kind = f"image_{memory.pitch}" if isinstance(memory, ImageMemory) else "bank"
+            memory.name = f"{kind}_{ranks.setdefault(kind, 0)}"
+            ranks[kind] += 1
 
     def _plan(
         self, home: Residency, stages: Sequence[int], reads: Mapping[tuple[str, int], int]

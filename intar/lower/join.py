@@ -1,0 +1,187 @@
+"""Nodes and ports of several parts made one: the steps of each part are a segment of the node that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from intar.errors import Finding, InternalError, UnsupportedError
+from intar.ir.program import (
+    Buffer,
+    Image,
+    Node,
+    Region,
+    Step,
+    Table,
+    Vector,
+    VectorStep,
+)
+from intar.lower.ports import Port
+
+StepT = TypeVar("StepT", bound=Step)
+
+
+def in_segment(steps: Iterable[StepT], segment: int) -> tuple[StepT, ...]:
+    """The steps as those of a segment."""
+    return tuple(step.model_copy(update={"segment": segment}) for step in steps)
+
+
+# ---------------------------------------------------------------- rounds of one part
+
+
+def join_rounds(name: str, rounds: Sequence[Sequence[Node]]) -> list[Node]:
+    """The nodes of a part, which have the same steps in all rounds; vector units as wide as the widest needs them.
+
+    Raises
+    ------
+    UnsupportedError
+        A node has other steps in another round.
+    """
+    joined: list[Node] = []
+    found = []
+    for same in zip(*rounds, strict=True):
+        vectors = [node for node in same if isinstance(node, Vector)]
+        if vectors:
+            update = {
+                "value_bits": max(node.value_bits for node in vectors),
+                "shift_only": all(node.shift_only for node in vectors),
+            }
+            same = tuple(node.model_copy(update=update) for node in vectors)
+        if any(node != same[0] for node in same):
+            found.append(
+                Finding(
+                    f"node {same[0].name!r} has other steps in other rounds", name, "rounds share their steps"
+                )
+            )
+        joined.append(same[0])
+    if found:
+        raise UnsupportedError(found)
+    return joined
+
+
+# ---------------------------------------------------------------- nodes
+
+
+def join_nodes(parts: Mapping[int, Sequence[Node]]) -> list[Node]:
+    """All nodes of all parts, by segment; those of one name are one node."""
+    named: dict[str, dict[int, Node]] = {}
+    for segment, nodes in parts.items():
+        for node in nodes:
+            named.setdefault(node.name, {})[segment] = node
+    return [_join(shares) for shares in named.values()]
+
+
+def _join(shares: Mapping[int, Node]) -> Node:
+    first = next(iter(shares.values()))
+    update: dict[str, object] = {}
+    if isinstance(first, Vector):
+        update = _vector(shares)
+    elif isinstance(first, Image):
+        update = _image(shares)
+    elif isinstance(first, Buffer):
+        for side in ("writes", "reads"):
+            update[side] = _steps(shares, side)
+    else:
+        update["steps"] = _steps(shares, "steps")
+    for size in ("depth", "contexts"):
+        if hasattr(first, size):
+            update[size] = max(getattr(node, size) for node in shares.values())
+    fixed = {"lanes", "bits", "rows", "rate", "a_bits", "w_bits", "acc_bits", "pitch", "kind"}
+    for field in fixed & set(type(first).model_fields):
+        if len({getattr(node, field, None) for node in shares.values()}) > 1:
+            raise InternalError(f"the parts disagree on {field} of node {first.name!r}")
+    return first.model_copy(update=update)
+
+
+def _steps(shares: Mapping[int, Node], side: str) -> tuple[Step, ...]:
+    return tuple(
+        step for segment, node in shares.items() for step in in_segment(getattr(node, side), segment)
+    )
+
+
+def _image(shares: Mapping[int, Node]) -> dict[str, object]:
+    taps: list[object] = []
+    reads: list[object] = []
+    for segment, node in shares.items():
+        assert isinstance(node, Image)
+        for step in node.reads:
+            reads.append(step.model_copy(update={"segment": segment, "tap": step.tap + len(taps)}))
+        taps += node.taps
+    return {"writes": _steps(shares, "writes"), "reads": tuple(reads), "taps": tuple(taps)}
+
+
+def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
+    """Tables of parts take the same slots where they have the same geometry: each part fills its own."""
+    tables: list[Table] = []
+    steps: list[VectorStep] = []
+    nodes = {segment: node for segment, node in shares.items() if isinstance(node, Vector)}
+    for segment, node in nodes.items():
+        slots: list[int] = []
+        for table in node.tables:
+            free = [n for n, known in enumerate(tables) if known == table and n not in slots]
+            slots.append(free[0] if free else len(tables))
+            if not free:
+                tables.append(table)
+        place = dict(enumerate(slots)) | {-1: -1}
+        steps += [
+            step.model_copy(update={"segment": segment, "table": place[step.table], "load": place[step.load]})
+            for step in node.steps
+        ]
+    return {
+        "tables": tuple(tables),
+        "steps": tuple(steps),
+        "slopes": any(node.slopes for node in nodes.values()),
+        "value_bits": max(node.value_bits for node in nodes.values()),
+        "shift_only": all(node.shift_only for node in nodes.values()),
+    }
+
+
+# ---------------------------------------------------------------- ports
+
+
+@dataclass(frozen=True)
+class Ported:
+    """The ports of a part, and for each round what constants they load."""
+
+    ports: Mapping[str, Port]
+    images: Sequence[Mapping[str, bytes]]
+
+
+def join_ports(parts: Mapping[int, Ported], segments: int, reserved: int) -> dict[str, Port]:
+    """The ports of all parts by segment; the first `reserved` words of the output argument belong to all of them."""
+    joined: dict[str, Port] = {}
+    for segment, part in parts.items():
+        shift = joined["y"].words - reserved if "y" in joined else 0
+        for name, port in part.ports.items():
+            mine = joined.setdefault(name, Port(name, port.port_bits))
+            if name in ("y", "r"):  # both are ends of the same argument
+                mine.steps += _moved(port.steps, segment, shift, reserved)
+                mine.regions += [_further(region, shift) for region in port.regions]
+                mine.words = max(mine.words, reserved, port.words + shift)
+                mine.turns += port.turns
+            elif name[0] in "xy":  # other ports of the inputs and outputs
+                mine.steps += _moved(port.steps, segment, mine.words, 0)
+                mine.regions += [_further(region, mine.words) for region in port.regions]
+                mine.words += port.words
+            else:
+                mine.steps += _moved(port.steps, segment, mine.size, 0)
+                strides = list(mine.strides or [0] * segments)
+                strides[segment] = port.size
+                mine.strides = tuple(strides)
+                for images in part.images:
+                    mine.image += images[name]
+    return joined
+
+
+def _further(region: Region, shift: int) -> Region:
+    """The region `shift` words further on."""
+    return region.model_copy(update={"base": region.base + shift})
+
+
+def _moved(steps: Sequence[Step], segment: int, shift: int, first: int) -> list[Step]:
+    """The steps of a segment, `shift` words further on from word `first` on."""
+    return [
+        step.model_copy(update={"segment": segment, "base": step.base + (shift if step.base >= first else 0)})
+        for step in steps
+    ]

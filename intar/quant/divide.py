@@ -1,0 +1,207 @@
+"""A quantised network in parts: pieces that follow each other, and equal pieces that are one part in rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from intar.errors import Finding, UnsupportedError
+from intar.ir.circuit import border_moves
+from intar.ir.quantgraph import Part, QConv, QMatmul, QProduct, QTask, QuantGraph, Quantised
+from intar.quant.quantise import finish
+
+
+def divide(quantised: Quantised, pieces: Sequence[Sequence[Sequence[str]]]) -> tuple[Part, ...]:
+    """Cut a network into parts.
+
+    Parameters
+    ----------
+    pieces : for each part the names of the tasks of each of its rounds.
+
+    Raises
+    ------
+    UnsupportedError
+        A tensor is read further on than in the next piece, or rounds of a part are not alike: in everything but the values
+        of their constants.
+    """
+    cutter = _Cutter(quantised, [set(names) for rounds in pieces for names in rounds])
+    parts, first = [], 0
+    for rounds in pieces:
+        parts.append(cutter.part(first, len(rounds)))
+        first += len(rounds)
+    if cutter.found:
+        raise UnsupportedError(cutter.found)
+    return tuple(parts)
+
+
+class _Cutter:
+    def __init__(self, quantised: Quantised, pieces: Sequence[set[str]]):
+        self.quantised, self.graph = quantised, quantised.graph
+        self.pieces = pieces
+        self.found: list[Finding] = []
+        self.tensors = {tensor.name: tensor for tensor in self.graph.tensors}
+        where = {name: index for index, names in enumerate(pieces) for name in names}
+        self.tasks: list[list[QTask]] = [[] for _ in pieces]
+        made: dict[str, int] = {}
+        for task in self.graph.tasks:
+            if task.name not in where:
+                self._say(f"task {task.name!r} belongs to no part")
+                continue
+            self.tasks[where[task.name]].append(task)
+            made[task.output] = where[task.name]
+        self.crossing: list[list[str]] = [[] for _ in pieces]  # from each piece to the next
+        for tensor in self.graph.tensors:
+            if tensor.name in made:
+                self._cross(tensor.name, made[tensor.name], where)
+
+    def _say(self, what: str, why: str = "") -> None:
+        self.found.append(Finding(what, self.graph.name, why))
+
+    def _cross(self, name: str, made: int, where: Mapping[str, int]) -> None:
+        readers = {where[task.name] for task in self.graph.tasks if name in task.inputs} - {made}
+        if readers - {made + 1}:
+            self._say(
+                f"tensor {name!r} of piece {made} is read in pieces {sorted(readers)}", "only the next may"
+            )
+        if name in self.graph.outputs and (readers or made != len(self.pieces) - 1):
+            self._say(f"output {name!r} is made before the last piece")
+        if readers or name in self.graph.outputs:
+            self.crossing[made].append(name)
+
+    def part(self, first: int, rounds: int) -> Part:
+        """The pieces from `first` on as a part of so many rounds."""
+        plain = [self._piece(index) for index in range(first, first + rounds)]
+        last = first + rounds == len(self.pieces)
+        renames = [_renames(plain[0].graph, one.graph, self.graph.inputs) for one in plain]
+        gives = tuple(self.crossing[first])
+        takes = tuple(self.crossing[first - 1]) if first else ()
+        if rounds > 1:
+            given = renames[1].of(self.crossing[first])
+            if first and given != takes:
+                self._say(f"the rounds of the part take over {given} and {takes}")
+            takes = given
+            self._same_formats(plain[0].graph, takes, gives)
+        alike = [_renamed(one, rename) for one, rename in zip(plain, renames, strict=True)]
+        graph = _widest([one.graph for one in alike])
+        for index, one in enumerate(alike):
+            self._compare(graph, one.graph, first + index)
+            ends = renames[index].of(self.crossing[first + index])
+            if ends != gives:
+                self._say(f"piece {first + index} hands over {ends}, the first of its part {gives}")
+        moved = set(border_moves(graph)) & ({*takes} | (set() if last and rounds == 1 else {*gives}))
+        if moved:
+            self._say(f"{sorted(moved)} take another shape or order where they go from part to part")
+        made = tuple(Quantised(graph, one.constants) for one in alike)
+        return Part(made, takes, gives, tuple(self.crossing[-1]) if last else ())
+
+    def _piece(self, index: int) -> Quantised:
+        tasks = self.tasks[index]
+        made = {task.output for task in tasks}
+        used = {name for task in tasks for name in (*task.inputs, task.output)}
+        read = [name for task in tasks for name in task.inputs if name not in made]
+        graph = QuantGraph(
+            name=self.graph.name,
+            tensors=tuple(tensor for tensor in self.graph.tensors if tensor.name in used),
+            tasks=tuple(tasks),
+            inputs=tuple(dict.fromkeys(read)),
+            outputs=tuple(self.crossing[index]),
+        )
+        constants = {n: self.quantised.constants[n] for task in tasks for n in constant_names(task)}
+        return finish(graph, constants)
+
+    def _same_formats(self, graph: QuantGraph, takes: Sequence[str], gives: Sequence[str]) -> None:
+        for taken, given in zip(takes, gives, strict=True):
+            a, b = (graph.tensor(name).model_copy(update={"name": ""}) for name in (taken, given))
+            if a != b:
+                self._say(f"a round takes {taken!r} and gives {given!r}: their shapes or formats differ")
+
+    def _compare(self, graph: QuantGraph, other: QuantGraph, index: int) -> None:
+        yours = {tensor.name: tensor for tensor in other.tensors}
+        differ = [tensor.name for tensor in graph.tensors if yours.get(tensor.name) != tensor]
+        differ += [a.name for a, b in zip(graph.tasks, other.tasks, strict=False) if _plain(a) != _plain(b)]
+        if differ or len(graph.tasks) != len(other.tasks) or graph.inputs != other.inputs:
+            self._say(
+                f"piece {index} is not like the first of its part",
+                f"other formats or operations: {', '.join(differ[:5])}" if differ else "other tasks",
+            )
+
+
+def constant_names(task: QTask) -> list[str]:
+    """The names of the constants that a task has."""
+    fields = [getattr(task, name, "") for name in ("weight", "bias", "mult", "shift")]
+    fields += [task.table.base, task.table.slope] if task.table else []
+    return [name for name in fields if isinstance(name, str) and name]
+
+
+def _plain(task: QTask) -> QTask:
+    """What must be the same in all rounds."""
+    table = task.table and task.table.model_copy(update={"max_error": 0.0})
+    update: dict[str, object] = {"source": "", "fused": (), "table": table}
+    if isinstance(task, QMatmul | QProduct | QConv):
+        update["acc_bits"] = 0
+    return task.model_copy(update=update)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Names of a piece → those of the same things in the first piece of its part."""
+
+    tensors: dict[str, str]
+    tasks: dict[str, str]
+    constants: dict[str, str]
+
+    def of(self, tensors: Sequence[str]) -> tuple[str, ...]:
+        return tuple(self.tensors.get(name, name) for name in tensors)
+
+
+def _renames(first: QuantGraph, other: QuantGraph, inputs: Sequence[str]) -> _Names:
+    """Names by their places; the network's inputs keep theirs, unless they stand for what comes from the round before."""
+    found = _Names({}, {}, {})
+    for a, b in zip(first.tasks, other.tasks, strict=False):
+        for x, y in zip([*a.inputs, a.output], [*b.inputs, b.output], strict=False):
+            if y not in inputs:
+                found.tensors.setdefault(y, x)
+        found.tasks[b.name] = a.name
+        found.constants.update(zip(constant_names(b), constant_names(a), strict=False))
+    return found
+
+
+def _renamed(quantised: Quantised, names: _Names) -> Quantised:
+    graph = quantised.graph
+    tasks = []
+    for task in graph.tasks:
+        update: dict[str, object] = {
+            "name": names.tasks.get(task.name, task.name),
+            "inputs": names.of(task.inputs),
+            "output": names.of((task.output,))[0],
+        }
+        for role in ("weight", "bias", "mult", "shift"):
+            if isinstance(value := getattr(task, role, None), str):
+                update[role] = names.constants.get(value, value)
+        if task.table:
+            arrays = {role: getattr(task.table, role) for role in ("base", "slope")}
+            update["table"] = task.table.model_copy(
+                update={role: names.constants.get(value, value) for role, value in arrays.items()}
+            )
+        tasks.append(task.model_copy(update=update))
+    renamed = graph.model_copy(
+        update={
+            "tensors": tuple(t.model_copy(update={"name": names.of((t.name,))[0]}) for t in graph.tensors),
+            "tasks": tuple(tasks),
+            "inputs": names.of(graph.inputs),
+            "outputs": names.of(graph.outputs),
+        }
+    )
+    constants = {names.constants.get(name, name): array for name, array in quantised.constants.items()}
+    return Quantised(renamed, constants)
+
+
+def _widest(graphs: Sequence[QuantGraph]) -> QuantGraph:
+    """The first graph, with accumulators for the sums of all."""
+    tasks = []
+    for task, *others in zip(*(graph.tasks for graph in graphs), strict=False):
+        if isinstance(task, QMatmul | QProduct | QConv):
+            widths = [other.acc_bits for other in others if isinstance(other, QMatmul | QProduct | QConv)]
+            task = task.model_copy(update={"acc_bits": max([task.acc_bits, *widths])})
+        tasks.append(task)
+    return graphs[0].model_copy(update={"tasks": tuple(tasks)})
