@@ -17,13 +17,12 @@ from intar.errors import ConfigError, Finding
 from intar.frontends import load_model
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.golden import dequantise, quantise_input
-from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme as find_scheme
 from intar.report.lost import lost_cycles
 from intar.report.summary import pattern_rows
 from intar.report.write import write_report
 from intar.schedule.pins import Pins
-from intar.session import update_report
+from intar.session import quantise_blocks, update_report
 
 Samples = np.ndarray | Mapping[str, np.ndarray]
 
@@ -121,6 +120,7 @@ def compile(
     pattern: pipeline.Mode = "auto",
     pins: Pins | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
+    unroll: bool = False,
 ) -> Accelerator:
     """Compile a model.
 
@@ -132,11 +132,12 @@ def compile(
     device, scheme, budget, pattern : as on the command line.
     pins : what is decided about the schedule (`intar.schedule.pins.Pins`).
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input.
+    unroll : no loop in hardware, although the model repeats a block.
     """
     graph = load_model(model, shapes)
     data = example_inputs
     if data is not None and not isinstance(data, Mapping):
         data = {graph.inputs[0]: np.asarray(data)}
-    quantised = quantise(graph, find_scheme(scheme), data)
+    quantised, blocks = quantise_blocks(graph, find_scheme(scheme), data, unroll)
     machine = make_machine(device, budget, quantised)
-    return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins), data)
+    return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins, blocks), data)

@@ -22,7 +22,7 @@ def rows(design: str, *, simulate: bool = True, inferences: int = 2) -> Iterator
     source = open_source(design)
     seen: dict[str, pipeline.Check] = {}
     for mode in PATTERNS:
-        made = pipeline.compile_quantised(source.quantised, source.machine, mode)
+        made = pipeline.compile_quantised(source.quantised, source.machine, mode, blocks=source.blocks)
         key = made.program.to_json()
         if simulate and key not in seen:
             with tempfile.TemporaryDirectory() as folder:

@@ -12,8 +12,7 @@ from intar.ir.ops import Op
 from intar.ir.quantgraph import QConv, QMatmul
 from intar.ir.taskgraph import TaskGraph
 from intar.schedule.problem import make_problem
-from intar.schedule.solve import solve
-from intar.session import Source, open_source
+from intar.session import Source, open_source, solve_blocks
 
 
 def synthetic_samples(graph: TaskGraph, count: int = 2) -> dict[str, np.ndarray]:
@@ -56,7 +55,7 @@ def check_model(
         if isinstance(task, QMatmul | QConv)
     )
     try:
-        schedule, reason = solve(graph, machine), ""
+        schedule, reason = solve_blocks(source, "auto", None), ""
     except InfeasibleError as error:
         schedule, reason = None, str(error)
     return {

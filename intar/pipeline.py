@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -26,17 +26,22 @@ from intar.errors import InfeasibleError, InternalError
 from intar.ir.circuit import as_stored, from_circuit, to_circuit
 from intar.ir.io import to_npz
 from intar.ir.program import Argument, Program
-from intar.ir.quantgraph import Quantised
-from intar.ir.schedule import Machine, Schedule
+from intar.ir.quantgraph import Part, QuantGraph, Quantised
+from intar.ir.repeats import Blocks
+from intar.ir.schedule import AnySchedule, Machine, Mode, PartedSchedule, Schedule
 from intar.ir.taskgraph import TaskGraph
 from intar.lower.images import argument_bytes, stored_tensors
 from intar.lower.lower import lower
+from intar.lower.parts import lower_parts
 from intar.project import LOCK, LOCK_SCHEMA, Project
 from intar.quant.accuracy import numerics_report
+from intar.quant.blocks import Pieces, pieces
+from intar.quant.divide import divide
 from intar.quant.golden import quantise_input, run_golden
 from intar.quant.pooled import pool_products
 from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE
 from intar.quant.store import to_json as quant_json
+from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
 from intar.schedule.solve import solve
 from intar.schedule.validate import validate
@@ -50,8 +55,6 @@ BENCH_INFERENCES = 4
 LONG_RUN = 50_000
 """Predicted cycles of all inferences from which a simulator is built for speed and not for a short build."""
 
-Mode = Literal["auto", "intar", "sequential", "dataflow"]
-
 
 @dataclass(frozen=True)
 class Design:
@@ -61,7 +64,7 @@ class Design:
     """
 
     quantised: Quantised
-    schedule: Schedule
+    schedule: AnySchedule
     program: Program
     images: dict[str, bytes] = field(repr=False)
     predicted: EngineResult = field(repr=False)
@@ -80,23 +83,37 @@ class Design:
         return from_circuit(self.quantised.graph, stored_tensors(self.arguments("output"), images))
 
 
-def design(quantised: Quantised, schedule: Schedule) -> Design:
+def design(quantised: Quantised, schedule: AnySchedule) -> Design:
     """Lower a schedule, interleave its buffers for the HLS back end and predict its cycles.
 
     Raises
     ------
+    UnsupportedError
+        The network does not fall into the schedule's parts.
+    InfeasibleError
+        The buffers of the schedule's parts together do not fit on chip.
     InternalError
         The validator or the engine finds a fault in what we made.
     """
-    broken = validate(schedule, quantised.graph)
-    if broken:
-        raise InternalError("the schedule is not valid: " + "; ".join(str(b) for b in broken))
-    lowered = lower(quantised, schedule)
+    if isinstance(schedule, PartedSchedule):
+        parts = divide(quantised, schedule.pieces)
+        for part, own in zip(parts, schedule.parts, strict=True):
+            _check(own.schedule, part.graph)
+        lowered = lower_parts(quantised.graph.name, parts, [own.schedule for own in schedule.parts])
+    else:
+        _check(schedule, quantised.graph)
+        lowered = lower(quantised, schedule)
     program = plan_merged(lowered.program)
     memory = engine_memory(schedule.machine)
     predicted = run(program, {}, memory=memory, values=False)
     predicted.raise_deadlock()
     return Design(quantised, schedule, program, lowered.images, predicted)
+
+
+def _check(schedule: Schedule, graph: QuantGraph) -> None:
+    broken = validate(schedule, graph)
+    if broken:
+        raise InternalError("the schedule is not valid: " + "; ".join(str(b) for b in broken))
 
 
 RESTRICTED: tuple[Mode, ...] = ("intar", "sequential")
@@ -105,9 +122,15 @@ RIVAL = 0.05
 
 
 def compile_quantised(
-    quantised: Quantised, machine: Machine, mode: Mode = "auto", pins: Pins | None = None
+    quantised: Quantised,
+    machine: Machine,
+    mode: Mode = "auto",
+    pins: Pins | None = None,
+    blocks: Blocks = (),
 ) -> Design:
     """Schedule and lower; `pins` is what a person has decided about the schedule.
+
+    `blocks` that the network repeats (`intar.ir.repeats`) are scheduled once and looped.
 
     With arrays of one row, results leave in the order in which a pool takes them: it joins the convolution before it.
     In mode ``auto`` the best schedules without interleaving and with one task at a time are lowered too where the solver
@@ -115,6 +138,8 @@ def compile_quantised(
     """
     if machine.rows == 1:
         quantised = pool_products(quantised)
+    if found := pieces(quantised.graph, blocks):
+        return compile_parts(quantised, machine, found, mode, pins)
     best = solve(quantised.graph, machine, mode, pins)
     made = design(quantised, best)
     for restricted in RESTRICTED if mode == "auto" else ():
@@ -122,7 +147,9 @@ def compile_quantised(
             rival = solve(quantised.graph, machine, restricted, pins)
         except InfeasibleError:
             continue
-        same = rival.stages == made.schedule.stages and rival.residency == made.schedule.residency
+        known = made.schedule
+        assert isinstance(known, Schedule)
+        same = (rival.stages, rival.residency) == (known.stages, known.residency)
         if same or rival.objective > best.objective * (1 + RIVAL):
             continue
         kept = {"mode": mode, "bound": best.bound, "status": "FEASIBLE"}
@@ -132,6 +159,34 @@ def compile_quantised(
         if other.predicted.cycles < made.predicted.cycles:
             made = other
     return made
+
+
+def compile_parts(
+    quantised: Quantised, machine: Machine, found: Pieces, mode: Mode = "auto", pins: Pins | None = None
+) -> Design:
+    """Schedule each part of a network by itself, its rounds once, and lower them all into one machine.
+
+    Raises
+    ------
+    UnsupportedError
+        The network does not fall into these parts (`intar.quant.divide`).
+    """
+    parts = divide(quantised, found)
+
+    def schedule(part: Part, own: Pins) -> Schedule:
+        made = compile_quantised(part.rounds[0], machine, mode, own).schedule
+        assert isinstance(made, Schedule)
+        return made
+
+    return design(quantised, schedule_parts(quantised.graph.name, parts, found, pins, schedule))
+
+
+def recompile(made: Design, mode: Mode) -> Design:
+    """The same network in another pattern, on the same machine and in the same parts."""
+    machine = made.schedule.machine
+    if isinstance(made.schedule, PartedSchedule):
+        return compile_parts(made.quantised, machine, made.schedule.pieces, mode)
+    return compile_quantised(made.quantised, machine, mode)
 
 
 def engine_memory(machine: Machine) -> EngineMemory:

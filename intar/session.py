@@ -15,23 +15,29 @@ from intar import designs
 from intar.device import make_machine
 from intar.device.boards import suggest
 from intar.device.machine import Budget
-from intar.errors import ConfigError, Finding, OutputError
+from intar.errors import ConfigError, Finding, OutputError, UnsupportedError
 from intar.frontends import load_model
 from intar.frontends.load import SUFFIXES
 from intar.grid import prepare
 from intar.ir.io import write_atomic
-from intar.ir.quantgraph import QuantGraph, Quantised
+from intar.ir.quantgraph import Quantised
+from intar.ir.repeats import Blocks, alike, repeated_blocks
+from intar.ir.schedule import PARTS_SCHEMA, AnySchedule, Machine, Mode, PartedSchedule, Pattern, any_schedule
 from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
-from intar.ir.schedule import Machine, Pattern, Schedule
 from intar.ir.taskgraph import TaskGraph
 from intar.pipeline import Check, Design, design
 from intar.project import read_project
+from intar.quant.blocks import pieces
 from intar.quant.calibrate import load_calibration
+from intar.quant.divide import divide
 from intar.quant.quantise import quantise
+from intar.quant.scheme import Scheme
 from intar.quant.scheme import scheme as find_scheme
 from intar.quant.store import load as load_quantised
 from intar.report.summary import report_dict
+from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
+from intar.schedule.solve import solve
 from intar.schedule.validate import validate
 
 REPORT = Path("report") / "report.json"
@@ -39,11 +45,13 @@ REPORT = Path("report") / "report.json"
 
 @dataclass(frozen=True)
 class Source:
-    """A loaded model: float graph, integers, machine, and the published figure of a reference design."""
+    """A loaded model: float graph, integers, machine, the blocks that are looped, and the published figure of a reference
+    design."""
 
     graph: TaskGraph
     quantised: Quantised
     machine: Machine
+    blocks: Blocks
     calibration: dict[str, np.ndarray] | None
     anchor: designs.Anchor | None = None
 
@@ -57,6 +65,7 @@ def open_source(
     budget: Mapping[str, object] | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     synthetic: Callable[[TaskGraph], dict[str, np.ndarray]] | None = None,
+    unroll: bool = False,
 ) -> Source:
     """Load, calibrate, quantise and size.
 
@@ -66,6 +75,7 @@ def open_source(
         is given here).
     shapes : sizes of dynamic axes of an ONNX model by symbol, or whole shapes by input.
     synthetic : makes samples for a model without calibration data, where only sizes matter.
+    unroll : no loops, although the model repeats a block.
     """
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
@@ -73,10 +83,10 @@ def open_source(
         data = designs.samples(folder, spec.calibration, graph)
         if calibration:
             data = load_calibration(calibration, graph)
-        made = quantise(graph, find_scheme(scheme or spec.scheme), data)
+        made, blocks = quantise_blocks(graph, find_scheme(scheme or spec.scheme), data, unroll)
         own = {} if device else spec.budget
         machine = make_machine(device or spec.device, {**own, **(budget or {})}, made)
-        return Source(graph, made, machine, data, spec.anchor)
+        return Source(graph, made, machine, blocks, data, spec.anchor)
     if not Path(model).suffix and not Path(model).exists():
         hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
         raise ConfigError(Finding("there is no file and no reference design of this name", model, hint=hint))
@@ -84,8 +94,27 @@ def open_source(
     given = load_calibration(calibration, graph) if calibration else None
     if given is None and synthetic:
         given = synthetic(graph)
-    made = quantise(graph, find_scheme(scheme or "w8a8"), given)
-    return Source(graph, made, make_machine(device or "u280", budget, made), given)
+    made, blocks = quantise_blocks(graph, find_scheme(scheme or "w8a8"), given, unroll)
+    return Source(graph, made, make_machine(device or "u280", budget, made), blocks, given)
+
+
+def quantise_blocks(
+    graph: TaskGraph, scheme: Scheme, calibration: Mapping[str, np.ndarray] | None, unroll: bool = False
+) -> tuple[Quantised, Blocks]:
+    """The integers of a network, and the blocks in it that can be looped: their tensors then have the same formats.
+
+    Blocks whose integers differ all the same (a model with its own scales) are not looped, and keep their own formats.
+    """
+    blocks = () if unroll else repeated_blocks(graph)
+    if blocks:
+        made = quantise(graph, scheme, calibration, alike=alike(graph, blocks))
+        found = pieces(made.graph, blocks)
+        try:
+            if found and divide(made, found):
+                return made, blocks
+        except UnsupportedError:
+            pass
+    return quantise(graph, scheme, calibration), ()
 
 
 def _pairs(items: Sequence[str], option: str, hint: str) -> tuple[dict[str, str], list[Finding]]:
@@ -180,23 +209,39 @@ def parse_pins(items: Sequence[str]) -> Pins:
     return Pins(pattern, cores)
 
 
-def read_schedule(path: Path) -> Schedule:
+def solve_blocks(source: Source, mode: Mode, pins: Pins | None) -> AnySchedule:
+    """The solver's schedule of a source; where it loops blocks, one for each part."""
+    found = pieces(source.quantised.graph, source.blocks)
+    if not found:
+        return solve(source.quantised.graph, source.machine, mode, pins)
+    parts = divide(source.quantised, found)
+    name = source.quantised.graph.name
+    return schedule_parts(
+        name, parts, found, pins, lambda part, own: solve(part.graph, source.machine, mode, own)
+    )
+
+
+def read_schedule(path: Path) -> AnySchedule:
     """An edited ``schedule.json``; ConfigError with every finding."""
     try:
-        return Schedule.from_json(path.read_text())
+        return any_schedule(path.read_text())
     except OSError as error:
         raise ConfigError(Finding(f"the schedule can't be read: {error.strerror}", str(path))) from None
-    except ValidationError as error:
+    except ValueError as error:
+        if not isinstance(error, ValidationError):
+            raise ConfigError(Finding(f"the file is not valid JSON: {error}", str(path))) from None
         raise ConfigError(
             Finding(e["msg"], ": ".join([str(path), *filter(None, [".".join(map(str, e["loc"]))])]))
             for e in error.errors()
         ) from None
 
 
-def refuse_other(path: Path, schema: str = SCHEDULE_SCHEMA, what: str = "a schedule") -> None:
-    """OutputError when there is something at `path` that is not a JSON document of ours with this schema."""
+def refuse_other(
+    path: Path, schemas: Sequence[str] = (SCHEDULE_SCHEMA, PARTS_SCHEMA), what: str = "a schedule"
+) -> None:
+    """OutputError when there is something at `path` that is not a JSON document of ours with one of these schemas."""
     try:
-        if not path.exists() or json.loads(path.read_text())["schema"] == schema:
+        if not path.exists() or json.loads(path.read_text())["schema"] in schemas:
             return
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -204,10 +249,14 @@ def refuse_other(path: Path, schema: str = SCHEDULE_SCHEMA, what: str = "a sched
     raise OutputError(Finding(f"it is not {what} of intar's", str(path), why, "name another file"))
 
 
-def edited_schedule(path: Path, graph: QuantGraph) -> Schedule:
+def edited_schedule(path: Path, quantised: Quantised) -> AnySchedule:
     """A schedule that a person has edited; ConfigError with every rule that it breaks."""
     schedule = read_schedule(path)
-    broken = validate(schedule, graph)
+    if isinstance(schedule, PartedSchedule):
+        parts = zip(divide(quantised, schedule.pieces), schedule.parts, strict=True)
+        broken = [fault for part, own in parts for fault in validate(own.schedule, part.graph)]
+    else:
+        broken = validate(schedule, quantised.graph)
     if broken:
         hint = "let the solver complete a change: --pin TASK=PATTERN or --pin TASK=CORES instead of an edited file"
         last = len(broken) - 1

@@ -43,6 +43,9 @@ Pin = Annotated[
     typer.Option(help="TASK=PATTERN or TASK=CORES (0+1): decided; the solver does the rest."),
 ]
 Pattern = Annotated[str, typer.Option(help="auto, intar (no interleaving), sequential or dataflow.")]
+Unroll = Annotated[
+    bool, typer.Option("--unroll", help="No loop in hardware, although the model repeats a block.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Number of inferences.")]
 Seed = Annotated[int, typer.Option(help="Seed of random inputs after the stored real ones.")]
@@ -99,6 +102,7 @@ def open_model(
     calibration: Path | None,
     budget: list[str] | None,
     shape: list[str] | None,
+    unroll: bool = False,
 ) -> Any:
     """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
     from intar.session import open_source, parse_budget, parse_shapes
@@ -110,4 +114,5 @@ def open_model(
         calibration=calibration,
         budget=parse_budget(budget or []),
         shapes=parse_shapes(shape or []),
+        unroll=unroll,
     )

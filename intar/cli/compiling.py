@@ -20,6 +20,7 @@ from intar.cli.common import (
     Pin,
     Scheme,
     Shape,
+    Unroll,
     check_pattern,
     console,
     open_model,
@@ -92,6 +93,7 @@ def schedule(
     shape: Shape = None,
     pin: Pin = None,
     pattern: Pattern = "auto",
+    unroll: Unroll = False,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write schedule.json here, to edit it.")
     ] = None,
@@ -99,17 +101,16 @@ def schedule(
 ) -> None:
     """Stop at the schedule: stages, cores, bound and gap."""
     from intar.ir.io import write_atomic
-    from intar.schedule import solve
     from intar.schedule.show import render
-    from intar.session import parse_pins, refuse_other
+    from intar.session import parse_pins, refuse_other, solve_blocks
 
     mode, pins = check_pattern(pattern), parse_pins(pin or [])
     if out:
         refuse_other(out)
     with progress("load, calibrate, quantise", "schedule") as step:
-        source = open_model(model, device, scheme, calibration, budget, shape)
+        source = open_model(model, device, scheme, calibration, budget, shape, unroll)
         step()
-        answer = solve(source.quantised.graph, source.machine, mode, pins)
+        answer = solve_blocks(source, mode, pins)
         step()
     if out:
         write_atomic(out, answer.to_json().encode())
@@ -129,6 +130,7 @@ def compile_command(
     shape: Shape = None,
     pin: Pin = None,
     pattern: Pattern = "auto",
+    unroll: Unroll = False,
     edited: Annotated[
         Path | None, typer.Option("--schedule", help="Use this (edited) schedule.json.")
     ] = None,
@@ -148,12 +150,12 @@ def compile_command(
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
     ) as step:
-        source = open_model(model, device, scheme, calibration, budget, shape)
+        source = open_model(model, device, scheme, calibration, budget, shape, unroll)
         step()
         if edited:
-            made = pipeline.design(source.quantised, edited_schedule(edited, source.quantised.graph))
+            made = pipeline.design(source.quantised, edited_schedule(edited, source.quantised))
         else:
-            made = pipeline.compile_quantised(source.quantised, source.machine, mode, pins)
+            made = pipeline.compile_quantised(source.quantised, source.machine, mode, pins, source.blocks)
         step()
         project = pipeline.project(made, pipeline.integer_samples(source.quantised, source.calibration))
         step()

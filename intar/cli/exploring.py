@@ -64,9 +64,9 @@ def explore(
     sweeps, fixed = parse_sweeps(sweep or DEFAULT_SWEEP), parse_budget(budget or [])
     chosen = exploring.points(sweeps, fixed, patterns)
     if out:
-        refuse_other(out / "explore.json", exploring.SCHEMA, "an exploration")
+        refuse_other(out / "explore.json", (exploring.SCHEMA,), "an exploration")
     with progress("load, calibrate, quantise", *(f"point {i + 1}" for i in range(len(chosen)))) as step:
-        source = open_model(model, device, scheme, calibration, None, shape)
+        source = open_model(model, device, scheme, calibration, None, shape, unroll=True)
         step()
         workers = min(jobs, len(chosen))
         document = exploring.explore(source.quantised, source.machine.device, chosen, workers, step)

@@ -44,13 +44,14 @@ class LinkUse:
 
 @dataclass(frozen=True)
 class Span:
-    """First and last cycle in which a unit worked on a step (both -1: never)."""
+    """First and last cycle in which a unit worked on a step in a round of its segment (both -1: never)."""
 
     node: str
     step: int
     note: str
     first: int
     last: int
+    round: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,12 @@ class Deadlock:
 
 @dataclass(frozen=True)
 class Play:
-    """One play of a segment: it begins in cycle `first` with the start pulse."""
+    """One play of a segment: it begins in cycle `first` with the start pulse. `last`: no round of the segment follows."""
 
     segment: int
     round: int
     first: int
+    last: bool
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,7 @@ class EngineResult:
     cycles : from ap_start (cycle 0) to ap_done, as the RTL simulation counts; 0 when ap_done was not reached.
     nodes : per unit; the sides of a buffer are ``name.in`` and ``name.out``.
     links : per link name.
-    stages : one span per unit and step, segment by segment in the order of the program; of the first round where a segment
-        has several.
+    stages : one span per unit and step, in the order of the program, for every play.
     deadlock : None when everything finished.
     merged : the order of finished iterations of each buffer as runs, as in `Buffer.merged`, of the first rounds.
     plays : every play, in order.
@@ -166,18 +167,20 @@ def combine(plays: Sequence[EngineResult], outputs: dict[str, bytes]) -> EngineR
         links[name] = LinkUse(pushes, pops, max(use.high_water for use in uses), first.depth, *sums)
     spans: list[Span] = []
     merged: dict[str, tuple[tuple[str, int], ...]] = {}
-    known: dict[str, int] = {}
+    steps: dict[str, int] = {}  # of the segments before, by unit
     for play, at in zip(plays, ends, strict=False):
-        if play.plays[0].round:
-            continue
-        before = dict(known)
+        (place,) = play.plays
         for span in play.stages:
-            known[span.node] = known.get(span.node, 0) + 1
             shift = at if span.first >= 0 else 0
-            step = before.get(span.node, 0) + span.step
-            spans.append(replace(span, step=step, first=span.first + shift, last=span.last + shift))
-        for name, order in play.merged.items():
-            merged[name] = merged.get(name, ()) + order
+            step = steps.get(span.node, 0) + span.step
+            begin, end = span.first + shift, span.last + shift
+            spans.append(replace(span, step=step, round=place.round, first=begin, last=end))
+        if place.round == 0:
+            for name, order in play.merged.items():
+                merged[name] = merged.get(name, ()) + order
+        if place.last:
+            for span in play.stages:
+                steps[span.node] = steps.get(span.node, 0) + 1
     deadlock = plays[-1].deadlock
     return EngineResult(
         outputs=outputs,

@@ -215,7 +215,8 @@ def run(
     for segment, round in program.plays:
         encoded = encode(program, segment, round, merged=merged, policy=policy, turns=turns)
         arrays = _execute(program, encoded, (*head, max_cycles - at), buffers)
-        done.append(_play(program, encoded, arrays, Play(segment, round, at)))
+        place = Play(segment, round, at, round + 1 == program.rounds[segment])
+        done.append(_play(program, encoded, arrays, place))
         at += done[-1].cycles
         if done[-1].deadlock is not None:
             break

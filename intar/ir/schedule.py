@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = "intar.schedule/1"
+PARTS_SCHEMA = "intar.parts/1"
 
 Pattern = Literal["sequential", "pipelined", "parallel", "interleaved"]
+Mode = Literal["auto", "intar", "sequential", "dataflow"]
 
 
 class Frozen(BaseModel):
@@ -113,7 +116,7 @@ class Schedule(Frozen):
 
     schema_: str = Field(default=SCHEMA, alias="schema")
     name: str
-    mode: Literal["auto", "intar", "sequential", "dataflow"]
+    mode: Mode
     machine: Machine
     stages: tuple[Stage, ...]
     residency: tuple[Residency, ...]
@@ -134,7 +137,85 @@ class Schedule(Frozen):
         """Canonical JSON text."""
         return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
+    @property
+    def laps(self) -> tuple[tuple[int, Stage], ...]:
+        """Every stage with how often it is gone through in an inference."""
+        return tuple((1, stage) for stage in self.stages)
+
     @staticmethod
     def from_json(text: str) -> Schedule:
         """Parse and validate; pydantic's ValidationError on a malformed file."""
         return Schedule.model_validate_json(text)
+
+
+class PartSchedule(Frozen):
+    """A part of a network: the names of the tasks of each of its rounds, and the schedule of all of them, which names the
+    tasks of the first."""
+
+    rounds: tuple[tuple[str, ...], ...]
+    schedule: Schedule
+
+
+class PartedSchedule(Frozen):
+    """The schedules of a network's parts, which follow each other on one machine; a part with several rounds is a loop."""
+
+    schema_: str = Field(default=PARTS_SCHEMA, alias="schema")
+    name: str
+    parts: tuple[PartSchedule, ...] = Field(min_length=1)
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    @property
+    def pieces(self) -> tuple[tuple[tuple[str, ...], ...], ...]:
+        """The tasks of each round of each part."""
+        return tuple(part.rounds for part in self.parts)
+
+    @property
+    def machine(self) -> Machine:
+        return self.parts[0].schedule.machine
+
+    @property
+    def mode(self) -> Mode:
+        return self.parts[0].schedule.mode
+
+    @property
+    def objective(self) -> int:
+        """Model cycles of all rounds."""
+        return sum(len(part.rounds) * part.schedule.objective for part in self.parts)
+
+    @property
+    def bound(self) -> int:
+        """No schedules of these parts take fewer model cycles."""
+        return sum(len(part.rounds) * part.schedule.bound for part in self.parts)
+
+    @property
+    def gap(self) -> float:
+        return (self.objective - self.bound) / max(1, self.objective)
+
+    @property
+    def status(self) -> Literal["OPTIMAL", "FEASIBLE"]:
+        proved = all(part.schedule.status == "OPTIMAL" for part in self.parts)
+        return "OPTIMAL" if proved else "FEASIBLE"
+
+    @property
+    def seconds(self) -> float:
+        return sum(part.schedule.seconds for part in self.parts)
+
+    @property
+    def laps(self) -> tuple[tuple[int, Stage], ...]:
+        """Every stage with how often it is gone through in an inference."""
+        return tuple((len(part.rounds), stage) for part in self.parts for stage in part.schedule.stages)
+
+    def to_json(self) -> str:
+        """Canonical JSON text."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+
+
+AnySchedule = Schedule | PartedSchedule
+
+
+def any_schedule(text: str) -> AnySchedule:
+    """Parse either kind of schedule; pydantic's ValidationError on a malformed file."""
+    if isinstance(document := json.loads(text), dict) and document.get("schema") == PARTS_SCHEMA:
+        return PartedSchedule.model_validate_json(text)
+    return Schedule.model_validate_json(text)

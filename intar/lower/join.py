@@ -10,9 +10,11 @@ from intar.errors import Finding, InternalError, UnsupportedError
 from intar.ir.program import (
     Buffer,
     Image,
+    LoadStep,
     Node,
     Region,
     Step,
+    StoreStep,
     Table,
     Vector,
     VectorStep,
@@ -179,7 +181,9 @@ def _further(region: Region, shift: int) -> Region:
     return region.model_copy(update={"base": region.base + shift})
 
 
-def _moved(steps: Sequence[Step], segment: int, shift: int, first: int) -> list[Step]:
+def _moved(
+    steps: Sequence[LoadStep | StoreStep], segment: int, shift: int, first: int
+) -> list[LoadStep | StoreStep]:
     """The steps of a segment, `shift` words further on from word `first` on."""
     return [
         step.model_copy(update={"segment": segment, "base": step.base + (shift if step.base >= first else 0)})

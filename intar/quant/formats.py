@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,9 +116,13 @@ class Classes:
 
 
 def choose_formats(
-    graph: TaskGraph, groups: list[Group], scheme: Scheme, calibration: Mapping[str, np.ndarray] | None
+    graph: TaskGraph,
+    groups: list[Group],
+    scheme: Scheme,
+    calibration: Mapping[str, np.ndarray] | None,
+    alike: Sequence[Sequence[str]] = (),
 ) -> Formats:
-    """A format for every tensor that the groups read, write or pass to a function.
+    """A format for every tensor that the groups read, write or pass to a function; one for all of each set in `alike`.
 
     Raises
     ------
@@ -135,6 +139,11 @@ def choose_formats(
         if group.kind in ("move", "pool"):
             for name in group.inputs:
                 classes.join(group.output, name)
+    kept = set(stored)
+    for same in alike:
+        for name in same[1:]:
+            if {name, same[0]} <= kept:
+                classes.join(same[0], name)
     roots = {name: classes.root(name) for name in stored}
     open_roots = {root for root in roots.values() if root not in classes.fixed}
     needed = [name for name in stored if roots[name] in open_roots] + [n for n in inner if n not in fixed]
@@ -154,13 +163,21 @@ def choose_formats(
         chosen[root] = cover(*value_range(together[root], scheme, bits), bits, scheme.power_of_two)
     formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
     pre = {}
+    for same in alike:
+        for name in [name for name in same if name in inner and name in observed]:
+            joint = observed[name]
+            for other in (other for other in same if other in inner and other in observed):
+                joint = merge(joint, observed[other])
+            together[name] = joint
     for group in groups:
         if group.identity and group.pre:
             pre[group.pre] = formats[group.inputs[0]]
         elif group.pre:
             bits = max(TABLE_BITS, scheme.activation_bits)
             pre[group.pre] = fixed.get(group.pre) or format_of_range(
-                *value_range(observed[group.pre], scheme, bits), bits, scheme.power_of_two
+                *value_range(together.get(group.pre, observed[group.pre]), scheme, bits),
+                bits,
+                scheme.power_of_two,
             )
     return Formats(formats, pre, frozenset(masked_scores(groups)))
 

@@ -24,6 +24,7 @@ def quantise(
     scheme: Scheme = W8A8,
     calibration: Mapping[str, np.ndarray] | None = None,
     skip: Sequence[str] = (),
+    alike: Sequence[Sequence[str]] = (),
 ) -> Quantised:
     """Quantise a graph.
 
@@ -36,6 +37,7 @@ def quantise(
     scheme : widths and range method.
     calibration : for each input, samples along a first axis; None for a model that is quantised throughout.
     skip : names of passes of :func:`intar.grid.prepare` to leave out.
+    alike : sets of tensors that shall have the same format, as far as the model leaves them open.
 
     Raises
     ------
@@ -46,7 +48,7 @@ def quantise(
     """
     graph = prepare(graph, skip)
     groups = fuse(graph)
-    formats = choose_formats(graph, groups, scheme, calibration)
+    formats = choose_formats(graph, groups, scheme, calibration, alike)
     emitter = Emitter(graph, formats, scheme)
     found = emitter.found
     for group in groups:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from intar.engine import Span
 from intar.ir.program import Buffer, BufferStep, Walk
 from intar.pipeline import Design
 
@@ -54,12 +55,14 @@ def _touched(step: BufferStep, lanes: int) -> np.ndarray:
 
 
 def _one(design: Design, buffer: Buffer) -> Occupancy:
-    spans = {(s.node, s.step): s for s in design.predicted.stages if s.first >= 0}
+    spans: dict[tuple[str, int], list[Span]] = {}
+    for s in design.predicted.stages:
+        if s.first >= 0:
+            spans.setdefault((s.node, s.step), []).append(s)
     steps = []
     for side, own in (("in", buffer.writes), ("out", buffer.reads)):
         for index, step in enumerate(own):
-            span = spans.get((f"{buffer.name}.{side}", index))
-            if span:
+            for span in spans.get((f"{buffer.name}.{side}", index), ()):
                 steps.append((span.first, side, span.last, step))
     steps.sort(
         key=lambda item: item[:2]

@@ -10,8 +10,8 @@ from typing import Any
 
 from intar.errors import InfeasibleError, UnsupportedError
 from intar.ir.quantgraph import QConv, QMatmul, QProduct, QuantGraph
-from intar.ir.schedule import Schedule
-from intar.pipeline import Check, Design, Mode, build_target, compile_quantised
+from intar.ir.schedule import Stage
+from intar.pipeline import Check, Design, Mode, build_target, recompile
 from intar.report.static import static_resources
 
 SCHEMA = "intar.report/1"
@@ -64,7 +64,7 @@ def pattern_rows(design: Design, simulated: int | None = None) -> Iterator[dict[
             yield pattern_row(design, simulated)
             continue
         try:
-            yield pattern_row(compile_quantised(design.quantised, design.schedule.machine, mode))
+            yield pattern_row(recompile(design, mode))
         except (InfeasibleError, UnsupportedError) as error:
             lost = dict.fromkeys(("objective", "predicted", "simulated"))
             yield {"pattern": mode} | lost | {"reason": error.findings[0].what}
@@ -120,7 +120,7 @@ def report_dict(
             "status": design.schedule.status,
             "seconds": round(design.schedule.seconds, 3),
         },
-        "stages": _stages(design.schedule),
+        "stages": [_stage(rounds, stage) for rounds, stage in design.schedule.laps],
         "lost_cycles": dict(lost_cycles) if lost_cycles is not None else None,
         "patterns": [dict(row) for row in patterns] if patterns else None,
         "numerics": [dict(row) for row in numerics] if numerics else None,
@@ -132,13 +132,11 @@ def _exact(check: Check | None) -> bool | None:
     return None if check is None else check.bit_exact
 
 
-def _stages(schedule: Schedule) -> list[dict[str, Any]]:
-    return [
-        {
-            "pattern": stage.pattern,
-            "tasks": {p.task: list(p.cores) for p in stage.tasks},
-            "tile_rows": stage.tile_rows,
-            "cycles": stage.cycles,
-        }
-        for stage in schedule.stages
-    ]
+def _stage(rounds: int, stage: Stage) -> dict[str, Any]:
+    return {
+        "pattern": stage.pattern,
+        "tasks": {p.task: list(p.cores) for p in stage.tasks},
+        "tile_rows": stage.tile_rows,
+        "cycles": stage.cycles,
+        "rounds": rounds,
+    }

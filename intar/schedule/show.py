@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from intar.ir.schedule import Copy, Schedule, Stage
+from intar.ir.schedule import AnySchedule, Copy, PartedSchedule, Schedule, Stage
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 SHORT = {"sequential": "seq", "pipelined": "pipe", "parallel": "par", "interleaved": "inter"}
@@ -102,12 +102,20 @@ def summary(schedule: Schedule) -> Text:
     )
 
 
-def render(schedule: Schedule, width: int = 100) -> RenderableType:
-    """Everything above, for ``rich.print``."""
+def render(schedule: AnySchedule, width: int = 100) -> RenderableType:
+    """Everything above, for ``rich.print``; of a network in parts, part by part."""
+    if isinstance(schedule, PartedSchedule):
+        shown: list[RenderableType] = []
+        for number, part in enumerate(schedule.parts, 1):
+            rounds = f", block × {len(part.rounds)}" if len(part.rounds) > 1 else ""
+            shown.append(Text(f"part {number} of {len(schedule.parts)}{rounds}", style="bold"))
+            shown.append(render(part.schedule, width))
+        total = f"all parts: {schedule.objective:,} cycles, bound {schedule.bound:,}, {schedule.status}"
+        return Group(*shown, Text(total))
     return Group(stage_table(schedule), gantt(schedule, width), summary(schedule), residency_table(schedule))
 
 
-def to_text(schedule: Schedule, width: int = 110) -> str:
+def to_text(schedule: AnySchedule, width: int = 110) -> str:
     """The rendering as plain text."""
     console = Console(width=width, record=True, file=io.StringIO(), color_system=None)
     console.print(render(schedule, width - 12))

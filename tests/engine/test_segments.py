@@ -39,7 +39,8 @@ def test_a_play_is_a_call_of_its_steps() -> None:
     again = run(planned, images)
     assert again.cycles == 5 * once.cycles
     assert again.outputs == once.outputs == run(planned, images, merged=True).outputs
-    assert len(again.stages) == 2 * len(once.stages)
+    assert len(again.stages) == 5 * len(once.stages)
+    assert {span.step for span in again.stages} == set(range(2 * (1 + max(s.step for s in once.stages))))
 
 
 @pytest.mark.sim

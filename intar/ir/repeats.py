@@ -1,0 +1,103 @@
+"""Blocks that a network repeats: runs of tasks that are alike in everything but the values of their constants."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from math import prod
+
+from intar.ir.taskgraph import Task, TaskGraph
+
+LEAST_ROUNDS = 3
+"""So many consecutive equal blocks make a loop."""
+
+Blocks = tuple[tuple[str, ...], ...]
+"""The names of each block's tasks; tasks in the same place are the same."""
+
+
+def repeated_blocks(graph: TaskGraph) -> Blocks:
+    """The blocks of the longest loop of a graph, in order; none where there are less than `LEAST_ROUNDS`.
+
+    All tasks of a block stand together in the graph's order. What a block makes is read by itself and the next one only (the
+    last one: by anybody); what comes from before the loop is read by the first block only. Of the ways to cut a loop
+    the one with most blocks is taken, then the one where the fewest elements go from block to block.
+    """
+    tasks = graph.tasks
+    signatures = [_signature(graph, task) for task in tasks]
+    best: tuple[tuple[int, int, int, int], Blocks] | None = None
+    for period in range(1, len(tasks) // LEAST_ROUNDS + 1):
+        for first, count in _runs(signatures, period):
+            for phase in range(period):
+                rounds = (count - phase) // period
+                if rounds < LEAST_ROUNDS:
+                    break
+                start = first + phase
+                blocks = [tasks[at : at + period] for at in range(start, start + rounds * period, period)]
+                size = _handed_over(graph, blocks)
+                if size is None:
+                    continue
+                # Most tasks in the loop but its first round; short blocks; few elements handed over.
+                key = ((rounds - 1) * period, -period, -size, -start)
+                if best is None or key > best[0]:
+                    best = key, tuple(tuple(task.name for task in block) for block in blocks)
+    return best[1] if best else ()
+
+
+def _signature(graph: TaskGraph, task: Task) -> Hashable:
+    """What tasks in the same place of two blocks have in common."""
+    operands = tuple(
+        (name in graph.constants, graph.tensor(name).shape, _quant(graph, name)) for name in task.inputs
+    )
+    attrs = tuple(sorted((name, repr(value)) for name, value in task.attrs.items()))
+    return task.op, attrs, operands, graph.tensor(task.output).shape, _quant(graph, task.output)
+
+
+def _quant(graph: TaskGraph, name: str) -> bool:
+    return graph.tensor(name).quant is not None
+
+
+def _runs(signatures: Sequence[Hashable], period: int) -> Iterator[tuple[int, int]]:
+    """(first, count) of the stretches of tasks that repeat with this period, at least `LEAST_ROUNDS` times."""
+    first = 0
+    for at in range(len(signatures) - period + 1):
+        if at + period < len(signatures) and signatures[at] == signatures[at + period]:
+            continue
+        count = at - first + period
+        if count >= LEAST_ROUNDS * period:
+            yield first, count
+        first = at + 1
+
+
+def _handed_over(graph: TaskGraph, blocks: Sequence[Sequence[Task]]) -> int | None:
+    """Elements that go from block to block; None if the blocks don't make a chain."""
+    where = {task.output: index for index, block in enumerate(blocks) for task in block}
+    before = {task.output for task in graph.tasks} - set(where)
+    crossing: set[str] = set()
+    behind = False
+    inside = {task.name for block in blocks for task in block}
+    for task in graph.tasks:
+        behind = behind or task.name in inside
+        mine = where.get(task.output, len(blocks) if behind else -1)
+        for name in task.inputs:
+            made = where.get(name, -1 if name in before else mine)
+            if made < mine < len(blocks) and mine != made + 1:
+                return None
+            if mine == len(blocks) and 0 <= made < len(blocks) - 1:
+                return None
+            if 0 <= made < mine:
+                crossing.add(name)
+    if any(0 <= where.get(name, -1) < len(blocks) - 1 for name in graph.outputs):
+        return None
+    return sum(prod(graph.tensor(name).shape) for name in crossing)
+
+
+def alike(graph: TaskGraph, blocks: Blocks) -> list[tuple[str, ...]]:
+    """The activations that stand in the same place of all blocks, one set for each place."""
+    tasks = {task.name: task for task in graph.tasks}
+    found = []
+    for same in zip(*blocks, strict=True):
+        group = [tasks[name] for name in same]
+        found.append(tuple(task.output for task in group))
+        for operands in zip(*(task.inputs for task in group), strict=True):
+            if not any(name in graph.constants for name in operands):
+                found.append(operands)
+    return found
