@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from intar.report.lost import lost_cycles
 from intar.report.summary import pattern_rows
 from intar.report.write import write_report
 from intar.schedule.pins import Pins
-from intar.session import quantise_blocks, update_report
+from intar.session import size_network, update_report
 
 Samples = np.ndarray | Mapping[str, np.ndarray]
 
@@ -120,7 +120,7 @@ def compile(
     pattern: pipeline.Mode = "auto",
     pins: Pins | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
-    unroll: bool = False,
+    loop: bool | None = None,
 ) -> Accelerator:
     """Compile a model.
 
@@ -132,12 +132,12 @@ def compile(
     device, scheme, budget, pattern : as on the command line.
     pins : what is decided about the schedule (`intar.schedule.pins.Pins`).
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input.
-    unroll : no loop in hardware, although the model repeats a block.
+    loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
     """
     graph = load_model(model, shapes)
     data = example_inputs
     if data is not None and not isinstance(data, Mapping):
         data = {graph.inputs[0]: np.asarray(data)}
-    quantised, blocks = quantise_blocks(graph, find_scheme(scheme), data, unroll)
-    machine = make_machine(device, budget, quantised)
+    sized = partial(make_machine, device, budget)
+    quantised, machine, blocks = size_network(graph, find_scheme(scheme), data, sized, loop)
     return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins, blocks), data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -20,7 +21,7 @@ from intar.frontends import load_model
 from intar.frontends.load import SUFFIXES
 from intar.grid import prepare
 from intar.ir.io import write_atomic
-from intar.ir.quantgraph import Quantised
+from intar.ir.quantgraph import Part, Quantised
 from intar.ir.repeats import Blocks, alike, repeated_blocks
 from intar.ir.schedule import PARTS_SCHEMA, AnySchedule, Machine, Mode, PartedSchedule, Pattern, any_schedule
 from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
@@ -35,12 +36,16 @@ from intar.quant.scheme import Scheme
 from intar.quant.scheme import scheme as find_scheme
 from intar.quant.store import load as load_quantised
 from intar.report.summary import report_dict
+from intar.schedule.cost import lower_bounds
 from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
+from intar.schedule.problem import make_problem
 from intar.schedule.solve import solve
 from intar.schedule.validate import validate
 
 REPORT = Path("report") / "report.json"
+LOOP_PAYS = 8
+"""Memory latencies that a round takes at least where a loop is made unasked: the barrier costs about four."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def open_source(
     budget: Mapping[str, object] | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     synthetic: Callable[[TaskGraph], dict[str, np.ndarray]] | None = None,
-    unroll: bool = False,
+    loop: bool | None = None,
 ) -> Source:
     """Load, calibrate, quantise and size.
 
@@ -75,7 +80,7 @@ def open_source(
         is given here).
     shapes : sizes of dynamic axes of an ONNX model by symbol, or whole shapes by input.
     synthetic : makes samples for a model without calibration data, where only sizes matter.
-    unroll : no loops, although the model repeats a block.
+    loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
     """
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
@@ -83,10 +88,10 @@ def open_source(
         data = designs.samples(folder, spec.calibration, graph)
         if calibration:
             data = load_calibration(calibration, graph)
-        made, blocks = quantise_blocks(graph, find_scheme(scheme or spec.scheme), data, unroll)
         own = {} if device else spec.budget
-        machine = make_machine(device or spec.device, {**own, **(budget or {})}, made)
-        return Source(graph, made, machine, blocks, data, spec.anchor)
+        sized = partial(make_machine, device or spec.device, {**own, **(budget or {})})
+        made = size_network(graph, find_scheme(scheme or spec.scheme), data, sized, loop)
+        return Source(graph, *made, data, spec.anchor)
     if not Path(model).suffix and not Path(model).exists():
         hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
         raise ConfigError(Finding("there is no file and no reference design of this name", model, hint=hint))
@@ -94,27 +99,40 @@ def open_source(
     given = load_calibration(calibration, graph) if calibration else None
     if given is None and synthetic:
         given = synthetic(graph)
-    made, blocks = quantise_blocks(graph, find_scheme(scheme or "w8a8"), given, unroll)
-    return Source(graph, made, make_machine(device or "u280", budget, made), blocks, given)
+    sized = partial(make_machine, device or "u280", budget)
+    return Source(graph, *size_network(graph, find_scheme(scheme or "w8a8"), given, sized, loop), given)
 
 
-def quantise_blocks(
-    graph: TaskGraph, scheme: Scheme, calibration: Mapping[str, np.ndarray] | None, unroll: bool = False
-) -> tuple[Quantised, Blocks]:
-    """The integers of a network, and the blocks in it that can be looped: their tensors then have the same formats.
+def size_network(
+    graph: TaskGraph,
+    scheme: Scheme,
+    calibration: Mapping[str, np.ndarray] | None,
+    sized: Callable[[Quantised], Machine],
+    loop: bool | None = None,
+) -> tuple[Quantised, Machine, Blocks]:
+    """The integers of a network, its machine, and the blocks in it that are looped, if any: these have common formats.
 
-    Blocks whose integers differ all the same (a model with its own scales) are not looped, and keep their own formats.
+    A block is looped where each round takes `LOOP_PAYS` memory latencies at least (`loop` True: always, False: never),
+    unless the blocks' integers differ all the same, as in a model with its own scales.
     """
-    blocks = () if unroll else repeated_blocks(graph)
+    blocks = () if loop is False else repeated_blocks(graph)
     if blocks:
         made = quantise(graph, scheme, calibration, alike=alike(graph, blocks))
-        found = pieces(made.graph, blocks)
         try:
-            if found and divide(made, found):
-                return made, blocks
+            parts = divide(made, pieces(made.graph, blocks))
         except UnsupportedError:
-            pass
-    return quantise(graph, scheme, calibration), ()
+            parts = ()
+        machine = sized(made)
+        if any(len(part.rounds) > 1 and (loop or _pays(part, machine)) for part in parts):
+            return made, machine, blocks
+    made = quantise(graph, scheme, calibration)
+    return made, sized(made), ()
+
+
+def _pays(part: Part, machine: Machine) -> bool:
+    """A round is long beside what the next one waits for: the last response of a store, the first word of a load."""
+    floor = max(lower_bounds(make_problem(part.graph, machine).works, machine).values())
+    return floor >= LOOP_PAYS * machine.latency
 
 
 def _pairs(items: Sequence[str], option: str, hint: str) -> tuple[dict[str, str], list[Finding]]:

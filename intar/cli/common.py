@@ -43,8 +43,11 @@ Pin = Annotated[
     typer.Option(help="TASK=PATTERN or TASK=CORES (0+1): decided; the solver does the rest."),
 ]
 Pattern = Annotated[str, typer.Option(help="auto, intar (no interleaving), sequential or dataflow.")]
-Unroll = Annotated[
-    bool, typer.Option("--unroll", help="No loop in hardware, although the model repeats a block.")
+Loop = Annotated[
+    bool | None,
+    typer.Option(
+        "--loop/--unroll", help="Loop a repeated block in hardware, or not.  [default: where it pays]"
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Number of inferences.")]
@@ -102,7 +105,7 @@ def open_model(
     calibration: Path | None,
     budget: list[str] | None,
     shape: list[str] | None,
-    unroll: bool = False,
+    loop: bool | None = None,
 ) -> Any:
     """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
     from intar.session import open_source, parse_budget, parse_shapes
@@ -114,5 +117,5 @@ def open_model(
         calibration=calibration,
         budget=parse_budget(budget or []),
         shapes=parse_shapes(shape or []),
-        unroll=unroll,
+        loop=loop,
     )

@@ -15,12 +15,12 @@ from intar.cli.common import (
     Calibration,
     Device,
     Json,
+    Loop,
     Model,
     Pattern,
     Pin,
     Scheme,
     Shape,
-    Unroll,
     check_pattern,
     console,
     open_model,
@@ -93,7 +93,7 @@ def schedule(
     shape: Shape = None,
     pin: Pin = None,
     pattern: Pattern = "auto",
-    unroll: Unroll = False,
+    loop: Loop = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write schedule.json here, to edit it.")
     ] = None,
@@ -108,7 +108,7 @@ def schedule(
     if out:
         refuse_other(out)
     with progress("load, calibrate, quantise", "schedule") as step:
-        source = open_model(model, device, scheme, calibration, budget, shape, unroll)
+        source = open_model(model, device, scheme, calibration, budget, shape, loop)
         step()
         answer = solve_blocks(source, mode, pins)
         step()
@@ -130,7 +130,7 @@ def compile_command(
     shape: Shape = None,
     pin: Pin = None,
     pattern: Pattern = "auto",
-    unroll: Unroll = False,
+    loop: Loop = None,
     edited: Annotated[
         Path | None, typer.Option("--schedule", help="Use this (edited) schedule.json.")
     ] = None,
@@ -150,7 +150,7 @@ def compile_command(
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
     ) as step:
-        source = open_model(model, device, scheme, calibration, budget, shape, unroll)
+        source = open_model(model, device, scheme, calibration, budget, shape, loop)
         step()
         if edited:
             made = pipeline.design(source.quantised, edited_schedule(edited, source.quantised))

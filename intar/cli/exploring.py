@@ -66,7 +66,7 @@ def explore(
     if out:
         refuse_other(out / "explore.json", (exploring.SCHEMA,), "an exploration")
     with progress("load, calibrate, quantise", *(f"point {i + 1}" for i in range(len(chosen)))) as step:
-        source = open_model(model, device, scheme, calibration, None, shape, unroll=True)
+        source = open_model(model, device, scheme, calibration, None, shape, loop=False)
         step()
         workers = min(jobs, len(chosen))
         document = exploring.explore(source.quantised, source.machine.device, chosen, workers, step)

@@ -1,0 +1,63 @@
+"""Networks that repeat a block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from intar.frontends import Builder
+from intar.ir.taskgraph import TaskGraph
+
+
+def residual_stack(
+    blocks: int,
+    rows: int = 5,
+    width: int = 24,
+    hidden: int = 40,
+    enter: int = 0,
+    leave: int = 0,
+    function: str = "relu",
+    seed: int = 0,
+) -> TaskGraph:
+    """`blocks` times ``x + W2·f(W1·x)``; with a layer before them (`enter` inputs) and one behind (`leave` outputs)."""
+    rng, g = np.random.default_rng(seed), Builder("stack")
+
+    def layer(x: str, inputs: int, outputs: int) -> str:
+        weight = rng.normal(0, 1 / np.sqrt(inputs), (inputs, outputs)).astype(np.float32)
+        return g.matmul(x, weight, rng.normal(0, 0.1, outputs).astype(np.float32))
+
+    x = g.input("x", (rows, enter or width))
+    x = layer(x, enter, width) if enter else x
+    for _ in range(blocks):
+        x = g.add(x, layer(getattr(g, function)(layer(x, width, hidden)), hidden, width))
+    g.output(layer(x, width, leave) if leave else x)
+    return g.build()
+
+
+def attention_stack(blocks: int, rows: int = 6, width: int = 16, heads: int = 2, seed: int = 0) -> TaskGraph:
+    """`blocks` times attention and a feed-forward pair with GELU, both with a residual, no norms."""
+    rng, g = np.random.default_rng(seed), Builder("attention_stack")
+    size = width // heads
+
+    def layer(x: str, inputs: int, outputs: int) -> str:
+        return g.matmul(x, rng.normal(0, 0.5 / np.sqrt(inputs), (inputs, outputs)).astype(np.float32))
+
+    def split(x: str) -> str:
+        return g.transpose(g.reshape(x, (rows, heads, size)), (1, 0, 2))
+
+    x = g.input("x", (rows, width))
+    for _ in range(blocks):
+        q, k, v = (split(layer(x, width, width)) for _ in range(3))
+        seen = g.product(g.softmax(g.product(q, k, "second")), v)
+        joined = g.reshape(g.transpose(seen, (1, 0, 2)), (rows, width))
+        x = g.add(x, layer(joined, width, width))
+        x = g.add(x, layer(g.gelu(layer(x, width, 2 * width)), 2 * width, width))
+    g.output(x)
+    return g.build()
+
+
+def samples(graph: TaskGraph, count: int = 8, seed: int = 1) -> Mapping[str, np.ndarray]:
+    """Normal samples for its input."""
+    (name,) = graph.inputs
+    return {name: np.random.default_rng(seed).normal(0, 1, (count, *graph.tensor(name).shape))}

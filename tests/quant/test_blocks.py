@@ -1,0 +1,120 @@
+"""Repeated blocks: found in the float network, quantised alike, cut out of the integers."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from lowering.chains import machine
+from lowering.stacks import attention_stack, residual_stack, samples
+
+from intar.frontends import Builder
+from intar.ir.repeats import alike, repeated_blocks
+from intar.ir.taskgraph import TaskGraph
+from intar.quant.blocks import pieces
+from intar.quant.divide import divide
+from intar.quant.golden import run_golden
+from intar.quant.quantise import quantise
+from intar.quant.random_graphs import random_inputs
+from intar.quant.scheme import scheme
+from intar.session import size_network
+
+
+@pytest.mark.parametrize("enter,leave", [(0, 0), (9, 0), (0, 3), (9, 3)])
+def test_residual_blocks_are_found_whole(enter: int, leave: int) -> None:
+    """A block begins where one tensor is handed over, not in its middle, and ends around it are left out."""
+    graph = residual_stack(5, enter=enter, leave=leave)
+    blocks = repeated_blocks(graph)
+    assert [len(block) for block in blocks] == [4] * 5
+    tasks = {task.name: task for task in graph.tasks}
+    assert [tasks[name].op.value for name in blocks[0]] == ["matmul", "relu", "matmul", "add"]
+    assert len(graph.tasks) == 20 + (enter > 0) + (leave > 0)
+
+
+def test_attention_blocks_are_found_whole() -> None:
+    graph = attention_stack(4)
+    blocks = repeated_blocks(graph)
+    assert [len(block) for block in blocks] == [len(graph.tasks) // 4] * 4
+
+
+def stack(*widths: int, tap: int = 0) -> Builder:
+    """Layers of these widths with ReLU; `tap`: the last layer adds what so many layers before it made."""
+    g, rng = Builder("layers"), np.random.default_rng(0)
+    made = [g.input("x", (2, widths[0]))]
+    for a, b in pairwise(widths):
+        made.append(g.relu(g.matmul(made[-1], rng.normal(0, 1, (a, b)).astype(np.float32))))
+    g.output(g.add(made[-1], made[-1 - tap]) if tap else made[-1])
+    return g
+
+
+@pytest.mark.parametrize(
+    "graph,found",
+    [
+        pytest.param(stack(8, 8, 8, 8).build(), 3, id="three layers"),
+        pytest.param(stack(8, 8, 8).build(), 0, id="two are no loop"),
+        pytest.param(stack(8, 6, 8, 6, 8, 6, 8).build(), 3, id="in pairs"),
+        pytest.param(stack(8, 7, 6, 5).build(), 0, id="all differ"),
+        pytest.param(stack(8, 8, 8, 8, 8, tap=1).build(), 3, id="read from further on: without the last"),
+        pytest.param(stack(8, 8, 8, 8, tap=2).build(), 0, id="read across blocks"),
+    ],
+)
+def test_what_is_a_loop(graph, found: int) -> None:
+    assert len(repeated_blocks(graph)) == found
+
+
+def test_formats_are_those_of_all_blocks() -> None:
+    """The same place has the same format in every block, wide enough for all; without the request it has its own."""
+    graph = residual_stack(4)
+    blocks = repeated_blocks(graph)
+    data = samples(graph)
+    joint = quantise(graph, scheme("w8a8"), data, alike=alike(graph, blocks)).graph
+    own = quantise(graph, scheme("w8a8"), data).graph
+    for same in alike(graph, blocks):
+        known = [name for name in dict.fromkeys(same) if name in {t.name for t in joint.tensors}]
+        formats = {(joint.tensor(name).scale, joint.tensor(name).zero) for name in known}
+        assert len(formats) <= 1
+        if known:
+            spans = [own.tensor(name).scale for name in known]
+            assert joint.tensor(known[0]).scale >= max(spans) - 1e-6
+    assert len({tensor.scale for tensor in own.tensors}) > len({tensor.scale for tensor in joint.tensors})
+
+
+def test_parts_make_the_network() -> None:
+    """Golden, part by part and round by round, gives golden's integers of the whole."""
+    graph = residual_stack(4, enter=7, leave=3)
+    quantised, _, blocks = size_network(graph, scheme("w16a16"), samples(graph), lambda _: machine(), True)
+    parts = divide(quantised, pieces(quantised.graph, blocks))
+    assert [len(part.rounds) for part in parts] == [1, 4, 1]
+    inputs = random_inputs(quantised, 0)
+    (state,) = inputs.values()
+    for part in parts:
+        for one in part.rounds:
+            (name,) = part.graph.inputs
+            state = run_golden(one, {name: state}).tensors[part.graph.outputs[0]]
+    (name,) = quantised.graph.outputs
+    np.testing.assert_array_equal(state, run_golden(quantised, inputs).tensors[name])
+
+
+def test_a_model_with_its_own_scales_is_not_looped() -> None:
+    """Blocks whose formats the model fixes one by one stay what they are."""
+    graph = residual_stack(4)
+    document = graph.model_dump(by_alias=True)
+    for index, tensor in enumerate(document["tensors"]):
+        if tensor["name"] not in graph.constants and "add" in tensor["name"]:
+            tensor["quant"] = {"bits": 8, "scale": 0.05 * (index + 1)}
+    graph = TaskGraph.model_validate({**document, "constants": graph.constants})
+    quantised, _, blocks = size_network(graph, scheme("w8a8"), samples(graph), lambda _: machine(), True)
+    assert repeated_blocks(graph) and blocks == ()
+    assert quantised.graph == quantise(graph, scheme("w8a8"), samples(graph)).graph
+
+
+def test_a_loop_has_to_pay() -> None:
+    """Without being asked for, only blocks that are long beside the barrier between rounds are looped."""
+    found = {}
+    for width in (16, 64):
+        graph = residual_stack(3, rows=16, width=width, hidden=2 * width)
+        for loop in (None, False, True):
+            _, _, blocks = size_network(graph, scheme("w8a8"), samples(graph), lambda _: machine(), loop)
+            found[width, loop] = len(blocks)
+    assert found == {(w, loop): 3 * (loop or (loop is None and w == 64)) for w, loop in found}
