@@ -1,7 +1,7 @@
 """Loops against unrolled networks: cycles, steps, size of the RTL and compile time over the number of blocks.
 
-``python benchmarks/loops.py`` prints the table of ``docs/schedule.md``. A block is ``x + W2·relu(W1·x)`` on 16 rows of 64 with
-128 hidden columns, random weights, int8; 2 cores, 64 multipliers, a U280's ports.
+``python benchmarks/loops.py`` prints the table of ``docs/schedule.md``. A block is ``x + W2·relu(W1·x)`` on 16 rows of 64,
+128 hidden columns, random weights, int8; 2 cores, 64 multipliers, ports of a U280.
 """
 
 from __future__ import annotations

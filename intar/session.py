@@ -245,9 +245,7 @@ def read_schedule(path: Path) -> AnySchedule:
         return any_schedule(path.read_text())
     except OSError as error:
         raise ConfigError(Finding(f"the schedule can't be read: {error.strerror}", str(path))) from None
-    except ValueError as error:
-        if not isinstance(error, ValidationError):
-            raise ConfigError(Finding(f"the file is not valid JSON: {error}", str(path))) from None
+    except ValidationError as error:
         raise ConfigError(
             Finding(e["msg"], ": ".join([str(path), *filter(None, [".".join(map(str, e["loc"]))])]))
             for e in error.errors()

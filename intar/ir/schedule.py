@@ -216,6 +216,9 @@ AnySchedule = Schedule | PartedSchedule
 
 def any_schedule(text: str) -> AnySchedule:
     """Parse either kind of schedule; pydantic's ValidationError on a malformed file."""
-    if isinstance(document := json.loads(text), dict) and document.get("schema") == PARTS_SCHEMA:
-        return PartedSchedule.model_validate_json(text)
-    return Schedule.model_validate_json(text)
+    try:
+        document = json.loads(text)
+    except ValueError:
+        document = None  # pydantic says what is wrong
+    parted = isinstance(document, dict) and document.get("schema") == PARTS_SCHEMA
+    return PartedSchedule.model_validate_json(text) if parted else Schedule.model_validate_json(text)
