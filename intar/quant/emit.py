@@ -63,6 +63,7 @@ class Emitter:
         self.tasks: list[QTask] = []
         self.constants: dict[str, np.ndarray] = {}
         self.found: list[Finding] = []
+        self._copies: dict[str, str] = {}
         self._task_names = {task.name for task in graph.tasks}
         self._tensor_names = {tensor.name for tensor in graph.tensors}
         for name in graph.inputs:
@@ -209,13 +210,14 @@ class Emitter:
     # ------------------------------------------------------------ operators
 
     def _matmul(self, group: Group) -> None:
-        x, target = self.formats.stored[group.inputs[0]], self._target(group)
+        source, target = self._operand(group.first, group.inputs[0]), self._target(group)
+        x = _form(self.tensors[source])
         data = self._weights(group, x)
         mult, shift = factors(x.scale * data.scale / target.scale)
         name = group.first.name
         self.tasks.append(
             QMatmul(
-                **self._common(group, group.inputs, target, group.output),
+                **self._common(group, (source,), target, group.output),
                 weight=self._constant(name, "weight", data.ints),
                 weight_bits=data.bits,
                 bias=self._constant(name, "bias", data.bias),
@@ -239,7 +241,7 @@ class Emitter:
 
     def _product(self, group: Group) -> None:
         task, target = group.first, self._target(group)
-        names = tuple(self._centred(task, name) for name in group.inputs)
+        names = tuple(self._centred(task, self._operand(task, name)) for name in group.inputs)
         x, y = (self.tensors[name] for name in names)
         width = product_bits(self._range(x.name), self._range(y.name), x.cols)
         if width > MAX_ACC_BITS:
@@ -264,9 +266,17 @@ class Emitter:
             )
         )
 
+    def _operand(self, task: Task, name: str) -> str:
+        """What a matmul or product reads: the tensor itself, or its copy with fewer bits."""
+        if name not in self.formats.operands:
+            return name
+        if name not in self._copies:
+            self._copies[name] = self._in_format(task, name, self.formats.operands[name])
+        return self._copies[name]
+
     def _centred(self, task: Task, name: str) -> str:
         """The tensor itself, or its integers less their zero point in 16 bits: exact."""
-        form = self.formats.stored[name]
+        form = _form(self.tensors[name])
         if form.zero == 0:
             return name
         if form.bits == 16:
@@ -437,7 +447,7 @@ class Emitter:
 
     def _in_format(self, task: Task, name: str, form: Format) -> str:
         """The tensor `name` in another format: itself, or the output of an inserted requantisation."""
-        old = self.formats.stored[name]
+        old = _form(self.tensors[name])
         if old.same_integers(form):
             return name
         output = self._fresh(name, "rescaled", self._tensor_names)
@@ -555,6 +565,10 @@ def _through(
         if not best[0].any():
             break
     return best[1], best[2], best[3]
+
+
+def _form(tensor: QTensor) -> Format:
+    return Format(tensor.bits, tensor.scale, tensor.zero, tensor.unsigned)
 
 
 def _function_name(task: Task) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from intar.quant.scheme import Scheme
 
 TABLE_BITS = 10
 """Width of a table's input when activations are narrower: the widest that is still tabulated exactly."""
+
+OPERANDS = ("matmul", "product")
+"""Kinds of groups whose inputs may be narrower than other activations."""
 
 SMALLEST_SCALE = 1e-30
 
@@ -43,12 +46,14 @@ class Format:
 class Formats:
     """Formats by tensor name: `stored` for tensors that exist in memory, `pre` for inputs of fused functions.
 
-    `masked` are scores that a mask has been added to.
+    `masked` are scores that a mask has been added to; `operands` are formats of copies that matmuls and products read
+    where the tensor itself is wider.
     """
 
     stored: dict[str, Format]
     pre: dict[str, Format]
     masked: frozenset[str] = frozenset()
+    operands: Mapping[str, Format] = field(default_factory=dict)
 
 
 def own_format(quant: QuantParams) -> Format | None:
@@ -90,6 +95,16 @@ def masked_scores(groups: list[Group]) -> set[str]:
     """Inputs of softmaxes that a mask has been added to."""
     read = {name for group in groups if group.kind == "softmax" for name in group.inputs}
     return {g.output for g in groups if g.output in read and g.kind == "affine" and g.offset.min() <= ADDED}
+
+
+def operand_roots(graph: TaskGraph, groups: list[Group], classes: Classes) -> set[str]:
+    """Tensors that only matmuls and products read, perhaps after moves (by the root of their class)."""
+    read: set[str] = set()
+    others = {classes.root(name) for name in (*graph.inputs, *graph.outputs)}
+    for group in groups:
+        target = read if group.kind in OPERANDS else others
+        target.update(classes.root(name) for name in group.inputs if group.kind != "move")
+    return read - others
 
 
 class Classes:
@@ -157,10 +172,23 @@ def choose_formats(
     chosen = dict(classes.fixed)
     centred = {classes.root(name) for group in groups if centres(group) for name in group.inputs}
     masked = {classes.root(name) for name in masked_scores(groups)}
-    for root in open_roots:
-        bits = MASKED_BITS if root in masked else scheme.activation_bits
+    narrow = operand_roots(graph, groups, classes) if scheme.operand_bits else set()
+
+    def made(root: str, bits: int) -> Format:
         cover = symmetric_format if root in centred else format_of_range
-        chosen[root] = cover(*value_range(together[root], scheme, bits), bits, scheme.power_of_two)
+        return cover(*value_range(together[root], scheme, bits), bits, scheme.power_of_two)
+
+    for root in open_roots:
+        wide = MASKED_BITS if root in masked else scheme.activation_bits
+        chosen[root] = made(root, scheme.operand_bits if root in narrow else wide)
+    copied = {
+        name
+        for group in groups
+        if group.kind in OPERANDS and scheme.operand_bits
+        for name in group.inputs
+        if roots[name] in open_roots and chosen[roots[name]].bits > scheme.operand_bits
+    }
+    operands = {name: made(roots[name], scheme.operand_bits) for name in copied}
     formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
     pre = {}
     for same in alike:
@@ -179,7 +207,7 @@ def choose_formats(
                 bits,
                 scheme.power_of_two,
             )
-    return Formats(formats, pre, frozenset(masked_scores(groups)))
+    return Formats(formats, pre, frozenset(masked_scores(groups)), operands)
 
 
 def _fixed(graph: TaskGraph, names: list[str]) -> dict[str, Format]:

@@ -22,6 +22,8 @@ class Scheme:
     method : ``minmax`` takes the calibration data's extremes; ``percentile`` cuts `percentile` of the values; ``mse``
         takes the range with the least mean squared error.
     percentile : per cent of the values that stay inside the range (both tails together cut the rest).
+    operand_bits : width of what matmuls and products of activations read, when that is less than `activation_bits`; a
+        tensor that others read, too, keeps its width, and the matmul reads a rounded copy. 0: `activation_bits`.
     power_of_two : scales are rounded up to powers of two, so that requantisation is a shift and needs no multiplier; up
         to one bit of precision is lost. Scales of the model itself stay as they are.
     """
@@ -32,6 +34,7 @@ class Scheme:
     method: Method = "minmax"
     percentile: float = 99.99
     power_of_two: bool = False
+    operand_bits: int = 0
 
     def __post_init__(self) -> None:
         found = []
@@ -39,6 +42,8 @@ class Scheme:
             found.append(Finding(f"weight_bits is {self.weight_bits}, expected 4, 8 or 16", "scheme"))
         if self.activation_bits not in (8, 16):
             found.append(Finding(f"activation_bits is {self.activation_bits}, expected 8 or 16", "scheme"))
+        if self.operand_bits not in (0, 8) or self.operand_bits > self.activation_bits:
+            found.append(Finding(f"operand_bits is {self.operand_bits}, expected 0 or 8", "scheme"))
         if self.method not in METHODS:
             found.append(
                 Finding(f"method is {self.method!r}, expected one of: {', '.join(METHODS)}", "scheme")
@@ -52,7 +57,10 @@ class Scheme:
 W8A8 = Scheme("w8a8", 8, 8)
 W16A16 = Scheme("w16a16", 16, 16)
 W4A8 = Scheme("w4a8", 4, 8)
-_ALL = (W8A8, W16A16, W4A8)
+W8A8R16 = Scheme("w8a8r16", 8, 16, operand_bits=8)
+"""8-bit operands of matmuls, 16 bits everywhere else: residual sums, normalisations, scores."""
+
+_ALL = (W8A8, W16A16, W4A8, W8A8R16)
 SCHEMES = {scheme.name: scheme for scheme in _ALL}
 SCHEMES |= {f"{s.name}-pow2": replace(s, name=f"{s.name}-pow2", power_of_two=True) for s in _ALL}
 """The schemes that can be asked for by name."""

@@ -15,6 +15,8 @@ SHORT = {"sequential": "seq", "pipelined": "pipe", "parallel": "par", "interleav
 
 
 def _cores(cores: tuple[int, ...]) -> str:
+    if not cores:
+        return "rows"
     return str(cores[0]) if len(cores) == 1 else f"{cores[0]}-{cores[-1]}"
 
 

@@ -172,8 +172,8 @@ Built = tuple[pipeline.Design, Path]
 
 @pytest.fixture(scope="module")
 def every_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """All operators, both activation widths and three weight widths in one graph that the solver schedules."""
-    kinds = (*COMPUTE, *TAILS, *PRODUCTS, *ROW_WISE, *MOVES, "matmul", "matmul")
+    """All kinds of tasks, both activation widths and three weight widths in one graph that the solver schedules."""
+    kinds = (*COMPUTE, *TAILS, *PRODUCTS, "softmax_causal", *MOVES, "layer_norm", "matmul")
     quantised = network(kinds, (5, 13), 11, bits=(8, 16), weight_bits=(4, 8, 16), seed=EVERY_SEED)
     tasks = quantised.graph.tasks
     assert {t.weight_bits for t in tasks if t.kind == "matmul"} == {4, 8, 16}

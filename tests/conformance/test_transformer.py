@@ -1,0 +1,91 @@
+"""A transformer block with its residual stream in 16 bits and 8-bit operands, through every executor, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conformance.graphs import machine
+from conformance.transformer import block
+
+from intar import pipeline
+from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, Quantised
+from intar.ir.reference import run_float
+from intar.quant.golden import dequantise, quantise_input, run_golden
+from intar.quant.quantise import quantise
+from intar.quant.random_graphs import random_inputs
+from intar.quant.scheme import W8A8, W8A8R16
+
+MODES: tuple[pipeline.Mode, ...] = ("auto", "sequential", "dataflow")
+
+
+def require(check: pipeline.Check) -> None:
+    assert check.bit_exact, f"{check.executor} differs in {check.mismatches} integers; {check.first}"
+
+
+@pytest.fixture(scope="module")
+def quantised() -> Quantised:
+    graph, samples = block()
+    return quantise(graph, W8A8R16, {"x": samples})
+
+
+def test_operands_are_narrow_and_everything_else_is_wide(quantised: Quantised) -> None:
+    graph = quantised.graph
+    bits = {tensor.name: tensor.bits for tensor in graph.tensors}
+    for task in graph.tasks:
+        operands = {QMatmul: task.inputs[:1], QProduct: task.inputs}.get(type(task), ())
+        assert all(bits[name] == 8 for name in operands), task.name
+        if isinstance(task, QNorm | QSoftmax):
+            assert bits[task.inputs[0]] == 16, task.name
+        if isinstance(task, QMatmul) and task.tail:
+            assert bits[task.output] == bits[task.inputs[1]] == 16, "the residual stream"
+    assert [task.causal for task in graph.tasks if isinstance(task, QSoftmax)] == [True]
+
+
+def noise(scheme: str) -> float:
+    """Signal over noise of the output in decibels, on samples that calibration has seen."""
+    graph, samples = block()
+    made = quantise(graph, {"w8a8": W8A8, "w8a8r16": W8A8R16}[scheme], {"x": samples})
+    out, signal, error = made.graph.outputs[0], 0.0, 0.0
+    for x in samples:
+        real = run_float(graph, {"x": x})[graph.outputs[0]]
+        ints = run_golden(made, {"x": quantise_input(made.graph.tensor("x"), x)}).tensors[out]
+        signal += float((real**2).sum())
+        error += float(((real - dequantise(made.graph.tensor(out), ints)) ** 2).sum())
+    return 10 * float(np.log10(signal / error))
+
+
+def test_a_wide_residual_stream_is_less_noisy() -> None:
+    assert noise("w8a8r16") > noise("w8a8") + 1 and noise("w8a8r16") > 30
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_pattern_in_the_engine(quantised: Quantised, mode: pipeline.Mode) -> None:
+    made = pipeline.compile_quantised(quantised, machine(2, rows=4), mode)
+    require(pipeline.verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]))
+
+
+@pytest.fixture(scope="module")
+def generated(
+    quantised: Quantised, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[pipeline.Design, Path, list[dict[str, np.ndarray]]]:
+    made = pipeline.compile_quantised(quantised, machine(2, rows=4))
+    out = tmp_path_factory.mktemp("block_small")
+    pipeline.project(made).write(out)
+    return made, out, [random_inputs(quantised, seed) for seed in range(2)]
+
+
+def test_csim(generated: tuple[pipeline.Design, Path, list[dict[str, np.ndarray]]]) -> None:
+    made, out, samples = generated
+    require(pipeline.verify_csim(made, samples, out))
+
+
+@pytest.mark.sim
+@pytest.mark.full
+def test_rtl(generated: tuple[pipeline.Design, Path, list[dict[str, np.ndarray]]]) -> None:
+    """The bits, and the engine's cycles exactly."""
+    made, out, samples = generated
+    check = pipeline.verify_rtl(made, samples, out)
+    require(check)
+    assert set(check.cycles) == {made.predicted.cycles}
