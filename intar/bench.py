@@ -1,51 +1,145 @@
-"""Cycles of reference designs, pattern by pattern, on the same multipliers and ports, from RTL simulation."""
+"""Cycles of reference designs, pattern by pattern, on the same multipliers and ports, from RTL simulation.
+
+Results are kept in one file a group of designs. A row is written as soon as it is there and replaces the row of the same
+design and pattern, so that a long bench can be stopped, gone on with, and run design by design, several at a time.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from intar import pipeline
+from intar import designs, pipeline
+from intar.errors import InfeasibleError, UnsupportedError
+from intar.ir.io import write_atomic
 from intar.report.summary import cycle_limit
 from intar.session import open_source, stored_inputs
 
 PATTERNS: tuple[pipeline.Mode, ...] = ("auto", "intar", "sequential", "dataflow")
+KEYS = ("kernel", "pattern", "multipliers", "limit", "predicted", "simulated", "published", "bit_exact")
+"""What a row has. `limit`: no schedule of this budget is faster; `published`: cycles of others' design."""
+
+INFERENCES = 2
+"""Simulated inferences, one after the other, of a design."""
+
+LONG = 2_000_000
+"""Predicted cycles from which one inference is enough."""
+
+Row = dict[str, Any]
 
 
-def rows(design: str, *, simulate: bool = True, inferences: int = 2) -> Iterator[dict[str, Any]]:
-    """One dict a pattern: design, pattern, multipliers, limit, predicted, simulated, published, bit_exact.
+def rows(
+    design: str, patterns: Sequence[pipeline.Mode] = PATTERNS, *, simulate: bool = True
+) -> Iterator[Row]:
+    """One row of KEYS for each pattern, in that order.
 
-    `simulated` and `bit_exact` are None without `simulate`. Patterns with the same schedule share one simulation.
+    `simulated` and `bit_exact` are None without `simulate`; where a pattern does not fit, so are `limit` and `predicted`.
+    Patterns with the same program share one simulation.
     """
+    if not patterns:
+        return
     source = open_source(design)
     seen: dict[str, pipeline.Check] = {}
-    for mode in PATTERNS:
-        made = pipeline.compile_quantised(source.quantised, source.machine, mode, blocks=source.blocks)
-        key = made.program.to_json()
-        if simulate and key not in seen:
-            with tempfile.TemporaryDirectory() as folder:
-                target = pipeline.project(made).write(Path(folder) / "project")
-                seen[key] = pipeline.verify_rtl(made, stored_inputs(target, made, inferences, 0), target)
-        check = seen.get(key)
-        yield {
+    for pattern in patterns:
+        row = dict.fromkeys(KEYS) | {
             "kernel": design,
-            "pattern": mode,
+            "pattern": pattern,
             "multipliers": source.machine.multipliers,
-            "limit": cycle_limit(made),
-            "objective": made.schedule.objective,
-            "predicted": made.predicted.cycles,
-            "simulated": max(check.cycles) if check else None,
             "published": source.anchor.cycles if source.anchor else None,
-            "bit_exact": check.bit_exact if check else None,
         }
+        try:
+            made = pipeline.compile_quantised(source.quantised, source.machine, pattern, blocks=source.blocks)
+        except (InfeasibleError, UnsupportedError):
+            yield row
+            continue
+        row |= {"limit": cycle_limit(made), "predicted": made.predicted.cycles}
+        if simulate:
+            key = made.program.to_json()
+            if key not in seen:
+                seen[key] = _simulated(made)
+            row |= {"simulated": max(seen[key].cycles), "bit_exact": seen[key].bit_exact}
+        yield row
 
 
-def table(found: Sequence[dict[str, Any]]) -> str:
+def _simulated(made: pipeline.Design) -> pipeline.Check:
+    """The RTL on random integers."""
+    count = INFERENCES if made.predicted.cycles < LONG else 1
+    with tempfile.TemporaryDirectory() as folder:
+        target = pipeline.project(made).write(Path(folder) / "project")
+        return pipeline.verify_rtl(made, stored_inputs(target, made, count, 0), target)
+
+
+class Results:
+    """The rows of one group, in a JSON file and as a Markdown table beside it; processes may share it."""
+
+    def __init__(self, folder: Path, group: str):
+        self.file = folder / f"{group}.json"
+
+    def rows(self) -> list[Row]:
+        """What is there so far."""
+        return json.loads(self.file.read_text()) if self.file.exists() else []
+
+    def missing(self, design: str, patterns: Sequence[pipeline.Mode]) -> list[pipeline.Mode]:
+        """Patterns of a design that have not been simulated yet."""
+        done = {row["pattern"] for row in self.rows() if row["kernel"] == design and row["bit_exact"]}
+        return [pattern for pattern in patterns if pattern not in done]
+
+    def add(self, row: Row) -> None:
+        """Put a row in its place."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with (self.file.parent / f".{self.file.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            kept = [old for old in self.rows() if _place(old) != _place(row)]
+            found = sorted([*kept, row], key=_place)
+            write_atomic(self.file, (json.dumps(found, indent=1) + "\n").encode())
+            write_atomic(self.file.with_suffix(".md"), table(found).encode())
+
+
+def _place(row: Row) -> tuple[str, int]:
+    return row["kernel"], PATTERNS.index(row["pattern"])
+
+
+def run(
+    chosen: Iterable[str],
+    patterns: Sequence[pipeline.Mode] = PATTERNS,
+    *,
+    simulate: bool = True,
+    folder: Path | None = None,
+    resume: bool = False,
+) -> Iterator[Row]:
+    """Rows of several designs, each kept in `folder` as soon as it is there.
+
+    With `resume`, rows that the folder has from a simulation before come from there.
+    """
+    for design in chosen:
+        results = Results(folder, designs.load(design)[1].group) if folder else None
+        wanted = results.missing(design, patterns) if results and resume else list(patterns)
+        if results and resume:
+            yield from (
+                row
+                for row in results.rows()
+                if row["kernel"] == design and row["pattern"] in set(patterns) - set(wanted)
+            )
+        for row in rows(design, wanted, simulate=simulate):
+            if results:
+                results.add(row)
+            yield row
+
+
+def table(found: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
-    keys = list(found[0])
-    lines = ["| " + " | ".join(keys) + " |", "|" + "---|" * len(keys)]
+    lines = ["| " + " | ".join(KEYS) + " |", "|" + "---|" * len(KEYS)]
     for row in found:
-        lines.append("| " + " | ".join(f"{v:,}" if type(v) is int else str(v) for v in row.values()) + " |")
+        cells = (_cell(row[key]) for key in KEYS)
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if type(value) is int else str(value)

@@ -110,15 +110,16 @@ def samples(folder: Path, calibration: Calibration, graph: TaskGraph) -> dict[st
     """Input samples along a first axis, for each network input."""
     shapes: Mapping[str, tuple[int, ...]] = {name: graph.tensor(name).shape for name in graph.inputs}
     if calibration.module:
-        real = _module(folder / calibration.module).split()[0][: calibration.samples]
+        real = module(folder / calibration.module).split()[0][: calibration.samples]
         return {name: real.reshape(-1, *shape) for name, shape in shapes.items()}
     rng = np.random.default_rng(calibration.random)
     return {name: rng.normal(size=(calibration.samples, *shape)) for name, shape in shapes.items()}
 
 
-def _module(path: Path) -> Any:
+def module(path: Path) -> Any:
+    """A design's Python file (its data), imported from where it lies."""
     spec = importlib.util.spec_from_file_location(f"intar_design_{path.stem}", path)
     assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from intar.cli.common import Json, Project, console, progress, show
+from intar.cli.common import Json, Project, check_pattern, console, notes, progress, show
 
 app = typer.Typer()
 
@@ -86,31 +85,43 @@ def bench(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Reference designs or groups of them (kernels: InTAR's five); the quick ones when none is named."
+            help="Reference designs or groups of them (kernels: InTAR's five; peers); the quick ones when none is named."
         ),
     ] = None,
     simulate: Annotated[bool, typer.Option(help="Simulate the RTL, or predict only.")] = True,
+    pattern: Annotated[
+        str, typer.Option(help="Patterns, joined by commas.")
+    ] = "auto,intar,sequential,dataflow",
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Folder for the table, as .json and .md, named after the group."),
+        typer.Option("-o", "--out", help="Folder for the table of each group, as .json and .md, row by row."),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Leave out what --out has from a simulation before.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Reference designs in every pattern on the same budget: limit, predicted, simulated and published cycles."""
     from intar import bench as measure
     from intar import designs as reference
-    from intar.ir.io import write_atomic
+    from intar.errors import ConfigError, Finding
 
-    found: list[dict[str, Any]] = []
+    patterns = [check_pattern(name) for name in pattern.split(",")]
+    if resume and not out:
+        raise ConfigError(
+            Finding("there is nothing to go on with", "--resume", hint="name a folder with --out")
+        )
     chosen = reference.expand(names or [])
-    steps = [f"{name}: {pattern}" for name in chosen for pattern in measure.PATTERNS]
-    with progress(*steps) as step:
-        for name in chosen:
-            for row in measure.rows(name, simulate=simulate):
-                found.append(row)
-                step()
-    if out:
-        stem = "_".join(names or ["designs"])
-        write_atomic(out / f"{stem}.json", (json.dumps(found, indent=1) + "\n").encode())
-        write_atomic(out / f"{stem}.md", measure.table(found).encode())
+    found: list[dict[str, Any]] = []
+    with progress(*(f"{name}: {one}" for name in chosen for one in patterns)) as step:
+        for row in measure.run(chosen, patterns, simulate=simulate, folder=out, resume=resume):
+            found.append(row)
+            step()
+            if not notes.is_terminal:
+                notes.print(
+                    f"{row['kernel']} {row['pattern']}: {row['simulated'] or row['predicted']}",
+                    highlight=False,
+                )
     show(as_json, found, lambda: console.print(measure.table(found), markup=False))
+    if any(row["bit_exact"] is False for row in found):
+        raise typer.Exit(1)

@@ -1,14 +1,18 @@
-"""Reshape, transpose, concat and slice on the gather node, element by element."""
+"""Reshape, transpose, concat and slice: whole beats from memory to memory, or on the gather node, element by element."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from intar.ir.beats import beat_addresses
 from intar.ir.program import GatherStep, Walk
 from intar.ir.quantgraph import QMove
-from intar.lower.moves import element_walks
+from intar.lower.moves import element_walks, fit_walks
 from intar.lower.visits import Visit
 from intar.lower.work import Work
+
+WHOLE = 4
+"""Loops of a walk that is one iteration: it waits for all of its tensor, in whatever order it reads."""
 
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
@@ -24,12 +28,25 @@ def append(work: Work, visit: Visit) -> None:
     assert isinstance(task, QMove)
     site = work.site
     pitch = site.pitch(task.output)
+    beats = beat_addresses(task, site.tensors, site.machine.lanes)
+    if beats is not None:
+        for slot, addresses in beats:
+            source = work.tensors.reader(visit, slot)
+            for walk in fit_walks(addresses, WHOLE):
+                source.fetch(0, walk, task.name)
+                work.net.move(source.port("out"), work.tensors.sinks(visit), walk.beats, note=task.name)
+        _write(work, visit, pitch)
+        return
     for slot, walk in element_walks(task, site.tensors, site.machine.lanes):
         source = work.tensors.reader(visit, slot)
         source.fetch(0, walk, task.name, elements=True)
         work.step("gather", GatherStep(walk=walk, row=site.tensors[task.output].cols, note=task.name))
         work.net.move(source.port("out"), ["gather.in"], walk.beats, note=task.name)
     work.net.move("gather.out", work.tensors.sinks(visit), visit.rows * pitch, note=task.name)
+    _write(work, visit, pitch)
+
+
+def _write(work: Work, visit: Visit, pitch: int) -> None:
     walk = Walk(counts=(1, 1, 1, visit.rows, pitch), strides=(0, 0, 0, pitch, 1))
     for memory in work.tensors.results(visit):
-        memory.write(0, walk, task.name)
+        memory.write(0, walk, visit.task.name)

@@ -22,17 +22,17 @@ def element_walks(task: QMove, tensors: Mapping[str, QTensor], lanes: int) -> It
                 yield piece.input, walk
 
 
-def fit_walks(addresses: np.ndarray) -> Iterator[Walk]:
-    """Affine walks that visit exactly these addresses in this order (few when the pattern is regular)."""
-    nest = _fit(addresses, 5)
+def fit_walks(addresses: np.ndarray, levels: int = 5) -> Iterator[Walk]:
+    """Affine walks of at most `levels` loops that visit these addresses in this order (few when the pattern is regular)."""
+    nest = _fit(addresses, levels)
     if nest is not None:
         base, loops = nest
         counts, strides = zip(*[(1, 0)] * (5 - len(loops)), *loops, strict=True)
         yield Walk.model_validate({"base": base, "counts": counts, "strides": strides})
         return
     length = _run(addresses)
-    yield from fit_walks(addresses[:length])
-    yield from fit_walks(addresses[length:])
+    yield from fit_walks(addresses[:length], levels)
+    yield from fit_walks(addresses[length:], levels)
 
 
 def _run(addresses: np.ndarray) -> int:

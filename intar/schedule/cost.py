@@ -43,7 +43,7 @@ class Work:
     `w_bits` the stored weight width; `tail` says that a matmul's results meet a second tensor on their way out; a product is
     `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
     or pool, `reduce` convolution channels give one channel of the output, `reach` is how many pixels a tap reads ahead at
-    most.
+    most. `beats` says that a move takes whole beats.
     """
 
     kind: str
@@ -57,6 +57,7 @@ class Work:
     reduce: int = 1
     reach: int = 0
     norm: bool = False
+    beats: bool = False
 
     @property
     def products(self) -> int:
@@ -150,7 +151,7 @@ def compute_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
         return rows * row_beats(work.cols, machine) * (machine.lanes // machine.rate)
     if work.on_grid:
         return ceil_div(row_beats(work.cols, machine), cores) * pixel_tile(work, machine)
-    return rows * work.cols
+    return rows * (row_beats(work.cols, machine) if work.beats else work.cols)
 
 
 def pixel_tile(work: Work, machine: Machine) -> int:

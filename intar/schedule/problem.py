@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
 from intar.ir.quantgraph import (
     GRID,
@@ -141,7 +142,7 @@ def members(mask: int) -> list[int]:
     return found
 
 
-def _work(task: QTask, graph: QuantGraph, w_bits: int) -> Work:
+def _work(task: QTask, graph: QuantGraph, w_bits: int, lanes: int) -> Work:
     out = graph.tensor(task.output)
     if isinstance(task, QMatmul):
         k = graph.tensor(task.inputs[0]).cols
@@ -157,7 +158,10 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int) -> Work:
         return Work("product", out.rows, out.cols, k, w_bits, items=task.batch)
     if isinstance(task, ROW_WISE):
         return Work("rows", out.rows, out.cols, norm=isinstance(task, QNorm))
-    return Work("move" if isinstance(task, QMove) else "vector", out.rows, out.cols)
+    if isinstance(task, QMove):
+        tensors = {name: graph.tensor(name) for name in (*task.inputs, task.output)}
+        return Work("move", out.rows, out.cols, beats=beat_addresses(task, tensors, lanes) is not None)
+    return Work("vector", out.rows, out.cols)
 
 
 def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) -> int:
@@ -177,7 +181,7 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
         if isinstance(task, QNorm):
             total += cost.norm_parameter_bytes(out.cols, machine)
         if isinstance(task, QConv):
-            work = _work(task, graph, w_bits)
+            work = _work(task, graph, w_bits, machine.lanes)
             total += cost.kernel_bytes(work, machine) + cost.row_parameter_bytes(work, machine)
         if task.table is not None:
             total += cost.table_bytes(task.table.log_entries, slopes, machine) * machine.cores
@@ -227,7 +231,7 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
     )
     tasks = []
     for task in graph.tasks:
-        work = _work(task, graph, w_bits)
+        work = _work(task, graph, w_bits, machine.lanes)
         by_row = task.inputs[:1] if isinstance(task, QProduct) else task.inputs
         row_wise = not (work.on_grid or work.kind == "move") and all(
             graph.tensor(name).rows == work.rows for name in by_row

@@ -12,6 +12,7 @@ from functools import cache
 from itertools import pairwise
 from math import ceil
 
+from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
 from intar.ir.quantgraph import (
     GRID,
@@ -102,6 +103,7 @@ class _Facts:
         self.home: dict[str, Residency] = {r.tensor: r for r in schedule.residency}
         self.rows = {t.name: t.rows for t in graph.tensors}
         self.cols = {t.name: t.cols for t in graph.tensors}
+        self.tensors = {t.name: t for t in graph.tensors}
         self.a_bits = max([8] + [t.bits for t in graph.tensors])
         self.w_bits = max([1] + [t.weight_bits for t in graph.tasks if isinstance(t, QMatmul | QConv)])
         if any(isinstance(task, QConv | QProduct) for task in graph.tasks):
@@ -500,7 +502,8 @@ class _Facts:
         machine, cols = self.machine, self.cols[task.output]
         beats = ceil(cols / machine.lanes)
         if isinstance(task, QMove):
-            return rows * cols, 0
+            whole = beat_addresses(task, self.tensors, machine.lanes) is not None
+            return rows * (beats if whole else cols), 0
         if isinstance(task, QConv | QPool):
             return self._over_pixels(task, cores), 0
         steps = beats * (machine.lanes // machine.rate)

@@ -1,0 +1,54 @@
+"""Moves of whole beats go from memory to memory, a beat a cycle, without the element mover."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from intar import pipeline
+from intar.frontends.builder import Builder
+from intar.ir.beats import beat_addresses
+from intar.ir.program import Gather
+from intar.ir.quantgraph import QMove, Quantised
+from intar.ir.schedule import Machine
+from intar.quant.quantise import quantise
+from intar.quant.random_graphs import random_inputs
+
+LANES = 4
+MACHINE = Machine(cores=2, rows=2, lanes=LANES, rate=2, port_bits=64, onchip_bytes=1 << 16, clock_mhz=250.0)
+
+
+def heads(width: int) -> Quantised:
+    """6 tokens, 3 heads of `width` channels each, to the front and back again; then a part of a concat."""
+    rng = np.random.default_rng(width)
+    g = Builder("heads")
+    x = g.input("x", (6, 8))
+    q = g.matmul(x, rng.normal(size=(8, 3 * width)))
+    front = g.transpose(g.reshape(q, (6, 3, width)), (1, 0, 2))
+    squared = g.mul(front, front)
+    back = g.reshape(g.transpose(squared, (1, 0, 2)), (6, 3 * width))
+    both = g.concat([back, q], axis=1)
+    g.output(g.matmul(g.slice(both, 1, width, 5 * width), rng.normal(size=(4 * width, 8))))
+    return quantise(g.build(), calibration={"x": rng.normal(size=(4, 6, 8))})
+
+
+@pytest.mark.parametrize(("width", "whole"), [(LANES, True), (2 * LANES, True), (LANES + 1, False)])
+@pytest.mark.parametrize("mode", ["auto", "sequential"])
+def test_heads_move_as_beats(width: int, whole: bool, mode: pipeline.Mode) -> None:
+    made = pipeline.compile_quantised(heads(width), MACHINE, mode)
+    assert any(isinstance(task, QMove) for task in made.quantised.graph.tasks)
+    assert any(isinstance(node, Gather) for node in made.program.nodes) != whole
+    assert pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]).bit_exact
+    assert abs(made.schedule.objective / made.predicted.cycles - 1) < 0.15
+
+
+def test_rows_of_an_input_are_padded() -> None:
+    """A slice that begins inside of a beat, or rows that end inside of one, are moved element by element."""
+    graph = heads(LANES).graph
+    tensors = {tensor.name: tensor for tensor in graph.tensors}
+    moves = [task for task in graph.tasks if isinstance(task, QMove)]
+    assert all(beat_addresses(move, tensors, LANES) is not None for move in moves)
+    assert all(beat_addresses(move, tensors, LANES + 1) is None for move in moves)
+    for move in moves:
+        addresses = np.concatenate([found for _, found in beat_addresses(move, tensors, 2) or []])
+        assert len(addresses) == tensors[move.output].rows * tensors[move.output].cols // 2
