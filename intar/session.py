@@ -22,7 +22,7 @@ from intar.frontends.load import SUFFIXES
 from intar.grid import prepare
 from intar.ir.io import write_atomic
 from intar.ir.quantgraph import Part, Quantised
-from intar.ir.repeats import Blocks, alike, repeated_blocks
+from intar.ir.repeats import LEAST_ROUNDS, Blocks, alike, repeated_blocks
 from intar.ir.schedule import PARTS_SCHEMA, AnySchedule, Machine, Mode, PartedSchedule, Pattern, any_schedule
 from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
 from intar.ir.taskgraph import TaskGraph
@@ -114,13 +114,29 @@ def size_network(
 
     A block is looped where each round takes `LOOP_PAYS` memory latencies at least (`loop` True: always, False: never),
     unless the blocks' integers differ all the same, as in a model with its own scales.
+
+    Raises
+    ------
+    UnsupportedError
+        With `loop` True: no block repeats, or the blocks' integers differ.
     """
     blocks = () if loop is False else repeated_blocks(graph)
+    if loop and not blocks:
+        raise UnsupportedError(
+            Finding(
+                f"no block of tasks repeats {LEAST_ROUNDS} times or more in a row",
+                graph.name,
+                "blocks are alike in operators and shapes, and hand over to the next one only",
+                "leave --loop away",
+            )
+        )
     if blocks:
         made = quantise(graph, scheme, calibration, alike=alike(graph, blocks))
         try:
             parts = divide(made, pieces(made.graph, blocks))
         except UnsupportedError:
+            if loop:
+                raise
             parts = ()
         machine = sized(made)
         if any(len(part.rounds) > 1 and (loop or _pays(part, machine)) for part in parts):

@@ -10,6 +10,9 @@ from intar.ir.circuit import border_moves
 from intar.ir.quantgraph import Part, QConv, QMatmul, QProduct, QTask, QuantGraph, Quantised
 from intar.quant.quantise import finish
 
+ROLES = ("weight", "bias", "mult", "shift", "gain", "offset")
+"""Fields of tasks that name constants (in some kinds of tasks some of them are numbers)."""
+
 
 def divide(quantised: Quantised, pieces: Sequence[Sequence[Sequence[str]]]) -> tuple[Part, ...]:
     """Cut a network into parts.
@@ -128,7 +131,7 @@ class _Cutter:
 
 def constant_names(task: QTask) -> list[str]:
     """The names of the constants that a task has."""
-    fields = [getattr(task, name, "") for name in ("weight", "bias", "mult", "shift")]
+    fields = [getattr(task, name, "") for name in ROLES]
     fields += [task.table.base, task.table.slope] if task.table else []
     return [name for name in fields if isinstance(name, str) and name]
 
@@ -175,7 +178,7 @@ def _renamed(quantised: Quantised, names: _Names) -> Quantised:
             "inputs": names.of(task.inputs),
             "output": names.of((task.output,))[0],
         }
-        for role in ("weight", "bias", "mult", "shift"):
+        for role in ROLES:
             if isinstance(value := getattr(task, role, None), str):
                 update[role] = names.constants.get(value, value)
         if task.table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -56,8 +56,11 @@ FAR_BELOW = 45.9
 class Emitter:
     """Collects tensors, tasks and constants; what can't be done goes to `found`, so that all of it is reported."""
 
-    def __init__(self, graph: TaskGraph, formats: Formats, scheme: Scheme) -> None:
+    def __init__(
+        self, graph: TaskGraph, formats: Formats, scheme: Scheme, largest_gains: Mapping[str, float]
+    ) -> None:
         self.graph, self.scheme, self.formats = graph, scheme, formats
+        self.largest_gains = largest_gains  # by output, of normalisations that share their shifts
         self.on_grid = grids(graph)
         self.tensors: dict[str, QTensor] = {}
         self.tasks: list[QTask] = []
@@ -337,7 +340,8 @@ class Emitter:
             return
         epsilon = float(task.attrs["epsilon"])  # type: ignore[arg-type]
         lift = norm.BITS - x.bits
-        made = norm_factors(group.gain, group.offset, epsilon, x.scale / (1 << lift), target.scale)
+        largest = self.largest_gains.get(group.output, 0.0)
+        made = norm_factors(group.gain, group.offset, epsilon, x.scale / (1 << lift), target.scale, largest)
         self.tasks.append(
             QNorm(
                 **self._common(group, (source,), target, group.output),

@@ -14,7 +14,7 @@ from intar.ir.taskgraph import TaskGraph
 from intar.quant.absorb import absorb_binaries
 from intar.quant.emit import Emitter
 from intar.quant.formats import choose_formats
-from intar.quant.fuse import fuse
+from intar.quant.fuse import Group, fuse
 from intar.quant.merge_moves import merge_moves
 from intar.quant.scheme import W8A8, Scheme
 
@@ -37,7 +37,8 @@ def quantise(
     scheme : widths and range method.
     calibration : for each input, samples along a first axis; None for a model that is quantised throughout.
     skip : names of passes of :func:`intar.grid.prepare` to leave out.
-    alike : sets of tensors that shall have the same format, as far as the model leaves them open.
+    alike : sets of tensors that shall have the same format, as far as the model leaves them open, and whose makers shall
+        have the same shifts.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def quantise(
     graph = prepare(graph, skip)
     groups = fuse(graph)
     formats = choose_formats(graph, groups, scheme, calibration, alike)
-    emitter = Emitter(graph, formats, scheme)
+    emitter = Emitter(graph, formats, scheme, _largest_gains(groups, alike))
     found = emitter.found
     for group in groups:
         try:
@@ -70,6 +71,16 @@ def quantise(
         )
     )
     return finish(made, emitter.constants)
+
+
+def _largest_gains(groups: Sequence[Group], alike: Sequence[Sequence[str]]) -> dict[str, float]:
+    """The largest factor of all normalisations in the same place, by the output of each."""
+    norms = {group.output: group for group in groups if group.kind == "norm"}
+    found: dict[str, float] = {}
+    for same in alike:
+        gains = {name: float(np.abs(norms[name].gain).max(initial=0.0)) for name in same if name in norms}
+        found |= dict.fromkeys(gains, max(gains.values(), default=0.0))
+    return found
 
 
 def finish(graph: QuantGraph, constants: Mapping[str, np.ndarray]) -> Quantised:

@@ -35,24 +35,31 @@ def residual_stack(
     return g.build()
 
 
-def attention_stack(blocks: int, rows: int = 6, width: int = 16, heads: int = 2, seed: int = 0) -> TaskGraph:
-    """`blocks` times attention and a feed-forward pair with GELU, both with a residual, no norms."""
+def attention_stack(
+    blocks: int, rows: int = 6, width: int = 16, heads: int = 2, norms: bool = True, seed: int = 0
+) -> TaskGraph:
+    """`blocks` times attention and a feed-forward pair with GELU, each with a residual and, as in GPT-2, LayerNorm before."""
     rng, g = np.random.default_rng(seed), Builder("attention_stack")
     size = width // heads
 
     def layer(x: str, inputs: int, outputs: int) -> str:
         return g.matmul(x, rng.normal(0, 0.5 / np.sqrt(inputs), (inputs, outputs)).astype(np.float32))
 
+    def norm(x: str) -> str:
+        scale, shift = rng.normal(1, 0.2, width), rng.normal(0, 0.2, width)
+        return g.layer_norm(x, scale.astype(np.float32), shift.astype(np.float32)) if norms else x
+
     def split(x: str) -> str:
         return g.transpose(g.reshape(x, (rows, heads, size)), (1, 0, 2))
 
     x = g.input("x", (rows, width))
     for _ in range(blocks):
-        q, k, v = (split(layer(x, width, width)) for _ in range(3))
+        normed = norm(x)
+        q, k, v = (split(layer(normed, width, width)) for _ in range(3))
         seen = g.product(g.softmax(g.product(q, k, "second")), v)
         joined = g.reshape(g.transpose(seen, (1, 0, 2)), (rows, width))
         x = g.add(x, layer(joined, width, width))
-        x = g.add(x, layer(g.gelu(layer(x, width, 2 * width)), 2 * width, width))
+        x = g.add(x, layer(g.gelu(layer(norm(x), width, 2 * width)), 2 * width, width))
     g.output(x)
     return g.build()
 

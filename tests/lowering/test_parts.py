@@ -47,7 +47,13 @@ ODD: dict[str, tuple[TaskGraph, str, Machine, int]] = {
         3,
     ),
     "shifts": (residual_stack(3, rows=6), "w8a8-pow2", machine(2, 4, 8, 4, 64), 3),
-    "attention": (attention_stack(3, rows=5, width=12, heads=3), "w8a8", machine(3, 2, 4, 4, 64), 3),
+    "attention": (
+        attention_stack(3, rows=5, width=12, heads=3, norms=False),
+        "w8a8",
+        machine(3, 2, 4, 4, 64),
+        3,
+    ),
+    "attention with norms": (attention_stack(3), "w16a16", machine(2, 4, 8, 4, 128), 3),
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from lowering.chains import machine
 from lowering.stacks import attention_stack, residual_stack, samples
 
+from intar.errors import UnsupportedError
 from intar.frontends import Builder
 from intar.ir.repeats import alike, repeated_blocks
 from intar.ir.taskgraph import TaskGraph
@@ -104,8 +105,12 @@ def test_a_model_with_its_own_scales_is_not_looped() -> None:
         if tensor["name"] not in graph.constants and "add" in tensor["name"]:
             tensor["quant"] = {"bits": 8, "scale": 0.05 * (index + 1)}
     graph = TaskGraph.model_validate({**document, "constants": graph.constants})
-    quantised, _, blocks = size_network(graph, scheme("w8a8"), samples(graph), lambda _: machine(), True)
+    quantised, _, blocks = size_network(graph, scheme("w8a8"), samples(graph), lambda _: machine())
     assert repeated_blocks(graph) and blocks == ()
+    with pytest.raises(UnsupportedError, match="formats differ"):
+        size_network(graph, scheme("w8a8"), samples(graph), lambda _: machine(), True)
+    with pytest.raises(UnsupportedError, match="no block of tasks repeats 3 times"):
+        size_network(residual_stack(2), scheme("w8a8"), None, lambda _: machine(), True)
     assert quantised.graph == quantise(graph, scheme("w8a8"), samples(graph)).graph
 
 
