@@ -38,7 +38,7 @@ def residual_stack(
 def attention_stack(
     blocks: int, rows: int = 6, width: int = 16, heads: int = 2, norms: bool = True, seed: int = 0
 ) -> TaskGraph:
-    """`blocks` times attention and a feed-forward pair with GELU, each with a residual and, as in GPT-2, LayerNorm before."""
+    """`blocks` times attention and a feed-forward pair with GELU, each with a residual and LayerNorm before, as in GPT-2."""
     rng, g = np.random.default_rng(seed), Builder("attention_stack")
     size = width // heads
 
