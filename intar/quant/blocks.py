@@ -26,11 +26,12 @@ def pieces(graph: QuantGraph, blocks: Blocks) -> Pieces:
             return ()
         if inside:
             (place[task.name],) = inside
-    makers = {task.output: task.name for task in graph.tasks}
+    reached: set[str] = set()  # tensors that some block has a share in
     for task in graph.tasks:
-        known = [place[makers[name]] for name in task.inputs if name in makers and makers[name] in place]
-        if task.fused and place[task.name] < 0 and max(known, default=-1) >= 0:
+        if reached & set(task.inputs) and place.get(task.name) == -1:
             place[task.name] = behind
+        if reached & set(task.inputs) or place.get(task.name, -1) >= 0:
+            reached.add(task.output)
     for task in reversed(graph.tasks):
         if task.name not in place:
             readers = [place[other.name] for other in graph.tasks if task.output in other.inputs]

@@ -53,6 +53,12 @@ ODD: dict[str, tuple[TaskGraph, str, Machine, int]] = {
         machine(3, 2, 4, 4, 64),
         3,
     ),
+    "changes of format": (
+        residual_stack(4, enter=7, leave=5, function="gelu"),
+        "w8a8r16",
+        machine(2, 4, 8, 4, 64),
+        4,
+    ),
     "attention with norms": (attention_stack(3), "w16a16", machine(2, 4, 8, 4, 128), 3),
 }
 
