@@ -10,6 +10,7 @@ from conformance.graphs import machine
 from conformance.transformer import block
 
 from intar import pipeline
+from intar.ir.program import Gather
 from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, Quantised
 from intar.ir.reference import run_float
 from intar.quant.golden import dequantise, quantise_input, run_golden
@@ -64,6 +65,16 @@ def test_a_wide_residual_stream_is_less_noisy() -> None:
 def test_every_pattern_in_the_engine(quantised: Quantised, mode: pipeline.Mode) -> None:
     made = pipeline.compile_quantised(quantised, machine(2, rows=4), mode)
     require(pipeline.verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]))
+
+
+@pytest.mark.parametrize(("lanes", "by_element"), [(8, False), (16, False), (32, True)])
+def test_heads_of_whole_beats_are_moved_beat_by_beat(
+    quantised: Quantised, lanes: int, by_element: bool
+) -> None:
+    """Heads have 16 columns."""
+    made = pipeline.compile_quantised(quantised, machine(2, rows=4, lanes=lanes))
+    assert any(isinstance(node, Gather) for node in made.program.nodes) == by_element
+    require(pipeline.verify_engine(made, [random_inputs(quantised, 5)]))
 
 
 @pytest.fixture(scope="module")
