@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conformance.graphs import machine
-from conformance.transformer import block
+from conformance.graphs import forced, in_pattern, machine
+from conformance.transformer import block, grouped_attention
 
 from intar import pipeline
+from intar.errors import UnsupportedError
+from intar.frontends.builder import Builder
 from intar.ir.program import Gather
 from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, Quantised
 from intar.ir.reference import run_float
@@ -75,6 +77,42 @@ def test_heads_of_whole_beats_are_moved_beat_by_beat(
     made = pipeline.compile_quantised(quantised, machine(2, rows=4, lanes=lanes))
     assert any(isinstance(node, Gather) for node in made.program.nodes) == by_element
     require(pipeline.verify_engine(made, [random_inputs(quantised, 5)]))
+
+
+CAUSAL = np.triu(np.full((6, 6), -np.inf), 1)
+DISTANCE = -0.5 * np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+
+
+@pytest.mark.parametrize(
+    ("mask", "exact"), [(CAUSAL, True), (CAUSAL + np.tril(np.full((6, 6), -np.inf), -3) + DISTANCE, False)]
+)
+def test_grouped_attention_with_masks(mask: np.ndarray, exact: bool) -> None:
+    """Hidden elements are 0 in every row; causal masks cost no task, others are added to the scores."""
+    graph, samples = grouped_attention(mask)
+    made = quantise(graph, W8A8R16, {"x": samples})
+    (task,) = (task for task in made.graph.tasks if isinstance(task, QSoftmax))
+    assert (task.visible, task.causal, task.batch) == ((1, True, 4) if exact else (0, False, 4))
+    signal = error = 0.0
+    for x in samples[:4]:
+        result = run_golden(made, {"x": quantise_input(made.graph.tensor("x"), x)}).tensors
+        p = dequantise(made.graph.tensor(task.output), result[task.output]).reshape(4, 6, 6)
+        assert (p[:, np.isinf(mask)] == 0).all() and np.abs(p.sum(axis=2) - 1).max() < 0.05
+        out = made.graph.outputs[0]
+        real = run_float(graph, {"x": x})[graph.outputs[0]]
+        signal += float((real**2).sum())
+        error += float(((real - dequantise(made.graph.tensor(out), result[out])) ** 2).sum())
+    assert 10 * np.log10(signal / error) > 34
+    one_by_one = in_pattern(made, machine(2, rows=4), [("sequential", 1)] * len(made.graph.tasks))
+    design = forced(made, one_by_one)
+    require(pipeline.verify_engine(design, [random_inputs(made, 1)]))
+
+
+def test_scores_too_far_apart_for_an_added_mask() -> None:
+    g = Builder("wide")
+    x = g.input("x", (4, 4))
+    g.output(g.softmax(x, np.tril(np.full((4, 4), -np.inf), -1)))
+    with pytest.raises(UnsupportedError, match=r"scores under the mask of .* are up to 80"):
+        quantise(g.build(), W8A8R16, {"x": np.linspace(-40, 40, 16).reshape(1, 4, 4)})
 
 
 @pytest.fixture(scope="module")

@@ -35,3 +35,35 @@ def block(
     hot = g.gelu(layer(norm(residual), width, hidden))
     g.output(g.add(residual, layer(hot, hidden, width)))
     return g.build(), rng.normal(size=(16, tokens, width))
+
+
+def grouped_attention(mask: np.ndarray, seed: int = 0) -> tuple[TaskGraph, np.ndarray]:
+    """Llama's attention on 6 tokens: RMSNorm, 4 heads of queries on 2 of keys and values, rotary embedding, residual.
+
+    `mask` is added to the scores (6, 6). With samples (16, 6, 32).
+    """
+    tokens, width, heads, shared = 6, 32, 4, 2
+    size, rng = width // heads, np.random.default_rng(seed)
+    angle = np.arange(tokens)[:, None] * 100.0 ** (-np.arange(size // 2) / (size // 2))
+    angle = np.concatenate([angle, angle], axis=1)
+
+    def layer(x: str, columns: int) -> str:
+        return g.matmul(x, rng.normal(size=(width, columns)) * width**-0.5)
+
+    def by_head(x: str, count: int) -> str:
+        return g.transpose(g.reshape(x, (tokens, count, size)), (1, 0, 2))
+
+    g = Builder("grouped_attention")
+    x = g.input("x", (tokens, width))
+    h = g.rms_norm(x, rng.normal(1, 0.2, width))
+    q = g.rope(by_head(layer(h, width), heads), np.cos(angle), np.sin(angle))
+    k = g.rope(by_head(layer(h, shared * size), shared), np.cos(angle), np.sin(angle))
+    v = by_head(layer(h, shared * size), shared)
+    # The query heads of one key head lie one below the other: one product each.
+    grouped = (shared, heads // shared * tokens)
+    scores = g.mul(g.product(g.reshape(q, (*grouped, size)), k, "second"), size**-0.5)
+    p = g.softmax(g.reshape(scores, (heads, tokens, tokens)), mask, name="p")
+    mixed = g.reshape(g.product(g.reshape(p, (*grouped, tokens)), v), (heads, tokens, size))
+    joined = g.reshape(g.transpose(mixed, (1, 0, 2)), (tokens, width))
+    g.output(g.add(x, layer(joined, width)))
+    return g.build(), rng.normal(size=(16, tokens, width))
