@@ -44,7 +44,7 @@ from intar.schedule.solve import solve
 from intar.schedule.validate import validate
 
 REPORT = Path("report") / "report.json"
-LOOP_PAYS = 8
+LOOP_PAYS = 32
 """Memory latencies that a round takes at least where a loop is made unasked: the barrier costs about four."""
 
 

@@ -100,6 +100,7 @@ def test_rewrite_replaces_an_earlier_project(tmp_path: Path):
         ("cli_device", ["schedule", "digits", "--device", "u28"]),
         ("cli_too_small", ["schedule", "digits", "--budget", "onchip_bytes=64"]),
         ("cli_no_project", ["csim", "nosuch"]),
+        ("cli_loop", ["schedule", "digits", "--loop"]),
         ("cli_scheme", ["schedule", "digits", "--scheme", "w3a3"]),
     ],
 )
