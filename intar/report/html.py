@@ -12,9 +12,11 @@ from markupsafe import Markup
 from intar.pipeline import Design
 from intar.report import svg
 from intar.report.gantt import colour_index, gantt_rows, link_rows
-from intar.report.lost import CAUSES, core_cycles
+from intar.report.lost import CAUSES, Counts, core_cycles
 from intar.report.occupancy import occupancy
 from intar.report.resources import COUNTS, count_text, resource_rows
+from intar.report.stages import CAUSES as STAGE_TEXT
+from intar.report.stages import stage_rows
 from intar.report.summary import cycle_limit, macs
 from intar.report.traffic import ports
 
@@ -111,7 +113,8 @@ def render_html(design: Design, report: Mapping[str, Any]) -> bytes:
     ----------
     report : the dict of :func:`intar.report.summary.report_dict`.
     """
-    cycles, cores = design.predicted.cycles, core_cycles(design)
+    counts = Counts(design)
+    cycles, cores = design.predicted.cycles, core_cycles(design, counts)
     total = max(1, cycles * len(cores))
     sums = {name: sum(core[name] for core in cores.values()) for name in CAUSE_TEXT}
     causes = [
@@ -137,6 +140,9 @@ def render_html(design: Design, report: Mapping[str, Any]) -> bytes:
         "roofline": _roofline(design, report),
         "patterns": _bars(report["patterns"] or []),
         "links": links,
+        "stages": stage_rows(design, counts),
+        "stage_text": STAGE_TEXT,
+        "cause_class": CAUSE_CLASS,
         "executors": EXECUTORS,
         "accuracy": [(name, _accuracy(name, value)) for name, value in (report["accuracy"] or {}).items()],
         "counts": COUNTS,

@@ -6,9 +6,9 @@ the first and after the last product is told apart by running the engine again u
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
-from intar.engine import EngineResult, run
+from intar.engine import run
 from intar.engine.result import NodeCycles
 from intar.errors import InternalError
 from intar.ir.program import Core
@@ -20,22 +20,34 @@ to do between two steps; after its last product; a core without any work. When w
 at once, it counts as activations."""
 
 
-def core_cycles(design: Design) -> dict[str, dict[str, int]]:
+class Counts:
+    """What each unit did up to some cycle of the predicted run; the engine's answers are kept."""
+
+    def __init__(self, design: Design):
+        self.design = design
+        zero = dict.fromkeys(design.predicted.nodes, NodeCycles(0, 0, 0, 0, 0))
+        self.known: dict[int, Mapping[str, NodeCycles]] = {
+            0: zero,
+            design.predicted.cycles: design.predicted.nodes,
+        }
+
+    def before(self, cycle: int) -> Mapping[str, NodeCycles]:
+        """The counts of the cycles before this one, by unit."""
+        if cycle not in self.known:
+            memory = engine_memory(self.design.schedule.machine)
+            result = run(self.design.program, {}, memory=memory, values=False, max_cycles=cycle - 1)
+            self.known[cycle] = result.nodes
+        return self.known[cycle]
+
+
+def core_cycles(design: Design, counts: Counts | None = None) -> dict[str, dict[str, int]]:
     """For each core: ``busy`` (cycles with a product) and the cycles lost by cause; they sum to the run's cycles.
 
     Padding is work here: a product of a tile's unused columns or rows is a busy cycle.
     """
+    counts = counts or Counts(design)
     cores = [node for node in design.program.nodes if isinstance(node, Core)]
-    cache: dict[int, EngineResult] = {}
-
-    def until(cycle: int) -> EngineResult:
-        """The engine's counts of cycles 0 to `cycle`."""
-        if cycle not in cache:
-            memory = engine_memory(design.schedule.machine)
-            cache[cycle] = run(design.program, {}, memory=memory, values=False, max_cycles=cycle)
-        return cache[cycle]
-
-    return {core.name: _one(design, core.name, until) for core in cores}
+    return {core.name: _one(design, core.name, counts) for core in cores}
 
 
 def lost_cycles(design: Design) -> dict[str, int]:
@@ -44,7 +56,7 @@ def lost_cycles(design: Design) -> dict[str, int]:
     return {cause: sum(core[cause] for core in per_core) for cause in CAUSES}
 
 
-def _one(design: Design, name: str, until: Callable[[int], EngineResult]) -> dict[str, int]:
+def _one(design: Design, name: str, counts: Counts) -> dict[str, int]:
     cycles, busy = design.predicted.cycles, design.predicted.nodes[name].busy
     result = {"busy": busy} | dict.fromkeys(CAUSES, 0)
     spans = [span for span in design.predicted.stages if span.node == name and span.first >= 0]
@@ -52,8 +64,7 @@ def _one(design: Design, name: str, until: Callable[[int], EngineResult]) -> dic
         return result | {"unused": cycles}
     first, last = min(span.first for span in spans), max(span.last for span in spans)
     weights = design.program.inputs_of(name)["w"].name
-    begin = until(first - 1).nodes[name] if first else NodeCycles(0, 0, 0, 0, 0)
-    end = until(last).nodes[name]
+    begin, end = counts.before(first)[name], counts.before(last + 1)[name]
     for_weights = end.waits.get(weights, 0) - begin.waits.get(weights, 0)
     result |= {
         "start_up": first,

@@ -193,5 +193,7 @@ def roofline(
         parts.append(dot)
     best = points[0][1]
     label = f"this design: {best:.1f} ({100 * best / peak:.1f} % of the multipliers)"
-    parts.append(text(at_x(intensity) + 12, at_y(best) + 18, label, "strong"))
+    right = at_x(intensity) > (left + WIDTH) / 2
+    x = at_x(intensity) + (-12 if right else 12)
+    parts.append(text(x, at_y(best) + 18, label, "strong end" if right else "strong"))
     return figure(height, parts, "roofline of the design")

@@ -21,9 +21,10 @@ from intar.pipeline import Design, compile_quantised, numerics
 from intar.quant.random_graphs import random_quantised
 from intar.report.gantt import GROUPS, gantt_rows, link_rows, terminal_gantt
 from intar.report.html import render_html
-from intar.report.lost import core_cycles, lost_cycles
+from intar.report.lost import Counts, core_cycles, lost_cycles
 from intar.report.occupancy import addresses, occupancy
 from intar.report.perfetto import perfetto_json
+from intar.report.stages import stage_rows
 from intar.report.static import NARROW_VALUE, block_memory, product_dsp, static_resources
 from intar.report.summary import MODES as ALL_MODES
 from intar.report.summary import pattern_row, pattern_rows, report_dict
@@ -63,6 +64,24 @@ def test_bars_lie_within_the_run_and_never_overlap(designs: dict[str, Design], m
     assert {row.label for row in rows if row.group == "cores"} <= tasks
     worked = {n for n, use in made.predicted.nodes.items() if use.busy and n.startswith("core_")}
     assert {row.lane for row in rows if row.group == "cores"} == worked
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_stages_say_who_runs_what_and_where_tensors_are(designs: dict[str, Design], mode: str) -> None:
+    made = designs[mode]
+    rows, machine = stage_rows(made, Counts(made)), made.schedule.machine
+    assert [row.stage for row in rows] == list(made.schedule.stages)
+    begins = [row.first for row in rows]
+    assert begins[0] == 0 and begins == sorted(begins)
+    assert sum(sum(row.cycles.values()) for row in rows) == machine.cores * made.predicted.cycles
+    assert sum(row.cycles["busy"] for row in rows) == sum(c["busy"] for c in core_cycles(made).values())
+    assert all(min(row.cycles.values()) >= 0 for row in rows)
+    for index, row in enumerate(rows):
+        named = {task for _, tasks in row.cores for task in tasks.split(", ")}
+        assert named == {placement.task for placement in row.stage.tasks}
+        text = " ".join(names for _, names in row.tensors)
+        for home in made.schedule.residency:
+            assert (f"{home.tensor} (" in text) == (home.first_stage <= index <= home.last_stage)
 
 
 def test_neighbouring_steps_of_a_task_are_one_bar(designs: dict[str, Design]) -> None:
