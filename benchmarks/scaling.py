@@ -36,12 +36,13 @@ LARGER: dict[str, dict[int, Budget]] = {
         16: {"cores": 8, "rows": 4, "lanes": 16, "rate": 16, "port_bits": 1024},
     },
     "cnn4l": {
-        4: {"cores": 3, "rows": 1, "lanes": 576, "rate": 144, "port_bits": 1024},
-        16: {"cores": 3, "rows": 4, "lanes": 576, "rate": 576, "port_bits": 1024},
+        4: {"cores": 3, "rows": 1, "lanes": 576, "rate": 288, "port_bits": 1024},
+        16: {"cores": 12, "rows": 1, "lanes": 576, "rate": 576, "port_bits": 1024, "inputs": 8, "outputs": 12}
+        | {"dsp": 6912},
     },
     "vae": {
         4: {"cores": 1, "rows": 2, "lanes": 256, "rate": 64, "port_bits": 1024},
-        16: {"cores": 4, "rows": 2, "lanes": 256, "rate": 64, "port_bits": 1024},
+        16: {"cores": 4, "rows": 2, "lanes": 256, "rate": 256, "port_bits": 1024, "inputs": 4, "outputs": 4},
     },
     "gating_net": {
         4: {"cores": 6, "rows": 4, "lanes": 16, "rate": 4, "port_bits": 1024},

@@ -19,7 +19,7 @@ def prepare(work: Work, visit: Visit) -> None:
     if isinstance(task, QAffine):
         blocks = range(work.site.pitch(task.output))
         note = f"{task.name}: parameters of core {core}"
-        work.params.load(core, task.name, work.params.channels(task, blocks), note)
+        work.params.load([core], task.name, work.params.channels(task, blocks), note)
 
 
 def append(work: Work, visit: Visit) -> None:

@@ -82,8 +82,7 @@ def prepare(work: Work, visit: Visit) -> None:
         return
     cores = vector_cores(work, visit)
     work.kernels.load(cores, task)
-    for core in cores:
-        work.params.load(core, task.name, work.params.rows(task), f"{task.name}: parameters of core {core}")
+    work.params.load(cores, task.name, work.params.rows(task), f"{task.name}: parameters")
 
 
 def append(work: Work, visit: Visit) -> None:

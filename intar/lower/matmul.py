@@ -27,7 +27,7 @@ def prepare(work: Work, visit: Visit) -> None:
         blocks = work.weights.blocks(visit, core)
         if blocks:
             note = f"{task.name}: parameters of core {core}"
-            work.params.load(core, task.name, work.params.channels(task, blocks), note)
+            work.params.load([core], task.name, work.params.channels(task, blocks), note)
 
 
 def append(work: Work, visit: Visit) -> None:

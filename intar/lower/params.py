@@ -33,16 +33,20 @@ class Params:
         self.bases: dict[tuple[int, str], int] = {}
         self.needs: dict[tuple[int, str], int] = {}
 
-    def load(self, core: int, label: str, beats: np.ndarray, note: str) -> None:
-        """Append parameter beats (n, lanes) int32 for one core and have them loaded."""
-        memory = self.memories.setdefault(core, Memory(f"params_{_owner(core)}", self.site.machine.lanes, 32))
+    def load(self, cores: Sequence[int], label: str, beats: np.ndarray, note: str) -> None:
+        """Append parameter beats (n, lanes) int32 for cores that take the same ones, and have them loaded, once for all."""
+        memories = [self._memory(core) for core in cores]
         self.ports.port("p").constants(beats, 32, note)
-        self.net.move("p.out", [f"{memory.name}.in"], len(beats), note=note)
-        self.bases[core, label] = memory.depth
-        walk = Walk(base=memory.depth, counts=(1, 1, 1, 1, len(beats)), strides=(0, 0, 0, 0, 1))
-        memory.write(walk, 0, note=note)
-        memory.depth += len(beats)
-        self.needs[core, label] = memory.written
+        self.net.move("p.out", [f"{memory.name}.in" for memory in memories], len(beats), note=note)
+        for core, memory in zip(cores, memories, strict=True):
+            self.bases[core, label] = memory.depth
+            walk = Walk(base=memory.depth, counts=(1, 1, 1, 1, len(beats)), strides=(0, 0, 0, 0, 1))
+            memory.write(walk, 0, note=note)
+            memory.depth += len(beats)
+            self.needs[core, label] = memory.written
+
+    def _memory(self, core: int) -> Memory:
+        return self.memories.setdefault(core, Memory(f"params_{_owner(core)}", self.site.machine.lanes, 32))
 
     def read(self, core: int, label: str, first: int, groups: int, beats: int) -> None:
         """Have `groups` groups of `beats` beats from group `first` on arrive at the core's vector unit."""
@@ -143,7 +147,7 @@ class Params:
                 for row, part in enumerate(parts):
                     image[row, : len(part)] = part
                 label = f"table {index}"
-                self.load(core, label, image.reshape(-1, lanes), f"{label} of core {core}")
+                self.load([core], label, image.reshape(-1, lanes), f"{label} of core {core}")
                 self.read(core, label, 0, 1, len(parts) * beats)
                 steps.setdefault(f"vector_{core}", []).append(
                     VectorStep(load=index, affine=False, per_channel=False, note=f"load {label}")

@@ -21,7 +21,7 @@ def prepare(work: Work, visit: Visit) -> None:
     """A softmax has no constants; a normalisation has a gain and an offset for each column."""
     if isinstance(visit.task, QNorm):
         beats = _columns(work, visit.task)
-        work.params.load(ROWS, visit.task.name, beats, f"{visit.task.name}: gains and offsets")
+        work.params.load([ROWS], visit.task.name, beats, f"{visit.task.name}: gains and offsets")
 
 
 def append(work: Work, visit: Visit) -> None:

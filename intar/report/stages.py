@@ -96,19 +96,19 @@ def _tensors(schedule: Schedule, index: int) -> Iterator[tuple[str, str]]:
     here = [home for home in schedule.residency if home.first_stage <= index <= home.last_stage]
     kinds = (("chip", "on chip"), ("tile", "two row tiles"), ("spill", "off chip"))
     for place, text in kinds:
-        found = [f"{home.tensor} ({_size(home, index)})" for home in here if home.place == place]
+        found = [f"{home.tensor}{_size(home, index)}" for home in here if home.place == place]
         if found:
             yield text, ", ".join(found)
 
 
 def _size(home: Residency, index: int) -> str:
-    """Bytes of a tensor's copies in a stage, and their banks."""
+    """Bytes of a tensor's copies in a stage, and their banks; nothing while a spilled one is off chip only."""
     copies = [copy for copy in home.copies if copy.first_stage <= index <= copy.last_stage]
     if not copies:
-        return "–" if home.place == "spill" else _bytes(home.bytes)
+        return "" if home.place == "spill" else f" ({_bytes(home.bytes)})"
     banks = ", ".join(str(copy.bank) for copy in copies)
     staged = "staged in " if home.place == "spill" else ""
-    return f"{staged}{_bytes(sum(copy.bytes for copy in copies))}, bank {banks}"
+    return f" ({staged}{_bytes(sum(copy.bytes for copy in copies))}, bank {banks})"
 
 
 def _bytes(count: int) -> str:
