@@ -18,6 +18,7 @@ from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
 from intar.quant.scheme import scheme
 from intar.report.gantt import gantt_rows
+from intar.report.html import render_html
 from intar.report.lost import lost_cycles
 from intar.report.summary import pattern_rows, report_dict
 from intar.schedule import Pins
@@ -166,3 +167,4 @@ def test_the_report_counts_rounds() -> None:
     plays = [play.first for play in made.predicted.plays[1:]]
     assert [sum(bar.first > play for play in plays) for bar in bars] == [1, 2, 3]
     assert "block × 3" in to_text(made.schedule)
+    assert "part 1, × 3" in render_html(made, found).decode()
