@@ -15,6 +15,7 @@ from intar.quant.calibrate import WAY_OUT, Observed, merge, observe, value_range
 from intar.quant.fixed import limits, power_above
 from intar.quant.fuse import Group
 from intar.quant.scheme import Scheme
+from intar.quant.tables import MAX_LOG_ENTRIES, bent_range, real_function
 
 TABLE_BITS = 10
 """Width of a table's input when activations are narrower: the widest that is still tabulated exactly."""
@@ -202,11 +203,14 @@ def choose_formats(
             pre[group.pre] = formats[group.inputs[0]]
         elif group.pre:
             bits = max(TABLE_BITS, scheme.activation_bits)
-            pre[group.pre] = fixed.get(group.pre) or format_of_range(
-                *value_range(together.get(group.pre, observed[group.pre]), scheme, bits),
-                bits,
-                scheme.power_of_two,
-            )
+            if group.pre in fixed:
+                pre[group.pre] = fixed[group.pre]
+                continue
+            low, high = value_range(together.get(group.pre, observed[group.pre]), scheme, bits)
+            if bits > MAX_LOG_ENTRIES and group.function is not None:
+                evaluate = real_function(group.function.op, group.function.attrs)
+                low, high = bent_range(evaluate, low, high, formats[group.output].scale)
+            pre[group.pre] = format_of_range(low, high, bits, scheme.power_of_two)
     return Formats(formats, pre, frozenset(masked_scores(groups)), operands)
 
 

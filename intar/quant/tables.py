@@ -20,6 +20,11 @@ UNARY = frozenset({Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.EXP})
 
 SEARCH_STEPS = 80
 
+FLAT = 0.125
+"""Output steps by which a function may vary where its tail is cut off."""
+
+GRID = 1 << 12
+
 
 @dataclass(frozen=True)
 class TableData:
@@ -41,6 +46,29 @@ def real_function(op: Op, attrs: Attrs) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: KERNELS[op]([x], attrs)
 
 
+def bent_range(
+    function: Callable[[np.ndarray], np.ndarray], low: float, high: float, step: float
+) -> tuple[float, float]:
+    """The part of ``low … high`` (0 inside) that a table of wide inputs has to cover: all of it where that is good enough.
+
+    Equal segments are too coarse for a range far wider than the function's bend. Then the ends where the function stays
+    within :data:`FLAT` output steps are cut off: inputs there saturate, to the same result.
+
+    Parameters
+    ----------
+    function : on real numbers. step : the output's scale.
+    """
+    grid = np.linspace(low, high, GRID + 1)
+    values = function(grid) / step
+    half = GRID >> (MAX_LOG_ENTRIES + 1)  # points of half a segment
+    bend = np.abs(values[2 * half :] - 2 * values[half:-half] + values[: -2 * half]).max()
+    if 0.5 + bend / 4 <= 1:
+        return low, high
+    left = int(np.argmax(np.abs(values - values[0]) > FLAT))
+    right = int(np.argmax(np.abs(values[::-1] - values[-1]) > FLAT))
+    return min(float(grid[max(left - 1, 0)]), 0.0), max(float(grid[::-1][max(right - 1, 0)]), 0.0)
+
+
 def build_table(function: Callable[[np.ndarray], np.ndarray], in_bits: int, lo: int, hi: int) -> TableData:
     """Tabulate a function.
 
@@ -52,20 +80,23 @@ def build_table(function: Callable[[np.ndarray], np.ndarray], in_bits: int, lo: 
     lo, hi : limits of the output.
     """
     low, high = limits(in_bits)
-    wanted = np.clip(function(np.arange(low, high + 1, dtype=np.float64)), lo, hi)
+    real = function(np.arange(low, high + 1, dtype=np.float64))
+    wanted = np.clip(real, lo, hi)
     if in_bits <= MAX_LOG_ENTRIES:
         base = (np.sign(wanted) * np.floor(np.abs(wanted) + 0.5)).astype(np.int64)
         return TableData(in_bits, 0, base, None, float(np.abs(base - wanted).max()))
+    # Fitted beyond the limits, so that the piece in which the output saturates follows the function up to there.
+    fitted = np.clip(real, 2 * lo - hi, 2 * hi - lo)
     for log_entries in range(MIN_LOG_ENTRIES, MAX_LOG_ENTRIES):
-        made = _piecewise(wanted, log_entries, lo, hi)
+        made = _piecewise(fitted, log_entries, lo, hi)
         if made.max_error <= GOOD_ERROR:
             return made
-    return _piecewise(wanted, MAX_LOG_ENTRIES, lo, hi)
+    return _piecewise(fitted, MAX_LOG_ENTRIES, lo, hi)
 
 
-def _piecewise(wanted: np.ndarray, log_entries: int, lo: int, hi: int) -> TableData:
+def _piecewise(fitted: np.ndarray, log_entries: int, lo: int, hi: int) -> TableData:
     """Straight pieces over equal segments."""
-    segments = wanted.reshape(1 << log_entries, -1)
+    segments = fitted.reshape(1 << log_entries, -1)
     steps = np.arange(segments.shape[1])
     real_base, real_slope = _minimax(segments)
     q = _precision(real_base, real_slope, segments.shape[1])
@@ -75,7 +106,8 @@ def _piecewise(wanted: np.ndarray, log_entries: int, lo: int, hi: int) -> TableD
     base = np.rint((rest.max(axis=1) + rest.min(axis=1)) / 2).astype(np.int64)
     rounding = (1 << q) >> 1
     made = np.clip((base[:, None] + slope[:, None] * steps + rounding) >> q, lo, hi)
-    return TableData(log_entries, q, base, slope, float(np.abs(made - segments).max()))
+    error = float(np.abs(made - np.clip(segments, lo, hi)).max())
+    return TableData(log_entries, q, base, slope, error)
 
 
 def _minimax(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

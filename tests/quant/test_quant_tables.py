@@ -9,8 +9,9 @@ import pytest
 
 from intar.ir.ops import Op
 from intar.ir.quantgraph import TableSpec
+from intar.quant.formats import format_of_range
 from intar.quant.golden import lookup
-from intar.quant.tables import UNARY, build_table, real_function
+from intar.quant.tables import FLAT, UNARY, bent_range, build_table, real_function
 
 ATTRS = {Op.GELU: {"approximate": "none"}}
 
@@ -80,3 +81,33 @@ def test_gelu_forms_differ() -> None:
     exact, tanh = (real_function(Op.GELU, {"approximate": form}) for form in ("none", "tanh"))
     x = np.array([1.0, 2.0])
     assert 0 < np.abs(exact(x) - tanh(x)).max() < 1e-3
+
+
+WIDE = [
+    (Op.GELU, -8, 8, 0.6),
+    (Op.GELU, -3, 25, 0.6),
+    (Op.GELU, -60, 60, 0.8),
+    (Op.SILU, -8, 8, 0.75),
+    (Op.SILU, -40, 40, 0.8),
+    (Op.SIGMOID, -8, 8, 0.6),
+    (Op.SIGMOID, -100, 100, 0.8),
+    (Op.TANH, -4, 4, 0.6),
+    (Op.TANH, -30, 30, 0.8),
+    (Op.EXP, -10, 0, 0.9),
+    (Op.EXP, -4, 4, 0.8),
+    (Op.EXP, -8, 8, 1.6),
+]
+
+
+@pytest.mark.parametrize(("op", "low", "high", "bound"), WIDE)
+def test_error_of_16_bits_over_all_inputs(op: Op, low: float, high: float, bound: float) -> None:
+    """In the formats that calibration would choose; what lies beyond the covered range saturates to nearly the same."""
+    evaluate = real_function(op, ATTRS.get(op, {}))
+    grid = np.linspace(low, high, 10001)
+    out = format_of_range(min(float(evaluate(grid).min()), 0.0), max(float(evaluate(grid).max()), 0.0), 16)
+    inner = bent_range(evaluate, float(low), float(high), out.scale)
+    x = format_of_range(*inner, 16)
+    data = build_table(lambda t: evaluate(x.scale * (t - x.zero)) / out.scale + out.zero, 16, -32768, 32767)
+    assert data.max_error < bound
+    cut = np.abs(evaluate(grid) - evaluate(np.clip(grid, *inner))).max() / out.scale
+    assert cut <= FLAT
