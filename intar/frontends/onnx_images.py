@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from intar.frontends.onnx_graph import Importer
+from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import AttrValue, Op, Shape, show
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from intar.frontends.onnx_graph import Importer
+from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import Op, show
 from intar.ir.taskgraph import QuantParams

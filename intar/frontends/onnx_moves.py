@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from intar.frontends.onnx_graph import Importer
+from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import Op, show
 

@@ -26,7 +26,8 @@ class Rejected(Exception):
 class Node:
     """One node: its operator, the names it reads and writes, and its attributes as Python values.
 
-    `origin` is the operator in the model of a node that a pattern put in its place.
+    `origin` is the operator in the model of a node that a pattern put in its place; `line` is where in the model's
+    program it was written, for models that are programs.
     """
 
     op: str
@@ -37,12 +38,23 @@ class Node:
     domain: str = ""
     proto: onnx.NodeProto | None = None
     origin: str = ""
+    line: str = ""
 
     @property
     def label(self) -> str:
         """How messages call the node."""
         op = self.origin or self.op
-        return f"{op} node '{self.name}'" if self.name else f"{op} node that makes '{self.outputs[0]}'"
+        line = f" ({self.line})" if self.line else ""
+        return (
+            f"{op} node '{self.name}'{line}"
+            if self.name
+            else f"{op} node that makes '{self.outputs[0]}'{line}"
+        )
+
+    def became(self, op: str, inputs: list[str], attrs: Mapping[str, Any]) -> Node:
+        """The node that a pattern puts in this one's place: it makes the same outputs."""
+        origin = self.origin or self.op
+        return Node(op, self.name, inputs, self.outputs, dict(attrs), origin=origin, line=self.line)
 
     @property
     def source(self) -> str:

@@ -11,7 +11,7 @@ from intar.frontends.onnx_nodes import Node, Rejected, live, scalar
 from intar.ir.ops import Op
 
 if TYPE_CHECKING:
-    from intar.frontends.onnx_graph import Importer
+    from intar.frontends.importer import Importer
 
 LAYER, RMS = "LayerNormalization", "RMSNormalization"
 
@@ -87,8 +87,8 @@ class _Finder:
                 attrs = {"epsilon": epsilon, "axis": -1}
                 for x, average in self._pairs(numerator, "Sub"):
                     if self._mean(average) == x:
-                        return Node(LAYER, node.name, [x], node.outputs, attrs, origin=node.op)
-                return Node(RMS, node.name, [numerator], node.outputs, attrs, origin=node.op)
+                        return node.became(LAYER, [x], attrs)
+                return node.became(RMS, [numerator], attrs)
         return None
 
     def _maker(self, name: str, op: str) -> Node | None:

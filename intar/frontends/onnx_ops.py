@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from intar.frontends.onnx_graph import Importer
+from intar.frontends.importer import Importer
 from intar.frontends.onnx_images import IMAGES
 from intar.frontends.onnx_matmul import gemm, matmul
 from intar.frontends.onnx_moves import MOVES

@@ -94,7 +94,7 @@ def rewrite(nodes: Sequence[Node], values: dict[str, np.ndarray], outputs: Seque
     for node in nodes:
         for op, attrs, pattern in PATTERNS if node.op in ("Mul", "Div") and node.domain == "" else ():
             if argument := _argument(pattern, node.outputs[0], makers, values):
-                node = Node(op, node.name, [argument], node.outputs, dict(attrs), origin=node.op)
+                node = node.became(op, [argument], attrs)
                 break
         result.append(node)
     return live(result, outputs)

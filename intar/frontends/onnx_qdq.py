@@ -15,7 +15,7 @@ from intar.frontends.onnx_nodes import Node, Rejected, from_proto
 from intar.ir.taskgraph import QuantParams
 
 if TYPE_CHECKING:
-    from intar.frontends.onnx_graph import Importer
+    from intar.frontends.importer import Importer
 
 FORMATS: dict[str, tuple[Any, bool]] = {"int4": (4, True), "uint4": (4, False)} | {
     f"{'' if signed else 'u'}int{bits}": (bits, signed) for bits in (8, 16, 32) for signed in (True, False)
@@ -92,10 +92,7 @@ def dequantize_linear(importer: Importer, node: Node) -> None:
 
 def _integer_input(importer: Importer, node: Node, tensor: str, name: str) -> str:
     """An input of the model that arrives as integers: the graph's input is its real value on that grid."""
-    kind = next(
-        entry for entry in importer.model.graph.input if entry.name == name
-    ).type.tensor_type.elem_type
-    quant = _quant(importer, node, ONNX_TYPES[kind], importer.graph.shapes[tensor])
+    quant = _quant(importer, node, importer.integer_inputs[name], importer.graph.shapes[tensor])
     if importer.graph.quant.setdefault(tensor, quant) != quant:
         raise Rejected(f"the input '{name}' is dequantised in two ways")
     return tensor

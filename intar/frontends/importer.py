@@ -1,0 +1,245 @@
+"""The state of a translation into a task graph, as the handlers of operators see it.
+
+Both models of files (ONNX) and of programs (torch.export) become nodes in ONNX's vocabulary; what differs is where the
+nodes and the constants come from, and that is what a subclass adds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from intar.errors import Finding, GraphError, InternalError, UnsupportedError
+from intar.frontends.assemble import Assembly
+from intar.frontends.onnx_nodes import Node, Rejected, live
+from intar.frontends.onnx_norms import rewrite_norms
+from intar.frontends.onnx_patterns import rewrite
+from intar.frontends.simplify import simplify
+from intar.ir.ops import AttrValue, Op, Shape
+from intar.ir.taskgraph import QuantParams, TaskGraph
+
+
+class Importer:
+    """The state of one import.
+
+    Attributes
+    values : arrays known now, by the model's name.
+    packed : quantised constants: integers and their format, by name of the dequantised tensor.
+    grids : integer tensors made by QuantizeLinear: the real tensor (name in `graph`) and the format.
+    integer_inputs : type (``int8``) of each input that arrives as integers.
+    alias : name in `graph` of each activation, by the model's name.
+    graph : the task graph in the making.
+    opset : version of ONNX's own operator set whose meaning the nodes have.
+    """
+
+    def __init__(self, name: str, values: dict[str, np.ndarray], opset: int) -> None:
+        self.values = values
+        self.packed: dict[str, tuple[np.ndarray, QuantParams]] = {}
+        self.grids: dict[str, tuple[str, QuantParams | None]] = {}
+        self.integer_inputs: dict[str, str] = {}
+        self.alias: dict[str, str] = {}
+        self.graph = Assembly(name)
+        self.opset = opset
+        self.wrong: list[Finding] = []
+        self.lacking: list[Finding] = []
+        self._unknown_ops: dict[str, list[str]] = {}
+        self._registered: dict[str, str] = {}
+
+    def fold(self, node: Node) -> bool:
+        """Compute the node's outputs if they are known before the circuit runs; True when it was done."""
+        return False
+
+    def translate(self, nodes: Sequence[Node], outputs: list[str], where: str) -> TaskGraph:
+        """The task graph of nodes in order; `where` is what messages call the model.
+
+        Raises
+        UnsupportedError, GraphError
+            With everything that was found.
+        """
+        nodes = rewrite_norms(live(nodes, outputs), self.values, outputs)
+        for node in rewrite(nodes, self.values, outputs):
+            self._translate(node)
+        self._report_unknown()
+        self._outputs(outputs)
+        if self.lacking:
+            raise UnsupportedError([*self.lacking, *self.wrong, *self.graph.findings])
+        if self.wrong or self.graph.findings:
+            raise GraphError([*self.wrong, *self.graph.findings])
+        if len(self.graph.outputs) != len(outputs):
+            raise InternalError(f"an output of {where} was lost without a finding")
+        simplify(self.graph)
+        self._name_outputs(outputs)
+        return self.graph.finish()
+
+    def _translate(self, node: Node) -> None:
+        from intar.frontends.onnx_ops import HANDLERS
+
+        if self.fold(node):
+            return
+        handler = HANDLERS.get(node.op) if node.domain == "" else None
+        if handler is None:
+            kind = f"{node.domain}.{node.op}" if node.domain else node.op
+            self._unknown_ops.setdefault(kind, []).append(node.name or node.outputs[0])
+            return
+        if not all(self.known(name) for name in node.inputs if name):
+            return  # what it reads was rejected already
+        try:
+            handler(self, node)
+        except Rejected as reason:
+            self.reject(node, reason)
+
+    def reject(self, node: Node, reason: Rejected) -> None:
+        found = self.lacking if reason.code == "unsupported" else self.wrong
+        found.append(Finding(reason.what, node.label, reason.why, reason.hint))
+
+    def _report_unknown(self) -> None:
+        from intar.frontends.onnx_ops import HANDLERS
+
+        for kind, names in self._unknown_ops.items():
+            listed = ", ".join(f"'{name}'" for name in names[:20]) + (", …" if len(names) > 20 else "")
+            plural = "s" if len(names) > 1 else ""
+            self.lacking.append(
+                Finding(
+                    f"the operator {kind} is not supported ({len(names)} node{plural})",
+                    f"node{plural} {listed}",
+                )
+            )
+        if self._unknown_ops:
+            last = self.lacking.pop()
+            hint = f"supported are: {', '.join(sorted(HANDLERS))}; run other operators on the host"
+            self.lacking.append(Finding(last.what, last.where, last.why, hint))
+
+    def _outputs(self, outputs: list[str]) -> None:
+        """Make each output a task's result: one that is an input, a constant or another output gets a copy."""
+        for name in outputs:
+            if name in self.values or name in self.packed:
+                self.lacking.append(
+                    Finding(
+                        "it is constant",
+                        f"output '{name}'",
+                        "there is nothing to compute",
+                        "remove the output",
+                    )
+                )
+            elif name in self.grids:
+                tensor, quant = self.grids[name]
+                if quant is not None:
+                    self.graph.outputs.append(self.on_grid(tensor, quant, name))
+                else:
+                    self.lacking.append(
+                        Finding("it is an integer input that goes straight out", f"output '{name}'")
+                    )
+            elif name in self.alias and self.alias[name] in self.graph.shapes:
+                tensor = self.alias[name]
+                if tensor in self.graph.inputs or tensor in self.graph.outputs:
+                    shape = self.graph.shapes[tensor]
+                    copy = self.graph.fresh(f"{name}:copy" if name == tensor else name)
+                    tensor = self.graph.task(
+                        Op.RESHAPE, [tensor], copy, {"shape": shape}, source=f"output '{name}'"
+                    )
+                self.graph.outputs.append(tensor)
+
+    def _name_outputs(self, outputs: list[str]) -> None:
+        for name, tensor in zip(outputs, list(self.graph.outputs), strict=True):
+            if tensor != name and name not in self.graph.shapes and tensor in self.graph.makers:
+                self.graph.rename(tensor, name)
+
+    # What the handlers use
+
+    def known(self, name: str) -> bool:
+        """Whether the tensor has been translated."""
+        tensor = self.grids[name][0] if name in self.grids else self.alias.get(name, "")
+        return name in self.values or name in self.packed or tensor in self.graph.shapes
+
+    def is_constant(self, name: str) -> bool:
+        """Whether its value is known before the circuit runs."""
+        return name in self.values or name in self.packed
+
+    def is_read(self, name: str) -> bool:
+        """Whether something in the model, or the model itself, uses the tensor."""
+        raise NotImplementedError
+
+    def value(self, name: str, role: str) -> np.ndarray:
+        """The array of a constant that is no operand but a parameter (shape, axes, scale). Raises Rejected."""
+        if name not in self.values:
+            raise Rejected(
+                f"its {role} ('{name}') is computed at run time",
+                "the circuit is made for fixed shapes and parameters",
+                "make it a constant in the model",
+            )
+        return self.values[name]
+
+    def integers(self, node: Node, position: int, attr: str) -> list[int] | None:
+        """A parameter that is an attribute in older operator sets and an input in newer ones; None if left out."""
+        if attr in node.attrs:
+            given = node.attrs[attr]
+            return [int(n) for n in (given if isinstance(given, (list, tuple)) else [given])]
+        name = node.input(position)
+        return [int(n) for n in self.value(name, attr).reshape(-1)] if name else None
+
+    def shape(self, name: str) -> Shape:
+        """Shape of an activation or constant."""
+        if name in self.packed:
+            return self.packed[name][0].shape
+        if name in self.values:
+            return self.values[name].shape
+        return self.graph.shapes[self.tensor(name)]
+
+    def tensor(self, name: str) -> str:
+        """Name in `graph` of an operand: an activation, or a constant (declared when it is first needed)."""
+        if name in self.grids:
+            raise Rejected(
+                f"it computes on the integers of '{name}'",
+                "integers are only understood between QuantizeLinear and DequantizeLinear",
+                "export the model in QDQ form",
+            )
+        if name in self.alias:
+            return self.alias[name]
+        if name not in self._registered:
+            if name in self.packed:
+                array, quant = self.packed[name]
+                self._registered[name] = self.graph.constant(name, array, quant)
+            else:
+                self._registered[name] = self.graph.constant(name, as_real(self.values[name], name))
+        return self._registered[name]
+
+    def real(self, name: str) -> np.ndarray:
+        """The real values of a constant operand, float32 or float64."""
+        from intar.ir.taskgraph import dequantise
+
+        return dequantise(*self.packed[name]) if name in self.packed else as_real(self.values[name], name)
+
+    def emit(
+        self,
+        node: Node,
+        op: Op,
+        inputs: Sequence[str],
+        attrs: Mapping[str, AttrValue] | None = None,
+        output: str = "",
+    ) -> str:
+        """Add a task on tensors of `graph`. Without `output` it makes the node's (first) output."""
+        target = output or node.outputs[0]
+        name = self.graph.fresh(target)
+        self.graph.task(op, inputs, name, attrs, name=node.name or name, source=node.source)
+        if not output:
+            self.alias[target] = name
+        return name
+
+    def on_grid(self, tensor: str, quant: QuantParams, name: str, source: str = "") -> str:
+        """A copy of `tensor`, rounded to the format."""
+        copy = self.graph.copy(tensor, self.graph.fresh(name), source)
+        self.graph.quant[copy] = quant
+        return copy
+
+
+def as_real(array: np.ndarray, name: str) -> np.ndarray:
+    """A constant as float32 or float64. Raises Rejected for other things than numbers."""
+    if array.dtype in (np.float32, np.float64):
+        return array
+    if array.dtype.kind in "iu":
+        return array.astype(np.float64)
+    try:
+        return array.astype(np.float32)
+    except (ValueError, TypeError):
+        raise Rejected(f"the constant '{name}' holds {array.dtype}, not numbers") from None
