@@ -25,6 +25,8 @@ from intar.schedule.pins import Pins
 from intar.session import size_network, update_report
 
 Samples = np.ndarray | Mapping[str, np.ndarray]
+Examples = Samples | Sequence[Any] | Any
+"""Samples, or tensors of PyTorch, or one of them for each input in order."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Accelerator:
 
 def compile(
     model: Any,
-    example_inputs: Samples | None = None,
+    example_inputs: Examples | None = None,
     *,
     device: str = "u280",
     scheme: str = "w8a8",
@@ -126,18 +128,32 @@ def compile(
 
     Parameters
     ----------
-    model : path of an ONNX or YAML file, an ONNX model object, a Builder or a TaskGraph.
-    example_inputs : calibration samples along a first axis (an array for one input, else a mapping by name); not needed
-        for a model that is quantised throughout.
+    model : path of a model's file, an ONNX model object, a PyTorch module or exported program, a Builder or a TaskGraph.
+    example_inputs : calibration samples along a first axis: an array or tensor for one input, else a tuple in the order
+        of the inputs or a mapping by name. A PyTorch module is exported for one of them, its first axis (the batch)
+        kept as 1. Not needed for a model that is quantised throughout.
     device, scheme, budget, pattern : as on the command line.
     pins : what is decided about the schedule (`intar.schedule.pins.Pins`).
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input.
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
     """
-    graph = load_model(model, shapes)
-    data = example_inputs
-    if data is not None and not isinstance(data, Mapping):
-        data = {graph.inputs[0]: np.asarray(data)}
+    graph = load_model(model, shapes, example_inputs)
+    data = None if example_inputs is None else _arrays(example_inputs, graph.inputs)
     sized = partial(make_machine, device, budget)
     quantised, machine, blocks = size_network(graph, find_scheme(scheme), data, sized, loop)
     return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins, blocks), data)
+
+
+def _arrays(examples: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Samples in any form as arrays by input (ConfigError when a tuple has the wrong length)."""
+
+    def array(value: Any) -> np.ndarray:
+        return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+
+    if isinstance(examples, Mapping):
+        return {str(name): array(value) for name, value in examples.items()}
+    listed = examples if isinstance(examples, tuple) else (examples,)
+    if len(listed) > len(names) or (isinstance(examples, tuple) and len(listed) < len(names)):
+        hint = f"give one for each input: {', '.join(names)}"
+        raise ConfigError(Finding(f"{len(listed)} arrays were given", "example_inputs", hint=hint))
+    return dict(zip(names, map(array, listed), strict=False))

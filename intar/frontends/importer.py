@@ -60,7 +60,7 @@ class Importer:
         nodes = rewrite_norms(live(nodes, outputs), self.values, outputs)
         for node in rewrite(nodes, self.values, outputs):
             self._translate(node)
-        self._report_unknown()
+        self.report_unknown()
         self._outputs(outputs)
         if self.lacking:
             raise UnsupportedError([*self.lacking, *self.wrong, *self.graph.findings])
@@ -79,8 +79,7 @@ class Importer:
             return
         handler = HANDLERS.get(node.op) if node.domain == "" else None
         if handler is None:
-            kind = f"{node.domain}.{node.op}" if node.domain else node.op
-            self._unknown_ops.setdefault(kind, []).append(node.name or node.outputs[0])
+            self.unknown(node)
             return
         if not all(self.known(name) for name in node.inputs if name):
             return  # what it reads was rejected already
@@ -93,7 +92,13 @@ class Importer:
         found = self.lacking if reason.code == "unsupported" else self.wrong
         found.append(Finding(reason.what, node.label, reason.why, reason.hint))
 
-    def _report_unknown(self) -> None:
+    def unknown(self, node: Node) -> None:
+        """Note a node whose operator has no handler."""
+        kind = f"{node.domain}.{node.op}" if node.domain else node.op
+        self._unknown_ops.setdefault(kind, []).append(node.name or node.outputs[0])
+
+    def report_unknown(self) -> None:
+        """Turn those nodes into findings."""
         from intar.frontends.onnx_ops import HANDLERS
 
         for kind, names in self._unknown_ops.items():

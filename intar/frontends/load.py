@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,27 @@ from intar.frontends.builder import Builder
 from intar.ir.io import load_graph, read_bytes
 from intar.ir.taskgraph import SCHEMA, TaskGraph
 
-SUFFIXES = (".onnx", ".yaml", ".yml", ".json")
+SUFFIXES = (".onnx", ".pt2", ".yaml", ".yml", ".json")
 
 
-def load_model(model: Any, shapes: Mapping[str, int | Sequence[int]] | None = None) -> TaskGraph:
+def load_model(
+    model: Any, shapes: Mapping[str, int | Sequence[int]] | None = None, samples: Any = None
+) -> TaskGraph:
     """The task graph of a model.
 
     Parameters
     ----------
-    model : path of an ``.onnx`` file, of a hand-written ``.yaml`` network, or of a stored task graph
-    (``.json`` or
-        ``.yaml``); an ONNX model object; a :class:`~intar.frontends.builder.Builder`; a task graph.
+    model : path of an ``.onnx`` file, of a program that ``torch.export.save`` wrote (``.pt2``), of a hand-written
+        ``.yaml`` network, or of a stored task graph (``.json`` or ``.yaml``); ``file.py:function``, a function that
+        makes a PyTorch module with its example inputs, or a program; an ONNX model object; a PyTorch module or
+        exported program; a :class:`~intar.frontends.builder.Builder`; a task graph.
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input name.
+    samples : example inputs of a PyTorch module (:func:`intar.frontends.torch_export.program_of`).
 
     Raises
     ------
     GraphError, UnsupportedError
-        See the front ends. Importing ONNX needs the package ``intar[onnx]``.
+        See the front ends. ONNX needs the package ``intar[onnx]``, PyTorch ``intar[torch]``.
     """
     if isinstance(model, TaskGraph):
         return model
@@ -39,20 +44,20 @@ def load_model(model: Any, shapes: Mapping[str, int | Sequence[int]] | None = No
     if "onnx.ModelProto" in kinds or type(model).__name__ == "ModelProto":
         return _onnx(model, shapes)
     if any(kind.startswith("torch.") for kind in kinds):
-        raise UnsupportedError(
-            Finding(
-                "PyTorch modules can't be read directly yet",
-                type(model).__name__,
-                hint='export it: torch.onnx.export(model.eval(), example_inputs, "model.onnx", dynamo=True)',
-            )
-        )
+        return _torch(model, samples)
     name = f"{type(model).__module__}.{type(model).__qualname__}"
     raise GraphError(
-        Finding(f"a {name} is no model", hint="pass a path, an ONNX model, a Builder or a TaskGraph")
+        Finding(
+            f"a {name} is no model",
+            hint="pass a path, an ONNX model, a PyTorch module, a Builder or a TaskGraph",
+        )
     )
 
 
 def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None) -> TaskGraph:
+    file, colon, function = str(path).rpartition(":")
+    if colon and file.endswith(".py"):
+        return _factory(Path(file), function)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise GraphError(
@@ -63,6 +68,8 @@ def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None) -> 
             )
         )
     data = read_bytes(path)
+    if suffix == ".pt2":
+        return _program(path)
     if suffix == ".onnx":
         return _onnx(path, shapes)
     if shapes:
@@ -86,3 +93,32 @@ def _onnx(model: Any, shapes: Mapping[str, int | Sequence[int]] | None) -> TaskG
     from intar.frontends.onnx_graph import import_onnx
 
     return import_onnx(model, shapes)
+
+
+def _torch(model: Any, samples: Any, name: str = "") -> TaskGraph:
+    _need_torch()
+    from intar.frontends.torch_graph import import_torch
+
+    return import_torch(model, samples, name)
+
+
+def _program(path: Path) -> TaskGraph:
+    _need_torch()
+    from intar.frontends.torch_export import load_program
+
+    return _torch(load_program(path), None, path.stem)
+
+
+def _factory(path: Path, function: str) -> TaskGraph:
+    _need_torch()
+    from intar.frontends.torch_export import call_factory
+
+    return _torch(*call_factory(path, function), path.stem)
+
+
+def _need_torch() -> None:
+    """UnsupportedError without the packages of the extra ``torch``."""
+    missing = [name for name in ("torch", "onnx") if find_spec(name) is None]
+    if missing:
+        what = f"reading PyTorch models needs the package{'s' * (len(missing) > 1)} {' and '.join(missing)}"
+        raise UnsupportedError(Finding(what, hint="pip install 'intar[torch]'"))

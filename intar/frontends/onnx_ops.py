@@ -9,7 +9,7 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_images import IMAGES
-from intar.frontends.onnx_matmul import gemm, matmul
+from intar.frontends.onnx_matmul import gemm, matmul, reduce_mean
 from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected, scalar
 from intar.frontends.onnx_norms import layer_norm, rms_norm
@@ -242,6 +242,7 @@ HANDLERS: dict[str, Handler] = {
     "Pow": _pow,
     "QuantizeLinear": quantize_linear,
     "RMSNormalization": rms_norm,
+    "ReduceMean": reduce_mean,
     "Relu": _unary(Op.RELU),
     "Sigmoid": _unary(Op.SIGMOID),
     "SimplifiedLayerNormalization": rms_norm,

@@ -1,0 +1,173 @@
+"""From a PyTorch module, an exported program, its file or a function that makes one, to a program of few operators."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+
+from intar.errors import Finding, GraphError, UnsupportedError
+
+KEPT = {
+    *("linear", "matmul", "addmm", "embedding", "scaled_dot_product_attention", "softmax"),
+    *("layer_norm", "rms_norm", "batch_norm"),
+    *("gelu", "silu", "hardswish", "hardsigmoid", "prelu", "leaky_relu", "relu6", "hardtanh"),
+    *("conv1d", "conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
+    *("upsample_nearest2d", "pixel_shuffle", "pixel_unshuffle"),
+}
+"""Operators that have a counterpart of their own and stay whole; all others may be decomposed to core ATen."""
+
+
+def program_of(model: Any, samples: Any = None) -> ExportedProgram:
+    """The exported program of a module or of a program, its operators decomposed but for those in KEPT.
+
+    Parameters
+    ----------
+    model : a module in evaluation mode, or an ExportedProgram.
+    samples : for a module, one array or tensor (or a tuple, or a mapping by argument name of them) whose first axis
+        counts samples; the program is made for the first one, with a first axis of 1.
+
+    Raises
+    ------
+    GraphError
+        The module can't be exported; the message quotes PyTorch's reason.
+    """
+    program = model if isinstance(model, ExportedProgram) else export(model, samples)
+    _static(program)
+    table = torch.export.default_decompositions()
+    for overload in list(table):
+        name = str(overload).split(".")[1] if str(overload).startswith("aten.") else ""
+        if name in KEPT:
+            table.pop(overload)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        return program.run_decompositions(table)
+
+
+def export(module: torch.nn.Module, samples: Any) -> ExportedProgram:
+    """``torch.export.export`` on the first sample. Raises GraphError."""
+    name = type(module).__name__
+    if samples is None:
+        raise GraphError(
+            Finding(
+                "a module needs example inputs: they give the shapes",
+                name,
+                hint="pass them: intar.compile(module, samples)",
+            )
+        )
+    arguments, keywords = _first(samples)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            return torch.export.export(module, arguments, keywords, strict=False)
+    except Exception as error:  # torch.export raises whatever the module's own code and its tracer raise
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+        raise GraphError(
+            Finding(
+                "PyTorch can't export it as one program",
+                name,
+                f"{type(error).__name__}: {reason}",
+                "torch.export.export(module, example_inputs, strict=False) has to succeed; control flow that depends on "
+                "values is to be removed",
+            )
+        ) from None
+
+
+def load_program(path: Path) -> ExportedProgram:
+    """The program that ``torch.export.save`` wrote. Raises GraphError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.load(path)
+    except Exception as error:  # a damaged archive raises whatever its parts raise
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise GraphError(
+            Finding(
+                "the file is not a program that torch.export.save wrote",
+                str(path),
+                reason,
+                "save it with torch.export.save(torch.export.export(module, inputs), path)",
+            )
+        ) from None
+
+
+def call_factory(path: Path, function: str) -> tuple[Any, Any]:
+    """What ``function()`` in a Python file returns: (module, example inputs), or a program and None.
+
+    Raises GraphError when there is no such function or it returns something else. The file's code is run.
+    """
+    where = f"{path}:{function}"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise GraphError(Finding("there is no such Python file", where))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    made = getattr(module, function, None)
+    if not callable(made):
+        raise GraphError(Finding(f"the file has no function '{function}'", where))
+    result = made()
+    if isinstance(result, ExportedProgram):
+        return result, None
+    if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], torch.nn.Module):
+        return result
+    raise GraphError(
+        Finding(
+            f"the function returns a {type(result).__name__}",
+            where,
+            "a model is (module, example inputs), or an ExportedProgram",
+        )
+    )
+
+
+def _first(samples: Any) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
+    """The first sample with its first axis kept, as positional and keyword arguments."""
+
+    def one(value: Any) -> torch.Tensor:
+        tensor = value[:1] if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value)[:1])
+        return tensor.float() if tensor.dtype == torch.float64 else tensor
+
+    if isinstance(samples, Mapping):
+        return (), {str(key): one(value) for key, value in samples.items()}
+    if isinstance(samples, tuple):
+        return tuple(one(value) for value in samples), {}
+    return (one(samples),), {}
+
+
+def _static(program: ExportedProgram) -> None:
+    """Refuse programs with dynamic axes, and those that change their own buffers."""
+    found: list[Finding] = []
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if node.op != "placeholder" or not isinstance(value, torch.Tensor):
+            continue
+        axes = [f"axis {a} ('{n}')" for a, n in enumerate(value.shape) if not isinstance(n, int)]
+        if axes:
+            found.append(
+                Finding(
+                    f"{', '.join(axes)} is dynamic",
+                    f"input '{node.name}'",
+                    "the circuit is made for one size",
+                    "export it without dynamic_shapes, for the size that the circuit is to have",
+                )
+            )
+    if found:
+        raise GraphError(found)
+    changed = program.graph_signature.buffers_to_mutate
+    if changed:
+        raise UnsupportedError(
+            Finding(
+                "it is written to",
+                f"buffer '{name}'",
+                "a circuit keeps no state between inferences",
+                "make the state an input and an output, or call .eval()",
+            )
+            for name in sorted(changed.values())
+        )

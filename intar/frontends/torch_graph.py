@@ -1,0 +1,183 @@
+"""Import a PyTorch model as a task graph.
+
+The steps, each in a module of its own: export and decompose (`torch_export`), compute what is constant (`torch_fold`),
+write each operator in ONNX's vocabulary (`torch_ops`, `torch_moves`, `torch_images`, `torch_attention`); from there on
+the path is that of ONNX models: spelled-out functions are found, nodes translated, tasks merged (`importer`).
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+from torch.fx import Node as FxNode
+
+from intar.errors import Finding
+from intar.frontends.importer import Importer
+from intar.frontends.onnx_nodes import Node, Rejected
+from intar.frontends.torch_export import program_of
+from intar.frontends.torch_fold import fold, given_constants
+from intar.frontends.torch_nodes import Writer
+from intar.frontends.torch_ops import HANDLERS
+from intar.frontends.torch_places import qualified, source_line, task_name
+from intar.ir.taskgraph import TaskGraph
+
+OPSET = 20
+"""The operator set of ONNX whose meaning the nodes have that the handlers write."""
+
+SILENT = ("_assert_tensor_metadata", "_assert_scalar", "sym_constrain_range_for_size")
+"""Operators that check and compute nothing."""
+
+
+def import_torch(model: Any, samples: Any = None, name: str = "") -> TaskGraph:
+    """The task graph of a module (with `samples`, see :func:`program_of`) or of an ExportedProgram.
+
+    Raises
+    ------
+    UnsupportedError
+        The model uses what intar does not have: all such operators at once, each with the module's path and the line
+        of the user's source.
+    GraphError
+        The module can't be exported, or its shapes are dynamic.
+    """
+    program = program_of(model, samples)
+    called = name or ("model" if isinstance(model, ExportedProgram) else type(model).__name__)
+    return TorchImporter(program, called).run()
+
+
+class TorchImporter(Importer):
+    """The import of one exported program."""
+
+    def __init__(self, program: ExportedProgram, name: str) -> None:
+        self.writer = Writer()
+        super().__init__(name, self.writer.values, OPSET)
+        self.program = program
+        self._places: dict[tuple[str, str], list[str]] = {}
+
+    def run(self) -> TaskGraph:
+        """Translate everything."""
+        given = given_constants(self.program)
+        kinds = {spec.arg.name: spec.kind for spec in self.program.graph_signature.input_specs}
+        for node in self.program.graph.nodes:
+            self.writer.current = node
+            if node.op == "placeholder" and node.name in given:
+                label, tensor = given[node.name]
+                self.writer.constants[node] = tensor
+                self.writer.names[node] = self.writer.constant(tensor, label)
+            elif node.op == "placeholder" and kinds.get(node.name) is InputKind.USER_INPUT:
+                self._input(node)
+            elif node.op == "call_function":
+                self._operator(node)
+        outputs = self._results()
+        return self.translate(self.writer.nodes, outputs, self.graph.name)
+
+    def is_read(self, name: str) -> bool:
+        """Whether something in the model, or the model itself, uses the tensor."""
+        return bool(name) and any(name in node.inputs for node in self.writer.nodes)
+
+    def _input(self, node: FxNode) -> None:
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor):
+            return  # a number that the export has made a constant
+        name = self.writer.names[node] = self.writer.fresh(node.name)
+        if not value.dtype.is_floating_point:
+            self.lacking.append(
+                Finding(
+                    f"it has type {str(value.dtype).removeprefix('torch.')}",
+                    f"input '{node.name}'",
+                    "inputs are real numbers",
+                    "cut the model after the operators that take it (token lookup, masks), or make it a constant",
+                )
+            )
+        self.alias[name] = self.graph.input(name, [int(n) for n in value.shape])
+
+    def _operator(self, node: FxNode) -> None:
+        if node in self.writer.names or fold(node, self.writer.constants):
+            return
+        if node.target is operator.getitem:
+            self._item(node)
+            return
+        if not all(self._written(source) for source in node.all_input_nodes):
+            return  # what it reads was rejected already
+        schema = getattr(node.target, "_schema", None)
+        base = schema.name.rsplit("::", 1)[-1] if schema is not None else str(node.target)
+        if base in SILENT:
+            return
+        handler = HANDLERS.get(base)
+        if handler is None or schema is None:
+            self._places.setdefault((qualified(node), source_line(node)), []).append(task_name(node))
+            return
+        try:
+            handler(self.writer, _bound(node, schema))
+        except Rejected as reason:
+            place = Node(base, task_name(node), [], [node.name], line=source_line(node))
+            self.reject(place, reason)
+
+    def _item(self, node: FxNode) -> None:
+        """A result of an operator that has several: only the first is computed, but of splits."""
+        source, position = node.args
+        assert isinstance(source, FxNode)
+        if not self._written(source):
+            return
+        if position == 0:
+            self.writer.names[node] = self.writer.names[source]
+        elif node.users:
+            place = Node(qualified(source), task_name(source), [], [node.name], line=source_line(source))
+            self.reject(place, Rejected(f"its result {position} is used", "only the first is computed"))
+
+    def _written(self, node: FxNode) -> bool:
+        return node in self.writer.names or node in self.writer.constants
+
+    def _results(self) -> list[str]:
+        """Give each output a name of its own: ``output``, or ``output_0`` and so on, or a dictionary's keys."""
+        (end,) = (node for node in self.program.graph.nodes if node.op == "output")
+        kinds = [spec.kind for spec in self.program.graph_signature.output_specs]
+        returned = [
+            node
+            for node, kind in zip(end.args[0], kinds, strict=True)
+            if kind is OutputKind.USER_OUTPUT and isinstance(node, FxNode)
+        ]
+        outputs = []
+        for node, label in zip(returned, self._labels(len(returned)), strict=True):
+            if self._written(node):
+                source, name = self.writer.name(node), self.writer.fresh(label)
+                self.writer.nodes.append(Node("Identity", name, [source], [name], origin="output"))
+                outputs.append(name)
+        return outputs
+
+    def _labels(self, count: int) -> list[str]:
+        spec = self.program.call_spec.out_spec
+        keys = list(spec.context) if spec is not None and spec.type is dict else []
+        if len(keys) == count and all(isinstance(key, str) for key in keys):
+            return keys
+        return ["output"] if count == 1 else [f"output_{position}" for position in range(count)]
+
+    def unknown(self, node: Node) -> None:
+        """Note a node that the rest of the path does not know: it is called as the program calls it."""
+        self._places.setdefault((f"aten.{node.origin}", node.line), []).append(node.name)
+
+    def report_unknown(self) -> None:
+        """One finding for each operator and line of source, with the modules that use it."""
+        for (kind, line), names in self._places.items():
+            listed = ", ".join(f"'{name}'" for name in names[:20]) + (", …" if len(names) > 20 else "")
+            uses = f"{len(names)} uses" if len(names) > 1 else "1 use"
+            self.lacking.append(
+                Finding(
+                    f"the operator {kind} is not supported ({uses})", f"{listed} ({line})" if line else listed
+                )
+            )
+        if self._places:
+            last = self.lacking.pop()
+            hint = f"supported are: {', '.join(sorted(HANDLERS))}; run other operators on the host"
+            self.lacking.append(Finding(last.what, last.where, last.why, hint))
+
+
+def _bound(node: FxNode, schema: Any) -> Mapping[str, Any]:
+    """The arguments by name, defaults filled in."""
+    bound = {argument.name: argument.default_value for argument in schema.arguments}
+    bound |= dict(zip((argument.name for argument in schema.arguments), node.args, strict=False))
+    return bound | dict(node.kwargs)

@@ -1,0 +1,136 @@
+"""ATen operators on images: convolution, pooling, resizing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from intar.frontends.onnx_nodes import Rejected
+from intar.frontends.torch_nodes import Writer
+from intar.ir.ops import show
+
+Arguments = Mapping[str, Any]
+
+
+def _pair(given: int | Sequence[int]) -> tuple[int, int]:
+    """Rows and columns, from one number for both or from two."""
+    numbers = [given] if isinstance(given, int) else list(given)
+    return (int(numbers[0]), int(numbers[-1]))
+
+
+def _conv2d(w: Writer, a: Arguments) -> None:
+    stride, dilation, padding = _pair(a["stride"]), _pair(a["dilation"]), a["padding"]
+    kernel = w.shape(a["weight"])[2:]
+    if padding == "same":
+        # PyTorch puts the odd element at the end.
+        spans = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        pads = [*(span // 2 for span in spans), *(span - span // 2 for span in spans)]
+    else:
+        pads = [0] * 4 if padding == "valid" else [*_pair(padding), *_pair(padding)]
+    attrs = {"strides": stride, "pads": pads, "dilations": dilation, "group": int(a["groups"])}
+    w.give("Conv", [a["input"], a["weight"], a["bias"]], attrs)
+
+
+def _conv1d(w: Writer, a: Arguments) -> None:
+    """A signal is an image of one row."""
+    if not w.is_constant(a["weight"]) or isinstance(a["padding"], str):
+        raise Rejected("its weight is an activation or its padding a word", "weights are constants")
+    batch, channels, length = w.shape(a["input"])
+    image = w.emit("Reshape", [a["input"], w.integers((batch, channels, 1, length))])
+    attrs = {
+        "strides": (1, int(a["stride"][0])),
+        "pads": (0, int(a["padding"][0]), 0, int(a["padding"][0])),
+        "dilations": (1, int(a["dilation"][0])),
+        "group": int(a["groups"]),
+    }
+    made = w.emit("Conv", [image, w.array(a["weight"])[:, :, None], a["bias"]], attrs)
+    w.give("Reshape", [made, w.integers(w.shape(w.current))])
+
+
+def _conv_transpose2d(w: Writer, a: Arguments) -> None:
+    padding = _pair(a["padding"])
+    attrs = {
+        "strides": _pair(a["stride"]),
+        "pads": (*padding, *padding),
+        "dilations": _pair(a["dilation"]),
+        "output_padding": _pair(a["output_padding"]),
+        "group": int(a["groups"]),
+    }
+    w.give("ConvTranspose", [a["input"], a["weight"], a["bias"]], attrs)
+
+
+def _convolution(w: Writer, a: Arguments) -> None:
+    """The operator behind all of them, which programs have that were decomposed elsewhere."""
+    if len(w.shape(a["weight"])) != 4:
+        raise Rejected(f"its weight has the shape {show(w.shape(a['weight']))}, expected four axes")
+    (_conv_transpose2d if a["transposed"] else _conv2d)(w, a)
+
+
+def _max_pool2d(w: Writer, a: Arguments) -> None:
+    padding = _pair(a["padding"])
+    attrs = {
+        "kernel_shape": _pair(a["kernel_size"]),
+        "strides": _pair(a["stride"] or a["kernel_size"]),
+        "pads": (*padding, *padding),
+        "dilations": _pair(a["dilation"]),
+        "ceil_mode": int(a["ceil_mode"]),
+    }
+    w.give("MaxPool", [a["self"]], attrs)
+
+
+def _avg_pool2d(w: Writer, a: Arguments) -> None:
+    if a["divisor_override"] is not None:
+        raise Rejected("it divides by a number of its own", "a mean divides by the elements of its window")
+    padding = _pair(a["padding"])
+    attrs = {
+        "kernel_shape": _pair(a["kernel_size"]),
+        "strides": _pair(a["stride"] or a["kernel_size"]),
+        "pads": (*padding, *padding),
+        "ceil_mode": int(a["ceil_mode"]),
+        "count_include_pad": int(a["count_include_pad"]),
+    }
+    w.give("AveragePool", [a["self"]], attrs)
+
+
+def _adaptive_avg_pool2d(w: Writer, a: Arguments) -> None:
+    size, target = w.shape(a["self"])[-2:], w.shape(w.current)[-2:]
+    if target == (1, 1):
+        w.give("GlobalAveragePool", [a["self"]])
+        return
+    if any(have % want for have, want in zip(size, target, strict=True)):
+        raise Rejected(
+            f"it pools {show(size)} to {show(target)}",
+            "windows of equal size are supported: the target has to divide the size",
+        )
+    window = tuple(have // want for have, want in zip(size, target, strict=True))
+    w.give("AveragePool", [a["self"]], {"kernel_shape": window, "strides": window})
+
+
+def _upsample_nearest2d(w: Writer, a: Arguments) -> None:
+    source = a.get("self", a.get("input"))
+    attrs = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    w.give("Resize", [source, None, None, w.integers(w.shape(w.current))], attrs)
+
+
+def _pixel_shuffle(w: Writer, a: Arguments) -> None:
+    w.give("DepthToSpace", [a["self"]], {"blocksize": int(a["upscale_factor"]), "mode": "CRD"})
+
+
+def _pixel_unshuffle(w: Writer, a: Arguments) -> None:
+    w.give("SpaceToDepth", [a["self"]], {"blocksize": int(a["downscale_factor"]), "mode": "CRD"})
+
+
+IMAGES: dict[str, Callable[[Writer, Arguments], None]] = {
+    "adaptive_avg_pool2d": _adaptive_avg_pool2d,
+    "avg_pool2d": _avg_pool2d,
+    "conv1d": _conv1d,
+    "conv2d": _conv2d,
+    "conv_transpose2d": _conv_transpose2d,
+    "convolution": _convolution,
+    "max_pool2d": _max_pool2d,
+    "max_pool2d_with_indices": _max_pool2d,
+    "pixel_shuffle": _pixel_shuffle,
+    "pixel_unshuffle": _pixel_unshuffle,
+    "upsample_nearest2d": _upsample_nearest2d,
+}
+"""By the operator's name without namespace and overload."""

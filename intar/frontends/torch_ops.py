@@ -1,0 +1,261 @@
+"""How each ATen operator is written in ONNX's vocabulary: arithmetic, functions, products, normalisation.
+
+A handler takes the writer and the operator's arguments by their names in ATen's schema, defaults filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from intar.frontends.onnx_nodes import Rejected
+from intar.frontends.torch_attention import ATTENTION
+from intar.frontends.torch_images import IMAGES
+from intar.frontends.torch_moves import MOVES
+from intar.frontends.torch_nodes import Writer
+
+Arguments = Mapping[str, Any]
+Handler = Callable[[Writer, Arguments], None]
+
+
+def _first(a: Arguments) -> Any:
+    """The operand of a unary operator, whatever its schema calls it."""
+    return a["self"] if "self" in a else a["input"] if "input" in a else next(iter(a.values()))
+
+
+def _unary(op: str) -> Handler:
+    def handler(w: Writer, a: Arguments) -> None:
+        w.give(op, [_first(a)])
+
+    return handler
+
+
+def _sum(op: str) -> Handler:
+    """``self ± alpha · other``."""
+
+    def handler(w: Writer, a: Arguments) -> None:
+        other, alpha = a["other"], a.get("alpha", 1)
+        if alpha != 1:
+            other = w.emit("Mul", [other, float(alpha)])
+        w.give(op, [a["self"], other])
+
+    return handler
+
+
+def _rsub(w: Writer, a: Arguments) -> None:
+    x = a["self"] if a.get("alpha", 1) == 1 else w.emit("Mul", [a["self"], float(a["alpha"])])
+    w.give("Sub", [a["other"], x])
+
+
+def _mul(w: Writer, a: Arguments) -> None:
+    w.give("Mul", [a["self"], a["other"]])
+
+
+def _div(w: Writer, a: Arguments) -> None:
+    if a.get("rounding_mode") is not None:
+        raise Rejected("it rounds the quotient", "activations are real numbers")
+    w.give("Div", [a["self"], a["other"]])
+
+
+def _pow(w: Writer, a: Arguments) -> None:
+    w.give("Pow", [a["self"], a["exponent"]])
+
+
+def _rsqrt(w: Writer, a: Arguments) -> None:
+    w.give("Reciprocal", [w.emit("Sqrt", [a["self"]])])
+
+
+def _mean(w: Writer, a: Arguments) -> None:
+    rank = len(w.shape(a["self"]))
+    axes = sorted(axis % rank for axis in (a.get("dim") or range(rank)))
+    # A mean of rows is written as -1: that is how spelled-out normalisations are found.
+    named = [-1] if axes == [rank - 1] else axes
+    w.give("ReduceMean", [a["self"]], {"axes": named, "keepdims": int(a.get("keepdim", False))})
+
+
+def _clamp(w: Writer, a: Arguments) -> None:
+    low, high = a.get("min", a.get("min_val")), a.get("max", a.get("max_val"))
+    if not all(w.is_constant(bound) for bound in (low, high)):
+        raise Rejected("its bounds are computed at run time", "bounds are constants")
+    w.give("Clip", [a["self"], low, high])
+
+
+def _relu6(w: Writer, a: Arguments) -> None:
+    w.give("Clip", [_first(a), 0.0, 6.0])
+
+
+def _hardsigmoid(w: Writer, a: Arguments) -> None:
+    shifted = w.emit("Add", [a["self"], 3.0])
+    w.give("Mul", [w.emit("Clip", [shifted, 0.0, 6.0]), 1 / 6])
+
+
+def _gelu(w: Writer, a: Arguments) -> None:
+    w.give("Gelu", [a["self"]], {"approximate": a["approximate"]})
+
+
+def _leaky_relu(w: Writer, a: Arguments) -> None:
+    w.give("LeakyRelu", [a["self"]], {"alpha": float(a["negative_slope"])})
+
+
+def _prelu(w: Writer, a: Arguments) -> None:
+    if not w.is_constant(a["weight"]):
+        raise Rejected("its slope is an activation", "slopes are constants")
+    slope, rank = w.array(a["weight"]), len(w.shape(a["self"]))
+    w.give("PRelu", [a["self"], slope.reshape(-1, *(1,) * (rank - 2))])
+
+
+def _softmax(w: Writer, a: Arguments) -> None:
+    w.give("Softmax", [a["self"]], {"axis": int(a["dim"])})
+
+
+def _where(w: Writer, a: Arguments) -> None:
+    w.give("Where", [a["condition"], a["self"], a["other"]])
+
+
+def _masked_fill(w: Writer, a: Arguments) -> None:
+    w.give("Where", [a["mask"], a["value"], a["self"]])
+
+
+def transposed(w: Writer, weight: Any) -> str:
+    """A matrix with its axes exchanged; a constant is transposed now."""
+    if w.is_constant(weight):
+        return w.constant(w.array(weight).T, f"{w.name(weight)}:transposed")
+    return w.emit("Transpose", [weight], {"perm": (1, 0)})
+
+
+def _linear(w: Writer, a: Arguments) -> None:
+    weight = transposed(w, a["weight"])
+    if a.get("bias") is None:
+        w.give("MatMul", [a["input"], weight])
+    else:
+        w.give("Add", [w.emit("MatMul", [a["input"], weight]), a["bias"]])
+
+
+def _matmul(w: Writer, a: Arguments) -> None:
+    w.give("MatMul", [a["self"], a.get("mat2", a.get("other"))])
+
+
+def _addmm(w: Writer, a: Arguments) -> None:
+    """``beta · self + alpha · product``, of matrices or of batches of them."""
+    first, second = (a["mat1"], a["mat2"]) if "mat1" in a else (a["batch1"], a["batch2"])
+    product = w.emit("MatMul", [first, second])
+    if a["alpha"] != 1:
+        product = w.emit("Mul", [product, float(a["alpha"])])
+    if a["beta"] == 0:
+        w.give("Identity", [product])
+        return
+    addend = a["self"] if a["beta"] == 1 else w.emit("Mul", [a["self"], float(a["beta"])])
+    w.give("Add", [product, addend])
+
+
+def _layer_norm(w: Writer, a: Arguments) -> None:
+    attrs = {"axis": -len(a["normalized_shape"]), "epsilon": float(a["eps"])}
+    weight = a["weight"] if a["weight"] is not None else np.ones(a["normalized_shape"], np.float32)
+    w.give("LayerNormalization", [a["input"], weight, a["bias"]], attrs)
+
+
+def _rms_norm(w: Writer, a: Arguments) -> None:
+    epsilon = a["eps"] if a["eps"] is not None else torch.finfo(torch.float32).eps
+    attrs = {"axis": -len(a["normalized_shape"]), "epsilon": float(epsilon)}
+    weight = a["weight"] if a["weight"] is not None else np.ones(a["normalized_shape"], np.float32)
+    w.give("RMSNormalization", [a["input"], weight], attrs)
+
+
+def _batch_norm(w: Writer, a: Arguments) -> None:
+    if a.get("training"):
+        raise Rejected("it is in training mode", hint="call .eval() before the export")
+    mean, variance = a["running_mean"], a["running_var"]
+    channels = w.shape(a["input"])[1]
+    weight = a["weight"] if a["weight"] is not None else np.ones(channels, np.float32)
+    bias = a["bias"] if a["bias"] is not None else np.zeros(channels, np.float32)
+    w.give("BatchNormalization", [a["input"], weight, bias, mean, variance], {"epsilon": float(a["eps"])})
+
+
+def _training_norm(w: Writer, a: Arguments) -> None:
+    raise Rejected("it is in training mode", hint="call .eval() before the export")
+
+
+def _dropout(w: Writer, a: Arguments) -> None:
+    if a["train"] and a["p"] > 0:
+        raise Rejected("it is in training mode", hint="call .eval() before the export")
+    w.give("Identity", [a["input"]])
+
+
+def _copy(w: Writer, a: Arguments) -> None:
+    dtype = a.get("dtype")
+    if dtype is not None and not dtype.is_floating_point:
+        raise Rejected("it turns an activation into another type than float", "activations are real numbers")
+    w.give("Identity", [_first(a)])
+
+
+def _group_rational(w: Writer, a: Arguments) -> None:
+    raise Rejected(
+        "grouped rational functions have no operator in the task graph yet",
+        hint="keep a polynomial, GELU or SiLU activation until they do",
+    )
+
+
+HANDLERS: dict[str, Handler] = {
+    "_native_batch_norm_legit": _training_norm,
+    "_native_batch_norm_legit_functional": _training_norm,
+    "_native_batch_norm_legit_no_training": _batch_norm,
+    "_softmax": _softmax,
+    "_to_copy": _copy,
+    "add": _sum("Add"),
+    "addmm": _addmm,
+    "alias": _copy,
+    "baddbmm": _addmm,
+    "batch_norm": _batch_norm,
+    "bmm": _matmul,
+    "clamp": _clamp,
+    "clamp_max": _clamp,
+    "clamp_min": _clamp,
+    "clone": _copy,
+    "contiguous": _copy,
+    "detach": _copy,
+    "div": _div,
+    "dropout": _dropout,
+    "erf": _unary("Erf"),
+    "exp": _unary("Exp"),
+    "gelu": _gelu,
+    "group_rational": _group_rational,
+    "hardsigmoid": _hardsigmoid,
+    "hardswish": _unary("HardSwish"),
+    "hardtanh": _clamp,
+    "layer_norm": _layer_norm,
+    "leaky_relu": _leaky_relu,
+    "lift_fresh_copy": _copy,
+    "linear": _linear,
+    "masked_fill": _masked_fill,
+    "matmul": _matmul,
+    "mean": _mean,
+    "mm": _matmul,
+    "mul": _mul,
+    "native_batch_norm": _training_norm,
+    "native_dropout": _dropout,
+    "native_layer_norm": _layer_norm,
+    "neg": _unary("Neg"),
+    "pow": _pow,
+    "prelu": _prelu,
+    "reciprocal": _unary("Reciprocal"),
+    "relu": _unary("Relu"),
+    "relu6": _relu6,
+    "rms_norm": _rms_norm,
+    "rsqrt": _rsqrt,
+    "rsub": _rsub,
+    "sigmoid": _unary("Sigmoid"),
+    "silu": _unary("Swish"),
+    "softmax": _softmax,
+    "sqrt": _unary("Sqrt"),
+    "sub": _sum("Sub"),
+    "tanh": _unary("Tanh"),
+    "to": _copy,
+    "where": _where,
+    **ATTENTION,
+    **IMAGES,
+    **MOVES,
+}
+"""By the operator's name without namespace and overload."""

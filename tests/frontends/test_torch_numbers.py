@@ -1,0 +1,207 @@
+"""PyTorch modules: the task graph computes what the module computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+nn, F = torch.nn, torch.nn.functional
+
+from intar.frontends.torch_graph import import_torch  # noqa: E402
+from intar.ir.reference import run_float  # noqa: E402
+from intar.ir.taskgraph import TaskGraph  # noqa: E402
+
+
+class Function(nn.Module):
+    """A module that calls a function."""
+
+    def __init__(self, function, **parts: nn.Module) -> None:
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(self, *x):
+        return self.function(self, *x)
+
+
+class Attention(nn.Module):
+    """Attention of a GPT: causal, heads out of one projection, spelled out or as one function."""
+
+    def __init__(self, width: int = 16, heads: int = 4, whole: bool = True) -> None:
+        super().__init__()
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.heads, self.whole = heads, whole
+
+    def forward(self, x):
+        batch, length, width = x.shape
+        q, k, v = (
+            part.view(batch, length, self.heads, -1).transpose(1, 2)
+            for part in self.qkv(x).split(width, dim=2)
+        )
+        if self.whole:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            scores = q @ k.transpose(-2, -1) / (width // self.heads) ** 0.5
+            hidden = torch.ones(length, length, dtype=torch.bool).triu(1)
+            y = scores.masked_fill(hidden, float("-inf")).softmax(-1) @ v
+        return self.out(y.transpose(1, 2).reshape(batch, length, width))
+
+
+class Residual(nn.Module):
+    """Two convolutions with batch norm and a way around them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+        self.conv2, self.norm2 = nn.Conv2d(4, 4, 3, padding="same"), nn.BatchNorm2d(4, affine=False)
+
+    def forward(self, x):
+        return F.relu(x + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))))
+
+
+class RootMeanSquare(nn.Module):
+    """RMSNorm as language models spell it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(width) + 0.5)
+
+    def forward(self, x):
+        return self.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+
+def gelu_new(x):
+    """GELU as GPT-2's code spells it."""
+    return 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * torch.pow(x, 3))))
+
+
+ROW, SEQUENCE, IMAGE = (1, 16), (1, 6, 16), (1, 4, 8, 8)
+
+
+def functions(shape: tuple[int, ...], **named) -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
+    return {name: (Function(lambda m, x, f=f: f(x)), shape) for name, f in named.items()}
+
+
+MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "mlp": (nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Dropout(), nn.Linear(32, 4), nn.Softmax(-1)), ROW),
+    "cnn": (
+        nn.Sequential(
+            nn.Conv2d(4, 8, 3, stride=2, padding=1),
+            nn.BatchNorm2d(8),
+            nn.Hardswish(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(8, 8, 3, padding=1, groups=8),
+            nn.PReLU(8),
+            nn.Flatten(),
+            nn.Linear(32, 3),
+        ),
+        IMAGE,
+    ),
+    "residual": (nn.Sequential(Residual(), Residual(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), IMAGE),
+    "decoder": (
+        nn.Sequential(
+            nn.ConvTranspose2d(4, 4, 3, 2, 1, 1), nn.SiLU(), nn.Upsample(scale_factor=2), nn.Conv2d(4, 1, 1)
+        ),
+        IMAGE,
+    ),
+    "pools": (
+        nn.Sequential(nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(2), nn.MaxPool2d(2, ceil_mode=True)),
+        IMAGE,
+    ),
+    "shuffle": (
+        nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(16, 16, 1), nn.PixelShuffle(2), nn.LeakyReLU(0.1)),
+        IMAGE,
+    ),
+    "signal": (nn.Sequential(nn.Conv1d(4, 8, 3, padding=1), nn.BatchNorm1d(8), nn.ReLU6()), (1, 4, 10)),
+    "attention": (Attention(), SEQUENCE),
+    "attention_spelled_out": (Attention(whole=False), SEQUENCE),
+    "encoder_layer": (nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, activation="gelu"), SEQUENCE),
+    "root_mean_square": (
+        nn.Sequential(RootMeanSquare(16), nn.RMSNorm(16, eps=1e-5), nn.Linear(16, 8)),
+        SEQUENCE,
+    ),
+    "multi_head": (
+        Function(
+            lambda m, x: m.a(x, x, x, need_weights=False)[0], a=nn.MultiheadAttention(16, 2, batch_first=True)
+        ),
+        SEQUENCE,
+    ),
+    "grouped_heads": (
+        Function(
+            lambda m, x: F.scaled_dot_product_attention(
+                x.view(1, 6, 4, 4).transpose(1, 2),
+                x[..., :8].view(1, 6, 2, 4).transpose(1, 2),
+                x[..., 8:].view(1, 6, 2, 4).transpose(1, 2),
+                is_causal=True,
+                enable_gqa=True,
+            )
+        ),
+        SEQUENCE,
+    ),
+    "parts": (
+        Function(
+            lambda m, x: (
+                torch.cat([a * b for a, b in zip(x.chunk(4, -1), x.unbind(1), strict=False)], -1)
+                if x.shape[1] == 4
+                else x
+            )
+        ),
+        (1, 4, 4),
+    ),
+    "position": (
+        Function(
+            lambda m, x: m.norm(x + m.table(torch.arange(6))),
+            table=nn.Embedding(6, 16),
+            norm=nn.LayerNorm(16),
+        ),
+        SEQUENCE,
+    ),
+} | functions(
+    SEQUENCE,
+    unary=lambda x: torch.stack(
+        [x.sigmoid(), x.tanh(), x.exp(), F.hardswish(x), F.silu(x), F.hardsigmoid(x)], 1
+    ),
+    gelus=lambda x: F.gelu(x) + F.gelu(x, approximate="tanh") * gelu_new(x),
+    arithmetic=lambda x: (2 - x) / 4 + torch.add(x, x * 3, alpha=0.5) - x**2,
+    clamps=lambda x: x.clamp(-1, 0.5) + x.clamp(min=0) + F.hardtanh(x),
+    means=lambda x: x.mean(1, keepdim=True) + x.mean(-1, keepdim=True) + x.mean((1, 2), keepdim=True),
+    views=lambda x: x.permute(0, 2, 1).reshape(1, 4, 4, 6)[:, 1, :, 2:5].unsqueeze(0).flatten(1),
+    softmax=lambda x: x.softmax(1) @ x.transpose(1, 2).softmax(-1),
+    broadcast=lambda x: x + torch.linspace(0, 1, 16) * x[:, :1].expand(1, 6, 16),
+)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
+def settle(module: nn.Module) -> nn.Module:
+    """The module for inference, with statistics of batch norm that are not those of a fresh one."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.running_mean = torch.randn(part.num_features)
+            part.running_var = torch.rand(part.num_features) + 0.5
+    return module.eval()
+
+
+def compare(module: nn.Module, *shapes: tuple[int, ...]) -> TaskGraph:
+    inputs = tuple(torch.randn(shape) for shape in shapes)
+    with torch.no_grad():
+        expected = module(*inputs)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    graph = import_torch(module, inputs)
+    values = run_float(graph, {name: x.numpy() for name, x in zip(graph.inputs, inputs, strict=True)})
+    assert len(graph.outputs) == len(expected)
+    for name, tensor in zip(graph.outputs, expected, strict=True):
+        assert values[name].shape == tuple(tensor.shape)
+        np.testing.assert_allclose(values[name], tensor.numpy(), rtol=2e-4, atol=2e-5)
+    return graph
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_module(name: str) -> None:
+    module, shape = MODULES[name]
+    compare(settle(module), shape)
