@@ -22,7 +22,8 @@ from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.torch_export import program_of
 from intar.frontends.torch_fold import fold, given_constants
 from intar.frontends.torch_nodes import Writer
-from intar.frontends.torch_ops import HANDLERS
+from intar.frontends.torch_ops import HANDLERS, SUPPORTED
+from intar.frontends.torch_places import operator as operator_name
 from intar.frontends.torch_places import qualified, source_line, task_name
 from intar.ir.taskgraph import TaskGraph
 
@@ -101,8 +102,6 @@ class TorchImporter(Importer):
         if node.target is operator.getitem:
             self._item(node)
             return
-        if not all(self._written(source) for source in node.all_input_nodes):
-            return  # what it reads was rejected already
         schema = getattr(node.target, "_schema", None)
         base = schema.name.rsplit("::", 1)[-1] if schema is not None else str(node.target)
         if base in SILENT:
@@ -111,10 +110,12 @@ class TorchImporter(Importer):
         if handler is None or schema is None:
             self._places.setdefault((qualified(node), source_line(node)), []).append(task_name(node))
             return
+        if not all(self._written(source) for source in node.all_input_nodes):
+            return  # what it reads was rejected already
         try:
             handler(self.writer, _bound(node, schema))
         except Rejected as reason:
-            place = Node(base, task_name(node), [], [node.name], line=source_line(node))
+            place = Node(operator_name(node), task_name(node), [], [node.name], line=source_line(node))
             self.reject(place, reason)
 
     def _item(self, node: FxNode) -> None:
@@ -126,7 +127,7 @@ class TorchImporter(Importer):
         if position == 0:
             self.writer.names[node] = self.writer.names[source]
         elif node.users:
-            place = Node(qualified(source), task_name(source), [], [node.name], line=source_line(source))
+            place = Node(operator_name(source), task_name(source), [], [node.name], line=source_line(source))
             self.reject(place, Rejected(f"its result {position} is used", "only the first is computed"))
 
     def _written(self, node: FxNode) -> bool:
@@ -172,7 +173,7 @@ class TorchImporter(Importer):
             )
         if self._places:
             last = self.lacking.pop()
-            hint = f"supported are: {', '.join(sorted(HANDLERS))}; run other operators on the host"
+            hint = f"supported are: {', '.join(sorted(SUPPORTED))}; run other operators on the host"
             self.lacking.append(Finding(last.what, last.where, last.why, hint))
 
 

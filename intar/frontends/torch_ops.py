@@ -191,6 +191,14 @@ def _copy(w: Writer, a: Arguments) -> None:
     w.give("Identity", [_first(a)])
 
 
+def _embedding(w: Writer, a: Arguments) -> None:
+    raise Rejected(
+        "its tokens are known at run time only",
+        "lookups by address have no operator in the task graph yet",
+        "look up on the host: make the embedded tokens the model's input",
+    )
+
+
 def _group_rational(w: Writer, a: Arguments) -> None:
     raise Rejected(
         "grouped rational functions have no operator in the task graph yet",
@@ -218,6 +226,7 @@ HANDLERS: dict[str, Handler] = {
     "detach": _copy,
     "div": _div,
     "dropout": _dropout,
+    "embedding": _embedding,
     "erf": _unary("Erf"),
     "exp": _unary("Exp"),
     "gelu": _gelu,
@@ -259,3 +268,10 @@ HANDLERS: dict[str, Handler] = {
     **MOVES,
 }
 """By the operator's name without namespace and overload."""
+
+SUPPORTED = tuple(
+    name
+    for name, handler in HANDLERS.items()
+    if not name.startswith(("_", "native_")) and handler not in (_embedding, _group_rational)
+)
+"""Names of the operators for messages: those that a user's code calls, without the internal ones behind them."""

@@ -17,7 +17,7 @@ def operator(node: FxNode) -> str:
     """The operator's name without namespace and overload: ``linear`` of ``aten.linear.default``."""
     target = node.target
     name = target if isinstance(target, str) else getattr(target, "_opname", None) or str(target)
-    plain = str(name).rsplit(".", 1)[-1].lstrip("_")
+    plain = str(name).rsplit(".", 1)[-1].lstrip("_").removeprefix("native_")
     return "batch_norm" if "batch_norm" in plain else plain
 
 
@@ -46,10 +46,7 @@ def task_name(node: FxNode) -> str:
 
 
 def source_line(node: FxNode) -> str:
-    """File, line and text of the innermost frame that is not PyTorch's own; empty when the program does not say."""
-    frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
+    """File, line and text of the innermost frame that is not PyTorch's own; empty when there is none."""
+    frames = _FRAME.finditer(node.meta.get("stack_trace") or "")
     own = [frame for frame in frames if not frame["file"].startswith(LIBRARY)]
-    if not frames:
-        return ""
-    frame = (own or frames)[-1]
-    return f"{Path(frame['file']).name}:{frame['line']}: {frame['code'].strip()}"
+    return f"{Path(own[-1]['file']).name}:{own[-1]['line']}: {own[-1]['code'].strip()}" if own else ""

@@ -277,7 +277,8 @@ def test_inputs_of_a_run(golden: Golden) -> None:
     assert "no value was given" in message(lambda: run_float(graph, {}), GraphError)
 
 
-def test_things_that_are_no_models(golden: Golden) -> None:
+def test_things_that_are_no_models(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("intar.frontends.load.find_spec", lambda name: None)
     module = type("Module", (), {"__module__": "torch.nn.modules.module"})
     network = type("Network", (module,), {})
     texts = [

@@ -1,0 +1,120 @@
+"""PyTorch modules that can't be translated: one typed error with every finding, its module and its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+nn, F = torch.nn, torch.nn.functional
+
+import intar  # noqa: E402
+from intar.errors import GraphError, UnsupportedError, UserError  # noqa: E402
+from intar.frontends import load_model  # noqa: E402
+from intar.frontends.torch_graph import import_torch  # noqa: E402
+
+
+Golden = Callable[[str, str], None]
+
+
+def message(run: Callable[[], object], kind: type[UserError]) -> str:
+    with pytest.raises(kind) as caught:
+        run()
+    return re.sub(r"(test_torch_errors\.py):\d+", r"\1:LINE", str(caught.value))
+
+
+class Odd(nn.Module):
+    """A block with operators that a circuit does not have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x):
+        y = self.fc(x)
+        y = torch.sin(y)
+        return y.cumsum(-1) + y.sort(-1).values
+
+
+class Table(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.out = nn.Embedding(10, 8), nn.Linear(8, 4)
+
+    def forward(self, tokens):
+        return self.out(self.table(tokens))
+
+
+def test_all_unsupported_operators_at_once(golden: Golden) -> None:
+    blocks = nn.Sequential(Odd(), Odd(), nn.ELU())
+    golden("torch_unsupported", message(lambda: import_torch(blocks, torch.zeros(1, 8)), UnsupportedError))
+
+
+def test_refused_modes(golden: Golden) -> None:
+    """Operators that are known, used in a way that is not."""
+    image, row = torch.zeros(1, 4, 6, 6), torch.zeros(1, 8)
+    cases = [
+        (nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)), image, UnsupportedError),
+        (nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5)), row, UnsupportedError),
+        (nn.Sequential(nn.AdaptiveAvgPool2d(4)).eval(), image, UnsupportedError),
+        (nn.Sequential(nn.Upsample(scale_factor=1.5)).eval(), image, UnsupportedError),
+        (Table().eval(), torch.zeros(1, 5, dtype=torch.int64), UnsupportedError),
+    ]
+    texts = [message(lambda m=m, x=x: import_torch(m, x), kind) for m, x, kind in cases]
+    golden("torch_modes", "\n---\n".join(texts))
+
+
+def test_dynamic_axes(golden: Golden) -> None:
+    axis = torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(
+        nn.Linear(8, 4).eval(), (torch.zeros(4, 8),), dynamic_shapes=({0: axis},), strict=False
+    )
+    golden("torch_dynamic", re.sub(r"'s\d+'", "'SYMBOL'", message(lambda: import_torch(program), GraphError)))
+
+
+def test_group_rational_is_one_operator(golden: Golden) -> None:
+    @torch.library.custom_op("intar_test::group_rational", mutates_args=())
+    def group_rational(
+        x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, groups: int
+    ) -> torch.Tensor:  # pragma: no cover
+        return x.clone()
+
+    @group_rational.register_fake
+    def _(x, a, b, groups):
+        return torch.empty_like(x)
+
+    class Rational(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Parameter(torch.ones(1, 6)), nn.Parameter(torch.ones(8, 4))
+
+        def forward(self, x):
+            return group_rational(x, self.a, self.b, 8)
+
+    model = nn.Sequential(nn.Linear(8, 16), Rational(), nn.Linear(16, 4)).eval()
+    golden("torch_rational", message(lambda: import_torch(model, torch.zeros(1, 8)), UnsupportedError))
+
+
+def test_what_is_no_program(golden: Golden, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.pt2"
+    broken.write_bytes(b"nothing")
+    factory = tmp_path / "made.py"
+    factory.write_text("def number():\n    return 42\n")
+
+    class Choice(nn.Module):
+        def forward(self, x):
+            return x if x.sum() > 0 else -x
+
+    texts = [
+        message(lambda: import_torch(nn.Linear(8, 4)), GraphError),
+        message(lambda: load_model(broken), GraphError),
+        message(lambda: load_model(f"{factory}:number"), GraphError),
+        message(lambda: load_model(f"{factory}:nothing"), GraphError),
+        message(lambda: intar.compile(Choice(), np.zeros((2, 8))), GraphError),
+    ]
+    plain = "\n---\n".join(texts).replace(str(tmp_path), "FOLDER")
+    golden("torch_no_program", re.sub(r"why: Guard.*", "why: REASON", plain))
