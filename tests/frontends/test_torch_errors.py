@@ -17,7 +17,6 @@ from intar.errors import GraphError, UnsupportedError, UserError  # noqa: E402
 from intar.frontends import load_model  # noqa: E402
 from intar.frontends.torch_graph import import_torch  # noqa: E402
 
-
 Golden = Callable[[str, str], None]
 
 
