@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -91,12 +92,15 @@ class Results:
     def add(self, row: Row) -> None:
         """Put a row in its place."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        with (self.file.parent / f".{self.file.name}.lock").open("w") as lock:
+        lock = os.open(self.file.parent, os.O_RDONLY)  # of the folder: the files themselves are replaced
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             kept = [old for old in self.rows() if _place(old) != _place(row)]
             found = sorted([*kept, row], key=_place)
             write_atomic(self.file, (json.dumps(found, indent=1) + "\n").encode())
             write_atomic(self.file.with_suffix(".md"), table(found).encode())
+        finally:
+            os.close(lock)
 
 
 def _place(row: Row) -> tuple[str, int]:

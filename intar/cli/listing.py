@@ -122,6 +122,6 @@ def bench(
                     f"{row['kernel']} {row['pattern']}: {row['simulated'] or row['predicted']}",
                     highlight=False,
                 )
-    show(as_json, found, lambda: console.print(measure.table(found), markup=False))
+    show(as_json, found, lambda: console.print(measure.table(found), markup=False, soft_wrap=True))
     if any(row["bit_exact"] is False for row in found):
         raise typer.Exit(1)
