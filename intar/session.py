@@ -120,7 +120,8 @@ def size_network(
     UnsupportedError
         With `loop` True: no block repeats, or the blocks' integers differ.
     """
-    blocks = () if loop is False else repeated_blocks(graph)
+    spelled = prepare(graph)  # the operators that `quantise` sees
+    blocks = () if loop is False else repeated_blocks(spelled)
     if loop and not blocks:
         raise UnsupportedError(
             Finding(
@@ -131,7 +132,7 @@ def size_network(
             )
         )
     if blocks:
-        made = quantise(graph, scheme, calibration, alike=alike(graph, blocks))
+        made = quantise(graph, scheme, calibration, alike=alike(spelled, blocks))
         try:
             parts = divide(made, pieces(made.graph, blocks))
         except UnsupportedError:

@@ -64,6 +64,29 @@ def attention_stack(
     return g.build()
 
 
+def rotary_stack(blocks: int, rows: int = 6, width: int = 8, seed: int = 0) -> TaskGraph:
+    """`blocks` times causal attention with rotary embedding and a gated pair, RMSNorm before each; a layer behind."""
+    rng, g = np.random.default_rng(seed), Builder("rotary_stack")
+    angles = np.tile(np.outer(np.arange(rows), 10000.0 ** (-np.arange(width // 2) / (width // 2))), 2)
+    cosine, sine = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    mask = np.triu(np.full((rows, rows), -np.inf), 1).astype(np.float32)
+
+    def layer(x: str, inputs: int, outputs: int) -> str:
+        return g.matmul(x, rng.normal(0, 0.5 / np.sqrt(inputs), (inputs, outputs)).astype(np.float32))
+
+    x = g.input("x", (rows, width))
+    for _ in range(blocks):
+        normed = g.rms_norm(x, rng.normal(1, 0.2, width).astype(np.float32))
+        q, k = (g.rope(layer(normed, width, width), cosine, sine) for _ in range(2))
+        seen = g.product(g.softmax(g.product(q, k, "second"), mask), layer(normed, width, width))
+        x = g.add(x, layer(seen, width, width))
+        normed = g.rms_norm(x, rng.normal(1, 0.2, width).astype(np.float32))
+        gated = g.mul(g.silu(layer(normed, width, 2 * width)), layer(normed, width, 2 * width))
+        x = g.add(x, layer(gated, 2 * width, width))
+    g.output(layer(x, width, 5))
+    return g.build()
+
+
 def samples(graph: TaskGraph, count: int = 8, seed: int = 1) -> Mapping[str, np.ndarray]:
     """Normal samples for its input."""
     (name,) = graph.inputs

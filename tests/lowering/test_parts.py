@@ -25,7 +25,7 @@ from intar.schedule import Pins
 from intar.schedule.show import to_text
 from intar.session import open_project, size_network
 from lowering.chains import machine
-from lowering.stacks import attention_stack, residual_stack, samples
+from lowering.stacks import attention_stack, residual_stack, rotary_stack, samples
 
 ODD: dict[str, tuple[TaskGraph, str, Machine, int]] = {
     "one row, narrow": (
@@ -60,6 +60,7 @@ ODD: dict[str, tuple[TaskGraph, str, Machine, int]] = {
         machine(2, 4, 8, 4, 64),
         4,
     ),
+    "rotary, causal, gated": (rotary_stack(3), "w8a8r16", machine(2, 4, 8, 4, 128), 3),
     "attention with norms": (attention_stack(3), "w16a16", machine(2, 4, 8, 4, 128), 3),
 }
 
@@ -70,7 +71,9 @@ def looped(graph: TaskGraph, name: str, target: Machine, mode: Any = "auto", **h
 
 
 @pytest.mark.parametrize("mode", ["auto", "dataflow"])
-@pytest.mark.parametrize("case", ODD)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.full if "rotary" in case else ()) for case in ODD]
+)
 def test_engine(case: str, mode: str) -> None:
     graph, name, target, blocks = ODD[case]
     made = looped(graph, name, target, mode)
