@@ -43,8 +43,9 @@ CASES = Path(__file__).parents[1] / "tests" / "conformance" / "cases.json"
 class Outcome:
     """What one seed gave.
 
-    `mismatches` counts differing integers of each executor against golden; `predicted` and `simulated` are cycles of the
-    first inference; `fault` is the exception that stopped the case ("" if none); `first` locates the first difference.
+    `mismatches` counts differing integers of each executor against golden; `objective` are cycles of the schedule's
+    model, `predicted` the engine's, `simulated` those of the RTL in the first inference; `fault` is
+    the exception that stopped the case ("" if none); `first` locates the first difference.
     """
 
     seed: int
@@ -52,6 +53,7 @@ class Outcome:
     machine: str = ""
     tasks: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
+    objective: int = 0
     predicted: int = 0
     simulated: int = 0
     mismatches: dict[str, int] = field(default_factory=dict)
@@ -171,6 +173,7 @@ def _execute(
     return replace(
         outcome,
         patterns=tuple(stage.pattern for stage in made.schedule.stages),
+        objective=made.schedule.objective,
         predicted=made.predicted.cycles,
         simulated=simulated,
         mismatches={check.executor: check.mismatches for check in checks},

@@ -349,9 +349,13 @@ def verify_rtl(
     reset_between: bool = False,
     waves: bool = False,
     mode: str = "dpi",
+    abort_after: int = 0,
     built: Callable[[], None] = lambda: None,
 ) -> Check:
-    """Golden = RTL under Verilator and cocotb, built and run in ``directory/build/sim``; calls `built` in between."""
+    """Golden = RTL under Verilator and cocotb, built and run in ``directory/build/sim``; calls `built` in between.
+
+    The other options are those of :func:`build_simulation` and :meth:`Simulation.run`.
+    """
     listing = (directory / "rtl" / "filelist.f").read_text().split()
     files = [directory / "rtl" / name for name in listing if name.endswith(".sv")]
     simulation = build_simulation(
@@ -380,7 +384,7 @@ def verify_rtl(
         jobs.append(job)
     model = memory or MemoryModel(latency=made.schedule.machine.latency)
     limit = 20 * made.predicted.cycles + 20_000
-    result = simulation.run(jobs, model, wait=wait, reset_between=reset_between, timeout_cycles=limit)
+    result = simulation.run(jobs, model, wait, reset_between, limit, abort_after)
     outputs = [
         made.output_tensors({name: array.tobytes() for name, array in out.items()}) for out in result.outputs
     ]

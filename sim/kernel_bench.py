@@ -21,7 +21,7 @@ from typing import Any
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import Edge, FallingEdge, RisingEdge
+from cocotb.triggers import ClockCycles, Edge, FallingEdge, RisingEdge
 
 CTRL, GIER, IER, ISR = 0x00, 0x04, 0x08, 0x0C
 START, DONE, CONTINUE = 1 << 0, 1 << 1, 1 << 4
@@ -179,8 +179,8 @@ async def wait_done(dut: Any, registers: Registers, mode: str) -> bool:
     return bool(dut.interrupt.value)
 
 
-async def run_job(dut: Any, registers: Registers, memory: Any, job: dict[str, Any], mode: str) -> int:
-    """Run one inference; return its cycles, or -1 when it did not end."""
+async def start_job(registers: Registers, memory: Any, job: dict[str, Any]) -> None:
+    """Poison the outputs, set the pointers and start."""
     for index in job["poison"]:
         memory.view(index)[:] = POISON
     for offset, address in job["pointers"]:
@@ -189,6 +189,11 @@ async def run_job(dut: Any, registers: Registers, memory: Any, job: dict[str, An
     await registers.write(GIER, 1)
     await registers.write(IER, 1)
     await registers.write(CTRL, START)
+
+
+async def run_job(dut: Any, registers: Registers, memory: Any, job: dict[str, Any], mode: str) -> int:
+    """Run one inference; return its cycles, or -1 when it did not end."""
+    await start_job(registers, memory, job)
     if not await wait_done(dut, registers, mode):
         return -1
     status = await registers.read(ISR)
@@ -199,6 +204,14 @@ async def run_job(dut: Any, registers: Registers, memory: Any, job: dict[str, An
     assert not dut.interrupt.value, "the interrupt stays high after it was cleared"
     await RisingEdge(dut.ap_clk)
     return int(dut.done_cycle.value) - int(dut.start_cycle.value)
+
+
+async def abort_job(dut: Any, registers: Registers, memory: Any, job: dict[str, Any], cycles: int) -> bool:
+    """Start an inference that somebody is going to reset after `cycles`; False when it is over by then."""
+    await reset(dut)
+    await start_job(registers, memory, job)
+    await ClockCycles(dut.ap_clk, cycles)
+    return bool(dut.running.value)
 
 
 @cocotb.test()
@@ -213,9 +226,12 @@ async def run_jobs(dut: Any) -> None:
     registers = Registers(dut)
     dut.cycle_limit.value = config["timeout_cycles"]
     outputs: dict[str, np.ndarray] = {}
-    report: dict[str, Any] = {"cycles": [], "error": "", "timeout": False}
+    report: dict[str, Any] = {"cycles": [], "error": "", "timeout": False, "ended_before_abort": False}
     begin, begin_cpu = time.perf_counter(), time.process_time()
-    for number, job in enumerate(config["jobs"]):
+    jobs, abort_after = config["jobs"], config["abort_after"]
+    if abort_after and not await abort_job(dut, registers, memory, jobs[0], abort_after):
+        report["ended_before_abort"], jobs = True, []
+    for number, job in enumerate(jobs):
         if number == 0 or config["reset_between"]:
             await reset(dut)
         cycles = await run_job(dut, registers, memory, job, config["wait"])

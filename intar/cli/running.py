@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +11,7 @@ from intar.cli.common import Count, Json, Project, Seed, console, notes, progres
 app = typer.Typer()
 
 
-def _verified(directory: Path, check_: Any, report: dict[str, Any], as_json: bool) -> None:
+def _verified(check_: Any, report: dict[str, Any], as_json: bool, other_memory: bool = False) -> None:
     def human() -> None:
         verdict = (
             "[green]bit-exact[/]" if check_.bit_exact else f"[red]{check_.mismatches} integers differ[/]"
@@ -22,7 +21,8 @@ def _verified(directory: Path, check_: Any, report: dict[str, Any], as_json: boo
             console.print(f"first difference: {check_.first}")
         if check_.cycles:
             predicted, slowest = report["cycles"]["predicted"], max(check_.cycles)
-            console.print(f"cycles: {slowest:,} simulated, {predicted:,} predicted")
+            other = " with the default memory" if other_memory else ""
+            console.print(f"cycles: {slowest:,} simulated, {predicted:,} predicted{other}")
 
     show(as_json, report, human)
     if not check_.bit_exact:
@@ -43,7 +43,7 @@ def csim(project: Project, count: Count = 4, seed: Seed = 0, as_json: Json = Fal
         step()
         result = pipeline.verify_csim(made, stored_inputs(project, made, count, seed), project)
         step()
-    _verified(project, result, update_report(project, made, [result]), as_json)
+    _verified(result, update_report(project, made, [result]), as_json)
 
 
 @app.command()
@@ -52,9 +52,15 @@ def sim(
     count: Count = 4,
     seed: Seed = 0,
     waves: Annotated[bool, typer.Option(help="Record build/sim/dump.vcd, for GTKWave or Surfer.")] = False,
-    stall: Annotated[float, typer.Option(min=0, max=0.9, help="Random stalls of the memory.")] = 0.0,
+    stall: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.9, help="Random stalls of the memory (0; with --protocol 0.3)."),
+    ] = None,
     wait: Annotated[str, typer.Option(help="interrupt or poll.")] = "interrupt",
     reset: Annotated[bool, typer.Option(help="Reset before every inference.")] = False,
+    abort: Annotated[
+        int, typer.Option(min=0, help="Reset the kernel so many cycles into an inference, then begin.")
+    ] = 0,
     protocol: Annotated[bool, typer.Option(help="cocotbext-axi memory with random pauses (slow).")] = False,
     as_json: Json = False,
 ) -> None:
@@ -67,7 +73,8 @@ def sim(
     made = open_project(project)
     if wait not in ("interrupt", "poll"):
         raise ConfigError(Finding(f"there is no way {wait!r} to wait", "--wait", hint="interrupt or poll"))
-    memory = MemoryModel(latency=made.schedule.machine.latency, stall=stall)
+    stalls = (0.3 if protocol else 0.0) if stall is None else stall
+    memory = MemoryModel(latency=made.schedule.machine.latency, stall=stalls, seed=seed)
     with progress("build the simulator", f"simulate {count} inferences") as step:
         result = pipeline.verify_rtl(
             made,
@@ -78,13 +85,15 @@ def sim(
             reset_between=reset,
             waves=waves,
             mode="axiram" if protocol else "dpi",
+            abort_after=abort,
             built=step,
         )
         step()
     if waves:
         notes.print(f"waves: {project / 'build' / 'sim' / 'dump.vcd'}", soft_wrap=True)
-    kept = [] if stall or protocol else [result]
-    _verified(project, result, update_report(project, made, kept), as_json)
+    other_memory = protocol or stalls > 0
+    report = update_report(project, made, [] if other_memory else [result])
+    _verified(result, report, as_json, other_memory)
 
 
 @app.command()

@@ -135,6 +135,7 @@ class Simulation:
         wait: str = "interrupt",
         reset_between: bool = False,
         timeout_cycles: int = 100_000_000,
+        abort_after: int = 0,
     ) -> SimResult:
         """Run one inference after the other in one simulator process.
 
@@ -145,12 +146,14 @@ class Simulation:
         wait : ``interrupt`` or ``poll`` (reading CTRL) for the end of an inference.
         reset_between : reset the kernel before every job and not only before the first.
         timeout_cycles : most cycles of one inference.
+        abort_after : start the first job, reset the kernel in the middle of it, so many cycles later, and only then
+            run the jobs; 0: don't.
 
         Raises
         ------
         SimulationTimeout : an inference did not end in time.
         ToolError : the simulator failed, or the kernel broke a rule of AXI4 or accessed a wrong address.
-        ConfigError : an argument or the memory model makes no sense.
+        ConfigError : an argument or the memory model makes no sense, or the first job ends within `abort_after` cycles.
         """
         _check_run(jobs, memory, wait, timeout_cycles)
         run_dir = Path(tempfile.mkdtemp(prefix="run-", dir=self.build_dir))
@@ -163,6 +166,7 @@ class Simulation:
                 "wait": wait,
                 "reset_between": reset_between,
                 "timeout_cycles": timeout_cycles,
+                "abort_after": abort_after,
                 "results": str(run_dir / "results.npz"),
                 "report": str(run_dir / "report.json"),
             }
@@ -268,6 +272,12 @@ def _write_padded(file: Path, data: np.ndarray | None, size: int) -> None:
 def _collect(run_dir: Path, jobs: int, log: Path, timeout_cycles: int) -> SimResult:
     report = json.loads((run_dir / "report.json").read_text())
     done = len(report["cycles"])
+    if report["ended_before_abort"]:
+        raise ConfigError(
+            Finding(
+                "the inference is over before it is to be aborted", "job 0", hint="abort after fewer cycles"
+            )
+        )
     if report["error"]:
         raise ToolError(
             Finding(report["error"], where=f"job {done}", why="the kernel broke a rule of its memory ports")

@@ -224,13 +224,25 @@ def test_graph_rtl(which: str, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.sim
 @pytest.mark.parametrize("wait", ["interrupt", "poll"])
-@pytest.mark.parametrize("reset", [False, True], ids=["back_to_back", "reset_between"])
-def test_graph_rtl_under_back_pressure(wait: str, reset: bool, every_operator: Built) -> None:
-    """A memory that refuses three cycles in ten changes the time and nothing else."""
+@pytest.mark.parametrize(
+    ("reset", "abort"),
+    [(False, 0), (True, 0), (False, 0.4)],
+    ids=["back_to_back", "reset_between", "reset_in_the_middle"],
+)
+def test_graph_rtl_under_back_pressure(wait: str, reset: bool, abort: float, every_operator: Built) -> None:
+    """A memory that refuses three cycles in ten changes the time and nothing else, nor does a run that was cut off."""
     made, out = every_operator
     stalls = MemoryModel(latency=made.schedule.machine.latency, stall=0.3, seed=5)
-    check = pipeline.verify_rtl(made, samples(made, 2), out, memory=stalls, wait=wait, reset_between=reset)
-    require(check, (wait, reset))
+    check = pipeline.verify_rtl(
+        made,
+        samples(made, 2),
+        out,
+        memory=stalls,
+        wait=wait,
+        reset_between=reset,
+        abort_after=int(abort * made.predicted.cycles),
+    )
+    require(check, (wait, reset, abort))
     assert all(cycles > made.predicted.cycles for cycles in check.cycles)
 
 

@@ -56,6 +56,17 @@ def test_two_runs(simulation: Simulation, wait: str, reset_between: bool) -> Non
     assert cycles[0] == cycles[1]  # the way of waiting and earlier runs do not count
 
 
+@pytest.mark.parametrize("after", [1, 40, 200])
+def test_reset_in_the_middle(simulation: Simulation, after: int) -> None:
+    """An inference that is cut off, before its first word, while it reads, and while it writes, leaves no trace."""
+    assert check(simulation, abort_after=after) == check(simulation)
+
+
+def test_nothing_to_reset_is_an_error(simulation: Simulation) -> None:
+    with pytest.raises(ConfigError, match="over before it is to be aborted"):
+        simulation.run(jobs(inputs(1)), abort_after=5000)
+
+
 def test_cycles_follow_the_memory_model(simulation: Simulation) -> None:
     fast = check(simulation, count=1, memory=MemoryModel(latency=1))[0]
     slow = check(simulation, count=1, memory=MemoryModel(latency=51))[0]
