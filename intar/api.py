@@ -15,6 +15,7 @@ from intar import pipeline
 from intar.device import make_machine
 from intar.errors import ConfigError, Finding
 from intar.frontends import load_model
+from intar.frontends.load import sample_arrays
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.golden import dequantise, quantise_input
 from intar.quant.scheme import scheme as find_scheme
@@ -138,22 +139,7 @@ def compile(
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
     """
     graph = load_model(model, shapes, example_inputs)
-    data = None if example_inputs is None else _arrays(example_inputs, graph.inputs)
+    data = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)
     sized = partial(make_machine, device, budget)
     quantised, machine, blocks = size_network(graph, find_scheme(scheme), data, sized, loop)
     return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins, blocks), data)
-
-
-def _arrays(examples: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Samples in any form as arrays by input (ConfigError when a tuple has the wrong length)."""
-
-    def array(value: Any) -> np.ndarray:
-        return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
-
-    if isinstance(examples, Mapping):
-        return {str(name): array(value) for name, value in examples.items()}
-    listed = examples if isinstance(examples, tuple) else (examples,)
-    if len(listed) > len(names) or (isinstance(examples, tuple) and len(listed) < len(names)):
-        hint = f"give one for each input: {', '.join(names)}"
-        raise ConfigError(Finding(f"{len(listed)} arrays were given", "example_inputs", hint=hint))
-    return dict(zip(names, map(array, listed), strict=False))

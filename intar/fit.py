@@ -10,6 +10,7 @@ import numpy as np
 from intar.errors import InfeasibleError
 from intar.ir.ops import Op
 from intar.ir.quantgraph import QConv, QMatmul
+from intar.ir.repeats import repeated_blocks
 from intar.ir.taskgraph import TaskGraph
 from intar.schedule.problem import make_problem
 from intar.session import Source, open_source, solve_blocks
@@ -34,9 +35,10 @@ def check_model(
     Returns
     -------
     dict with ``model``, ``supported`` (always true: an unsupported operator is an error), ``tasks`` (task, op, source,
-    macs), ``memory`` (bytes: ``weights`` off chip; on chip ``parameters``, ``activations`` and ``budget``; the
-    ``largest`` activation and its ``largest_bytes``), ``fits``, ``reason`` (empty when it fits), ``machine`` and
-    ``cycles`` (the schedule's objective, None when nothing fits).
+    macs), ``blocks`` (``rounds`` of a repeated block, None without one, its ``tasks`` and the ``first`` and ``last`` of
+    these in its first round), ``memory`` (bytes: ``weights`` off chip; on chip ``parameters``, ``activations`` and
+    ``budget``; the ``largest`` activation and its ``largest_bytes``), ``fits``, ``reason`` (empty when it fits),
+    ``machine`` and ``cycles`` (the schedule's objective, None when nothing fits).
 
     Raises
     ------
@@ -62,6 +64,7 @@ def check_model(
         "model": source.graph.name,
         "supported": True,
         "tasks": _tasks(source),
+        "blocks": _blocks(source),
         "memory": {
             "weights": weights,
             "parameters": problem.fixed_bytes,
@@ -74,6 +77,18 @@ def check_model(
         "reason": reason,
         "machine": machine.model_dump(mode="json") | {"multipliers": machine.multipliers},
         "cycles": schedule.objective if schedule else None,
+    }
+
+
+def _blocks(source: Source) -> dict[str, Any] | None:
+    blocks = repeated_blocks(source.graph)
+    if not blocks:
+        return None
+    return {
+        "rounds": len(blocks),
+        "tasks": len(blocks[0]),
+        "first": blocks[0][0],
+        "last": blocks[0][-1],
     }
 
 

@@ -18,7 +18,7 @@ from intar.device.boards import suggest
 from intar.device.machine import Budget
 from intar.errors import ConfigError, Finding, OutputError, UnsupportedError
 from intar.frontends import load_model
-from intar.frontends.load import SUFFIXES
+from intar.frontends.load import SUFFIXES, make_model, sample_arrays
 from intar.grid import prepare
 from intar.ir.io import write_atomic
 from intar.ir.quantgraph import Part, Quantised
@@ -76,8 +76,9 @@ def open_source(
 
     Parameters
     ----------
-    model : path of an ONNX or YAML model, or the name of a reference design (whose own options then hold where none
-        is given here).
+    model : path of an ONNX, PyTorch or YAML model, ``file.py:function`` (the function's example inputs are the
+        calibration where none is given), or the name of a reference design (whose own options then hold where none is
+        given here).
     shapes : sizes of dynamic axes of an ONNX model by symbol, or whole shapes by input.
     synthetic : makes samples for a model without calibration data, where only sizes matter.
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
@@ -95,8 +96,11 @@ def open_source(
     if not Path(model).suffix and not Path(model).exists():
         hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
         raise ConfigError(Finding("there is no file and no reference design of this name", model, hint=hint))
-    graph = load_model(model, shapes)
+    network, _, examples = make_model(model)
+    graph = load_model(network, shapes, examples)
     given = load_calibration(calibration, graph) if calibration else None
+    if given is None and examples is not None:
+        given = sample_arrays(examples, graph.inputs)
     if given is None and synthetic:
         given = synthetic(graph)
     sized = partial(make_machine, device or "u280", budget)

@@ -23,7 +23,11 @@ console = Console()
 notes = Console(stderr=True)
 
 Model = Annotated[
-    str, typer.Argument(help="ONNX or YAML file, or the name of a reference design (`intar designs`).")
+    str,
+    typer.Argument(
+        help="ONNX, PyTorch (.pt2) or YAML file, FILE.py:FUNCTION that makes a PyTorch module with its example inputs, "
+        "or the name of a reference design (`intar designs`)."
+    ),
 ]
 Project = Annotated[Path, typer.Argument(help="Folder that `intar compile … -o` wrote.")]
 Device = Annotated[str | None, typer.Option(help="Board (`intar devices`).")]

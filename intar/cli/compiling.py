@@ -65,6 +65,10 @@ def check(
         for row in found["tasks"]:
             table.add_row(row["task"], row["op"], escape(printable(row["source"])), f"{row['macs']:,}")
         console.print(table)
+        if blocks := found["blocks"]:
+            console.print(
+                f"block ×{blocks['rounds']}: {blocks['tasks']} tasks, {blocks['first']} … {blocks['last']} and alike"
+            )
         memory, machine = found["memory"], found["machine"]
         console.print(
             f"weights: {memory['weights']:,} bytes off chip; on chip {memory['parameters']:,} bytes of parameters and "

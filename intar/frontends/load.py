@@ -7,7 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from intar.errors import Finding, GraphError, UnsupportedError
+import numpy as np
+
+from intar.errors import ConfigError, Finding, GraphError, UnsupportedError
 from intar.frontends.builder import Builder
 from intar.ir.io import load_graph, read_bytes
 from intar.ir.taskgraph import SCHEMA, TaskGraph
@@ -55,9 +57,8 @@ def load_model(
 
 
 def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None) -> TaskGraph:
-    file, colon, function = str(path).rpartition(":")
-    if colon and file.endswith(".py"):
-        return _factory(Path(file), function)
+    if _is_factory(str(path)):
+        return load_model(*make_model(str(path)))
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise GraphError(
@@ -109,11 +110,42 @@ def _program(path: Path) -> TaskGraph:
     return _torch(load_program(path), None, path.stem)
 
 
-def _factory(path: Path, function: str) -> TaskGraph:
+def _is_factory(model: str) -> bool:
+    file, colon, _ = model.rpartition(":")
+    return bool(colon) and file.endswith(".py")
+
+
+def make_model(model: str) -> tuple[Any, None, Any]:
+    """What `load_model` takes for a path: of ``file.py:function`` what the function makes, else the path itself.
+
+    The function returns a PyTorch module and its example inputs, or an exported program (GraphError when it does not).
+    """
+    if not _is_factory(model):
+        return model, None, None
     _need_torch()
     from intar.frontends.torch_export import call_factory
 
-    return _torch(*call_factory(path, function), path.stem)
+    file, _, function = model.rpartition(":")
+    module, samples = call_factory(Path(file), function)
+    return module, None, samples
+
+
+def sample_arrays(samples: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Samples as arrays by input: of an array or tensor, a tuple of them in the order of the inputs, or a mapping.
+
+    Raises ConfigError when a tuple has the wrong length.
+    """
+
+    def array(value: Any) -> np.ndarray:
+        return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+
+    if isinstance(samples, Mapping):
+        return {str(name): array(value) for name, value in samples.items()}
+    listed = samples if isinstance(samples, tuple) else (samples,)
+    if isinstance(samples, tuple) and len(listed) != len(names):
+        hint = f"give one for each input: {', '.join(names)}"
+        raise ConfigError(Finding(f"{len(listed)} arrays were given", "example inputs", hint=hint))
+    return dict(zip(names, map(array, listed), strict=False))
 
 
 def _need_torch() -> None:
