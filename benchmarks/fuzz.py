@@ -165,7 +165,7 @@ def _execute(
             pipeline.project(made).write(out)
         runs: dict[str, Callable[[], pipeline.Check]] = {
             "engine": lambda: pipeline.verify_engine(made, inputs),
-            "csim": lambda: pipeline.verify_csim(made, inputs, out),
+            "csim": lambda: pipeline.verify_csim(made, inputs, out, sweep=True),
             "rtl": lambda: pipeline.verify_rtl(made, inputs, out),
         }
         checks = [runs[name]() for name in executors]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
 from intar.schedule.solve import solve
 from intar.schedule.validate import validate
-from intar.verify.csim import run_csim
+from intar.verify.csim import run_csim, variations
 from intar.verify.simulate import Argument as SimArgument
 from intar.verify.simulate import MemoryModel, build_simulation
 
@@ -323,14 +324,35 @@ def _is_long(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> bool:
     return made.predicted.cycles * len(inputs) > LONG_RUN
 
 
-def verify_csim(made: Design, inputs: Sequence[Mapping[str, np.ndarray]], directory: Path) -> Check:
-    """Golden = generated C++, compiled and run in `directory` (a written project)."""
+def verify_csim(
+    made: Design, inputs: Sequence[Mapping[str, np.ndarray]], directory: Path, *, sweep: bool = False
+) -> Check:
+    """Golden = generated C++, compiled and run in `directory` (a written project).
+
+    `sweep`: it also runs with processes in other orders and with deeper FIFOs, which must not change a byte.
+
+    Raises
+    ------
+    InternalError
+        The C++ deadlocks, or the sweep finds an order or a depth that changes something.
+    """
     images = [made.input_images(one) for one in inputs]
     batch = {name: [one[name] for one in images] for name in images[0]}
     flags = () if _is_long(made, inputs) else ("-O0",)
-    result = run_csim(
-        directory, made.program, made.images, batch, build_dir=directory / "build" / "cpp", flags=flags
+    run_in = partial(
+        run_csim,
+        directory,
+        made.program,
+        made.images,
+        batch,
+        build_dir=directory / "build" / "cpp",
+        flags=flags,
     )
+    result = run_in()
+    for env in variations(result) if sweep else ():
+        other = run_in(env=env)
+        if (other.outputs, other.saturations) != (result.outputs, result.saturations):
+            raise InternalError(f"csim gives other bits with {env}: the C++ is no Kahn network")
     outputs = [
         made.output_tensors({name: images[index] for name, images in result.outputs.items()})
         for index in range(len(inputs))

@@ -101,6 +101,19 @@ def run_csim(
     return CsimOutputs(outputs, saturations, result.stats.streams, seconds)
 
 
+def variations(result: CsimOutputs) -> tuple[dict[str, str], ...]:
+    """Environments in which a program that gave `result` has to give it again: two other orders of the processes, all
+    FIFOs deeper than the deepest, FIFOs without a bound, and an order together with a depth."""
+    deep = str(1 + max((stream.declared for stream in result.streams), default=1))
+    return (
+        {"INTAR_SIM_SEED": "1"},
+        {"INTAR_SIM_SEED": "2"},
+        {"INTAR_SIM_DEPTH": deep},
+        {"INTAR_SIM_DEPTH": "inf"},
+        {"INTAR_SIM_DEPTH": deep, "INTAR_SIM_SEED": "3"},
+    )
+
+
 def image_bytes(argument: Argument) -> int:
     """Size of an argument's buffer, bytes."""
     return argument.words * argument.port_bits // 8

@@ -41,7 +41,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 def test_csim(generated: Made) -> None:
     made, out, samples = generated
-    require(pipeline.verify_csim(made, samples, out))
+    require(pipeline.verify_csim(made, samples, out, sweep=True))
 
 
 @pytest.mark.sim

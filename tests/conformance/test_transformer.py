@@ -127,7 +127,7 @@ def generated(
 
 def test_csim(generated: tuple[pipeline.Design, Path, list[dict[str, np.ndarray]]]) -> None:
     made, out, samples = generated
-    require(pipeline.verify_csim(made, samples, out))
+    require(pipeline.verify_csim(made, samples, out, sweep=True))
 
 
 @pytest.mark.sim
