@@ -5,8 +5,10 @@ The properties are in `formal/*.svh`; a seeded fault in each module shows that t
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,7 +126,14 @@ def to_smt2(
 
 
 def call(command: list[str], folder: Path) -> str:
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    """Run a program of this interpreter's environment, which need not be activated."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path}
+    program = shutil.which(command[0], path=path)
+    assert program, f"{command[0]} is not installed"
+    result = subprocess.run(
+        [program, *command[1:]], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     assert "error" not in result.stderr.lower(), result.stderr
     return result.stdout
 

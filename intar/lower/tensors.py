@@ -127,14 +127,14 @@ class Tensors:
     def _plan(
         self, home: Residency, stages: Sequence[int], reads: Mapping[tuple[str, int], int]
     ) -> Iterator[tuple[Copy, bool]]:
-        """The copies that the schedule names, or else as many as are read at a time, each with a bank of its own.
+        """The copies that the schedule names and something reads; else as many as are read at a time, a bank for each.
 
         With each copy: whether it is read in windows. The schedule counts a copy for each core that reads so; who reads such
         a tensor in beats gets one more.
         """
         images = self.images.get(home.tensor, {})
         if home.copies and not images:
-            yield from ((copy, False) for copy in home.copies)
+            yield from ((copy, False) for copy in _read_copies(home, reads))
             return
         planned = list(home.copies)
         spans = (
@@ -198,6 +198,16 @@ class Tensors:
         """Row tiles of this tensor would not start at port words: it has to be on chip as a whole."""
         bits = tile_rows * self.site.pitch(name) * self.site.machine.lanes * self.site.a_bits
         return bool(bits % self.site.machine.port_bits)
+
+
+def _read_copies(home: Residency, reads: Mapping[tuple[str, int], int]) -> Iterator[Copy]:
+    """The copies that some read uses: a schedule may keep more for stages that it then does one after the other."""
+    spans: dict[tuple[int, int], int] = {}
+    for copy in home.copies:
+        span = (copy.first_stage, copy.last_stage)
+        spans[span] = spans.get(span, 0) + 1
+        if spans[span] <= max(1, *(reads.get((home.tensor, s), 0) for s in range(span[0], span[1] + 1))):
+            yield copy
 
 
 def _images(site: Site, visits: Sequence[Visit]) -> dict[str, dict[int, int]]:
