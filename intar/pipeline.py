@@ -6,7 +6,7 @@ Every function is pure but the ones that run tools (`verify_csim`, `verify_rtl`)
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
@@ -18,13 +18,13 @@ import numpy as np
 import intar
 from intar.assets import asset_digest
 from intar.codegen.hls import BuildTarget, render_hls
-from intar.codegen.host import render_host
+from intar.codegen.host import HostMove, render_host
 from intar.codegen.rtl import bundles, render_rtl, top_name
 from intar.device import boards
 from intar.engine import EngineResult, plan_merged, run
 from intar.engine import MemoryModel as EngineMemory
 from intar.errors import InfeasibleError, InternalError
-from intar.ir.circuit import as_stored, from_circuit, to_circuit
+from intar.ir.circuit import as_stored, border_moves, from_circuit, to_circuit
 from intar.ir.io import to_npz
 from intar.ir.program import Argument, Program
 from intar.ir.quantgraph import Part, QuantGraph, Quantised
@@ -42,6 +42,7 @@ from intar.quant.golden import quantise_input, run_golden
 from intar.quant.pooled import pool_products
 from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE
 from intar.quant.store import to_json as quant_json
+from intar.schedule.build import at_least, own_banks
 from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
 from intar.schedule.solve import solve
@@ -117,7 +118,7 @@ def _check(schedule: Schedule, graph: QuantGraph) -> None:
         raise InternalError("the schedule is not valid: " + "; ".join(str(b) for b in broken))
 
 
-RESTRICTED: tuple[Mode, ...] = ("intar", "sequential")
+RESTRICTED: tuple[Mode, ...] = ("intar", "sequential", "dataflow")
 RIVAL = 0.05
 """The solver's objective and the engine's cycles agree within this share: closer schedules are told apart by the engine."""
 
@@ -134,32 +135,71 @@ def compile_quantised(
     `blocks` that the network repeats (`intar.ir.repeats`) are scheduled once and looped.
 
     With arrays of one row, results leave in the order in which a pool takes them: it joins the convolution before it.
-    In mode ``auto`` the best schedules without interleaving and with one task at a time are lowered too where the solver
-    finds them about as good, and the engine's cycles decide: *auto* is never slower than they are.
+    In mode ``auto`` the best schedules of the other modes are lowered too where the solver finds them about as good, and
+    each of them with a bank for every copy of a tensor where they fit; the engine's cycles decide: *auto* is never slower.
     """
     if machine.rows == 1:
         quantised = pool_products(quantised)
     if found := pieces(quantised.graph, blocks):
         return compile_parts(quantised, machine, found, mode, pins)
+    return _fastest(quantised, machine, mode, pins)
+
+
+def _fastest(
+    quantised: Quantised, machine: Machine, mode: Mode, pins: Pins | None, *, alone: bool = True
+) -> Design:
+    """The best schedule of a mode by the engine's cycles, lowered.
+
+    Parts of a network are not `alone`: they share the memory, of which each takes the least, and are all in one mode.
+    """
     best = solve(quantised.graph, machine, mode, pins)
     made = design(quantised, best)
-    for restricted in RESTRICTED if mode == "auto" else ():
+    if mode != "auto":
+        return made
+    tried = {_what_runs(best)}
+    for rival in _rivals(quantised.graph, best, pins, alone):
+        if _what_runs(rival) not in tried:
+            tried.add(_what_runs(rival))
+            other = design(quantised, rival)
+            if other.predicted.cycles < made.predicted.cycles:
+                made = other
+    return made
+
+
+def _what_runs(schedule: Schedule) -> tuple[Any, ...]:
+    """All of a schedule that its program depends on."""
+    return schedule.stages, schedule.residency, schedule.banks
+
+
+def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -> Iterator[Schedule]:
+    """Schedules that the engine may find faster than the solver's best one, claiming no more than is proved of them."""
+    if alone:
+        yield from _own_banks(best, graph)
+    interleaved = any(stage.pattern == "interleaved" for stage in best.stages)
+    for restricted in RESTRICTED:
+        if restricted == "intar" and best.status == "OPTIMAL" and not interleaved:
+            continue  # `best` is the answer
+        if restricted == "dataflow" and (best.machine.cores == 1 or not alone):
+            continue  # on one core the stages are those of sequential
         try:
-            rival = solve(quantised.graph, machine, restricted, pins)
+            rival = solve(graph, best.machine, restricted, pins)
         except InfeasibleError:
             continue
-        known = made.schedule
-        assert isinstance(known, Schedule)
-        same = (rival.stages, rival.residency) == (known.stages, known.residency)
-        if same or rival.objective > best.objective * (1 + RIVAL):
+        if at_least(rival) > best.objective * (1 + RIVAL):
             continue
-        kept = {"mode": mode, "bound": best.bound, "status": "FEASIBLE"}
-        if rival.objective == best.objective:
-            kept["status"] = best.status
-        other = design(quantised, rival.model_copy(update=kept))
-        if other.predicted.cycles < made.predicted.cycles:
-            made = other
-    return made
+        if restricted != "dataflow":  # whose stages are not all stages of auto: it stays what it is
+            status = best.status if rival.objective == best.objective else "FEASIBLE"
+            rival = rival.model_copy(update={"mode": best.mode, "bound": best.bound, "status": status})
+        yield rival
+        if alone:
+            yield from _own_banks(rival, graph)
+
+
+def _own_banks(schedule: Schedule, graph: QuantGraph) -> Iterator[Schedule]:
+    """The schedule with a bank for every copy of a tensor, if that fits: no stage waits for the readers of another."""
+    apart = own_banks(schedule)
+    if not validate(apart, graph):
+        yield apart
 
 
 def compile_parts(
@@ -175,7 +215,7 @@ def compile_parts(
     parts = divide(quantised, found)
 
     def schedule(part: Part, own: Pins) -> Schedule:
-        made = compile_quantised(part.rounds[0], machine, mode, own).schedule
+        made = _fastest(part.rounds[0], machine, mode, own, alone=False).schedule
         assert isinstance(made, Schedule)
         return made
 
@@ -243,6 +283,18 @@ def _bench_data(made: Design, inputs: Mapping[str, np.ndarray]) -> dict[str, byt
     return data
 
 
+def _host_moves(graph: QuantGraph) -> dict[str, HostMove]:
+    """What the host program has to reorder."""
+    return {
+        name: HostMove(
+            move.visits,
+            tuple((p.offset, p.step, p.counts, p.strides) for p in move.pieces),
+            graph.tensor(name).shape,
+        )
+        for name, move in border_moves(graph).items()
+    }
+
+
 def project(made: Design, inputs: Mapping[str, np.ndarray] | None = None) -> Project:
     """All files of the generated project; `inputs` are integer samples to keep with it."""
     graph = made.quantised.graph
@@ -256,7 +308,7 @@ def project(made: Design, inputs: Mapping[str, np.ndarray] | None = None) -> Pro
     target = build_target(made.schedule.machine)
     files |= render_rtl(made.program, uram=target.uram)
     files |= render_hls(made.program, target)
-    files |= render_host(made.program, target)
+    files |= render_host(made.program, target, _host_moves(graph))
     if inputs:
         files["data/inputs.npz"] = to_npz(dict(inputs))
         files |= _bench_data(made, inputs)

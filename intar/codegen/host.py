@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from intar.assets import asset_dir
@@ -32,11 +33,29 @@ class NodeLine:
     about: str
 
 
-def render_host(program: Program, target: BuildTarget | None = None) -> dict[str, bytes]:
+@dataclass(frozen=True)
+class HostMove:
+    """How the host lays an input or output of the network out: the order of elements of one kernel tensor.
+
+    Parameters
+    ----------
+    pieces : (offset, step of each visit, counts, strides) of nested loops over flat indices, in each of `visits` rounds.
+    shape : of the tensor as the network has it.
+    """
+
+    visits: int
+    pieces: tuple[tuple[int, int, tuple[int, ...], tuple[int, ...]], ...]
+    shape: tuple[int, ...]
+
+
+def render_host(
+    program: Program, target: BuildTarget | None = None, moves: Mapping[str, HostMove] | None = None
+) -> dict[str, bytes]:
     """Files of the host side and of the project's root, path → bytes.
 
     Parameters
     ----------
+    moves : of the network's inputs and outputs that lie in another order in the kernel's arguments, by name.
     target : part, platform, clock and banks; as in :func:`intar.codegen.hls.render_hls`.
     """
     target = target or BuildTarget()
@@ -50,6 +69,7 @@ def render_host(program: Program, target: BuildTarget | None = None) -> dict[str
         "name": program.name,
         "target": target,
         "arguments": arguments,
+        "moves": moves or {},
         "nodes": [NodeLine(node.name, node.kind, _about(node)) for node in program.nodes],
         "links": len(program.links),
     }

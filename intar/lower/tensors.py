@@ -163,7 +163,10 @@ class Tensors:
         """A bank that one tensor has for itself is called after it; `image`: a tensor in it that is read in windows."""
         names = sanitise([f"buf {name}" for name in self.site.tensors])
         (first, number), *others = inside
-        name = names[f"buf {first}"] + (f"_{number}" if number else "")
+        own = names[f"buf {first}"]
+        name = (
+            f"copy_{number}_{own}" if number else own
+        )  # `own` with the number behind it may be another tensor's
         if any(other != first for other, _ in others):
             name = f"bank_{bank}"
         kind = (name, self.site.machine.lanes, self.site.a_bits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, count
 from typing import Literal
 
 from intar.errors import InternalError
@@ -141,3 +142,29 @@ def build_schedule(
         seconds=seconds,
         engine=engine,
     )
+
+
+def own_banks(schedule: Schedule) -> Schedule:
+    """The schedule with a bank for every copy of every tensor, whether they fit or not."""
+    sizes = [copy.bytes for home in schedule.residency for copy in home.copies]
+    number = count()
+    residency = tuple(
+        home.model_copy(
+            update={"copies": tuple(copy.model_copy(update={"bank": next(number)}) for copy in home.copies)}
+        )
+        for home in schedule.residency
+    )
+    banks = tuple(
+        Bank(address=first, bytes=size)
+        for first, size in zip(accumulate(sizes, initial=0), sizes, strict=False)
+    )
+    return schedule.model_copy(update={"residency": residency, "banks": banks})
+
+
+def at_least(schedule: Schedule) -> int:
+    """Model cycles of the busiest core, if stages on other cores run beside its own."""
+    busy = [
+        sum(stage.cycles for stage in schedule.stages if any(core in task.cores for task in stage.tasks))
+        for core in range(schedule.machine.cores)
+    ]
+    return max(busy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intar.device import make_machine
+from intar.engine import run
+from intar.frontends import Builder
 from intar.grid import prepare
+from intar.ir.circuit import border_moves
 from intar.ir.quantgraph import Quantised
 from intar.pipeline import Design, compile_quantised, project, verify_csim, verify_engine, verify_rtl
+from intar.pipeline import design as build
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme
+from intar.schedule.build import own_banks
+from intar.schedule.solve import solve
 from intar.session import open_source
 
 
@@ -87,3 +94,35 @@ def random_inputs(quantised: Quantised) -> dict[str, np.ndarray]:
         tensor = quantised.graph.tensor(name)
         inputs[name] = rng.integers(-(1 << (tensor.bits - 1)), 1 << (tensor.bits - 1), tensor.shape)
     return inputs
+
+
+@pytest.mark.parametrize("name", ["cnn4l_small", "vae_small"])
+def test_host_program_reorders_like_the_design(name: str, tmp_path: Path) -> None:
+    """host.py makes the images of the network's inputs, and the network's outputs of the kernel's images."""
+    made, inputs = design(name, "sequential")
+    graph = made.quantised.graph
+    assert any(output in border_moves(graph) for output in graph.outputs)
+    path = tmp_path / "host.py"
+    path.write_bytes(project(made).files["host/host.py"])
+    spec = importlib.util.spec_from_file_location("generated_host", path)
+    assert spec is not None and spec.loader is not None
+    host = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(host)
+    images = made.input_images(inputs)
+    assert {argument: host.pack(argument, inputs) for argument in images} == images
+    results = run(made.program, {**made.images, **images}).outputs
+    for output, values in made.output_tensors(results).items():
+        np.testing.assert_array_equal(host.unpack(results)[output].reshape(values.shape), values)
+
+
+def test_copies_and_tensors_of_like_names() -> None:
+    """The second copy of tensor c, for the second core, is not called like tensor c_1."""
+    builder = Builder("names")
+    c = builder.conv2d(builder.input("x", (1, 1, 6, 6)), np.ones((1, 1, 3, 3)), name="c")
+    builder.output(
+        builder.conv2d(builder.conv2d(c, np.ones((1, 1, 2, 2)), name="c_1"), np.ones((1, 1, 2, 2)))
+    )
+    quantised = quantise(prepare(builder.build()), scheme("w8a8"), {"x": normal(4, 1, 1, 6, 6)})
+    machine = make_machine("u280", {"cores": 2, "rows": 1, "lanes": 4, "port_bits": 64}, quantised)
+    schedule = own_banks(solve(quantised.graph, machine, "sequential"))
+    assert verify_engine(build(quantised, schedule), [random_inputs(quantised)]).bit_exact
