@@ -226,6 +226,7 @@ def test_checker_imports_nothing_of_the_solver():
     tree = ast.parse((Path(intar.__file__).parent / "schedule" / "validate.py").read_text(encoding="utf-8"))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {m for m in modules if m and m.startswith("intar")} == {
+        "intar.ir.beats",
         "intar.ir.circuit",
         "intar.ir.quantgraph",
         "intar.ir.schedule",
