@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-torch = pytest.importorskip("torch")
-nn, F = torch.nn, torch.nn.functional
-
-import intar  # noqa: E402
-from intar.errors import GraphError, UnsupportedError, UserError  # noqa: E402
-from intar.frontends import load_model  # noqa: E402
-from intar.frontends.torch_graph import import_torch  # noqa: E402
+import intar
+from intar.errors import GraphError, UnsupportedError, UserError
+from intar.frontends import load_model
+from intar.frontends.torch_graph import import_torch
 
 Golden = Callable[[str, str], None]
 

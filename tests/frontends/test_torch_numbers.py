@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
 
-torch = pytest.importorskip("torch")
-nn, F = torch.nn, torch.nn.functional
-
-from intar.frontends.torch_graph import import_torch  # noqa: E402
-from intar.ir.reference import run_float  # noqa: E402
-from intar.ir.taskgraph import TaskGraph  # noqa: E402
+from intar.frontends.torch_graph import import_torch
+from intar.ir.reference import run_float
+from intar.ir.taskgraph import TaskGraph
 
 
 class Function(nn.Module):

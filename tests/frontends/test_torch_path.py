@@ -9,20 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
 
-torch = pytest.importorskip("torch")
-nn = torch.nn
-
-from typer.testing import CliRunner  # noqa: E402
-
-import intar  # noqa: E402
-from intar.assets import asset_dir  # noqa: E402
-from intar.cli import app  # noqa: E402
-from intar.frontends import load_model  # noqa: E402
-from intar.frontends.load import make_model  # noqa: E402
-from intar.ir.ops import Op  # noqa: E402
-from intar.ir.reference import run_float  # noqa: E402
-from intar.ir.repeats import repeated_blocks  # noqa: E402
+import intar
+from intar.assets import asset_dir
+from intar.cli import app
+from intar.frontends import load_model
+from intar.frontends.load import make_model
+from intar.ir.ops import Op
+from intar.ir.reference import run_float
+from intar.ir.repeats import repeated_blocks
 
 DESIGNS = asset_dir("designs")
 GPT2 = DESIGNS / "gpt2" / "model.py"
@@ -92,6 +90,23 @@ def test_gpt2_computes_what_pytorch_does() -> None:
     np.testing.assert_allclose(made, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.full
+@pytest.mark.sim
+def test_gpt2_in_hardware(tmp_path: Path) -> None:
+    """Prefill of 16 tokens through four looped blocks and the last normalisation."""
+    module, _, hidden = make_model(f"{GPT2}:scaled")
+    accelerator = intar.compile(module, hidden, budget={"dsp": 64}, scheme="w8a8r16")
+    assert 4 in accelerator.design.program.rounds
+    x, project = hidden[:1].numpy(), tmp_path / "project"
+    with torch.no_grad():
+        expected = module(hidden[:1]).numpy()
+    assert np.corrcoef(accelerator(x).ravel(), expected.ravel())[0, 1] > 0.99
+    accelerator.write(project)
+    checks = [accelerator.csim(x, project), accelerator.simulate(x, project)]
+    assert [check.mismatches for check in checks] == [0, 0]
+    assert checks[1].cycles == (accelerator.design.predicted.cycles,)
+
+
 def test_check_names_the_block(tmp_path: Path) -> None:
     factory = tmp_path / "stack.py"
     factory.write_text(
@@ -107,7 +122,6 @@ def test_check_names_the_block(tmp_path: Path) -> None:
 
 def test_rnet_is_the_same_network_from_both_front_ends(tmp_path: Path) -> None:
     """Random weights: the network, its ceiling pools and its slopes; the real weights are in tests/quant."""
-    pytest.importorskip("onnxscript")
     torch.manual_seed(0)
     module = runpy.run_path(str(DESIGNS / "rnet" / "export.py"))["RNet"]().eval()
     x = torch.randn(1, 3, 24, 24)

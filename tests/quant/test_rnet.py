@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import runpy
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,18 +19,7 @@ from intar.quant.scheme import W8A8, W16A16, Scheme
 FOLDER = asset_dir("designs") / "rnet"
 
 
-def installed(*names: str) -> bool:
-    known = {distribution.metadata["Name"].lower() for distribution in importlib.metadata.distributions()}
-    return known.issuperset(names)
-
-
-pytestmark = [
-    pytest.mark.full,
-    pytest.mark.skipif(
-        not installed("facenet-pytorch", "scikit-image") or find_spec("torch") is None,
-        reason="needs torch, onnxscript, scikit-image and facenet-pytorch",
-    ),
-]
+pytestmark = pytest.mark.full
 
 
 @pytest.fixture(scope="module")
