@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from intar import pipeline
-from intar.device import make_machine
+from intar.device import make_machine, read_budget
 from intar.errors import ConfigError, Finding
 from intar.frontends import load_model
 from intar.frontends.load import sample_arrays
@@ -138,8 +138,8 @@ def compile(
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input.
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
     """
+    sized = partial(make_machine, *read_budget(device, budget))
     graph = load_model(model, shapes, example_inputs)
     data = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)
-    sized = partial(make_machine, device, budget)
     quantised, machine, blocks = size_network(graph, find_scheme(scheme), data, sized, loop)
     return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins, blocks), data)

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from intar import designs
-from intar.device import make_machine
+from intar.device import make_machine, read_budget
 from intar.device.boards import suggest
 from intar.device.machine import Budget
 from intar.errors import ConfigError, Finding, OutputError, UnsupportedError
@@ -85,17 +85,20 @@ def open_source(
     """
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
+        own = {} if device else spec.budget
+        sized = partial(make_machine, *read_budget(device or spec.device, {**own, **(budget or {})}))
         graph = prepare(load_model(designs.model_file(folder, spec)), spec.skip, spec.phases)
         data = designs.samples(folder, spec.calibration, graph)
         if calibration:
             data = load_calibration(calibration, graph)
-        own = {} if device else spec.budget
-        sized = partial(make_machine, device or spec.device, {**own, **(budget or {})})
         made = size_network(graph, find_scheme(scheme or spec.scheme), data, sized, loop)
         return Source(graph, *made, data, spec.anchor)
     if not Path(model).suffix and not Path(model).exists():
         hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
         raise ConfigError(Finding("there is no file and no reference design of this name", model, hint=hint))
+    sized = partial(
+        make_machine, *read_budget(device or "u280", budget)
+    )  # a mistake shows before the long work
     network, _, examples = make_model(model)
     graph = load_model(network, shapes, examples)
     given = load_calibration(calibration, graph) if calibration else None
@@ -103,7 +106,6 @@ def open_source(
         given = sample_arrays(examples, graph.inputs)
     if given is None and synthetic:
         given = synthetic(graph)
-    sized = partial(make_machine, device or "u280", budget)
     return Source(graph, *size_network(graph, find_scheme(scheme or "w8a8"), given, sized, loop), given)
 
 

@@ -252,6 +252,24 @@ def _slice(lanes: int, rate: int) -> int:
     return max(part for part in _divisors(lanes) if part <= rate)
 
 
+def read_budget(board: Board | str, budget: Budget | Mapping[str, object] | None) -> tuple[Board, Budget]:
+    """Board and budget, checked as far as no network is needed for it.
+
+    Raises
+    ------
+    ConfigError : unknown board or option, or a budget that contradicts itself or exceeds the board; lists everything.
+    """
+    if isinstance(board, str):
+        board = find_board(board)
+    if budget is None:
+        budget = Budget()
+    elif not isinstance(budget, Budget):
+        budget = Budget.parse(budget)
+    if findings := list(_mistakes(board, budget)):
+        raise ConfigError(findings)
+    return board, budget
+
+
 def make_machine(
     board: Board | str, budget: Budget | Mapping[str, object] | None, quantised: Quantised
 ) -> Machine:
@@ -268,15 +286,7 @@ def make_machine(
     ------
     ConfigError : unknown board or option, or a budget that contradicts itself or exceeds the board; lists everything.
     """
-    if isinstance(board, str):
-        board = find_board(board)
-    if budget is None:
-        budget = Budget()
-    elif not isinstance(budget, Budget):
-        budget = Budget.parse(budget)
-    findings = list(_mistakes(board, budget))
-    if findings:
-        raise ConfigError(findings)
+    board, budget = read_budget(board, budget)
     network = _network(quantised)
     clock = budget.clock_mhz or board.clock
     port_bits = budget.port_bits or board.port_bits
