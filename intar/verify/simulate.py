@@ -336,9 +336,9 @@ def build_simulation(
     ConfigError : unknown mode, missing source.
     """
     _check_build(rtl_files, mode)
+    verilator = find_verilator()
     build_dir = Path(build_dir).resolve()
     build_dir.mkdir(parents=True, exist_ok=True)
-    verilator = find_verilator()
     simulation = Simulation(build_dir, tuple(bundles), mode, waves)
     sources = [Path(f).resolve() for f in rtl_files]
     wrapper = wrapper_text(top, bundles, mode, _lower_case(sources))
