@@ -19,7 +19,7 @@ from intar.ir.repeats import repeated_blocks
 def measure(size: str) -> dict[str, object]:
     """Seconds of each step, tasks, blocks, and the process's peak memory in GB."""
     start = time.perf_counter()
-    module, _, samples = make_model(f"{asset_dir('designs') / 'gpt2' / 'model.py'}:{size}")
+    module, samples = make_model(f"{asset_dir('designs') / 'gpt2' / 'model.py'}:{size}")
     made = time.perf_counter()
     graph = load_model(module, samples=samples)
     imported = time.perf_counter()

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from intar import designs, pipeline
+from intar.assets import import_file
 from intar.errors import UserError
 from intar.ir.reference import run_float
 from intar.quant.golden import quantise_input
@@ -42,7 +43,7 @@ def measure(pictures_in_rtl: int, folder: Path) -> dict[str, Any]:
     """Compile into `folder`, run everything, count."""
     source = open_source("rnet")
     where, spec = designs.load("rnet")
-    pictures, labels = designs.module(where / str(spec.calibration.module)).images()
+    pictures, labels = import_file(where / str(spec.calibration.module)).images()
     name, face = source.graph.inputs[0], source.graph.outputs[0]
     with console.status("compile"):
         began = time.perf_counter()

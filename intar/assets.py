@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import sys
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 
 from intar.errors import InternalError
 
@@ -17,6 +20,18 @@ def asset_dir(name: str) -> Path:
         if candidate.is_dir():
             return candidate
     raise InternalError(f"the asset directory {name!r} is missing from the installation")
+
+
+def import_file(path: Path) -> ModuleType:
+    """A Python file as a module, under a name of its own; its code is run. The file has to exist."""
+    name = f"intar_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InternalError(f"{path} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 @lru_cache(maxsize=1)

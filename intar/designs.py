@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from intar.assets import asset_dir
+from intar.assets import asset_dir, import_file
 from intar.errors import ConfigError, Finding
 from intar.ir.taskgraph import TaskGraph
 
@@ -110,16 +108,7 @@ def samples(folder: Path, calibration: Calibration, graph: TaskGraph) -> dict[st
     """Input samples along a first axis, for each network input."""
     shapes: Mapping[str, tuple[int, ...]] = {name: graph.tensor(name).shape for name in graph.inputs}
     if calibration.module:
-        real = module(folder / calibration.module).split()[0][: calibration.samples]
+        real = import_file(folder / calibration.module).split()[0][: calibration.samples]
         return {name: real.reshape(-1, *shape) for name, shape in shapes.items()}
     rng = np.random.default_rng(calibration.random)
     return {name: rng.normal(size=(calibration.samples, *shape)) for name, shape in shapes.items()}
-
-
-def module(path: Path) -> Any:
-    """A design's Python file (its data), imported from where it lies."""
-    spec = importlib.util.spec_from_file_location(f"intar_design_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found

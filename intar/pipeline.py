@@ -215,6 +215,8 @@ def compile_parts(
     parts = divide(quantised, found)
 
     def schedule(part: Part, own: Pins) -> Schedule:
+        if mode != "auto":
+            return solve(part.graph, machine, mode, own)
         made = _fastest(part.rounds[0], machine, mode, own, alone=False).schedule
         assert isinstance(made, Schedule)
         return made

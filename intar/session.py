@@ -96,10 +96,9 @@ def open_source(
     if not Path(model).suffix and not Path(model).exists():
         hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
         raise ConfigError(Finding("there is no file and no reference design of this name", model, hint=hint))
-    sized = partial(
-        make_machine, *read_budget(device or "u280", budget)
-    )  # a mistake shows before the long work
-    network, _, examples = make_model(model)
+    checked = read_budget(device or "u280", budget)  # a mistake shows before the long work
+    sized = partial(make_machine, *checked)
+    network, examples = make_model(model)
     graph = load_model(network, shapes, examples)
     given = load_calibration(calibration, graph) if calibration else None
     if given is None and examples is not None:

@@ -58,7 +58,7 @@ from intar.ir.program import (
     Vector,
     VectorStep,
 )
-from intar.ir.segments import turns_in
+from intar.ir.segments import ends, turns_in
 
 
 def node_views(program: Program, uram: bool) -> tuple[NodeView, ...]:
@@ -648,8 +648,8 @@ class _Views:
         self, type_: str, suffix: str, columns: str, rows: Sequence[Row], segments: Sequence[int] = ()
     ) -> Rom:
         """A table; with the segment of each row it is a list that segments play parts of."""
-        ends = [sum(s <= segment for s in segments) for segment in self.program.segments]
-        parts = tuple(zip([0, *ends], ends, strict=False)) if segments else ()
+        behind = ends(segments, len(self.program.rounds))
+        parts = tuple(zip((0, *behind), behind, strict=False)) if segments else ()
         return Rom(type_, f"{self.upper}_{suffix}", columns, tuple(rows), parts)
 
     def _played(self, function: Function, roms: Sequence[Rom]) -> Function:

@@ -35,6 +35,7 @@ from intar.ir.program import (
     Store,
     Vector,
 )
+from intar.ir.segments import ends
 
 LOAD_BURST, LOAD_FIFO, LOAD_OUTSTANDING = 64, 512, 16
 """Longest read burst (words), read FIFO (words), bursts on their way."""
@@ -361,8 +362,8 @@ class _Builder:
             (f"{prefix}PROGRAM", rom),
         ]
         if len(self.program.rounds) > 1:
-            ends = [sum(s <= segment for s in rom.segments) for segment in self.program.segments]
-            found.append((f"{prefix}ENDS", steps.words(32, ends)))
+            behind = ends(rom.segments, len(self.program.rounds))
+            found.append((f"{prefix}ENDS", steps.words(32, behind)))
         return found
 
     def _memory(

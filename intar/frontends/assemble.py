@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intar.errors import Finding, InternalError
-from intar.ir.names import sanitise
+from intar.ir.names import free_name, sanitise
 from intar.ir.ops import OPS, AttrValue, Op, Shape, ShapeMismatch, broadcast_kind, show
 from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor, make_graph
 
@@ -74,11 +74,7 @@ class Assembly:
 
     def fresh(self, name: str) -> str:
         """`name`, or the first of ``name.2``, ``name.3``, … that is no tensor yet."""
-        candidate, count = name, 1
-        while candidate in self.shapes:
-            count += 1
-            candidate = f"{name}.{count}"
-        return candidate
+        return free_name(name, self.shapes)
 
     def task(
         self,
@@ -125,10 +121,7 @@ class Assembly:
         return output
 
     def _fresh_task(self, name: str) -> str:
-        candidate, count = name, 1
-        while candidate in self._task_names:
-            count += 1
-            candidate = f"{name}.{count}"
+        candidate = free_name(name, self._task_names)
         self._task_names.add(candidate)
         return candidate
 

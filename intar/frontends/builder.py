@@ -18,6 +18,7 @@ import numpy as np
 
 from intar.errors import Finding, GraphError
 from intar.frontends.assemble import Assembly
+from intar.frontends.masks import finite_mask
 from intar.ir.image_ops import spread
 from intar.ir.ops import OPS, AttrValue, Op, Shape
 from intar.ir.taskgraph import TaskGraph
@@ -66,7 +67,7 @@ class Builder:
         """``exp(x + mask)`` over its sum along the last axis; the mask is a constant and hides where it is
         ``-inf`` or below -1000."""
         if mask is not None and not isinstance(mask, str):
-            mask = np.maximum(np.asarray(mask, np.float32), np.finfo(np.float32).min)
+            mask = finite_mask(np.asarray(mask, np.float32))
         return self._task(Op.SOFTMAX, [x] if mask is None else [x, mask], name=name)
 
     def layer_norm(

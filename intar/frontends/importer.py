@@ -6,7 +6,8 @@ nodes and the constants come from, and that is what a subclass adds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from intar.ir.ops import AttrValue, Op, Shape
 from intar.ir.taskgraph import QuantParams, TaskGraph
 
 
-class Importer:
+class Importer(ABC):
     """The state of one import.
 
     Attributes
@@ -101,19 +102,18 @@ class Importer:
         """Turn those nodes into findings."""
         from intar.frontends.onnx_ops import HANDLERS
 
+        found = []
         for kind, names in self._unknown_ops.items():
-            listed = ", ".join(f"'{name}'" for name in names[:20]) + (", …" if len(names) > 20 else "")
             plural = "s" if len(names) > 1 else ""
-            self.lacking.append(
-                Finding(
-                    f"the operator {kind} is not supported ({len(names)} node{plural})",
-                    f"node{plural} {listed}",
-                )
-            )
-        if self._unknown_ops:
-            last = self.lacking.pop()
-            hint = f"supported are: {', '.join(sorted(HANDLERS))}; run other operators on the host"
-            self.lacking.append(Finding(last.what, last.where, last.why, hint))
+            what = f"the operator {kind} is not supported ({len(names)} node{plural})"
+            found.append((what, f"node{plural} {quoted(names)}"))
+        self.lack_operators(found, HANDLERS)
+
+    def lack_operators(self, found: Sequence[tuple[str, str]], supported: Iterable[str]) -> None:
+        """Findings of (what, where) about operators without handler; the last one says which there are."""
+        hint = f"supported are: {', '.join(sorted(supported))}; run other operators on the host"
+        for what, where in found:
+            self.lacking.append(Finding(what, where, hint=hint if (what, where) == found[-1] else ""))
 
     def _outputs(self, outputs: list[str]) -> None:
         """Make each output a task's result: one that is an input, a constant or another output gets a copy."""
@@ -161,9 +161,9 @@ class Importer:
         """Whether its value is known before the circuit runs."""
         return name in self.values or name in self.packed
 
+    @abstractmethod
     def is_read(self, name: str) -> bool:
         """Whether something in the model, or the model itself, uses the tensor."""
-        raise NotImplementedError
 
     def value(self, name: str, role: str) -> np.ndarray:
         """The array of a constant that is no operand but a parameter (shape, axes, scale). Raises Rejected."""
@@ -236,6 +236,11 @@ class Importer:
         copy = self.graph.copy(tensor, self.graph.fresh(name), source)
         self.graph.quant[copy] = quant
         return copy
+
+
+def quoted(names: Sequence[str]) -> str:
+    """The first twenty names, for a message."""
+    return ", ".join(f"'{name}'" for name in names[:20]) + (", …" if len(names) > 20 else "")
 
 
 def as_real(array: np.ndarray, name: str) -> np.ndarray:

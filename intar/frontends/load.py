@@ -58,7 +58,8 @@ def load_model(
 
 def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None) -> TaskGraph:
     if _is_factory(str(path)):
-        return load_model(*make_model(str(path)))
+        module, examples = make_model(str(path))
+        return load_model(module, samples=examples)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise GraphError(
@@ -115,19 +116,18 @@ def _is_factory(model: str) -> bool:
     return bool(colon) and file.endswith(".py")
 
 
-def make_model(model: str) -> tuple[Any, None, Any]:
-    """What `load_model` takes for a path: of ``file.py:function`` what the function makes, else the path itself.
+def make_model(model: str) -> tuple[Any, Any]:
+    """Model and samples for `load_model`: of ``file.py:function`` what the function makes, else the path and None.
 
     The function returns a PyTorch module and its example inputs, or an exported program (GraphError when it does not).
     """
     if not _is_factory(model):
-        return model, None, None
+        return model, None
     _need_torch()
     from intar.frontends.torch_export import call_factory
 
     file, _, function = model.rpartition(":")
-    module, samples = call_factory(Path(file), function)
-    return module, None, samples
+    return call_factory(Path(file), function)
 
 
 def sample_arrays(samples: Any, names: Sequence[str]) -> dict[str, np.ndarray]:

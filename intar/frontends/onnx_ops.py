@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from intar.frontends.importer import Importer
+from intar.frontends.masks import additive_mask
 from intar.frontends.onnx_images import IMAGES
 from intar.frontends.onnx_matmul import gemm, matmul, reduce_mean
 from intar.frontends.onnx_moves import MOVES
@@ -101,8 +102,7 @@ def _where(importer: Importer, node: Node) -> None:
             "it chooses between two tensors",
             f"only a mask, which hides scores behind a constant of {HIDDEN:g} or less, is known",
         )
-    mask = np.where(keep, np.float32(0), np.finfo(np.float32).min)
-    constant = importer.graph.constant(f"{node.outputs[0]}:mask", mask.astype(np.float32))
+    constant = importer.graph.constant(f"{node.outputs[0]}:mask", additive_mask(keep))
     importer.emit(node, Op.ADD, [importer.tensor(x), constant])
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from intar.frontends.assemble import Assembly, Draft
+from intar.frontends.masks import finite_mask
 from intar.ir.ops import HIDDEN, Op
 from intar.ir.taskgraph import dequantise
 
@@ -94,8 +95,7 @@ def merge_masks(graph: Assembly) -> None:
         for x, mask in (maker.inputs, maker.inputs[::-1]):
             hides = mask in graph.constants and bool((_values(graph, mask) <= HIDDEN).any())
             if hides and x not in graph.constants and graph.shapes[x] == graph.shapes[name]:
-                lowest = np.finfo(np.float32).min
-                held = np.maximum(_values(graph, mask), lowest).astype(np.float32)
+                held = finite_mask(_values(graph, mask)).astype(np.float32)
                 task.inputs = (x, graph.constant(f"{mask}:held", held))
                 break
     graph.prune()

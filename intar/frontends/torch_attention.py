@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from intar.frontends.masks import additive_mask, finite_mask
 from intar.frontends.onnx_nodes import Rejected
 from intar.frontends.torch_nodes import Writer
 from intar.ir.ops import Shape, show
 
 Arguments = Mapping[str, Any]
-
-LOWEST = np.finfo(np.float32).min
 
 
 def _attention(w: Writer, a: Arguments) -> None:
@@ -48,12 +47,12 @@ def _attention(w: Writer, a: Arguments) -> None:
 def _mask(w: Writer, a: Arguments, rows: int, columns: int) -> Any:
     """What is added to the scores: None, a constant, or an activation."""
     if a["is_causal"]:
-        return np.where(np.tril(np.ones((rows, columns), bool)), np.float32(0), LOWEST)
+        return additive_mask(np.tril(np.ones((rows, columns), bool)))
     mask = a["attn_mask"]
     if mask is None or not w.is_constant(mask):
         return mask
     array = w.array(mask)
-    return np.where(array, np.float32(0), LOWEST) if array.dtype == bool else np.maximum(array, LOWEST)
+    return additive_mask(array) if array.dtype == bool else finite_mask(array)
 
 
 def _grouped(w: Writer, a: Arguments, mask: Any) -> tuple[str, Any, Shape]:

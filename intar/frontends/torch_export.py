@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from torch.export import ExportedProgram
 
+from intar.assets import import_file
 from intar.errors import Finding, GraphError, UnsupportedError
 
 KEPT = {
@@ -104,13 +103,9 @@ def call_factory(path: Path, function: str) -> tuple[Any, Any]:
     Raises GraphError when there is no such function or it returns something else. The file's code is run.
     """
     where = f"{path}:{function}"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    if not path.is_file():
         raise GraphError(Finding("there is no such Python file", where))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
-    made = getattr(module, function, None)
+    made = getattr(import_file(path), function, None)
     if not callable(made):
         raise GraphError(Finding(f"the file has no function '{function}'", where))
     result = made()

@@ -17,7 +17,7 @@ from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node as FxNode
 
 from intar.errors import Finding
-from intar.frontends.importer import Importer
+from intar.frontends.importer import Importer, quoted
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.torch_export import program_of
 from intar.frontends.torch_fold import fold, given_constants
@@ -163,18 +163,12 @@ class TorchImporter(Importer):
 
     def report_unknown(self) -> None:
         """One finding for each operator and line of source, with the modules that use it."""
+        found = []
         for (kind, line), names in self._places.items():
-            listed = ", ".join(f"'{name}'" for name in names[:20]) + (", …" if len(names) > 20 else "")
             uses = f"{len(names)} uses" if len(names) > 1 else "1 use"
-            self.lacking.append(
-                Finding(
-                    f"the operator {kind} is not supported ({uses})", f"{listed} ({line})" if line else listed
-                )
-            )
-        if self._places:
-            last = self.lacking.pop()
-            hint = f"supported are: {', '.join(sorted(SUPPORTED))}; run other operators on the host"
-            self.lacking.append(Finding(last.what, last.where, last.why, hint))
+            where = f"{quoted(names)} ({line})" if line else quoted(names)
+            found.append((f"the operator {kind} is not supported ({uses})", where))
+        self.lack_operators(found, SUPPORTED)
 
 
 def _bound(node: FxNode, schema: Any) -> Mapping[str, Any]:

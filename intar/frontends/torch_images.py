@@ -66,30 +66,24 @@ def _convolution(w: Writer, a: Arguments) -> None:
     (_conv_transpose2d if a["transposed"] else _conv2d)(w, a)
 
 
-def _max_pool2d(w: Writer, a: Arguments) -> None:
+def _pool_window(a: Arguments) -> dict[str, Any]:
     padding = _pair(a["padding"])
-    attrs = {
+    return {
         "kernel_shape": _pair(a["kernel_size"]),
         "strides": _pair(a["stride"] or a["kernel_size"]),
         "pads": (*padding, *padding),
-        "dilations": _pair(a["dilation"]),
         "ceil_mode": int(a["ceil_mode"]),
     }
-    w.give("MaxPool", [a["self"]], attrs)
+
+
+def _max_pool2d(w: Writer, a: Arguments) -> None:
+    w.give("MaxPool", [a["self"]], _pool_window(a) | {"dilations": _pair(a["dilation"])})
 
 
 def _avg_pool2d(w: Writer, a: Arguments) -> None:
     if a["divisor_override"] is not None:
         raise Rejected("it divides by a number of its own", "a mean divides by the elements of its window")
-    padding = _pair(a["padding"])
-    attrs = {
-        "kernel_shape": _pair(a["kernel_size"]),
-        "strides": _pair(a["stride"] or a["kernel_size"]),
-        "pads": (*padding, *padding),
-        "ceil_mode": int(a["ceil_mode"]),
-        "count_include_pad": int(a["count_include_pad"]),
-    }
-    w.give("AveragePool", [a["self"]], attrs)
+    w.give("AveragePool", [a["self"]], _pool_window(a) | {"count_include_pad": int(a["count_include_pad"])})
 
 
 def _adaptive_avg_pool2d(w: Writer, a: Arguments) -> None:

@@ -12,6 +12,7 @@ from torch.fx import Node as FxNode
 from intar.frontends.onnx_nodes import Node
 from intar.frontends.torch_fold import to_array
 from intar.frontends.torch_places import operator, source_line, task_name
+from intar.ir.names import free_name
 from intar.ir.ops import Shape
 
 
@@ -37,10 +38,7 @@ class Writer:
 
     def fresh(self, name: str) -> str:
         """`name`, or the first of ``name.2``, ``name.3``, … that is not in use."""
-        candidate, count = name, 1
-        while candidate in self._taken:
-            count += 1
-            candidate = f"{name}.{count}"
+        candidate = free_name(name, self._taken)
         self._taken.add(candidate)
         return candidate
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 MAX_LENGTH = 48
 """Longest identifier, characters; room for prefixes and suffixes within every tool's limits."""
@@ -89,6 +89,15 @@ def sanitise(names: Iterable[str]) -> dict[str, str]:
         taken.add(candidate)
         result[name] = candidate
     return result
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """`name`, or the first of ``name.2``, ``name.3``, … that is not taken."""
+    candidate, count = name, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{name}.{count}"
+    return candidate
 
 
 def is_safe(name: str) -> bool:

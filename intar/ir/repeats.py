@@ -73,9 +73,8 @@ def _handed_over(graph: TaskGraph, blocks: Sequence[Sequence[Task]]) -> int | No
     before = {task.output for task in graph.tasks} - set(where)
     crossing: set[str] = set()
     behind = False
-    inside = {task.name for block in blocks for task in block}
     for task in graph.tasks:
-        behind = behind or task.name in inside
+        behind = behind or task.output in where
         mine = where.get(task.output, len(blocks) if behind else -1)
         for name in task.inputs:
             made = where.get(name, -1 if name in before else mine)

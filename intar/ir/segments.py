@@ -17,9 +17,12 @@ def steps_in(steps: Sequence[StepT], segment: int) -> tuple[StepT, ...]:
     return tuple(step for step in steps if step.segment == segment)
 
 
-def ends(steps: Sequence[Step], segments: int) -> tuple[int, ...]:
-    """For each segment the index of the step after its last one; those of a segment begin where the one before ends."""
-    return tuple(sum(step.segment <= segment for step in steps) for segment in range(segments))
+def ends(owners: Sequence[int], segments: int) -> tuple[int, ...]:
+    """For each segment the index behind its last entry of a list; its entries begin where those of the one before end.
+
+    `owners` : the segment of each entry, ascending.
+    """
+    return tuple(sum(owner <= segment for owner in owners) for segment in range(segments))
 
 
 def iterations(steps: Sequence[BufferStep | ImageStep]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -60,39 +61,30 @@ def _softmaxes(work: Work, visit: Visit) -> Iterator[RowsStep]:
     row, end = visit.row, visit.row + visit.rows
     while row < end:
         rows = min((row // size + 1) * size, end) - row if task.causal else end - row
-        yield RowsStep(
-            rows=rows,
-            cols=work.site.tensors[task.output].cols,
-            visible=task.visible + row % size * task.causal,
-            grow=task.causal,
-            mult=task.mult,
-            shift=task.shift,
-            numerator=task.numerator,
-            out_shift=task.out_shift,
-            zero=task.zero,
-            lo=task.lo,
-            hi=task.hi,
-            tensor=task.output,
-            note=f"{task.name} rows {row}+{rows}",
-        )
+        visible = task.visible + row % size * task.causal
+        own = {"visible": visible, "grow": task.causal, "mult": task.mult, "numerator": task.numerator}
+        yield _step(work, task, row, rows, **own)
         row += rows
 
 
 def _norm(work: Work, visit: Visit) -> RowsStep:
     task = visit.task
     assert isinstance(task, QNorm)
+    own = {"op": "norm", "centred": task.centred, "lift": task.lift, "epsilon": task.epsilon}
+    return _step(work, task, visit.row, visit.rows, **own)
+
+
+def _step(work: Work, task: QSoftmax | QNorm, row: int, rows: int, **own: Any) -> RowsStep:
+    """A step over some rows, with the fields that only this kind of task has."""
     return RowsStep(
-        op="norm",
-        rows=visit.rows,
+        rows=rows,
         cols=work.site.tensors[task.output].cols,
         shift=task.shift,
         out_shift=task.out_shift,
-        centred=task.centred,
-        lift=task.lift,
-        epsilon=task.epsilon,
         zero=task.zero,
         lo=task.lo,
         hi=task.hi,
         tensor=task.output,
-        note=f"{task.name} rows {visit.row}+{visit.rows}",
+        note=f"{task.name} rows {row}+{rows}",
+        **own,
     )

@@ -164,9 +164,7 @@ class Tensors:
         names = sanitise([f"buf {name}" for name in self.site.tensors])
         (first, number), *others = inside
         own = names[f"buf {first}"]
-        name = (
-            f"copy_{number}_{own}" if number else own
-        )  # `own` with the number behind it may be another tensor's
+        name = f"copy_{number}_{own}" if number else own  # with the number behind it may be another tensor's
         if any(other != first for other, _ in others):
             name = f"bank_{bank}"
         kind = (name, self.site.machine.lanes, self.site.a_bits)

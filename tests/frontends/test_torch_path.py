@@ -74,7 +74,8 @@ def test_saved_program_is_the_module(tmp_path: Path) -> None:
 
 
 def test_blocks_of_gpt2() -> None:
-    graph = load_model(*make_model(f"{GPT2}:scaled"))
+    module, hidden = make_model(f"{GPT2}:scaled")
+    graph = load_model(module, samples=hidden)
     blocks = repeated_blocks(graph)
     assert (len(blocks), len(graph.tasks)) == (4, 4 * len(blocks[0]) + 1)
     counts = {op: sum(task.op is op for task in graph.tasks) for op in (Op.LAYER_NORM, Op.SOFTMAX, Op.GELU)}
@@ -82,7 +83,7 @@ def test_blocks_of_gpt2() -> None:
 
 
 def test_gpt2_computes_what_pytorch_does() -> None:
-    module, _, hidden = make_model(f"{GPT2}:scaled")
+    module, hidden = make_model(f"{GPT2}:scaled")
     graph = load_model(module, samples=hidden)
     with torch.no_grad():
         expected = module(hidden[:1]).numpy()
@@ -94,7 +95,7 @@ def test_gpt2_computes_what_pytorch_does() -> None:
 @pytest.mark.sim
 def test_gpt2_in_hardware(tmp_path: Path) -> None:
     """Prefill of 16 tokens through four looped blocks and the last normalisation."""
-    module, _, hidden = make_model(f"{GPT2}:scaled")
+    module, hidden = make_model(f"{GPT2}:scaled")
     accelerator = intar.compile(module, hidden, budget={"dsp": 64}, scheme="w8a8r16")
     assert 4 in accelerator.design.program.rounds
     x, project = hidden[:1].numpy(), tmp_path / "project"
