@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 
@@ -193,19 +194,16 @@ def choose_formats(
     formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
     pre = {}
     for same in alike:
-        for name in [name for name in same if name in inner and name in observed]:
-            joint = observed[name]
-            for other in (other for other in same if other in inner and other in observed):
-                joint = merge(joint, observed[other])
-            together[name] = joint
+        passed = [name for name in same if name in inner and name in observed]
+        if passed:
+            together |= dict.fromkeys(passed, reduce(merge, (observed[name] for name in passed)))
     for group in groups:
         if group.identity and group.pre:
             pre[group.pre] = formats[group.inputs[0]]
+        elif group.pre in fixed:
+            pre[group.pre] = fixed[group.pre]
         elif group.pre:
             bits = max(TABLE_BITS, scheme.activation_bits)
-            if group.pre in fixed:
-                pre[group.pre] = fixed[group.pre]
-                continue
             low, high = value_range(together.get(group.pre, observed[group.pre]), scheme, bits)
             if bits > MAX_LOG_ENTRIES and group.function is not None:
                 evaluate = real_function(group.function.op, group.function.attrs)

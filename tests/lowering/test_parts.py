@@ -16,7 +16,7 @@ from intar.ir.schedule import Machine, PartedSchedule
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
-from intar.quant.scheme import scheme
+from intar.quant.scheme import METHODS, Method, scheme
 from intar.report.gantt import gantt_rows
 from intar.report.html import render_html
 from intar.report.lost import lost_cycles
@@ -99,6 +99,14 @@ def test_generated_code(case: str, tmp_path: Path) -> None:
 def step_count(program: Program) -> int:
     lists = ("steps", "writes", "reads")
     return sum(len(getattr(node, name, ())) for node in program.nodes for name in lists)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_calibration_gives_blocks_the_same_formats(method: Method) -> None:
+    graph = residual_stack(4, function="gelu")
+    how = scheme("w8a8", method, 99.0)
+    _, _, blocks = size_network(graph, how, samples(graph), lambda _: machine(), True)
+    assert len(blocks) == 4
 
 
 def test_more_blocks_are_no_more_hardware() -> None:
