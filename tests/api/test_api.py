@@ -104,7 +104,8 @@ def test_rewrite_replaces_an_earlier_project(tmp_path: Path):
         ("cli_scheme", ["schedule", "digits", "--scheme", "w3a3"]),
     ],
 )
-def test_mistakes_are_one_typed_error(name, words, golden):
+def test_mistakes_are_one_typed_error(name, words, golden, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # `make demo` leaves a folder `out` in the checkout
     done = command(*words)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
