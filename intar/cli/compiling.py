@@ -145,12 +145,15 @@ def compile_command(
 ) -> None:
     """The whole path: model to C++, RTL and weight image, with the predicted cycles."""
     from intar import pipeline
+    from intar.engine import build as engine
     from intar.project import refuse_foreign
     from intar.session import edited_schedule, parse_pins, update_report
     from intar.verify.hls_lint import lint_files
+    from intar.verify.tools import require
 
     mode, pins = check_pattern(pattern), parse_pins(pin or [])
     refuse_foreign(out)
+    require(engine.missing_tools())
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
     ) as step:

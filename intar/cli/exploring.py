@@ -56,13 +56,16 @@ def explore(
     `--budget` fixes what `--sweep` does not vary; of a reference design only the board is taken, not its budget.
     """
     from intar import explore as exploring
+    from intar.engine import build as engine
     from intar.ir.io import write_atomic
     from intar.report.scatter import render_exploration
     from intar.session import parse_budget, parse_sweeps, refuse_other
+    from intar.verify.tools import require
 
     patterns = [check_pattern(name) for name in pattern.split(",")]
     sweeps, fixed = parse_sweeps(sweep or DEFAULT_SWEEP), parse_budget(budget or [])
     chosen = exploring.points(sweeps, fixed, patterns)
+    require(engine.missing_tools())
     if out:
         refuse_other(out / "explore.json", (exploring.SCHEMA,), "an exploration")
     with progress("load, calibrate, quantise", *(f"point {i + 1}" for i in range(len(chosen)))) as step:

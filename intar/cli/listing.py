@@ -47,13 +47,16 @@ def designs(as_json: Json = False) -> None:
 @app.command()
 def report(project: Project, as_json: Json = False) -> None:
     """Report of a project: Gantt here, report.json, one HTML page and a Perfetto trace in its folder."""
+    from intar.engine import build as engine
     from intar.report.gantt import gantt_rows, terminal_gantt
     from intar.report.lost import lost_cycles
     from intar.report.resources import resource_table
     from intar.report.summary import MODES, pattern_rows
     from intar.report.write import write_report
     from intar.session import open_project, update_report
+    from intar.verify.tools import require
 
+    require(engine.missing_tools())
     made = open_project(project)
     with progress("where the cycles go", *(f"pattern {mode}" for mode in MODES), "pages") as step:
         document = update_report(project, made, lost_cycles=lost_cycles(made))
@@ -104,7 +107,10 @@ def bench(
     """Reference designs in every pattern on the same budget: limit, predicted, simulated and published cycles."""
     from intar import bench as measure
     from intar import designs as reference
+    from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
+    from intar.verify import toolchain
+    from intar.verify.tools import require
 
     patterns = [check_pattern(name) for name in pattern.split(",")]
     if resume and not out:
@@ -112,6 +118,7 @@ def bench(
             Finding("there is nothing to go on with", "--resume", hint="name a folder with --out")
         )
     chosen = reference.expand(names or [])
+    require(engine.missing_tools(), toolchain.missing_tools() if simulate else ())
     found: list[dict[str, Any]] = []
     with progress(*(f"{name}: {one}" for name in chosen for one in patterns)) as step:
         for row in measure.run(chosen, patterns, simulate=simulate, folder=out, resume=resume):

@@ -33,9 +33,13 @@ def _verified(check_: Any, report: dict[str, Any], as_json: bool, other_memory: 
 def csim(project: Project, count: Count = 4, seed: Seed = 0, as_json: Json = False) -> None:
     """Compile the generated C++, run it, compare with golden to the bit."""
     from intar import pipeline
+    from intar.engine import build as engine
     from intar.session import open_project, stored_inputs, update_report
+    from intar.verify import csim_build
     from intar.verify.hls_lint import has_libclang, lint_directory
+    from intar.verify.tools import require
 
+    require(engine.missing_tools(), csim_build.missing_tools())
     made = open_project(project)
     with progress("lint the C++", f"compile the C++ and run {count} inferences") as step:
         if has_libclang():
@@ -66,10 +70,14 @@ def sim(
 ) -> None:
     """Simulate the RTL with Verilator and cocotb, compare with golden to the bit, count cycles."""
     from intar import pipeline
+    from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
     from intar.session import open_project, stored_inputs, update_report
+    from intar.verify import toolchain
     from intar.verify.simulate import MemoryModel
+    from intar.verify.tools import require
 
+    require(engine.missing_tools(), toolchain.missing_tools())
     made = open_project(project)
     if wait not in ("interrupt", "poll"):
         raise ConfigError(Finding(f"there is no way {wait!r} to wait", "--wait", hint="interrupt or poll"))
@@ -100,12 +108,15 @@ def sim(
 def lint(project: Project, as_json: Json = False) -> None:
     """Check the generated C++ against the rules of Vitis HLS (extra `lint`); a finding is a fault of intar's."""
     from intar.codegen.lint import CHECKS
+    from intar.engine import build as engine
     from intar.session import open_project
-    from intar.verify.hls_lint import lint_directory
+    from intar.verify import hls_lint
+    from intar.verify.tools import require
 
+    require(engine.missing_tools(), hls_lint.missing_tools())
     made = open_project(project)
     with progress("parse and check") as step:
-        lines = lint_directory(project, made.program)
+        lines = hls_lint.lint_directory(project, made.program)
         step()
     document = {"kernel": made.program.name, "lines": lines, "checks": list(CHECKS), "findings": []}
     show(as_json, document, lambda: console.print(f"{lines:,} lines of C++, {len(CHECKS)} checks: clean"))
@@ -121,13 +132,18 @@ def synth(
 ) -> None:
     """Synthesise the RTL with Yosys (extra `synth`): multipliers, memories, look-up tables and flip-flops."""
     from intar.codegen.rtl import top_name
+    from intar.engine import build as engine
     from intar.report.resources import resource_table
     from intar.session import open_project, update_report
-    from intar.verify.synth import synthesise_design
+    from intar.verify import synth as synthesis
+    from intar.verify.tools import require
 
+    require(engine.missing_tools(), synthesis.missing_tools())
     made = open_project(project)
     with progress("synthesise") as step:
-        found = synthesise_design(project, top_name(made.program), made.schedule.machine.device, blocks)
+        found = synthesis.synthesise_design(
+            project, top_name(made.program), made.schedule.machine.device, blocks
+        )
         step()
     report = update_report(project, made, resources=found)
     show(as_json, report, lambda: console.print(resource_table(found, made.schedule.machine.device)))
@@ -149,21 +165,24 @@ def build(
 ) -> None:
     """Build the hardware with the vendor's tools; resources and timing of their reports go into report.json."""
     from intar.codegen.rtl import top_name
+    from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
     from intar.pipeline import build_target
     from intar.report.resources import resource_table
     from intar.session import open_project, update_report
     from intar.verify import vendor
+    from intar.verify.tools import require
 
     if flow == "yosys":
         synth(project, as_json=as_json)
         return
     if flow not in ("vitis", "vivado"):
         raise ConfigError(Finding(f"there is no flow {flow!r}", "--flow", hint="vitis, vivado or yosys"))
+    options = vendor.Options(platform, link, cosim, implement, emulation, jobs)
+    require(engine.missing_tools(), vendor.missing_tools(flow, options))
     made = open_project(project)
     machine = made.schedule.machine
     target, kernel = build_target(machine), made.program.name if flow == "vitis" else top_name(made.program)
-    options = vendor.Options(platform, link, cosim, implement, emulation, jobs)
     with progress(*vendor.step_names(kernel, flow, target, options)) as step:
         built = vendor.build(project, kernel, flow, target, options, step)
     report = update_report(project, made, resources=built.resources, timing=built.timing)

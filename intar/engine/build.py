@@ -15,6 +15,8 @@ from pathlib import Path
 from intar.errors import Finding, ToolError
 
 _SOURCES = ("engine.cpp", "sim.h", "memory_nodes.h", "buffer_node.h", "compute_nodes.h", "rows_node.h")
+COMPILERS = ("g++", "c++", "clang++")
+INSTALL_COMPILER = "install g++ 9 or later (Debian and Ubuntu: apt install g++)"
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
 
 
@@ -38,19 +40,31 @@ def cache_dir() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "intar"
 
 
-def _compiler() -> str:
-    wanted = os.environ.get("CXX", "g++")
-    found = shutil.which(wanted)
-    if found is None:
-        raise ToolError(
+def find_compiler() -> str | None:
+    """Path of the C++ compiler: ``$CXX`` where it is set, else the first of `COMPILERS` on the ``PATH``."""
+    wanted = os.environ.get("CXX")
+    return next(filter(None, map(shutil.which, [wanted] if wanted else COMPILERS)), None)
+
+
+def no_compiler(why: str) -> list[Finding]:
+    """What to tell a user who has no C++ compiler, which `why` says what for; nothing when there is one."""
+    if find_compiler() is not None:
+        return []
+    if wanted := os.environ.get("CXX"):
+        return [
             Finding(
-                what=f"the C++ compiler {wanted!r} was not found",
-                where="engine",
-                why="the program interpreter is compiled on first use",
-                hint="install g++ (9 or newer), or point the environment variable CXX at a C++17 compiler",
+                f"there is no compiler {wanted!r}",
+                "CXX",
+                why,
+                "set CXX to a C++17 compiler, or leave it unset",
             )
-        )
-    return found
+        ]
+    return [Finding("g++ is not installed", why=why, hint=INSTALL_COMPILER)]
+
+
+def missing_tools() -> list[Finding]:
+    """What the engine needs and this machine lacks."""
+    return no_compiler("the engine, which runs programs and counts their cycles, is compiled on first use")
 
 
 def _run(command: list[str]) -> str:
@@ -86,7 +100,9 @@ def _processor() -> str:
 def library_path() -> Path:
     """The compiled engine; compiles it if it is not in the cache. Safe against concurrent callers."""
     here = Path(__file__).resolve().parent
-    compiler = _compiler()
+    compiler = find_compiler()
+    if compiler is None:
+        raise ToolError(missing_tools())
     digest = hashlib.sha256()
     for name in _SOURCES:
         digest.update((here / name).read_bytes())

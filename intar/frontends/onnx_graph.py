@@ -21,6 +21,7 @@ from intar.frontends.onnx_fold import fold
 from intar.frontends.onnx_load import load_onnx
 from intar.frontends.onnx_nodes import Node, Rejected, from_proto, in_order
 from intar.frontends.onnx_qdq import ONNX_TYPES, expand_quantised
+from intar.ir.cycles import cycle_finding, rings
 from intar.ir.ops import Shape
 from intar.ir.taskgraph import TaskGraph
 
@@ -74,7 +75,7 @@ class OnnxImporter(Importer):
         given = {entry.name for entry in self.model.graph.input} | self.values.keys()
         nodes, stuck = in_order(nodes, given)
         if stuck:
-            raise GraphError(_stuck(node, given, stuck) for node in stuck[:10])
+            raise GraphError(_stuck(stuck, given))
         made = {name for node in nodes for name in node.outputs} | given | self.values.keys()
         self.wrong += [
             Finding("nothing computes it", f"output '{name}'", hint="export the model again")
@@ -200,14 +201,21 @@ def _type_name(kind: int) -> str:
     )
 
 
-def _stuck(node: Node, given: set[str], stuck: list[Node]) -> Finding:
-    made = {name for other in stuck for name in other.outputs}
-    missing = [name for name in node.inputs if name and name not in given and name not in made]
-    if missing:
-        return Finding(f"it reads '{missing[0]}', which nothing computes", node.label)
-    return Finding(
-        "it is part of a cycle, or waits for one",
-        node.label,
-        "each node would wait for its own result",
-        "cut the cycle",
-    )
+def _stuck(stuck: list[Node], given: set[str]) -> list[Finding]:
+    """Why nodes can't be put in order: tensors that nothing makes, and cycles; what waits for either is left out."""
+    makers = {name: node for node in stuck for name in node.outputs if name}
+    found = [
+        Finding(f"it reads '{name}', which nothing computes", node.label)
+        for node in stuck
+        for name in node.inputs
+        if name and name not in given and name not in makers
+    ]
+    needs = {
+        name: [read for read in node.inputs if read not in given]
+        for name, node in makers.items()
+        if name not in given
+    }
+    for ring in rings(needs):
+        names = [makers[name].name or name for name in ring]
+        found.append(cycle_finding(names, makers[ring[0]].label, "nodes"))
+    return found[:10]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from math import prod
+from dataclasses import replace
+from math import isfinite, isnan, prod
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import yaml
 
 from intar.errors import Finding, GraphError
 from intar.frontends.assemble import Assembly
+from intar.ir.cycles import cycle_finding, rings
 from intar.ir.image_ops import spread
 from intar.ir.io import load_npz, read_bytes
 from intar.ir.ops import OPS, AttrValue, Op
 from intar.ir.taskgraph import TaskGraph
+from intar.ir.validate import not_finite
 
 TOP_KEYS = ("network", "inputs", "constants", "weights", "random", "tasks", "outputs")
 CONSTANT_KEYS = ("random", "shape", "scale")
@@ -58,6 +61,7 @@ class _Reader:
         self.weights: dict[str, np.ndarray] = {}
         self.seed = 0
         self.poisoned: set[str] = set()
+        self.later: dict[str, int] = {}
 
     def run(self, text: str) -> TaskGraph:
         try:
@@ -173,12 +177,20 @@ class _Reader:
             elif array is None:
                 self.poisoned.add(name)
             else:
-                self.graph.constant(name, array)
+                self.graph.constant(name, self._finite(name, array, at))
+
+    def _finite(self, name: str, array: np.ndarray, line: int) -> np.ndarray:
+        """The array, with a finding when it holds NaN or infinite values."""
+        if not np.isfinite(array).all():
+            found = not_finite(array, f"{self.where}:{line}")
+            self.found.append(replace(found, what=f"constant '{name}': {found.what}"))
+        return array
 
     def _constant(self, node: yaml.Node, line: int) -> np.ndarray | None:
         if not isinstance(node, yaml.MappingNode):
             try:
-                return np.asarray(self._plain(node), np.float64)
+                value = self._plain(node)
+                return np.asarray("" if value is None else value, np.float64)
             except (ValueError, TypeError):
                 self._note(
                     "a constant is a number, a (nested) list of numbers, or {random: seed, shape: […]}", line
@@ -191,8 +203,8 @@ class _Reader:
         shape = self._shape(*items["shape"])
         seed = self._integer(*items["random"], "random") if "random" in items else self.seed
         scale = self._plain(items["scale"][0]) if "scale" in items else 1.0
-        if not isinstance(scale, (int, float)) or isinstance(scale, bool):
-            self._note(f"'scale' has to be a number, got {scale!r}", line)
+        if not _is_number(scale) or not isfinite(scale):
+            self._note(f"'scale' has to be a finite number, got {scale!r}", line)
             return None
         return None if shape is None else _random(seed, shape, float(scale))
 
@@ -204,7 +216,13 @@ class _Reader:
 
     def _tasks(self, node: yaml.Node, line: int) -> None:
         ops = [op.value for op in Op]
-        for name, body, at in self._items(node, what="'tasks'"):
+        tasks = self._items(node, what="'tasks'")
+        self.later = {name: at for name, _, at in tasks}
+        needs = {name: _operands(body) for name, body, _ in tasks if name not in self.graph.shapes}
+        for ring in rings(needs):
+            self.found.append(cycle_finding(ring, f"{self.where}:{self.later[ring[0]]}"))
+            self.poisoned.update(ring)
+        for name, body, at in tasks:
             if name in self.graph.shapes:
                 self._note(f"the name '{name}' is used twice", at)
                 continue
@@ -252,18 +270,20 @@ class _Reader:
 
     def _operand(self, operand: Any, line: int) -> str | None:
         """Name of a tensor, declaring a constant where it is a number or is in the weights file."""
-        if isinstance(operand, (int, float)) and not isinstance(operand, bool):
-            return self.graph.constant(f"constant_{line}", np.asarray(operand, np.float64))
+        if _is_number(operand):
+            array = self._finite(str(operand), np.asarray(operand, np.float64), line)
+            return self.graph.constant(f"constant_{line}", array)
         if isinstance(operand, str):
             if operand in self.graph.shapes or operand in self.poisoned:
                 return operand
             if operand in self.weights:
                 array = self.weights[operand]
-                return self.graph.constant(
-                    operand, array if array.dtype.kind == "f" else array.astype(np.float64)
-                )
+                array = array if array.dtype.kind == "f" else array.astype(np.float64)
+                return self.graph.constant(operand, self._finite(operand, array, line))
         known = [*self.graph.shapes, *self.weights]
         hint = _meant(str(operand), known) if known else ""
+        if operand in self.later:
+            hint = f"write the task '{operand}' (line {self.later[operand]}) before those that read it"
         self._note(f"there is no tensor or weight '{operand}' (yet)", line, hint=hint)
         return None
 
@@ -323,7 +343,7 @@ class _Reader:
                 value = spread(key, extra.get("kernel"))  # pools step by their window
             if kind is int and type(value) in (int, bool):
                 attrs[key] = int(value) + len(shape) * (key == "axis" and value < 0)
-            elif kind is float and type(value) in (int, float):
+            elif kind is float and type(value) in (int, float) and not isnan(value):
                 attrs[key] = float(value)
             elif kind is tuple and isinstance(value, (list, tuple)) and all(type(n) is int for n in value):
                 attrs[key] = tuple(value)
@@ -342,6 +362,19 @@ class _Reader:
                 self._note(f"'{key}' of {op} has to be {wanted}, got {value!r}", line)
                 return None
         return attrs
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _operands(body: yaml.Node) -> list[str]:
+    """Names after a task's operator, its first key."""
+    if not isinstance(body, yaml.MappingNode) or not body.value:
+        return []
+    _, operands = body.value[0]
+    listed = operands.value if isinstance(operands, yaml.SequenceNode) else [operands]
+    return [operand.value for operand in listed if isinstance(operand, yaml.ScalarNode)]
 
 
 def _random(seed: int, shape: tuple[int, ...], scale: float) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from intar.errors import Finding, GraphError
+from intar.ir.cycles import cycle_finding, rings
 from intar.ir.names import is_safe
 from intar.ir.ops import OPS, Op, ShapeMismatch, broadcast_kind, show
 from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor
@@ -22,7 +23,7 @@ def check(graph: TaskGraph) -> None:
 def findings(graph: TaskGraph) -> list[Finding]:
     """Everything that is wrong with the graph, in a fixed order; an empty list when it is sound."""
     found = [*_structure(graph), *_names(graph), *_tensors(graph), *_links(graph)]
-    found += _cycle(graph.tasks)
+    found += _order(graph.tasks)
     for task in graph.tasks:
         found += task_findings(graph, task)
     return found
@@ -99,14 +100,7 @@ def _constant(tensor: Tensor, array: np.ndarray, place: str) -> Iterator[Finding
         )
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
-            bad = np.argwhere(~np.isfinite(array))
-            first = tuple(int(i) for i in bad[0])
-            yield Finding(
-                f"{len(bad)} of {array.size} values are NaN or infinite, the first at index {list(first)}",
-                f"{place} ({tensor.source})" if tensor.source else place,
-                "they would spread to every result",
-                "repair or retrain the model",
-            )
+            yield not_finite(array, f"{place} ({tensor.source})" if tensor.source else place)
         if tensor.quant is not None:
             yield Finding(f"a quantised constant holds integers, not {array.dtype}", place)
     elif array.dtype.kind not in "iu":
@@ -121,6 +115,18 @@ def _constant(tensor: Tensor, array: np.ndarray, place: str) -> Iterator[Finding
             f"{tensor.quant.qmin} … {tensor.quant.qmax}",
             place,
         )
+
+
+def not_finite(array: np.ndarray, place: str) -> Finding:
+    """What a user is told about NaN or infinite values in a constant at `place`."""
+    bad = np.argwhere(~np.isfinite(array))
+    first = f", the first at index {[int(i) for i in bad[0]]}" if array.ndim else ""
+    return Finding(
+        f"{len(bad)} of {array.size} values are NaN or infinite{first}",
+        place,
+        "they would spread to every result",
+        "repair or retrain the model",
+    )
 
 
 def _quant(tensor: Tensor, quant: QuantParams, place: str) -> Iterator[Finding]:
@@ -191,30 +197,13 @@ def _unused(graph: TaskGraph) -> Iterator[Finding]:
             yield Finding("nothing reads it", f"tensor '{name}'", hint="remove it, or make it an output")
 
 
-def _cycle(tasks: tuple[Task, ...]) -> list[Finding]:
-    """One finding that names the tasks of a cycle; or of the first task that comes before what it needs."""
+def _order(tasks: tuple[Task, ...]) -> list[Finding]:
+    """Cycles, named; or the first task that comes before what it needs."""
     makers = {task.output: task for task in tasks}
-    state: dict[str, int] = {}
-    for root in tasks:
-        stack: list[tuple[Task, Iterator[str]]] = (
-            [(root, iter(root.inputs))] if root.name not in state else []
-        )
-        state.setdefault(root.name, 1)
-        while stack:
-            task, rest = stack[-1]
-            for name in rest:
-                maker = makers.get(name)
-                if maker is None:
-                    continue
-                if state.get(maker.name) == 1:
-                    return [_cycle_finding([frame[0] for frame in stack], maker)]
-                if maker.name not in state:
-                    state[maker.name] = 1
-                    stack.append((maker, iter(maker.inputs)))
-                    break
-            else:
-                state[task.name] = 2
-                stack.pop()
+    needs = {task.name: [makers[name].name for name in task.inputs if name in makers] for task in tasks}
+    named = {task.name: task for task in tasks}
+    if found := rings(needs):
+        return [cycle_finding(ring, where(named[ring[0]])) for ring in found]
     seen: set[str] = set()
     for task in tasks:
         for name in task.inputs:
@@ -222,17 +211,6 @@ def _cycle(tasks: tuple[Task, ...]) -> list[Finding]:
                 return [Finding(f"it comes before '{makers[name].name}', whose result it reads", where(task))]
         seen.add(task.output)
     return []
-
-
-def _cycle_finding(stack: list[Task], again: Task) -> Finding:
-    names = [task.name for task in stack]
-    ring = names[names.index(again.name) :][::-1]
-    return Finding(
-        f"the tasks form a cycle: {' → '.join([*ring, ring[0]])}",
-        where(again),
-        "each task would wait for its own result",
-        "cut the cycle; recurrent networks have to be unrolled",
-    )
 
 
 def task_findings(graph: TaskGraph, task: Task) -> list[Finding]:

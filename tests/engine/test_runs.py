@@ -218,7 +218,7 @@ def test_malformed_programs_are_refused_with_all_findings() -> None:
 
 def test_a_missing_compiler_is_a_tool_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(ToolError, match="install g\\+\\+"):
+    with pytest.raises(ToolError, match="there is no compiler 'no-such-compiler'"):
         engine_build.library_path()
 
 
