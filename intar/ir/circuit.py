@@ -108,16 +108,15 @@ def from_circuit(graph: QuantGraph, tensors: Mapping[str, np.ndarray]) -> dict[s
     return found
 
 
-def as_stored(
-    graph: QuantGraph, outputs: Mapping[str, np.ndarray], under: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
-    """The tensors that the circuit stores, flat, from the network's outputs; all other elements are as in `under`."""
+def as_stored(graph: QuantGraph, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors that the circuit stores, flat, from the network's outputs; elements that no output has are 0."""
     moves = border_moves(graph)
     found = {}
     for name in graph.outputs:
         values = np.asarray(outputs[name]).reshape(-1)
         if name in moves:
-            flat = np.array(under[name]).reshape(-1)
+            inside = graph.tensor(moves[name].inputs[0])
+            flat = np.zeros(inside.rows * inside.cols, np.int64)
             flat[move_indices(moves[name])] = values
             values = flat
         found[name] = values

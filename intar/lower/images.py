@@ -38,16 +38,9 @@ def region_bytes(region: Region) -> int:
     return region.beats * region.lanes * region.bits // 8
 
 
-def pack_region(region: Region, values: np.ndarray, under: bytes = b"") -> bytes:
-    """A tensor's integers as the bytes of its region; `values` has rows*cols elements.
-
-    The padding of a row is 0, or what lies there in `under`.
-    """
+def pack_region(region: Region, values: np.ndarray) -> bytes:
+    """A tensor's integers as the bytes of its region; `values` has rows*cols elements. The padding of a row is 0."""
     padded = np.zeros((region.rows, region.row_beats * region.lanes), dtype=np.int64)
-    if under:
-        _beats(padded, region)[:] = bytes_to_elements(under[: region_bytes(region)], region.bits).reshape(
-            -1, region.lanes
-        )
     padded[:, : region.cols] = np.asarray(values).reshape(region.rows, region.cols)
     return beats_to_bytes(_beats(padded, region), region.bits)
 
@@ -57,12 +50,12 @@ def _beats(padded: np.ndarray, region: Region) -> np.ndarray:
     return padded.reshape(-1, region.lanes)[region.first :: region.step]
 
 
-def argument_bytes(argument: Argument, tensors: Mapping[str, np.ndarray], under: bytes = b"") -> bytes:
-    """The whole image of an argument from the tensors that lie in it; padding is 0, or as in the image `under`."""
+def argument_bytes(argument: Argument, tensors: Mapping[str, np.ndarray]) -> bytes:
+    """The whole image of an argument from the tensors that lie in it; all other bits are 0."""
     word = argument.port_bits // 8
-    image = bytearray(under or bytes(argument.words * word))
+    image = bytearray(argument.words * word)
     for region in argument.fields:
-        data = pack_region(region, tensors[region.name], bytes(under[region.base * word :]))
+        data = pack_region(region, tensors[region.name])
         image[region.base * word : region.base * word + len(data)] = data
     return bytes(image)
 

@@ -94,7 +94,7 @@ def test_headers_and_kernel_have_no_warnings(standard, mlp, tmp_path) -> None:
 
 
 def test_test_bench_compares(mlp, tmp_path) -> None:
-    """`make csim` of a generated project passes on the golden bytes and fails on a single wrong one."""
+    """`make csim` of a generated project passes on the golden bytes and fails on a single wrong one that counts."""
     program, images, _ = mlp
     write(render_hls(program), tmp_path)
     write(render_host(program), tmp_path)
@@ -104,6 +104,8 @@ def test_test_bench_compares(mlp, tmp_path) -> None:
         (tmp_path / "data" / f"{name}.bin").write_bytes(data)
     target = tmp_path / "data" / "m_y.golden.bin"
     target.write_bytes(golden)
+    mask = tmp_path / "data" / "m_y.mask.bin"
+    mask.write_bytes(b"\xff" * len(golden))
     make = ["make", "-C", str(tmp_path), "csim", f"CXX={find_compiler()[0]}", "CXXFLAGS=-O0"]
     good = subprocess.run(make, capture_output=True, text=True, check=False)
     assert good.returncode == 0, good.stderr
@@ -113,6 +115,9 @@ def test_test_bench_compares(mlp, tmp_path) -> None:
     assert bad.returncode != 0
     assert "m_y: inference 0, byte 0" in bad.stderr
     assert "1 bytes are wrong" in bad.stderr
+    mask.write_bytes(b"\xfe" + b"\xff" * (len(golden) - 1))
+    masked = subprocess.run(make, capture_output=True, text=True, check=False)
+    assert masked.returncode == 0, masked.stderr
 
 
 def test_same_program_same_bytes(mlp) -> None:
@@ -193,6 +198,7 @@ def test_build_files_follow_the_target(mlp) -> None:
     config = files["hls/hls_config.cfg"].decode()
     assert config.index("part=xcu55c-fsvh2892-2L-e") < config.index("[hls]") < config.index("clock=4.000ns")
     assert "tb.file=../data/m_y.golden.bin" in config
+    assert "tb.file=../data/m_y.mask.bin" in config
     link = files["hls/link.cfg"].decode()
     assert "sp=perceptron_1.m_weights:HBM[1]" in link
     assert "freqHz=250000000:perceptron_1.ap_clk" in link

@@ -219,8 +219,10 @@ def test_the_host_moves_what_stands_alone_at_the_border() -> None:
     stored = {name: tensors[moves[name].inputs[0] if name in moves else name] for name in q.outputs}
     for name, array in from_circuit(q, stored).items():
         assert np.array_equal(array, tensors[name])
-    for name, array in as_stored(q, tensors, stored).items():
-        assert np.array_equal(array, stored[name].reshape(-1))
+    ones = as_stored(q, {name: np.ones_like(tensors[name]) for name in q.outputs})
+    for name, array in as_stored(q, tensors).items():
+        assert np.array_equal(array, stored[name].reshape(-1) * ones[name])
+        assert ones[name].sum() == tensors[name].size
 
 
 def test_a_seed_makes_the_same_network() -> None:
