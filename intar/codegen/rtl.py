@@ -172,7 +172,7 @@ def render_rtl(program: Program, *, uram: bool = True) -> dict[str, bytes]:
     InternalError : the program breaks a rule of the hardware; never the user's mistake.
     """
     view = _view(program, uram)
-    files = {"rtl/kernel.sv": _render("kernel.sv.j2", view)}
+    files = {"rtl/kernel.sv": _render("kernel.sv.j2", kernel=view).encode()}
     library = _library(
         {"intar_control", "intar_sequencer", *(["intar_fifo"] if view.wires else [])}, view.nodes
     )
@@ -180,8 +180,8 @@ def render_rtl(program: Program, *, uram: bool = True) -> dict[str, bytes]:
         files[f"rtl/intar/{name}.sv"] = (asset_dir("rtl") / f"{name}.sv").read_bytes()
     listing = [*(f"intar/{name}.sv" for name in library), "kernel.sv"]
     files["rtl/filelist.f"] = ("\n".join(listing) + "\n").encode()
-    files["rtl/package_xo.tcl"] = _render("package_xo.tcl.j2", view)
-    files["rtl/synth.tcl"] = _render("synth.tcl.j2", view)
+    files["rtl/package_xo.tcl"] = _render("package_xo.tcl.j2", kernel=view).encode()
+    files["rtl/synth.tcl"] = _render("synth.tcl.j2", kernel=view).encode()
     return files
 
 
@@ -196,7 +196,23 @@ def _library(used: set[str], nodes: list[Instance]) -> list[str]:
     return sorted(found)
 
 
-def _render(template: str, view: KernelView) -> bytes:
+def instances(program: Program, *, uram: bool = True) -> dict[str, Instance]:
+    """The instance of each node of `program`, by the node's name, wired as in `kernel.sv`.
+
+    Raises
+    ------
+    InternalError : as `render_rtl`.
+    """
+    builder = _Builder(program, uram)
+    return {node.name: builder.instance(node) for node in program.nodes}
+
+
+def render_instance(instance: Instance) -> str:
+    """The text of `instance` in `kernel.sv`."""
+    return _render("node.sv.j2", node=instance)
+
+
+def _render(template: str, **view: object) -> str:
     loader = jinja2.FileSystemLoader(asset_dir("templates") / "rtl")
     environment = jinja2.Environment(
         loader=loader,
@@ -207,7 +223,7 @@ def _render(template: str, view: KernelView) -> bytes:
     )
     environment.filters["sv"] = _parameter
     environment.tests["rom"] = lambda value: isinstance(value, Rom)
-    return environment.get_template(template).render(kernel=view, enumerate=enumerate).encode()
+    return environment.get_template(template).render(view)
 
 
 def _parameter(value: str | int | Rom, indent: int) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+from units import instance
+
 from intar.assets import asset_dir
-from intar.verify.toolchain import cocotb_environment, compile_simulator, find_verilator, first_error
+from intar.verify.toolchain import compile_simulator, find_verilator
 
 # name: (module, parameters, bits in, bits out)
 STREAMS = {
@@ -46,11 +46,6 @@ WRITE_PINS |= {"wstrb": -1, "wlast": 1, "bvalid": 1, "bready": 1}
 NUM_ARGS = 3
 
 
-def _instance(module: str, parameters: dict[str, int], name: str, pins: dict[str, str]) -> str:
-    values = ", ".join(f".{key}({value})" for key, value in parameters.items())
-    return f"  {module} #({values}) {name} (" + ", ".join(f".{k}({v})" for k, v in pins.items()) + ");\n"
-
-
 def _stream(name: str) -> str:
     module, parameters, bits_in, bits_out = STREAMS[name]
     text = f"  logic {name}_in_valid = 0, {name}_out_ready = 0, {name}_last = 0, {name}_in_ready, {name}_out_valid;\n"
@@ -64,7 +59,7 @@ def _stream(name: str) -> str:
         pins["level"] = f"{name}_level"
     else:
         pins["last"] = f"{name}_last"
-    return text + _instance(module, parameters, name, pins)
+    return text + instance(module, parameters, name, pins)
 
 
 def _master(number: int, name: str) -> str:
@@ -92,10 +87,10 @@ def _master(number: int, name: str) -> str:
         if side == "write":
             text += f"  logic {name}_start = 0;\n  logic [31:0] {name}_done_count;\n"
             connect |= {"start": f"{name}_start", "done_count": f"{name}_done_count"}
-        text += _instance(f"intar_axi_{side}", parameters, prefix, connect)
+        text += instance(f"intar_axi_{side}", parameters, prefix, connect)
     if memory == "dpi":
         connect = {"clk": "clk", "rst_n": "rst_n"} | {pin: f"{name}_{pin}" for pin in pins}
-        text += _instance("intar_axi_mem", {"PORT": number, "DATA_WIDTH": width}, f"{name}_memory", connect)
+        text += instance("intar_axi_mem", {"PORT": number, "DATA_WIDTH": width}, f"{name}_memory", connect)
     return text
 
 
@@ -124,7 +119,7 @@ def _control() -> str:
             else f"  logic s_axi_{pin};\n"
         )
         pins[f"s_axi_{pin}"] = f"s_axi_{pin}"
-    return text + _instance("intar_control", {"ADDR_WIDTH": 8, "NUM_ARGS": NUM_ARGS}, "control", pins)
+    return text + instance("intar_control", {"ADDR_WIDTH": 8, "NUM_ARGS": NUM_ARGS}, "control", pins)
 
 
 def top_text() -> str:
@@ -149,22 +144,3 @@ def build(folder: Path) -> Path:
         folder / "build.log",
         fast=False,
     )
-
-
-def run(program: Path, module: str, folder: Path) -> list[str]:
-    """Run the cocotb tests of `module`; return the names of those that passed, raise on any failure."""
-    log = folder / f"{module}.log"
-    results = folder / f"{module}.xml"
-    environment = cocotb_environment("leaf_top", module, [Path(__file__).parent, asset_dir("sim")])
-    environment["COCOTB_RESULTS_FILE"] = str(results)
-    with open(log, "w") as stream:
-        subprocess.run(
-            [str(program)], cwd=folder, env=environment, stdout=stream, stderr=subprocess.STDOUT, check=False
-        )
-    assert results.exists(), first_error(log)
-    passed = []
-    for case in ElementTree.parse(results).iter("testcase"):
-        bad = case.find("failure") if case.find("failure") is not None else case.find("error")
-        assert bad is None, f"{case.get('name')}: {bad.attrib}\n{log.read_text()[-4000:]}"
-        passed.append(case.get("name", ""))
-    return passed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import leaf_top
 import pytest
+from cocotb_program import run
 
 pytestmark = pytest.mark.sim
 
@@ -19,5 +19,23 @@ pytestmark = pytest.mark.sim
     ],
 )
 def test_cocotb_module(leaf_program: Path, tmp_path: Path, module: str, names: set[str]) -> None:
-    passed = leaf_top.run(leaf_program, module, tmp_path)
+    passed = run(leaf_program, module, tmp_path)
     assert set(passed) == names
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("pipelines_cocotb", {"functions"}),
+        (
+            "machines_cocotb",
+            {
+                *("step_programs", "step_programs_after_reset", "address_walks", "walks_over_rows"),
+                *("moves_of_rounds", "plays_of_an_inference", "maxima_of_runs", "divisions"),
+                *("reciprocal_roots", "multiply_accumulate"),
+            },
+        ),
+    ],
+)
+def test_units(unit_program: Path, tmp_path: Path, module: str, names: set[str]) -> None:
+    assert set(run(unit_program, module, tmp_path)) == names

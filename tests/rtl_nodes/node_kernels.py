@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 from engine_programs import RANDOM, Builder
 
 from intar.codegen.rtl import bundles, render_rtl, top_name
-from intar.ir.program import Buffer, BufferStep, Load, LoadStep, Node, Program, Store, Walk
+from intar.ir.program import Buffer, BufferStep, Load, LoadStep, Node, Program, Rows, RowsStep, Store, Walk
 from intar.verify.simulate import Argument, Bundle, MemoryModel, SimResult, Simulation, build_simulation
 
 Images = dict[str, bytes]
@@ -71,6 +72,28 @@ def random_parts(kind: str, count: int, first_seed: int = 0) -> list[Builder]:
             parts.append(part)
         seed += 1
     return parts
+
+
+def rows_part(*shows: str) -> Builder:
+    """The first random program of a rows node with just these kinds of rows: see `kind_of_rows`."""
+    for seed in itertools.count():
+        part = RANDOM["rows"](random.Random(seed))
+        node = next(n for n in part.nodes if isinstance(n, Rows))
+        if {kind_of_rows(step) for step in node.steps} == set(shows):
+            return part
+    raise AssertionError("there is always another seed")
+
+
+def kind_of_rows(step: RowsStep) -> str:
+    if step.op == "norm":
+        return "layer norm" if step.centred else "RMS norm"
+    return "masked softmax" if step.visible or step.grow else "softmax"
+
+
+def one_of_each() -> list[Builder]:
+    """A random program of each node kind; of rows one that only normalises, and one with masked softmax and both norms."""
+    parts = [part for kind in sorted(RANDOM) for part in random_parts(kind, 1)]
+    return [*parts, rows_part("layer norm", "RMS norm", "masked softmax")]
 
 
 def write_rtl(program: Program, directory: Path) -> list[Path]:

@@ -1,0 +1,303 @@
+"""Modules with a state of their own: the instances that the benches in `machines_cocotb` drive, and their programs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from node_kernels import rows_part
+from pipelines import pins
+from units import Unit, literal
+
+from intar.codegen import rtl_steps
+from intar.codegen.digits import digits
+from intar.ir.program import Rows, Walk
+
+
+def listing(bits: int, values: Sequence[int]) -> str:
+    """A parameter with these words, the first one lowest."""
+    return literal(
+        bits * len(values), sum((v & ((1 << bits) - 1)) << (bits * i) for i, v in enumerate(values))
+    )
+
+
+# ---------------------------------------------------------------- step programs
+
+
+@dataclass(frozen=True)
+class Steps:
+    unit: Unit
+    program: tuple[int, ...]
+    ends: tuple[int, ...]  # of each segment the step after its last one
+
+
+def steps(bits: int, *segments: int) -> Steps:
+    """Segments of so many steps each."""
+    program = tuple(random.Random(bits).getrandbits(bits) for _ in range(sum(segments)))
+    ends = tuple(sum(segments[: i + 1]) for i in range(len(segments)))
+    parameters = {"STEPS": len(program), "STEP_BITS": bits, "PROGRAM": listing(bits, program)}
+    if len(segments) > 1:
+        parameters |= {"SEGMENTS": len(segments), "ENDS": listing(32, ends)}
+    outputs = {"valid": 1, "step": bits, "next_step": bits}
+    unit = Unit("intar_steps", parameters, pins("start 1 segment 8 advance 1"), outputs)
+    return Steps(unit, program, ends)
+
+
+STEPS = {
+    "steps_one": steps(1, 1),
+    "steps_five": steps(37, 5),
+    "steps_segments": steps(9, 2, 0, 3, 1),
+    "steps_late": steps(8, 0, 1),
+}
+
+
+# ---------------------------------------------------------------- address walks
+
+
+@dataclass(frozen=True)
+class Walks:
+    unit: Unit
+    lanes: int
+    walks: tuple[Walk, ...]
+
+    def word(self, walk: Walk) -> int:
+        return rtl_steps.pack(rtl_steps.WALK, rtl_steps.walk_fields(walk, "walk", self.lanes), "walk")
+
+    def addresses(self, walk: Walk) -> list[tuple[int, bool, bool]]:
+        """Of each beat: its address as the module counts, whether it ends an iteration, whether it ends the walk."""
+        found = []
+        for i0 in range(walk.counts[0]):
+            places = list(walk.iteration(i0))
+            found += [(digits(a, self.lanes), i == len(places) - 1, False) for i, a in enumerate(places)]
+        return [*found[:-1], (*found[-1][:2], True)]
+
+
+def any_walk(rng: random.Random) -> Walk:
+    """Strides of either sign (the wrapped one upwards), every loop from 1 on, addresses from 0 on."""
+    counts = tuple(rng.choice((1, 1, 2, 3, 5)) for _ in range(5))
+    wrap = rng.choice((0, 0, 5, 23))
+    ragged = rng.randrange(-1, 4)
+    walk = Walk(
+        wrap=wrap,
+        counts=counts,
+        strides=(
+            rng.randrange(wrap) if wrap else rng.randrange(-9, 30),
+            *(rng.randrange(-20, 40) for _ in range(4)),
+        ),
+        ragged=ragged,
+        last=rng.randrange(1, counts[4] + 1) if ragged >= 0 else 0,
+    )
+    # The first address of any iteration of any loop is one that is visited.
+    return walk.model_copy(update={"base": rng.randrange(9) - min(walk.addresses())})
+
+
+def walks(seed: int, lanes: int, fitting: bool) -> Walks:
+    rng = random.Random(seed)
+    found = tuple(any_walk(rng) for _ in range(40))
+    top = max(max(walk.addresses()) for walk in found)
+    widths = rtl_steps.walk_bits([(w, 1) for w in found], top, lanes) if fitting else (32, 32)
+    parameters = {"ADDRESS_BITS": widths[0], "COUNT_BITS": widths[1], "LANES": lanes}
+    outputs = {"address": widths[0], "iteration_last": 1, "walk_last": 1}
+    unit = Unit("intar_walk", parameters, pins("load 1 next_walk 424 walk 424 advance 1"), outputs, ("clk",))
+    return Walks(unit, lanes, found)
+
+
+WALKS = {
+    "walk_wide": walks(1, 1, False),
+    "walk_beats": walks(2, 1, True),
+    "walk_four": walks(3, 4, True),
+    "walk_six": walks(4, 6, True),
+}
+
+
+# ---------------------------------------------------------------- passes of a rows node
+
+
+@dataclass(frozen=True)
+class RowsWalk:
+    unit: Unit
+    node: Rows
+    words: tuple[int, ...]
+
+    def slices(self) -> list[dict[str, int]]:
+        """The outputs of every advance."""
+        node, found, row = self.node, [], 0
+        parts = node.lanes // node.rate
+        place_bits = rtl_place_bits(node)
+        for step, word in zip(node.steps, self.words, strict=True):
+            beats = -(-step.cols // node.lanes)
+            for index in range(step.rows):
+                counted = min(step.cols, step.first + index) if step.grow else step.first
+                for place in range(beats * parts):
+                    used = [place * node.rate + p < counted for p in range(node.rate)]
+                    item = {"step": word, "slot": row % 4, "at": (row % 4) << place_bits | place}
+                    item |= {"slice": place % parts, "slice_last": place % parts == parts - 1}
+                    item |= {"row_first": place == 0, "row_last": place == beats * parts - 1}
+                    found.append(item | {"used": sum(1 << p for p, flag in enumerate(used) if flag)})
+                row += 1
+        return found
+
+
+def rtl_place_bits(node: Rows) -> int:
+    """PLACE_BITS as `intar_rows` has it."""
+    return max(1, (node.depth * node.lanes // node.rate - 1).bit_length())
+
+
+def rows_walk(*shows: str) -> RowsWalk:
+    part = rows_part(*shows)
+    node = next(n for n in part.nodes if isinstance(n, Rows))
+    words, bits = rtl_steps.rows_rom(node).steps, rtl_steps.width(rtl_steps.ROWS)
+    parameters = {
+        "LANES": node.lanes,
+        "RATE": node.rate,
+        "PLACE_BITS": rtl_place_bits(node),
+        "STEPS": len(words),
+    }
+    parameters |= {"STEP_BITS": bits, "PROGRAM": listing(bits, words)}
+    outputs = {
+        "valid": 1,
+        "step": bits,
+        "slot": 2,
+        "at": rtl_place_bits(node) + 2,
+        "slice": 32,
+        "used": node.rate,
+    }
+    outputs |= pins("slice_last 1 row_first 1 row_last 1")
+    return RowsWalk(
+        Unit("intar_rows_walk", parameters, pins("start 1 segment 8 advance 1"), outputs), node, words
+    )
+
+
+ROWS_WALKS = {
+    "rows_walk_mixed": rows_walk("layer norm", "RMS norm", "masked softmax"),
+    "rows_walk_masked": rows_walk("masked softmax"),
+    "rows_walk_plain": rows_walk("softmax", "layer norm"),
+}
+
+
+# ---------------------------------------------------------------- rounds and plays
+
+
+@dataclass(frozen=True)
+class Plays:
+    unit: Unit
+    rounds: tuple[int, ...]
+    strides: tuple[int, ...] = ()
+    nodes: int = 0
+
+
+def rounds(counts: tuple[int, ...], strides: tuple[int, ...]) -> Plays:
+    parameters = {
+        "LOOPED": f"1'b{int(max(counts) > 1)}",
+        "SEGMENTS": len(counts),
+        "STRIDES": listing(32, strides),
+    }
+    inputs, outputs = pins("start 1 segment 8 round 16 swap 32"), pins("moved 32")
+    return Plays(Unit("intar_rounds", parameters, inputs, outputs, ("clk",)), counts, strides)
+
+
+def sequencer(nodes: int, *counts: int) -> Plays:
+    parameters = {"NODES": nodes}
+    if counts != (1,):
+        parameters |= {"SEGMENTS": len(counts), "ROUNDS": listing(16, counts)}
+    outputs = pins("ap_ready 1 ap_done 1 ap_idle 1 start 1 segment 8 round 16")
+    unit = Unit(
+        "intar_sequencer", parameters, pins("ap_start 1 ap_continue 1") | {"node_done": nodes}, outputs
+    )
+    return Plays(unit, counts, nodes=nodes)
+
+
+ROUNDS = {
+    "rounds_still": rounds((1, 1), (7, 9)),
+    "rounds_looped": rounds((1, 5, 3, 1), (3, 1 << 20, -12, 5)),
+}
+SEQUENCERS = {
+    "sequencer_once": sequencer(3, 1),
+    "sequencer_plays": sequencer(2, 1, 3, 2),
+    "sequencer_loop": sequencer(1, 4),
+}
+
+
+# ---------------------------------------------------------------- maxima
+
+
+@dataclass(frozen=True)
+class Maximum:
+    unit: Unit
+    runs: tuple[tuple[int, int], ...]  # maxima, beats of each
+    lanes: int
+    bits: int
+
+
+def maximum(lanes: int, bits: int, *runs: tuple[int, int]) -> Maximum:
+    words = [
+        rtl_steps.pack(rtl_steps.MAXIMUM, {"maxima_end": n - 1, "beats_end": b - 1}, "run") for n, b in runs
+    ]
+    parameters = {"LANES": lanes, "BITS": bits, "STEPS": len(runs), "PROGRAM": listing(64, words)}
+    inputs = pins("start 1 segment 8 in_valid 1 out_ready 1") | {"in_data": lanes * bits}
+    outputs = pins("in_ready 1 out_valid 1") | {"out_data": lanes * bits}
+    return Maximum(Unit("intar_maximum", parameters, inputs, outputs), runs, lanes, bits)
+
+
+MAXIMA = {
+    "maximum_one": maximum(1, 8, (40, 1)),
+    "maximum_runs": maximum(3, 5, (6, 4), (9, 1), (1, 9), (12, 2)),
+}
+
+
+# ---------------------------------------------------------------- one bit a cycle; the array
+
+DIVIDERS = {
+    "divide": Unit(
+        "intar_rows_divide",
+        {},
+        pins("go 1 total 41 numerator 43"),
+        pins("busy 1 ready 1 quotient 19 extra 5"),
+    )
+}
+ROOTS = {
+    "root": Unit(
+        "intar_rows_root",
+        {},
+        pins("go 1 count 16 sum 32 squares 46 epsilon 61"),
+        pins("busy 1 ready 1 root 19 pair 5"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Array:
+    unit: Unit
+    rows: int
+    lanes: int
+    a_bits: int
+    w_bits: int
+    acc_bits: int
+    contexts: bool
+
+
+def array(rows: int, lanes: int, a_bits: int, w_bits: int, acc_bits: int, contexts: bool) -> Array:
+    parameters = {"ROWS": rows, "LANES": lanes, "A_BITS": a_bits, "W_BITS": w_bits, "ACC_BITS": acc_bits}
+    parameters["CONTEXTS"] = f"1'b{int(contexts)}"
+    sums = rows * lanes * acc_bits
+    inputs = pins(
+        "move 1 take 1 multiply 1 add_valid 1 add_first 1 add_resume 1 add_flush 1 add_spill 1 shadow_read 1"
+    )
+    inputs |= {"a_data": rows * a_bits, "w_data": lanes * w_bits, "context_data": sums}
+    inputs |= {"shadow_row": max(1, (rows - 1).bit_length())}
+    unit = Unit(
+        "intar_array", parameters, inputs, {"spill_data": sums, "out_data": lanes * acc_bits}, ("clk",)
+    )
+    return Array(unit, rows, lanes, a_bits, w_bits, acc_bits, contexts)
+
+
+ARRAYS = {
+    "array_contexts": array(3, 2, 8, 4, 24, True),
+    "array_plain": array(2, 4, 8, 8, 20, False),
+    "array_cell": array(1, 1, 16, 16, 40, False),
+}
+
+UNITS: dict[str, Unit] = DIVIDERS | ROOTS
+for group in (STEPS, WALKS, ROWS_WALKS, ROUNDS, SEQUENCERS, MAXIMA, ARRAYS):
+    UNITS |= {name: made.unit for name, made in group.items()}

@@ -1,0 +1,144 @@
+"""Lanes of vector units as pipelines: parameters from the renderer, settings from step programs, results from the model."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable
+
+from engine_model import Model, clamp
+from engine_programs import random_vector
+from extreme_programs import edge, wide_vector
+from pipelines import Item, Pipeline, at, pins
+from units import Unit
+
+from intar.codegen.rtl import instances
+from intar.codegen.rtl_steps import VECTOR, table_starts, vector_rom
+from intar.ir.program import UNIT_MULT, Program, Vector
+
+
+def step_bits(word: int, first: str, last: str) -> int:
+    """The fields from `first` to `last` of a step of a vector unit."""
+    offset, begin, end = 0, 0, 0
+    for name, bits in VECTOR:
+        begin = offset if name == first else begin
+        offset += bits
+        end = offset if name == last else end
+    return word >> begin & ((1 << (end - begin)) - 1)
+
+
+def lane(program: Program, seed: int) -> Pipeline:
+    """A lane of the vector unit of `program`, with the parameters of the kernel; each operand has a step of its own."""
+    node = next(n for n in program.nodes if isinstance(n, Vector))
+    rendered = dict(instances(program)[node.name].parameters)
+    names = (
+        "AFFINE",
+        "BINARY",
+        "MERGED",
+        "PRODUCT",
+        "SHIFT_ONLY",
+        "VALUE_BITS",
+        "TABLE",
+        "SLOPES",
+        "TABLE_ENTRIES",
+    )
+    write = next(n for n in (4, 2, 1) if node.lanes % n == 0)
+    parameters = {name: str(rendered[name]) for name in names} | {"WRITE": write}
+    entries = int(str(rendered["TABLE_ENTRIES"]))
+    entry_bits = max(1, (entries - 1).bit_length())
+    flags = {name: rendered[name] == "1'b1" for name in names}
+    inputs = pins("move 1 source 48 bias 48 mult 32 shift 6 operand 18 affine_bounds 54 binary_zeros 36")
+    inputs |= pins(
+        "binary_scale 72 binary_bounds 54 table_index 37 table_use 1 table_round 5 table_bounds 41"
+    )
+    inputs |= {"write_base": 1, "write_slope": 1, "write_at": entry_bits, "write_data": 32 * write}
+    unit = Unit("intar_vector_lane", parameters, inputs, pins("result 18"), ("clk",))
+    a = 8 if flags["AFFINE"] and not flags["MERGED"] else 1
+    b = a + (8 if flags["BINARY"] else 0)
+    use = b + (4 if flags["SLOPES"] else 1)
+    operands = at(
+        "source bias mult shift operand affine_bounds+7 "
+        f"binary_zeros+{a} binary_scale+{a + 2} binary_bounds+{a + 7} "
+        f"table_index+{b} table_use+{use} table_round+{b + 3} table_bounds+{b + 4}"
+    )
+    latency = b + ((5 if flags["SLOPES"] else 2) if flags["TABLE"] else 0)
+    words = [(s, w) for s, w in zip(node.steps, vector_rom(node).steps, strict=True) if s.load < 0]
+    draw = random.Random(seed)
+    tables = {}
+    for slot, table in enumerate(node.tables):
+        # |slope x fraction| and |base| stay below 2^30
+        slope_bits = 31 - (table.in_bits - table.log_entries) if node.slopes else 1
+        values = [
+            [edge(draw, bits) for _ in range(1 << table.log_entries)] for bits in (31, min(slope_bits, 31))
+        ]
+        tables[slot] = (values[0], values[1] if node.slopes else [0] * len(values[0]))
+
+    def make(rng: random.Random) -> Item:
+        step, word = rng.choice(words)
+        source_bits = min(node.value_bits - 2, node.acc_bits, 46) if step.source == "acc" else node.bits
+        item = {
+            "source": edge(rng, source_bits),
+            "operand": edge(rng, node.bits),
+            "mult": step_bits(word, "mult", "mult"),
+            "shift": step_bits(word, "shift", "shift"),
+            "bias": step_bits(word, "bias", "bias"),
+        }
+        params: list[int] = []
+        if step.per_channel:
+            mult = UNIT_MULT if node.shift_only else edge(rng, 32)
+            bias = edge(rng, node.value_bits - 2)
+            params = [mult, rng.choice((24, 31, 47, 62)), bias, bias >> 32]
+            if step.affine:
+                item |= {"mult": mult, "shift": params[1], "bias": bias}
+        for name, first, last in (
+            ("affine_bounds", "zero", "hi"),
+            ("binary_zeros", "b_zx", "b_zy"),
+            ("binary_bounds", "b_zero", "b_hi"),
+            ("table_index", "table_half", "table_first"),
+            ("table_use", "table_use", "table_use"),
+            ("table_round", "table_q", "table_q"),
+            ("table_bounds", "table_q", "table_hi"),
+        ):
+            item[name] = step_bits(word, first, last)
+        item["binary_scale"] = step_bits(word, "b_mx", "multiply") | step_bits(word, "affine", "affine") << 71
+        item["expected"] = Model.chain(node, step, item["source"], item["operand"], params, tables)
+        return item
+
+    setup = list(_table_writes(node, tables, write))
+    return Pipeline(unit, operands, "result", latency, make, lambda item: item["expected"], setup)
+
+
+def _table_writes(node: Vector, tables: dict, write: int) -> Iterable[Item]:
+    """The writes that fill the memory of a lane; without slopes the unit has rounded and clamped the entries."""
+    starts = table_starts(node)
+    for slot, table in enumerate(node.tables):
+        base, slope = tables[slot]
+        if not node.slopes:
+            rounding = 1 << table.q >> 1
+            base = [clamp((v + rounding) >> table.q, table.lo, table.hi) for v in base]
+        for pin, values in (("write_base", base), ("write_slope", slope))[: 2 if node.slopes else 1]:
+            for entry in range(0, len(values), write):
+                data = sum((v & 0xFFFFFFFF) << (32 * i) for i, v in enumerate(values[entry : entry + write]))
+                yield {pin: 1, "write_at": starts[slot] + entry, "write_data": data}
+
+
+def lanes() -> dict[str, Pipeline]:
+    """Lanes of random units until these parameters have had all their values; and of units at the ends of their ranges."""
+    values = {"WRITE": 3} | dict.fromkeys(("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY"), 2)
+    values |= {"VALUE_BITS": 2, "SLOPES": 2}
+    found: dict[str, Pipeline] = {}
+    seen: set[tuple[str, str]] = set()
+    for seed in itertools.count():
+        made = lane(random_vector(random.Random(seed)).program(), seed)
+        new = {(name, str(made.unit.parameters[name])) for name in values} - seen
+        if new:
+            seen |= new
+            found[f"lane{seed}"] = made
+        if len(seen) == sum(values.values()):
+            break
+    for seed, slopes in ((1, True), (2, False)):
+        found[f"lane_wide{seed}"] = lane(wide_vector(seed, slopes).program(), seed)
+    return found
+
+
+LANES = lanes()
