@@ -8,7 +8,8 @@
 //             powers of two of the distances to it, and their sum; divide (one bit a cycle); multiply and clamp.
 //             Of a row that is normalised: collect it; sums of elements and squares; reciprocal root; scale, move and clamp.
 //             Rows are handed on through four slots of the row memory and four of the power memory.
-// Parameters  a beat of gains and one of offsets for each beat of a normalised row (32-bit elements), in that order.
+// Parameters  a beat of gains and one of offsets for each beat of a normalised row (32-bit elements), in that order. They are
+//             taken up to three beats ahead whatever the program still needs: nobody may offer more than it needs in all.
 // Latency     a row's last slice taken in t -> its powers from t+2 on; its last slice read for the powers in t ->
 //             division in t+12; that takes 20 cycles, a root 25; last slice of a beat read for the product in t -> pushed in
 //             t+7, with NORM in t+13.

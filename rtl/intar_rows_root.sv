@@ -3,7 +3,7 @@
 //   pair   floor(log2(W) / 2);  root  the greatest integer below 2^19 with root^2 w <= 2^60, w = W 2^22 / 4^pair (24 bits)
 //
 // Bit by bit: `rest` = 2^60 - root^2 w, `part` = 2^(b+1) root w and `term` = 4^b w for the bit b that is tried.
-// Latency     go in t (while !busy) -> ready in t+24, with root and pair; !busy in t+25.
+// Latency     go in t (while !busy) -> ready in t+24, with root and pair; !busy in t+25. epsilon stays until then.
 module intar_rows_root (
     input  logic               clk,
     input  logic               rst_n,

@@ -5,7 +5,7 @@
 // Latency     6 moves, as intar_scale: operands and shifts in t -> result in t+6; zero, lo and hi come 5 moves later.
 module intar_shift #(
     parameter int VALUE_BITS = 18,  // of zero, lo, hi and the result, signed
-    parameter int WIDTH      = 55   // |a 2^shift_a + b 2^shift_b| <= 2^(WIDTH-2), 8 to 63
+    parameter int WIDTH      = 55   // -2^(WIDTH-2) <= a 2^shift_a + b 2^shift_b < 2^(WIDTH-2), 8 to 63
 ) (
     input  logic                         clk,
     input  logic                         move,

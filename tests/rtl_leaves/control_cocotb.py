@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import cocotb
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
+from kernel_bench import pauses
 from leaf_top import NUM_ARGS
 from streams_cocotb import start
 
@@ -126,3 +129,80 @@ async def continue_chain(dut) -> None:
     counter.cancel()
     assert pulses == 1
     assert await read(master, ISR) == 1  # the second inference was done at once
+
+
+async def watch(dut) -> None:
+    """Answers wait for their ready: valid and data stay."""
+    waiting: dict[str, int] = {}
+    while True:
+        await FallingEdge(dut.clk)
+        for side, data in (("b", "bresp"), ("r", "rdata")):
+            valid = bool(getattr(dut, f"s_axi_{side}valid").value)
+            value = int(getattr(dut, f"s_axi_{data}").value)
+            if side in waiting:
+                assert valid and value == waiting[side], f"the answer on {side} does not stay"
+            waiting.pop(side, None)
+            if valid and not getattr(dut, f"s_axi_{side}ready").value:
+                waiting[side] = value
+
+
+async def kernel(dut, rng: random.Random, seen: list[int]) -> None:
+    """Takes and ends inferences after random times; notes the arguments of each."""
+
+    async def some_cycles() -> None:
+        for _ in range(rng.choice((1, 1, 2, 9, 40))):
+            await FallingEdge(dut.clk)
+
+    while True:
+        await FallingEdge(dut.clk)
+        if not dut.ap_start.value:
+            continue
+        dut.ap_idle.value = 0
+        await some_cycles()
+        assert dut.ap_start.value == 1, "ap_start does not wait for ap_ready"
+        seen.append(int(dut.args.value))
+        await pulse(dut, "ap_ready")
+        await some_cycles()
+        dut.ap_done.value = 1
+        while not dut.ap_continue.value:
+            await FallingEdge(dut.clk)
+        await RisingEdge(dut.clk)
+        dut.ap_done.value = 0
+        dut.ap_idle.value = 1
+
+
+@cocotb.test()
+async def random_pauses(dut) -> None:
+    """Registers of random contents, and inferences, while all five channels and the kernel pause at random."""
+    rng = random.Random(4)
+    master = await connect(dut)
+    writes, reads = master.write_if, master.read_if
+    channels = (writes.aw_channel, writes.w_channel, writes.b_channel, reads.ar_channel, reads.r_channel)
+    for seed, channel in enumerate(channels):
+        channel.set_pause_generator(pauses(0.5, seed))
+    cocotb.start_soon(watch(dut))
+    seen: list[int] = []
+    cocotb.start_soon(kernel(dut, rng, seen))
+    await write(master, IER, 1)
+    places = [0x10 + 12 * i + part for i in range(NUM_ARGS) for part in (0, 4)]
+    contents = dict.fromkeys(places, 0)
+    for inference in range(12):
+        for _ in range(6):
+            place, offset = rng.choice(places), rng.randrange(4)
+            data = rng.randbytes(rng.randint(1, 4 - offset))
+            held = bytearray(contents[place].to_bytes(4, "little"))
+            held[offset : offset + len(data)] = data
+            contents[place] = int.from_bytes(held, "little")
+            other = cocotb.start_soon(read(master, IER))  # both sides at once
+            await master.write(place + offset, bytes(data))
+            assert await other == 1
+            assert await read(master, place) == contents[place]
+        assert await read(master, CTRL) >> 1 & 1 == 0
+        await write(master, CTRL, 1)
+        while not await read(master, CTRL) >> 1 & 1:
+            pass
+        assert await read(master, ISR) == 1  # one event an inference
+        await write(master, ISR, 1)
+        await write(master, CTRL, 1 << 4)
+        assert len(seen) == inference + 1
+        assert seen[-1] == sum(contents[place] << (32 * i) for i, place in enumerate(places))

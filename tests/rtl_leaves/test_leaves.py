@@ -15,7 +15,10 @@ pytestmark = pytest.mark.sim
     [
         ("streams_cocotb", {"random_stalls", "full_throughput", "fifo_contract"}),
         ("axi_cocotb", {"random_traffic", "gapless", "done_count_restarts", "axi_ram_with_pauses"}),
-        ("control_cocotb", {"register_map", "start_and_ready", "interrupts", "continue_chain"}),
+        (
+            "control_cocotb",
+            {"register_map", "start_and_ready", "interrupts", "continue_chain", "random_pauses"},
+        ),
     ],
 )
 def test_cocotb_module(leaf_program: Path, tmp_path: Path, module: str, names: set[str]) -> None:
