@@ -15,7 +15,7 @@ from typing import Any
 from intar.errors import Finding, OutputError
 
 LOCK = "intar.lock.json"
-LOCK_SCHEMA = "intar.lock/2"
+LOCK_SCHEMA = "intar.lock/3"
 
 TOOLS = ("build", "report")
 """Folders of a project in which tools leave what they make."""

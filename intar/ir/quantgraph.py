@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA = "intar.quantgraph/1"
+SCHEMA = "intar.quantgraph/2"
 
 
 class Frozen(BaseModel):
@@ -84,8 +84,9 @@ class QTail(Frozen):
 class QMatmul(_QTask):
     """``r = clamp(rq(x @ weight + bias, mult, shift) + zero, lo, hi)``, then the tail, then the table.
 
-    `weight` (K, N), `bias` (N,), `mult` (N,), `shift` (N,) name int64 arrays in the constants. With a `tail` the inputs are
-    ``(x, y)``: the tail's operation joins ``r``, as its first operand, with ``y``, which has the shape of the output.
+    `weight` (K, N), `bias` (N,), `mult` (N,), `shift` (N,) name arrays in the constants: int64, the weight as `weight_type`
+    says. With a `tail` the inputs are ``(x, y)``: the tail's operation joins ``r``, as its first operand, with ``y``, which
+    has the shape of the output.
     """
 
     kind: Literal["matmul"] = "matmul"
@@ -241,9 +242,9 @@ class _QGrid(_QTask):
 class QConv(_QGrid):
     """``clamp(rq(sum_t weight[o, t] * read_t + bias[o], mult[o], shift[o]) + zero, lo, hi)``, then the table.
 
-    `weight` (channels, most taps of a group; zero beyond a group's own), `bias`, `mult`, `shift` (channels,) name int64
-    arrays in the constants. With `reduce` > 1 each channel of the output is the maximum of so many channels in a row, which
-    have as many taps; there is no table then.
+    `weight` (channels, most taps of a group; zero beyond a group's own), `bias`, `mult`, `shift` (channels,) name arrays in
+    the constants, as in QMatmul. With `reduce` > 1 each channel of the output is the maximum of so many channels in a row,
+    which have as many taps; there is no table then.
     """
 
     kind: Literal["conv"] = "conv"
@@ -291,7 +292,7 @@ class QuantGraph(Frozen):
 
 @dataclass(frozen=True)
 class Quantised:
-    """A QuantGraph with its constant arrays (int64), by name."""
+    """A QuantGraph with its constant arrays, by name: int64, but weights as `weight_type` says."""
 
     graph: QuantGraph
     constants: dict[str, np.ndarray] = field(repr=False)
@@ -314,6 +315,20 @@ class Part:
     @property
     def graph(self) -> QuantGraph:
         return self.rounds[0].graph
+
+
+def weight_type(bits: int) -> type[np.int8] | type[np.int16]:
+    """The type in which weights of so many bits are kept: all of a network's are in memory at once."""
+    return np.int8 if bits <= 8 else np.int16
+
+
+def weight_types(graph: QuantGraph) -> dict[str, type[np.int8] | type[np.int16]]:
+    """The types of the weights, by the names of their constants."""
+    return {
+        task.weight: weight_type(task.weight_bits)
+        for task in graph.tasks
+        if isinstance(task, QMatmul | QConv)
+    }
 
 
 GRID = (QConv, QPool)

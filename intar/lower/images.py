@@ -11,7 +11,7 @@ from intar.ir.program import Argument, Region
 
 def beats_to_bytes(elements: np.ndarray, bits: int) -> bytes:
     """Pack signed integers of `bits` bits (4, 8, 16 or 32), in order; 4-bit: low nibble first."""
-    flat = np.asarray(elements, dtype=np.int64).reshape(-1)
+    flat = np.asarray(elements).reshape(-1)
     if bits == 4:
         nibbles = (flat & 15).astype(np.uint8)
         return (nibbles[0::2] | (nibbles[1::2] << 4)).tobytes()

@@ -103,7 +103,8 @@ class Weights:
         """(len(blocks) * K, lanes): one beat per k, column blocks one after the other."""
         weight = self.site.constants[task.weight]
         lanes = self.site.machine.lanes
-        padded = np.zeros((weight.shape[0], self.site.pitch(task.output) * lanes), dtype=np.int64)
-        padded[:, : weight.shape[1]] = weight
-        tiles = padded.reshape(weight.shape[0], -1, lanes).transpose(1, 0, 2)
-        return tiles[list(blocks)].reshape(-1, lanes)
+        beats = np.zeros((len(blocks), weight.shape[0], lanes), weight.dtype)
+        for index, block in enumerate(blocks):
+            tile = weight[:, block * lanes : (block + 1) * lanes]
+            beats[index, :, : tile.shape[1]] = tile
+        return beats.reshape(-1, lanes)

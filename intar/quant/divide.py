@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from intar.errors import Finding, UnsupportedError
 from intar.ir.circuit import border_moves
 from intar.ir.quantgraph import Part, QConv, QMatmul, QProduct, QTask, QuantGraph, Quantised
-from intar.quant.quantise import finish
 
 ROLES = ("weight", "bias", "mult", "shift", "gain", "offset")
 """Fields of tasks that name constants (in some kinds of tasks some of them are numbers)."""
@@ -110,7 +109,7 @@ class _Cutter:
             outputs=tuple(self.crossing[index]),
         )
         constants = {n: self.quantised.constants[n] for task in tasks for n in constant_names(task)}
-        return finish(graph, constants)
+        return Quantised(graph, constants)
 
     def _same_formats(self, graph: QuantGraph, takes: Sequence[str], gives: Sequence[str]) -> None:
         for taken, given in zip(takes, gives, strict=True):

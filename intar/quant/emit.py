@@ -135,7 +135,7 @@ class Emitter:
         name = f"{task}_{role}"
         while name in self.constants:
             name += "x"
-        self.constants[name] = np.ascontiguousarray(array, np.int64)
+        self.constants[name] = array
         return name
 
     def _target(self, group: Group) -> Format:

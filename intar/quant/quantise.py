@@ -9,7 +9,7 @@ import numpy as np
 
 from intar.errors import UnsupportedError
 from intar.grid import prepare
-from intar.ir.quantgraph import QuantGraph, Quantised
+from intar.ir.quantgraph import QuantGraph, Quantised, weight_types
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.absorb import absorb_binaries
 from intar.quant.emit import Emitter
@@ -84,19 +84,21 @@ def _largest_gains(groups: Sequence[Group], alike: Sequence[Sequence[str]]) -> d
 
 
 def finish(graph: QuantGraph, constants: Mapping[str, np.ndarray]) -> Quantised:
-    """Freeze the constants (int64, read-only) and write their digest into the graph."""
+    """Freeze the constants, read-only and each in its type (`Quantised`), and write their digest into the graph."""
+    types = weight_types(graph)
     frozen = {}
     for name in sorted(constants):
-        frozen[name] = np.array(constants[name], np.int64, order="C")
+        frozen[name] = np.array(constants[name], types.get(name, np.int64), order="C")
         frozen[name].setflags(write=False)
     return Quantised(graph.model_copy(update={"digest": constants_digest(frozen)}), frozen)
 
 
 def constants_digest(constants: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 (hex) of names, shapes and values."""
+    """SHA-256 (hex) of names, types, shapes and values."""
     total = hashlib.sha256()
     for name in sorted(constants):
-        array = np.ascontiguousarray(constants[name], "<i8")
-        total.update(f"{name}\0{array.shape}\0".encode())
-        total.update(array.tobytes())
+        array = constants[name]
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        total.update(f"{name}\0{little.dtype.str}\0{array.shape}\0".encode())
+        total.update(little.data)
     return total.hexdigest()

@@ -14,7 +14,7 @@ def acc_range(weight: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
 
     Parameters
     ----------
-    weight : int64 (K, N).
+    weight : integers (K, N).
     bits : width of the inputs; every value of the type is assumed to occur.
 
     Returns

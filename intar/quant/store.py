@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from intar.errors import Finding, GraphError
 from intar.ir.io import load_npz, read_bytes, to_npz, write_atomic
-from intar.ir.quantgraph import QuantGraph, Quantised
+from intar.ir.quantgraph import QuantGraph, Quantised, weight_types
 from intar.quant.quantise import constants_digest, finish
 
 GRAPH_FILE, CONSTANTS_FILE = "quant.json", "constants.npz"
@@ -64,7 +64,9 @@ def load(folder: str | Path) -> Quantised:
             Finding(issue["msg"], f"{path}: {'.'.join(map(str, issue['loc']))}") for issue in error.errors()
         ) from None
     arrays = load_npz(Path(folder) / CONSTANTS_FILE)
-    if any(array.dtype != np.int64 for array in arrays.values()) or constants_digest(arrays) != graph.digest:
+    types = weight_types(graph)
+    typed = all(array.dtype == types.get(name, np.int64) for name, array in arrays.items())
+    if not typed or constants_digest(arrays) != graph.digest:
         raise GraphError(
             Finding(
                 "the constants do not match the graph",

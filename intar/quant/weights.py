@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from intar.errors import Finding, InternalError, UnsupportedError
+from intar.ir.quantgraph import weight_type
 from intar.ir.taskgraph import QuantParams
-from intar.quant.fixed import VALUE_LIMIT, power_above
-from intar.quant.ranges import MAX_ACC_BITS, acc_bits, acc_range
+from intar.quant.fixed import VALUE_LIMIT, power_above, signed_bits
+from intar.quant.ranges import MAX_ACC_BITS, acc_range
 
 BIAS_BITS = 7
 """A bias has at most twice the bits of the input and so many more, in units of the accumulator. Then the rounding of weights
@@ -23,7 +24,7 @@ class Weights:
 
     Parameters
     ----------
-    ints : int64 (K, N). bits : their width. scale : float64 (N,).
+    ints : (K, N), as `weight_type` says. bits : their width. scale : float64 (N,).
     bias : int64 (N,), in units of ``scale_x * scale``, the input's zero point folded in.
     acc_bits : width of the accumulator.
     """
@@ -54,7 +55,7 @@ def quantise_weights(
         scale = _scales(weight, bias, top, bits, x_scale, 1 << (2 * x_bits + BIAS_BITS))
         if power_of_two:
             scale = power_above(scale)
-        ints = np.clip(np.rint(weight / scale), -top, top).astype(np.int64)
+        ints = np.clip(np.rint(weight / scale), -top, top).astype(weight_type(bits))
         result = _finish(ints, bits, scale, bias, x_bits, x_scale, x_zero)
         if result is not None:
             return result
@@ -69,7 +70,7 @@ def unit_weights(
     size = np.abs(weight).max(axis=0)
     if bias.any() or not (size > 0).all() or not ((np.abs(weight) == size) | (weight == 0)).all():
         return None
-    return _finish(np.sign(weight).astype(np.int64), bits, size, bias, x_bits, x_scale, x_zero)
+    return _finish(np.sign(weight).astype(weight_type(bits)), bits, size, bias, x_bits, x_scale, x_zero)
 
 
 def imported_weights(
@@ -95,7 +96,8 @@ def imported_weights(
     shifted = ints.astype(np.int64) - zero.astype(np.int64)
     bits = next((b for b in (4, 8, 16) if b >= quant.bits and _fits(shifted, b)), None)
     scales = np.broadcast_to(scale, (columns,)).astype(np.float64)
-    result = None if bits is None else _finish(shifted, bits, scales, bias, x_bits, x_scale, x_zero)
+    ints = shifted if bits is None else shifted.astype(weight_type(bits))
+    result = None if bits is None else _finish(ints, bits, scales, bias, x_bits, x_scale, x_zero)
     if result is None:
         raise UnsupportedError(
             Finding(
@@ -154,7 +156,7 @@ def _finish(
     if not (np.abs(real) < VALUE_LIMIT).all():
         return None
     offset = real.astype(np.int64) - x_zero * ints.sum(axis=0)
-    width = acc_bits(ints, x_bits)
     low, high = acc_range(ints, x_bits)
+    width = signed_bits(int(low.min()), int(high.max()))
     inside = (np.abs(low + offset) < VALUE_LIMIT).all() and (np.abs(high + offset) < VALUE_LIMIT).all()
     return Weights(ints, bits, scale, offset, width) if width <= MAX_ACC_BITS and inside else None

@@ -9,6 +9,7 @@ import pytest
 
 from intar.errors import GraphError
 from intar.ir.io import to_npz
+from intar.ir.quantgraph import SCHEMA
 from intar.quant.random_graphs import random_quantised
 from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE, load, save
 
@@ -38,10 +39,10 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     constants_file.write_bytes(to_npz({n: a.astype(np.int32) for n, a in quantised.constants.items()}))
     with pytest.raises(GraphError, match="do not match"):
         load(tmp_path)
-    graph_file.write_text(graph_file.read_text().replace("intar.quantgraph/1", "intar.quantgraph/0"))
+    graph_file.write_text(graph_file.read_text().replace(SCHEMA, "intar.quantgraph/0"))
     with pytest.raises(GraphError, match="schema is"):
         load(tmp_path)
-    graph_file.write_text('{"schema": "intar.quantgraph/1", "name": 3}')
+    graph_file.write_text(f'{{"schema": "{SCHEMA}", "name": 3}}')
     with pytest.raises(GraphError, match="tensors"):
         load(tmp_path)
     graph_file.write_text("{")
