@@ -14,7 +14,8 @@ enum vector_params { NO_PARAMS, LANE_PARAMS, ROW_PARAMS };
 enum vector_binary { NO_BINARY, BINARY_ADD, BINARY_MUL };
 
 // Parameters of the affine operation: y = clamp(rq(x + bias, mult, shift) + zero, lo, hi).  LANE_PARAMS: each group has four
-// beats with a value for each lane.  ROW_PARAMS: the first four elements of its beat are the values for all lanes.
+// beats with a value for each lane.  ROW_PARAMS: the first four elements of its beat are the values for all lanes.  The upper
+// 16 bits of a shift are the group of the table that its lane looks up.
 struct affine_step {
   bool on;
   vector_params params;
@@ -44,9 +45,10 @@ struct vector_step {
   int32_t tensor;  // for statistics
 };
 
-// Geometry of a table: where it starts in the table memory, bits of the input, log2 of the entries, shift, clamp.
+// Geometry of a table: where it starts in the table memory, bits of the input, log2 of a group's entries, entries of all
+// groups, shift, clamp.
 struct table_info {
-  int32_t base, in_bits, log_entries, q, lo, hi;
+  int32_t base, in_bits, log_entries, entries, q, lo, hi;
 };
 
 template <int VALUE_BITS, bool SHIFT_ONLY>
@@ -76,10 +78,11 @@ inline int32_t apply_binary(const binary_step& step, int32_t x, int32_t y, bool 
   return clamp(result + step.zero, step.lo, step.hi, relu, saturated);
 }
 
-// Index of the table entry, and the distance from the entry's own input.
-inline int32_t table_index(const table_info& table, int32_t t) {
+// Place of the entry in the table memory, and the distance from the entry's own input.
+inline int32_t table_place(const table_info& table, int32_t group, int32_t t) {
 #pragma HLS INLINE
-  return (t + (1 << (table.in_bits - 1))) >> (table.in_bits - table.log_entries);
+  const int32_t index = (t + (1 << (table.in_bits - 1))) >> (table.in_bits - table.log_entries);
+  return table.base + (group << table.log_entries) + index;
 }
 
 inline int32_t table_fraction(const table_info& table, int32_t t) {
@@ -87,11 +90,12 @@ inline int32_t table_fraction(const table_info& table, int32_t t) {
   return (t + (1 << (table.in_bits - 1))) & ((1 << (table.in_bits - table.log_entries)) - 1);
 }
 
-inline int32_t apply_table(const table_info& table, int32_t base, int32_t slope, int32_t fraction, bool relu,
+inline int32_t apply_table(const table_info& table, int32_t base, int32_t slope, int32_t curve, int32_t fraction, bool relu,
                            int32_t& saturated) {
 #pragma HLS INLINE
   const int64_t half = (table.q == 0) ? 0 : (static_cast<int64_t>(1) << table.q) >> 1;
-  const int64_t value = (base + static_cast<int64_t>(slope) * fraction + half) >> table.q;
+  const int64_t steep = slope + ((static_cast<int64_t>(curve) * fraction) >> 8);
+  const int64_t value = (base + steep * fraction + half) >> table.q;
   return clamp(value, table.lo, table.hi, relu, saturated);
 }
 
@@ -102,8 +106,8 @@ inline void load_table(int32_t (&memory)[RATE][ENTRIES], const table_info& table
   beat<LANES, 32> held;
   int lane = 0;
 LOAD:
-  for (int e = 0; e < (1 << table.log_entries); ++e) {
-#pragma HLS LOOP_TRIPCOUNT min=16 max=1024
+  for (int e = 0; e < table.entries; ++e) {
+#pragma HLS LOOP_TRIPCOUNT min=16 max=65536
 #pragma HLS PIPELINE II=1 style=flp
     if (lane == 0) held = params.read();
   COPY:
@@ -120,11 +124,13 @@ LOAD:
   }
 }
 
-// One step's beats.  `bases` and `slopes` hold one copy of all tables per lane of RATE; VALUE_BITS hold source + bias.
-template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, bool SLOPES, int ENTRIES,
-          int COUNT, typename ACC, typename X, typename Y, typename PARAMS>
-inline void run_step(const vector_step& step, const table_info (&tables)[COUNT], int32_t (&bases)[RATE][ENTRIES],
-                     int32_t (&slopes)[RATE][ENTRIES], ACC& acc, X& x, Y& y, PARAMS& params,
+// One step's beats.  `bases`, `slopes` and `curves` hold one copy of all tables per lane of RATE; an entry has ENTRY_PARTS of
+// them.
+// VALUE_BITS hold source + bias.
+template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, int ENTRY_PARTS, int BASES,
+          int SLOPES, int CURVES, int COUNT, typename ACC, typename X, typename Y, typename PARAMS>
+inline void run_step(const vector_step& step, const table_info (&tables)[COUNT], int32_t (&bases)[RATE][BASES],
+                     int32_t (&slopes)[RATE][SLOPES], int32_t (&curves)[RATE][CURVES], ACC& acc, X& x, Y& y, PARAMS& params,
                      hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
   constexpr int PARTS = LANES / RATE;
@@ -135,11 +141,13 @@ inline void run_step(const vector_step& step, const table_info (&tables)[COUNT],
   beat<LANES, BITS> result(static_cast<element<BITS> >(0));
   int32_t mult[LANES];
   int32_t shift[LANES];
+  int32_t group[LANES];
   int64_t bias[LANES];
 #pragma HLS ARRAY_PARTITION variable=operand type=complete
 #pragma HLS ARRAY_PARTITION variable=other type=complete
 #pragma HLS ARRAY_PARTITION variable=mult type=complete
 #pragma HLS ARRAY_PARTITION variable=shift type=complete
+#pragma HLS ARRAY_PARTITION variable=group type=complete
 #pragma HLS ARRAY_PARTITION variable=bias type=complete
 UNIFORM:
   for (int l = 0; l < LANES; ++l) {
@@ -148,6 +156,7 @@ UNIFORM:
     other[l] = 0;
     mult[l] = step.affine.mult;
     shift[l] = step.affine.shift;
+    group[l] = 0;
     bias[l] = step.affine.bias;
   }
   const bool with_table = TABLES && step.table >= 0;
@@ -182,7 +191,9 @@ BEAT:
 #pragma HLS UNROLL
         const int64_t high = by_row ? row[3] : taken[l];
         if (by_row || position == 0) mult[l] = by_row ? row[0] : taken[l];
-        if (by_row || position == 1) shift[l] = by_row ? row[1] : taken[l];
+        const int32_t second = by_row ? row[1] : static_cast<int32_t>(taken[l]);
+        if (by_row || position == 1) shift[l] = second & 0xffff;
+        if (by_row || position == 1) group[l] = (second >> 16) & 0xffff;
         if (by_row || position == 2) bias[l] = static_cast<uint32_t>(by_row ? row[2] : taken[l]);
         if (by_row || position == 3) bias[l] |= high * (static_cast<int64_t>(1) << 32);
       }
@@ -228,9 +239,10 @@ BEAT:
           }
           if (with_binary) value = apply_binary<SHIFT_ONLY>(step.binary, value, other[lane], relu_binary, saturated);
           if (with_table) {
-            const int32_t at = table.base + table_index(table, value);
-            const int32_t slope = SLOPES ? slopes[i][at] : 0;
-            value = apply_table(table, bases[i][at], slope, table_fraction(table, value), step.relu, saturated);
+            const int32_t at = table_place(table, group[lane], value);
+            const int32_t slope = (ENTRY_PARTS > 1) ? slopes[i][at] : 0;
+            const int32_t curve = (ENTRY_PARTS > 2) ? curves[i][at] : 0;
+            value = apply_table(table, bases[i][at], slope, curve, table_fraction(table, value), step.relu, saturated);
           }
           const element<BITS> narrow = static_cast<element<BITS> >(value);
           if (pooled == 0 || result[lane] < narrow) result[lane] = narrow;
@@ -249,11 +261,11 @@ BEAT:
   count_saturations(step.tensor, saturations);
 }
 
-template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, bool SLOPES, int ENTRIES,
-          int COUNT, int STEPS, typename ACC, typename X, typename Y, typename PARAMS>
+template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, int ENTRY_PARTS, int BASES,
+          int SLOPES, int CURVES, int COUNT, int STEPS, typename ACC, typename X, typename Y, typename PARAMS>
 inline void vector_unit(const vector_step (&steps)[STEPS], const part& played, const table_info (&tables)[COUNT],
-                        int32_t (&bases)[RATE][ENTRIES], int32_t (&slopes)[RATE][ENTRIES], ACC& acc, X& x, Y& y,
-                        PARAMS& params, hls::stream<beat<LANES, BITS> >& out) {
+                        int32_t (&bases)[RATE][BASES], int32_t (&slopes)[RATE][SLOPES], int32_t (&curves)[RATE][CURVES],
+                        ACC& acc, X& x, Y& y, PARAMS& params, hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
 STEP:
   for (int s = played.first; s < played.end; ++s) {
@@ -263,10 +275,11 @@ STEP:
     if (TABLES && step.load >= 0) {
       const table_info table = tables[step.load];
       load_table<LANES>(bases, table, params);
-      if (SLOPES) load_table<LANES>(slopes, table, params);
+      if (ENTRY_PARTS > 1) load_table<LANES>(slopes, table, params);
+      if (ENTRY_PARTS > 2) load_table<LANES>(curves, table, params);
     } else {
-      run_step<LANES, RATE, ACC_BITS, BITS, VALUE_BITS, SHIFT_ONLY, TABLES, SLOPES>(step, tables, bases, slopes, acc, x, y,
-                                                                                   params, out);
+      run_step<LANES, RATE, ACC_BITS, BITS, VALUE_BITS, SHIFT_ONLY, TABLES, ENTRY_PARTS>(step, tables, bases, slopes, curves,
+                                                                                        acc, x, y, params, out);
     }
   }
 }

@@ -1,22 +1,23 @@
 // intar_vector: vector unit: affine requantise, binary operation and table lookup on beats of LANES elements, RATE of them a
 // cycle.
 //
-// Step        502 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
+// Step        506 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
 //             load (1), per channel values are used (1), per channel values by row (1), affine (1), 1 free bit, mult (32), shift (8),
 //             bias (64) | affine zero, lo, hi (18 each) |
 //             binary zx, zy (18 each), mx, my (32 each), shift (6), multiply (1), zero, lo, hi (18 each) |
-//             table use (1), half (17), low bits (4), first entry (16), q (5), lo, hi (18 each) |
+//             table use (1), half (17), low bits (4), first entry (16), log2 of a group's entries (4), q (5), lo, hi (18 each) |
 //             load: first entry (16), entries - 1 (16).
 //             An operation that a step does not use is the identity (see intar/codegen/rtl_steps.py). For MERGED and SHIFT_ONLY
 //             see intar_vector_lane.
-// Load        a step with `load` fills a table slot from `params`, up to four entries a cycle, bases and then slopes. It
-//             begins when the pipeline is empty.
+// Load        a step with `load` fills a table slot from `params`, up to four entries a cycle: bases, then slopes, then
+//             curves. It begins when the pipeline is empty.
 // Params      two banks: a group's beats are taken while the group before is processed, also across steps. By lane: four
 //             beats (multiplier, shift, bias low, bias high) of an element for each lane. By row: these four are the first
-//             elements of one beat (of ceil(4 / LANES) beats) and hold for all lanes.
+//             elements of one beat (of ceil(4 / LANES) beats) and hold for all lanes. Bits 16 and up of the shift are the
+//             group of the table that the lane looks up.
 // Maximum     with REDUCE every beat of x goes through intar_maximum, whose program has a step for each step that reads x.
 // Pool        with POOL the results go through an intar_maximum, too: one cycle more.
-// Latency     L = 1 + (AFFINE, not MERGED: 7) + (BINARY: 8) + (TABLE: 2, with SLOPES 5). The beat whose last elements are taken in
+// Latency     L = 1 + (AFFINE, not MERGED: 7) + (BINARY: 8) + (TABLE: 2, with SLOPES 5, with CURVES 7). The beat whose last elements are taken in
 //             t is pushed in t+L+1. A group's last parameters taken in t -> first elements in t+1. A beat of x taken in
 //             t by intar_maximum -> first elements in t+1.
 // Throughput  a beat every LANES / RATE cycles, across groups and steps without a gap, at least one cycle for each beat of a
@@ -40,10 +41,15 @@ module intar_vector #(
     parameter int VALUE_BITS    = 48,    // of source + bias in the affine operation
     parameter bit TABLE         = 1'b1,
     parameter bit SLOPES        = 1'b0,
+    parameter bit CURVES        = 1'b0,  // only with SLOPES
     parameter int TABLE_ENTRIES = 256,   // of all slots, 1 to 65536
+    parameter int GROUP_BITS    = 0,     // of a table's group, 0 to 12; 0: tables without groups
+    parameter int BASE_BITS     = 32,    // see intar_vector_lane
+    parameter int SLOPE_BITS    = 32,
+    parameter int CURVE_BITS    = 18,
     parameter int SEGMENTS      = 1,  // see intar_steps
     parameter int STEPS         = 1,
-    parameter logic [STEPS*502-1:0] PROGRAM = '0,
+    parameter logic [STEPS*506-1:0] PROGRAM = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0,
     parameter bit REDUCE        = 1'b0,  // some step takes maxima
     parameter int X_STEPS       = 1,     // with REDUCE: steps that read x
@@ -84,12 +90,13 @@ module intar_vector #(
   localparam int WRITE = (LANES % 4 == 0) ? 4 : (LANES % 2 == 0) ? 2 : 1;  // table entries written at a time
   localparam int A = (AFFINE && !MERGED) ? 8 : 1;
   localparam int B = A + (BINARY ? 8 : 0);
-  localparam int LATENCY = B + (TABLE ? (SLOPES ? 5 : 2) : 0);
+  localparam int LATENCY = B + (TABLE ? (CURVES ? 7 : SLOPES ? 5 : 2) : 0);
+  localparam int GROUP = (GROUP_BITS > 0) ? GROUP_BITS : 1;
 
   // ---- the step that is processed
   logic valid, advance, issue, use_x, per_channel, use_params, use_y, is_load, move, enough;
   logic slice_last, beat_last, group_last, source_valid;
-  logic [501:0] step, unused_next;
+  logic [505:0] step, unused_next;
   logic [31:0] group, beat;
   logic [SLICE_BITS-1:0] slice;
   logic [1:0] full;  // parameter banks
@@ -100,7 +107,7 @@ module intar_vector #(
   logic [LANES*BITS-1:0] source_x;
   intar_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(502),
+      .STEP_BITS(506),
       .PROGRAM(PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
@@ -182,17 +189,18 @@ module intar_vector #(
   logic [LANES*32-1:0] lane_mults, lane_lows;
   logic [LANES*6-1:0] lane_shifts;
   logic [LANES*16-1:0] lane_highs;
+  logic [LANES*GROUP-1:0] lane_groups;
   logic [127:0] row_values;  // multiplier, shift, bias low, bias high
   generate
     if (PER_CHANNEL || TABLE) begin : g_params
       logic fetch_valid, fetch_channel, fetch_row, set_last, fetch_go, fetch_bank, fetch_last, fetch_advance;
-      logic [501:0] fetch_step, unused_fetch_next;
+      logic [505:0] fetch_step, unused_fetch_next;
       logic [31:0] fetch_group;
       logic [1:0] kind;
       logic unused_fetch;
       intar_steps #(
           .STEPS(STEPS),
-          .STEP_BITS(502),
+          .STEP_BITS(506),
           .PROGRAM(PROGRAM),
           .SEGMENTS(SEGMENTS),
           .ENDS(ENDS)
@@ -238,8 +246,10 @@ module intar_vector #(
         logic [LANES*32-1:0] lows[0:1];
         logic [LANES*6-1:0] shifts[0:1], shift_data;
         logic [LANES*16-1:0] highs[0:1], high_data;
+        logic [LANES*GROUP-1:0] groups[0:1], group_data;
         always_comb begin
           for (int l = 0; l < LANES; l = l + 1) begin
+            group_data[l*GROUP+:GROUP] = params_data[l*32+16+:GROUP];
             shift_data[l*6+:6] = params_data[l*32+:6];
             high_data[l*16+:16] = params_data[l*32+:16];
           end
@@ -247,6 +257,7 @@ module intar_vector #(
         always_ff @(posedge clk) begin
           if (fetch_go && !fetch_row && kind == 2'd0) mults[fetch_bank] <= params_data;
           if (fetch_go && !fetch_row && kind == 2'd1) shifts[fetch_bank] <= shift_data;
+          if (fetch_go && !fetch_row && kind == 2'd1) groups[fetch_bank] <= group_data;
           if (fetch_go && !fetch_row && kind == 2'd2) lows[fetch_bank] <= params_data;
           if (fetch_go && !fetch_row && kind == 2'd3) highs[fetch_bank] <= high_data;
         end
@@ -254,8 +265,9 @@ module intar_vector #(
         assign lane_shifts = shifts[bank];
         assign lane_lows = lows[bank];
         assign lane_highs = highs[bank];
+        assign lane_groups = groups[bank];
       end else begin : g_no_lanes
-        assign {lane_mults, lane_shifts, lane_lows, lane_highs} = '0;
+        assign {lane_mults, lane_shifts, lane_lows, lane_highs, lane_groups} = '0;
       end
       if (ROW_PARAMS) begin : g_rows
         for (genvar i = 0; i < 4; i = i + 1) begin : g_kinds
@@ -272,43 +284,47 @@ module intar_vector #(
       assign fetch_load = 1'b0;
       assign params_ready = 1'b0;
       assign full = 2'b00;
-      assign {lane_mults, lane_shifts, lane_lows, lane_highs, row_values} = '0;
+      assign {lane_mults, lane_shifts, lane_lows, lane_highs, lane_groups, row_values} = '0;
     end
   endgenerate
 
   // ---- table load: WRITE entries a cycle, through a register and (without slopes) rounding and clamping
-  logic write_base, write_slope;
+  logic write_base, write_slope, write_curve;
   logic [ENTRY_BITS-1:0] write_at;
   logic [WRITE*32-1:0] write_data;
   generate
     if (TABLE) begin : g_load
-      logic entry_last, entry_go, entry_slope;
-      logic raw_base, raw_slope;
+      localparam logic [1:0] LAST_PART = CURVES ? 2'd2 : SLOPES ? 2'd1 : 2'd0;
+      logic entry_last, entry_go;
+      logic [1:0] part;  // bases, slopes, curves
+      logic raw_base, raw_slope, raw_curve;
       logic [15:0] entry;
       logic [ENTRY_BITS-1:0] raw_at;
       logic [LANE_BITS-1:0] entry_lane;
       logic [WRITE*32-1:0] raw;
       assign entry_go = valid && is_load && fetch_load && empty && params_valid;
-      assign entry_last = entry + 16'(WRITE - 1) == step[486+:16];
+      assign entry_last = entry + 16'(WRITE - 1) == step[490+:16];
       assign load_go = entry_go && (entry_last || entry_lane == LANE_BITS'(LANES - WRITE));  // done with this beat
-      assign load_end = entry_go && entry_last && (entry_slope || !SLOPES);
+      assign load_end = entry_go && entry_last && part == LAST_PART;
       always_ff @(posedge clk) begin
         if (start) begin
           entry <= '0;
           entry_lane <= '0;
-          entry_slope <= 1'b0;
+          part <= 2'd0;
         end else if (entry_go) begin
           entry <= entry_last ? '0 : entry + 16'(WRITE);
           entry_lane <= load_go ? '0 : entry_lane + LANE_BITS'(WRITE);
-          if (entry_last) entry_slope <= SLOPES && !entry_slope;
+          if (entry_last) part <= (part == LAST_PART) ? 2'd0 : part + 2'd1;
         end
-        raw_base <= rst_n && entry_go && !entry_slope;
-        raw_slope <= rst_n && entry_go && entry_slope;
-        raw_at <= ENTRY_BITS'(entry) + step[470+:ENTRY_BITS];
+        raw_base <= rst_n && entry_go && part == 2'd0;
+        raw_slope <= rst_n && entry_go && part == 2'd1;
+        raw_curve <= rst_n && entry_go && part == 2'd2;
+        raw_at <= ENTRY_BITS'(entry) + step[474+:ENTRY_BITS];
         raw <= params_data[32'(entry_lane)*32+:WRITE*32];
       end
       assign write_base = raw_base;
       assign write_slope = raw_slope;
+      assign write_curve = raw_curve;
       assign write_at = raw_at;
       if (SLOPES) begin : g_raw
         assign write_data = raw;
@@ -324,13 +340,14 @@ module intar_vector #(
           assign scaled = (33'($signed(raw[32*e+:32])) + rounding) >>> bounds[4:0];
           assign write_data[32*e+:32] = (scaled < 33'(lo)) ? 32'(lo) : (scaled > 33'(hi)) ? 32'(hi) : scaled[31:0];
         end
-        always_ff @(posedge clk) bounds <= step[429+:41];
+        always_ff @(posedge clk) bounds <= step[433+:41];
       end
     end else begin : g_no_load
       assign load_go = 1'b0;
       assign load_end = 1'b0;
       assign write_base = 1'b0;
       assign write_slope = 1'b0;
+      assign write_curve = 1'b0;
       assign write_at = '0;
       assign write_data = '0;
     end
@@ -340,7 +357,7 @@ module intar_vector #(
   logic [53:0] affine_bounds, binary_bounds;
   logic [35:0] binary_zeros;
   logic [71:0] binary_scale;
-  logic [36:0] table_index;
+  logic [40:0] table_index;
   logic table_use;
   logic [4:0] table_round;
   logic [40:0] table_bounds;
@@ -364,19 +381,19 @@ module intar_vector #(
       assign binary_bounds = '0;
     end
     if (TABLE) begin : g_table
-      intar_delay #(.WIDTH(37), .MOVES(B))
-          index (.clk(clk), .move(move), .in_data(step[392+:37]), .out_data(table_index));
-      intar_delay #(.WIDTH(1), .MOVES(SLOPES ? B + 4 : B + 1))
+      intar_delay #(.WIDTH(41), .MOVES(B))
+          index (.clk(clk), .move(move), .in_data(step[392+:41]), .out_data(table_index));
+      intar_delay #(.WIDTH(1), .MOVES(LATENCY - 1))
           use_it (.clk(clk), .move(move), .in_data(step[391]), .out_data(table_use));
     end else begin : g_no_table
       assign table_index = '0;
       assign table_use = 1'b0;
     end
     if (TABLE && SLOPES) begin : g_slopes
-      intar_delay #(.WIDTH(5), .MOVES(B + 3))
-          round (.clk(clk), .move(move), .in_data(step[429+:5]), .out_data(table_round));
-      intar_delay #(.WIDTH(41), .MOVES(B + 4))
-          bounds (.clk(clk), .move(move), .in_data(step[429+:41]), .out_data(table_bounds));
+      intar_delay #(.WIDTH(5), .MOVES(LATENCY - 2))
+          round (.clk(clk), .move(move), .in_data(step[433+:5]), .out_data(table_round));
+      intar_delay #(.WIDTH(41), .MOVES(LATENCY - 1))
+          bounds (.clk(clk), .move(move), .in_data(step[433+:41]), .out_data(table_bounds));
     end else begin : g_no_slopes
       assign table_round = '0;
       assign table_bounds = '0;
@@ -389,6 +406,7 @@ module intar_vector #(
   logic [RATE*32-1:0] mult_slice, low_slice;
   logic [RATE*6-1:0] shift_slice;
   logic [RATE*16-1:0] high_slice;
+  logic [RATE*GROUP-1:0] group_slice;
   intar_slice #(.SLICES(SLICES), .WIDTH(RATE*ACC_BITS)) acc_part (.data(acc_data), .index(slice), .slice(acc_slice));
   intar_slice #(.SLICES(SLICES), .WIDTH(RATE*BITS)) x_part (.data(source_x), .index(slice), .slice(x_slice));
   intar_slice #(.SLICES(SLICES), .WIDTH(RATE*BITS)) y_part (.data(y_data), .index(slice), .slice(y_slice));
@@ -396,6 +414,7 @@ module intar_vector #(
   intar_slice #(.SLICES(SLICES), .WIDTH(RATE*6)) shift_part (.data(lane_shifts), .index(slice), .slice(shift_slice));
   intar_slice #(.SLICES(SLICES), .WIDTH(RATE*32)) low_part (.data(lane_lows), .index(slice), .slice(low_slice));
   intar_slice #(.SLICES(SLICES), .WIDTH(RATE*16)) high_part (.data(lane_highs), .index(slice), .slice(high_slice));
+  intar_slice #(.SLICES(SLICES), .WIDTH(RATE*GROUP)) group_part (.data(lane_groups), .index(slice), .slice(group_slice));
 
   // ---- what holds for all lanes: a row's parameters, or the step's own
   logic [31:0] shared_mult;
@@ -414,11 +433,13 @@ module intar_vector #(
       logic signed [47:0] source, bias;
       logic signed [31:0] mult;
       logic [5:0] shift;
+      logic [GROUP-1:0] member;  // the group of the table
       logic signed [17:0] operand, result;
       assign source = use_x ? 48'($signed(x_slice[p*BITS+:BITS])) : 48'($signed(acc_slice[p*ACC_BITS+:ACC_BITS]));
       assign operand = 18'($signed(y_slice[p*BITS+:BITS]));
       assign mult = use_lanes ? $signed(mult_slice[p*32+:32]) : $signed(shared_mult);
       assign shift = use_lanes ? shift_slice[p*6+:6] : shared_shift;
+      assign member = !per_channel ? '0 : by_row ? row_values[48+:GROUP] : group_slice[p*GROUP+:GROUP];
       assign bias = use_lanes ? $signed({high_slice[p*16+:16], low_slice[p*32+:32]}) : $signed(shared_bias);
       intar_vector_lane #(
           .AFFINE(AFFINE),
@@ -429,7 +450,12 @@ module intar_vector #(
           .VALUE_BITS(VALUE_BITS),
           .TABLE(TABLE),
           .SLOPES(SLOPES),
+          .CURVES(CURVES),
           .TABLE_ENTRIES(TABLE_ENTRIES),
+          .GROUP_BITS(GROUP_BITS),
+          .BASE_BITS(BASE_BITS),
+          .SLOPE_BITS(SLOPE_BITS),
+          .CURVE_BITS(CURVE_BITS),
           .WRITE(WRITE)
       ) lane (
           .clk(clk),
@@ -438,6 +464,7 @@ module intar_vector #(
           .bias(bias),
           .mult(mult),
           .shift(shift),
+          .group(member),
           .operand(operand),
           .affine_bounds(affine_bounds),
           .binary_zeros(binary_zeros),
@@ -449,6 +476,7 @@ module intar_vector #(
           .table_bounds(table_bounds),
           .write_base(write_base),
           .write_slope(write_slope),
+          .write_curve(write_curve),
           .write_at(write_at),
           .write_data(write_data),
           .result(result)
@@ -517,6 +545,6 @@ module intar_vector #(
   logic unused;
   assign done = !valid && empty && !made_valid && !out_valid;
   assign unused = &{1'b0, step, unused_next, acc_valid, acc_data, x_valid, x_data, y_valid, y_data, params_valid, params_data,
-                    row_values, lane_mults, lane_shifts, lane_lows, lane_highs, empty, fetch_load, by_row,
+                    row_values, lane_mults, lane_shifts, lane_lows, lane_highs, lane_groups, empty, fetch_load, by_row,
                     load_go};
 endmodule

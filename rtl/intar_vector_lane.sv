@@ -9,12 +9,12 @@
 //   binary_zeros   zx, zy (18 each)                                      at t+A
 //   binary_scale   mx, my (32 each), shift (6), multiply (1), affine (1) at t+A+2
 //   binary_bounds  zero, lo, hi (18 each)                                at t+A+7
-//   table_index    half (17), low bits (4), first entry (16)             at t+B
-//   table_use                                                            at t+B+4 (with slopes), t+B+1 (without)
-//   table_round    q (5)                                                 at t+B+3
-//   table_bounds   q (5), lo, hi (18 each)                               at t+B+4
-// A = 8 with AFFINE before BINARY, else 1. B = A + 8 with BINARY, else A. Result at t+B, t+B+5 (TABLE and SLOPES) or t+B+2
-// (TABLE). With MERGED `affine` chooses the affine operation and binary_bounds holds its bounds. With SHIFT_ONLY the
+//   table_index    half (17), low bits (4), first entry (16), log2 of a group's entries (4)   at t+B
+//   table_use                                                            at t+T-1
+//   table_round    q (5)                                                 at t+T-2
+//   table_bounds   q (5), lo, hi (18 each)                               at t+T-1
+// A = 8 with AFFINE before BINARY, else 1. B = A + 8 with BINARY, else A. Result at t+T: T = B, with TABLE B + 2, with SLOPES
+// B + 5, with CURVES B + 7. With MERGED `affine` chooses the affine operation and binary_bounds holds its bounds. With SHIFT_ONLY the
 // multiplier of affine and of the product is 2^30, mx holds log2 of it (5 bits), my also 32 if it is not 0 and 64 if
 // it is negative.
 module intar_vector_lane #(
@@ -26,9 +26,15 @@ module intar_vector_lane #(
     parameter int VALUE_BITS    = 48,    // of source + bias, up to 48
     parameter bit TABLE         = 1'b1,
     parameter bit SLOPES        = 1'b1,
+    parameter bit CURVES        = 1'b0,  // only with SLOPES
     parameter int TABLE_ENTRIES = 256,  // of all slots, 1 to 65536
+    parameter int GROUP_BITS    = 0,    // of a table's group, 0 to 12; 0: tables without groups
+    parameter int BASE_BITS     = 32,   // of a base, 1 to 32; without SLOPES of a result, 1 to 18
+    parameter int SLOPE_BITS    = 32,   // of a slope, also at the end of a curve, 1 to 32
+    parameter int CURVE_BITS    = 18,   // of a curve, 1 to 18
     parameter int WRITE         = 4,    // table entries written at a time: 1, 2 or 4, divides TABLE_ENTRIES
-    parameter int ENTRY_BITS    = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1
+    parameter int ENTRY_BITS    = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1,
+    parameter int GROUP         = (GROUP_BITS > 0) ? GROUP_BITS : 1
 ) (
     input  logic                  clk,
     input  logic                  move,
@@ -36,24 +42,26 @@ module intar_vector_lane #(
     input  logic signed [47:0]    bias,
     input  logic signed [31:0]    mult,
     input  logic [5:0]            shift,
+    input  logic [GROUP-1:0]      group,          // of the table
     input  logic signed [17:0]    operand,        // y
     input  logic [53:0]           affine_bounds,
     input  logic [35:0]           binary_zeros,
     input  logic [71:0]           binary_scale,
     input  logic [53:0]           binary_bounds,
-    input  logic [36:0]           table_index,
+    input  logic [40:0]           table_index,
     input  logic                  table_use,
     input  logic [4:0]            table_round,
     input  logic [40:0]           table_bounds,
     input  logic                  write_base,     // table memory: WRITE entries per cycle, whatever `move` is
     input  logic                  write_slope,
+    input  logic                  write_curve,
     input  logic [ENTRY_BITS-1:0] write_at,
     input  logic [WRITE*32-1:0]   write_data,
     output logic signed [17:0]    result
 );
   logic unused;  // an instance without some operation does not look at its settings
   assign unused = &{1'b0, bias, mult, shift, operand, affine_bounds, binary_zeros, binary_scale, binary_bounds, table_index,
-                    table_use, table_round, table_bounds, write_base, write_slope, write_at, write_data, source1, value, value_mult,
+                    table_use, table_round, table_bounds, write_base, write_slope, write_curve, write_at, write_data, group, source1, value, value_mult,
                     value_shift, late_value, late_mult, late_shift};
 
   // ---- source registers
@@ -248,32 +256,55 @@ module intar_vector_lane #(
       assign index = shifted >> low_bits;
       logic unused_index;
       assign unused_index = &{1'b0, index};
+      logic [ENTRY_BITS-1:0] first;  // of the group
+      if (GROUP_BITS > 0) begin : g_groups
+        logic [GROUP-1:0] table_group;
+        intar_delay #(
+            .WIDTH(GROUP),
+            .MOVES((AFFINE && !MERGED ? 8 : 1) + (BINARY ? 8 : 0))
+        ) delay (
+            .clk(clk),
+            .move(move),
+            .in_data(group),
+            .out_data(table_group)
+        );
+        assign first = table_index[21+:ENTRY_BITS] + (ENTRY_BITS'(table_group) << table_index[37+:4]);
+      end else begin : g_no_groups
+        assign first = table_index[21+:ENTRY_BITS];
+      end
       always_ff @(posedge clk) begin
         if (move) begin
           value1 <= binary_value;
-          at <= ENTRY_BITS'(index) + table_index[21+:ENTRY_BITS];
+          at <= ENTRY_BITS'(index) + first;
         end
       end
       if (SLOPES) begin : g_slopes
-        logic [WRITE*32-1:0] bases[0:WORDS-1];
-        logic [WRITE*32-1:0] slopes[0:WORDS-1];
-        logic [WRITE*32-1:0] base_word, slope_word;
-        logic [15:0] fraction1, fraction2;
-        logic signed [31:0] base2, slope2, base3;
-        logic signed [48:0] product3;
-        logic signed [33:0] rounding, sum4, scaled;
-        logic signed [17:0] value2, value3, value4, lo, hi;
+        logic [WRITE*BASE_BITS-1:0] bases[0:WORDS-1];
+        logic [WRITE*SLOPE_BITS-1:0] slopes[0:WORDS-1];
+        logic [WRITE*BASE_BITS-1:0] write_bases, base_word;
+        logic [WRITE*SLOPE_BITS-1:0] write_slopes, slope_word;
+        logic [15:0] fraction1, fraction2, fraction;
+        logic signed [BASE_BITS-1:0] base2, base, base_late;
+        logic signed [SLOPE_BITS-1:0] slope2;
+        logic signed [SLOPE_BITS-1:0] steep;  // the slope where the argument lies
+        logic signed [SLOPE_BITS+16:0] product;
+        logic signed [33:0] rounding, sum, scaled;
+        logic signed [17:0] value2, passed, passed_late, passed_last, lo, hi;
         logic unused_product;
         assign rounding = (table_round == 5'd0) ? 34'sd0 : 34'sd1 <<< (table_round - 5'd1);
-        assign scaled = sum4 >>> table_bounds[4:0];
+        assign scaled = sum >>> table_bounds[4:0];
         assign lo = $signed(table_bounds[5+:18]);
         assign hi = $signed(table_bounds[23+:18]);
-        assign unused_product = &{1'b0, product3};
-        assign base2 = $signed(base_word[32*32'(pick)+:32]);
-        assign slope2 = $signed(slope_word[32*32'(pick)+:32]);
+        assign unused_product = &{1'b0, product};
+        assign base2 = $signed(base_word[BASE_BITS*32'(pick)+:BASE_BITS]);
+        assign slope2 = $signed(slope_word[SLOPE_BITS*32'(pick)+:SLOPE_BITS]);
+        for (genvar e = 0; e < WRITE; e++) begin : g_entry
+          assign write_bases[BASE_BITS*e+:BASE_BITS] = write_data[32*e+:BASE_BITS];
+          assign write_slopes[SLOPE_BITS*e+:SLOPE_BITS] = write_data[32*e+:SLOPE_BITS];
+        end
         always_ff @(posedge clk) begin
-          if (write_base) bases[write_word] <= write_data;
-          if (write_slope) slopes[write_word] <= write_data;
+          if (write_base) bases[write_word] <= write_bases;
+          if (write_slope) slopes[write_word] <= write_slopes;
         end
         always_ff @(posedge clk) begin
           if (move) begin
@@ -283,15 +314,54 @@ module intar_vector_lane #(
             slope_word <= slopes[word];
             fraction2 <= fraction1;
             value2 <= value1;
+          end
+        end
+        if (CURVES) begin : g_curves
+          logic [WRITE*CURVE_BITS-1:0] curves[0:WORDS-1];
+          logic [WRITE*CURVE_BITS-1:0] write_curves, curve_word;
+          logic signed [CURVE_BITS-1:0] curve2;
+          logic signed [CURVE_BITS+16:0] bend3;
+          logic signed [SLOPE_BITS-1:0] slope3;
+          logic signed [BASE_BITS-1:0] base3;
+          logic [15:0] fraction3;
+          logic signed [17:0] value3;
+          assign curve2 = $signed(curve_word[CURVE_BITS*32'(pick)+:CURVE_BITS]);
+          for (genvar e = 0; e < WRITE; e++) begin : g_entry
+            assign write_curves[CURVE_BITS*e+:CURVE_BITS] = write_data[32*e+:CURVE_BITS];
+          end
+          always_ff @(posedge clk) if (write_curve) curves[write_word] <= write_curves;
+          always_ff @(posedge clk) begin
+            if (move) begin
+              curve_word <= curves[word];
 
-            product3 <= slope2 * $signed({1'b0, fraction2});
-            base3 <= base2;
-            value3 <= value2;
+              bend3 <= curve2 * $signed({1'b0, fraction2});
+              slope3 <= slope2;
+              base3 <= base2;
+              fraction3 <= fraction2;
+              value3 <= value2;
 
-            sum4 <= 34'(base3) + product3[33:0] + rounding;
-            value4 <= value3;
+              steep <= slope3 + SLOPE_BITS'(bend3 >>> 8);
+              base <= base3;
+              fraction <= fraction3;
+              passed <= value3;
+            end
+          end
+        end else begin : g_straight
+          assign steep = slope2;
+          assign base = base2;
+          assign fraction = fraction2;
+          assign passed = value2;
+        end
+        always_ff @(posedge clk) begin
+          if (move) begin
+            product <= steep * $signed({1'b0, fraction});
+            base_late <= base;
+            passed_late <= passed;
 
-            if (!table_use) result <= value4;
+            sum <= 34'(base_late) + 34'(product) + rounding;
+            passed_last <= passed_late;
+
+            if (!table_use) result <= passed_last;
             else if (scaled < 34'(lo)) result <= lo;
             else if (scaled > 34'(hi)) result <= hi;
             else result <= scaled[17:0];
@@ -299,8 +369,8 @@ module intar_vector_lane #(
         end
       end else begin : g_values
         // Without slopes the entries were rounded and clamped when they were written.
-        logic [WRITE*18-1:0] values[0:WORDS-1];
-        logic [WRITE*18-1:0] write_values, value_word;
+        logic [WRITE*BASE_BITS-1:0] values[0:WORDS-1];
+        logic [WRITE*BASE_BITS-1:0] write_values, value_word;
         logic signed [17:0] value2;
         logic use2;
         always_ff @(posedge clk) begin
@@ -313,9 +383,9 @@ module intar_vector_lane #(
             use2 <= table_use;
           end
         end
-        assign result = use2 ? $signed(value_word[18*32'(pick)+:18]) : value2;
+        assign result = use2 ? 18'($signed(value_word[BASE_BITS*32'(pick)+:BASE_BITS])) : value2;
         for (genvar e = 0; e < WRITE; e++) begin : g_entry
-          assign write_values[18*e+:18] = write_data[32*e+:18];
+          assign write_values[BASE_BITS*e+:BASE_BITS] = write_data[32*e+:BASE_BITS];
         end
       end
     end else begin : g_no_table

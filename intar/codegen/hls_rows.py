@@ -228,4 +228,4 @@ def int64(value: int) -> str:
 
 
 def table_row(table: Table, base: int) -> str:
-    return braces(base, table.in_bits, table.log_entries, table.q, table.lo, table.hi)
+    return braces(base, table.in_bits, table.log_entries, table.entries, table.q, table.lo, table.hi)

@@ -434,21 +434,22 @@ class _Views:
         infos, entries = [], 0
         for table in node.tables:
             infos.append(Row(table_row(table, entries)))
-            entries += 1 << table.log_entries
+            entries += table.entries
         tables = self._rom(
             "intar::table_info",
             "TABLES",
-            "base, in_bits, log_entries, q, lo, hi",
-            infos or [Row("{0, 4, 4, 0, 0, 0}", "no table")],
+            "base, in_bits, log_entries, entries, q, lo, hi",
+            infos or [Row("{0, 4, 4, 16, 0, 0, 0}", "no table")],
         )
         locals_: list[Local] = []
-        for name, used in (("bases", bool(node.tables)), ("slopes", bool(node.tables) and node.slopes)):
-            storage_ = "bram" if used and entries > 64 else "lutram"
+        for name, used in (("bases", True), ("slopes", node.slopes), ("curves", node.curves)):
+            held = entries if used else 0
+            storage_ = "bram" if held > 64 else "lutram"
             locals_.append(
                 Local(
                     "int32_t",
                     name,
-                    f"[{node.rate}][{max(1, entries) if used or node.tables else 1}]",
+                    f"[{node.rate}][{max(1, held)}]",
                     (
                         f"ARRAY_PARTITION variable={name} type=complete dim=1",
                         f"BIND_STORAGE variable={name} type=ram_s2p impl={storage_}",
@@ -467,8 +468,8 @@ class _Views:
                 ports.append(self._port(name))
             else:
                 locals_.append(Local(f"intar::absent<{beat_type(lanes, bits)} >", name, ""))
-        flags = ", ".join(boolean(flag) for flag in (node.shift_only, node.tables, node.slopes))
-        sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {node.value_bits}, {flags}"
+        flags = ", ".join(boolean(flag) for flag in (node.shift_only, node.tables))
+        sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {node.value_bits}, {flags}, {node.parts}"
         task = Function(
             f"{node.name}_task",
             "task",
@@ -476,7 +477,7 @@ class _Views:
             f"{node.rate} of {node.lanes} lanes a cycle",
             (*ports, self._port("out")),
             f"intar::vector_unit<{sizes}>",
-            (steps.name, tables.name, "bases", "slopes", "acc", "x", "y", "params", "out"),
+            (steps.name, tables.name, "bases", "slopes", "curves", "acc", "x", "y", "params", "out"),
             tuple(locals_),
         )
         return (steps, tables), (task,)

@@ -498,6 +498,7 @@ class _Builder:
             "SHIFT_ONLY": node.shift_only,
             "TABLE": any(step.table >= 0 for step in work),
             "SLOPES": node.slopes,
+            "CURVES": node.curves,
         }
         if any(step.load >= 0 for step in node.steps):
             flags["TABLE"] = True
@@ -509,7 +510,13 @@ class _Builder:
         ]
         made.parameters += [(name, f"1'b{int(value)}") for name, value in flags.items()]
         made.parameters += [("VALUE_BITS", node.value_bits)]
-        made.parameters += [("TABLE_ENTRIES", max(1, steps.table_starts(node)[-1]))]
+        made.parameters += [
+            ("TABLE_ENTRIES", max(1, steps.table_starts(node)[-1])),
+            ("GROUP_BITS", node.group_bits),
+            ("BASE_BITS", node.base_bits if node.slopes else steps.table_bits(node)),
+            ("SLOPE_BITS", node.slope_bits),
+            ("CURVE_BITS", node.curve_bits),
+        ]
         made.parameters += self._program("", steps.vector_rom(node))
         if any(step.reduce > 1 for step in work):
             made.parameters += [("REDUCE", "1'b1"), *self._program("X_", steps.maximum_rom(node))]

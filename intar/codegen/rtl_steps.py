@@ -70,6 +70,7 @@ VECTOR = (
     ("table_half", 17),
     ("table_low_bits", 4),
     ("table_first", 16),
+    ("table_log", 4),
     ("table_q", 5),
     *_fields(VALUE_BITS, "table_lo table_hi"),
     ("load_first", 16),
@@ -348,8 +349,14 @@ def table_starts(node: Vector) -> tuple[int, ...]:
     """First entry of each table slot in the table memory, and the number of entries."""
     starts = [0]
     for table in node.tables:
-        starts.append(starts[-1] + (1 << table.log_entries))
+        starts.append(starts[-1] + table.entries)
     return tuple(starts)
+
+
+def table_bits(node: Vector) -> int:
+    """Two's complement bits of the results of all tables."""
+    bounds = [bound for table in node.tables for bound in (table.lo, table.hi)]
+    return 1 + max(((bound if bound >= 0 else ~bound).bit_length() for bound in bounds), default=0)
 
 
 def vector_rom(node: Vector) -> Rom:
@@ -419,6 +426,7 @@ def _table_fields(node: Vector, slot: int) -> dict[str, int]:
         "table_half": 1 << (table.in_bits - 1),
         "table_low_bits": table.in_bits - table.log_entries,
         "table_first": table_starts(node)[slot],
+        "table_log": table.log_entries,
         "table_q": table.q,
         "table_lo": table.lo,
         "table_hi": table.hi,

@@ -239,7 +239,7 @@ struct Core : Unit {
 // ---------------------------------------------------------------- vector
 
 struct TableSpec {
-  i64 in_bits, log_entries, q, lo, hi;
+  i64 in_bits, log_entries, groups, q, lo, hi;
 };
 
 struct VectorStep {
@@ -257,15 +257,16 @@ inline i64 requantise(i64 v, i64 m, i64 s) {
 }
 
 struct Vector : Unit {
-  i64 lanes, rate, slopes, value_limit = 0, shift_only = 0;
+  i64 lanes, rate, parts, value_limit = 0, shift_only = 0;
   Link *acc = nullptr, *x = nullptr, *y = nullptr, *params = nullptr;
   Pipe out;
   std::vector<TableSpec> tables;
   std::vector<VectorStep> steps;
-  std::vector<std::vector<i64>> bases, slope_cells;
+  std::vector<std::vector<i64>> cells[3];  // bases, slopes and curves by table
+  i64 cell_limit[3];
 
   struct Slot {
-    std::vector<i64> mult, shift, bias;
+    std::vector<i64> mult, shift, bias, group;
   };
   Slot slots[2];
   i64 filled = 0, used = 0;  // groups whose parameters are complete; groups done
@@ -424,7 +425,7 @@ struct Vector : Unit {
     run++;
   }
 
-  /// As many entries a cycle as divide a beat, four at most; bases and then slopes, once the pipeline is empty.
+  /// As many entries a cycle as divide a beat, four at most; bases, slopes, curves, once the pipeline is empty.
   void load_table(const VectorStep& s) {
     i64 now = sim.now;
     if (!out.settled()) return wait(WAIT_OUT, out.link);
@@ -433,17 +434,25 @@ struct Vector : Unit {
       return;
     }
     if (!params->ready(now)) return wait(WAIT_IN, params);
-    i64 entries = i64{1} << tables[static_cast<size_t>(s.load)].log_entries;
+    const TableSpec& table = tables[static_cast<size_t>(s.load)];
+    i64 entries = table.groups << table.log_entries;
     i64 place = entry % entries, lane = place % lanes, step_size = lanes % 4 == 0 ? 4 : lanes % 2 == 0 ? 2 : 1;
     if (sim.values) {
-      auto& cells = (entry < entries ? bases : slope_cells)[static_cast<size_t>(s.load)];
-      for (i64 i = 0; i < step_size; i++) cells[static_cast<size_t>(place + i)] = params->front()[lane + i];
+      i64 limit = cell_limit[entry / entries];
+      auto& target = cells[entry / entries][static_cast<size_t>(s.load)];
+      for (i64 i = 0; i < step_size; i++) {
+        i64 value = params->front()[lane + i];
+        if (place + i < entries && (value < -limit || value >= limit)) {
+          throw Fault("table entry " + std::to_string(value) + " exceeds the width of the unit");
+        }
+        if (place + i < entries) target[static_cast<size_t>(place + i)] = value;
+      }
     }
     if (lane + step_size == lanes || place + step_size == entries) params->pop(sim);
     touch(step);
     busy();
     entry += step_size;
-    if (entry < entries * (slopes ? 2 : 1)) return;
+    if (entry < entries * parts) return;
     entry = 0;
     step++;
   }
@@ -488,7 +497,8 @@ struct Vector : Unit {
   void set_parameter(i64 kind, size_t lane, i64 value) {
     Slot& slot = slots[filled & 1];
     if (kind == 0) slot.mult[lane] = value;
-    if (kind == 1) slot.shift[lane] = value;
+    if (kind == 1) slot.shift[lane] = value & 0xffff;
+    if (kind == 1) slot.group[lane] = value >> 16 & 0xffff;
     if (kind == 2) slot.bias[lane] = value & 0xffffffff;
     if (kind == 3) slot.bias[lane] |= static_cast<i64>(static_cast<uint64_t>(value) << 32);
   }
@@ -516,18 +526,21 @@ struct Vector : Unit {
         i64 product = (v - s.b_zx) * (second[i] - s.b_zy);
         v = clamp(requantise(product, s.b_mx, s.b_shift) + s.b_zero, s.b_lo, s.b_hi);
       }
-      target[i] = s.table < 0 ? v : look_up(s.table, v);
+      target[i] = s.table < 0 ? v : look_up(s.table, s.per_channel ? slot.group[n] : 0, v);
     }
   }
 
-  i64 look_up(i64 index, i64 t) const {
+  i64 look_up(i64 index, i64 group, i64 t) const {
     const TableSpec& table = tables[static_cast<size_t>(index)];
     i64 shifted = t + (i64{1} << (table.in_bits - 1));
     if (shifted < 0 || shifted >> table.in_bits) throw Fault("table input " + std::to_string(t) + " out of range");
-    i64 fine = table.in_bits - table.log_entries;
-    size_t entry = static_cast<size_t>(shifted >> fine);
-    i64 value = bases[static_cast<size_t>(index)][entry];
-    if (slopes) value += slope_cells[static_cast<size_t>(index)][entry] * (shifted & ((i64{1} << fine) - 1));
+    if (group >= table.groups) throw Fault("the table has no group " + std::to_string(group));
+    i64 fine = table.in_bits - table.log_entries, fraction = shifted & ((i64{1} << fine) - 1);
+    size_t entry = static_cast<size_t>((group << table.log_entries) + (shifted >> fine));
+    auto part = [&](int role) { return cells[role][static_cast<size_t>(index)][entry]; };
+    i64 value = part(0);
+    if (parts == 2) value += part(1) * fraction;
+    if (parts == 3) value += (part(1) + (part(2) * fraction >> 8)) * fraction;
     if (table.q) value = (value + (i64{1} << (table.q - 1))) >> table.q;
     return clamp(value, table.lo, table.hi);
   }

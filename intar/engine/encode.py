@@ -387,10 +387,12 @@ class _Encoder:
         # Merged, the affine operation takes the place of the binary one in the pipeline.
         self.put(node.lanes, node.rate, any(step.affine for step in work) and not node.merged)
         self.put(node.value_bits, node.shift_only)
-        self.put(any(step.binary != "none" for step in work), node.slopes, len(node.tables))
+        self.expect(node.slopes or not node.curves, node.name, "curves without slopes")
+        self.put(any(step.binary != "none" for step in work), node.parts)
+        self.put(node.base_bits, node.slope_bits, node.curve_bits, len(node.tables))
         for table in node.tables:
             self.expect(0 < table.log_entries <= table.in_bits <= 32, node.name, "bad table geometry")
-            self.put(table.in_bits, table.log_entries, table.q, table.lo, table.hi)
+            self.put(table.in_bits, table.log_entries, table.groups, table.q, table.lo, table.hi)
         self.put(any(step.reduce > 1 for step in work), any(step.pool > 1 for step in work))
         steps = self.played(node.steps)
         self.put(len(steps))
@@ -403,6 +405,8 @@ class _Encoder:
         self.expect(
             -1 <= step.table < count and -1 <= step.load < count, where, "there is no such table slot"
         )
+        if step.load < 0 and step.table >= 0 and node.tables[step.table].groups > 1:
+            self.expect(step.per_channel, where, "a table with groups needs parameters that say which")
         self.expect(step.load >= 0 or (step.groups > 0 and step.beats > 0), where, "no groups or beats")
         if step.load < 0 and step.binary == "add":
             self.expect(1 <= step.b_shift <= 62, where, f"shift {step.b_shift} of the sum")

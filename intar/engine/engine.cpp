@@ -241,14 +241,16 @@ void Machine::read_core(Reader& in) {
 void Machine::read_vector(Reader& in) {
   i64 acc = in.get(), x = in.get(), y = in.get(), params = in.get(), out = in.get();
   i64 lanes = in.get(), rate = in.get(), affine = in.get(), value_bits = in.get(), shift_only = in.get();
-  i64 binary = in.get(), slopes = in.get();
+  i64 binary = in.get(), parts = in.get();
+  i64 widths[3] = {in.get(), in.get(), in.get()};
   std::vector<TableSpec> tables = in.records<TableSpec>();
   i64 reduces = in.get(), pools = in.get();
   std::vector<VectorStep> steps = in.records<VectorStep>();
   Vector* vector = add<Vector>(static_cast<i64>(steps.size()));
   vector->lanes = lanes;
   vector->rate = rate;
-  vector->slopes = slopes;
+  vector->parts = parts;
+  for (size_t i = 0; i < 3; i++) vector->cell_limit[i] = i64{1} << (widths[i] - 1);
   vector->value_limit = i64{1} << (value_bits - 1);
   vector->shift_only = shift_only;
   vector->acc = input(acc, vector);
@@ -257,16 +259,16 @@ void Machine::read_vector(Reader& in) {
   vector->params = input(params, vector);
   const Timing& t = sim.timing;
   i64 latency = t.vector + (affine ? t.vector_affine : 0) + (binary ? t.vector_binary : 0);
-  if (!tables.empty()) latency += slopes ? t.vector_slopes : t.vector_table;
+  if (!tables.empty()) latency += parts == 1 ? t.vector_table : parts == 2 ? t.vector_slopes : t.vector_curves;
   vector->out.make(output(out, vector, latency + 2), latency);
   for (const TableSpec& table : tables) {
-    vector->bases.emplace_back(size_t{1} << table.log_entries);
-    vector->slope_cells.emplace_back(size_t{1} << table.log_entries);
+    for (auto& cells : vector->cells) cells.emplace_back(static_cast<size_t>(table.groups) << table.log_entries);
   }
   for (Vector::Slot& slot : vector->slots) {
     slot.mult.resize(static_cast<size_t>(lanes));
     slot.shift.resize(static_cast<size_t>(lanes));
     slot.bias.resize(static_cast<size_t>(lanes));
+    slot.group.resize(static_cast<size_t>(lanes));
   }
   vector->tables = std::move(tables);
   vector->steps = std::move(steps);

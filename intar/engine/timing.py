@@ -27,7 +27,8 @@ class Timing:
     feed : last row of a block taken until its bank is sent; feed_out: register behind the banks.
     core : last pair of a tile taken until the shadow accumulators take the tile; core_out: register behind them.
     vector : pipeline of a vector unit without operations; vector_affine, vector_binary, vector_table,
-        vector_slopes: what each operation that the unit has adds (a table with slopes: vector_slopes).
+        vector_slopes, vector_curves: what each operation that the unit has adds (tables with slopes: vector_slopes, with
+        curves: vector_curves).
     gather, router : pipelines.
     rows_max : last slice of a row taken until its powers may begin; rows_sum : last power begun until the division;
         rows_divide, rows_root : the division, the reciprocal root, one row at a time; rows_out : pipeline of the product;
@@ -59,6 +60,7 @@ class Timing:
     vector_binary: int = 8
     vector_table: int = 2
     vector_slopes: int = 5
+    vector_curves: int = 7
     gather: int = 1
     router: int = 1
     rows_max: int = 2
@@ -87,6 +89,7 @@ STRICT = Timing(
     vector_binary=0,
     vector_table=0,
     vector_slopes=0,
+    vector_curves=0,
     gather=0,
     router=0,
     rows_out=0,

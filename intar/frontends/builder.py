@@ -166,6 +166,12 @@ class Builder:
         """``max(x, 0) + slope[c] * min(x, 0)``, channels c along axis 1."""
         return self._task(Op.PRELU, [x, slope], name=name)
 
+    def rational(self, x: str, a: Operand, b: Operand, *, groups: int = 1, name: str = "") -> str:
+        """``(a0 + a1·x + …) / (1 + |b1|·|x| + …)`` (GR-KAN). The last axis is cut into `groups` blocks of
+        ``ceil(columns / groups)``, the last may be shorter; `a` (groups or 1, degree + 1) and `b` (groups or 1, degree) have
+        a row for each of them, or one for all."""
+        return self._task(Op.RATIONAL, [x, a, b], {"groups": groups}, name=name)
+
     def conv2d(
         self,
         x: str,

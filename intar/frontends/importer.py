@@ -78,7 +78,7 @@ class Importer(ABC):
 
         if self.fold(node):
             return
-        handler = HANDLERS.get(node.op) if node.domain == "" else None
+        handler = HANDLERS.get(f"{node.domain}.{node.op}" if node.domain else node.op)
         if handler is None:
             self.unknown(node)
             return

@@ -201,6 +201,17 @@ def _expand(importer: Importer, node: Node) -> None:
     _same(importer, node)
 
 
+def _group_rational(importer: Importer, node: Node) -> None:
+    a, b = (
+        importer.graph.constant(
+            f"{node.outputs[0]}:{role}", np.asarray(importer.value(name, f"the {role}"), np.float64)
+        )
+        for role, name in zip(("numerator", "denominator"), node.inputs[1:], strict=True)
+    )
+    groups = int(node.attrs.get("groups", 1))
+    importer.emit(node, Op.RATIONAL, [importer.tensor(node.inputs[0]), a, b], {"groups": groups})
+
+
 def _batch_normalization(importer: Importer, node: Node) -> None:
     if node.attrs.get("training_mode", 0) or (len(node.outputs) > 1 and any(node.outputs[1:])):
         raise Rejected("it is in training mode", hint="export the model for inference (model.eval())")
@@ -252,7 +263,8 @@ HANDLERS: dict[str, Handler] = {
     "Swish": _swish,
     "Tanh": _unary(Op.TANH),
     "Where": _where,
+    "intar.GroupRational": _group_rational,
     **MOVES,
     **IMAGES,
 }
-"""The translation of each operator of ONNX's own domain that does not vanish by constant folding."""
+"""The translation of each operator that does not vanish by constant folding: of ONNX's own domain, and of ours."""

@@ -200,10 +200,11 @@ def _embedding(w: Writer, a: Arguments) -> None:
 
 
 def _group_rational(w: Writer, a: Arguments) -> None:
-    raise Rejected(
-        "grouped rational functions have no operator in the task graph yet",
-        hint="keep a polynomial, GELU or SiLU activation until they do",
-    )
+    if not (w.is_constant(a["a"]) and w.is_constant(a["b"])):
+        raise Rejected(
+            "its coefficients are computed at run time", "they become tables", "make them parameters"
+        )
+    w.give("intar.GroupRational", [a["x"], a["a"], a["b"]], {"groups": int(a["groups"])})
 
 
 HANDLERS: dict[str, Handler] = {
@@ -272,6 +273,6 @@ HANDLERS: dict[str, Handler] = {
 SUPPORTED = tuple(
     name
     for name, handler in HANDLERS.items()
-    if not name.startswith(("_", "native_")) and handler not in (_embedding, _group_rational)
+    if not name.startswith(("_", "native_")) and handler is not _embedding
 )
 """Names of the operators for messages: those that a user's code calls, without the internal ones behind them."""

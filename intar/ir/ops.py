@@ -43,6 +43,7 @@ class Op(str, Enum):
     CLIP = "clip"
     EXP = "exp"
     PRELU = "prelu"
+    RATIONAL = "rational"
     CONV2D = "conv2d"
     CONV_TRANSPOSE2D = "conv_transpose2d"
     UPSAMPLE_NEAREST = "upsample_nearest"
@@ -168,6 +169,23 @@ def _rope(shapes: list[Shape], attrs: Attrs) -> Shape:
         raise ShapeMismatch(
             f"cosine {show(shapes[1])} and sine {show(shapes[2])} don't fit the tensor {show(x)}"
         )
+    return x
+
+
+def _rational(shapes: list[Shape], attrs: Attrs) -> Shape:
+    x, groups = shapes[0], attrs["groups"]
+    assert isinstance(groups, int)
+    if not x:
+        raise ShapeMismatch("a grouped rational function needs at least one axis")
+    if groups < 1 or (groups - 1) * -(-x[-1] // groups) >= x[-1]:
+        raise ShapeMismatch(
+            f"the last axis of {show(x)} can't be cut into {groups} groups of {-(-x[-1] // max(groups, 1))}"
+        )
+    for role, shape in zip(("numerator", "denominator"), shapes[1:], strict=True):
+        if len(shape) != 2 or shape[0] not in (1, groups) or not shape[1]:
+            raise ShapeMismatch(
+                f"the coefficients of the {role} have shape {show(shape)}, expected {groups} rows, or 1 for all groups"
+            )
     return x
 
 
@@ -330,6 +348,14 @@ OPS: dict[Op, OpSpec] = {
         image_ops.channelwise,
         "max(x, 0) + slope[c] · min(x, 0), channels along axis 1",
         constants=(1,),
+    ),
+    Op.RATIONAL: OpSpec(
+        (3, 3),
+        _rational,
+        "(a0 + a1·x + …) / (1 + |b1|·|x| + |b2|·|x|² + …), a and b by group: blocks of the last axis",
+        {"groups": int},
+        constants=(1, 2),
+        defaults={"groups": 1},
     ),
     Op.CONV2D: OpSpec(
         (2, 3),

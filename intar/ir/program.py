@@ -313,13 +313,22 @@ class Core(Frozen):
 
 
 class Table(Frozen):
-    """Geometry of one table slot (`docs/numerics.md`): input bits, log2 of the entries, shift and clamp."""
+    """Geometry of one table slot (`docs/numerics.md`): input bits, log2 of the entries, shift and clamp.
+
+    `groups` tables of that size stand one behind the other; a column's parameters say which one it takes.
+    """
 
     in_bits: int
     log_entries: int
+    groups: int = Field(default=1, gt=0)
     q: int
     lo: int
     hi: int
+
+    @property
+    def entries(self) -> int:
+        """Entries of all groups."""
+        return self.groups << self.log_entries
 
 
 class VectorStep(Step):
@@ -327,7 +336,8 @@ class VectorStep(Step):
 
     ``for group in groups:`` when `per_channel`, parameters are taken from ``params``: with `params` ``"lane"`` four beats
     (multiplier, shift, low and high 32 bits of the 64-bit bias, one element per lane), with ``"row"`` one beat whose
-    first four elements are these four for all lanes (``ceil(4 / lanes)`` beats where a beat has fewer); then `beats`
+    first four elements are these four for all lanes (``ceil(4 / lanes)`` beats where a beat has fewer); the upper 16 bits of
+    the shift's element are the group of the table that the lane looks up (0 without parameters). Then `beats`
     beats pass through the chain source (``acc`` or ``x``) → affine → binary (operand from ``y``) → table → ``out``.
     With `reduce` > 1 each of these beats is the elementwise maximum of `reduce` consecutive beats of ``x``; ``y`` gives
     one beat for each maximum.
@@ -335,7 +345,7 @@ class VectorStep(Step):
     With `pool` > 1 so many consecutive results go out as one beat, their elementwise maximum.
 
     A step with `load` ≥ 0 does something else: it fills table slot `load` from ``params``:
-    ``ceil(2**log_entries / lanes)`` beats of bases, then, when the node has slopes, as many of slopes.
+    ``ceil(entries / lanes)`` beats of bases, then, when the node has them, as many of slopes and of curves.
     `relu` says that the last clamp's lower bound is a ReLU: reaching it is not a saturation (statistics only).
     `tensor` is the tensor that the step makes, for statistics and messages.
     """
@@ -375,6 +385,8 @@ class Vector(Frozen):
     `value_bits` hold source + bias of every affine operation (48 hold all that `docs/numerics.md` allows).
     `shift_only`: no back end needs a multiplier to requantise, because every multiplier is a power of two: `UNIT_MULT`
     in affine operations (constant or from ``params``) and in products, any in sums (negative ones for ``y`` only).
+    `slopes`, `curves`: what entries of tables have besides their bases, `curves` only with `slopes`; in such units
+    `base_bits`, `slope_bits` and `curve_bits` hold all of each, `slope_bits` also what a curve makes of a slope.
 
     Ports ``acc``, ``x``, ``y``, ``params`` (32-bit elements), ``out``; a port that no step uses is not there.
     """
@@ -387,9 +399,23 @@ class Vector(Frozen):
     bits: int
     tables: tuple[Table, ...] = ()
     slopes: bool = False
+    curves: bool = False
+    base_bits: int = Field(default=32, gt=0, le=32)
+    slope_bits: int = Field(default=32, gt=0, le=32)
+    curve_bits: int = Field(default=18, gt=0, le=18)
     value_bits: int = Field(default=48, gt=0, le=48)
     shift_only: bool = False
     steps: tuple[VectorStep, ...]
+
+    @property
+    def parts(self) -> int:
+        """Numbers that an entry of a table has."""
+        return 1 + self.slopes + self.curves
+
+    @property
+    def group_bits(self) -> int:
+        """Bits of the number of a table's group; 0 when no table has groups."""
+        return (max((table.groups for table in self.tables), default=1) - 1).bit_length()
 
     @property
     def merged(self) -> bool:

@@ -38,19 +38,40 @@ class QTensor(Frozen):
 
 
 class TableSpec(Frozen):
-    """A unary function as a table over `in_bits`-bit inputs; `base` and `slope` lie in the constants."""
+    """A unary function as a table over `in_bits`-bit inputs; `base`, `slope` and `curve` lie in the constants.
+
+    With `groups` > 1 so many blocks of columns (of a convolution: of channels) have tables of their own; the arrays have
+    ``groups << log_entries`` elements, group after group.
+    """
 
     function: str
     in_bits: int
     log_entries: int
+    groups: int = Field(default=1, gt=0)
     q: int
     lo: int
     hi: int
     base: str
     slope: str = ""
+    curve: str = ""
     max_error: float = Field(
         description="largest error over all inputs, in units of the last place of the output"
     )
+
+    @property
+    def entries(self) -> int:
+        """Entries of all groups."""
+        return self.groups << self.log_entries
+
+    def group_of(self, columns: int) -> np.ndarray:
+        """The group of each of `columns` columns: blocks of ``ceil(columns / groups)``, the last may be shorter."""
+        return np.arange(columns) // -(-columns // self.groups)
+
+    @property
+    def arrays(self) -> dict[str, str]:
+        """Names of the constants by role, of those that there are."""
+        roles = {"base": self.base, "slope": self.slope, "curve": self.curve}
+        return {role: name for role, name in roles.items() if name}
 
 
 class _QTask(Frozen):

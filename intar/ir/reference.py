@@ -29,6 +29,25 @@ def gelu(x: Array, approximate: str = "none") -> Array:
     return 0.5 * x * (1 + _erf(x / sqrt(2)))
 
 
+def rational(x: Array, a: Array, b: Array) -> Array:
+    """``(a0 + a1·x + …) / (1 + |b1|·|x| + |b2|·|x|² + …)``: the form with which GR-KAN's released kernels are trained."""
+    size = np.abs(x)
+    above, below = np.zeros_like(x), np.zeros_like(x)
+    for coefficient in a[::-1]:
+        above = above * x + coefficient
+    for coefficient in np.abs(b[::-1]):
+        below = (below + coefficient) * size
+    return above / (1 + below)
+
+
+def _rational(x: list[Array], attrs: Attrs) -> Array:
+    groups = int(attrs["groups"])  # type: ignore[arg-type]
+    size = -(-x[0].shape[-1] // groups)
+    blocks = [x[0][..., g * size : (g + 1) * size] for g in range(groups)]
+    made = [rational(block, x[1][g % len(x[1])], x[2][g % len(x[2])]) for g, block in enumerate(blocks)]
+    return np.concatenate(made, axis=-1)
+
+
 def _matmul(x: list[Array], attrs: Attrs) -> Array:
     return x[0] @ x[1] + (x[2] if len(x) == 3 else 0)
 
@@ -100,6 +119,7 @@ KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
     Op.CLIP: lambda x, attrs: np.clip(x[0], attrs["low"], attrs["high"]),  # type: ignore[arg-type]
     Op.EXP: lambda x, attrs: np.exp(x[0]),
     Op.PRELU: _prelu,
+    Op.RATIONAL: _rational,
     Op.CONV2D: images.conv2d,
     Op.CONV_TRANSPOSE2D: images.conv_transpose2d,
     Op.UPSAMPLE_NEAREST: images.upsample_nearest,

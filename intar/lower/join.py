@@ -45,10 +45,7 @@ def join_rounds(name: str, rounds: Sequence[Sequence[Node]]) -> list[Node]:
     for same in zip(*rounds, strict=True):
         vectors = [node for node in same if isinstance(node, Vector)]
         if vectors:
-            update = {
-                "value_bits": max(node.value_bits for node in vectors),
-                "shift_only": all(node.shift_only for node in vectors),
-            }
+            update = _needs(vectors)
             same = tuple(node.model_copy(update=update) for node in vectors)
         if any(node != same[0] for node in same):
             found.append(
@@ -113,6 +110,14 @@ def _image(shares: Mapping[int, Node]) -> dict[str, object]:
     return {"writes": _steps(shares, "writes"), "reads": tuple(reads), "taps": tuple(taps)}
 
 
+def _needs(vectors: Sequence[Vector]) -> dict[str, object]:
+    """What a unit must be built for to do the work of all `vectors`."""
+    widths = ("value_bits", "base_bits", "slope_bits", "curve_bits")
+    update: dict[str, object] = {name: max(getattr(node, name) for node in vectors) for name in widths}
+    update |= {name: any(getattr(node, name) for node in vectors) for name in ("slopes", "curves")}
+    return update | {"shift_only": all(node.shift_only for node in vectors)}
+
+
 def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
     """Tables of parts take the same slots where they have the same geometry: each part fills its own."""
     tables: list[Table] = []
@@ -133,10 +138,7 @@ def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
     return {
         "tables": tuple(tables),
         "steps": tuple(steps),
-        "slopes": any(node.slopes for node in nodes.values()),
-        "value_bits": max(node.value_bits for node in nodes.values()),
-        "shift_only": all(node.shift_only for node in nodes.values()),
-    }
+    } | _needs(list(nodes.values()))
 
 
 # ---------------------------------------------------------------- ports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,12 @@ from intar.lower.ports import Ports
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 
+ROLES = ("base", "slope", "curve")
+"""What an entry of a table may have, in the order in which it is loaded."""
+
+GROUP_AT = 16
+"""Bit of the shift's element at which the group begins."""
+
 ROWS = -1
 """Stands for the rows node where a core is asked for."""
 
@@ -22,13 +29,20 @@ def _owner(core: int) -> str:
     return "rows" if core == ROWS else str(core)
 
 
+def _width(array: np.ndarray) -> int:
+    """Two's complement bits that hold every element."""
+    return 1 + max(
+        (int(value) if value >= 0 else ~int(value)).bit_length() for value in (array.min(), array.max())
+    )
+
+
 class Params:
     """What the ``params`` ports of the vector units and of the rows node read."""
 
     def __init__(self, site: Site, net: Netlist, ports: Ports):
         self.site, self.net, self.ports = site, net, ports
         self.memories: dict[int, Memory] = {}
-        self.tables: dict[int, list[tuple[Table, np.ndarray, np.ndarray]]] = {}
+        self.tables: dict[int, list[tuple[Table, dict[str, np.ndarray]]]] = {}
         self.slots: dict[tuple[int, str], int] = {}
         self.bases: dict[tuple[int, str], int] = {}
         self.needs: dict[tuple[int, str], int] = {}
@@ -64,9 +78,10 @@ class Params:
         self.net.move(f"{memory.name}.out", [f"{_owner(core)}.params"], walk.beats, note=label)
 
     def channels(self, task: QMatmul | QAffine, blocks: Sequence[int]) -> np.ndarray:
-        """(4 * len(blocks), lanes): multiplier, shift, bias low, bias high of each column block; 1 where no channel is."""
-        lanes, constants = self.site.machine.lanes, self.site.constants
-        mult, shift, bias = (constants[n].astype(np.int64) for n in (task.mult, task.shift, task.bias))
+        """(4 * len(blocks), lanes): multiplier, shift and group, bias low, bias high of each column block; 1 where no
+        channel is."""
+        lanes = self.site.machine.lanes
+        mult, shift, bias = self._values(task)
         beats = np.zeros((len(blocks), 4, lanes), dtype=np.int64)
         beats[:, 0, :], beats[:, 1, :] = UNIT_MULT, 30
         for index, block in enumerate(blocks):
@@ -80,14 +95,21 @@ class Params:
 
     def rows(self, task: QConv) -> np.ndarray:
         """Multiplier, shift, bias low and high of each channel: the first elements of a beat (of several, if need be)."""
-        constants = self.site.constants
-        mult, shift, bias = (constants[n].astype(np.int64) for n in (task.mult, task.shift, task.bias))
+        mult, shift, bias = self._values(task)
         low = (bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
         values = np.stack([mult, shift, low, bias >> 32], axis=1)
         lanes, size = self.site.machine.lanes, self.row_beats
         padded = np.zeros((len(values), size * lanes), dtype=np.int64)
         padded[:, :4] = values
         return padded.reshape(-1, lanes)
+
+    def _values(self, task: QMatmul | QAffine | QConv) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Multipliers, shifts with the channel's group of the table above them, biases."""
+        constants = self.site.constants
+        mult, shift, bias = (constants[n].astype(np.int64) for n in (task.mult, task.shift, task.bias))
+        if task.table is not None:
+            shift = shift | task.table.group_of(len(shift)) << GROUP_AT
+        return mult, shift, bias
 
     @property
     def row_beats(self) -> int:
@@ -113,36 +135,51 @@ class Params:
         if spec is None:
             return
         constants = self.site.constants
-        base = constants[spec.base].astype(np.int64)
-        slope = constants[spec.slope].astype(np.int64) if spec.slope else np.zeros_like(base)
-        table = Table(in_bits=spec.in_bits, log_entries=spec.log_entries, q=spec.q, lo=spec.lo, hi=spec.hi)
+        arrays = {role: constants[name].astype(np.int64) for role, name in spec.arrays.items()}
+        arrays = {role: arrays.get(role, np.zeros_like(arrays["base"])) for role in ROLES}
+        fields = ("in_bits", "log_entries", "groups", "q", "lo", "hi")
+        table = Table(**{field: getattr(spec, field) for field in fields})
         for core in cores:
             slots = self.tables.setdefault(core, [])
-            for index, (known, b, s) in enumerate(slots):
-                if known == table and np.array_equal(b, base) and np.array_equal(s, slope):
+            for index, (known, others) in enumerate(slots):
+                if known == table and all(np.array_equal(others[role], arrays[role]) for role in ROLES):
                     self.slots[core, visit.task.name] = index
                     break
             else:
                 self.slots[core, visit.task.name] = len(slots)
-                slots.append((table, base, slope))
+                slots.append((table, arrays))
 
     def slot(self, core: int, task: str) -> int:
         """The slot of a task's table on a core; -1 if it has none."""
         return self.slots.get((core, task), -1)
 
-    def slopes(self, core: int) -> bool:
-        """True when a table of this core has slopes."""
+    def entries(self, core: int) -> dict[str, Any]:
+        """What the entries of a core's tables have, and how wide it is: fields of its vector unit."""
         tables = self.tables.get(core, [])
-        return bool(tables) and (self.site.common.slopes or any(np.any(slope) for _, _, slope in tables))
+        common = self.site.common
+        arrays = {role: [made[role] for _, made in tables] for role in ROLES}
+        curves = bool(tables) and (common.curves or any(map(np.any, arrays["curve"])))
+        slopes = bool(tables) and (common.slopes or curves or any(map(np.any, arrays["slope"])))
+        for table, made in tables:
+            last = (1 << (table.in_bits - table.log_entries)) - 1
+            arrays["slope"].append(made["slope"] + (made["curve"] * last >> 8))
+        widths = {role: [_width(array) for array in arrays[role]] for role in ROLES}
+        return {
+            "slopes": slopes,
+            "curves": curves,
+            "base_bits": max(widths["base"], default=1),
+            "slope_bits": max(widths["slope"], default=1),
+            "curve_bits": max(widths["curve"], default=1),
+        }
 
     def load_tables(self, steps: dict[str, list]) -> None:
         """Table contents go through the parameter memory before anything else of that core."""
         lanes = self.site.machine.lanes
         for core, slots in sorted(self.tables.items()):
-            slopes = self.slopes(core)
-            for index, (_, base, slope) in enumerate(slots):
-                beats = -(-len(base) // lanes)
-                parts = [base, slope] if slopes else [base]
+            found = self.entries(core)
+            for index, (table, arrays) in enumerate(slots):
+                beats = -(-table.entries // lanes)
+                parts = [arrays[role] for role in ROLES[: 1 + found["slopes"] + found["curves"]]]
                 image = np.zeros((len(parts), beats * lanes), dtype=np.int64)
                 for row, part in enumerate(parts):
                     image[row, : len(part)] = part

@@ -83,15 +83,16 @@ def _common(parts: Sequence[Part], schedules: Sequence[Schedule]) -> Common:
         a_bits=activations,
         w_bits=weights,
         acc_bits={core: max(site.acc_bits(core) for site in sites) for core in cores},
-        slopes=any(_slopes(one) for part in parts for one in part.rounds),
+        slopes=any(_have(one, "slope", "curve") for part in parts for one in part.rounds),
+        curves=any(_have(one, "curve") for part in parts for one in part.rounds),
         banks=True,
     )
 
 
-def _slopes(quantised: Quantised) -> bool:
-    """True if some table has slopes."""
-    slopes = [task.table.slope for task in quantised.graph.tasks if task.table and task.table.slope]
-    return any(bool(np.any(quantised.constants[name])) for name in slopes)
+def _have(quantised: Quantised, *roles: str) -> bool:
+    """True if the entries of some table have one of these."""
+    arrays = [task.table.arrays for task in quantised.graph.tasks if task.table]
+    return any(bool(np.any(quantised.constants[made[r]])) for made in arrays for r in roles if r in made)
 
 
 class _States:

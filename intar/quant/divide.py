@@ -131,7 +131,7 @@ class _Cutter:
 def constant_names(task: QTask) -> list[str]:
     """The names of the constants that a task has."""
     fields = [getattr(task, name, "") for name in ROLES]
-    fields += [task.table.base, task.table.slope] if task.table else []
+    fields += task.table.arrays.values() if task.table else []
     return [name for name in fields if isinstance(name, str) and name]
 
 
@@ -181,9 +181,9 @@ def _renamed(quantised: Quantised, names: _Names) -> Quantised:
             if isinstance(value := getattr(task, role, None), str):
                 update[role] = names.constants.get(value, value)
         if task.table:
-            arrays = {role: getattr(task.table, role) for role in ("base", "slope")}
+            arrays = task.table.arrays.items()
             update["table"] = task.table.model_copy(
-                update={role: names.constants.get(value, value) for role, value in arrays.items()}
+                update={role: names.constants.get(value, value) for role, value in arrays}
             )
         tasks.append(task.model_copy(update=update))
     renamed = graph.model_copy(

@@ -44,7 +44,7 @@ from intar.quant.fuse import Group
 from intar.quant.norms import norm_factors
 from intar.quant.ranges import MAX_ACC_BITS, product_bits
 from intar.quant.scheme import Scheme
-from intar.quant.tables import build_table, real_function
+from intar.quant.tables import Function, build_table
 from intar.quant.weights import Weights, imported_weights, quantise_weights
 
 NEGLIGIBLE = 1 << 40
@@ -166,21 +166,25 @@ class Emitter:
         if group.function is None:
             return None
         task, out = group.function, self.formats.stored[group.output]
-        evaluate = real_function(task.op, task.attrs)
         lo, hi = limits(out.bits)
-        data = build_table(
-            lambda t: evaluate(target.scale * (t - target.zero)) / out.scale + out.zero, target.bits, lo, hi
-        )
+
+        def between_integers(function: Function) -> Function:
+            return lambda t: function(target.scale * (t - target.zero)) / out.scale + out.zero
+
+        functions = [between_integers(function) for function in group.functions]
+        data = build_table(functions, target.bits, lo, hi)
         name = group.first.name
         return TableSpec(
             function=_function_name(task),
             in_bits=target.bits,
             log_entries=data.log_entries,
+            groups=len(functions),
             q=data.q,
             lo=lo,
             hi=hi,
             base=self._constant(name, "table", data.base),
             slope="" if data.slope is None else self._constant(name, "slope", data.slope),
+            curve="" if data.curve is None else self._constant(name, "curve", data.curve),
             max_error=data.max_error,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from math import ceil
 
 import numpy as np
 
@@ -16,10 +17,16 @@ from intar.quant.calibrate import WAY_OUT, Observed, merge, observe, value_range
 from intar.quant.fixed import limits, power_above
 from intar.quant.fuse import Group
 from intar.quant.scheme import Scheme
-from intar.quant.tables import MAX_LOG_ENTRIES, bent_range, real_function
+from intar.quant.tables import CORNERS, MAX_LOG_ENTRIES, MIN_LOG_ENTRIES, bent_range
 
 TABLE_BITS = 10
 """Width of a table's input when activations are narrower: the widest that is still tabulated exactly."""
+
+LOG_TABLE_ENTRIES = 11
+"""Entries of such a table with groups, where activations are not wider: what half a block memory holds."""
+
+CORNER_STEPS = 16
+"""Least segments of a table between 0 and a corner: so much finer, at most, is a scale with which it ends a segment."""
 
 OPERANDS = ("matmul", "product")
 """Kinds of groups whose inputs may be narrower than other activations."""
@@ -86,6 +93,31 @@ def symmetric_format(low: float, high: float, bits: int, power_of_two: bool = Fa
     if scale < SMALLEST_SCALE:
         return Format(bits, 1.0, 0)
     return Format(bits, float(power_above(np.asarray(scale))) if power_of_two else scale, 0)
+
+
+def table_bits(group: Group, scheme: Scheme) -> int:
+    """Width of the input of a group's function, where that is no tensor of its own."""
+    if scheme.activation_bits > MAX_LOG_ENTRIES:
+        return scheme.activation_bits
+    groups = max(len(group.functions), 1)
+    return max(scheme.activation_bits, min(TABLE_BITS, LOG_TABLE_ENTRIES - (groups - 1).bit_length()))
+
+
+def corner_format(form: Format, corner: float) -> Format:
+    """A format that covers no less, in which 0 and ±corner begin equal segments of a table of wide inputs.
+
+    Segments as large as possible: `CORNER_STEPS` at least up to the corner, so that the scale grows little.
+    """
+    qmin = limits(form.bits)[0]
+    low = form.scale * (qmin - form.zero)
+    for log_step in range(form.bits - MIN_LOG_ENTRIES, form.bits - MAX_LOG_ENTRIES - 1, -1):
+        step = 1 << log_step
+        # One segment is spare, so that some multiple of a segment can be the zero point.
+        pieces = int(corner * (1 - step / (1 << form.bits)) / form.scale / step)
+        if pieces >= (CORNER_STEPS if log_step > form.bits - MAX_LOG_ENTRIES else 1):
+            scale = corner / (pieces * step)
+            return Format(form.bits, scale, ceil((qmin - low / scale) / step) * step)
+    return form
 
 
 def centres(group: Group) -> bool:
@@ -203,12 +235,16 @@ def choose_formats(
         elif group.pre in fixed:
             pre[group.pre] = fixed[group.pre]
         elif group.pre:
-            bits = max(TABLE_BITS, scheme.activation_bits)
+            bits = table_bits(group, scheme)
             low, high = value_range(together.get(group.pre, observed[group.pre]), scheme, bits)
             if bits > MAX_LOG_ENTRIES and group.function is not None:
-                evaluate = real_function(group.function.op, group.function.attrs)
-                low, high = bent_range(evaluate, low, high, formats[group.output].scale)
-            pre[group.pre] = format_of_range(low, high, bits, scheme.power_of_two)
+                step = formats[group.output].scale
+                ends = [bent_range(function, low, high, step) for function in group.functions]
+                low, high = min(end[0] for end in ends), max(end[1] for end in ends)
+            form = format_of_range(low, high, bits, scheme.power_of_two)
+            if bits > MAX_LOG_ENTRIES and group.function is not None and group.function.op in CORNERS:
+                form = corner_format(form, CORNERS[group.function.op])
+            pre[group.pre] = form
     return Formats(formats, pre, frozenset(masked_scores(groups)), operands)
 
 

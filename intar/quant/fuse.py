@@ -21,10 +21,14 @@ from intar.ir.ops import Op, show
 from intar.ir.reference import KERNELS
 from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where
-from intar.quant.tables import UNARY
+from intar.quant.tables import UNARY, Function, real_functions
 
 MOVES = frozenset({Op.RESHAPE, Op.TRANSPOSE, Op.CONCAT, Op.SLICE, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
 CLAMPS = frozenset({Op.RELU, Op.CLIP})
+UNGROUPED = ("matmul", "product", "conv", "affine", "binary")
+"""Kinds of groups that a function of one variable joins."""
+BY_COLUMN = ("matmul", "affine")
+"""Those that say of each column what becomes of it."""
 ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL})
 
 
@@ -45,7 +49,8 @@ class Group:
     elementwise : `gain` and `offset` have an entry for each element, not for each column (``affine`` only).
     relu : a ReLU follows the linear part.
     low, high : a clip follows the linear part.
-    function : the unary task at the end, and `pre`, the tensor that it reads ("" when `function` is None).
+    function : the unary task at the end, and `pre`, the tensor that it reads ("" when `function` is None);
+        `coefficients` are the constants that it takes.
     fused : every task of the group, in order.
     """
 
@@ -63,7 +68,15 @@ class Group:
     high: float = inf
     function: Task | None = None
     pre: str = ""
+    coefficients: tuple[np.ndarray, ...] = ()
     fused: list[Task] = field(default_factory=list)
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """The function at the end, one for each group of columns; none without one."""
+        if self.function is None:
+            return ()
+        return real_functions(self.function.op, self.function.attrs, self.coefficients)
 
     @property
     def clamped(self) -> bool:
@@ -219,16 +232,22 @@ class Fuser:
             self._extend(group, task)
             _clamp(group, task)
             return
-        if group is not None and task.op in UNARY and group.kind != "pool":
+        joins = UNGROUPED if task.attrs.get("groups", 1) == 1 else BY_COLUMN
+        if group is not None and task.op in UNARY and group.kind in joins:
             self._extend(group, task)
-            group.function, group.pre = task, name
+            self._end(group, task)
             return
         channels = self.graph.tensor(name).shape[1] if name in self.on_grid else 1
         group = self._affine(task, name, np.ones(channels), np.zeros(channels))
         if task.op in CLAMPS:
             _clamp(group, task)
         else:
-            group.function, group.pre = task, name
+            self._end(group, task)
+
+    def _end(self, group: Group, task: Task) -> None:
+        """Let a function of one variable end the group."""
+        group.function, group.pre = task, task.inputs[0]
+        group.coefficients = tuple(self.constants[name] for name in task.inputs[1:])
 
     def _elementwise(self, task: Task) -> None:
         shape = self.graph.tensor(task.output).shape

@@ -118,7 +118,7 @@ def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> Golden
                 result, more = clamp(v + tail.zero, tail.lo, tail.hi, tail.relu)
                 count += more
             if task.table is not None:
-                result, more = lookup(task.table, result, constants)
+                result, more = lookup(task.table, result, constants, task.table.group_of(result.shape[1]))
                 count += more
         values[task.output] = result
         saturations[task.output] = count
@@ -126,14 +126,23 @@ def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> Golden
     return GoldenResult(tensors, saturations)
 
 
-def lookup(table: TableSpec, t: np.ndarray, constants: Mapping[str, np.ndarray]) -> tuple[np.ndarray, int]:
-    """``T(t)`` of every element and the number of saturations of the table's own clamp."""
+CURVE_SHIFT = 8
+"""Fraction bits that a table's curves have beyond its slopes."""
+
+
+def lookup(
+    table: TableSpec, t: np.ndarray, constants: Mapping[str, np.ndarray], group: np.ndarray | int = 0
+) -> tuple[np.ndarray, int]:
+    """``T(t)`` of every element, each in its group, and the number of saturations of the table's own clamp."""
     low_bits = table.in_bits - table.log_entries
     index = t + (1 << (table.in_bits - 1))
-    segment = index >> low_bits
+    segment = (index >> low_bits) + (group << table.log_entries)
     v = constants[table.base][segment]
     if table.slope:
-        v = v + constants[table.slope][segment] * (index & ((1 << low_bits) - 1))
+        fraction, slope = index & ((1 << low_bits) - 1), constants[table.slope][segment]
+        if table.curve:
+            slope = slope + (constants[table.curve][segment] * fraction >> CURVE_SHIFT)
+        v = v + slope * fraction
     if table.q:
         v = (v + (1 << (table.q - 1))) >> table.q
     return clamp(v, table.lo, table.hi)
@@ -171,7 +180,8 @@ def on_grid(
         values = values.reshape(-1, task.reduce, task.height, task.width).max(axis=1)
     result, count = clamp(values, task.lo, task.hi, task.relu)
     if task.table is not None:
-        result, more = lookup(task.table, result, constants)
+        group = task.table.group_of(len(result))[:, None, None]
+        result, more = lookup(task.table, result, constants, group)
         count += more
     out = np.zeros((len(result), task.height, task.pitch), np.int64)
     out[:, :, : task.width] = result

@@ -46,7 +46,7 @@ def pool_products(quantised: Quantised) -> Quantised:
         }
     )
     used = {value for task in kept.tasks for value in task.model_dump().values() if isinstance(value, str)}
-    tables = {name for task in kept.tasks if task.table for name in (task.table.base, task.table.slope)}
+    tables = {name for task in kept.tasks if task.table for name in task.table.arrays.values()}
     return finish(kept, {name: array for name, array in constants.items() if name in used | tables})
 
 

@@ -52,10 +52,11 @@ LARGEST_FACTOR = 100.0
 
 
 class _Maker:
-    """Grows one graph; every draw comes from one generator."""
+    """Grows one graph; every draw comes from one generator, but for groups and curves of tables."""
 
     def __init__(self, seed: int, bits: Sequence[int], weight_bits: Sequence[int], tables: bool) -> None:
         self.rng = np.random.default_rng(seed)
+        self.table_rng = np.random.default_rng((seed, 1))
         self.bits, self.weight_bits, self.tables = tuple(bits), tuple(weight_bits), tables
         self.tensors: dict[str, QTensor] = {}
         self.tasks: list[QTask] = []
@@ -142,6 +143,24 @@ class _Maker:
         slope = self.constant(f"{name}_slope", self.rng.integers(-steep, steep + 1, size))
         return self.spec(in_bits, entries, q, lo, hi, base, slope)
 
+    def by_column(self, common: dict[str, Any], columns: int) -> dict[str, Any]:
+        """The fields of a task with a table for each group of columns, perhaps of parabolas, where it has a table."""
+        table, rng = common["table"], self.table_rng
+        if table is None:
+            return common
+        fits = [n for n in range(1, min(columns, 16) + 1) if (n - 1) * -(-columns // n) < columns]
+        groups = int(rng.choice(fits))
+        update: dict[str, Any] = {"groups": groups}
+        for role, name in table.arrays.items():
+            array = self.constants[name]
+            self.constants[name] = np.concatenate([rng.permutation(array) for _ in range(groups)])
+            if role == "slope" and rng.random() < 0.5:
+                last = (1 << (table.in_bits - table.log_entries)) - 1
+                bend = min((1 << 17) - 1, max(1, (table.hi << (table.q + 8)) // (last * last + 1)))
+                curve = rng.integers(-bend, bend + 1, array.size * groups)
+                update["curve"] = self.constant(f"{common['name']}_curve", curve)
+        return common | {"table": table.model_copy(update=update)}
+
     @staticmethod
     def spec(in_bits: int, entries: int, q: int, lo: int, hi: int, base: str, slope: str = "") -> TableSpec:
         return TableSpec(
@@ -171,7 +190,7 @@ class _Maker:
         weight = self.rng.integers(lo, hi + 1, (x.cols, columns))
         weight[self.rng.random(weight.shape) < 0.05] = lo
         deviation = np.sqrt((weight.astype(np.float64) ** 2).sum(axis=0) / 3) * (1 << (x.bits - 1))
-        common = self.common(name, (x,), out)
+        common = self.by_column(self.common(name, (x,), out), out.cols)
         mult, shift = factors(self.spread(common, deviation) * self.pick((1, -1)))
         bias = np.rint(self.rng.normal(0, 0.3, columns) * deviation)
         self.tasks.append(
@@ -298,7 +317,7 @@ class _Maker:
         x = self.operand()
         assert x is not None
         name, out = f"op{len(self.tasks)}", self.tensor(x.shape)
-        common = self.common(name, (x,), out)
+        common = self.by_column(self.common(name, (x,), out), out.cols)
         deviation = np.full(x.cols, float(1 << (x.bits - 2)))
         mult, shift = factors(self.spread(common, deviation) * self.rng.choice((1, -1), x.cols))
         bias = self.rng.integers(-(1 << x.bits), 1 << x.bits, x.cols) - x.zero

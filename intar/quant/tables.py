@@ -1,24 +1,35 @@
-"""Unary functions as tables: exact up to 10 input bits, minimax piecewise linear beyond."""
+"""Functions as tables: exact up to 10 input bits, beyond pieces of straight lines or parabolas, whichever costs less."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from intar.ir.ops import Attrs, Op
-from intar.ir.reference import KERNELS
+from intar.ir.reference import KERNELS, rational
 from intar.quant.fixed import limits
+from intar.quant.golden import CURVE_SHIFT
 
 MIN_LOG_ENTRIES, MAX_LOG_ENTRIES = 4, 10
 GOOD_ERROR = 0.75
 """Units of the last place that a table of wide inputs may be wrong (rounding alone: 0.5); the smallest such is taken."""
 MAX_Q = 16
-UNARY = frozenset({Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.EXP})
+UNARY = frozenset({Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.EXP, Op.RATIONAL})
 """Operators that become tables."""
 
-SEARCH_STEPS = 80
+STRAIGHT_ENTRIES = 256
+"""So many entries of straight pieces, of all groups, cost a vector lane less than the multiplier of parabolas."""
+
+CURVE_BITS = 18
+
+GUARD_BITS = 4
+"""Bits by which an entry is finer than its effect at the end of its piece needs."""
+
+CORNERS = {Op.HARDSWISH: 3.0}
+"""Where a function has corners, left and right of 0."""
 
 FLAT = 0.125
 """Output steps by which a function may vary where its tail is cut off."""
@@ -28,27 +39,35 @@ GRID = 1 << 12
 
 @dataclass(frozen=True)
 class TableData:
-    """A table's contents (`docs/numerics.md`): int64 arrays of ``2**log_entries`` entries; `slope` may be absent.
+    """A table's contents (`docs/numerics.md`): int64 arrays of ``2**log_entries`` entries for each group; `slope` and
+    `curve` may be absent.
 
-    `max_error` is the largest distance to the real function, limited to ``lo … hi``, over all inputs, in units of
-    the last place of the output.
+    `max_error` is the largest distance to the real functions, limited to ``lo … hi``, over all inputs and groups, in units
+    of the last place of the output.
     """
 
     log_entries: int
     q: int
     base: np.ndarray
     slope: np.ndarray | None
+    curve: np.ndarray | None
     max_error: float
 
 
-def real_function(op: Op, attrs: Attrs) -> Callable[[np.ndarray], np.ndarray]:
-    """The operator as a function of float64 arrays."""
-    return lambda x: KERNELS[op]([x], attrs)
+Function = Callable[[np.ndarray], np.ndarray]
+"""From float64 arrays to float64 arrays, element by element."""
 
 
-def bent_range(
-    function: Callable[[np.ndarray], np.ndarray], low: float, high: float, step: float
-) -> tuple[float, float]:
+def real_functions(op: Op, attrs: Attrs, coefficients: Sequence[np.ndarray] = ()) -> tuple[Function, ...]:
+    """The operator as a function for each group of columns; one that has `coefficients` takes these."""
+    if op is Op.RATIONAL:
+        a, b = coefficients
+        groups = range(int(attrs["groups"]))  # type: ignore[arg-type]
+        return tuple(partial(rational, a=a[group % len(a)], b=b[group % len(b)]) for group in groups)
+    return (lambda x: KERNELS[op]([x], attrs),)
+
+
+def bent_range(function: Function, low: float, high: float, step: float) -> tuple[float, float]:
     """The part of ``low … high`` (0 inside) that a table of wide inputs has to cover: all of it where that is good enough.
 
     Equal segments are too coarse for a range far wider than the function's bend. Then the ends where the function stays
@@ -69,75 +88,84 @@ def bent_range(
     return min(float(grid[max(left - 1, 0)]), 0.0), max(float(grid[::-1][max(right - 1, 0)]), 0.0)
 
 
-def build_table(function: Callable[[np.ndarray], np.ndarray], in_bits: int, lo: int, hi: int) -> TableData:
-    """Tabulate a function.
+def build_table(functions: Sequence[Function], in_bits: int, lo: int, hi: int) -> TableData:
+    """Tabulate a function for each group.
 
     Parameters
     ----------
-    function : from every input integer ``t`` (float64 array) to the real output in units of the output's last place,
+    functions : from every input integer ``t`` (float64 array) to the real output in units of the output's last place,
         zero point included.
     in_bits : width of ``t``, 4 … 16.
     lo, hi : limits of the output.
     """
     low, high = limits(in_bits)
-    real = function(np.arange(low, high + 1, dtype=np.float64))
-    wanted = np.clip(real, lo, hi)
+    inputs = np.arange(low, high + 1, dtype=np.float64)
+    real = np.stack([function(inputs) for function in functions])
     if in_bits <= MAX_LOG_ENTRIES:
+        wanted = np.clip(real, lo, hi).reshape(-1)
         base = (np.sign(wanted) * np.floor(np.abs(wanted) + 0.5)).astype(np.int64)
-        return TableData(in_bits, 0, base, None, float(np.abs(base - wanted).max()))
+        return TableData(in_bits, 0, base, None, None, float(np.abs(base - wanted).max()))
     # Fitted beyond the limits, so that the piece in which the output saturates follows the function up to there.
     fitted = np.clip(real, 2 * lo - hi, 2 * hi - lo)
-    for log_entries in range(MIN_LOG_ENTRIES, MAX_LOG_ENTRIES):
-        made = _piecewise(fitted, log_entries, lo, hi)
-        if made.max_error <= GOOD_ERROR:
-            return made
-    return _piecewise(fitted, MAX_LOG_ENTRIES, lo, hi)
+    best: TableData | None = None
+    for curved in (False, True):
+        for log_entries in range(MIN_LOG_ENTRIES, MAX_LOG_ENTRIES + 1):
+            if not curved and len(functions) << log_entries > STRAIGHT_ENTRIES:
+                break
+            made = _piecewise(fitted, log_entries, curved, lo, hi)
+            if best is None or made.max_error < best.max_error:
+                best = made
+            if best.max_error <= GOOD_ERROR:
+                return best
+    assert best is not None
+    return best
 
 
-def _piecewise(fitted: np.ndarray, log_entries: int, lo: int, hi: int) -> TableData:
-    """Straight pieces over equal segments."""
-    segments = fitted.reshape(1 << log_entries, -1)
-    steps = np.arange(segments.shape[1])
-    real_base, real_slope = _minimax(segments)
-    q = _precision(real_base, real_slope, segments.shape[1])
-    slope = np.rint(real_slope * (1 << q)).astype(np.int64)
-    # The base is fitted once more, to the slope as rounded.
-    rest = segments * (1 << q) - slope[:, None] * steps
+def _piecewise(fitted: np.ndarray, log_entries: int, curved: bool, lo: int, hi: int) -> TableData:
+    """Lines or parabolas over equal segments of every group (rows of `fitted`)."""
+    pieces = fitted.reshape(len(fitted) << log_entries, -1)
+    steps = np.arange(pieces.shape[1])
+    bend = _bend(pieces) if curved else np.zeros(len(pieces))
+    q = _precision(pieces, bend)
+    curve = np.rint(bend * (1 << (q + CURVE_SHIFT))).astype(np.int64)
+    rest = pieces * (1 << q) - (curve[:, None] * steps >> CURVE_SHIFT) * steps
+    slope = np.rint(_slope(rest)).astype(np.int64)
+    rest = rest - slope[:, None] * steps
+    # The base is fitted to curve and slope as rounded.
     base = np.rint((rest.max(axis=1) + rest.min(axis=1)) / 2).astype(np.int64)
-    rounding = (1 << q) >> 1
-    made = np.clip((base[:, None] + slope[:, None] * steps + rounding) >> q, lo, hi)
-    error = float(np.abs(made - np.clip(segments, lo, hi)).max())
-    return TableData(log_entries, q, base, slope, error)
+    steep = slope[:, None] + (curve[:, None] * steps >> CURVE_SHIFT)
+    made = np.clip((base[:, None] + steep * steps + ((1 << q) >> 1)) >> q, lo, hi)
+    error = float(np.abs(made - np.clip(pieces, lo, hi)).max())
+    return TableData(log_entries, q, base, slope, curve if curved else None, error)
 
 
-def _minimax(segments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Base and slope of the straight line with the least largest error on each row.
-
-    The spread ``max(y - s·i) - min(y - s·i)`` is convex in the slope ``s``: a ternary search finds its minimum between
-    the least and the greatest difference of neighbours.
-    """
-    steps = np.arange(segments.shape[1])
-
-    def spread(slope: np.ndarray) -> np.ndarray:
-        rest = segments - slope[:, None] * steps
-        return rest.max(axis=1) - rest.min(axis=1)
-
-    jumps = np.diff(segments, axis=1)
-    left, right = jumps.min(axis=1), jumps.max(axis=1)
-    for _ in range(SEARCH_STEPS):
-        third = (right - left) / 3
-        a, b = left + third, right - third
-        first = spread(a) <= spread(b)
-        left, right = np.where(first, left, a), np.where(first, b, right)
-    slope = (left + right) / 2
-    rest = segments - slope[:, None] * steps
-    return (rest.max(axis=1) + rest.min(axis=1)) / 2, slope
+def _bend(pieces: np.ndarray) -> np.ndarray:
+    """Coefficient of the square in the parabola with the least squared error on each row."""
+    steps = np.arange(pieces.shape[1], dtype=np.float64)
+    steps -= steps.mean()
+    square = steps**2 - (steps**2).mean()
+    return pieces @ square / (square**2).sum()
 
 
-def _precision(base: np.ndarray, slope: np.ndarray, steps: int) -> int:
-    """The most fraction bits with which every value on the way stays below 2**31."""
-    largest = (np.abs(base) + np.abs(slope) * (steps - 1)).max() + 1
-    q = MAX_Q
-    while q > 0 and largest * (1 << q) >= (1 << 31) - (1 << 16):
+def _slope(rows: np.ndarray) -> np.ndarray:
+    """Slope of a straight line near each row: from end to end, which is the best one for a convex row, or the one with the
+    least squared error, whichever leaves less."""
+    steps = np.arange(rows.shape[1], dtype=np.float64)
+    centred = steps - steps.mean()
+    ends = (rows[:, -1] - rows[:, 0]) / (len(steps) - 1)
+    squares = rows @ centred / (centred**2).sum()
+    left = [np.ptp(rows - slope[:, None] * steps, axis=1) for slope in (ends, squares)]
+    return np.where(left[0] <= left[1], ends, squares)
+
+
+def _precision(pieces: np.ndarray, bend: np.ndarray) -> int:
+    """Fraction bits: what the last step of a piece needs, less where a number on the way would leave its width."""
+    steps = pieces.shape[1]
+    largest = 2 * np.abs(pieces).max() + 2 * np.abs(bend).max() * steps**2 + 1
+    q = min(MAX_Q, steps.bit_length() - 1 + GUARD_BITS)
+    while q > 0 and (
+        largest * (1 << q) >= (1 << 31) - (1 << 16)
+        or np.abs(bend).max() * (1 << (q + CURVE_SHIFT)) >= (1 << (CURVE_BITS - 1)) - 1
+    ):
         q -= 1
     return q

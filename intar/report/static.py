@@ -6,9 +6,11 @@ The rules (pieces of 25 × 18 bits for a product, 512 × 36 for half a block mem
 
 from __future__ import annotations
 
+from math import gcd
 from typing import Any
 
 from intar.codegen.rtl import LUTRAM_DEPTH, bank_depth, memory_style
+from intar.codegen.rtl_steps import table_bits, table_starts
 from intar.ir.program import Buffer, Core, Image, Load, Node, Program, Store, Vector
 
 SOURCE = "static count of multipliers and memories (no synthesis)"
@@ -49,8 +51,19 @@ def _vector_dsp(node: Vector) -> int:
         lane += affine * (2 if node.value_bits <= NARROW_VALUE else 4) + binary * 4
     lane += any(step.binary == "mul" for step in work) * product_dsp(18, 18)
     if node.slopes:
-        lane += product_dsp(32, 17)
+        lane += product_dsp(node.slope_bits, 17)
+    if node.curves:
+        lane += product_dsp(node.curve_bits, 17)
     return node.rate * lane
+
+
+def _table_bram(node: Vector) -> float:
+    """Blocks of 36 kbit of a lane's tables: bases, slopes and curves have memories of their own, written four entries at
+    a time where the lanes allow it."""
+    entries, written = table_starts(node)[-1], gcd(node.lanes, 4)
+    base_bits = node.base_bits if node.slopes else table_bits(node)
+    widths = (base_bits, node.slope_bits, node.curve_bits)[: node.parts]
+    return sum(block_memory(written * width, _ceil(entries, written), "block")[0] for width in widths)
 
 
 def _node(node: Node, uram: bool) -> tuple[float, float, int]:
@@ -58,10 +71,7 @@ def _node(node: Node, uram: bool) -> tuple[float, float, int]:
     if isinstance(node, Core):
         return node.rows * node.lanes * product_dsp(node.a_bits, node.w_bits), 0, 0
     if isinstance(node, Vector):
-        entries = sum(1 << table.log_entries for table in node.tables)
-        width = 64 if node.slopes else 18
-        blocks, _ = block_memory(width, entries, "block") if entries else (0, 0)
-        return _vector_dsp(node), node.rate * blocks, 0
+        return _vector_dsp(node), node.rate * _table_bram(node) if node.tables else 0, 0
     if isinstance(node, Buffer):
         return (0, *block_memory(node.lanes * node.bits, node.depth, memory_style(node, uram)))
     if isinstance(node, Image):

@@ -273,9 +273,10 @@ def rows_bytes(cols: int, bits: int, machine: Machine) -> int:
     return ceil_div(4 * row_beats(cols, machine) * machine.lanes * (bits + 25), 8)
 
 
-def table_bytes(log_entries: int, slopes: bool, machine: Machine) -> int:
-    """A function table: 32-bit bases and, where a table of the unit has them, slopes; whole beats."""
-    return (8 if slopes else 4) * max(machine.lanes, 1 << log_entries)
+def table_bytes(entries: int, parts: int, machine: Machine) -> int:
+    """A function table, all its groups: 32-bit bases and, where a table of the unit has them, slopes and curves (`parts`
+    numbers an entry); whole beats."""
+    return 4 * parts * machine.lanes * -(-entries // machine.lanes)
 
 
 def tile_heights(rows: int, tile_rows: int) -> list[int]:

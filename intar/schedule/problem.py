@@ -173,7 +173,7 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
         if isinstance(t, ROW_WISE)
     ]
     total = max(rows, default=0)
-    slopes = any(task.table is not None and task.table.slope for task in graph.tasks)
+    parts = max((len(task.table.arrays) for task in graph.tasks if task.table is not None), default=1)
     for task in graph.tasks:
         out = graph.tensor(task.output)
         if task.kind in ("matmul", "affine"):
@@ -184,7 +184,7 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
             work = _work(task, graph, w_bits, machine.lanes)
             total += cost.kernel_bytes(work, machine) + cost.row_parameter_bytes(work, machine)
         if task.table is not None:
-            total += cost.table_bytes(task.table.log_entries, slopes, machine) * machine.cores
+            total += cost.table_bytes(task.table.entries, parts, machine) * machine.cores
         items = task.batch if isinstance(task, QProduct) else 1
         if task.kind in ("matmul", "product") and out.rows // items > machine.rows:
             deepest = max(deepest, graph.tensor(task.inputs[0]).cols)

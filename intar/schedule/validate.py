@@ -156,7 +156,8 @@ class _Facts:
             if isinstance(task, ROW_WISE):
                 row = ceil(self.cols[task.output] / machine.lanes) * machine.lanes
                 total = max(total, ceil(4 * row * (self.a_bits + 25) / 8))
-        slopes = any(task.table and task.table.slope for task in self.graph.tasks)
+        tables = [task.table for task in self.graph.tasks if task.table]
+        words = 3 if any(t.curve for t in tables) else 2 if any(t.slope for t in tables) else 1
         for task in self.graph.tasks:
             if task.kind == "matmul" or task.kind == "affine":
                 total += 16 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
@@ -167,8 +168,8 @@ class _Facts:
                 total += machine.cores * ceil(beats * machine.lanes * self.w_bits / 8)
                 total += machine.cores * self.rows[task.output] * 4 * machine.lanes * ceil(4 / machine.lanes)
             if task.table is not None:
-                entries = max(2**task.table.log_entries, machine.lanes)
-                total += entries * (8 if slopes else 4) * machine.cores
+                beats = ceil(task.table.groups * 2**task.table.log_entries / machine.lanes)
+                total += beats * machine.lanes * 4 * words * machine.cores
         matmuls = [task for task in self.graph.tasks if isinstance(task, QMatmul | QProduct)]
         heights = [
             self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1) for task in matmuls

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from intar import pipeline
 from intar.engine import plan_merged, run
 from intar.ir.quantgraph import ROW_WISE as ROW_TASKS
@@ -20,7 +22,16 @@ from intar.quant.fixed import limits
 from intar.quant.quantise import finish
 from intar.quant.random_graphs import COLUMNS, _Maker
 
-COMPUTE = ("matmul", "affine", "add", "mul", "table_direct", "table_piecewise")
+COMPUTE = (
+    "matmul",
+    "affine",
+    "add",
+    "mul",
+    "table_direct",
+    "table_piecewise",
+    "table_groups",
+    "table_curves",
+)
 TAILS = ("matmul_add", "matmul_mul")
 PRODUCTS = ("product", "product_transposed")
 ROW_WISE = ("softmax", "softmax_causal", "softmax_hidden", "layer_norm", "rms_norm")
@@ -73,9 +84,9 @@ class Directed(_Maker):
         return not self.plain and super().chance(probability)
 
     def table(self, name: str, out: QTensor) -> TableSpec:
-        """Random contents, stored point by point or as straight pieces."""
+        """Random contents, stored point by point or as straight or curved pieces."""
         lo, hi = limits(out.bits)
-        if self.table_kind == "table_direct":
+        if self.table_kind in ("table_direct", "table_groups"):
             base = self.constant(f"{name}_table", self.rng.integers(lo, hi + 1, 256))
             return self.spec(8, 8, 0, lo, hi, base)
         entries, q = 6, 10
@@ -84,12 +95,23 @@ class Directed(_Maker):
         slope = self.constant(f"{name}_slope", self.rng.integers(-steep, steep + 1, 1 << entries))
         return self.spec(16, entries, q, lo, hi, base, slope)
 
+    def by_column(self, common: dict[str, Any], columns: int) -> dict[str, Any]:
+        return common
+
     def common(self, name: str, inputs: Sequence[QTensor], out: QTensor) -> dict[str, Any]:
         if not self.table_kind:
             return super().common(name, inputs, out)
         table = self.table(name, out)
         lo, hi = limits(table.in_bits)
         zero = int(self.rng.integers(lo, hi + 1))
+        if self.table_kind == "table_curves":
+            curve = self.rng.integers(-(1 << 10), 1 << 10, table.entries)
+            table = table.model_copy(update={"curve": self.constant(f"{name}_curve", curve)})
+        if self.table_kind in ("table_groups", "table_curves"):
+            groups = next(n for n in (8, 5, 4, 3, 1) if (n - 1) * -(-out.cols // n) < out.cols)
+            for role in table.arrays.values():
+                self.constants[role] = self.rng.permutation(np.tile(self.constants[role], groups))
+            table = table.model_copy(update={"groups": groups})
         return {
             "name": name,
             "inputs": tuple(tensor.name for tensor in inputs),

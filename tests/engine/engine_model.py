@@ -211,17 +211,17 @@ class Model:
                                     yield "put", self.link(node.name, "out"), sums[x][r]
 
     def vector(self, node: Vector) -> Unit:
-        tables: dict[int, tuple[list[int], list[int]]] = {}
+        tables: dict[int, list[list[int]]] = {}
         for step in node.steps:
             if step.load >= 0:
-                entries = 1 << node.tables[step.load].log_entries
+                entries = node.tables[step.load].groups << node.tables[step.load].log_entries
                 parts = []
-                for _ in range(2 if node.slopes else 1):
+                for _ in range(1 + node.slopes + node.curves):
                     cells: list[int] = []
                     for _ in range(-(-entries // node.lanes)):
                         cells += yield "get", self.link(node.name, "params")
                     parts.append(cells)
-                tables[step.load] = (parts[0], parts[1] if node.slopes else [0] * len(parts[0]))
+                tables[step.load] = parts + [[0] * len(parts[0])] * (3 - len(parts))
                 continue
             pooled: list[list[int]] = []
             for _ in range(step.groups):
@@ -258,7 +258,7 @@ class Model:
         if step.affine:
             m, s, bias = step.mult, step.shift, step.bias
             if step.per_channel:
-                m, s, bias = params[0], params[1], (params[2] & 0xFFFFFFFF) + (params[3] << 32)
+                m, s, bias = params[0], params[1] & 0xFFFF, (params[2] & 0xFFFFFFFF) + (params[3] << 32)
             v = clamp(rq(v + bias, m, s) + step.zero, step.lo, step.hi)
         if step.binary == "add":
             total = (v - step.b_zx) * step.b_mx + (y - step.b_zy) * step.b_my
@@ -273,11 +273,14 @@ class Model:
             )
         if step.table >= 0:
             table: Table = node.tables[step.table]
-            base, slope = tables[step.table]
+            base, slope, curve = tables[step.table]
+            group = params[1] >> 16 if step.per_channel else 0
             offset = v + (1 << (table.in_bits - 1))
             index, fine = divmod(offset, 1 << (table.in_bits - table.log_entries))
+            index += group << table.log_entries
             rounding = 1 << (table.q - 1) if table.q else 0
-            v = clamp((base[index] + slope[index] * fine + rounding) >> table.q, table.lo, table.hi)
+            steep = slope[index] + (curve[index] * fine >> 8)
+            v = clamp((base[index] + steep * fine + rounding) >> table.q, table.lo, table.hi)
         return v
 
     def gather(self, node: Gather) -> Unit:

@@ -288,24 +288,42 @@ def random_core(rng: random.Random) -> Builder:
     return b
 
 
+def choose_groups(rng: random.Random, beats: list[list[int]], lanes: int, by_row: bool, groups: int) -> None:
+    """Put groups of a table above the shifts of a group's parameters."""
+    for lane in range(1 if by_row else lanes):
+        beat, place = divmod(1, lanes) if by_row else (1, lane)
+        beats[beat][place] |= rng.randrange(groups) << 16
+
+
 def random_vector(rng: random.Random) -> Builder:
     b, lanes = Builder("vector"), rng.choice((1, 2, 4, 8, 12))
     slopes, maxima, pools = rng.random() < 0.5, rng.random() < 0.5, rng.random() < 0.5
     shifts, apart = rng.random() < 0.3, rng.random() < 0.5
     bias_bits = rng.choice((40, 22))
+    curves = slopes and rng.random() < 0.5
     q = rng.randrange(0, 5) if slopes else 0
+    members = rng.choice((1, 1, 2, 3, 8))
     tables = tuple(
-        Table(in_bits=8, log_entries=rng.randrange(4, 9), q=q, lo=-100, hi=rng.randrange(0, 128))
-        for _ in range(2)
+        Table(
+            in_bits=8,
+            log_entries=rng.randrange(4, 9),
+            groups=members if slot else 1,
+            q=q,
+            lo=-100,
+            hi=rng.randrange(0, 128),
+        )
+        for slot in range(2)
     )
     steps: list[VectorStep] = []
     data: dict[str, list[list[int]]] = {"acc": [], "x": [], "y": [], "params": []}
     for slot, table in enumerate(tables):
         steps.append(VectorStep(load=slot))
-        count = -(-(1 << table.log_entries) // lanes)
+        count = -(-table.entries // lanes)
         data["params"] += beats(rng, count, lanes, 8)
         if slopes:
             data["params"] += beats(rng, count, lanes, 5)
+        if curves:
+            data["params"] += beats(rng, count, lanes, 12)
     for _ in range(rng.randrange(1, 5)):
         source = rng.choice(("acc", "x"))
         groups, each = rng.randrange(1, 4), rng.randrange(1, 5)
@@ -340,6 +358,8 @@ def random_vector(rng: random.Random) -> Builder:
             mx = UNIT_MULT if step.binary == "mul" else mx
             update = {"mult": UNIT_MULT, "b_mx": mx, "b_my": rng.choice((-1, 1)) * my}
             step = step.model_copy(update=update)
+        if step.table == 1 and members > 1:
+            step = step.model_copy(update={"per_channel": True})
         steps.append(step)
         for _ in range(step.groups if step.per_channel else 0):
             make = random_params if step.params == "lane" else row_params
@@ -348,6 +368,8 @@ def random_vector(rng: random.Random) -> Builder:
                 group[0][: lanes if step.params == "lane" else 1] = [UNIT_MULT] * (
                     lanes if step.params == "lane" else 1
                 )
+            if step.table == 1 and members > 1:
+                choose_groups(rng, group, lanes, step.params == "row", members)
             data["params"] += group
         total = step.groups * step.beats
         data[source] += beats(rng, total * step.reduce, lanes, 24 if source == "acc" else 8)
@@ -371,6 +393,10 @@ def random_vector(rng: random.Random) -> Builder:
             bits=8,
             tables=tables,
             slopes=slopes,
+            curves=curves,
+            base_bits=8 if slopes else 32,
+            slope_bits=9,  # of 5 bits and up to 2**7 of a curve
+            curve_bits=12,
             shift_only=shifts,
             value_bits=25 if bias_bits == 22 else 48,
             steps=tuple(steps),

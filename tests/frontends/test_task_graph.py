@@ -180,6 +180,7 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
         g.clip(x, -0.5, 0.5),
         g.exp(x),
         g.prelu(x, [0.1, 0.2, -0.3]),
+        g.rational(x, normal(2, 6), normal(1, 4), groups=2),
         g.product(x, x, "second"),
         g.softmax(x),
         g.softmax(x, np.triu(np.full((3, 4), -np.inf), 1)),

@@ -74,27 +74,21 @@ def test_dynamic_axes(golden: Golden) -> None:
     golden("torch_dynamic", re.sub(r"'s\d+'", "'SYMBOL'", message(lambda: import_torch(program), GraphError)))
 
 
-def test_group_rational_is_one_operator(golden: Golden) -> None:
-    @torch.library.custom_op("intar_test::group_rational", mutates_args=())
-    def group_rational(
-        x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, groups: int
-    ) -> torch.Tensor:  # pragma: no cover
-        return x.clone()
-
-    @group_rational.register_fake
-    def _(x, a, b, groups):
-        return torch.empty_like(x)
+def test_coefficients_are_constants(golden: Golden) -> None:
+    from intar.gpu import group_rational
 
     class Rational(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.a, self.b = nn.Parameter(torch.ones(1, 6)), nn.Parameter(torch.ones(8, 4))
+            self.a, self.layer = nn.Parameter(torch.ones(1, 6)), nn.Linear(8, 4)
 
         def forward(self, x):
-            return group_rational(x, self.a, self.b, 8)
+            return group_rational(x, self.a, self.layer(x), 8)
 
-    model = nn.Sequential(nn.Linear(8, 16), Rational(), nn.Linear(16, 4)).eval()
-    golden("torch_rational", message(lambda: import_torch(model, torch.zeros(1, 8)), UnsupportedError))
+    golden(
+        "torch_rational",
+        message(lambda: import_torch(Rational().eval(), torch.zeros(8, 8)), UnsupportedError),
+    )
 
 
 def test_what_is_no_program(golden: Golden, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from math import isqrt
+from math import ceil, isqrt
 
 import numpy as np
 import pytest
@@ -50,7 +50,8 @@ def slow(quantised: Quantised, inputs: dict[str, np.ndarray]) -> tuple[dict[str,
                         count += v > tail.hi or (v < tail.lo and not tail.relu)
                         v = min(max(v, tail.lo), tail.hi)
                     if task.table:
-                        v, extra = _table(task.table, const, v)
+                        size = ceil(out.cols / task.table.groups)
+                        v, extra = _table(task.table, const, v, col // size)
                         count += extra
                     values.append(v)
         flat[task.output] = values
@@ -127,11 +128,15 @@ def _joined(task, x: int, y: int) -> int:
     return (a * task.mx + b * task.my + (1 << (task.shift - 1))) >> task.shift
 
 
-def _table(table, const, t: int) -> tuple[int, int]:
+def _table(table, const, t: int, group: int) -> tuple[int, int]:
     assert -(1 << (table.in_bits - 1)) <= t < 1 << (table.in_bits - 1)
     u = t + (1 << (table.in_bits - 1))
     i, f = u >> (table.in_bits - table.log_entries), u & ((1 << (table.in_bits - table.log_entries)) - 1)
-    v = const[table.base][i] + (const[table.slope][i] * f if table.slope else 0)
+    i += group * 2**table.log_entries
+    steep = (const[table.slope][i] if table.slope else 0) + (
+        const[table.curve][i] * f // 256 if table.curve else 0
+    )
+    v = const[table.base][i] + steep * f
     assert abs(v) < 1 << 31
     v = (v + (1 << (table.q - 1))) >> table.q if table.q else v
     return min(max(v, table.lo), table.hi), int(not table.lo <= v <= table.hi)

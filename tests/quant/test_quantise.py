@@ -131,9 +131,7 @@ def test_table_input_has_ten_bits_when_activations_have_eight() -> None:
     assert task.table and (task.table.in_bits, task.lo, task.hi) == (10, -512, 511)
     assert task.table.function == "gelu" and task.table.max_error <= 0.5
     (task,) = quantise(graph, W16A16, SAMPLES).graph.tasks
-    assert (
-        task.table and (task.table.in_bits, task.table.log_entries) == (16, 10) and task.table.max_error < 2
-    )
+    assert task.table and task.table.in_bits == 16 and task.table.max_error <= 0.75
     (task,) = quantise(build(lambda g, y: g.tanh(y)), W8A8, SAMPLES).graph.tasks
     assert task.table and task.table.in_bits == 8
 
