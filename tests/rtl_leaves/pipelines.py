@@ -241,18 +241,21 @@ def power(bits: int) -> Pipeline:
 
 
 def rows_of_norms(bits: int, seed: int) -> list[tuple[np.ndarray, bool, NormFactors]]:
-    """Rows of up to 2^15 elements, flat ones and steep ones, with the factors that go with them."""
+    """Rows of up to 2^15 elements, flat ones and steep ones, with the factors that go with them.
+
+    A large epsilon makes small elements of them, whose last bits are seen in the result.
+    """
     rng, draw, found = np.random.default_rng(seed), random.Random(seed), []
-    for columns in (1, 2, 3, 17, 64, 1000, 1 << 15):
+    for columns in (1, 2, 3, 17, 64, 65, 1000, 1 << 15):
         for narrow in (1, bits):
             row = rng.integers(-1 << (narrow - 1), 1 << (narrow - 1), columns)
             row[0] = -1 << (narrow - 1)
-            q = draw.choice((14, 27, 40, 45))
+            q = draw.choice((14, 14, 27, 40, 45))
             factors = NormFactors(
-                epsilon=draw.choice((1, 77, 1 << 40, (1 << 61) - 1)),
+                epsilon=draw.choice((1, 77, (1 << 61) - 1, *(1 << draw.randrange(30, 60) for _ in range(6)))),
                 shift=norm.ROOT_BITS + 1 - norm.fraction_bits(columns),
                 out_shift=q,
-                gain=np.array([edge(draw, draw.choice((25, 12))) for _ in range(columns)]),
+                gain=np.array([edge(draw, draw.choice((25, 15, 12))) for _ in range(columns)]),
                 offset=np.array([edge(draw, draw.choice((32, 15))) for _ in range(columns)]),
             )
             found.append((row.astype(np.int64), draw.random() < 0.5, factors))

@@ -5,6 +5,7 @@ While a pipeline stands still its operands are noise: nothing may be taken, and 
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
@@ -15,7 +16,7 @@ from stalls import PATTERNS, waits
 from streams_cocotb import start
 from unit_top import PIPELINES
 
-ITEMS = 150  # for each pipeline and pattern of stalls
+ITEMS = int(os.environ.get("INTAR_ITEMS", "150"))  # for each pipeline and pattern of stalls
 
 
 class Running:

@@ -42,3 +42,8 @@ def test_cocotb_module(leaf_program: Path, tmp_path: Path, module: str, names: s
 )
 def test_units(unit_program: Path, tmp_path: Path, module: str, names: set[str]) -> None:
     assert set(run(unit_program, module, tmp_path)) == names
+
+
+@pytest.mark.full
+def test_many_operands(unit_program: Path, tmp_path: Path) -> None:
+    assert run(unit_program, "pipelines_cocotb", tmp_path, INTAR_ITEMS="2000") == ["functions"]

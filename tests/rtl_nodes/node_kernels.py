@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from engine_programs import RANDOM, Builder
 
 from intar.codegen.rtl import bundles, render_rtl, top_name
-from intar.ir.program import Buffer, BufferStep, Load, LoadStep, Node, Program, Rows, RowsStep, Store, Walk
+from intar.ir.program import Buffer, BufferStep, Core, Load, LoadStep, Node, Program, RowsStep, Store, Walk
 from intar.verify.simulate import Argument, Bundle, MemoryModel, SimResult, Simulation, build_simulation
 
 Images = dict[str, bytes]
@@ -74,14 +75,29 @@ def random_parts(kind: str, count: int, first_seed: int = 0) -> list[Builder]:
     return parts
 
 
+def part_with(kind: str, shows: Callable[[Any], bool]) -> Builder:
+    """The first random program of a node kind whose node `shows` something."""
+    seeds = itertools.count()
+    while True:
+        part = RANDOM[kind](random.Random(next(seeds)))
+        if shows(next(node for node in part.nodes if node.kind == kind)):
+            return part
+
+
 def rows_part(*shows: str) -> Builder:
     """The first random program of a rows node with just these kinds of rows: see `kind_of_rows`."""
-    for seed in itertools.count():
-        part = RANDOM["rows"](random.Random(seed))
-        node = next(n for n in part.nodes if isinstance(n, Rows))
-        if {kind_of_rows(step) for step in node.steps} == set(shows):
-            return part
-    raise AssertionError("there is always another seed")
+    return part_with("rows", lambda node: {kind_of_rows(step) for step in node.steps} == set(shows))
+
+
+def bypassing_core() -> Builder:
+    """A core that takes a context back in the very cycle in which it is written: two in turn, a pair each."""
+
+    def shows(core: Core) -> bool:
+        return any(
+            s.contexts == 2 and s.k == 1 and s.visits > 1 and core.rows * core.lanes > 1 for s in core.steps
+        )
+
+    return part_with("core", shows)
 
 
 def kind_of_rows(step: RowsStep) -> str:

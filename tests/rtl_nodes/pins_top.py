@@ -14,7 +14,7 @@ from engine_model import Model, elements_to_int
 from engine_programs import RANDOM
 from extreme_programs import spill, wide_vector
 from looped import replayed, sums
-from node_kernels import merge, random_parts, rows_part, write_rtl
+from node_kernels import bypassing_core, merge, random_parts, rows_part, write_rtl
 
 from intar.assets import asset_dir
 from intar.codegen.rtl import Instance, bundles, instances, render_instance
@@ -127,8 +127,11 @@ class PinsTop:
         nodes = sanitise(node.name for node in self.program.nodes)
         parts += [f"  logic done_{nodes[name]};\n" for name in self.instances]
         parts.append(_packed("dones", [f"done_{nodes[name]}" for name in self.instances]))
+        bursts = [self._bursts(self.program.node(name)) for name in self.instances]
         parts += [self._memory(index) for index in range(len(bundles(self.program)))]
         parts += [self._done_count(node) for node in self.program.nodes if isinstance(node, Store)]
+        parts += [text for text, _ in bursts]
+        parts.append(_packed("unanswered", [signal for _, signal in bursts]))
         parts += [render_instance(instance) for instance in self.instances.values()]
         return "".join([*parts, "endmodule\n", _WATCH])
 
@@ -181,6 +184,17 @@ class PinsTop:
     def _done_count(self, node: Store) -> str:
         signal = next((s for p, s in self._ports(node) if p == "done_count"), "")
         return f"  logic [31:0] {signal};\n" if signal else ""
+
+    def _bursts(self, node: Node) -> tuple[str, str]:
+        """A count of the bursts of a node that have no response yet: its text, and the condition that there are some."""
+        address = next((s for p, s in self._ports(node) if p == "m_axi_awvalid"), "")
+        if not address:
+            return "", "1'b0"
+        axi, signal = address.removesuffix("_AWVALID"), f"{address}_bursts"
+        goes = [f"{axi}_{channel}VALID && {axi}_{channel}READY" for channel in ("AW", "B")]
+        text = f"  int {signal};\n  always_ff @(posedge ap_clk)\n"
+        text += f"    {signal} <= ap_rst_n ? {signal} + 32'({goes[0]}) - 32'({goes[1]}) : 0;\n"
+        return text, f"{signal} != 0"
 
     def _ports(self, node: Node) -> list[tuple[str, str]]:
         return self.instances[node.name].ports if node.name in self.instances else []
@@ -265,7 +279,11 @@ def nodes() -> tuple[PinsTop, Images]:
     """One to three programs of each kind of node, with the differences between their hardware that matter."""
     parts = [part for kind in sorted(set(RANDOM) - {"rows", "vector"}) for part in random_parts(kind, 2, 1)]
     parts += [*random_parts("vector", 3, 1), wide_vector(1, True)]
-    parts += [rows_part("layer norm", "RMS norm", "masked softmax"), rows_part("masked softmax")]
+    parts += [
+        bypassing_core(),
+        rows_part("layer norm", "RMS norm", "masked softmax"),
+        rows_part("masked softmax"),
+    ]
     spills = range(len(parts), len(parts) + 3)
     program, images = merge("nodes", [*parts, spill(4, 4, 8, 64), spill(7, 4, 8, 32), spill(6, 16, 16, 32)])
     return PinsTop(program, _inner_and(program, *spills)), images
