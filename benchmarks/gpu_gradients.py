@@ -8,6 +8,7 @@ order of its kernel:
 * `two_stage`: ours, cut up by `intar.gpu.tiling`, with the fused multiply-adds that sm_90 code has;
 * `tiles_atomic`: FlashKAT's, 64 rows x 64 channels at a time, tiles one after the other into one float32 cell a group;
 * `elements_atomic`: KAT's, every term into its group's float32 cell;
+* `terms`: the products of the same float32 factors, exactly: what no order of additions can better;
 * `rounded`: the exact sums of exact terms, rounded to float32: no gradient in float32 can be nearer.
 
 Writes ``benchmarks/results/gpu_gradients.json``: mean absolute errors of dA with one numerator a group (`da`), with one for
@@ -111,10 +112,10 @@ def elements_atomic(parts: Factors, cells: Tensor) -> None:
         cells[moment] = torch.from_numpy(np.add.accumulate(line, 1, dtype=np.float32)[:, -1])
 
 
-def exact(grad: Tensor, x: Tensor, sums: Tensor) -> None:
-    """The terms and their sums in float64 into `sums` [10, groups]."""
-    for moment, (weight, power) in enumerate(factors(grad.double(), x.double())):
-        sums[moment] += (weight * power).reshape(len(x), GROUPS, -1).sum((0, 2))
+def exact(parts: Factors, sums: Tensor) -> None:
+    """Products and their sums in float64 into `sums` [10, groups]."""
+    for moment, (weight, power) in enumerate(parts):
+        sums[moment] += (weight.double() * power).reshape(len(power), GROUPS, -1).sum((0, 2))
 
 
 def errors(found: Tensor, wanted: Tensor) -> dict[str, float]:
@@ -136,13 +137,14 @@ def measure(rows: int, channels: int) -> dict[str, object]:
         raise SystemExit(f"{rows} rows are too few: {step} of them at a time are no whole tiles of {BLOCK}")
     by_lanes, lost = torch.zeros(2, 10, tiles.programs, tiles.lanes, tiles.width)
     by_tiles, by_elements = torch.zeros(10, GROUPS), torch.zeros(10, GROUPS)
-    wanted = torch.zeros(10, GROUPS, dtype=torch.float64)
+    by_terms, wanted = torch.zeros(2, 10, GROUPS, dtype=torch.float64)
     for grad, x in chunks(rows, channels, step):
         parts = factors(grad, x)
         two_stage(parts, tiles, by_lanes, lost)
         tiles_atomic(parts, by_tiles)
         elements_atomic(parts, by_elements)
-        exact(grad, x, wanted)
+        exact(parts, by_terms)
+        exact(factors(grad.double(), x.double()), wanted)
     return {
         "rows": rows,
         "channels": channels,
@@ -152,6 +154,7 @@ def measure(rows: int, channels: int) -> dict[str, object]:
         "two_stage": errors(fold(by_lanes, lost, tiles), wanted),
         "tiles_atomic": errors(by_tiles, wanted),
         "elements_atomic": errors(by_elements, wanted),
+        "terms": errors(by_terms, wanted),
         "rounded": errors(wanted, wanted),
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }

@@ -90,7 +90,8 @@ def _fold(partial: Tensor, b: Tensor, da: Tensor, db: Tensor, tiles: Tiling) -> 
     """Second stage: `partial` [10, programs, width] to the gradients of `a` and `b`."""
     kernels.fold[da.numel() + db.numel(),](
         partial, b, da, db, tiles.programs,
-        WIDTH=tiles.width, GROUP=tiles.group, ROWS_A=len(da), ROWS_B=len(db), **fold_tile(tiles), num_warps=8,
+        WIDTH=tiles.width, GROUP=tiles.group, ROWS_A=len(da), ROWS_B=len(db), **fold_tile(tiles),
+        num_warps=8, enable_fp_fusion=True,
     )  # fmt: skip
 
 

@@ -18,23 +18,42 @@ rows = [gpu_static.ours(name, 768, dtype) for name in ("forward", "backward") fo
 print(json.dumps([*rows, gpu_static.second_stage(768, "fp32")]))
 """
 
-KEYS = """
+LAUNCH = """
 import json
 import torch
 from triton.backends.compiler import GPUTarget
-from triton.compiler.compiler import make_backend
-from triton.runtime.jit import create_function_from_signature
-from intar.gpu import kernels
+from triton.runtime import driver
 
-backend = make_backend(GPUTarget("cuda", 90, 32))
-t = torch.zeros(64)
-for kernel, fixed in ((kernels.forward, [t, t, t, t]), (kernels.backward, [t, t, t, t, t, t])):
-    bind = create_function_from_signature(kernel.signature, kernel.params, backend)
-    constants = {param.name: 1 for param in kernel.params if param.is_constexpr}
-    def key(rows, programs):
-        runtime = [rows, 768] if kernel is kernels.forward else [rows, programs, 768, 768]
-        return str(bind(*fixed, *runtime, **constants)[1])
-    print(json.dumps(len({key(rows, programs) for rows, programs in ((1, 1), (16, 16), (17, 3), (201728, 2048))})))
+class Device:
+    '''An sm_90 that takes code and runs none of it: launches are recorded, every kernel takes a millisecond.'''
+    launches = []
+    utils = launcher_cls = property(lambda self: self)
+    get_current_target = lambda self: GPUTarget("cuda", 90, 32)
+    get_current_device = get_current_stream = lambda self, *_: 0
+    get_device_properties = lambda self, _: {"max_shared_mem": 232448}
+    load_binary = lambda self, *_: (1, 1, 128, 0, 1024)
+    unload_module = lambda self, _: None
+    get_benchmarker = lambda self: lambda run, quantiles: (run(), [1.0] * len(quantiles))[1]
+    def __call__(self, source, metadata):
+        return lambda *launch: self.launches.append((source.name, launch[:3]))
+
+device = Device()
+driver.set_active(device)
+from intar.gpu import launch
+assert not launch.INTERPRETED
+tuned = (launch._forward, launch._backward)
+for kernel in tuned:
+    kernel.configs = kernel.configs[:2]
+a, b = torch.zeros(1, 6), torch.zeros(8, 4)
+found = []
+for rows in (64, 4000, 333, 16, 1):
+    x = torch.zeros(rows, 768)
+    device.launches.clear()
+    launch.forward(x, a, b, 8)
+    launch.backward(x, x, a, b, 8)
+    found.append(list(device.launches))
+compiled = [len(kernel.fn.device_caches[0][0]) for kernel in tuned]
+print(json.dumps({"launches": found, "compiled": compiled}))
 """
 
 
@@ -58,9 +77,19 @@ def test_code_for_sm90() -> None:
         assert row["instructions_per_element"] <= (64 if "backward" in name else 32), name
 
 
-def test_no_recompilation_for_a_batch_size() -> None:
-    """Triton's cache key is the same for any number of rows, 1 and multiples of 16 included."""
-    assert run(KEYS).split() == ["1", "1"]
+def test_launches_of_several_batch_sizes() -> None:
+    """The autotuner's choices are compiled once, and not again for another number of rows; grids cover the rows."""
+    found = json.loads(run(LAUNCH))
+    assert found["compiled"] == [2, 2]
+    rows = {4000: (1000, 62), 333: (84, 5), 16: (4, 1), 1: (1, 1)}
+    first, *others = found["launches"]
+    assert [name for name, _ in first] == ["forward"] * 3 + ["backward"] * 3 + [
+        "fold"
+    ]  # both choices, then the best
+    assert others == [
+        [["forward", [tiles, 3, 1]], ["backward", [programs, 3, 1]], ["fold", [38, 1, 1]]]
+        for tiles, programs in rows.values()
+    ]
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="the benchmark runs where a GPU is")
