@@ -31,17 +31,10 @@ def lane(program: Program, seed: int) -> Pipeline:
     """A lane of the vector unit of `program`, with the parameters of the kernel; each operand has a step of its own."""
     node = next(n for n in program.nodes if isinstance(n, Vector))
     rendered = dict(instances(program)[node.name].parameters)
-    names = (
-        "AFFINE",
-        "BINARY",
-        "MERGED",
-        "PRODUCT",
-        "SHIFT_ONLY",
-        "VALUE_BITS",
-        "TABLE",
-        "SLOPES",
-        "TABLE_ENTRIES",
-    )
+    names = [
+        *("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY", "VALUE_BITS", "TABLE", "SLOPES", "CURVES"),
+        *("TABLE_ENTRIES", "GROUP_BITS", "BASE_BITS", "SLOPE_BITS", "CURVE_BITS"),
+    ]
     write = next(n for n in (4, 2, 1) if node.lanes % n == 0)
     parameters = {name: str(rendered[name]) for name in names} | {"WRITE": write}
     entries = int(str(rendered["TABLE_ENTRIES"]))
@@ -49,29 +42,23 @@ def lane(program: Program, seed: int) -> Pipeline:
     flags = {name: rendered[name] == "1'b1" for name in names}
     inputs = pins("move 1 source 48 bias 48 mult 32 shift 6 operand 18 affine_bounds 54 binary_zeros 36")
     inputs |= pins(
-        "binary_scale 72 binary_bounds 54 table_index 37 table_use 1 table_round 5 table_bounds 41"
+        "binary_scale 72 binary_bounds 54 table_index 41 table_use 1 table_round 5 table_bounds 41"
     )
-    inputs |= {"write_base": 1, "write_slope": 1, "write_at": entry_bits, "write_data": 32 * write}
+    inputs |= pins("write_base 1 write_slope 1 write_curve 1")
+    inputs |= {"group": max(1, node.group_bits), "write_at": entry_bits, "write_data": 32 * write}
     unit = Unit("intar_vector_lane", parameters, inputs, pins("result 18"), ("clk",))
     a = 8 if flags["AFFINE"] and not flags["MERGED"] else 1
     b = a + (8 if flags["BINARY"] else 0)
-    use = b + (4 if flags["SLOPES"] else 1)
+    latency = b
+    if flags["TABLE"]:
+        latency += 7 if flags["CURVES"] else 5 if flags["SLOPES"] else 2
     operands = at(
-        "source bias mult shift operand affine_bounds+7 "
+        "source bias mult shift group operand affine_bounds+7 "
         f"binary_zeros+{a} binary_scale+{a + 2} binary_bounds+{a + 7} "
-        f"table_index+{b} table_use+{use} table_round+{b + 3} table_bounds+{b + 4}"
+        f"table_index+{b} table_use+{latency - 1} table_round+{latency - 2} table_bounds+{latency - 1}"
     )
-    latency = b + ((5 if flags["SLOPES"] else 2) if flags["TABLE"] else 0)
     words = [(s, w) for s, w in zip(node.steps, vector_rom(node).steps, strict=True) if s.load < 0]
-    draw = random.Random(seed)
-    tables = {}
-    for slot, table in enumerate(node.tables):
-        # |slope x fraction| and |base| stay below 2^30
-        slope_bits = 31 - (table.in_bits - table.log_entries) if node.slopes else 1
-        values = [
-            [edge(draw, bits) for _ in range(1 << table.log_entries)] for bits in (31, min(slope_bits, 31))
-        ]
-        tables[slot] = (values[0], values[1] if node.slopes else [0] * len(values[0]))
+    tables = {slot: _table(node, slot, random.Random(seed + slot)) for slot in range(len(node.tables))}
 
     def make(rng: random.Random) -> Item:
         step, word = rng.choice(words)
@@ -83,18 +70,21 @@ def lane(program: Program, seed: int) -> Pipeline:
             "shift": step_bits(word, "shift", "shift"),
             "bias": step_bits(word, "bias", "bias"),
         }
+        item["group"] = rng.randrange(node.tables[step.table].groups) if step.table >= 0 else 0
+        item["group"] *= step.per_channel
         params: list[int] = []
         if step.per_channel:
             mult = UNIT_MULT if node.shift_only else edge(rng, 32)
             bias = edge(rng, node.value_bits - 2)
-            params = [mult, rng.choice((24, 31, 47, 62)), bias, bias >> 32]
+            shift = rng.choice((24, 31, 47, 62))
+            params = [mult, item["group"] << 16 | shift, bias, bias >> 32]
             if step.affine:
-                item |= {"mult": mult, "shift": params[1], "bias": bias}
+                item |= {"mult": mult, "shift": shift, "bias": bias}
         for name, first, last in (
             ("affine_bounds", "zero", "hi"),
             ("binary_zeros", "b_zx", "b_zy"),
             ("binary_bounds", "b_zero", "b_hi"),
-            ("table_index", "table_half", "table_first"),
+            ("table_index", "table_half", "table_log"),
             ("table_use", "table_use", "table_use"),
             ("table_round", "table_q", "table_q"),
             ("table_bounds", "table_q", "table_hi"),
@@ -108,15 +98,28 @@ def lane(program: Program, seed: int) -> Pipeline:
     return Pipeline(unit, operands, "result", latency, make, lambda item: item["expected"], setup)
 
 
+def _table(node: Vector, slot: int, rng: random.Random) -> list[list[int]]:
+    """Bases, slopes and curves of a slot; |base| and |slope x fraction| stay below 2^30, the slope in its bits."""
+    table = node.tables[slot]
+    fraction_bits = table.in_bits - table.log_entries
+    slope_bits = min(node.slope_bits, 31 - fraction_bits) - node.curves
+    # A curve adds as much to the slope as there is left.
+    curve_bits = min(node.curve_bits, max(1, slope_bits + 8 - fraction_bits))
+    base_bits = min(node.base_bits, 31) if node.slopes else 31
+    used = ((base_bits, True), (slope_bits, node.slopes), (curve_bits, node.curves))
+    return [[edge(rng, bits) if there else 0 for _ in range(table.entries)] for bits, there in used]
+
+
 def _table_writes(node: Vector, tables: dict, write: int) -> Iterable[Item]:
     """The writes that fill the memory of a lane; without slopes the unit has rounded and clamped the entries."""
     starts = table_starts(node)
     for slot, table in enumerate(node.tables):
-        base, slope = tables[slot]
+        base, slope, curve = tables[slot]
         if not node.slopes:
             rounding = 1 << table.q >> 1
             base = [clamp((v + rounding) >> table.q, table.lo, table.hi) for v in base]
-        for pin, values in (("write_base", base), ("write_slope", slope))[: 2 if node.slopes else 1]:
+        parts = (("write_base", base), ("write_slope", slope), ("write_curve", curve))
+        for pin, values in parts[: 1 + node.slopes + node.curves]:
             for entry in range(0, len(values), write):
                 data = sum((v & 0xFFFFFFFF) << (32 * i) for i, v in enumerate(values[entry : entry + write]))
                 yield {pin: 1, "write_at": starts[slot] + entry, "write_data": data}
@@ -125,7 +128,7 @@ def _table_writes(node: Vector, tables: dict, write: int) -> Iterable[Item]:
 def lanes() -> dict[str, Pipeline]:
     """Lanes of random units until these parameters have had all their values; and of units at the ends of their ranges."""
     values = {"WRITE": 3} | dict.fromkeys(("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY"), 2)
-    values |= {"VALUE_BITS": 2, "SLOPES": 2}
+    values |= {"VALUE_BITS": 2, "SLOPES": 2, "CURVES": 2}
     found: dict[str, Pipeline] = {}
     seen: set[tuple[str, str]] = set()
     for seed in itertools.count():
@@ -136,8 +139,11 @@ def lanes() -> dict[str, Pipeline]:
             found[f"lane{seed}"] = made
         if len(seen) == sum(values.values()):
             break
-    for seed, slopes in ((1, True), (2, False)):
-        found[f"lane_wide{seed}"] = lane(wide_vector(seed, slopes).program(), seed)
+    for seed, slopes, curves in ((1, True, False), (2, False, False), (3, True, True)):
+        wide = wide_vector(seed, slopes).program()
+        update = {"curves": curves}
+        nodes = [n.model_copy(update=update) if isinstance(n, Vector) else n for n in wide.nodes]
+        found[f"lane_wide{seed}"] = lane(wide.model_copy(update={"nodes": tuple(nodes)}), seed)
     return found
 
 
