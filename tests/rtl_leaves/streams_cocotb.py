@@ -47,17 +47,21 @@ async def source(
 async def sink(
     dut, name: str, count: int, stall: float, seed: int, lasts: list[int] | None = None
 ) -> tuple[list[int], list[int]]:
-    """Take `count` beats; return them and the cycle of each."""
+    """Take `count` beats; return them and the cycle of each. What waits has to stay."""
     rng = random.Random(seed)
     beats, cycles, cycle = [], [], 0
+    waiting: int | None = None
     while len(beats) < count:
         ready = rng.random() >= stall
         pin(dut, name, "out_ready").value = int(ready)
         if lasts is not None:
             pin(dut, name, "last").value = lasts[len(beats)]
         await FallingEdge(dut.clk)
-        if ready and pin(dut, name, "out_valid").value:
-            beats.append(int(pin(dut, name, "out_data").value))
+        offered = int(pin(dut, name, "out_data").value) if pin(dut, name, "out_valid").value else None
+        assert waiting is None or offered == waiting, f"{name}: a beat that waits does not stay"
+        waiting = None if ready else offered
+        if ready and offered is not None:
+            beats.append(offered)
             cycles.append(cycle)
         cycle += 1
         assert cycle < 40 * count + 1000, f"{name} hangs after {len(beats)} of {count} beats"
