@@ -97,12 +97,15 @@ def _rows_in_range(step: RowsStep) -> bool:
 
 
 class _Encoder:
-    def __init__(self, program: Program, segment: int, round: int, merged: bool, policy: int, turns: bool):
+    def __init__(
+        self, program: Program, segment: int, round: int, merged: bool, policy: int, turns: bool, align: int
+    ):
         self.program = program
         self.segment = segment
         self.round = round
         self.merged = merged
         self.policy = policy
+        self.align = align
         self.take_turns = turns or merged
         self.problems: list[str] = []
         self.result = Encoded()
@@ -186,6 +189,10 @@ class _Encoder:
         )
         return 1
 
+    def place(self, base: int) -> int:
+        """The first word of a step as the run needs it."""
+        return base % self.align if self.align else base
+
     @staticmethod
     def words_of(beats: int, ratio: int) -> int:
         return -(-beats // ratio) if ratio > 0 else beats * -ratio
@@ -225,7 +232,9 @@ class _Encoder:
         before = self.turns(node)[0]
         for index, step in enumerate(steps):
             need = max(step.need, before[index]) if before else step.need
-            self.put(bases[index], step.beats, step.repeat, need, self.words_of(step.beats, ratio))
+            self.put(
+                self.place(bases[index]), step.beats, step.repeat, need, self.words_of(step.beats, ratio)
+            )
         self.unit(node, "", [step.note for step in steps])
 
     def turns(self, node: Load | Store) -> tuple[list[int], int]:
@@ -261,7 +270,7 @@ class _Encoder:
         self.put(mate, len(steps))
         for index, step in enumerate(steps):
             words = self.words_of(step.beats, ratio)
-            self.put(bases[index], step.beats, words, before[index] if before else 0)
+            self.put(self.place(bases[index]), step.beats, words, before[index] if before else 0)
         self.unit(node, "", [step.note for step in steps])
 
     # ------------------------------------------------------------ buffers
@@ -481,6 +490,7 @@ def encode(
     merged: bool = False,
     policy: int = 0,
     turns: bool = False,
+    align: int = 0,
 ) -> Encoded:
     """Flatten one play of `program`.
 
@@ -490,9 +500,11 @@ def encode(
     merged : each buffer is one unit with both sides instead of two.
     policy : 0: merged buffers follow `Buffer.merged`, which must then cover every iteration.
     turns : stores and loads of one argument take turns (`Store.turns`), as they do in merged runs.
+    align : for runs without values: where in a block of so many words a step begins is all that its base says. A multiple
+        of every burst length, at whose multiples the ports cut their commands: nothing else depends on addresses.
 
     Raises
     ------
     InternalError : ports without links, wrong widths, addresses outside of an argument: all of them at once.
     """
-    return _Encoder(program, segment, round, merged, policy, turns).encode()
+    return _Encoder(program, segment, round, merged, policy, turns, align).encode()

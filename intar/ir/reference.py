@@ -169,14 +169,16 @@ def run_float(
     GraphError
         An input is missing, unknown or has another shape (all of them at once).
     """
-    values = {name: graph.constant(name) for name in graph.constants}
-    values.update(bind_inputs(graph, inputs))
+    values = bind_inputs(graph, inputs)
+
+    def read(name: str) -> Array:
+        """Constants are widened one at a time: all of a large network's take gigabytes."""
+        return values[name] if name in values else graph.constant(name)
+
     for task in graph.tasks:
-        result = KERNELS[task.op]([values[name] for name in task.inputs], task.attrs)
+        result = KERNELS[task.op]([read(name) for name in task.inputs], task.attrs)
         values[task.output] = snap(np.asarray(result, np.float64), graph.tensor(task.output).quant)
-    if every_tensor:
-        return {name: value for name, value in values.items() if name not in graph.constants}
-    return {name: values[name] for name in graph.outputs}
+    return values if every_tensor else {name: read(name) for name in graph.outputs}
 
 
 def bind_inputs(graph: TaskGraph, inputs: Mapping[str, np.ndarray]) -> dict[str, Array]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,27 @@ def test_state_and_constants_move_on_from_round_to_round(rounds: int) -> None:
         np.testing.assert_array_equal(result(played.outputs), expected)
         assert [play.segment for play in played.plays] == [0, *[1] * rounds, 2]
         assert [play.round for play in played.plays] == [0, *range(rounds), 0]
+
+
+@pytest.mark.parametrize("rounds", [(3, 2), 130])
+def test_without_values_rounds_that_are_alike_run_once(
+    rounds: tuple[int, int] | int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that is known of a run but its bits is the same, wherever in a burst the constants of a round begin."""
+    if isinstance(rounds, int):
+        program, images, _ = sums(rounds)  # rounds begin 5 words apart, and bursts have 64
+        different = 64 + 2
+    else:
+        program, images, _ = perceptron(rows=7, sizes=(16, 24, 36), lanes=8, depth=2)
+        program, different = plan_merged(replayed(program, rounds)), 2
+    module, executed = sys.modules["intar.engine.run"], []
+    execute = module._execute
+    monkeypatch.setattr(module, "_execute", lambda *given: executed.append(1) or execute(*given))
+    timed = run(program, values=False)
+    assert len(executed) == different < len(timed.plays)
+    assert replace(run(program, images), outputs={}) == timed
+    short = run(program, values=False, max_cycles=timed.plays[-1].first)
+    assert short.deadlock is not None and short.deadlock.kind == "limit"
 
 
 @pytest.mark.sim
