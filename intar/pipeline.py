@@ -21,24 +21,25 @@ from intar.codegen.hls import BuildTarget, render_hls
 from intar.codegen.host import HostMove, render_host
 from intar.codegen.rtl import bundles, render_rtl, top_name
 from intar.device import boards
-from intar.engine import EngineResult, plan_merged, run
+from intar.engine import LONGEST_RUN, EngineResult, plan_merged, run
 from intar.engine import MemoryModel as EngineMemory
 from intar.errors import InfeasibleError, InternalError
 from intar.ir.circuit import as_stored, border_moves, from_circuit, to_circuit
 from intar.ir.io import to_npz
 from intar.ir.program import Argument, Program
 from intar.ir.quantgraph import Part, QuantGraph, Quantised
+from intar.ir.reference import AT_ONCE
 from intar.ir.repeats import Blocks
 from intar.ir.schedule import AnySchedule, Machine, Mode, PartedSchedule, Schedule
 from intar.ir.taskgraph import TaskGraph
 from intar.lower.images import argument_bytes, stored_tensors
-from intar.lower.lower import lower
+from intar.lower.lower import Lowered, lower
 from intar.lower.parts import lower_parts
 from intar.project import LOCK, LOCK_SCHEMA, Project
 from intar.quant.accuracy import numerics_report
 from intar.quant.blocks import Pieces, pieces
 from intar.quant.divide import divide
-from intar.quant.golden import quantise_input, run_golden
+from intar.quant.golden import golden_tensors, quantise_input
 from intar.quant.pooled import pool_products
 from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE
 from intar.quant.store import to_json as quant_json
@@ -98,18 +99,45 @@ def design(quantised: Quantised, schedule: AnySchedule) -> Design:
         The validator or the engine finds a fault in what we made.
     """
     if isinstance(schedule, PartedSchedule):
-        parts = divide(quantised, schedule.pieces)
-        for part, own in zip(parts, schedule.parts, strict=True):
-            _check(own.schedule, part.graph)
-        lowered = lower_parts(quantised.graph.name, parts, [own.schedule for own in schedule.parts])
-    else:
-        _check(schedule, quantised.graph)
-        lowered = lower(quantised, schedule)
-    program = plan_merged(lowered.program)
+        return _finish(quantised, _try_parts(quantised, divide(quantised, schedule.pieces), schedule))
+    return _finish(quantised, _try(quantised, schedule))
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A schedule as it is lowered, and the engine's run of it."""
+
+    schedule: AnySchedule
+    lowered: Lowered
+    predicted: EngineResult
+
+
+def _try(quantised: Quantised, schedule: Schedule, limit: int = LONGEST_RUN) -> _Trial:
+    """Lower a schedule and run it for up to `limit` cycles."""
+    _check(schedule, quantised.graph)
+    return _run(schedule, lower(quantised, schedule), limit)
+
+
+def _try_parts(quantised: Quantised, parts: Sequence[Part], schedule: PartedSchedule) -> _Trial:
+    """Lower the parts of a network into one machine and run it."""
+    for part, own in zip(parts, schedule.parts, strict=True):
+        _check(own.schedule, part.graph)
+    lowered = lower_parts(quantised.graph.name, parts, [own.schedule for own in schedule.parts])
+    return _run(schedule, lowered, LONGEST_RUN)
+
+
+def _run(schedule: AnySchedule, lowered: Lowered, limit: int) -> _Trial:
     memory = engine_memory(schedule.machine)
-    predicted = run(program, {}, memory=memory, values=False)
-    predicted.raise_deadlock()
-    return Design(quantised, schedule, program, lowered.images, predicted)
+    predicted = run(lowered.program, {}, memory=memory, values=False, max_cycles=limit)
+    if predicted.deadlock is not None and (predicted.deadlock.kind != "limit" or limit == LONGEST_RUN):
+        predicted.raise_deadlock()
+    return _Trial(schedule, lowered, predicted)
+
+
+def _finish(quantised: Quantised, trial: _Trial) -> Design:
+    """The design of a schedule that was tried: what is left is the order of its buffers' sides in C++."""
+    program = plan_merged(trial.lowered.program)
+    return Design(quantised, trial.schedule, program, trial.lowered.images, trial.predicted)
 
 
 def _check(schedule: Schedule, graph: QuantGraph) -> None:
@@ -142,28 +170,32 @@ def compile_quantised(
         quantised = pool_products(quantised)
     if found := pieces(quantised.graph, blocks):
         return compile_parts(quantised, machine, found, mode, pins)
-    return _fastest(quantised, machine, mode, pins)
+    return _finish(quantised, _fastest(quantised, _candidates(quantised.graph, machine, mode, pins)))
 
 
-def _fastest(
-    quantised: Quantised, machine: Machine, mode: Mode, pins: Pins | None, *, alone: bool = True
-) -> Design:
-    """The best schedule of a mode by the engine's cycles, lowered.
+def _fastest(quantised: Quantised, candidates: Sequence[Schedule]) -> _Trial:
+    """The first of the candidates that take the fewest cycles; a run ends where it has lost."""
+    best = _try(quantised, candidates[0])
+    for rival in candidates[1:]:
+        other = _try(quantised, rival, best.predicted.cycles)
+        if other.predicted.deadlock is None and other.predicted.cycles < best.predicted.cycles:
+            best = other
+    return best
+
+
+def _candidates(
+    graph: QuantGraph, machine: Machine, mode: Mode, pins: Pins | None, *, alone: bool = True
+) -> list[Schedule]:
+    """The solver's best schedule of a mode and, in mode ``auto``, others that the engine may find faster.
 
     Parts of a network are not `alone`: they share the memory, of which each takes the least, and are all in one mode.
     """
-    best = solve(quantised.graph, machine, mode, pins)
-    made = design(quantised, best)
-    if mode != "auto":
-        return made
-    tried = {_what_runs(best)}
-    for rival in _rivals(quantised.graph, best, pins, alone):
-        if _what_runs(rival) not in tried:
-            tried.add(_what_runs(rival))
-            other = design(quantised, rival)
-            if other.predicted.cycles < made.predicted.cycles:
-                made = other
-    return made
+    best = solve(graph, machine, mode, pins)
+    found = {_what_runs(best): best}
+    if mode == "auto":
+        for rival in _rivals(graph, best, pins, alone):
+            found.setdefault(_what_runs(rival), rival)
+    return list(found.values())
 
 
 def _what_runs(schedule: Schedule) -> tuple[Any, ...]:
@@ -215,13 +247,15 @@ def compile_parts(
     parts = divide(quantised, found)
 
     def schedule(part: Part, own: Pins) -> Schedule:
-        if mode != "auto":
-            return solve(part.graph, machine, mode, own)
-        made = _fastest(part.rounds[0], machine, mode, own, alone=False).schedule
-        assert isinstance(made, Schedule)
-        return made
+        candidates = _candidates(part.graph, machine, mode, own, alone=False)
+        if len(candidates) == 1:
+            return candidates[0]
+        best = _fastest(part.rounds[0], candidates).schedule
+        assert isinstance(best, Schedule)
+        return best
 
-    return design(quantised, schedule_parts(quantised.graph.name, parts, found, pins, schedule))
+    made = schedule_parts(quantised.graph.name, parts, found, pins, schedule)
+    return _finish(quantised, _try_parts(quantised, parts, made))
 
 
 def recompile(made: Design, mode: Mode) -> Design:
@@ -350,9 +384,13 @@ class Check:
 
 def golden_outputs(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
     """Golden's network outputs for each inference."""
-    names = made.quantised.graph.outputs
-    results = [run_golden(made.quantised, dict(one)).tensors for one in inputs]
-    return [{name: result[name] for name in names} for result in results]
+    results: list[dict[str, np.ndarray]] = [{} for _ in inputs]
+    for first in range(0, len(inputs), AT_ONCE):
+        for name, arrays, _ in golden_tensors(made.quantised, inputs[first : first + AT_ONCE]):
+            if name in made.quantised.graph.outputs:
+                for result, array in zip(results[first:], arrays, strict=False):
+                    result[name] = array
+    return results
 
 
 def verify_engine(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> Check:

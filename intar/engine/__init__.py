@@ -2,11 +2,12 @@
 
 from intar.engine.merge import plan_merged
 from intar.engine.result import Deadlock, EngineResult, LinkUse, NodeCycles, Span, Stuck
-from intar.engine.run import run
+from intar.engine.run import LONGEST_RUN, run
 from intar.engine.sizing import FifoAdvice, size_fifos
 from intar.engine.timing import RTL, STRICT, MemoryModel, Timing
 
 __all__ = [
+    "LONGEST_RUN",
     "RTL",
     "STRICT",
     "Deadlock",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intar.engine.result import Deadlock, EngineResult
-from intar.engine.run import run
+from intar.engine.run import LONGEST_RUN, run
 from intar.engine.timing import MemoryModel
 from intar.errors import InternalError
 from intar.ir.program import Buffer, Image, Load, Program, Router
@@ -106,7 +106,7 @@ def _deepen(program: Program, deadlock: Deadlock) -> Program | None:
 
 
 def plan_merged(
-    program: Program, memory: MemoryModel | None = None, *, deepen: int = 0, max_cycles: int = 1_000_000_000
+    program: Program, memory: MemoryModel | None = None, *, deepen: int = 0, max_cycles: int = LONGEST_RUN
 ) -> Program:
     """Return `program` with every `Buffer.merged` filled with an order that cannot deadlock.
 

@@ -16,6 +16,9 @@ from intar.errors import InternalError
 from intar.ir.program import Program, Store
 from intar.ir.segments import check_segments
 
+LONGEST_RUN = 1_000_000_000
+"""Cycles after which a run is given up where nothing else is said."""
+
 _STATES = ("busy", "wait_in", "wait_out", "wait_token", "idle")
 _UNIT_WORDS = 6 + len(_STATES)
 _LINK_WORDS = 5
@@ -180,7 +183,7 @@ def run(
     *,
     values: bool = True,
     merged: bool = False,
-    max_cycles: int = 1_000_000_000,
+    max_cycles: int = LONGEST_RUN,
     timing: Timing | None = None,
     policy: int = 0,
     turns: bool = False,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import erf, pi, sqrt
 
 import numpy as np
@@ -13,6 +14,9 @@ from intar.ir.ops import Attrs, Op, show
 from intar.ir.taskgraph import QuantParams, TaskGraph, dequantise, quant_arrays
 
 Array = np.ndarray
+AT_ONCE = 8
+"""Samples that are run side by side where there are many."""
+
 _erf = np.vectorize(erf, otypes=[np.float64])
 
 
@@ -169,16 +173,50 @@ def run_float(
     GraphError
         An input is missing, unknown or has another shape (all of them at once).
     """
-    values = bind_inputs(graph, inputs)
+    made = {
+        name: array
+        for name, (array,) in float_tensors(graph, [inputs])
+        if every_tensor or name in graph.outputs
+    }
+    if every_tensor:
+        return made
+    return {name: made[name] if name in made else graph.constant(name) for name in graph.outputs}
 
-    def read(name: str) -> Array:
-        """Constants are widened one at a time: all of a large network's take gigabytes."""
-        return values[name] if name in values else graph.constant(name)
 
+def float_tensors(
+    graph: TaskGraph, batch: Sequence[Mapping[str, np.ndarray]]
+) -> Iterator[tuple[str, list[Array]]]:
+    """Run several samples side by side, and give each activation as soon as it is made: its name, and its values (float64,
+    of its shape) in each sample.
+
+    An activation that all its readers have read is kept no longer, and constants are widened one at a time: all of a large
+    network take gigabytes. Inputs and errors are those of :func:`run_float`.
+    """
+    bound = [bind_inputs(graph, inputs) for inputs in batch]
+    values = {name: [one[name] for one in bound] for name in graph.inputs}
+    yield from values.copy().items()
+    unread = Counter(name for task in graph.tasks for name in set(task.inputs))
     for task in graph.tasks:
-        result = KERNELS[task.op]([read(name) for name in task.inputs], task.attrs)
-        values[task.output] = snap(np.asarray(result, np.float64), graph.tensor(task.output).quant)
-    return values if every_tensor else {name: read(name) for name in graph.outputs}
+        tensor = graph.tensor(task.output)
+        read = {
+            name: values[name] if name in values else [graph.constant(name)] * len(batch)
+            for name in task.inputs
+        }
+        if task.op is Op.MATMUL:  # the rows of all samples take their turn with one copy of the weights
+            data, *constants = (read[name] for name in task.inputs)
+            rows = np.concatenate([array.reshape(-1, array.shape[-1]) for array in data])
+            product = KERNELS[task.op]([rows, *(array[0] for array in constants)], task.attrs)
+            results = [part.reshape(tensor.shape) for part in np.split(product, len(batch))]
+        else:
+            samples = zip(*(read[name] for name in task.inputs), strict=True)
+            results = [KERNELS[task.op](list(sample), task.attrs) for sample in samples]
+        made = [snap(np.asarray(result, np.float64), tensor.quant) for result in results]
+        yield task.output, made
+        values[task.output] = made
+        unread.subtract(set(task.inputs))
+        for name in {*task.inputs, task.output} & values.keys():
+            if not unread[name]:
+                del values[name]
 
 
 def bind_inputs(graph: TaskGraph, inputs: Mapping[str, np.ndarray]) -> dict[str, Array]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from intar.grid import prepare
 from intar.grid.valid import valid_elements
-from intar.ir.quantgraph import Quantised
-from intar.ir.reference import run_float
+from intar.ir.quantgraph import QTensor, Quantised
+from intar.ir.reference import AT_ONCE, float_tensors
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.calibrate import samples
-from intar.quant.golden import dequantise, quantise_input, run_golden
+from intar.quant.golden import dequantise, golden_tensors, quantise_input
 
 SQNR_BOUND_DB = 20.0
 
@@ -46,19 +46,18 @@ def numerics_report(
     shared = [tensor for tensor in quantised.graph.tensors if tensor.name in graph.by_name]
     signal, noise, worst, saturated = (dict.fromkeys((t.name for t in shared), 0.0) for _ in range(4))
     batch, masks = samples(graph, data), valid_elements(graph)
-    for inputs in batch:
-        real = run_float(graph, inputs, every_tensor=True)
-        ints = {name: quantise_input(quantised.graph.tensor(name), array) for name, array in inputs.items()}
-        result = run_golden(quantised, ints)
-        for tensor in shared:
+    for first in range(0, len(batch), AT_ONCE):
+        for tensor, ints, real, count in _side_by_side(
+            graph, quantised, shared, batch[first : first + AT_ONCE]
+        ):
             name = tensor.name
-            error = dequantise(tensor, _as_real(result.tensors[name], real[name].shape)) - real[name]
+            error = dequantise(tensor, _as_real(ints, real.shape)) - real
             if name in masks:
-                error, real[name] = error[masks[name]], real[name][masks[name]]
-            signal[name] += float((real[name] ** 2).sum())
+                error, real = error[masks[name]], real[masks[name]]
+            signal[name] += float((real**2).sum())
             noise[name] += float((error**2).sum())
             worst[name] = max(worst[name], float(np.abs(error).max(initial=0.0)))
-            saturated[name] += result.saturations.get(name, 0)
+            saturated[name] += count
     tables = {task.output: task.table.max_error for task in quantised.graph.tasks if task.table is not None}
     return [
         {
@@ -77,6 +76,29 @@ def numerics_report(
         }
         for tensor in shared
     ]
+
+
+def _side_by_side(
+    graph: TaskGraph,
+    quantised: Quantised,
+    shared: Sequence[QTensor],
+    batch: Sequence[Mapping[str, np.ndarray]],
+) -> Iterator[tuple[QTensor, np.ndarray, np.ndarray, int]]:
+    """Each tensor that golden and float have, in each sample: its integers, its real values, and the saturations (those of
+    all samples with the first)."""
+    known = {tensor.name: tensor for tensor in shared}
+    tensors = {name: quantised.graph.tensor(name) for name in quantised.graph.inputs}
+    inputs = [{name: quantise_input(tensors[name], array) for name, array in one.items()} for one in batch]
+    reals, waiting = float_tensors(graph, batch), {}
+    for name, ints, count in golden_tensors(quantised, inputs):
+        if name not in known:
+            continue
+        while name not in waiting:
+            made, arrays = next(reals)
+            if made in known:
+                waiting[made] = arrays
+        for sample, pair in enumerate(zip(ints, waiting.pop(name), strict=True)):
+            yield known[name], *pair, 0 if sample else count
 
 
 def _as_real(ints: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

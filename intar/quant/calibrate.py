@@ -11,7 +11,7 @@ import numpy as np
 from intar.errors import CalibrationError, Finding
 from intar.grid.valid import valid_elements
 from intar.ir.ops import show
-from intar.ir.reference import run_float
+from intar.ir.reference import AT_ONCE, float_tensors
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.scheme import Scheme
 
@@ -103,10 +103,9 @@ def observe(graph: TaskGraph, calibration: Mapping[str, np.ndarray], histograms:
     batch = samples(graph, calibration)
     low: dict[str, float] = {}
     high: dict[str, float] = {}
-    for values in _runs(graph, batch):
-        for name, array in values.items():
-            low[name] = min(low.get(name, np.inf), float(array.min()))
-            high[name] = max(high.get(name, -np.inf), float(array.max()))
+    for name, array in _activations(graph, batch):
+        low[name] = min(low.get(name, np.inf), float(array.min()))
+        high[name] = max(high.get(name, -np.inf), float(array.max()))
     found = [
         Finding(
             "the float model overflows on the calibration data",
@@ -121,18 +120,19 @@ def observe(graph: TaskGraph, calibration: Mapping[str, np.ndarray], histograms:
     if not histograms:
         return {name: Observed(low[name], high[name]) for name in low}
     counts = {name: np.zeros(BINS, np.int64) for name in low}
-    for values in _runs(graph, batch):
-        for name, array in values.items():
-            if high[name] > low[name]:
-                counts[name] += np.histogram(array, BINS, (low[name], high[name]))[0]
+    for name, array in _activations(graph, batch):
+        if high[name] > low[name]:
+            counts[name] += np.histogram(array, BINS, (low[name], high[name]))[0]
     return {name: Observed(low[name], high[name], counts[name]) for name in low}
 
 
-def _runs(graph: TaskGraph, batch: list[dict[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
+def _activations(graph: TaskGraph, batch: list[dict[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
+    """What every activation takes on in every sample, by name."""
     masks = valid_elements(graph)
-    for inputs in batch:
-        values = run_float(graph, inputs, every_tensor=True)
-        yield {name: value[masks[name]] if name in masks else value for name, value in values.items()}
+    for first in range(0, len(batch), AT_ONCE):
+        for name, arrays in float_tensors(graph, batch[first : first + AT_ONCE]):
+            for array in arrays:
+                yield name, array[masks[name]] if name in masks else array
 
 
 def value_range(observed: Observed, scheme: Scheme, bits: int) -> tuple[float, float]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,7 @@ from intar.ir.quantgraph import (
     QProduct,
     QSoftmax,
     QTail,
+    QTask,
     QTensor,
     QuantGraph,
     Quantised,
@@ -31,7 +33,8 @@ from intar.ir.taps import batches, largest, read_taps, weigh
 from intar.quant.fixed import clamp, limits, requantise, softmax
 from intar.quant.norms import NormFactors, normalise
 
-FLOAT_EXACT_BITS = 53
+EXACT = {25: np.float32, 54: np.float64}
+"""Every two's complement integer of so many bits is a number of the type: sums whose partial sums are such are exact."""
 GRID_ELEMENTS = 1 << 21
 """Reads of taps that are held at a time."""
 
@@ -80,50 +83,83 @@ def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> Golden
     GraphError
         An input is missing, unknown, no integer array, of another size, or out of its type's range (all of them).
     """
+    tensors, saturations = {}, {}
+    for name, (array,), count in golden_tensors(quantised, [inputs]):
+        tensors[name] = array
+        if name not in quantised.graph.inputs:
+            saturations[name] = count
+    return GoldenResult(
+        {tensor.name: tensors[tensor.name] for tensor in quantised.graph.tensors}, saturations
+    )
+
+
+def golden_tensors(
+    quantised: Quantised, batch: Sequence[Mapping[str, np.ndarray]]
+) -> Iterator[tuple[str, list[np.ndarray], int]]:
+    """Run several inferences side by side, and give each tensor as soon as it is made.
+
+    Yields
+    ------
+    name of a tensor; its integers (int64, of its shape) in each inference; how many clamps of all inferences changed one of
+    them. A tensor that all its readers have read is kept no longer. Inputs and errors are those of :func:`run_golden`.
+    """
     graph, constants = quantised.graph, quantised.constants
     known = {tensor.name: tensor for tensor in graph.tensors}
-    values = {name: array.reshape(-1, known[name].cols) for name, array in _bind(graph, inputs).items()}
-    saturations: dict[str, int] = {}
+    bound = [_bind(graph, one) for one in batch]
+    unread = Counter(name for task in graph.tasks for name in set(task.inputs))
+    values = {name: [one[name].reshape(-1, known[name].cols) for one in bound] for name in graph.inputs}
+    for name in graph.inputs:
+        yield name, [array.reshape(known[name].shape) for array in values[name]], 0
     for task in graph.tasks:
         operands = [values[name] for name in task.inputs]
-        if isinstance(task, QMove):
-            flat = move(operands, task.pieces, task.visits)
-            result, count = flat.reshape(-1, known[task.output].cols), 0
-        elif isinstance(task, (QConv, QPool)):
-            result, count = on_grid(task, operands[0], constants)
+        if isinstance(
+            task, QMatmul
+        ):  # the rows of all inferences take their turn with one copy of the weights
+            rows, count = _perform(task, [np.concatenate(arrays) for arrays in operands], constants)
+            results = np.split(rows, len(batch))
         else:
-            if isinstance(task, QMatmul):
-                v = _matmul(task, operands[0], constants)
-            elif isinstance(task, QAffine):
-                v = _affine(task, operands[0], constants)
-            elif isinstance(task, QProduct):
-                v = _product(task, *operands)
-            elif isinstance(task, QSoftmax):
-                v = softmax(
-                    operands[0],
-                    task.mult,
-                    task.shift,
-                    task.numerator,
-                    task.out_shift,
-                    visible(task, operands[0]),
-                )
-            elif isinstance(task, QNorm):
-                v = _norm(task, operands[0], constants)
-            else:
-                v = _binary(task, *operands)
-            result, count = clamp(v + task.zero, task.lo, task.hi, task.relu)
-            if isinstance(task, QMatmul) and task.tail is not None:
-                tail = task.tail
-                v = _binary(tail, result, operands[1])
-                result, more = clamp(v + tail.zero, tail.lo, tail.hi, tail.relu)
-                count += more
-            if task.table is not None:
-                result, more = lookup(task.table, result, constants, task.table.group_of(result.shape[1]))
-                count += more
-        values[task.output] = result
-        saturations[task.output] = count
-    tensors = {name: values[name].reshape(known[name].shape) for name in known}
-    return GoldenResult(tensors, saturations)
+            done = [_perform(task, list(arrays), constants) for arrays in zip(*operands, strict=True)]
+            results, count = [result for result, _ in done], sum(count for _, count in done)
+        tensor = known[task.output]
+        yield task.output, [result.reshape(tensor.shape) for result in results], count
+        values[task.output] = [result.reshape(-1, tensor.cols) for result in results]
+        unread.subtract(set(task.inputs))
+        for name in {*task.inputs, task.output}:
+            if not unread[name]:
+                del values[name]
+
+
+def _perform(
+    task: QTask, operands: list[np.ndarray], constants: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, int]:
+    """What a task makes of its operands (rows, columns), and the saturations."""
+    if isinstance(task, QMove):
+        return move(operands, task.pieces, task.visits), 0
+    if isinstance(task, (QConv, QPool)):
+        return on_grid(task, operands[0], constants)
+    if isinstance(task, QMatmul):
+        v = _matmul(task, operands[0], constants)
+    elif isinstance(task, QAffine):
+        v = _affine(task, operands[0], constants)
+    elif isinstance(task, QProduct):
+        v = _product(task, *operands)
+    elif isinstance(task, QSoftmax):
+        shown = visible(task, operands[0])
+        v = softmax(operands[0], task.mult, task.shift, task.numerator, task.out_shift, shown)
+    elif isinstance(task, QNorm):
+        v = _norm(task, operands[0], constants)
+    else:
+        v = _binary(task, *operands)
+    result, count = clamp(v + task.zero, task.lo, task.hi, task.relu)
+    if isinstance(task, QMatmul) and task.tail is not None:
+        tail = task.tail
+        v = _binary(tail, result, operands[1])
+        result, more = clamp(v + tail.zero, tail.lo, tail.hi, tail.relu)
+        count += more
+    if task.table is not None:
+        result, more = lookup(task.table, result, constants, task.table.group_of(result.shape[1]))
+        count += more
+    return result, count
 
 
 CURVE_SHIFT = 8
@@ -193,11 +229,12 @@ def _fields(tap: Tap) -> tuple[int, ...]:
 
 
 def _sums(a: np.ndarray, b: np.ndarray, bits: int) -> np.ndarray:
-    """``a @ b`` of integers whose sums over any subset of the products have at most `bits` bits."""
-    if bits <= FLOAT_EXACT_BITS:
-        # Then they fit a double: exact in any order of summation.
-        return (a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64)
-    return a @ b
+    """``a @ b`` of integers whose sums over any subset of the products have at most `bits` bits.
+
+    In real numbers, which is much faster than in integers, and exact in any order of summation.
+    """
+    real = next(kind for limit, kind in EXACT.items() if bits <= limit)
+    return (a.astype(real) @ b.astype(real)).astype(np.int64)
 
 
 def move(operands: list[np.ndarray], pieces: tuple[Piece, ...], visits: int) -> np.ndarray:
@@ -221,10 +258,7 @@ def _product(task: QProduct, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     left, right = (array.reshape(task.batch, -1, array.shape[-1]) for array in (x, y))
     if task.transposed:
         right = right.swapaxes(1, 2)
-    if task.acc_bits <= FLOAT_EXACT_BITS:
-        acc = (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
-    else:
-        acc = left @ right
+    acc = _sums(left, right, task.acc_bits)
     return requantise(acc.reshape(len(x), -1), task.mult, task.shift)
 
 
