@@ -88,10 +88,18 @@ def factor(value: float) -> tuple[int, int]:
 
 
 def factors(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`factor` of each element of a vector, as two int64 arrays. Raises FactorRange."""
-    pairs = [factor(float(value)) for value in values]
-    array = np.array(pairs, np.int64).reshape(len(pairs), 2)
-    return array[:, 0].copy(), array[:, 1].copy()
+    """:func:`factor` of each element of a vector, as two int64 arrays. Raises FactorRange.
+
+    Times a power of two and rounded to an integer below 2**52, ties to even, a double is exact.
+    """
+    values = np.asarray(values, np.float64)
+    finite = np.where(np.isfinite(values), values, 1.0)
+    shift = np.where(finite == 0, MAX_SHIFT, np.clip(32 - np.frexp(finite)[1].astype(np.int64), 0, MAX_SHIFT))
+    for _ in range(2):
+        shift = shift - (np.abs(np.rint(np.ldexp(finite, shift))) >= MULT_LIMIT)
+    for value in values[~np.isfinite(values) | (shift < MIN_SHIFT)]:
+        factor(float(value))  # raises
+    return np.rint(np.ldexp(finite, shift)).astype(np.int64), shift
 
 
 def add_factors(fx: float, fy: float) -> tuple[int, int, int]:

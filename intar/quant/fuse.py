@@ -91,13 +91,30 @@ class Group:
         return plain and bool((self.gain == 1).all() and (self.offset == 0).all())
 
 
+class _Constants:
+    """Real values of the graph's constants, and of what is computed from constants alone.
+
+    The graph's own are widened when they are read: all of a large network take gigabytes.
+    """
+
+    def __init__(self, graph: TaskGraph) -> None:
+        self.graph = graph
+        self.computed: dict[str, np.ndarray] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.computed or name in self.graph.constants
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.computed[name] if name in self.computed else self.graph.constant(name)
+
+
 class Fuser:
     """Goes through the tasks once and collects groups and everything that can't be done."""
 
     def __init__(self, graph: TaskGraph) -> None:
         self.graph = graph
         self.on_grid = grids(graph)
-        self.constants = {name: graph.constant(name) for name in graph.constants}
+        self.constants = _Constants(graph)
         self.groups: list[Group] = []
         self.makers: dict[str, Group] = {}
         self.found: list[Finding] = []
@@ -106,7 +123,8 @@ class Fuser:
         for task in self.graph.tasks:
             if all(name in self.constants for name in task.inputs):
                 values = [self.constants[name] for name in task.inputs]
-                self.constants[task.output] = np.asarray(KERNELS[task.op](values, task.attrs), np.float64)
+                made = KERNELS[task.op](values, task.attrs)
+                self.constants.computed[task.output] = np.asarray(made, np.float64)
             else:
                 self._task(task)
         for name in self.graph.outputs:

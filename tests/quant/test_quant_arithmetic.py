@@ -7,7 +7,16 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from intar.quant.fixed import FactorRange, add_factors, clamp, factor, limits, requantise, signed_bits
+from intar.quant.fixed import (
+    FactorRange,
+    add_factors,
+    clamp,
+    factor,
+    factors,
+    limits,
+    requantise,
+    signed_bits,
+)
 
 CORNER_VALUES = (
     0,
@@ -56,6 +65,18 @@ def test_factor_is_nearest_with_largest_shift(value: float) -> None:
     assert abs(m) < 1 << 31 and 24 <= s <= 62
     assert m == round(Fraction(value) * (1 << s))
     assert s == 62 or abs(round(Fraction(value) * (1 << (s + 1)))) >= 1 << 31
+
+
+def test_factors_are_those_of_each_element() -> None:
+    rng = np.random.default_rng(2)
+    near = [np.nextafter(power, side) for power in 2.0 ** np.arange(-70, 7) for side in (0, 1e9)]
+    halves = np.arange(-9, 10, 2) * 2.0**-63  # ties of the last bit
+    values = np.concatenate(
+        [rng.choice((-1, 1), 2000) * np.exp(rng.uniform(-60, 4.8, 2000)), near, halves, [0.0]]
+    )
+    assert list(zip(*(array.tolist() for array in factors(values)), strict=True)) == [*map(factor, values)]
+    with pytest.raises(FactorRange, match="the factor 256 is 128 or more"):
+        factors(np.array([1.0, 256.0, np.nan]))
 
 
 @pytest.mark.parametrize("value", [128.0, -1e9, float("nan"), float("inf")])

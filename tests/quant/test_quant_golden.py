@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from intar.errors import GraphError
 from intar.ir import exp2
 from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, QNorm, QProduct, QSoftmax, Quantised
-from intar.quant.golden import dequantise, quantise_input, run_golden
+from intar.quant.golden import _sums, dequantise, golden_tensors, quantise_input, run_golden
 from intar.quant.random_graphs import OPS, quantised_graphs, random_inputs, random_quantised
 from intar.quant.ranges import acc_bits, acc_range
 
@@ -177,6 +177,31 @@ def test_every_kind_of_task_alone(op: str) -> None:
 def test_random_graphs_repeat() -> None:
     one, two = random_quantised(5, 6), random_quantised(5, 6)
     assert one.graph == two.graph and one.graph.digest != random_quantised(6, 6).graph.digest
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_inferences_side_by_side_are_those_one_by_one(seed: int) -> None:
+    quantised = random_quantised(seed, 8)
+    batch = [random_inputs(quantised, number) for number in range(3)]
+    alone = [run_golden(quantised, inputs) for inputs in batch]
+    found = {name: (arrays, count) for name, arrays, count in golden_tensors(quantised, batch)}
+    assert found.keys() == {tensor.name for tensor in quantised.graph.tensors}
+    for name, (arrays, count) in found.items():
+        assert all(np.array_equal(a, b.tensors[name]) for a, b in zip(arrays, alone, strict=True))
+        assert count == sum(result.saturations.get(name, 0) for result in alone)
+
+
+@pytest.mark.parametrize("rows", [1032, 1036])
+def test_sums_are_exact_on_both_sides_of_single_precision(rows: int) -> None:
+    """The largest sums that 25 bits hold, which are floats of 24, and some larger ones."""
+    rng = np.random.default_rng(rows)
+    a = rng.choice((-128, -127, 127), (4, rows))
+    b = np.full((rows, 2), 127, np.int8)
+    b[::3, 1] = -126
+    bits = acc_bits(b, 8)
+    assert (bits <= 25) == (rows == 1032)
+    assert np.array_equal(_sums(a, b, bits), a @ b.astype(np.int64))
+    assert np.array_equal(_sums(np.full((1, rows), -128), b, bits)[0], -128 * b.astype(np.int64).sum(axis=0))
 
 
 def test_accumulator_width_is_tight() -> None:
