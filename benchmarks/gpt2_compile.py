@@ -1,6 +1,6 @@
 """Time and memory of the whole path for GPT-2, from the PyTorch module to all files written: one process for each size.
 
-``python benchmarks/gpt2_compile.py [small] [medium] [-o benchmarks/results]`` prints JSON: for each size wall and CPU
+``python benchmarks/gpt2_compile.py [--size small] [-o benchmarks/results]`` prints JSON: for each size wall and CPU
 seconds and the largest resident memory of the process, the load of the machine when it began, predicted cycles, and the
 files written. U280, 8,192 DSPs, scheme w8a8r16, 64 tokens, random weights.
 """
@@ -51,10 +51,10 @@ def measure(size: str) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sizes", nargs="*", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--size", action="append", choices=SIZES, help="default: all")
     parser.add_argument("-o", "--out", type=Path, help="folder for gpt2_compile.json")
     options = parser.parse_args()
-    text = json.dumps([measure(size) for size in options.sizes], indent=1) + "\n"
+    text = json.dumps([measure(size) for size in options.size or SIZES], indent=1) + "\n"
     print(text, end="")
     if options.out:
         (options.out / "gpt2_compile.json").write_text(text)
