@@ -136,7 +136,8 @@ def _run(schedule: AnySchedule, lowered: Lowered, limit: int) -> _Trial:
 
 def _finish(quantised: Quantised, trial: _Trial) -> Design:
     """The design of a schedule that was tried: what is left is the order of its buffers' sides in C++."""
-    program = plan_merged(trial.lowered.program)
+    memory = engine_memory(trial.schedule.machine)
+    program = plan_merged(trial.lowered.program, memory, ran=trial.predicted)
     return Design(quantised, trial.schedule, program, trial.lowered.images, trial.predicted)
 
 

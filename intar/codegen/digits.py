@@ -20,6 +20,6 @@ def address_lanes(node: Buffer | Image) -> int:
     )
 
 
-def address_unit(node: Buffer | Image, step: BufferStep) -> int:
-    """What an address of this step counts, in the unit of RTL and C++."""
-    return 1 if step.elements else address_lanes(node)
+def address_unit(step: BufferStep, lanes: int) -> int:
+    """What an address of this step counts, in the unit of RTL and C++; `lanes` are the `address_lanes` of its node."""
+    return 1 if step.elements else lanes

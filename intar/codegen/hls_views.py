@@ -236,7 +236,7 @@ class _Views:
     def _buffer(self, node: Buffer) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         lanes = address_lanes(node)
         writes, reads = (
-            [walk_row(step, lanes, address_unit(node, step)) for step in steps]
+            [walk_row(step, lanes, address_unit(step, lanes)) for step in steps]
             for steps in (node.writes, node.reads)
         )
         roms = (

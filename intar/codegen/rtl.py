@@ -422,7 +422,7 @@ class _Builder:
 
     def _buffer(self, made: Instance, node: Buffer) -> None:
         lanes = address_lanes(node)
-        walks = [(step.walk, address_unit(node, step)) for step in (*node.writes, *node.reads)]
+        walks = [(step.walk, address_unit(step, lanes)) for step in (*node.writes, *node.reads)]
         address_bits, count_bits = steps.walk_bits(walks, node.depth * lanes - 1, lanes)
         made.parameters += [
             ("WIDTH", node.lanes * node.bits),

@@ -237,12 +237,13 @@ def store_rom(node: Store, beat_bits: int) -> Rom:
 
 def buffer_rom(node: Buffer | Image, steps: tuple[BufferStep, ...]) -> Rom:
     """The program of one side of a buffer."""
+    lanes = address_lanes(node)
     return _rom(
         BUFFER,
         node.name,
         (
             (
-                walk_fields(s.walk, node.name, address_lanes(node), address_unit(node, s))
+                walk_fields(s.walk, node.name, lanes, address_unit(s, lanes))
                 | {"need": s.need, "need_step": s.need_step},
                 s.note,
             )
@@ -361,7 +362,10 @@ def table_bits(node: Vector) -> int:
 
 def vector_rom(node: Vector) -> Rom:
     """The program of a vector unit; an operation that a step does not use becomes the identity."""
-    return _rom(VECTOR, node.name, ((_vector_fields(node, s), s.note) for s in node.steps), node.steps)
+    merged = node.merged
+    return _rom(
+        VECTOR, node.name, ((_vector_fields(node, s, merged), s.note) for s in node.steps), node.steps
+    )
 
 
 def maximum_rom(node: Vector) -> Rom:
@@ -386,7 +390,7 @@ def pool_rom(node: Vector) -> Rom:
     )
 
 
-def _vector_fields(node: Vector, step: VectorStep) -> dict[str, int]:
+def _vector_fields(node: Vector, step: VectorStep, merged: bool) -> dict[str, int]:
     if step.load >= 0:
         first, end = table_starts(node)[step.load : step.load + 2]
         return {"load": 1, "load_first": first, "load_end": end - first - 1} | _table_fields(node, step.load)
@@ -400,7 +404,7 @@ def _vector_fields(node: Vector, step: VectorStep) -> dict[str, int]:
         "uses_y": step.binary != "none",
     }
     if step.affine:
-        place = "b_" if node.merged else ""
+        place = "b_" if merged else ""
         fields |= {f"{place}zero": step.zero, f"{place}lo": step.lo, f"{place}hi": step.hi}
         if not step.per_channel:
             fields |= {"mult": step.mult, "shift": step.shift, "bias": step.bias}
@@ -411,7 +415,7 @@ def _vector_fields(node: Vector, step: VectorStep) -> dict[str, int]:
         fields |= {name: getattr(step, name) for name in names} | {"multiply": step.binary == "mul"}
         if node.shift_only:
             fields |= {"b_mx": shift_code(step.b_mx) & 31, "b_my": shift_code(step.b_my)}
-    elif not (node.merged and step.affine):
+    elif not (merged and step.affine):
         fields |= _IDENTITY_BINARY
         if node.shift_only:
             fields["b_mx"] = 1

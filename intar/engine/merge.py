@@ -6,7 +6,7 @@ from intar.engine.result import Deadlock, EngineResult
 from intar.engine.run import LONGEST_RUN, run
 from intar.engine.timing import MemoryModel
 from intar.errors import InternalError
-from intar.ir.program import Buffer, Image, Load, Program, Router
+from intar.ir.program import Buffer, Image, Load, Program, Router, Store
 from intar.ir.segments import iterations, steps_in
 
 Order = tuple[tuple[str, int], ...]
@@ -66,11 +66,12 @@ def _constant_buffers(program: Program) -> set[str]:
 
 
 def _attempt(
-    program: Program, memory: MemoryModel | None, max_cycles: int
+    program: Program, memory: MemoryModel | None, max_cycles: int, first: EngineResult | None
 ) -> tuple[Program | None, list[str], Deadlock | None]:
     """The first order that works, or what each candidate ran into and the deadlock of the first candidate."""
-    first = run(program, memory=memory, values=False, turns=True, max_cycles=max_cycles)
-    first.raise_deadlock()
+    if first is None or any(isinstance(node, Store) and node.turns for node in program.nodes):
+        first = run(program, memory=memory, values=False, turns=True, max_cycles=max_cycles)
+        first.raise_deadlock()
     reasons: list[str] = []
     deadlock: Deadlock | None = None
     for policy, name in _POLICIES.items():
@@ -106,7 +107,12 @@ def _deepen(program: Program, deadlock: Deadlock) -> Program | None:
 
 
 def plan_merged(
-    program: Program, memory: MemoryModel | None = None, *, deepen: int = 0, max_cycles: int = LONGEST_RUN
+    program: Program,
+    memory: MemoryModel | None = None,
+    *,
+    ran: EngineResult | None = None,
+    deepen: int = 0,
+    max_cycles: int = LONGEST_RUN,
 ) -> Program:
     """Return `program` with every `Buffer.merged` filled with an order that cannot deadlock.
 
@@ -118,6 +124,7 @@ def plan_merged(
 
     Parameters
     ----------
+    ran : a finished run of the program on this memory: it is not done again where stores and loads take no turns.
     deepen : how many times a link may be doubled when no order works: the smallest full link of the ring of
         waits each time. A walk whose single iteration is long makes the other side of its buffer wait, and what
         comes meanwhile must fit into the links; finer iterations are the other way out.
@@ -131,13 +138,13 @@ def plan_merged(
     rounds = {"rounds": program.rounds}
     program = program.model_copy(update={"rounds": (1,) * len(program.rounds)})
     for _ in range(deepen + 1):
-        planned, reasons, deadlock = _attempt(program, memory, max_cycles)
+        planned, reasons, deadlock = _attempt(program, memory, max_cycles, ran)
         if planned is not None:
             return planned.model_copy(update=rounds)
         deeper = _deepen(program, deadlock) if deadlock else None
         if deeper is None:
             break
-        program = deeper
+        program, ran = deeper, None
     raise InternalError(
         f"no static order found for the buffers of program {program.name!r} with these FIFO depths.\n"
         + "\n".join(reasons)

@@ -58,15 +58,25 @@ def _source_lines(path: str, stamp: tuple[int, int]) -> tuple[str, ...]:
     return tuple(without_comments(Path(path).read_text(errors="replace")).split("\n"))
 
 
+def _stamp(path: str) -> tuple[int, int]:
+    """What changes when a file does."""
+    status = Path(path).stat()
+    return status.st_mtime_ns, status.st_size
+
+
 def source_lines(path: str) -> tuple[str, ...]:
     """Lines of a file without comments."""
-    status = Path(path).stat()
-    return _source_lines(path, (status.st_mtime_ns, status.st_size))
+    return _source_lines(path, _stamp(path))
 
 
-def pragmas_in(path: str) -> list[Pragma]:
+def pragmas_in(path: str) -> tuple[Pragma, ...]:
     """Every HLS pragma of a file, in order; continued lines are joined."""
-    lines = source_lines(path)
+    return _pragmas_in(path, _stamp(path))
+
+
+@lru_cache(maxsize=256)
+def _pragmas_in(path: str, stamp: tuple[int, int]) -> tuple[Pragma, ...]:
+    lines = _source_lines(path, stamp)
     found = []
     index = 0
     while index < len(lines):
@@ -79,7 +89,7 @@ def pragmas_in(path: str) -> list[Pragma]:
             options = [(m[1] or m[3], m[2] if m[1] else None) for m in _OPTION.finditer(match[2])]
             found.append(Pragma(path, first + 1, match[1].lower(), tuple(options)))
         index += 1
-    return found
+    return tuple(found)
 
 
 def host_only_lines(path: str) -> frozenset[int]:
