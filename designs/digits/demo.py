@@ -1,6 +1,7 @@
 """The main job, end to end: a trained digits classifier becomes C++ and RTL, both run on real images and compared.
 
-Run by `make demo`; writes a project to `out/digits` (or to the folder given as the only argument).
+Run by `make demo`; writes a project to `out/digits`. The first argument is another folder, the second another design that
+reads the same images: `python designs/digits/demo.py out/grkan grkan_digits`.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ def resources(design: pipeline.Design, directory: Path) -> dict[str, Any] | None
     return synthesise_design(directory, top_name(design.program), design.schedule.machine.device, blocks=True)
 
 
-def main(directory: Path) -> int:
+def main(directory: Path, design_name: str) -> int:
     began = time.perf_counter()
     _, images, _, labels = split()
     with console.status("import, calibrate, quantise"):
-        source = open_source("digits")
+        source = open_source(design_name)
     name, out = source.graph.inputs[0], source.graph.outputs[0]
     tensor = source.quantised.graph.tensor(name)
     shape = source.graph.tensor(name).shape
@@ -100,7 +101,7 @@ def main(directory: Path) -> int:
         "images",
         "accuracy",
         "equal to golden",
-        title=f"digits, {len(images)} test images",
+        title=f"{design_name}, {len(images)} test images",
         title_justify="left",
     )
     table.add_row("float", str(len(images)), f"{100 * scores['float']:.2f} %", "")
@@ -134,6 +135,7 @@ def main(directory: Path) -> int:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else "out/digits")))
+        _, folder, chosen = (*sys.argv, *("", "out/digits", "digits")[len(sys.argv) :])
+        sys.exit(main(Path(folder), chosen))
     except UserError as error:
         sys.exit(str(error))
