@@ -66,20 +66,23 @@ class Netlist:
         """Routers where a port has several partners, links between everything."""
         sinks: dict[str, list[str]] = {}
         sources: dict[str, list[str]] = {}
+        through: dict[str, list[Flow]] = {}  # by port
         for flow in self.flows:
             for leg in flow.legs:
                 for dst in leg.dsts:
                     _add(sinks.setdefault(leg.src, []), dst)
                     _add(sources.setdefault(dst, []), leg.src)
+            for port in {port for leg in flow.legs for port in (leg.src, *leg.dsts)}:
+                through.setdefault(port, []).append(flow)
         routers: list[Router] = []
         links: list[Link] = []
         for src, dsts in sinks.items():
             if len(dsts) > 1:
-                routers.append(self._split(src, dsts))
+                routers.append(self._split(src, dsts, through[src]))
                 links.append(self._link(src, f"{_split_name(src)}.in0", src))
         for dst, srcs in sources.items():
             if len(srcs) > 1:
-                routers.append(self._merge(dst, srcs))
+                routers.append(self._merge(dst, srcs, through[dst]))
                 links.append(self._link(f"{_merge_name(dst)}.out0", dst, dst))
         for src, dsts in sinks.items():
             for index, dst in enumerate(dsts):
@@ -100,9 +103,9 @@ class Netlist:
             name = f"{src}_to_{dst}".replace(".", "_")
         return Link(name=name, src=src, dst=dst, lanes=kind.lanes, bits=kind.bits, depth=depth)
 
-    def _split(self, src: str, dsts: list[str]) -> Router:
+    def _split(self, src: str, dsts: list[str], flows: Sequence[Flow]) -> Router:
         steps: list[RouterStep] = []
-        for flow in self.flows:
+        for flow in flows:
             legs = tuple(
                 Leg(src=0, dsts=tuple(sorted(dsts.index(d) for d in leg.dsts)))
                 for leg in flow.legs
@@ -111,9 +114,9 @@ class Netlist:
             _append(steps, legs, flow)
         return self._router(_split_name(src), 1, len(dsts), src, steps)
 
-    def _merge(self, dst: str, srcs: list[str]) -> Router:
+    def _merge(self, dst: str, srcs: list[str], flows: Sequence[Flow]) -> Router:
         steps: list[RouterStep] = []
-        for flow in self.flows:
+        for flow in flows:
             legs = tuple(Leg(src=srcs.index(leg.src), dsts=(0,)) for leg in flow.legs if dst in leg.dsts)
             _append(steps, legs, flow)
         return self._router(_merge_name(dst), len(srcs), 1, dst, steps)
