@@ -240,7 +240,8 @@ class Emitter:
         if quant is not None:
             ints = self.graph.constants[source]
             return imported_weights(ints, quant, group.offset, x.bits, x.scale, x.zero, where(group.first))
-        weight = self.graph.constant(source) * group.gain
+        weight = self.graph.constant(source)
+        weight *= group.gain
         power_of_two = self.scheme.power_of_two
         return quantise_weights(
             weight, group.offset, self.scheme.weight_bits, x.bits, x.scale, x.zero, power_of_two

@@ -55,7 +55,9 @@ def quantise_weights(
         scale = _scales(weight, bias, top, bits, x_scale, 1 << (2 * x_bits + BIAS_BITS))
         if power_of_two:
             scale = power_above(scale)
-        ints = np.clip(np.rint(weight / scale), -top, top).astype(weight_type(bits))
+        steps = weight / scale
+        np.clip(np.rint(steps, out=steps), -top, top, out=steps)
+        ints = steps.astype(weight_type(bits))
         result = _finish(ints, bits, scale, bias, x_bits, x_scale, x_zero)
         if result is not None:
             return result
