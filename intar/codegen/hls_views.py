@@ -53,6 +53,7 @@ from intar.ir.program import (
     Router,
     Rows,
     RowsStep,
+    Step,
     Store,
     StoreStep,
     Vector,
@@ -135,12 +136,12 @@ class _Views:
             bursts.rows(),
             bursts.segments,
         )
-        transfers = self._rom(
+        transfers = self._listed(
             "intar::transfer",
             "STEPS",
             "beats, repeat",
             [Row(f"{{{s.beats}, {s.repeat}}}", s.note) for s in node.steps],
-            [s.segment for s in node.steps],
+            node.steps,
         )
         narrow = link.lanes * link.bits <= node.port_bits
         gearbox = "split_words" if narrow else "join_words"
@@ -174,12 +175,12 @@ class _Views:
         words = self._inner("words", word, WORD_FIFO, f"words of {node.argument}")
         reload = mate(self.program, node)
         roms = (
-            self._rom(
+            self._listed(
                 "intar::transfer",
                 "STEPS",
                 "beats, repeat",
                 [Row(f"{{{s.beats}, 1}}", s.note) for s in node.steps],
-                [s.segment for s in node.steps],
+                node.steps,
             ),
             self._bursts(node, link) if reload is None else self._turns(node, link, reload),
         )
@@ -240,8 +241,8 @@ class _Views:
             for steps in (node.writes, node.reads)
         )
         roms = (
-            self._rom("intar::walk", "WRITES", WALK_COLUMNS, writes, [s.segment for s in node.writes]),
-            self._rom("intar::walk", "READS", WALK_COLUMNS, reads, [s.segment for s in node.reads]),
+            self._listed("intar::walk", "WRITES", WALK_COLUMNS, writes, node.writes),
+            self._listed("intar::walk", "READS", WALK_COLUMNS, reads, node.reads),
             self._order(node),
         )
         memory = Local(
@@ -269,19 +270,19 @@ class _Views:
 
     def _image(self, node: Image) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         roms = (
-            self._rom(
+            self._listed(
                 "intar::walk",
                 "WRITES",
                 WALK_COLUMNS,
                 [walk_row(step) for step in node.writes],
-                [s.segment for s in node.writes],
+                node.writes,
             ),
-            self._rom(
+            self._listed(
                 "intar::image_step",
                 "READS",
                 IMAGE_COLUMNS,
                 [image_row(node, s) for s in node.reads],
-                [s.segment for s in node.reads],
+                node.reads,
             ),
             self._rom("intar::tap", "TAPS", "beat, element, low, high, column mask", tap_rows(node)),
             self._rom(
@@ -314,7 +315,7 @@ class _Views:
     # ---- matrix products
 
     def _feed(self, node: Feed) -> tuple[tuple[Rom, ...], tuple[Function, ...], tuple[Stream, ...]]:
-        rom = self._rom(
+        rom = self._listed(
             "intar::feed_step",
             "STEPS",
             "tiles, m_tiles, rows, rows_last, blocks, k_last, replay",
@@ -322,7 +323,7 @@ class _Views:
                 Row(braces(s.tiles, s.m_tiles, s.rows, s.rows_last, s.blocks, s.k_last, s.replay), s.note)
                 for s in node.steps
             ],
-            [s.segment for s in node.steps],
+            node.steps,
         )
         group = group_rows(node.rows, node.lanes, native_bits(node.bits))
         wide = beat_type(group * node.lanes, node.bits)
@@ -367,12 +368,12 @@ class _Views:
                     s.note,
                 )
             )
-        rom = self._rom(
+        rom = self._listed(
             "intar::core_step",
             "STEPS",
             "tiles, m_tiles, visits, contexts, k, k_last, rows, rows_last, groups",
             rows,
-            [s.segment for s in node.steps],
+            node.steps,
         )
         wide = beat_type(group * node.lanes, node.acc_bits)
         tiles = self._inner(
@@ -424,12 +425,12 @@ class _Views:
     # ---- vector unit, gather, router
 
     def _vector(self, node: Vector) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
-        steps = self._rom(
+        steps = self._listed(
             "intar::vector_step",
             "STEPS",
             VECTOR_COLUMNS,
             [self._vector_row(node, step) for step in node.steps],
-            [s.segment for s in node.steps],
+            node.steps,
         )
         infos, entries = [], 0
         for table in node.tables:
@@ -521,12 +522,12 @@ class _Views:
 
     def _gather(self, node: Gather) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         roms = (
-            self._rom(
+            self._listed(
                 "intar::walk",
                 "STEPS",
                 WALK_COLUMNS,
                 [walk_row(step, node.lanes) for step in node.steps],
-                [s.segment for s in node.steps],
+                node.steps,
             ),
             self._rom("int32_t", "ROWS", "elements per row", [Row(str(step.row)) for step in node.steps]),
         )
@@ -543,7 +544,7 @@ class _Views:
 
     def _rows(self, node: Rows) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         rows = [Row(self._rows_row(node, step), step.note) for step in node.steps]
-        rom = self._rom("intar::rows_step", "STEPS", ROWS_COLUMNS, rows, [s.segment for s in node.steps])
+        rom = self._listed("intar::rows_step", "STEPS", ROWS_COLUMNS, rows, node.steps)
         places = node.depth * node.lanes // node.rate
         locals_ = [
             Local(
@@ -652,6 +653,12 @@ class _Views:
         behind = ends(segments, len(self.program.rounds))
         parts = tuple(zip((0, *behind), behind, strict=False)) if segments else ()
         return Rom(type_, f"{self.upper}_{suffix}", columns, tuple(rows), parts)
+
+    def _listed(
+        self, type_: str, suffix: str, columns: str, rows: Sequence[Row], steps: Sequence[Step]
+    ) -> Rom:
+        """A list with a row for each step."""
+        return self._rom(type_, suffix, columns, rows, [step.segment for step in steps])
 
     def _played(self, function: Function, roms: Sequence[Rom]) -> Function:
         """The function with the part that it plays beside each list among its arguments."""
