@@ -155,6 +155,7 @@ def test_accumulators_hold_every_sum(bits: int) -> None:
     (task,) = quantised.graph.tasks
     weight, bias = quantised.constants[task.weight], quantised.constants[task.bias]
     assert np.abs(weight).max() == (1 << (bits - 1)) - 1
+    assert weight.dtype == (np.int16 if bits == 16 else np.int8) and bias.dtype == np.int64
     low, high = acc_range(weight, 16)
     assert max(high) < 1 << (task.acc_bits - 1) and min(low) >= -(1 << (task.acc_bits - 1))
     assert max(np.abs(high + bias).max(), np.abs(low + bias).max()) < VALUE_LIMIT
