@@ -47,6 +47,7 @@ module intar_vector #(
     parameter int BASE_BITS     = 32,    // see intar_vector_lane
     parameter int SLOPE_BITS    = 32,
     parameter int CURVE_BITS    = 18,
+    parameter     STYLE         = "auto",  // ram_style of the tables
     parameter int SEGMENTS      = 1,  // see intar_steps
     parameter int STEPS         = 1,
     parameter logic [STEPS*506-1:0] PROGRAM = '0,
@@ -456,6 +457,7 @@ module intar_vector #(
           .BASE_BITS(BASE_BITS),
           .SLOPE_BITS(SLOPE_BITS),
           .CURVE_BITS(CURVE_BITS),
+          .STYLE(STYLE),
           .WRITE(WRITE)
       ) lane (
           .clk(clk),

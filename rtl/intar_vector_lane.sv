@@ -34,7 +34,10 @@ module intar_vector_lane #(
     parameter int CURVE_BITS    = 18,   // of a curve, 1 to 18
     parameter int WRITE         = 4,    // table entries written at a time: 1, 2 or 4, divides TABLE_ENTRIES
     parameter int ENTRY_BITS    = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1,
-    parameter int GROUP         = (GROUP_BITS > 0) ? GROUP_BITS : 1
+    parameter int GROUP         = (GROUP_BITS > 0) ? GROUP_BITS : 1,
+    /* verilator lint_off UNUSEDPARAM */
+    parameter     STYLE         = "auto"  // ram_style of the tables: distributed, block, auto
+    /* verilator lint_on UNUSEDPARAM */
 ) (
     input  logic                  clk,
     input  logic                  move,
@@ -279,8 +282,8 @@ module intar_vector_lane #(
         end
       end
       if (SLOPES) begin : g_slopes
-        logic [WRITE*BASE_BITS-1:0] bases[0:WORDS-1];
-        logic [WRITE*SLOPE_BITS-1:0] slopes[0:WORDS-1];
+        (* ram_style = STYLE *) logic [WRITE*BASE_BITS-1:0] bases[0:WORDS-1];
+        (* ram_style = STYLE *) logic [WRITE*SLOPE_BITS-1:0] slopes[0:WORDS-1];
         logic [WRITE*BASE_BITS-1:0] write_bases, base_word;
         logic [WRITE*SLOPE_BITS-1:0] write_slopes, slope_word;
         logic [15:0] fraction1, fraction2, fraction;
@@ -317,7 +320,7 @@ module intar_vector_lane #(
           end
         end
         if (CURVES) begin : g_curves
-          logic [WRITE*CURVE_BITS-1:0] curves[0:WORDS-1];
+          (* ram_style = STYLE *) logic [WRITE*CURVE_BITS-1:0] curves[0:WORDS-1];
           logic [WRITE*CURVE_BITS-1:0] write_curves, curve_word;
           logic signed [CURVE_BITS-1:0] curve2;
           logic signed [CURVE_BITS+16:0] bend3;
@@ -369,7 +372,7 @@ module intar_vector_lane #(
         end
       end else begin : g_values
         // Without slopes the entries were rounded and clamped when they were written.
-        logic [WRITE*BASE_BITS-1:0] values[0:WORDS-1];
+        (* ram_style = STYLE *) logic [WRITE*BASE_BITS-1:0] values[0:WORDS-1];
         logic [WRITE*BASE_BITS-1:0] write_values, value_word;
         logic signed [17:0] value2;
         logic use2;

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import gcd
 
 import jinja2
 
@@ -45,6 +46,9 @@ CONTROL_BITS = 12
 """Bits of a register address."""
 LUTRAM_DEPTH, URAM_DEPTH, URAM_BITS = 64, 4096, 1 << 20
 """Up to this depth a buffer is LUTRAM; from this depth and size (bits) on it is URAM."""
+
+TABLE_LUTRAM_DEPTH = 128
+"""Up to so many words of entries tables are LUTRAM."""
 
 _USES = {
     "intar_load": ("intar_steps", "intar_rounds", "intar_axi_read", "intar_unpack"),
@@ -305,6 +309,17 @@ def memory_style(node: Buffer | Image, uram: bool) -> str:
     return "ultra" if large and uram else "block"
 
 
+def table_words(node: Vector) -> tuple[int, int]:
+    """(entries that are written at a time, words of so many entries) of the memories of a vector unit's tables."""
+    written = gcd(node.lanes, 4)
+    return written, -(-steps.table_starts(node)[-1] // written)
+
+
+def table_style(node: Vector) -> str:
+    """``ram_style`` of those: wide and low, they would leave most of their block memories empty."""
+    return "block" if table_words(node)[1] > TABLE_LUTRAM_DEPTH else "distributed"
+
+
 class _Builder:
     """Turns nodes into instances."""
 
@@ -516,6 +531,7 @@ class _Builder:
             ("BASE_BITS", node.base_bits if node.slopes else steps.table_bits(node)),
             ("SLOPE_BITS", node.slope_bits),
             ("CURVE_BITS", node.curve_bits),
+            ("STYLE", f'"{table_style(node)}"'),
         ]
         made.parameters += self._program("", steps.vector_rom(node))
         if any(step.reduce > 1 for step in work):

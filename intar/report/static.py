@@ -6,11 +6,10 @@ The rules (pieces of 25 × 18 bits for a product, 512 × 36 for half a block mem
 
 from __future__ import annotations
 
-from math import gcd
 from typing import Any
 
-from intar.codegen.rtl import LUTRAM_DEPTH, bank_depth, memory_style
-from intar.codegen.rtl_steps import table_bits, table_starts
+from intar.codegen.rtl import LUTRAM_DEPTH, bank_depth, memory_style, table_style, table_words
+from intar.codegen.rtl_steps import table_bits
 from intar.ir.program import Buffer, Core, Image, Load, Node, Program, Store, Vector
 
 SOURCE = "static count of multipliers and memories (no synthesis)"
@@ -60,10 +59,10 @@ def _vector_dsp(node: Vector) -> int:
 def _table_bram(node: Vector) -> float:
     """Blocks of 36 kbit of a lane's tables: bases, slopes and curves have memories of their own, written four entries at
     a time where the lanes allow it."""
-    entries, written = table_starts(node)[-1], gcd(node.lanes, 4)
+    written, words = table_words(node)
     base_bits = node.base_bits if node.slopes else table_bits(node)
     widths = (base_bits, node.slope_bits, node.curve_bits)[: node.parts]
-    return sum(block_memory(written * width, _ceil(entries, written), "block")[0] for width in widths)
+    return sum(block_memory(written * width, words, table_style(node))[0] for width in widths)
 
 
 def _node(node: Node, uram: bool) -> tuple[float, float, int]:
