@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from intar.ir.quantgraph import QTask
+from intar.ir.quantgraph import QMatmul, QProduct, QTask
 from intar.lower.site import Site
 
 
@@ -26,7 +26,11 @@ class Visit:
 
 
 def list_visits(site: Site) -> list[Visit]:
-    """Every visit: stages in order, in a tiled stage row tile by row tile, in a tile the tasks in order."""
+    """Every visit: stages in order, in a tiled stage row tile by row tile, in a tile the tasks in order.
+
+    In an interleaved stage the tasks in front of the first matmul are a tile ahead: so the vector unit makes what the array
+    needs next before it takes the array's results.
+    """
     visits = []
     for index, stage in enumerate(site.schedule.stages):
         work = [(p, site.tasks[p.task]) for p in stage.tasks]
@@ -38,9 +42,13 @@ def list_visits(site: Site) -> list[Visit]:
                 visits.append(Visit(t, index, p.cores, p.resident, 0, total))
             continue
         followed = {t.inputs[0] for p, t in work if p.follows}
-        for row in range(0, rows, tile):
-            for p, t in work:
-                height = min(tile, rows - row)
-                ends = (p.follows, t.output in followed)
-                visits.append(Visit(t, index, p.cores, p.resident, row, height, *ends))
+        matmuls = [n for n, (_, t) in enumerate(work) if isinstance(t, QMatmul | QProduct)]
+        ahead = matmuls[0] if stage.pattern == "interleaved" and matmuls else 0
+        for start in range(0, rows + tile, tile):
+            for n, (p, t) in enumerate(work):
+                row = start if n < ahead else start - tile
+                if 0 <= row < rows:
+                    height = min(tile, rows - row)
+                    ends = (p.follows, t.output in followed)
+                    visits.append(Visit(t, index, p.cores, p.resident, row, height, *ends))
     return visits

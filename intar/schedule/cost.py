@@ -386,7 +386,8 @@ def pipelined_cycles(
 
 
 def interleaved_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> int:
-    """Cycles of an interleaved stage: tile after tile, in each tile task after task.
+    """Cycles of an interleaved stage: tile after tile, in each tile task after task, those in front of the first matmul a
+    tile ahead of the others.
 
     The arrays take the matmuls in this order, and the vector unit of core 0 takes all tasks in this order: a matmul's
     results leave through it, the others run on it while the arrays go on, but not further than two array tiles (one in
@@ -397,9 +398,14 @@ def interleaved_cycles(tasks: Sequence[Tiled], tiles: int, machine: Machine) -> 
     wait = hop(machine)
     arrays = vector = rows = end = 0
     column = -max(task.fetch for task in tasks)
-    for t in range(tiles):
-        ends: list[int] = []
-        for task in tasks:
+    ahead = next((n for n, task in enumerate(tasks) if task.array_tile), 0)
+    made: list[list[int]] = [[] for _ in range(tiles)]
+    for step in range(tiles + 1):
+        for n, task in enumerate(tasks):
+            t = step if n < ahead else step - 1
+            if not 0 <= t < tiles:
+                continue
+            ends = made[t]
             ready = max((ends[u] + wait + tasks[u].late for u in task.producers), default=0)
             takes = task.first if t == 0 else task.last if t == tiles - 1 else task.middle
             if task.array_tile:

@@ -737,7 +737,8 @@ class _Facts:
         before: dict[str, list[str]],
         count: int,
     ) -> int:
-        """Cycles of an interleaved stage: the arrays, the first vector unit and the rows node, each in visit order.
+        """Cycles of an interleaved stage: the arrays, the first vector unit and the rows node, each in visit order: what
+        stands in front of the first matmul is a tile ahead.
 
         The arrays get two of their tiles ahead of a busy vector unit, no more; the first weights of a matmul come while
         the last column tile of the matmul before is computed.
@@ -747,8 +748,13 @@ class _Facts:
         cores = {p.task: len(p.cores) for p in stage.tasks}
         column: int | None = None
         done: dict[tuple[str, int], int] = {}
-        for t in range(count):
-            for name in order:
+        arrays = [name for name in order if isinstance(self.tasks[name], QMatmul | QProduct)]
+        first_array = order.index(arrays[0]) if arrays else 0
+        for step in range(count + 1):
+            for place, name in enumerate(order):
+                t = step if place < first_array else step - 1
+                if t not in range(count):
+                    continue
                 arrived = [done[u, t] + self._delay() for u in before[name]]
                 task, time = self.tasks[name], takes[name, t]
                 if isinstance(task, ROW_WISE):

@@ -1,0 +1,74 @@
+"""What a lane of the vector unit costs with different tables, by Yosys for UltraScale+: `python benchmarks/lane_tables.py`.
+
+The lane has an affine operation of 25-bit values and no binary one; four entries are written at a time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from intar.assets import asset_dir
+from intar.codegen.rtl import TABLE_LUTRAM_DEPTH
+from intar.verify.synth import synthesise
+
+WRITE = 4
+CASES: dict[str, tuple[int, int, int, int, int, int]] = {
+    "8 bits, GELU: 1024 entries": (1, 1024, 0, 8, 1, 1),
+    "8 bits, rational, 8 groups of 256": (1, 2048, 3, 8, 1, 1),
+    "8 bits, both functions of a GR-KAN": (1, 4096, 3, 8, 1, 1),
+    "16 to 8 bits, GELU: 32 straight pieces": (2, 32, 0, 24, 10, 1),
+    "16 to 8 bits, both functions of a GR-KAN: 384": (2, 384, 3, 25, 11, 1),
+    "16 bits, GELU: 128 parabolas": (3, 128, 0, 30, 16, 10),
+    "16 bits, rational, 8 groups of 128 parabolas": (3, 1024, 3, 30, 17, 10),
+}
+"""Numbers of an entry, entries, group bits, bits of bases, slopes and curves."""
+
+TOP = """module top (
+    input  logic clk, move, use_table, write_base, write_slope, write_curve,
+    input  logic signed [47:0] source, bias,
+    input  logic signed [31:0] mult,
+    input  logic [5:0] shift,
+    input  logic [{group}:0] member,
+    input  logic [53:0] bounds,
+    input  logic [40:0] index, table_bounds,
+    input  logic [4:0] round,
+    input  logic [$clog2({entries})-1:0] write_at,
+    input  logic [{write}*32-1:0] write_data,
+    output logic signed [17:0] result
+);
+  intar_vector_lane #(
+      .AFFINE(1'b1), .BINARY(1'b0), .VALUE_BITS(25), .TABLE(1'b1), .SLOPES(1'b{slopes}), .CURVES(1'b{curves}),
+      .TABLE_ENTRIES({entries}), .GROUP_BITS({group_bits}), .BASE_BITS({base}), .SLOPE_BITS({slope}),
+      .CURVE_BITS({curve}), .WRITE({write}), .STYLE("{style}")
+  ) lane (
+      .clk(clk), .move(move), .source(source), .bias(bias), .mult(mult), .shift(shift), .group(member),
+      .operand(18'd0), .affine_bounds(bounds), .binary_zeros(36'd0), .binary_scale(72'd0), .binary_bounds(54'd0),
+      .table_index(index), .table_use(use_table), .table_round(round), .table_bounds(table_bounds),
+      .write_base(write_base), .write_slope(write_slope), .write_curve(write_curve), .write_at(write_at),
+      .write_data(write_data), .result(result)
+  );
+endmodule
+"""
+
+
+def main() -> None:
+    sources = ("intar_delay", "intar_scale", "intar_shift", "intar_vector_lane")
+    print("| tables of the lane | DSP | RAMB18 | LUT | FF |\n|---|---|---|---|---|")
+    for name, (parts, entries, group_bits, base, slope, curve) in CASES.items():
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            rtl = Path(folder) / "rtl"
+            rtl.mkdir()
+            for module in sources:
+                (rtl / f"{module}.sv").write_bytes((asset_dir("rtl") / f"{module}.sv").read_bytes())
+            style = "block" if entries // WRITE > TABLE_LUTRAM_DEPTH else "distributed"
+            fields = {"group_bits": group_bits, "base": base, "slope": slope, "curve": curve, "style": style}
+            fields |= {"slopes": int(parts > 1), "curves": int(parts > 2), "group": max(group_bits, 1) - 1}
+            (rtl / "top.sv").write_text(TOP.format(entries=entries, write=WRITE, **fields))
+            (rtl / "filelist.f").write_text("".join(f"{module}.sv\n" for module in (*sources, "top")))
+            found = synthesise(Path(folder), "top")
+            print(f"| {name} | {found.dsp} | {2 * found.bram36:g} | {found.lut} | {found.ff} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
