@@ -57,6 +57,61 @@ RUN:
   }
 }
 
+// Rows of a table, chosen by ids: `words` words from row `clamp(id, 0, last)` of the table at word `base`, whose rows are
+// `pitch` words apart, for each of `rows` ids.
+struct table_run {
+  int32_t base;
+  int32_t words;
+  int32_t rows;
+  int32_t last;
+  int32_t pitch;
+};
+
+// Memory to words, where ids choose.  II = 1 in a row; one burst request per row.  The ids of a run begin a word.
+template <int BITS, int RUNS>
+inline void lookup(const table_run (&runs)[RUNS], const part& played, const word<BITS>* memory,
+                   hls::stream<word<BITS> >& ids, hls::stream<word<BITS> >& out) {
+#pragma HLS INLINE
+  constexpr int IDS = BITS / 32;
+  int32_t held[IDS];
+#pragma HLS ARRAY_PARTITION variable=held type=complete
+RUN:
+  for (int r = played.first; r < played.end; ++r) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
+#pragma HLS PIPELINE off
+    const table_run run = runs[r];
+    int slot = 0;
+  ROW:
+    for (int i = 0; i < run.rows; ++i) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=1024
+#pragma HLS PIPELINE off
+      if (slot == 0) {
+        const word<BITS> bytes = ids.read();
+      EXPAND:
+        for (int e = 0; e < IDS; ++e) {
+#pragma HLS UNROLL
+          held[e] = extract<32>(bytes, e);
+        }
+      }
+      const int32_t id = held[0];
+    SHIFT:
+      for (int e = 1; e < IDS; ++e) {
+#pragma HLS UNROLL
+        held[e - 1] = held[e];
+      }
+      slot = (slot == IDS - 1) ? 0 : slot + 1;
+      const int32_t row = id < 0 ? 0 : (id > run.last ? run.last : id);
+      const int32_t base = run.base + row * run.pitch;
+    FETCH:
+      for (int w = 0; w < run.words; ++w) {
+#pragma HLS LOOP_TRIPCOUNT min=1 max=65536
+#pragma HLS PIPELINE II=1
+        out.write(memory[base + w]);
+      }
+    }
+  }
+}
+
 // Words to memory.  II = 1; one burst per run.
 template <int BITS, int RUNS>
 inline void drain(const burst (&runs)[RUNS], const part& played, int round, hls::stream<word<BITS> >& in,

@@ -17,7 +17,7 @@ from intar.errors import ConfigError, Finding
 from intar.frontends import load_model
 from intar.frontends.load import sample_arrays
 from intar.ir.taskgraph import TaskGraph
-from intar.quant.golden import dequantise, quantise_input
+from intar.quant.golden import check_ids, dequantise, quantise_input
 from intar.quant.scheme import scheme as find_scheme
 from intar.report.lost import lost_cycles
 from intar.report.summary import pattern_rows
@@ -44,17 +44,19 @@ class Accelerator:
     calibration: Mapping[str, np.ndarray] | None = field(repr=False, default=None)
 
     def integers(self, x: Samples) -> dict[str, np.ndarray]:
-        """The input's integers, by tensor name (ConfigError when an input is missing)."""
+        """The input's integers, by tensor name (ConfigError when an input is missing, or an id is out of range)."""
         names = self.graph.inputs
         given = dict(x) if isinstance(x, Mapping) else {names[0]: np.asarray(x)}
         missing = [name for name in names if name not in given]
         if missing:
             raise ConfigError([Finding("no value was given for this input", name) for name in missing])
         tensors = {name: self.design.quantised.graph.tensor(name) for name in names}
-        return {
+        ints = {
             name: quantise_input(tensor, np.asarray(given[name]).reshape(tensor.shape))
             for name, tensor in tensors.items()
         }
+        check_ids(self.design.quantised, ints)
+        return ints
 
     def __call__(self, x: Samples) -> np.ndarray | dict[str, np.ndarray]:
         """One inference of the integer model."""

@@ -31,6 +31,7 @@ from intar.project import read_project
 from intar.quant.blocks import pieces
 from intar.quant.calibrate import load_calibration
 from intar.quant.divide import divide
+from intar.quant.golden import id_rows
 from intar.quant.quantise import quantise
 from intar.quant.scheme import Scheme
 from intar.quant.scheme import scheme as find_scheme
@@ -314,7 +315,7 @@ def open_project(directory: Path) -> Design:
 def stored_inputs(directory: Path, made: Design, count: int, seed: int) -> list[dict[str, np.ndarray]]:
     """Inputs for a run: the project's own real samples (``data/inputs.npz``), then random integers."""
     rng = np.random.default_rng(seed)
-    graph = made.quantised.graph
+    graph, ids = made.quantised.graph, id_rows(made.quantised)
     file = directory / "data" / "inputs.npz"
     real = dict(np.load(file)) if file.exists() else {}
     samples = []
@@ -322,11 +323,13 @@ def stored_inputs(directory: Path, made: Design, count: int, seed: int) -> list[
         one = {}
         for name in graph.inputs:
             tensor = graph.tensor(name)
-            limit = 1 << (tensor.bits - 1)
+            low, high = -1 << (tensor.bits - 1), 1 << (tensor.bits - 1)
+            if name in ids:
+                low, high = 0, ids[name]
             if name in real and index < len(real[name]):
                 one[name] = real[name][index].reshape(tensor.shape).astype(np.int64)
             else:
-                one[name] = rng.integers(-limit, limit, tensor.shape)
+                one[name] = rng.integers(low, high, tensor.shape)
         samples.append(one)
     return samples
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from intar.assets import asset_dir
 from intar.codegen.hls_checks import tensor_ids
 from intar.codegen.hls_types import NodeView, Stream, beat_type
-from intar.codegen.hls_views import node_views
+from intar.codegen.hls_views import choosing, node_views
 from intar.codegen.templating import render
 from intar.errors import Finding, InternalError, UnsupportedError
 from intar.ir.names import RESERVED, SAFE
@@ -27,6 +27,7 @@ LIBRARY = (
     "intar_core.h",
     "intar_vector.h",
     "intar_gather.h",
+    "intar_argmax.h",
     "intar_rows.h",
     "intar_rows_table.h",
     "intar_router.h",
@@ -148,6 +149,7 @@ def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str,
         *(
             Stream(link.name, beat_type(link.lanes, link.bits), link.depth, f"{link.src} -> {link.dst}")
             for link in program.links
+            if not choosing(link)
         ),
         *(stream for node in nodes for stream in node.streams),
     )

@@ -31,6 +31,7 @@ WORD_FIFO = 16
 INT_MAX = 2**31 - 1
 
 BURST_COLUMNS = "base, words, repeat, stride of a round, swap in odd rounds"
+TABLE_COLUMNS = "base, words, rows, last row of the table, words from row to row"
 WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one"
 IMAGE_COLUMNS = "first tap, taps, tiles, passes, tile, step, pixel, step, phase, step, pad"
 ROWS_COLUMNS = "norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, tensor"

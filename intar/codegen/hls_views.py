@@ -15,6 +15,7 @@ from intar.codegen.hls_rows import (
     IMAGE_COLUMNS,
     INT_MAX,
     ROWS_COLUMNS,
+    TABLE_COLUMNS,
     VECTOR_COLUMNS,
     WALK_COLUMNS,
     WORD_FIFO,
@@ -40,6 +41,7 @@ from intar.codegen.shifts import shift_code
 from intar.codegen.windows import phases, spans
 from intar.errors import InternalError
 from intar.ir.program import (
+    Argmax,
     Buffer,
     Core,
     Feed,
@@ -80,6 +82,11 @@ def node_views(program: Program, uram: bool) -> tuple[NodeView, ...]:
     check_supported(program)
     tensors = tensor_ids(program)
     return tuple(_Views(program, node, uram, tensors).view() for node in program.nodes)
+
+
+def choosing(link: Link) -> bool:
+    """The link brings ids to a load: in C++ both are control driven, and the load takes the words as they come."""
+    return link.dst.endswith(".ids")
 
 
 class _Views:
@@ -145,6 +152,8 @@ class _Views:
         )
         narrow = link.lanes * link.bits <= node.port_bits
         gearbox = "split_words" if narrow else "join_words"
+        if node.lookup:
+            runs = self._table_runs(node, link)
         fetch = Function(
             f"{node.name}_fetch",
             "load",
@@ -164,9 +173,33 @@ class _Views:
             f"intar::{gearbox}<{link.bits}, {link.lanes}, {node.port_bits}>",
             (transfers.name, "in", "out"),
         )
+        if node.lookup:
+            ids = Port("ids", word, f"{self.ins['ids'].src.split('.')[0]}_words")
+            fetch = replace(
+                fetch,
+                about=f"rows of tables in {node.argument}, chosen by ids",
+                ports=(ids, *fetch.ports),
+                callee=f"intar::lookup<{node.port_bits}>",
+                arguments=(runs.name, node.argument, "ids", "out"),
+            )
         if node.after:
             return (transfers,), (unpack,), (words,)
+        if choosing(link):
+            return (runs,), (fetch,), (words,)
         return (runs, transfers), (fetch, unpack), (words,)
+
+    def _table_runs(self, node: Load, link: Link) -> Rom:
+        rows = [
+            braces(s.base, word_count(s.beats, link, node.port_bits), s.repeat, s.table - 1, s.pitch)
+            for s in node.steps
+        ]
+        return self._rom(
+            "intar::table_run",
+            "ROWS",
+            TABLE_COLUMNS,
+            [Row(row, step.note) for row, step in zip(rows, node.steps, strict=True)],
+            [s.segment for s in node.steps],
+        )
 
     def _store(self, node: Store) -> tuple[tuple[Rom, ...], tuple[Function, ...], tuple[Stream, ...]]:
         link = self._link("in")
@@ -541,6 +574,26 @@ class _Views:
             (roms[0].name, roms[1].name, "in", "out"),
         )
         return roms, (task,)
+
+    def _argmax(self, node: Argmax) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
+        rows = [Row(braces(s.rows, *node.beats(s)), s.note) for s in node.steps]
+        rom = self._rom(
+            "intar::argmax_step",
+            "STEPS",
+            "rows, beats, lanes of the last beat",
+            rows,
+            [s.segment for s in node.steps],
+        )
+        task = Function(
+            f"{node.name}_task",
+            "task",
+            node.name,
+            "index of the first largest element of each row",
+            (self._port("in"), self._port("out")),
+            f"intar::argmax<{node.lanes}, {node.bits}>",
+            (rom.name, "in", "out"),
+        )
+        return (rom,), (task,)
 
     def _rows(self, node: Rows) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
         rows = [Row(self._rows_row(node, step), step.note) for step in node.steps]

@@ -21,6 +21,8 @@ from intar.codegen.rtl_steps import Rom
 from intar.errors import InternalError
 from intar.ir.names import sanitise
 from intar.ir.program import (
+    INDEX_BITS,
+    Argmax,
     Argument,
     Buffer,
     Core,
@@ -58,6 +60,7 @@ _USES = {
     "intar_buffer": ("intar_steps", "intar_walk"),
     "intar_image": ("intar_steps", "intar_walk"),
     "intar_gather": ("intar_steps", "intar_walk"),
+    "intar_argmax": ("intar_steps",),
     "intar_feed": ("intar_steps",),
     "intar_core": ("intar_steps", "intar_array"),
     "intar_vector": ("intar_steps", "intar_maximum", "intar_slice", "intar_vector_lane", "intar_delay"),
@@ -424,6 +427,8 @@ class _Builder:
         made.parameters += self._program("", steps.load_rom(node, link.lanes * link.bits))
         count = self.count(node.after) if node.after else "32'd0"
         made.ports.append(("done_count", count))
+        if self._stream(made, node, "ids", False, 1, INDEX_BITS):
+            made.parameters.append(("LOOKUP", "1'b1"))
         self._stream(made, node, "out", True, link.lanes, link.bits)
         self._axi(made, node, "ARVALID ARREADY ARADDR ARLEN RVALID RREADY RDATA RLAST")
 
@@ -556,6 +561,12 @@ class _Builder:
         ]
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "out", True, node.lanes, node.bits)
+
+    def _argmax(self, made: Instance, node: Argmax) -> None:
+        made.parameters += [("LANES", node.lanes), ("BITS", node.bits)]
+        made.parameters += self._program("", steps.argmax_rom(node))
+        self._stream(made, node, "in", False, node.lanes, node.bits)
+        self._stream(made, node, "out", True, 1, INDEX_BITS)
 
     def _rows(self, made: Instance, node: Rows) -> None:
         made.parameters += [

@@ -14,6 +14,7 @@ from intar.codegen.shifts import shift_code
 from intar.errors import InternalError
 from intar.ir.program import (
     UNIT_MULT,
+    Argmax,
     Buffer,
     BufferStep,
     Core,
@@ -48,9 +49,11 @@ IMAGE = _fields(
 )
 TAP = (("beat", 32), ("element", 16), ("low", 32), ("high", 32), ("column", 16))
 LOAD = _fields(32, "base words beats_end repeat_end need swap")
+LOOKUP = (*LOAD, *_fields(32, "row_last pitch"))
 STORE = _fields(32, "base words beats_end swap")
 FEED = _fields(32, "tiles_end m_tiles_end blocks_end rows_end rows_last_end k_last_end replay_end")
 CORE = _fields(32, "tiles_end m_tiles_end visits_end contexts_end k_end k_last_end rows_end rows_last_end")
+ARGMAX = _fields(32, "rows_end beats_end last")
 GATHER = (*WALK, ("row_end", 32))
 VALUE_BITS = 18
 """Bits of a value between two operations of a vector unit, and of zero points and clamp bounds."""
@@ -202,13 +205,15 @@ def walk_bits(walks: Iterable[tuple[Walk, int]], top: int, lanes: int = 1) -> tu
 
 def load_rom(node: Load, beat_bits: int) -> Rom:
     """The program of a load node whose beats have `beat_bits` bits."""
+    layout = LOOKUP if node.lookup else LOAD
     return _rom(
-        LOAD,
+        layout,
         node.name,
         (
             (
                 {"base": s.base, "words": words_of(s.beats, beat_bits, node.port_bits), "need": s.need}
                 | {"swap": s.swap}
+                | ({"row_last": s.table - 1, "pitch": s.pitch} if node.lookup else {})
                 | _ends(node.name, beats=s.beats, repeat=s.repeat),
                 s.note,
             )
@@ -308,6 +313,15 @@ def gather_rom(node: Gather) -> Rom:
         ),
         node.steps,
     )
+
+
+def argmax_rom(node: Argmax) -> Rom:
+    """The program of an argmax."""
+    steps = []
+    for s in node.steps:
+        beats, last = node.beats(s)
+        steps.append((_ends(node.name, rows=s.rows, beats=beats) | {"last": last}, s.note))
+    return _rom(ARGMAX, node.name, steps, node.steps)
 
 
 def rows_rom(node: Rows) -> Rom:

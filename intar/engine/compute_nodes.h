@@ -606,6 +606,70 @@ struct Gather : Unit {
   }
 };
 
+// ---------------------------------------------------------------- argmax
+
+struct ArgmaxStep {
+  i64 rows, beats, last;
+};
+
+struct Argmax : Unit {
+  i64 lanes;
+  Link* in = nullptr;
+  Out out;
+  std::vector<ArgmaxStep> steps;
+  i64 row = 0, beat = 0, top = 0, index = 0;
+  i64 due = -1, found = 0;  // when the index of the row that has ended may go (-1: none waits), and which it is
+
+  Argmax(Sim& s, int i) : Unit(s, i) {}
+
+  void tick() override {
+    i64 now = sim.now;
+    const bool scanning = due >= 0;
+    wait(IDLE, nullptr);
+    if (scanning && due <= now && out.can(now)) {
+      if (sim.values) *out.link->reserve() = found;
+      out.send(sim);
+      due = -1;
+      busy();
+    } else if (scanning) {
+      if (due > now) at(due);
+      due > now ? wait(BUSY, nullptr) : wait(WAIT_OUT, out.link);
+    }
+    if (step == static_cast<i64>(steps.size())) {
+      finished = due < 0;
+      return;
+    }
+    const ArgmaxStep& s = steps[static_cast<size_t>(step)];
+    const bool ends = beat + 1 == s.beats;
+    if (scanning && (ends || sim.strict)) return;
+    if (!in->ready(now)) return scanning ? void() : wait(WAIT_IN, in);
+    take(ends ? s.last : lanes);
+    touch(step);
+    busy();
+    if (++beat < s.beats) return;
+    due = now + (s.beats == 1 ? s.last : lanes) + 1;
+    at(due);
+    found = index;
+    beat = 0;
+    if (++row < s.rows) return;
+    row = 0;
+    step++;
+  }
+
+ private:
+  void take(i64 count) {
+    if (sim.values)
+      for (i64 l = 0; l < count; l++) {
+        const i64 value = in->front()[l];
+        if ((beat == 0 && l == 0) || value > top) {
+          top = value;
+          index = beat * lanes + l;
+        }
+      }
+    in->pop(sim);
+  }
+};
+
 // ---------------------------------------------------------------- router
 
 struct Leg {

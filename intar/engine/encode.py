@@ -10,7 +10,9 @@ import numpy as np
 from intar.errors import InternalError
 from intar.ir import exp2, norm
 from intar.ir.program import (
+    INDEX_BITS,
     UNIT_MULT,
+    Argmax,
     Buffer,
     BufferStep,
     Core,
@@ -44,6 +46,7 @@ _KINDS = {
     "router": 7,
     "image": 8,
     "rows": 9,
+    "argmax": 10,
 }
 
 
@@ -222,6 +225,12 @@ class _Encoder:
         steps = self.played(node.steps)
         bases = [node.base(step, self.round) for step in steps]
         ratio = self.memory_port(node, "out", [(b, s.beats) for b, s in zip(bases, steps, strict=True)])
+        self.port(node, "ids", node.lookup, 1, INDEX_BITS)
+        self.expect(
+            not node.lookup or all(step.table for step in node.steps),
+            node.name,
+            "looks up in some steps only",
+        )
         if node.after:
             found = any(isinstance(other, Store) and other.name == node.after for other in self.program.nodes)
             self.expect(found, node.name, f"waits for {node.after!r}, which is not a store")
@@ -232,9 +241,12 @@ class _Encoder:
         before = self.turns(node)[0]
         for index, step in enumerate(steps):
             need = max(step.need, before[index]) if before else step.need
-            self.put(
-                self.place(bases[index]), step.beats, step.repeat, need, self.words_of(step.beats, ratio)
-            )
+            words = self.words_of(step.beats, ratio)
+            end = bases[index] + step.table * step.pitch
+            limit = next((a.words for a in self.program.arguments if a.name == node.argument), 0)
+            self.expect(end <= limit, f"{node.name} step {index}", f"a table up to word {end} of {limit}")
+            place = self.place(bases[index])
+            self.put(place, step.beats, step.repeat, need, words, step.table, step.pitch)
         self.unit(node, "", [step.note for step in steps])
 
     def turns(self, node: Load | Store) -> tuple[list[int], int]:
@@ -436,6 +448,15 @@ class _Encoder:
         for index, step in enumerate(steps):
             self.walk(f"{node.name} step {index}", step.walk)
             self.put(step.row)
+        self.unit(node, "", [step.note for step in steps])
+
+    def encode_argmax(self, node: Argmax) -> None:
+        self.port(node, "in", bool(node.steps), node.lanes, node.bits)
+        self.port(node, "out", bool(node.steps), 1, INDEX_BITS)
+        steps = self.played(node.steps)
+        self.put(node.lanes, len(steps))
+        for step in steps:
+            self.put(step.rows, *node.beats(step))
         self.unit(node, "", [step.note for step in steps])
 
     def encode_rows(self, node: Rows) -> None:

@@ -106,6 +106,7 @@ class Machine {
       case 7: return read_router(in);
       case 8: return read_buffer(in, true);
       case 9: return read_rows(in);
+      case 10: return read_argmax(in);
       default: throw Fault("unknown node kind");
     }
   }
@@ -118,6 +119,7 @@ class Machine {
   void read_gather(Reader& in);
   void read_router(Reader& in);
   void read_rows(Reader& in);
+  void read_argmax(Reader& in);
 
   Status loop();
   void cycle();
@@ -128,7 +130,7 @@ class Machine {
 // ---------------------------------------------------------------- reading
 
 void Machine::read_load(Reader& in) {
-  i64 link = in.get(), image = in.get(), word_bytes = in.get(), ratio = in.get(), after = in.get();
+  i64 link = in.get(), image = in.get(), word_bytes = in.get(), ratio = in.get(), ids = in.get(), after = in.get();
   std::vector<LoadStep> steps = in.records<LoadStep>();
   Load* load = add<Load>(static_cast<i64>(steps.size()));
   load->steps = std::move(steps);
@@ -138,6 +140,7 @@ void Machine::read_load(Reader& in) {
   load->command_at = sim.timing.start + sim.timing.load_command;
   load->free_words = sim.timing.load_fifo;
   load->run.make(sim.timing.load_burst, sim.timing.load_fifo, word_bytes);
+  load->ids = input(ids, load);
   output(load->out, link, load, sim.timing.load_out);
   if (after >= 0) after_.emplace_back(load, after);
   if (sim.values) load->fifo.resize(static_cast<size_t>(sim.timing.load_fifo * word_bytes));
@@ -284,6 +287,16 @@ void Machine::read_gather(Reader& in) {
   gather->in = input(in_link, gather);
   output(gather->out, out_link, gather, sim.timing.gather);
   gather->begin();
+}
+
+void Machine::read_argmax(Reader& in) {
+  i64 in_link = in.get(), out_link = in.get(), lanes = in.get();
+  std::vector<ArgmaxStep> steps = in.records<ArgmaxStep>();
+  Argmax* argmax = add<Argmax>(static_cast<i64>(steps.size()));
+  argmax->lanes = lanes;
+  argmax->steps = std::move(steps);
+  argmax->in = input(in_link, argmax);
+  output(argmax->out, out_link, argmax, 0);
 }
 
 void Machine::read_rows(Reader& in) {

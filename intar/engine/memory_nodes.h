@@ -79,13 +79,15 @@ struct Splitter {
 struct Store;
 
 struct LoadStep {
-  i64 base, beats, repeat, need, words;
+  i64 base, beats, repeat, need, words, table, pitch;
 };
 
 struct Load : Unit {
   i64 word_bytes, ratio;  // ratio > 0: beats in a word; < 0: minus the words in a beat
   uint8_t* image;
   Out out;
+  Link* ids = nullptr;  // what chooses rows of a table
+  i64 row = 0, row_at = -1;  // the row chosen, and when its command is there (-1: no id is held)
   Store* after = nullptr;
   std::vector<LoadStep> steps;
   Splitter run;
@@ -109,6 +111,7 @@ struct Load : Unit {
   void emit(const uint8_t* bytes, i64 offset);
   void take_word();
   void receive(i64 now);
+  void choose(i64 now);
   void request(i64 now, i64 free_before, i64 flight_before);
 };
 
@@ -227,6 +230,19 @@ inline void Load::receive(i64 now) {
   moved = true;
 }
 
+/// Takes an id, holds it to the table and multiplies it by the pitch of its rows: one id at a time.
+inline void Load::choose(i64 now) {
+  if (row_at >= 0 || command == steps.size()) return;
+  if (!ids->ready(now)) {
+    if (stored == 0 && bursts.empty()) wait(WAIT_IN, ids);
+    return;
+  }
+  row = sim.values ? std::min(std::max<i64>(ids->front()[0], 0), steps[command].table - 1) : 0;
+  ids->pop(sim);
+  row_at = now + sim.timing.load_row;
+  moved = true;
+}
+
 inline void Load::request(i64 now, i64 free_before, i64 flight_before) {
   if (run.valid) {
     i64 beats = run.next();
@@ -241,6 +257,8 @@ inline void Load::request(i64 now, i64 free_before, i64 flight_before) {
   }
   if (command == steps.size()) return;
   if (command_at > now) return at(command_at);
+  if (ids && row_at < 0) return;
+  if (row_at > now) return at(row_at);
   LoadStep& next = steps[command];
   if (next.need > 0 && command_repeat == 0) {
     i64 posted = after->tokens.seen(now);
@@ -249,7 +267,8 @@ inline void Load::request(i64 now, i64 free_before, i64 flight_before) {
       return at(after->tokens.next());
     }
   }
-  run.take(next.base, next.words);
+  run.take(next.base + row * next.pitch, next.words);
+  row_at = -1;
   requested = static_cast<i64>(command);
   if (++command_repeat == next.repeat) {
     command_repeat = 0;
@@ -265,6 +284,7 @@ inline void Load::tick() {
   if (step < static_cast<i64>(steps.size()) && gearbox(now)) wait(WAIT_OUT, out.link);
   receive(now);
   State before = state;
+  if (ids) choose(now);
   request(now, free_before, flight_before);
   if (before == BUSY || before == WAIT_OUT) state = before;
   if (step == static_cast<i64>(steps.size())) {

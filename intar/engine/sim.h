@@ -22,7 +22,7 @@ struct Fault : std::runtime_error {
 
 /// Latencies and sizes of the hardware; the order is that of `Timing` in timing.py.
 struct Timing {
-  i64 start, done, load_command, load_out, load_burst, load_fifo, load_outstanding, store_issue, store_burst,
+  i64 start, done, load_command, load_row, load_out, load_burst, load_fifo, load_outstanding, store_issue, store_burst,
       store_fifo, store_outstanding, token, buffer_read, image_read, buffer_post, buffer_step, feed, feed_out, core, core_out, vector,
       vector_affine, vector_binary, vector_table, vector_slopes, vector_curves, gather, router, rows_max, rows_sum, rows_divide,
       rows_root, rows_out, rows_norm;

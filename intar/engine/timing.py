@@ -16,6 +16,7 @@ class Timing:
     start : ap_start to the first cycle in which nodes act.
     done : last write response to ap_done.
     load_command : extra cycles before the first read command.
+    load_row : an id taken until the command for its row.
     load_out : stages between the gearbox of a load and its link.
     load_burst, load_fifo, load_outstanding : longest burst (words), word FIFO (words), bursts on their way.
     store_issue : issue of a write burst to its first word on W.
@@ -38,6 +39,7 @@ class Timing:
     start: int = 1
     done: int = 2
     load_command: int = 0
+    load_row: int = 2
     load_out: int = 0
     load_burst: int = 64
     load_fifo: int = 512

@@ -55,6 +55,14 @@ class Builder:
             self._operand(tensor, Op.RESHAPE, _caller())
             self._assembly.outputs.append(tensor)
 
+    def embedding(self, ids: str, table: Operand, *, name: str = "") -> str:
+        """Row ``ids[…]`` of table (V, d) for each id of an input (…): (…, d)."""
+        return self._task(Op.EMBEDDING, [ids, table], name=name)
+
+    def argmax(self, x: str, keepdims: bool = False, *, name: str = "") -> str:
+        """Index of the first largest element along the last axis; an output of the network."""
+        return self._task(Op.ARGMAX, [x], {"keepdims": int(keepdims)}, name=name)
+
     def matmul(self, x: str, weight: Operand, bias: Operand | None = None, *, name: str = "") -> str:
         """``x @ weight + bias``: x (…, K), weight (K, N), bias (N,)."""
         return self._task(Op.MATMUL, [x, weight] if bias is None else [x, weight, bias], name=name)

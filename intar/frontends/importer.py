@@ -29,6 +29,7 @@ class Importer(ABC):
     packed : quantised constants: integers and their format, by name of the dequantised tensor.
     grids : integer tensors made by QuantizeLinear: the real tensor (name in `graph`) and the format.
     integer_inputs : type (``int8``) of each input that arrives as integers.
+    ids : type (``int64``) of each input that holds ids, which only choose rows of tables.
     alias : name in `graph` of each activation, by the model's name.
     graph : the task graph in the making.
     opset : version of ONNX's own operator set whose meaning the nodes have.
@@ -39,6 +40,7 @@ class Importer(ABC):
         self.packed: dict[str, tuple[np.ndarray, QuantParams]] = {}
         self.grids: dict[str, tuple[str, QuantParams | None]] = {}
         self.integer_inputs: dict[str, str] = {}
+        self.ids: dict[str, str] = {}
         self.alias: dict[str, str] = {}
         self.graph = Assembly(name)
         self.opset = opset
@@ -62,6 +64,7 @@ class Importer(ABC):
         for node in rewrite(nodes, self.values, outputs):
             self._translate(node)
         self.report_unknown()
+        self._check_ids()
         self._outputs(outputs)
         if self.lacking:
             raise UnsupportedError([*self.lacking, *self.wrong, *self.graph.findings])
@@ -114,6 +117,20 @@ class Importer(ABC):
         hint = f"supported are: {', '.join(sorted(supported))}; run other operators on the host"
         for what, where in found:
             self.lacking.append(Finding(what, where, hint=hint if (what, where) == found[-1] else ""))
+
+    def _check_ids(self) -> None:
+        """Inputs of integers do nothing but choose rows of tables."""
+        for name, kind in self.ids.items():
+            readers = [task for task in self.graph.tasks if self.alias.get(name) in task.inputs]
+            if not readers or any(task.op is not Op.EMBEDDING for task in readers):
+                self.lacking.append(
+                    Finding(
+                        f"it has type {kind}, and is not only looked up",
+                        f"input '{name}'",
+                        "inputs are real numbers, ids of an embedding, or 8 and 16 bit integers that are dequantised first",
+                        "cut the model after the operators that take it (masks), or make it a constant",
+                    )
+                )
 
     def _outputs(self, outputs: list[str]) -> None:
         """Make each output a task's result: one that is an input, a constant or another output gets a copy."""

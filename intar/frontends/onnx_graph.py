@@ -28,6 +28,7 @@ from intar.ir.taskgraph import TaskGraph
 Shapes = Mapping[str, int | Sequence[int]]
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+ID_TYPES = {TensorProto.INT32: "int32", TensorProto.INT64: "int64"}
 SMALL_INTEGERS = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, TensorProto.UINT16)
 
 
@@ -112,7 +113,10 @@ class OnnxImporter(Importer):
                 continue
             kind = entry.type.tensor_type.elem_type
             shape = self._input_shape(entry, symbols)
-            if kind not in FLOATS + SMALL_INTEGERS:
+            if kind in ID_TYPES and shape is not None:
+                self.ids[entry.name] = ID_TYPES[kind]
+                self.alias[entry.name] = self.graph.input(entry.name, shape)
+            elif kind not in FLOATS + SMALL_INTEGERS:
                 self.lacking.append(
                     Finding(
                         f"it has type {_type_name(kind)}",

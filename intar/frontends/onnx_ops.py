@@ -230,8 +230,32 @@ def _batch_normalization(importer: Importer, node: Node) -> None:
     importer.emit(node, Op.SCALE_SHIFT, [x, gain, shift], {"axis": 1})
 
 
+def _gather(importer: Importer, node: Node) -> None:
+    """Rows of a constant table, chosen by an input of ids."""
+    table, ids = node.inputs[:2]
+    if int(node.attrs.get("axis", 0)) or not importer.is_constant(table) or len(importer.shape(table)) != 2:
+        raise Rejected(
+            "it does not choose rows of a constant matrix",
+            "a lookup by address is Gather on axis 0 of a table",
+        )
+    importer.emit(node, Op.EMBEDDING, [importer.tensor(ids), importer.tensor(table)])
+
+
+def _argmax(importer: Importer, node: Node) -> None:
+    rank = len(importer.shape(node.inputs[0]))
+    if int(node.attrs.get("axis", 0)) % rank != rank - 1 or node.attrs.get("select_last_index", 0):
+        raise Rejected("it is not the first largest element along the last axis")
+    importer.emit(
+        node,
+        Op.ARGMAX,
+        [importer.tensor(node.inputs[0])],
+        {"keepdims": int(node.attrs.get("keepdims", 1))},
+    )
+
+
 HANDLERS: dict[str, Handler] = {
     "Add": _binary(Op.ADD),
+    "ArgMax": _argmax,
     "BatchNormalization": _batch_normalization,
     "Cast": _cast,
     "CastLike": _cast,
@@ -241,6 +265,7 @@ HANDLERS: dict[str, Handler] = {
     "Dropout": _dropout,
     "Exp": _unary(Op.EXP),
     "Expand": _expand,
+    "Gather": _gather,
     "Gelu": _gelu,
     "Gemm": gemm,
     "HardSwish": _unary(Op.HARDSWISH),

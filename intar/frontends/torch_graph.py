@@ -16,7 +16,6 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node as FxNode
 
-from intar.errors import Finding
 from intar.frontends.importer import Importer, quoted
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.torch_export import program_of
@@ -86,14 +85,7 @@ class TorchImporter(Importer):
             return  # a number that the export has made a constant
         name = self.writer.names[node] = self.writer.fresh(node.name)
         if not value.dtype.is_floating_point:
-            self.lacking.append(
-                Finding(
-                    f"it has type {str(value.dtype).removeprefix('torch.')}",
-                    f"input '{node.name}'",
-                    "inputs are real numbers",
-                    "cut the model after the operators that take it (token lookup, masks), or make it a constant",
-                )
-            )
+            self.ids[name] = str(value.dtype).removeprefix("torch.")
         self.alias[name] = self.graph.input(name, [int(n) for n in value.shape])
 
     def _operator(self, node: FxNode) -> None:

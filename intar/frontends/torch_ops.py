@@ -192,11 +192,16 @@ def _copy(w: Writer, a: Arguments) -> None:
 
 
 def _embedding(w: Writer, a: Arguments) -> None:
-    raise Rejected(
-        "its tokens are known at run time only",
-        "lookups by address have no operator in the task graph yet",
-        "look up on the host: make the embedded tokens the model's input",
-    )
+    if not w.is_constant(a["weight"]):
+        raise Rejected("its table is computed at run time", "tables are constants")
+    w.give("Gather", [a["weight"], a["indices"]], {"axis": 0})
+
+
+def _argmax(w: Writer, a: Arguments) -> None:
+    rank = len(w.shape(a["self"]))
+    if a.get("dim") is None or a["dim"] % rank != rank - 1:
+        raise Rejected("it is not along the last axis", hint="call argmax(dim=-1)")
+    w.give("ArgMax", [a["self"]], {"axis": -1, "keepdims": int(a["keepdim"])})
 
 
 def _group_rational(w: Writer, a: Arguments) -> None:
@@ -216,6 +221,7 @@ HANDLERS: dict[str, Handler] = {
     "add": _sum("Add"),
     "addmm": _addmm,
     "alias": _copy,
+    "argmax": _argmax,
     "baddbmm": _addmm,
     "batch_norm": _batch_norm,
     "bmm": _matmul,
@@ -273,6 +279,6 @@ HANDLERS: dict[str, Handler] = {
 SUPPORTED = tuple(
     name
     for name, handler in HANDLERS.items()
-    if not name.startswith(("_", "native_")) and handler is not _embedding
+    if not name.startswith(("_", "native_"))
 )
 """Names of the operators for messages: those that a user's code calls, without the internal ones behind them."""

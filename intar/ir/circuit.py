@@ -1,7 +1,8 @@
-"""What the circuit runs of a network: all but the moves at the border that only say how the host lays a tensor out.
+"""What the circuit's stages run of a network: all but what happens at the border.
 
-Such a move is marked `host`, or it gives a network input another shape. Its two tensors become one, under the name that it
-has outside and in the shape that it has inside.
+A move at the border says how the host lays a tensor out: it is marked `host`, or gives a network input another shape. Its
+two tensors become one, under the name that it has outside and in the shape that it has inside. Embeddings and argmaxes
+are done by ports, on the way in and out: what an embedding makes is an input of the circuit, what an argmax reads an output.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from intar.ir.quantgraph import Piece, QMove, QTensor, QuantGraph
+from intar.ir.quantgraph import PORT_WISE, Piece, QArgmax, QEmbedding, QMove, QTensor, QuantGraph
 
 
 def piece_indices(piece: Piece, visit: int) -> np.ndarray:
@@ -58,9 +59,38 @@ def border_moves(graph: QuantGraph) -> dict[str, QMove]:
     return found
 
 
+def lookups(graph: QuantGraph) -> dict[str, QEmbedding]:
+    """The embeddings, by the name of the tensor that each makes: an input of the circuit."""
+    return {task.output: task for task in graph.tasks if isinstance(task, QEmbedding)}
+
+
+def argmaxes(graph: QuantGraph) -> dict[str, QArgmax]:
+    """The argmaxes, by the name of the tensor that each reads: an output of the circuit."""
+    return {task.inputs[0]: task for task in graph.tasks if isinstance(task, QArgmax)}
+
+
+def _without_port_tasks(graph: QuantGraph) -> QuantGraph:
+    """The graph without what ports do on the way: it takes embedded rows and gives what the argmaxes read."""
+    looked, picked = lookups(graph), argmaxes(graph)
+    if not looked and not picked:
+        return graph
+    ids = {task.inputs[0] for task in looked.values()}
+    chosen = {task.output: name for name, task in picked.items()}
+    gone = {*ids, *chosen}
+    return graph.model_copy(
+        update={
+            "tensors": tuple(tensor for tensor in graph.tensors if tensor.name not in gone),
+            "tasks": tuple(task for task in graph.tasks if not isinstance(task, PORT_WISE)),
+            "inputs": (*(name for name in graph.inputs if name not in ids), *looked),
+            "outputs": tuple(dict.fromkeys(chosen.get(name, name) for name in graph.outputs)),
+        }
+    )
+
+
 def circuit(graph: QuantGraph) -> QuantGraph:
     """The graph that is scheduled and lowered; itself where there is nothing to leave out."""
-    moves = border_moves(graph)
+    moves = border_moves(graph)  # not those behind an embedding: a port brings a row for each id
+    graph = _without_port_tasks(graph)
     if not moves:
         return graph
     names = {

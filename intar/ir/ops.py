@@ -20,9 +20,11 @@ __all__ = ["HIDDEN", "OPS", "AttrValue", "Attrs", "Op", "OpSpec", "Shape", "Shap
 class Op(str, Enum):
     """What a task computes. ``quantize`` and ``dequantize`` are absent: they live on as tensor formats."""
 
+    EMBEDDING = "embedding"
     MATMUL = "matmul"
     PRODUCT = "product"
     SOFTMAX = "softmax"
+    ARGMAX = "argmax"
     LAYER_NORM = "layer_norm"
     RMS_NORM = "rms_norm"
     ROPE = "rope"
@@ -107,6 +109,19 @@ def _unary(shapes: list[Shape], attrs: Attrs) -> Shape:
 
 def _binary(shapes: list[Shape], attrs: Attrs) -> Shape:
     return broadcast_shape(*shapes)
+
+
+def _embedding(shapes: list[Shape], attrs: Attrs) -> Shape:
+    ids, table = shapes
+    if len(table) != 2:
+        raise ShapeMismatch(f"the table has to be a matrix with a row for each id, not {show(table)}")
+    return (*ids, table[1])
+
+
+def _argmax(shapes: list[Shape], attrs: Attrs) -> Shape:
+    if not shapes[0]:
+        raise ShapeMismatch("an argmax needs at least one axis")
+    return shapes[0][:-1] + (1,) * bool(attrs["keepdims"])
 
 
 def _matmul(shapes: list[Shape], attrs: Attrs) -> Shape:
@@ -275,6 +290,12 @@ _POOL_DEFAULTS: dict[str, AttrValue] = {**_WINDOW_DEFAULTS, "ceil": 0}
 _TAPS = {"taps": tuple, "counts": tuple, "channels": tuple, "size": tuple}
 
 OPS: dict[Op, OpSpec] = {
+    Op.EMBEDDING: OpSpec(
+        (2, 2),
+        _embedding,
+        "row `id` of the table for each id; ids beyond its ends take its first or last row",
+        constants=(1,),
+    ),
     Op.MATMUL: OpSpec(
         (2, 3),
         _matmul,
@@ -294,6 +315,13 @@ OPS: dict[Op, OpSpec] = {
         _softmax,
         "exp(x + mask) over its sum along the last axis; the mask is a constant, at or below -1000 it hides an element",
         constants=(1,),
+    ),
+    Op.ARGMAX: OpSpec(
+        (1, 1),
+        _argmax,
+        "index of the first largest element along the last axis, which goes or (keepdims) becomes 1",
+        {"keepdims": int},
+        defaults={"keepdims": 0},
     ),
     Op.LAYER_NORM: OpSpec(
         (3, 3),

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA = "intar.program/1"
 
+INDEX_BITS = 32
+"""Width of ids and indices: integers that choose rows, which no core and no vector unit sees (scale 1, zero point 0)."""
+
 UNIT_MULT = 1 << 30
 """The multiplier of a factor ``2**(30 - shift)``: what the quantiser gives every power of two down to 2**-32."""
 
@@ -96,6 +99,9 @@ class Walk(Frozen):
 class LoadStep(Step):
     """Read `beats` beats from word `base` of the argument, `repeat` times over.
 
+    With `table` > 0 so many rows lie from `base` on, each `pitch` words behind the one before; each repetition takes an id
+    from ``ids`` and reads the first `beats` beats of row ``clamp(id, 0, table - 1)``.
+
     Starts when the store node `Load.after` has finished `need` commands (0: at once). In every second round of its
     segment it reads from `swap` words further on, and in each round further on by the segment's `Load.strides`.
     """
@@ -105,10 +111,14 @@ class LoadStep(Step):
     repeat: int = Field(default=1, gt=0)
     need: int = 0
     swap: int = 0
+    table: int = Field(default=0, ge=0)
+    pitch: int = Field(default=0, ge=0)
 
 
 class Load(Frozen):
     """AXI read port of `port_bits`: memory words to beats. Output port ``out``.
+
+    Where steps look rows up (`LoadStep.table`; then all do) ids come from input port ``ids``, one a beat.
 
     `strides`: words by which all steps of a segment move on with each of its rounds, by segment (empty: none moves).
     """
@@ -121,6 +131,11 @@ class Load(Frozen):
     after: str = ""
     strides: tuple[int, ...] = ()
     steps: tuple[LoadStep, ...]
+
+    @property
+    def lookup(self) -> bool:
+        """Ids choose what is read."""
+        return any(step.table for step in self.steps)
 
     def base(self, step: LoadStep, round: int) -> int:
         """Where a step reads in a round of its segment, words."""
@@ -446,6 +461,28 @@ class Gather(Frozen):
     steps: tuple[GatherStep, ...]
 
 
+class ArgmaxStep(Step):
+    """The index of the first largest element of each of `rows` rows of `cols` elements (`ceil(cols / lanes)` beats)."""
+
+    rows: int = Field(gt=0)
+    cols: int = Field(gt=0)
+
+
+class Argmax(Frozen):
+    """Indices of largest elements: one for each row, one a beat. Ports ``in``, ``out`` (1 × 32 bits)."""
+
+    kind: Literal["argmax"] = "argmax"
+    name: str
+    lanes: int
+    bits: int
+    steps: tuple[ArgmaxStep, ...]
+
+    def beats(self, step: ArgmaxStep) -> tuple[int, int]:
+        """Beats of a row of a step, and elements in the last of them."""
+        beats = -(-step.cols // self.lanes)
+        return beats, step.cols - (beats - 1) * self.lanes
+
+
 class RowsStep(Step):
     """Softmax or normalisation of `rows` rows of `cols` elements, in the integers of `docs/numerics.md`.
 
@@ -539,7 +576,7 @@ class Router(Frozen):
 
 
 Node = Annotated[
-    Load | Store | Buffer | Image | Feed | Core | Vector | Rows | Gather | Router,
+    Load | Store | Buffer | Image | Feed | Core | Vector | Rows | Gather | Argmax | Router,
     Field(discriminator="kind"),
 ]
 

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from intar.ir.program import INDEX_BITS
+
 SCHEMA = "intar.quantgraph/2"
 
 
@@ -85,6 +87,22 @@ class _QTask(Frozen):
     table: TableSpec | None = None
     source: str = ""
     fused: tuple[str, ...] = Field(default=(), description="names of the float tasks that this one performs")
+
+
+class QEmbedding(_QTask):
+    """``weight[clamp(id, 0, rows - 1)]`` for each id of an input of the network.
+
+    `weight` (rows, columns) names an array in the constants, in the format of the output.
+    """
+
+    kind: Literal["embedding"] = "embedding"
+    weight: str
+
+
+class QArgmax(_QTask):
+    """The index of the first largest element of every row; its output is one of the network's."""
+
+    kind: Literal["argmax"] = "argmax"
 
 
 class QTail(Frozen):
@@ -285,7 +303,7 @@ class QPool(_QGrid):
 
 
 QTask = Annotated[
-    QMatmul | QProduct | QSoftmax | QNorm | QAffine | QBinary | QMove | QConv | QPool,
+    QMatmul | QProduct | QSoftmax | QNorm | QAffine | QBinary | QMove | QConv | QPool | QEmbedding | QArgmax,
     Field(discriminator="kind"),
 ]
 
@@ -356,6 +374,10 @@ GRID = (QConv, QPool)
 """Tasks that read windows of images."""
 
 
+PORT_WISE = (QEmbedding, QArgmax)
+"""Tasks that ports do while they load an input or store an output: no stage has them."""
+
+
 ROW_WISE = (QSoftmax, QNorm)
 """Tasks of the rows node: a row's results need the whole row."""
 
@@ -366,7 +388,7 @@ def stored_bits(graph: QuantGraph) -> tuple[int, int]:
     With convolutions both are one: the weights of a convolution stand where a matmul has its activations. So they are with
     products of two activations, where activations stand for weights.
     """
-    activations = max([8, *(tensor.bits for tensor in graph.tensors)])
+    activations = max([8, *(tensor.bits for tensor in graph.tensors if tensor.bits < INDEX_BITS)])
     weighted = [task for task in graph.tasks if isinstance(task, QMatmul | QConv)]
     weights = max((task.weight_bits for task in weighted), default=activations)
     if any(isinstance(task, QConv | QProduct) for task in graph.tasks):

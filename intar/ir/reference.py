@@ -56,6 +56,10 @@ def _matmul(x: list[Array], attrs: Attrs) -> Array:
     return x[0] @ x[1] + (x[2] if len(x) == 3 else 0)
 
 
+def _embedding(x: list[Array], attrs: Attrs) -> Array:
+    return x[1][np.clip(np.rint(x[0]).astype(np.int64), 0, len(x[1]) - 1)]
+
+
 def _scale_shift(x: list[Array], attrs: Attrs) -> Array:
     spread = [1] * x[0].ndim
     spread[int(attrs["axis"])] = -1  # type: ignore[arg-type]
@@ -100,9 +104,13 @@ def _rope(x: list[Array], attrs: Attrs) -> Array:
 
 
 KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
+    Op.EMBEDDING: _embedding,
     Op.MATMUL: _matmul,
     Op.PRODUCT: _product,
     Op.SOFTMAX: _softmax,
+    Op.ARGMAX: lambda x, attrs: np.asarray(
+        x[0].argmax(axis=-1, keepdims=bool(attrs["keepdims"])), np.float64
+    ),
     Op.LAYER_NORM: _layer_norm,
     Op.RMS_NORM: _rms_norm,
     Op.ROPE: _rope,

@@ -164,7 +164,7 @@ def join_ports(parts: Mapping[int, Ported], segments: int, reserved: int) -> dic
                 mine.regions += [_further(region, shift) for region in port.regions]
                 mine.words = max(mine.words, reserved, port.words + shift)
                 mine.turns += port.turns
-            elif name[0] in "xy":  # other ports of the inputs and outputs
+            elif name[0] in "xyin":  # other ports of the inputs and outputs
                 mine.steps += _moved(port.steps, segment, mine.words, 0)
                 mine.regions += [_further(region, mine.words) for region in port.regions]
                 mine.words += port.words

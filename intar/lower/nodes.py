@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intar.errors import Finding, InfeasibleError
-from intar.ir.program import Buffer, Core, Feed, Gather, Image, Node, Rows, Vector
+from intar.ir.program import INDEX_BITS, Argmax, Buffer, Core, Feed, Gather, Image, Node, Rows, Vector
 from intar.lower.netlist import Netlist, PortType
 from intar.lower.scales import shift_only, value_bits
 from intar.lower.site import Site
@@ -20,8 +20,10 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     types = net.types
     shared = [f"x{n or ''}.out" for n in range(machine.inputs)]
     shared += [f"y{n or ''}.in" for n in range(machine.outputs)]
-    for name in (*shared, "r.out", "gather.in", "gather.out", "rows.in", "rows.out"):
+    for name in (*shared, "r.out", "e.out", "argmax.in", "gather.in", "gather.out", "rows.in", "rows.out"):
         types[name] = a
+    for name in ("i.out", "e.ids", "argmax.out", "n.in"):
+        types[name] = PortType(1, INDEX_BITS)
     for name in ("p.out", "params_rows.in", "params_rows.out", "rows.params"):
         types[name] = PortType(lanes, 32)
     for memory in tensors.banks:
@@ -58,6 +60,9 @@ def make_nodes(work: Work) -> list[Node]:
         nodes.append(Gather(name="gather", lanes=machine.lanes, bits=work.site.a_bits, steps=steps))
     if "rows" in work.steps:
         nodes.append(_rows_node(work))
+    if work.ports.argmaxes:
+        steps = tuple(work.ports.argmaxes)
+        nodes.append(Argmax(name="argmax", lanes=machine.lanes, bits=work.site.a_bits, steps=steps))
     return nodes
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from intar.ir.program import Argument, Load, LoadStep, Node, Region, Store, StoreStep
+from intar.ir.program import INDEX_BITS, ArgmaxStep, Argument, Load, LoadStep, Node, Region, Store, StoreStep
 from intar.lower.buffers import TensorMemory, row_blocks
 from intar.lower.images import beats_to_bytes, pad_to_word
 from intar.lower.netlist import Flow, FlowLeg, Netlist
@@ -17,12 +17,21 @@ from intar.lower.site import Site
 from intar.lower.tensors import Tensors
 from intar.lower.visits import Visit
 
+BURST_WORDS = 64
+"""A load port's bursts end at multiples of so many words (`docs/program.md`)."""
+
 Role = Literal["input", "output", "constant", "scratch"]
 
 
 def _role(port: str) -> Role:
     """What goes through a port, by its name."""
-    return "input" if port[0] == "x" else "output" if port[0] == "y" else "constant"
+    return "input" if port[0] in "xi" else "output" if port[0] in "yn" else "constant"
+
+
+def row_pitch(words: int) -> int:
+    """Words from row to row of a table with so many in each: no row crosses a burst's block that it need not, so that the
+    time that a lookup takes does not depend on the id."""
+    return 1 << (words - 1).bit_length() if words < BURST_WORDS else -(-words // BURST_WORDS) * BURST_WORDS
 
 
 @dataclass
@@ -61,7 +70,7 @@ class Port:
 
 class Ports:
     """Every port, in order of first use: ``x`` (``x1``, …) inputs, ``y`` (``y1``, …) outputs, ``p`` parameters and tables,
-    ``w0``… weights.
+    ``w0``… weights; ``i`` ids, ``e`` the rows of tables that they choose; ``n`` indices of largest elements.
 
     Spilled tensors lie in the argument of ``y``, beside the outputs, and come back through the other half of its AXI
     master: ``r``.
@@ -71,6 +80,8 @@ class Ports:
         self.site, self.net, self.tensors = site, net, tensors
         self.ports: dict[str, Port] = {}
         self.stored: dict[str, list[tuple[int, int]]] = {}
+        self.tables: dict[str, int] = {}
+        self.argmaxes: list[ArgmaxStep] = []
 
     def port(self, name: str) -> Port:
         """The port of that name, made on first use."""
@@ -95,6 +106,9 @@ class Ports:
         name = visit.task.output
         if name not in self.site.graph.outputs and name not in self.tensors.spilled:
             return
+        if name in self.tensors.streamed:
+            self._index(name, 0, 1)
+            return
         memory = self.tensors.plain(name, visit.stage)
         if memory.slots > 1:
             self._store(name, memory, visit.row, visit.rows)
@@ -106,6 +120,8 @@ class Ports:
             if region.name == name:
                 return region
         site, state = self.site, self.site.common.states.get(name)
+        if name in site.indices:
+            return self._index_region(port, name)
         shape = site.tensors[name]
         region = Region(
             name=name,
@@ -124,6 +140,39 @@ class Ports:
             port.words += site.words(region.beats, region.bits)
         return region
 
+    def _index_region(self, port: Port, name: str) -> Region:
+        """Ids and indices: one a beat, densely."""
+        shape = self.site.indices[name]
+        form = {"rows": shape.rows, "cols": shape.cols, "row_beats": shape.cols}
+        region = Region(name=name, base=port.words, lanes=1, bits=INDEX_BITS, **form)
+        port.regions.append(region)
+        port.words += -(-region.beats * INDEX_BITS // port.port_bits)
+        return region
+
+    def _look_up(self, name: str, row: int, rows: int, sinks: tuple[str, ...], note: str) -> None:
+        """Rows of an embedding's output: their ids come first, and choose rows of its table."""
+        task, ids, table = self.site.lookups[name], self.port("i"), self.port("e")
+        region = self._region(ids, task.inputs[0])
+        base = region.base + row * INDEX_BITS // ids.port_bits
+        ids.steps.append(LoadStep(base=base, beats=rows, note=f"ids of {note}"))
+        self.net.move("i.out", ["e.ids"], rows, note=note)
+        beats = self.site.pitch(name)
+        pitch = row_pitch(self.site.words(beats, self.site.a_bits))
+        step = {"base": self._table(table, name, pitch), "table": len(self.site.constants[task.weight])}
+        table.steps.append(LoadStep(**step, pitch=pitch, beats=beats, repeat=rows, note=note))
+        self.net.move("e.out", sinks, rows * beats, note=name)
+
+    def _table(self, port: Port, name: str, pitch: int) -> int:
+        """First word of a table in the constants, whose rows are `pitch` words apart; it begins and ends a burst's block."""
+        weight = self.site.lookups[name].weight
+        if weight not in self.tables:
+            self.tables[weight] = port.size
+            values, bits = self.site.constants[weight], self.site.a_bits
+            width = pitch * port.port_bits // bits
+            data = beats_to_bytes(np.pad(values, ((0, 0), (0, width - values.shape[1]))), bits)
+            port.image += pad_to_word(data, port.port_bits * BURST_WORDS)
+        return self.tables[weight]
+
     def _swap(self, name: str) -> int:
         state = self.site.common.states.get(name)
         return state.swap if state else 0
@@ -140,7 +189,9 @@ class Ports:
         sinks = tuple(memory.port("in") for memory in memories)
         note = f"{name}: rows {row}..{row + rows - 1}"
         outside = name in self.site.graph.inputs and name not in self.site.common.states
-        if outside and self.tensors.whole(name):
+        if name in self.site.lookups:
+            self._look_up(name, row, rows, sinks, note)
+        elif outside and self.tensors.whole(name):
             shares = self._shared("x", self.site.machine.inputs, name)
             for port, region in shares:
                 port.steps.append(LoadStep(base=region.base, beats=region.beats, note=note))
@@ -168,12 +219,17 @@ class Ports:
     def _store(self, name: str, memory: TensorMemory, row: int, rows: int) -> None:
         beats = rows * memory.pitch
         note = f"{name}: rows {row}..{row + rows - 1}"
-        if memory.slots == 1 and name not in self.tensors.spilled and name not in self.site.common.states:
+        picked = ("argmax.in",) if name in self.site.argmaxes else ()
+        if picked:
+            self._index(name, row, rows)
+        if picked and name not in self.site.stored and name not in self.tensors.spilled:
+            self.net.move(memory.port("out"), picked, beats, note=name)
+        elif memory.slots == 1 and name not in self.tensors.spilled and name not in self.site.common.states:
             shares = self._shared("y", self.site.machine.outputs, name)
             for port, region in shares:
                 port.steps.append(StoreStep(base=region.base, beats=region.beats, note=note))
                 port.turns.append("w")
-            legs = tuple(FlowLeg(memory.port("out"), (f"{port.name}.in",)) for port, _ in shares)
+            legs = tuple(FlowLeg(memory.port("out"), (f"{port.name}.in", *picked)) for port, _ in shares)
             self._take_turns(legs, beats, name)
         else:
             port = self.port("y")
@@ -182,13 +238,23 @@ class Ports:
             port.steps.append(StoreStep(base=base, beats=beats, swap=self._swap(name), note=note))
             port.turns.append("w")
             self.stored.setdefault(name, []).append((row, len(port.steps)))
-            self.net.move(memory.port("out"), ["y.in"], beats, note=name)
+            self.net.move(memory.port("out"), ["y.in", *picked], beats, note=name)
         note = f"{name}: to off chip"
         if memory.columns:
             for number in range(row, row + rows):
                 memory.fetch_row(number, note)
         else:
             memory.fetch(row, row_blocks(rows, self.site.machine.rows, memory.pitch), note)
+
+    def _index(self, name: str, row: int, rows: int) -> None:
+        """The indices of the largest elements of rows that go to the argmax node."""
+        port, task = self.port("n"), self.site.argmaxes[name]
+        region = self._region(port, task.output)
+        note = f"{task.output}: rows {row}..{row + rows - 1}"
+        base = region.base + row * INDEX_BITS // port.port_bits
+        port.steps.append(StoreStep(base=base, beats=rows, note=note))
+        self.argmaxes.append(ArgmaxStep(rows=rows, cols=self.site.tensors[name].cols, note=note))
+        self.net.move("argmax.out", ["n.in"], rows, note=note)
 
     def _take_turns(self, legs: tuple[FlowLeg, ...], beats: int, note: str) -> None:
         """A beat from each leg in turn."""

@@ -7,8 +7,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from intar.ir.circuit import circuit
-from intar.ir.quantgraph import QConv, QMatmul, QProduct, QTask, QTensor, QuantGraph, Quantised, stored_bits
+from intar.ir.circuit import argmaxes, circuit, lookups
+from intar.ir.program import INDEX_BITS
+from intar.ir.quantgraph import (
+    QArgmax,
+    QConv,
+    QEmbedding,
+    QMatmul,
+    QProduct,
+    QTask,
+    QTensor,
+    QuantGraph,
+    Quantised,
+    stored_bits,
+)
 from intar.ir.schedule import Machine, Schedule
 
 
@@ -41,7 +53,11 @@ class Common:
 
 @dataclass(frozen=True)
 class Site:
-    """The work and the machine. `a_bits` and `w_bits` are the widths in which activations and weights are stored."""
+    """The work and the machine. `a_bits` and `w_bits` are the widths in which activations and weights are stored.
+
+    `indices` are the tensors of ids and indices, which are none of the graph's; `lookups` the embeddings, by the input of
+    the graph that each makes, `argmaxes` the argmaxes, by the output that each reads; `stored` are the network's outputs.
+    """
 
     graph: QuantGraph
     constants: Mapping[str, np.ndarray]
@@ -51,6 +67,10 @@ class Site:
     a_bits: int
     w_bits: int
     common: Common = Common()
+    indices: Mapping[str, QTensor] = field(default_factory=dict)
+    lookups: Mapping[str, QEmbedding] = field(default_factory=dict)
+    argmaxes: Mapping[str, QArgmax] = field(default_factory=dict)
+    stored: frozenset[str] = frozenset()
 
     @property
     def machine(self) -> Machine:
@@ -94,4 +114,8 @@ def make_site(quantised: Quantised, schedule: Schedule, common: Common = Common(
         a_bits=max(a_bits, common.a_bits),
         w_bits=max(w_bits, common.w_bits),
         common=common,
+        indices={t.name: t for t in quantised.graph.tensors if t.bits == INDEX_BITS},
+        lookups=lookups(quantised.graph),
+        argmaxes=argmaxes(quantised.graph),
+        stored=frozenset(quantised.graph.outputs),
     )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from intar.ir.names import sanitise
-from intar.ir.quantgraph import QConv, QMove, QPool
+from intar.ir.program import INDEX_BITS
+from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool
 from intar.ir.schedule import Copy, Residency
 from intar.lower.buffers import Memory, TensorMemory
 from intar.lower.site import Site
@@ -35,10 +36,13 @@ class Tensors:
         self.held: dict[str, list[_Held]] = {}
         self.copy_of: dict[tuple[int, str, int], int] = {}
         self.images = _images(site, visits)
+        self.streamed = _streamed(site)
         self._make(visits, self._assign_reads(visits))
 
     def copies(self, name: str, stage: int) -> list[TensorMemory]:
         """Every copy of a tensor that is on chip in a stage; whoever makes or loads it writes them all."""
+        if name in self.streamed:
+            return []
         return [held.memory for held in self.held[name] if held.first <= stage <= held.last]
 
     def arrives(self, name: str, stage: int) -> bool:
@@ -64,7 +68,9 @@ class Tensors:
         return self.copies(visit.task.output, visit.stage)
 
     def sinks(self, visit: Visit) -> tuple[str, ...]:
-        """The write ports of `results`."""
+        """The write ports of `results`, or the argmax node that takes them."""
+        if visit.task.output in self.streamed:
+            return ("argmax.in",)
         return tuple(memory.port("in") for memory in self.results(visit))
 
     def reader(self, visit: Visit, slot: int) -> TensorMemory:
@@ -98,7 +104,7 @@ class Tensors:
         planned: list[tuple[str, Copy]] = []
         windows: dict[int, str] = {}
         for tensor in site.graph.tensors:
-            if tensor.name in stages:
+            if tensor.name in stages and tensor.name not in self.streamed:
                 copies = self._plan(homes[tensor.name], stages[tensor.name], reads)
                 for number, (copy, image) in enumerate(copies):
                     if image:
@@ -197,8 +203,18 @@ class Tensors:
 
     def _misaligned(self, name: str, tile_rows: int) -> bool:
         """Row tiles of this tensor would not start at port words: it has to be on chip as a whole."""
-        bits = tile_rows * self.site.pitch(name) * self.site.machine.lanes * self.site.a_bits
-        return bool(bits % self.site.machine.port_bits)
+        site, port = self.site, self.site.machine.port_bits
+        if (name in site.lookups or name in site.argmaxes) and tile_rows * INDEX_BITS % port:
+            return True  # its ids or indices would not
+        return bool(tile_rows * site.pitch(name) * site.machine.lanes * site.a_bits % port)
+
+
+def _streamed(site: Site) -> frozenset[str]:
+    """Rows that matmuls send to the argmax node as they make them, block after block: they never exist as a whole."""
+    read = {name for task in site.graph.tasks for name in task.inputs}
+    made = {task.output for task in site.graph.tasks if isinstance(task, QMatmul)}
+    alone = {name for name in site.argmaxes if site.tensors[name].rows == 1}
+    return frozenset((alone & made) - read - site.stored)
 
 
 def _read_copies(home: Residency, reads: Mapping[tuple[str, int], int]) -> Iterator[Copy]:

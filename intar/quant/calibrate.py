@@ -10,7 +10,7 @@ import numpy as np
 
 from intar.errors import CalibrationError, Finding
 from intar.grid.valid import valid_elements
-from intar.ir.ops import show
+from intar.ir.ops import Op, show
 from intar.ir.reference import AT_ONCE, float_tensors
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.scheme import Scheme
@@ -64,6 +64,8 @@ def samples(graph: TaskGraph, calibration: Mapping[str, np.ndarray]) -> list[dic
             found.append(Finding("it holds values that are not finite", place, hint="remove those samples"))
         elif not len(array):
             found.append(Finding("it holds no sample", place, hint=WAY_OUT))
+        elif wrong := _no_ids(graph, name, array):
+            found.append(Finding(wrong, place, hint="ids are the rows of the table that they choose from"))
         else:
             arrays[name] = array.astype(np.float64)
     for key in calibration:
@@ -79,6 +81,15 @@ def samples(graph: TaskGraph, calibration: Mapping[str, np.ndarray]) -> list[dic
     if found:
         raise CalibrationError(found)
     return [{name: array[i] for name, array in arrays.items()} for i in range(next(iter(counts.values()), 0))]
+
+
+def _no_ids(graph: TaskGraph, name: str, array: np.ndarray) -> str:
+    """What is wrong with samples of an input that holds ids; nothing for other inputs."""
+    tables = [task.inputs[1] for task in graph.consumers(name) if task.op is Op.EMBEDDING]
+    rows = min((graph.tensor(table).shape[0] for table in tables), default=0)
+    if not tables or (np.all(array == np.rint(array)) and array.min() >= 0 and array.max() < rows):
+        return ""
+    return f"its values are not all ids 0 … {rows - 1}"
 
 
 def _batch(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

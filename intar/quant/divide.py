@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from intar.errors import Finding, UnsupportedError
 from intar.ir.circuit import border_moves
-from intar.ir.quantgraph import Part, QConv, QMatmul, QProduct, QTask, QuantGraph, Quantised
+from intar.ir.quantgraph import Part, QConv, QEmbedding, QMatmul, QProduct, QTask, QuantGraph, Quantised
 
 ROLES = ("weight", "bias", "mult", "shift", "gain", "offset")
 """Fields of tasks that name constants (in some kinds of tasks some of them are numbers)."""
@@ -90,6 +90,9 @@ class _Cutter:
             ends = renames[index].of(self.crossing[first + index])
             if ends != gives:
                 self._say(f"piece {first + index} hands over {ends}, the first of its part {gives}")
+        looked = {t.output for t in graph.tasks if isinstance(t, QEmbedding)} & {*takes, *gives}
+        if looked:
+            self._say(f"the looked-up rows {sorted(looked)} go from part to part as they are")
         moved = set(border_moves(graph)) & ({*takes} | (set() if last and rounds == 1 else {*gives}))
         if moved:
             self._say(f"{sorted(moved)} take another shape or order where they go from part to part")

@@ -16,7 +16,9 @@ from intar.ir.ops import Op
 from intar.ir.quantgraph import (
     Piece,
     QAffine,
+    QArgmax,
     QBinary,
+    QEmbedding,
     QMatmul,
     QMove,
     QNorm,
@@ -39,7 +41,7 @@ from intar.quant.fixed import (
     limits,
     requantise,
 )
-from intar.quant.formats import Format, Formats
+from intar.quant.formats import INDEX, Format, Formats
 from intar.quant.fuse import Group
 from intar.quant.norms import norm_factors
 from intar.quant.ranges import MAX_ACC_BITS, product_bits
@@ -92,6 +94,10 @@ class Emitter:
                 self._affine(group)
             elif group.kind == "binary":
                 self._binary(group)
+            elif group.kind == "embedding":
+                self._embedding(group)
+            elif group.kind == "argmax":
+                self._argmax(group)
             else:
                 self._move(group)
         except FactorRange as error:
@@ -421,6 +427,19 @@ class Emitter:
                 shift=shift,
             )
         )
+
+    def _embedding(self, group: Group) -> None:
+        out = self.formats.stored[group.output]
+        table = self.graph.constant(group.first.inputs[1])
+        ints = np.clip(np.rint(table / out.scale) + out.zero, *limits(out.bits))
+        weight = self._constant(group.first.name, "weight", ints)
+        common = self._common(group, group.inputs, out, group.output)
+        self.tasks.append(QEmbedding(**common, weight=weight))
+
+    def _argmax(self, group: Group) -> None:
+        common = self._common(group, group.inputs, INDEX, group.output)
+        columns = self.tensors[group.inputs[0]].cols
+        self.tasks.append(QArgmax(**(common | {"lo": 0, "hi": columns - 1})))
 
     def _move(self, group: Group) -> None:
         task, out = group.first, self.formats.stored[group.output]

@@ -12,6 +12,7 @@ import numpy as np
 from intar.errors import CalibrationError, Finding, UnsupportedError
 from intar.grid.masks import ADDED
 from intar.ir.ops import Op
+from intar.ir.program import INDEX_BITS
 from intar.ir.taskgraph import QuantParams, TaskGraph
 from intar.quant.calibrate import WAY_OUT, Observed, merge, observe, value_range
 from intar.quant.fixed import limits, power_above
@@ -63,6 +64,10 @@ class Formats:
     pre: dict[str, Format]
     masked: frozenset[str] = frozenset()
     operands: Mapping[str, Format] = field(default_factory=dict)
+
+
+INDEX = Format(INDEX_BITS, 1.0, 0)
+"""Ids and indices: integers as they are."""
 
 
 def own_format(quant: QuantParams) -> Format | None:
@@ -182,7 +187,8 @@ def choose_formats(
     """
     stored = list(dict.fromkeys([*graph.inputs, *(n for g in groups for n in (*g.inputs, g.output))]))
     inner = [group.pre for group in groups if group.pre and not group.identity]
-    fixed = _fixed(graph, [*stored, *inner])
+    fixed = {name: INDEX for name in _indices(groups)}
+    fixed |= _fixed(graph, [name for name in (*stored, *inner) if name not in fixed])
     classes = Classes(fixed)
     for group in groups:
         if group.kind in ("move", "pool"):
@@ -196,7 +202,11 @@ def choose_formats(
     roots = {name: classes.root(name) for name in stored}
     open_roots = {root for root in roots.values() if root not in classes.fixed}
     needed = [name for name in stored if roots[name] in open_roots] + [n for n in inner if n not in fixed]
-    observed = _observe(graph, needed, scheme, calibration)
+    observed = dict(_observe(graph, needed, scheme, calibration))
+    for group in groups:
+        if group.kind == "embedding" and group.output in observed:
+            table = graph.constant(group.first.inputs[1])  # samples have only some of its rows
+            observed[group.output] = Observed(float(table.min()), float(table.max()))
 
     together: dict[str, Observed] = {}
     for name in stored:
@@ -246,6 +256,12 @@ def choose_formats(
                 form = corner_format(form, CORNERS[group.function.op])
             pre[group.pre] = form
     return Formats(formats, pre, frozenset(masked_scores(groups)), operands)
+
+
+def _indices(groups: Sequence[Group]) -> list[str]:
+    """Tensors of ids and indices."""
+    looked = [name for group in groups if group.kind == "embedding" for name in group.inputs]
+    return [*looked, *(group.output for group in groups if group.kind == "argmax")]
 
 
 def _fixed(graph: TaskGraph, names: list[str]) -> dict[str, Format]:

@@ -32,6 +32,11 @@ BY_COLUMN = ("matmul", "affine")
 ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL})
 
 
+Kind = Literal[
+    "matmul", "product", "softmax", "norm", "conv", "pool", "affine", "binary", "move", "embedding", "argmax"
+]
+
+
 @dataclass(eq=False)
 class Group:
     """Float tasks that become one quantised task.
@@ -54,7 +59,7 @@ class Group:
     fused : every task of the group, in order.
     """
 
-    kind: Literal["matmul", "product", "softmax", "norm", "conv", "pool", "affine", "binary", "move"]
+    kind: Kind
     first: Task
     inputs: tuple[str, ...]
     output: str
@@ -150,6 +155,10 @@ class Fuser:
             self._norm(task)
         elif task.op in MOVES:
             self._move(task)
+        elif task.op is Op.EMBEDDING:
+            self._embedding(task)
+        elif task.op is Op.ARGMAX:
+            self._argmax(task)
         elif task.op is Op.TAP_CONV:
             self._conv(task)
         elif task.op is Op.TAP_MAX:
@@ -180,7 +189,7 @@ class Fuser:
         group = self.makers.get(name)
         if group is None or group.function is not None or group.elementwise:
             return None
-        if group.kind in ("move", "softmax"):
+        if group.kind in ("move", "softmax", "embedding"):
             return None
         private = name not in self.graph.outputs and len(self.graph.consumers(name)) == 1
         return group if private and list(task.inputs).count(name) == 1 else None
@@ -229,6 +238,47 @@ class Fuser:
         self._open(
             Group("norm", task, task.inputs[:1], task.output, np.array(gain), np.array(offset, np.float64))
         )
+
+    def _embedding(self, task: Task) -> None:
+        """A port looks the rows up while it loads them: ids come from outside, and nothing else understands them."""
+        ids = task.inputs[0]
+        others = [other for other in self.graph.consumers(ids) if other.op is not Op.EMBEDDING]
+        if ids not in self.graph.inputs:
+            self._refuse(
+                f"the ids '{ids}' are computed in the network",
+                where(task),
+                "make them an input of the network",
+            )
+        elif others:
+            self._refuse(
+                f"the ids '{ids}' are read by {others[0].op} too",
+                where(others[0]),
+                "give it an input of its own",
+            )
+        elif task.output in self.graph.outputs:
+            self._refuse(
+                "the looked-up rows are an output of the network", where(task), "look them up on the host"
+            )
+        else:
+            self._open(Group("embedding", task, (ids,), task.output))
+
+    def _argmax(self, task: Task) -> None:
+        """A port finds the index while it stores the row: it goes outside, and nothing else understands it."""
+        name = task.inputs[0]
+        if task.output not in self.graph.outputs or self.graph.consumers(task.output):
+            self._refuse(
+                "the index is not an output of the network, or not only that",
+                where(task),
+                "indices leave the circuit: make it an output, and read it nowhere",
+            )
+        elif self.makers.get(name) is None or self.makers[name].kind == "embedding":
+            self._refuse(
+                f"the values '{name}' are not computed in the network", where(task), "take it on the host"
+            )
+        elif sum(other.op is Op.ARGMAX for other in self.graph.consumers(name)) > 1:
+            self._refuse(f"the argmax of '{name}' is taken twice", where(task), "use one of them")
+        else:
+            self._open(Group("argmax", task, (name,), task.output))
 
     def _move(self, task: Task) -> None:
         for name in task.inputs:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from intar.errors import Finding, GraphError
+from intar.errors import ConfigError, Finding, GraphError
 from intar.ir.ops import show
 from intar.ir.quantgraph import (
     Piece,
     QAffine,
+    QArgmax,
     QBinary,
     QConv,
+    QEmbedding,
     QMatmul,
     QMove,
     QNorm,
@@ -135,6 +137,11 @@ def _perform(
     """What a task makes of its operands (rows, columns), and the saturations."""
     if isinstance(task, QMove):
         return move(operands, task.pieces, task.visits), 0
+    if isinstance(task, QEmbedding):
+        table = constants[task.weight]
+        return table[np.clip(operands[0].reshape(-1), 0, len(table) - 1)].astype(np.int64), 0
+    if isinstance(task, QArgmax):
+        return operands[0].argmax(axis=-1), 0
     if isinstance(task, (QConv, QPool)):
         return on_grid(task, operands[0], constants)
     if isinstance(task, QMatmul):
@@ -164,6 +171,35 @@ def _perform(
 
 CURVE_SHIFT = 8
 """Fraction bits that a table's curves have beyond its slopes."""
+
+
+def id_rows(quantised: Quantised) -> dict[str, int]:
+    """For each input that holds ids how many there are: the rows of the smallest table that they choose from."""
+    found: dict[str, int] = {}
+    for task in quantised.graph.tasks:
+        if isinstance(task, QEmbedding):
+            rows = len(quantised.constants[task.weight])
+            found[task.inputs[0]] = min(rows, found.get(task.inputs[0], rows))
+    return found
+
+
+def check_ids(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> None:
+    """Ids are rows of their tables: ConfigError with all that are not (the circuit takes the first or last row)."""
+    found = []
+    for name, rows in id_rows(quantised).items():
+        ids = np.asarray(inputs[name])
+        wrong = ids[(ids < 0) | (ids >= rows)]
+        if wrong.size:
+            found.append(
+                Finding(
+                    f"{wrong.size} of {ids.size} ids are out of range, the first one is {int(wrong[0])}",
+                    f"input '{name}'",
+                    f"the table has {rows} rows: ids are 0 … {rows - 1}",
+                    "take the tokenizer that belongs to the model",
+                )
+            )
+    if found:
+        raise ConfigError(found)
 
 
 def lookup(

@@ -22,6 +22,7 @@ KINDS: Mapping[str, str] = {
     "core": "cores",
     "vector": "vector units",
     "gather": "movers",
+    "argmax": "movers",
     "rows": "vector units",
     "buffer": "buffers",
     "image": "buffers",
