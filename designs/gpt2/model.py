@@ -1,10 +1,8 @@
-"""GPT-2 in plain PyTorch: the published sizes and a scaled one, random weights or those of a local checkpoint.
+"""GPT-2 in plain PyTorch: the published sizes and scaled ones, random weights or those of a local checkpoint.
 
-    intar check designs/gpt2/model.py:scaled      the trunk of d = 128 and 4 layers, 16 tokens
-    intar check designs/gpt2/model.py:medium      24 layers of d = 1024, 64 tokens
-
-The trunk takes embedded tokens (batch, tokens, width) and returns the last hidden state: looking tokens up and the
-output head belong to the host until the task graph has operators for them.
+intar check designs/gpt2/model.py:scaled        16 tokens → the next one: d = 128, 4 layers
+intar check designs/gpt2/model.py:scaled_step   one token behind up to 32 cached ones → the next one
+intar check designs/gpt2/model.py:medium        the trunk: 24 layers of d = 1024, 64 embedded tokens
 """
 
 from __future__ import annotations
@@ -34,13 +32,18 @@ class Config:
     context: int = 1024
 
 
+TINY = Config(layers=1, heads=2, width=16, vocabulary=24, context=16)
 SCALED = Config(layers=4, heads=4, width=128, vocabulary=256, context=64)
 SMALL = Config(layers=12, heads=12, width=768)
 MEDIUM = Config(layers=24, heads=16, width=1024)
 
 
+HIDDEN = -64.0
+"""What a mask adds to the scores of cached rows that hold no token yet: their share comes to exactly nothing."""
+
+
 class Attention(nn.Module):
-    """Causal self-attention with all projections of a token in one."""
+    """Causal self-attention with all projections of a token in one, of new tokens alone or behind cached ones."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -48,14 +51,33 @@ class Attention(nn.Module):
         self.c_attn = nn.Linear(config.width, 3 * config.width)
         self.c_proj = nn.Linear(config.width, config.width)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def split(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Queries, keys and values by head: (batch, heads, tokens, width / heads) each."""
         batch, tokens, width = x.shape
-        q, k, v = (
+        return tuple(
             part.view(batch, tokens, self.heads, width // self.heads).transpose(1, 2)
             for part in self.c_attn(x).split(width, dim=2)
         )
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return self.c_proj(y.transpose(1, 2).reshape(batch, tokens, width))
+
+    def join(self, y: torch.Tensor) -> torch.Tensor:
+        batch, _, tokens, _ = y.shape
+        return self.c_proj(y.transpose(1, 2).reshape(batch, tokens, -1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = self.split(x)
+        return self.join(F.scaled_dot_product_attention(q, k, v, is_causal=True))
+
+    def step(
+        self, x: torch.Tensor, mask: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The same behind cached keys and values (batch, heads, cached, width / heads); with the new rows of both.
+
+        `mask` (batch, heads, tokens, cached + tokens) is added to the scores.
+        """
+        q, k, v = self.split(x)
+        scores = q @ torch.cat([keys, k], dim=2).transpose(2, 3) * q.shape[-1] ** -0.5
+        y = torch.softmax(scores + mask, dim=-1) @ torch.cat([values, v], dim=2)
+        return self.join(y), k, v
 
 
 class Block(nn.Module):
@@ -70,9 +92,11 @@ class Block(nn.Module):
             nn.Linear(4 * config.width, config.width),
         )
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.attn(self.ln_1(x))
+    def feed_forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.c_proj(F.gelu(self.c_fc(self.ln_2(x)), approximate="tanh"))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.feed_forward(x + self.attn(self.ln_1(x)))
 
 
 class Trunk(nn.Module):
@@ -90,7 +114,10 @@ class Trunk(nn.Module):
 
 
 class GPT2(nn.Module):
-    """Tokens (batch, tokens) → logits (batch, tokens, vocabulary); the head shares the token table's weights."""
+    """Tokens and their positions (batch, tokens) → the most probable next token (batch,).
+
+    The head shares the token table's weights; only the last token's logits are computed.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -98,12 +125,42 @@ class GPT2(nn.Module):
         self.wpe = nn.Embedding(config.context, config.width)
         self.trunk = Trunk(config)
 
-    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+    def embed(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """The trunk's input."""
-        return self.wte(tokens) + self.wpe(torch.arange(tokens.shape[1]))
+        return self.wte(tokens) + self.wpe(positions)
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return F.linear(self.trunk(self.embed(tokens)), self.wte.weight)
+    def next(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The most probable token after the last one, of what the last block gives."""
+        return F.linear(self.trunk.ln_f(hidden[:, -1]), self.wte.weight).argmax(-1)
+
+    def forward(self, tokens: torch.Tensor, positions: torch.Tensor) -> dict[str, torch.Tensor]:
+        hidden = self.embed(tokens, positions)
+        for block in self.trunk.h:
+            hidden = block(hidden)
+        return {"next": self.next(hidden)}
+
+
+class Step(nn.Module):
+    """A GPT-2 that goes on behind cached keys and values: ``next`` and the new rows ``k_0_new``, ``v_0_new``, ….
+
+    Inputs: tokens, positions (batch, tokens), mask (batch, heads, tokens, cached + tokens) to add to the scores, and
+    the caches k_0, v_0, … (batch, heads, cached, width / heads).
+    """
+
+    def __init__(self, model: GPT2) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, **caches: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        hidden, rows = self.model.embed(tokens, positions), {}
+        for number, block in enumerate(self.model.trunk.h):
+            keys, values = caches[f"k_{number}"], caches[f"v_{number}"]
+            y, k, v = block.attn.step(block.ln_1(hidden), mask, keys, values)
+            hidden = block.feed_forward(hidden + y)
+            rows |= {f"k_{number}_new": k, f"v_{number}_new": v}
+        return {"next": self.model.next(hidden), **rows}
 
 
 def make(config: Config, checkpoint: Path | None = None, seed: int = 0) -> GPT2:
@@ -144,16 +201,67 @@ def _renamed(file: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def _trunk(config: Config, tokens: int, samples: int = 4) -> tuple[nn.Module, torch.Tensor]:
-    """The trunk with embedded random tokens, as ``intar check FILE.py:FUNCTION`` takes them."""
-    model = make(config)
+def _tokens(config: Config, tokens: int, samples: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random tokens and their positions, as ids for the two tables."""
     chosen = torch.randint(config.vocabulary, (samples, tokens))
+    return chosen, torch.arange(tokens).expand(samples, tokens)
+
+
+def _prefill(config: Config, tokens: int, samples: int = 4) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """The whole model with random tokens, as ``intar check FILE.py:FUNCTION`` takes them."""
+    model = make(config)
+    return model, dict(zip(("tokens", "positions"), _tokens(config, tokens, samples), strict=True))
+
+
+def _step(config: Config, cached: int, samples: int = 16) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """The model one token at a time behind `cached` tokens, with what it computes of random texts as examples."""
+    model = make(config)
+    step, size = Step(model), config.width // config.heads
+    tokens, _ = _tokens(config, cached, samples)
+    caches = {
+        f"{part}_{layer}": torch.zeros(samples, config.heads, cached, size)
+        for layer in range(config.layers)
+        for part in "kv"
+    }
+    calls = []
     with torch.no_grad():
-        return model.trunk, model.embed(chosen)
+        for position in range(cached):
+            mask = torch.zeros(samples, config.heads, 1, cached + 1)
+            mask[..., position:-1] = HIDDEN
+            given = {
+                "tokens": tokens[:, position : position + 1],
+                "positions": torch.full((samples, 1), position),
+                "mask": mask,
+                **{name: cache.clone() for name, cache in caches.items()},
+            }
+            made = step(**given)
+            for name, cache in caches.items():
+                cache[:, :, position] = made[f"{name}_new"][:, :, 0]
+            calls.append({name: value[position % samples] for name, value in given.items()})
+    return step, {name: torch.stack([call[name] for call in calls]) for name in calls[0]}
 
 
-def scaled() -> tuple[nn.Module, torch.Tensor]:
-    return _trunk(SCALED, 16)
+def _trunk(config: Config, tokens: int, samples: int = 4) -> tuple[nn.Module, torch.Tensor]:
+    """The trunk with embedded random tokens."""
+    model = make(config)
+    with torch.no_grad():
+        return model.trunk, model.embed(*_tokens(config, tokens, samples))
+
+
+def tiny() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _prefill(TINY, 4)
+
+
+def tiny_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _step(TINY, 8)
+
+
+def scaled() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _prefill(SCALED, 16)
+
+
+def scaled_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _step(SCALED, 32)
 
 
 def small() -> tuple[nn.Module, torch.Tensor]:

@@ -30,6 +30,7 @@ from intar.ir.quantgraph import (
 from intar.quant import pieces
 from intar.quant.absorb import absorb_binaries
 from intar.quant.fixed import add_factors, exponent_factor, factor, factors, inverse_factor, limits
+from intar.quant.golden import id_rows
 from intar.quant.norms import norm_factors
 from intar.quant.quantise import finish
 from intar.quant.ranges import acc_bits, product_bits
@@ -465,13 +466,14 @@ def random_quantised(
 
 
 def random_inputs(quantised: Quantised, seed: int) -> dict[str, np.ndarray]:
-    """Integers (int64) for each input, uniform over its type with the extremes well represented."""
+    """Integers (int64) for each input, uniform over its type (ids: its table) with the extremes well represented."""
     rng = np.random.default_rng([seed, 2])
-    result = {}
+    result, rows = {}, id_rows(quantised)
     for name in quantised.graph.inputs:
         tensor = quantised.graph.tensor(name)
         lo, hi = limits(tensor.bits)
-        values = rng.integers(lo, hi + 1, tensor.shape)
+        first, end = (-1, rows[name] + 1) if name in rows else (lo, hi + 1)
+        values = rng.integers(first, end, tensor.shape)
         extreme = rng.random(tensor.shape)
         result[name] = np.where(extreme < 0.05, lo, np.where(extreme > 0.95, hi, values))
     return result

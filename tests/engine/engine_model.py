@@ -11,6 +11,7 @@ from math import isqrt
 
 from intar.ir import exp2
 from intar.ir.program import (
+    Argmax,
     Buffer,
     Core,
     Feed,
@@ -105,7 +106,11 @@ class Model:
         for step in node.steps:
             yield "token", lambda need=step.need: not node.after or self.stored[node.after] >= need
             for _ in range(step.repeat):
-                data = bytes(self.memory[node.argument][step.base * node.port_bits // 8 :])
+                word = step.base
+                if step.table:
+                    (chosen,) = yield "get", self.link(node.name, "ids")
+                    word += min(max(chosen, 0), step.table - 1) * step.pitch
+                data = bytes(self.memory[node.argument][word * node.port_bits // 8 :])
                 for beat in range(step.beats):
                     yield (
                         "put",
@@ -295,6 +300,15 @@ class Model:
                     yield "put", self.link(node.name, "out"), beat + [0] * (node.lanes - len(beat))
                     beat = []
                 count %= step.row
+
+    def argmax(self, node: Argmax) -> Unit:
+        for step in node.steps:
+            for _ in range(step.rows):
+                row: list[int] = []
+                for _ in range(-(-step.cols // node.lanes)):
+                    row += yield "get", self.link(node.name, "in")
+                row = row[: step.cols]
+                yield "put", self.link(node.name, "out"), [row.index(max(row))]
 
     def rows(self, node: Rows) -> Unit:
         for step in node.steps:

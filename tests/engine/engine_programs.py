@@ -8,7 +8,10 @@ import numpy as np
 
 from intar.ir.norm import fraction_bits
 from intar.ir.program import (
+    INDEX_BITS,
     UNIT_MULT,
+    Argmax,
+    ArgmaxStep,
     Argument,
     Buffer,
     BufferStep,
@@ -426,6 +429,46 @@ def random_gather(rng: random.Random) -> Builder:
     return b
 
 
+def random_argmax(rng: random.Random) -> Builder:
+    """Rows with many equal elements, of one beat and of several."""
+    b, lanes = Builder("argmax"), rng.choice((1, 2, 4, 6))
+    steps = [
+        ArgmaxStep(rows=rng.choice((1, 2, 5)), cols=rng.randrange(1, 4 * lanes + 1))
+        for _ in range(rng.randrange(1, 4))
+    ]
+    node = Argmax(name="top", lanes=lanes, bits=16, steps=tuple(steps))
+    taken = sum(step.rows * node.beats(step)[0] for step in steps)
+    few = beats(rng, taken, lanes, rng.choice((2, 3, 16)))
+    b.load("top.in", few, 16, port_bits=some_port(rng, 16 * lanes), depth=rng.randrange(1, 4))
+    b.node(node)
+    b.store("top.out", sum(step.rows for step in steps), 1, INDEX_BITS, depth=rng.randrange(1, 4))
+    return b
+
+
+def random_lookup(rng: random.Random) -> Builder:
+    """Rows of one or two tables in one argument, some ids beyond their ends."""
+    b, lanes, port_bits = Builder("lookup"), rng.choice((2, 4, 8)), 64
+    steps, chosen, base, id_base = [], [], 0, 0
+    for _ in range(rng.randrange(1, 4)):
+        rows, row_beats = rng.randrange(1, 9), rng.randrange(1, 7)
+        words = -(-row_beats * lanes * 8 // port_bits)
+        pitch, count = words + rng.choice((0, 0, 3)), rng.choice((1, 3, 6))
+        step = LoadStep(base=base, beats=row_beats, repeat=count, table=rows, pitch=pitch)
+        steps.append(step)
+        chosen.append(LoadStep(base=id_base, beats=count))
+        base += rows * pitch
+        id_base += -(-count * INDEX_BITS // port_bits)
+    ids = [[rng.randrange(-2, 11) if rng.random() < 0.9 else -(1 << 31)] for _ in range(2 * id_base)]
+    b.load("table.ids", ids, INDEX_BITS, port_bits=port_bits, name="ids", depth=rng.randrange(1, 4))
+    b.nodes[-1] = b.nodes[-1].model_copy(update={"steps": tuple(chosen)})
+    image = np.random.default_rng(rng.randrange(1 << 30)).integers(0, 256, base * port_bits // 8)
+    b.images["m_table"] = image.astype(np.uint8).tobytes()
+    b.arguments.append(Argument(name="m_table", role="constant", port_bits=port_bits, words=base))
+    b.node(Load(name="table", port_bits=port_bits, argument="m_table", words=base, steps=tuple(steps)))
+    b.store("table.out", sum(step.repeat * step.beats for step in steps), lanes, 8, depth=rng.randrange(1, 4))
+    return b
+
+
 def random_softmax(rng: random.Random, cols: int, limits: dict[str, int]) -> RowsStep:
     """Factors over their whole ranges; all elements count, or the first few, or one more in each row."""
     return RowsStep(
@@ -539,6 +582,8 @@ RANDOM = {
     "core": random_core,
     "vector": random_vector,
     "gather": random_gather,
+    "argmax": random_argmax,
+    "lookup": random_lookup,
     "router": random_router,
     "rows": random_rows,
 }

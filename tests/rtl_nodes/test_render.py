@@ -82,17 +82,23 @@ def test_step_words_hold_their_fields() -> None:
     "layout, module",
     [
         (rtl_steps.BUFFER, "intar_buffer"),
-        (rtl_steps.LOAD, "intar_load"),
         (rtl_steps.STORE, "intar_store"),
         (rtl_steps.FEED, "intar_feed"),
         (rtl_steps.CORE, "intar_core"),
         (rtl_steps.GATHER, "intar_gather"),
+        (rtl_steps.ARGMAX, "intar_argmax"),
         (rtl_steps.VECTOR, "intar_vector"),
     ],
 )
 def test_layouts_have_the_width_of_the_modules(layout: rtl_steps.Layout, module: str) -> None:
     source = (Path(__file__).parents[2] / "rtl" / f"{module}.sv").read_text()
     assert f"STEPS*{rtl_steps.width(layout)}-1:0]" in source
+
+
+def test_load_has_the_width_of_both_its_layouts() -> None:
+    source = (Path(__file__).parents[2] / "rtl" / "intar_load.sv").read_text()
+    widths = [rtl_steps.width(layout) for layout in (rtl_steps.LOOKUP, rtl_steps.LOAD)]
+    assert "STEPS*(LOOKUP ? {} : {})-1:0]".format(*widths) in source
 
 
 def test_broken_programs_are_refused() -> None:
