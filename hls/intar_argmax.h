@@ -24,6 +24,12 @@ inline void argmax(const argmax_step (&steps)[STEPS], const part& played, hls::s
 #pragma HLS ARRAY_PARTITION variable=best type=complete
   int32_t place[LANES];
 #pragma HLS ARRAY_PARTITION variable=place type=complete
+CLEAR:
+  for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+    best[l] = 0;
+    place[l] = 0;
+  }
 STEP:
   for (int s = played.first; s < played.end; ++s) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024

@@ -17,9 +17,12 @@ from intar.session import Source, open_source, solve_blocks
 
 
 def synthetic_samples(graph: TaskGraph, count: int = 2) -> dict[str, np.ndarray]:
-    """Normal random samples: enough to find out sizes, which don't depend on the values of calibration data."""
+    """Random samples (ids 0): enough to find out sizes, which don't depend on the values of calibration data."""
     rng = np.random.default_rng(0)
-    return {name: rng.normal(size=(count, *graph.tensor(name).shape)) for name in graph.inputs}
+    ids = {task.inputs[0] for task in graph.tasks if task.op is Op.EMBEDDING}
+    return {
+        name: rng.normal(size=(count, *graph.tensor(name).shape)) * (name not in ids) for name in graph.inputs
+    }
 
 
 def check_model(

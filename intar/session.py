@@ -222,6 +222,15 @@ def parse_shapes(items: Sequence[str]) -> dict[str, int | tuple[int, ...]]:
     return shapes
 
 
+def parse_prompt(text: str) -> list[int]:
+    """``"5 17,3"`` → token ids; ConfigError with everything that is none."""
+    words = text.replace(",", " ").split()
+    found = [Finding(f"{word!r} is no token id", "--prompt") for word in words if not word.isdecimal()]
+    if found:
+        raise ConfigError(found)
+    return [int(word) for word in words]
+
+
 def parse_pins(items: Sequence[str]) -> Pins:
     """``["fc0=pipelined", "fc1=0+1"]`` → pins of patterns and cores by task; ConfigError with all that is wrong.
 

@@ -213,8 +213,10 @@ def _prefill(config: Config, tokens: int, samples: int = 4) -> tuple[nn.Module, 
     return model, dict(zip(("tokens", "positions"), _tokens(config, tokens, samples), strict=True))
 
 
-def _step(config: Config, cached: int, samples: int = 16) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """The model one token at a time behind `cached` tokens, with what it computes of random texts as examples."""
+def _step(
+    config: Config, cached: int, length: int = 1, samples: int = 16
+) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """The model `length` tokens at a time behind up to `cached` ones, with calls from random texts as examples."""
     model = make(config)
     step, size = Step(model), config.width // config.heads
     tokens, _ = _tokens(config, cached, samples)
@@ -225,19 +227,21 @@ def _step(config: Config, cached: int, samples: int = 16) -> tuple[nn.Module, di
     }
     calls = []
     with torch.no_grad():
-        for position in range(cached):
-            mask = torch.zeros(samples, config.heads, 1, cached + 1)
-            mask[..., position:-1] = HIDDEN
+        for position in range(0, cached, length):
+            behind = slice(position, position + length)
+            mask = torch.zeros(samples, config.heads, length, cached + length)
+            mask[..., position:cached] = HIDDEN
+            mask[..., cached:] = torch.full((length, length), HIDDEN).triu(1)
             given = {
-                "tokens": tokens[:, position : position + 1],
-                "positions": torch.full((samples, 1), position),
+                "tokens": tokens[:, behind],
+                "positions": torch.arange(cached)[behind].expand(samples, length),
                 "mask": mask,
                 **{name: cache.clone() for name, cache in caches.items()},
             }
             made = step(**given)
             for name, cache in caches.items():
-                cache[:, :, position] = made[f"{name}_new"][:, :, 0]
-            calls.append({name: value[position % samples] for name, value in given.items()})
+                cache[:, :, behind] = made[f"{name}_new"]
+            calls += [{name: value[n] for name, value in given.items()} for n in range(0, samples, 4)]
     return step, {name: torch.stack([call[name] for call in calls]) for name in calls[0]}
 
 
@@ -256,12 +260,20 @@ def tiny_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
     return _step(TINY, 8)
 
 
+def tiny_chunk() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _step(TINY, 8, 4)
+
+
 def scaled() -> tuple[nn.Module, dict[str, torch.Tensor]]:
     return _prefill(SCALED, 16)
 
 
 def scaled_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
     return _step(SCALED, 32)
+
+
+def scaled_chunk() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _step(SCALED, 32, 16)
 
 
 def small() -> tuple[nn.Module, torch.Tensor]:

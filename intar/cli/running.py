@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -195,3 +196,48 @@ def build(
             console.print(f"{project}/{path}", highlight=False)
 
     show(as_json, report | {"artefacts": list(built.artefacts)}, human)
+
+
+@app.command()
+def generate(
+    project: Project,
+    prompt: Annotated[str, typer.Option(help="Token ids, separated by spaces or commas.")],
+    tokens: Annotated[int, typer.Option("--tokens", "-n", min=1, help="How many tokens to generate.")] = 8,
+    backend: Annotated[str, typer.Option(help="golden, csim (the C++) or sim (the RTL).")] = "golden",
+    prefill: Annotated[
+        Path | None,
+        typer.Option(help="Project of a step function that takes the prompt, several tokens a call."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Generate tokens greedily with a step function of a language model; csim and sim are compared with golden."""
+    from intar.errors import ConfigError, Finding
+    from intar.generate import BACKENDS, generate, run_text, step_function
+    from intar.report.text import text_report
+    from intar.session import open_project, parse_prompt
+
+    if backend not in BACKENDS:
+        raise ConfigError(Finding(f"there is no backend {backend!r}", "--backend", hint=", ".join(BACKENDS)))
+    ids = parse_prompt(prompt)
+    folders = [project, *([prefill] if prefill else [])]
+    designs = [
+        (step_function(made.quantised), made, folder) for folder in folders for made in [open_project(folder)]
+    ]
+    with progress("generate with golden", f"the same calls: {backend}") as advance:
+        text = generate(designs[0][0], ids, tokens, designs[1][0] if prefill else None)
+        advance()
+        ran = run_text(text, designs, backend)
+        advance()
+    document = text_report(text, ran, designs, backend)
+
+    def human() -> None:
+        speed = f"{document['tokens_per_second']:,.0f} tokens/s at {document['clock_mhz']:g} MHz"
+        cycles = f"{document['cycles']['total']:,} cycles, {document['cycles']['token']:,} a token"
+        console.print(" ".join(map(str, document["tokens"])), highlight=False)
+        console.print(f"{backend}: {len(text.calls)} calls, {cycles}, {speed}", highlight=False)
+        if ran.first:
+            console.print(f"first difference: {ran.first}")
+
+    show(as_json, document, human)
+    if ran.mismatches:
+        raise typer.Exit(1)

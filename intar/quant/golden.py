@@ -187,7 +187,7 @@ def check_ids(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> None:
     """Ids are rows of their tables: ConfigError with all that are not (the circuit takes the first or last row)."""
     found = []
     for name, rows in id_rows(quantised).items():
-        ids = np.asarray(inputs[name])
+        ids = np.asarray(inputs.get(name, 0))
         wrong = ids[(ids < 0) | (ids >= rows)]
         if wrong.size:
             found.append(

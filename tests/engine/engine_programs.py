@@ -463,7 +463,7 @@ def random_lookup(rng: random.Random) -> Builder:
     b.nodes[-1] = b.nodes[-1].model_copy(update={"steps": tuple(chosen)})
     image = np.random.default_rng(rng.randrange(1 << 30)).integers(0, 256, base * port_bits // 8)
     b.images["m_table"] = image.astype(np.uint8).tobytes()
-    b.arguments.append(Argument(name="m_table", role="constant", port_bits=port_bits, words=base))
+    b.arguments.append(Argument(name="m_table", role="input", port_bits=port_bits, words=base))
     b.node(Load(name="table", port_bits=port_bits, argument="m_table", words=base, steps=tuple(steps)))
     b.store("table.out", sum(step.repeat * step.beats for step in steps), lanes, 8, depth=rng.randrange(1, 4))
     return b

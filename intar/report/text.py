@@ -1,0 +1,38 @@
+"""The report of a generated text, as ``intar generate --json`` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from intar.generate import Ran, StepFunction, Text
+from intar.pipeline import Design
+
+
+def text_report(
+    text: Text, ran: Ran, designs: Sequence[tuple[StepFunction, Design, Path]], backend: str
+) -> dict[str, Any]:
+    """``prompt`` and ``tokens``; ``cycles`` (``source``: engine or rtl, ``total``, ``token``: the last call's, ``calls``);
+    ``tokens_per_second`` behind the prompt and ``prompt_seconds`` at ``clock_mhz``, the device's clock, without the host's
+    share; ``bit_exact`` with ``mismatches`` and ``first`` (None for golden, which nothing is compared with)."""
+    clock = designs[0][1].schedule.machine.clock_mhz
+    before = len(text.calls) - len(text.tokens) + 1  # calls until the first new token is there
+    return {
+        "schema": "intar.text/1",
+        "backend": backend,
+        "prompt": list(text.prompt),
+        "tokens": list(ran.tokens),
+        "cycles": {
+            "source": "rtl" if backend == "sim" else "engine",
+            "total": sum(ran.cycles),
+            "token": ran.cycles[-1],
+            "calls": list(ran.cycles),
+        },
+        "clock_mhz": clock,
+        "tokens_per_second": clock * 1e6 / ran.cycles[-1],
+        "prompt_seconds": sum(ran.cycles[:before]) / (clock * 1e6),
+        "bit_exact": None if backend == "golden" else ran.mismatches == 0,
+        "mismatches": ran.mismatches,
+        "first": ran.first,
+    }
