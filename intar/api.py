@@ -18,6 +18,7 @@ from intar.frontends import load_model
 from intar.frontends.load import sample_arrays
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.golden import check_ids, dequantise, quantise_input
+from intar.quant.like import take_formats
 from intar.quant.scheme import scheme as find_scheme
 from intar.report.lost import lost_cycles
 from intar.report.summary import pattern_rows
@@ -126,6 +127,7 @@ def compile(
     pins: Pins | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     loop: bool | None = None,
+    like: Accelerator | None = None,
 ) -> Accelerator:
     """Compile a model.
 
@@ -139,9 +141,12 @@ def compile(
     pins : what is decided about the schedule (`intar.schedule.pins.Pins`).
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input.
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
+    like : inputs and outputs that it has by the same names, too, take its formats.
     """
     sized = partial(make_machine, *read_budget(device, budget))
     graph = load_model(model, shapes, example_inputs)
+    if like is not None:
+        graph = take_formats(graph, like.design.quantised.graph)
     data = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)
     quantised, machine, blocks = size_network(graph, find_scheme(scheme), data, sized, loop)
     return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins, blocks), data)

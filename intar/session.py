@@ -32,6 +32,7 @@ from intar.quant.blocks import pieces
 from intar.quant.calibrate import load_calibration
 from intar.quant.divide import divide
 from intar.quant.golden import id_rows
+from intar.quant.like import take_formats
 from intar.quant.quantise import quantise
 from intar.quant.scheme import Scheme
 from intar.quant.scheme import scheme as find_scheme
@@ -72,6 +73,7 @@ def open_source(
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     synthetic: Callable[[TaskGraph], dict[str, np.ndarray]] | None = None,
     loop: bool | None = None,
+    like: Path | None = None,
 ) -> Source:
     """Load, calibrate, quantise and size.
 
@@ -83,6 +85,7 @@ def open_source(
     shapes : sizes of dynamic axes of an ONNX model by symbol, or whole shapes by input.
     synthetic : makes samples for a model without calibration data, where only sizes matter.
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
+    like : a project from which inputs and outputs of the same names take their formats (not for reference designs).
     """
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
@@ -101,6 +104,8 @@ def open_source(
     sized = partial(make_machine, *checked)
     network, examples = make_model(model)
     graph = load_model(network, shapes, examples)
+    if like:
+        graph = take_formats(graph, load_quantised(read_project(like)).graph)
     given = load_calibration(calibration, graph) if calibration else None
     if given is None and examples is not None:
         given = sample_arrays(examples, graph.inputs)

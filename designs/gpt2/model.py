@@ -23,6 +23,7 @@ class Config:
     ----------
     layers, heads, width : of the stack of blocks; `width` is a multiple of `heads`.
     vocabulary, context : rows of the token and position tables.
+    spread : standard deviation of random weights; small models get more, or their attention would be even.
     """
 
     layers: int
@@ -30,10 +31,11 @@ class Config:
     width: int
     vocabulary: int = 50257
     context: int = 1024
+    spread: float = 0.02
 
 
-TINY = Config(layers=1, heads=2, width=16, vocabulary=24, context=16)
-SCALED = Config(layers=4, heads=4, width=128, vocabulary=256, context=64)
+TINY = Config(layers=1, heads=2, width=16, vocabulary=24, context=16, spread=0.25)
+SCALED = Config(layers=4, heads=4, width=128, vocabulary=256, context=64, spread=0.1)
 SMALL = Config(layers=12, heads=12, width=768)
 MEDIUM = Config(layers=24, heads=16, width=1024)
 
@@ -180,7 +182,7 @@ def make(config: Config, checkpoint: Path | None = None, seed: int = 0) -> GPT2:
         return model.eval()
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
-            nn.init.normal_(module.weight, std=0.02)
+            nn.init.normal_(module.weight, std=config.spread)
         if isinstance(module, nn.Linear):
             nn.init.zeros_(module.bias)
     return model.eval()

@@ -110,6 +110,7 @@ def open_model(
     budget: list[str] | None,
     shape: list[str] | None,
     loop: bool | None = None,
+    like: Path | None = None,
 ) -> Any:
     """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
     from intar.session import open_source, parse_budget, parse_shapes
@@ -122,4 +123,5 @@ def open_model(
         budget=parse_budget(budget or []),
         shapes=parse_shapes(shape or []),
         loop=loop,
+        like=like,
     )

@@ -138,6 +138,12 @@ def compile_command(
     edited: Annotated[
         Path | None, typer.Option("--schedule", help="Use this (edited) schedule.json.")
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            help="Project whose formats inputs and outputs of the same names take (states of a prefill)."
+        ),
+    ] = None,
     lint: Annotated[
         bool, typer.Option(help="Check the C++ against the rules of Vitis HLS, where libclang is installed.")
     ] = True,
@@ -157,7 +163,7 @@ def compile_command(
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
     ) as step:
-        source = open_model(model, device, scheme, calibration, budget, shape, loop)
+        source = open_model(model, device, scheme, calibration, budget, shape, loop, like)
         step()
         if edited:
             made = pipeline.design(source.quantised, edited_schedule(edited, source.quantised))

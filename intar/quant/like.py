@@ -5,7 +5,7 @@ from __future__ import annotations
 from intar.errors import ConfigError, Finding
 from intar.ir.program import INDEX_BITS
 from intar.ir.quantgraph import QuantGraph
-from intar.ir.taskgraph import QuantParams, TaskGraph
+from intar.ir.taskgraph import QuantParams, TaskGraph, make_graph
 
 
 def take_formats(graph: TaskGraph, other: QuantGraph) -> TaskGraph:
@@ -29,4 +29,4 @@ def take_formats(graph: TaskGraph, other: QuantGraph) -> TaskGraph:
         tensor.model_copy(update={"quant": formats[tensor.name]}) if tensor.name in formats else tensor
         for tensor in graph.tensors
     )
-    return graph.model_copy(update={"tensors": tensors, "constants": dict(graph.constants)})
+    return make_graph(graph.name, tensors, graph.tasks, graph.inputs, graph.outputs, graph.constants)

@@ -187,6 +187,9 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
         g.layer_norm(x, vector, vector + 1),
         g.rms_norm(x, vector),
         g.rope(x, np.cos(normal(3, 4)), np.sin(normal(3, 4))),
+        g.embedding(y, normal(3, 5)),
+        g.argmax(x),
+        g.argmax(x, keepdims=True),
     ]
     image = g.reshape(x, (1, 4, 2, 3))
     blocks = g.space_to_depth(image, (2, 3))
@@ -210,6 +213,9 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
     a, b = normal(2, 3, 4, seed=5).astype(np.float64), normal(4, seed=6).astype(np.float64)
     results = run_float(graph, {"x": a, "y": b})
     assert all(results[name].shape == graph.tensor(name).shape for name in made)
+    rows = normal(3, 5)[np.clip(np.rint(b), 0, 2).astype(int)]
+    assert np.array_equal(results["embedding_1"], rows)
+    assert np.array_equal(results["argmax_2"], a.argmax(-1)[..., None])
     assert np.array_equal(results["sub_1"], 1 - a) and np.array_equal(results["mul_1"], a * b)
     assert np.allclose(results["scale_shift_2"], a * [[1], [2], [3]] + [[0], [0], [1]])
     assert np.array_equal(results["slice_1"], a[..., 1:-1])
