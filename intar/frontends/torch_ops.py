@@ -276,9 +276,5 @@ HANDLERS: dict[str, Handler] = {
 }
 """By the operator's name without namespace and overload."""
 
-SUPPORTED = tuple(
-    name
-    for name, handler in HANDLERS.items()
-    if not name.startswith(("_", "native_"))
-)
+SUPPORTED = tuple(name for name, handler in HANDLERS.items() if not name.startswith(("_", "native_")))
 """Names of the operators for messages: those that a user's code calls, without the internal ones behind them."""
