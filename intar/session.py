@@ -23,7 +23,16 @@ from intar.grid import prepare
 from intar.ir.io import write_atomic
 from intar.ir.quantgraph import Part, Quantised
 from intar.ir.repeats import LEAST_ROUNDS, Blocks, alike, repeated_blocks
-from intar.ir.schedule import PARTS_SCHEMA, AnySchedule, Machine, Mode, PartedSchedule, Pattern, any_schedule
+from intar.ir.schedule import (
+    PARTS_SCHEMA,
+    AnySchedule,
+    Axis,
+    Machine,
+    Mode,
+    PartedSchedule,
+    Pattern,
+    any_schedule,
+)
 from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
 from intar.ir.taskgraph import TaskGraph
 from intar.pipeline import Check, Design, design
@@ -237,31 +246,36 @@ def parse_prompt(text: str) -> list[int]:
 
 
 def parse_pins(items: Sequence[str]) -> Pins:
-    """``["fc0=pipelined", "fc1=0+1"]`` → pins of patterns and cores by task; ConfigError with all that is wrong.
+    """``["fc0=pipelined", "fc1=0+1", "fc2=sequential+rows"]`` → pins of patterns, cores and axes by task; ConfigError with
+    all that is wrong.
 
     Whether the tasks and cores exist is for the solver to say.
     """
-    hint = "write --pin TASK=PATTERN, or --pin TASK=0+1 for its cores"
+    hint = "write --pin TASK=PATTERN, --pin TASK=0+1 for its cores, or --pin TASK=rows for what they take"
     values, found = _pairs(items, "--pin", hint)
     pattern: dict[str, Pattern] = {}
     cores: dict[str, tuple[int, ...]] = {}
+    axis: dict[str, Axis] = {}
     for name, text in values.items():
-        if text in get_args(Pattern):
-            pattern[name] = cast(Pattern, text)
-        elif all(core.isdecimal() for core in text.split("+")):
-            cores[name] = tuple(int(core) for core in text.split("+"))
-        else:
-            known = ", ".join(get_args(Pattern))
-            found.append(
-                Finding(
-                    f"{text!r} is neither a pattern nor a list of cores",
-                    f"--pin {name}",
-                    hint=f"{known}, or 0+1",
+        for word in text.split("+"):
+            if word in get_args(Pattern):
+                pattern[name] = cast(Pattern, word)
+            elif word in get_args(Axis):
+                axis[name] = cast(Axis, word)
+            elif word.isdecimal():
+                cores[name] = (*cores.get(name, ()), int(word))
+            else:
+                known = ", ".join((*get_args(Pattern), *get_args(Axis)))
+                found.append(
+                    Finding(
+                        f"{word!r} is no pattern, no axis and no core",
+                        f"--pin {name}",
+                        hint=f"{known}, or 0+1",
+                    )
                 )
-            )
     if found:
         raise ConfigError(found)
-    return Pins(pattern, cores)
+    return Pins(pattern, cores, axis=axis)
 
 
 def solve_blocks(source: Source, mode: Mode, pins: Pins | None) -> AnySchedule:

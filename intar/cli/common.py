@@ -44,7 +44,9 @@ Shape = Annotated[
 ]
 Pin = Annotated[
     list[str] | None,
-    typer.Option(help="TASK=PATTERN or TASK=CORES (0+1): decided; the solver does the rest."),
+    typer.Option(
+        help="TASK=PATTERN, CORES (0+1) or AXIS (columns, rows): decided; the solver does the rest."
+    ),
 ]
 Pattern = Annotated[str, typer.Option(help="auto, intar (no interleaving), sequential or dataflow.")]
 Loop = Annotated[

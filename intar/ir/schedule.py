@@ -11,6 +11,7 @@ SCHEMA = "intar.schedule/1"
 PARTS_SCHEMA = "intar.parts/1"
 
 Pattern = Literal["sequential", "pipelined", "parallel", "interleaved"]
+Axis = Literal["columns", "rows"]
 Mode = Literal["auto", "intar", "sequential", "dataflow"]
 
 
@@ -47,6 +48,9 @@ class Machine(Frozen):
 class Placement(Frozen):
     """Where one task of a stage runs. `resident`: its weights are loaded once and kept on chip.
 
+    `axis`: what the cores of a matmul or a product of two activations take. ``columns``: block `n` of `lanes` columns
+    goes to core ``n % len(cores)``; ``rows``: each takes rows in turn and makes all their columns (`intar.ir.deal`).
+
     `follows`: a matmul whose input another matmul of the stage makes takes it column block by column block while it is
     made, and keeps the sums of all its own column blocks (one array tile of rows at most).
     """
@@ -55,6 +59,7 @@ class Placement(Frozen):
     cores: tuple[int, ...]
     resident: bool = False
     follows: bool = False
+    axis: Axis = "columns"
 
 
 class Stage(Frozen):
@@ -65,7 +70,7 @@ class Stage(Frozen):
     * pipelined: dependent tasks on disjoint cores, handing over row tiles of `tile_rows` rows;
     * interleaved: all cores alternate the row tiles of several dependent tasks.
 
-    A task on several cores is split by output columns: block `n` of `lanes` columns goes to core ``n % len(cores)``.
+    A task on several cores is split along an axis of its output (`Placement.axis`); one on images by its pixels.
     `tile_rows` is 0 when the stage works on whole tensors. Tensors made and used only inside a tiled stage exist as
     two row tiles. Inside a stage tasks stand in dependency order.
     """

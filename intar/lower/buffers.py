@@ -51,11 +51,22 @@ class Memory:
 
 @dataclass(frozen=True)
 class Blocks:
-    """The last write of a tile: from `row` on, `count` blocks of rows, after `before` write counts."""
+    """`rows` rows from `row` on are completed `height` at a time, each time with a write count after `before`."""
 
     row: int
-    count: int
+    rows: int
+    height: int
     before: int
+
+    def need(self, row: int, rows: int, height: int) -> tuple[int, int] | None:
+        """Write count from which on the first `height` of some rows are there, and growth from each `height` to the next;
+        None if that is not known."""
+        skipped, rest = divmod(row - self.row, self.height)
+        within = self.row <= row and row + rows <= self.row + self.rows
+        if not within or rest or height % self.height or (height > self.height and rows % height):
+            return None
+        step = height // self.height
+        return self.before + skipped + step, step
 
 
 def row_blocks(rows: int, size: int, pitch: int) -> Walk:
@@ -101,7 +112,7 @@ class TensorMemory:
     drained: dict[int, int] = field(default_factory=dict)
     start: int = -1
     loaded: int = 0
-    blocks: dict[int, Blocks] = field(default_factory=dict)
+    blocks: dict[int, list[Blocks]] = field(default_factory=dict)
     columns: dict[int, list[int]] = field(default_factory=dict)
     portions: list[tuple[Walk, int]] = field(default_factory=list)
     awaited: int = 0
@@ -126,17 +137,18 @@ class TensorMemory:
     def _tile(self, row: int) -> int:
         return row // self.tile_rows if self.slots > 1 else 0
 
-    def write(self, row: int, walk: Walk, note: str) -> None:
+    def write(self, row: int, walk: Walk, note: str, rows: int = 0, height: int = 0) -> None:
         """Write (part of) the rows from `row` on; `walk` is relative to that row.
 
-        A walk of several outermost iterations completes equal blocks of rows one after the other, and a reader that takes
-        the same blocks can follow it.
+        With `height` each iteration of its outermost loop completes so many of the `rows` rows, and a reader that takes
+        as many, or a multiple, can follow it.
         """
         tile = self._tile(row)
         if self.start < 0:
             self.start = self.memory.read
         need = max(self.start, self.drained.get(tile - self.slots, 0) if self.slots > 1 else 0)
-        self.blocks[tile] = Blocks(row, walk.counts[0], self.memory.written)
+        if height:
+            self.blocks.setdefault(tile, []).append(Blocks(row, rows, height, self.memory.written))
         self.memory.write(walk.model_copy(update={"base": walk.base + self.base(row)}), need, note=note)
         self.ready[tile] = self.memory.written
 
@@ -192,22 +204,36 @@ class TensorMemory:
             )
         self.drained[0] = self.memory.read
 
-    def in_blocks(self, row: int, count: int) -> bool:
-        """The last write completed the rows from `row` on in `count` blocks, more than one."""
-        blocks = self.blocks.get(self._tile(row))
-        return blocks is not None and count > 1 and (blocks.row, blocks.count) == (row, count)
+    def in_blocks(self, row: int, rows: int, height: int) -> bool:
+        """Some rows, more than `height` of them, are completed so that a reader of `height` at a time can follow."""
+        return rows > height and self._need(row, rows, height) is not None
 
-    def fetch(self, row: int, walk: Walk, note: str, elements: bool = False) -> None:
+    def _need(self, row: int, rows: int, height: int) -> tuple[int, int] | None:
+        needs = (blocks.need(row, rows, height) for blocks in self.blocks.get(self._tile(row), ()))
+        return next((need for need in needs if need), None)
+
+    def spans(self, row: int, rows: int) -> list[tuple[int, int, int]]:
+        """(row, rows, height) of the writes that complete exactly these rows; empty if it was done otherwise."""
+        found, end = [], row
+        for blocks in self.blocks.get(self._tile(row), ()):
+            if blocks.row == end:
+                found.append((blocks.row, blocks.rows, blocks.height))
+                end += blocks.rows
+        return found if end == row + rows else []
+
+    def fetch(
+        self, row: int, walk: Walk, note: str, elements: bool = False, rows: int = 0, height: int = 0
+    ) -> None:
         """Read rows from `row` on; `walk` is relative to that row (in elements if `elements`).
 
-        Outermost iterations that are the blocks of the last write wait for one block each, others for all.
+        With `height` each iteration of its outermost loop takes so many of `rows` rows, and waits for these only where they
+        are known to be completed so; otherwise all wait for the whole.
         """
         tile = self._tile(row)
         scale = self.memory.lanes if elements else 1
         moved = walk.model_copy(update={"base": walk.base + self.base(row) * scale})
-        need, step = self.ready[tile], 0
-        if not elements and not self.portions and self.in_blocks(row, walk.counts[0]):
-            need, step = self.blocks[tile].before + 1, 1
+        follows = self._need(row, rows, height) if rows > height else None
+        need, step = follows or (self.ready[tile], 0)
         self.memory.fetch(moved, need, step, elements=elements, note=note)
         self.drained[tile] = self.memory.read
 

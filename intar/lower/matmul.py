@@ -1,4 +1,4 @@
-"""Matmul with constant weights: column blocks in turn on the visit's cores. Products of two activations share its parts.
+"""Matmul with constant weights, dealt out to the visit's cores. Products of two activations share its parts.
 
 A matmul that *follows* its producer does all its column blocks at once: its input comes column block by column block, and
 each is multiplied into the sums of every column block of the output, which the core keeps (contexts).
@@ -11,57 +11,48 @@ from collections.abc import Iterator, Sequence
 from intar.ir.program import CoreStep, FeedStep, Walk
 from intar.ir.quantgraph import QMatmul
 from intar.lower.netlist import Flow, FlowLeg
+from intar.lower.shares import Share, busy_cores, shares
 from intar.lower.visits import Visit
 from intar.lower.work import Work
 
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
-    """Those that have a column block to make."""
-    return visit.cores[: work.site.pitch(visit.task.output)]
+    """Those that have something to make."""
+    return busy_cores(work.site, visit)
 
 
 def prepare(work: Work, visit: Visit) -> None:
-    task = visit.task
+    """The parameters of every core's columns; by rows all cores have the same."""
+    task, cores = visit.task, busy_cores(work.site, visit)
     assert isinstance(task, QMatmul)
-    for core in visit.cores:
-        blocks = work.weights.blocks(visit, core)
-        if blocks:
-            note = f"{task.name}: parameters of core {core}"
-            work.params.load([core], task.name, work.params.channels(task, blocks), note)
+    for group in [cores] if visit.by_rows else [(core,) for core in cores]:
+        blocks = work.weights.blocks(visit, group[0])
+        note = f"{task.name}: parameters of core {', '.join(map(str, group))}"
+        work.params.load(group, task.name, work.params.channels(task, blocks), note)
 
 
 def append(work: Work, visit: Visit) -> None:
     if visit.follows:
         _follow(work, visit)
-    for first, rounds, cores in shares(work, visit):
-        shape = shape_of(work, visit, first, rounds, cores)
+    for share in shares(work.site, visit):
         if not visit.follows:
-            _rounds(work, visit, first, cores, shape)
-        _tail(work, visit, first, cores, shape)
-        results(work, visit, first, cores, shape)
+            _share(work, visit, share)
+        _tail(work, visit, share)
+        results(work, visit, share)
 
 
-def shares(work: Work, visit: Visit) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """(first column block, rounds, cores): in each round each of the cores makes one block."""
-    pitch = work.site.pitch(visit.task.output)
-    full, rest = divmod(pitch, len(visit.cores))
-    if full:
-        yield 0, full, visit.cores
-    if rest:
-        yield pitch - rest, 1, visit.cores[:rest]
-
-
-def _rounds(work: Work, visit: Visit, first: int, cores: tuple[int, ...], shape: dict) -> None:
-    """Rounds in which each of `cores` makes one column block, starting at block `first`."""
-    task, rounds = visit.task, shape["tiles"]
-    operands(work, visit, cores, first == 0, shape)
-    for position, core in enumerate(cores):
-        blocks = [first + r * len(cores) + position for r in range(rounds)]
-        work.weights.load(visit, core, blocks, f"{task.name} blocks {first}+{rounds}x{len(cores)}")
-        products(work, visit, core, blocks, shape)
+def _share(work: Work, visit: Visit, share: Share) -> None:
+    """Operands, weights and parameters for all array tiles of a share."""
+    task = visit.task
+    operands(work, visit, share)
+    which = "all blocks" if share.by_rows else f"blocks {share.first}+{share.tiles}x{len(share.cores)}"
+    for position, core in enumerate(share.cores):
+        blocks = share.blocks(position)
+        work.weights.load(visit, core, blocks, f"{task.name} {which}")
+        products(work, visit, core, blocks, share)
         known = work.weights.blocks(visit, core).index(blocks[0])
-        work.params.read(core, task.name, known, rounds, 4)
-        work.vector(core, task, rounds, visit.rows, "acc", True, shape["note"])
+        work.params.read(core, task.name, known, share.tiles, 4)
+        work.vector(core, task, share.tiles, share.core_rows, "acc", True, share.note)
 
 
 def _follow(work: Work, visit: Visit) -> None:
@@ -73,7 +64,7 @@ def _follow(work: Work, visit: Visit) -> None:
     shape: dict = {"tiles": 1, "m_tiles": 1, "rows": rows, "rows_last": rows, "k_last": k_last, "note": note}
     source = work.tensors.reader(visit, 0)
     source.follow(note)
-    cores = [core for core in visit.cores if work.weights.blocks(visit, core)]
+    cores = busy_cores(work.site, visit)
     work.net.move(source.port("out"), [f"feed_{core}.in" for core in cores], depth * rows, note=note)
     for core in cores:
         count = len(work.weights.blocks(visit, core))
@@ -87,103 +78,93 @@ def _follow(work: Work, visit: Visit) -> None:
         work.vector(core, task, count, rows, "acc", True, note)
 
 
-def _tail(work: Work, visit: Visit, first: int, cores: Sequence[int], shape: dict) -> None:
+def _tail(work: Work, visit: Visit, share: Share) -> None:
     """The second operand of what the vector units do with the results on their way out."""
     assert isinstance(visit.task, QMatmul)
     if visit.task.tail is not None:
         other = work.tensors.reader(visit, 1)
-        other.fetch(visit.row, _target(work, visit, first, cores, shape), shape["note"])
-        _in_turn(work, tuple(FlowLeg(other.port("out"), (f"vector_{core}.y",)) for core in cores), shape)
+        other.fetch(share.row, _target(work, visit, share), share.note)
+        _in_turn(
+            work, tuple(FlowLeg(other.port("out"), (f"vector_{core}.y",)) for core in share.cores), share
+        )
 
 
-def shape_of(work: Work, visit: Visit, first: int, rounds: int, cores: Sequence[int]) -> dict:
-    """Loop bounds and note that feeds and cores have in common."""
-    size = work.site.machine.rows
-    m_tiles = -(-visit.rows // size)
-    rows, last = min(size, visit.rows), visit.rows - (m_tiles - 1) * size
-    note = f"{visit.task.name} rows {visit.row}+{visit.rows} blocks {first}+{rounds}x{len(cores)}"
-    return {"tiles": rounds, "m_tiles": m_tiles, "rows": rows, "rows_last": last, "note": note}
-
-
-def _by_blocks(walk: Walk, round: int) -> Iterator[Walk]:
-    """The same addresses, with an outermost iteration for each block of rows of one round, the first or the last."""
+def _by_blocks(walk: Walk, round: int) -> Iterator[tuple[Walk, bool]]:
+    """The same addresses, with an outermost iteration for each block of rows of one round, the first or the last (True)."""
     _, rounds, m_tiles, columns, rows = walk.counts
     _, across, down, right, below = walk.strides
     rest = walk.model_copy(update={"base": walk.base + (0 if round else across)})
     rest = rest.model_copy(update={"counts": (1, rounds - 1, m_tiles, columns, rows)})
     if rounds > 1 and round:
-        yield rest
-    yield Walk(
+        yield rest, False
+    blocks = Walk(
         base=walk.base + round * across,
         counts=(m_tiles, 1, 1, columns, rows),
         strides=(down, 0, 0, right, below),
         ragged=0,
         last=walk.last,
     )
+    yield blocks, True
     if rounds > 1 and not round:
-        yield rest
+        yield rest, False
 
 
-def operands(work: Work, visit: Visit, cores: Sequence[int], begin: bool, shape: dict) -> None:
-    """The visit's rows to the feeds of all `cores`, once a round; the first round follows whoever makes the rows."""
-    depth, rows = work.site.pitch(visit.task.inputs[0]), shape["rows"]
+def operands(work: Work, visit: Visit, share: Share) -> None:
+    """The share's rows to the feeds of its cores, once a round; the first round follows whoever makes the rows."""
+    depth = work.site.pitch(visit.task.inputs[0])
     source = work.tensors.reader(visit, 0)
-    walk = Walk(
-        counts=(1, shape["tiles"], shape["m_tiles"], depth, rows),
-        strides=(0, 0, work.site.machine.rows * depth, 1, depth),
-        ragged=2,
-        last=shape["rows_last"],
-    )
-    follows = begin and source.in_blocks(visit.row, shape["m_tiles"])
-    for part in _by_blocks(walk, 0) if follows else (walk,):
-        source.fetch(visit.row, part, shape["note"])
-    feeds = [f"feed_{core}.in" for core in cores]
-    work.net.move(source.port("out"), feeds, shape["tiles"] * visit.rows * depth, note=shape["note"])
+    walk = share.walk(depth, depth, 0)
+    if share.first == 0 and source.in_blocks(share.row, share.count, share.height):
+        for part, blocks in _by_blocks(walk, 0):
+            height = share.height if blocks else 0
+            source.fetch(share.row, part, share.note, rows=share.count, height=height)
+    else:
+        source.fetch(share.row, walk, share.note)
+    feeds = [f"feed_{core}.in" for core in share.cores]
+    if share.by_rows:
+        legs = tuple(FlowLeg(source.port("out"), (feed,)) for feed in feeds)
+        work.net.flow(Flow(legs, share.tiles * share.m_tiles * depth, share.rows, note=share.note))
+    else:
+        work.net.move(source.port("out"), feeds, walk.beats, note=share.note)
 
 
-def products(work: Work, visit: Visit, core: int, blocks: Sequence[int], shape: dict) -> None:
+def products(work: Work, visit: Visit, core: int, blocks: Sequence[int], share: Share) -> None:
     """One core's blocks: operands and weights meet, accumulators go to the vector unit."""
     k, depth = work.weights.k(visit.task), work.site.pitch(visit.task.inputs[0])
     k_last = k - (depth - 1) * work.site.machine.lanes
-    work.step(f"feed_{core}", FeedStep(blocks=depth, k_last=k_last, **shape))
-    work.step(f"core_{core}", CoreStep(k=k, k_last=k, **shape))
-    work.weights.use(visit, core, blocks, shape["note"])
-    beats, note = shape["tiles"] * shape["m_tiles"] * k, shape["note"]
-    work.net.move(f"feed_{core}.out", [f"core_{core}.a"], beats, note=note)
-    work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], shape["tiles"] * visit.rows, note=note)
+    work.step(f"feed_{core}", FeedStep(blocks=depth, k_last=k_last, **share.shape))
+    work.step(f"core_{core}", CoreStep(k=k, k_last=k, **share.shape))
+    work.weights.use(visit, core, blocks, share.m_tiles, share.note)
+    beats = share.tiles * share.m_tiles * k
+    work.net.move(f"feed_{core}.out", [f"core_{core}.a"], beats, note=share.note)
+    work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], share.tiles * share.core_rows, note=share.note)
 
 
-def results(work: Work, visit: Visit, first: int, cores: Sequence[int], shape: dict) -> None:
-    """What the vector units of `cores` send, into every copy of the output; in the last round block of rows by block."""
-    legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(visit)) for core in cores)
-    _in_turn(work, legs, shape)
-    rounds, target = shape["tiles"], _target(work, visit, first, cores, shape)
-    end = first + rounds * len(cores) == work.site.pitch(visit.task.output)
+def results(work: Work, visit: Visit, share: Share) -> None:
+    """What the vector units of the cores send, into every copy of the output; in the last round block of rows by block."""
+    legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(visit)) for core in share.cores)
+    _in_turn(work, legs, share)
+    target, pitch = _target(work, visit, share), work.site.pitch(visit.task.output)
     for memory in work.tensors.results(visit):
         if visit.followed:
-            across = {"counts": (rounds, 1, 1, len(cores), shape["rows"]), "ragged": -1}
-            down = work.site.pitch(visit.task.output)
-            memory.write_portions(
-                target.model_copy(update={**across, "strides": (len(cores), 0, 0, 1, down)}), shape["note"]
-            )
-            continue
-        for walk in _by_blocks(target, rounds - 1) if end else (target,):
-            memory.write(visit.row, walk, shape["note"])
+            across = {"counts": (share.tiles, 1, 1, share.across, share.rows), "ragged": -1}
+            strides = {"strides": (share.across, 0, 0, 1, pitch)}
+            memory.write_portions(target.model_copy(update={**across, **strides}), share.note)
+        elif share.end == pitch:
+            for walk, blocks in _by_blocks(target, share.tiles - 1):
+                height = share.height if blocks else 0
+                memory.write(share.row, walk, share.note, share.count, height)
+        else:
+            memory.write(share.row, target, share.note)
 
 
-def _target(work: Work, visit: Visit, first: int, cores: Sequence[int], shape: dict) -> Walk:
-    """Where the results of these rounds lie in the output."""
+def _target(work: Work, visit: Visit, share: Share) -> Walk:
+    """Where the results of a share lie in the output."""
     pitch = work.site.pitch(visit.task.output)
-    return Walk(
-        base=first,
-        counts=(1, shape["tiles"], shape["m_tiles"], len(cores), shape["rows"]),
-        strides=(0, len(cores), work.site.machine.rows * pitch, 1, pitch),
-        ragged=2,
-        last=shape["rows_last"],
-    )
+    return share.walk(pitch, share.across, share.across, share.first)
 
 
-def _in_turn(work: Work, legs: tuple[FlowLeg, ...], shape: dict) -> None:
+def _in_turn(work: Work, legs: tuple[FlowLeg, ...], share: Share) -> None:
     """Block after block of rows, in each the cores in turn."""
-    tiles = shape["tiles"] * shape["m_tiles"]
-    work.net.flow(Flow(legs, tiles, shape["rows"], shape["m_tiles"], shape["rows_last"], shape["note"]))
+    tiles = share.tiles * share.m_tiles
+    work.net.flow(Flow(legs, tiles, share.rows, share.m_tiles, share.rows_last, share.note))

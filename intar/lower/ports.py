@@ -111,9 +111,9 @@ class Ports:
             return
         memory = self.tensors.plain(name, visit.stage)
         if memory.slots > 1:
-            self._store(name, memory, visit.row, visit.rows)
+            self._store(name, memory, visit.row, visit.rows, visit)
         elif visit.row + visit.rows == memory.rows:
-            self._store(name, memory, 0, memory.rows)
+            self._store(name, memory, 0, memory.rows, visit)
 
     def _region(self, port: Port, name: str, first: int = 0, step: int = 1) -> Region:
         for region in (*port.regions, *port.spills):
@@ -214,9 +214,11 @@ class Ports:
                 for number in range(row, row + rows):
                     memory.write_columns(number, 1, note)
             else:
-                memory.write(row, row_blocks(rows, self.site.machine.rows, memory.pitch), note)
+                size = self.site.machine.rows
+                memory.write(row, row_blocks(rows, size, memory.pitch), note, rows, size)
 
-    def _store(self, name: str, memory: TensorMemory, row: int, rows: int) -> None:
+    def _store(self, name: str, memory: TensorMemory, row: int, rows: int, visit: Visit) -> None:
+        """Store rows, the last of which a visit has made; those that it has made by itself leave as they come."""
         beats = rows * memory.pitch
         note = f"{name}: rows {row}..{row + rows - 1}"
         picked = ("argmax.in",) if name in self.site.argmaxes else ()
@@ -244,7 +246,9 @@ class Ports:
             for number in range(row, row + rows):
                 memory.fetch_row(number, note)
         else:
-            memory.fetch(row, row_blocks(rows, self.site.machine.rows, memory.pitch), note)
+            spans = memory.spans(row, rows) if visit.row == row else []
+            for first, count, size in spans or [(row, rows, self.site.machine.rows)]:
+                memory.fetch(first, row_blocks(count, size, memory.pitch), note, rows=count, height=size)
 
     def _index(self, name: str, row: int, rows: int) -> None:
         """The indices of the largest elements of rows that go to the argmax node."""

@@ -13,6 +13,7 @@ from intar.ir.program import FeedStep, Walk
 from intar.ir.quantgraph import QProduct
 from intar.lower import matmul
 from intar.lower.netlist import Flow, FlowLeg
+from intar.lower.shares import Share, shares
 from intar.lower.visits import Visit
 from intar.lower.work import Work
 
@@ -29,15 +30,13 @@ def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, QProduct)
     for item, part in _items(work, visit):
-        for first, rounds, cores in matmul.shares(work, part):
-            shape = matmul.shape_of(work, part, first, rounds, cores)
-            matmul.operands(work, part, cores, first == 0, shape)
-            _second(work, part, item, first, rounds, cores, f"{shape['note']} second operand")
-            for position, core in enumerate(cores):
-                blocks = [first + r * len(cores) + position for r in range(rounds)]
-                matmul.products(work, part, core, blocks, shape)
-                work.vector(core, task, rounds, part.rows, "acc", False, shape["note"])
-            matmul.results(work, part, first, cores, shape)
+        for share in shares(work.site, part):
+            matmul.operands(work, part, share)
+            _second(work, part, item, share)
+            for position, core in enumerate(share.cores):
+                matmul.products(work, part, core, share.blocks(position), share)
+                work.vector(core, task, share.tiles, share.core_rows, "acc", False, share.note)
+            matmul.results(work, part, share)
 
 
 def _items(work: Work, visit: Visit) -> Iterator[tuple[int, Visit]]:
@@ -52,14 +51,12 @@ def _items(work: Work, visit: Visit) -> Iterator[tuple[int, Visit]]:
         row += rows
 
 
-def _second(
-    work: Work, visit: Visit, item: int, first: int, rounds: int, cores: Sequence[int], note: str
-) -> None:
-    """Column blocks ``first``… of the item's second operand to the cores, one after the other."""
-    task, lanes = visit.task, work.site.machine.lanes
+def _second(work: Work, visit: Visit, item: int, share: Share) -> None:
+    """The share's column blocks of the item's second operand: to one core after the other, or by rows each to all."""
+    task, lanes, first = visit.task, work.site.machine.lanes, share.first
     assert isinstance(task, QProduct)
     source = work.tensors.reader(visit, 1)
-    k, blocks = work.weights.k(task), rounds * len(cores)
+    k, blocks, note = work.weights.k(task), share.end - first, f"{share.note} second operand"
     pitch = work.site.pitch(task.inputs[1])
     row = item * (work.site.tensors[task.inputs[1]].rows // task.batch)
     port = source.port("out")
@@ -82,5 +79,6 @@ def _second(
     else:
         walk = Walk(base=first, counts=(1, 1, 1, blocks, k), strides=(0, 0, 0, 1, pitch))
     source.fetch(row, walk, note)
-    legs = tuple(FlowLeg(port, (work.weights.entrance(core),)) for core in cores)
-    work.net.flow(Flow(legs, rounds, k, note=note))
+    entrances = tuple(work.weights.entrance(core) for core in share.cores)
+    legs = (entrances,) if share.by_rows else tuple((entrance,) for entrance in entrances)
+    work.net.flow(Flow(tuple(FlowLeg(port, leg) for leg in legs), share.tiles, k, note=note))

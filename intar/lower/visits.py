@@ -13,6 +13,7 @@ class Visit:
     """One task on rows ``row .. row+rows-1``; `stage` is its stage and `cores` where it runs.
 
     `follows`: takes its input column block by column block; `followed`: a task of the stage takes its output so.
+    `by_rows`: the cores take rows of it instead of column blocks.
     """
 
     task: QTask
@@ -23,6 +24,7 @@ class Visit:
     rows: int
     follows: bool = False
     followed: bool = False
+    by_rows: bool = False
 
 
 def list_visits(site: Site) -> list[Visit]:
@@ -39,7 +41,7 @@ def list_visits(site: Site) -> list[Visit]:
         if any(site.tensors[t.output].rows != rows for _, t in work) or not stage.tile_rows:
             for p, t in work:
                 total = site.tensors[t.output].rows
-                visits.append(Visit(t, index, p.cores, p.resident, 0, total))
+                visits.append(Visit(t, index, p.cores, p.resident, 0, total, by_rows=p.axis == "rows"))
             continue
         followed = {t.inputs[0] for p, t in work if p.follows}
         matmuls = [n for n, (_, t) in enumerate(work) if isinstance(t, QMatmul | QProduct)]
@@ -50,5 +52,6 @@ def list_visits(site: Site) -> list[Visit]:
                 if 0 <= row < rows:
                     height = min(tile, rows - row)
                     ends = (p.follows, t.output in followed)
-                    visits.append(Visit(t, index, p.cores, p.resident, row, height, *ends))
+                    by_rows = p.axis == "rows"
+                    visits.append(Visit(t, index, p.cores, p.resident, row, height, *ends, by_rows))
     return visits

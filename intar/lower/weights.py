@@ -11,6 +11,7 @@ from intar.ir.quantgraph import QMatmul, QProduct
 from intar.lower.buffers import Memory, WeightMemory
 from intar.lower.netlist import Netlist
 from intar.lower.ports import Ports
+from intar.lower.shares import busy_cores, tiles_again
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 
@@ -23,12 +24,13 @@ class Weights:
         self.memories: dict[int, WeightMemory] = {}
         for core in range(site.machine.cores):
             self._make(
-                core, [v for v in visits if isinstance(v.task, QMatmul | QProduct) and core in v.cores]
+                core,
+                [v for v in visits if isinstance(v.task, QMatmul | QProduct) and core in busy_cores(site, v)],
             )
 
     def _make(self, core: int, mine: Sequence[Visit]) -> None:
         """The weight buffer of a core, if one of its visits needs it, and how large its ring slots are."""
-        reused = [v for v in mine if not v.resident and v.rows > self.site.machine.rows]
+        reused = [v for v in mine if not v.resident and tiles_again(self.site, v)]
         if reused or any(v.resident for v in mine):
             ring = [v for v in mine if not v.resident]
             slot = max((self.k(v.task) for v in ring), default=0)
@@ -45,7 +47,10 @@ class Weights:
 
     def blocks(self, visit: Visit, core: int) -> list[int]:
         """Column blocks of a matmul or product that a core makes."""
-        return list(range(visit.cores.index(core), self.site.pitch(visit.task.output), len(visit.cores)))
+        pitch = self.site.pitch(visit.task.output)
+        if visit.by_rows:
+            return list(range(pitch))
+        return list(range(visit.cores.index(core), pitch, len(visit.cores)))
 
     def entrance(self, core: int) -> str:
         """The port to which the weights of a core go."""
@@ -66,12 +71,12 @@ class Weights:
             port.constants(self._beats(task, blocks), self.site.w_bits, note)
         self.net.move(f"w{core}.out", [self.entrance(core)], beats, note=note)
 
-    def use(self, visit: Visit, core: int, blocks: Sequence[int], note: str) -> None:
-        """Have `blocks` of this visit arrive at the core from its ring or memory, once for each array tile of rows."""
+    def use(self, visit: Visit, core: int, blocks: Sequence[int], repeat: int, note: str) -> None:
+        """Have `blocks` of this visit arrive at the core from its ring or memory, each `repeat` times."""
         store = self.memories.get(core)
         if store is None:
             return
-        k, repeat = self.k(visit.task), -(-visit.rows // self.site.machine.rows)
+        k = self.k(visit.task)
         if visit.resident:
             store.read_resident(
                 visit.task.name, self.blocks(visit, core).index(blocks[0]), len(blocks), repeat, k

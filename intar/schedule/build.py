@@ -20,9 +20,15 @@ def stage_of(problem: Problem, move: Move) -> Stage:
     """The stage that a move stands for."""
     config = move.config
     placements = tuple(
-        Placement(task=problem.tasks[t].name, cores=group, resident=keep, follows=follow)
-        for t, group, keep, follow in zip(
-            config.tasks, config.cores, config.resident, config.follows, strict=True
+        Placement(
+            task=problem.tasks[t].name,
+            cores=group,
+            resident=keep,
+            follows=follow,
+            axis="rows" if by_rows else "columns",
+        )
+        for t, group, by_rows, keep, follow in zip(
+            config.tasks, config.cores, config.by_rows, config.resident, config.follows, strict=True
         )
     )
     return Stage(pattern=config.pattern, tasks=placements, tile_rows=config.tile_rows, cycles=move.cycles)

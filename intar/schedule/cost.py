@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from intar.ir.deal import Deal, deal, row_cores
 from intar.ir.schedule import Machine
 
 PIPELINE = 16
@@ -43,7 +44,8 @@ class Work:
     `w_bits` the stored weight width; `tail` says that a matmul's results meet a second tensor on their way out; a product is
     `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
     or pool, `reduce` convolution channels give one channel of the output, `reach` is how many pixels a tap reads ahead at
-    most. `beats` says that a move takes whole beats.
+    most. `beats` says that a move takes whole beats. `by_rows` is decided by the search: cores share the rows of a matmul or
+    product instead of its columns.
     """
 
     kind: str
@@ -58,6 +60,7 @@ class Work:
     reach: int = 0
     norm: bool = False
     beats: bool = False
+    by_rows: bool = False
 
     @property
     def products(self) -> int:
@@ -107,8 +110,9 @@ def hop(machine: Machine) -> int:
 
 
 def rounds(work: Work, cores: int, machine: Machine) -> int:
-    """Column tiles that the busiest of `cores` cores computes."""
-    return ceil_div(row_beats(work.cols, machine), cores)
+    """Column tiles that the busiest of `cores` cores computes; by rows each of them computes all."""
+    blocks = row_beats(work.cols, machine)
+    return blocks if work.by_rows else ceil_div(blocks, cores)
 
 
 def array_tile(work: Work, machine: Machine) -> int:
@@ -116,11 +120,21 @@ def array_tile(work: Work, machine: Machine) -> int:
     return max(work.k, machine.rows, machine.rows * machine.lanes // machine.rate)
 
 
-def array_tiles(work: Work, rows: int, machine: Machine) -> int:
-    """Array tiles of one column tile of `rows` rows that begin with an item."""
+def items(work: Work, rows: int) -> list[tuple[int, int]]:
+    """(number of items, rows of each) of `rows` rows that begin with an item."""
     item = work.rows // work.items
     full, rest = divmod(rows, item)
-    return full * ceil_div(item, machine.rows) + ceil_div(rest, machine.rows)
+    return [(count, high) for count, high in ((full, item), (1, rest)) if count and high]
+
+
+def sharing(work: Work, cores: int, machine: Machine) -> int:
+    """Of `cores` cores those that have weights of their own: by rows as many as the rows are dealt out to."""
+    return row_cores(work.k, cores, machine) if work.by_rows else cores
+
+
+def deals(work: Work, rows: int, cores: int, machine: Machine) -> list[Deal]:
+    """How `rows` rows of an item are dealt out by rows."""
+    return list(deal(rows, sharing(work, cores, machine), machine))
 
 
 def row_cycles(work: Work, machine: Machine) -> int:
@@ -143,7 +157,7 @@ def delay(work: Work, machine: Machine) -> int:
 def compute_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
     """Cycles of `rows` rows of a task on `cores` cores, weights and operands being there."""
     if work.arrays:
-        products = rounds(work, cores, machine) * array_tiles(work, rows, machine) * array_tile(work, machine)
+        products = rounds(work, cores, machine) * column_cycles(work, rows, cores, machine)
         return max(products, rows * row_beats(work.cols, machine)) if work.tail else products
     if work.kind == "rows":
         return rows * row_cycles(work, machine)
@@ -218,6 +232,13 @@ def weight_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
     return port_cycles(rounds(work, cores, machine) * work.k, work.w_bits, machine)
 
 
+def passes(work: Work, rows: int, cores: int, machine: Machine) -> int:
+    """How often the weights of `rows` rows arrive if they are not kept: by rows once for each deal of an item."""
+    if not (work.arrays and work.by_rows):
+        return 1
+    return len(deals(work, min(rows, work.rows // work.items), cores, machine))
+
+
 def port_cycles(beats: int, bits: int, machine: Machine, ports: int = 1) -> int:
     """Cycles of some ports for so many beats: a word a cycle each, and a beat a cycle in all."""
     return max(beats, ceil_div(ceil_div(beats, ports) * machine.lanes * bits, machine.port_bits))
@@ -226,18 +247,52 @@ def port_cycles(beats: int, bits: int, machine: Machine, ports: int = 1) -> int:
 def task_cycles(work: Work, rows: int, cores: int, weights: bool, machine: Machine) -> int:
     """Cycles of `rows` rows of a task; `weights` says that its weights come through the ports meanwhile."""
     cycles = compute_cycles(work, rows, cores, machine)
-    return max(cycles, weight_cycles(work, rows, cores, machine)) if weights else cycles
+    if not weights:
+        return cycles
+    return max(cycles, passes(work, rows, cores, machine) * weight_cycles(work, rows, cores, machine))
 
 
-def column_cycles(work: Work, rows: int, machine: Machine) -> int:
-    """Cycles of one column tile of `rows` rows."""
-    return array_tiles(work, rows, machine) * array_tile(work, machine) if work.arrays else 0
+def column_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
+    """Cycles of one column tile of `rows` rows.
+
+    By rows a round takes as long as an array tile, or as its rows take through the one stream that feeds all cores.
+    """
+    if not work.arrays:
+        return 0
+    tile, depth, total = array_tile(work, machine), row_beats(work.k, machine), 0
+    for count, high in items(work, rows):
+        if work.by_rows:
+            dealt = deals(work, high, cores, machine)
+            total += count * sum(d.rounds * max(tile, d.height * depth) for d in dealt)
+        else:
+            total += count * ceil_div(high, machine.rows) * tile
+    return total
+
+
+def first_column(work: Work, cores: int, machine: Machine) -> int:
+    """Cycles of the first column tile, beside which the input may arrive: by rows, of the first deal."""
+    rows = work.rows
+    if work.arrays and work.by_rows:
+        rows = deals(work, rows // work.items, cores, machine)[0].total
+    return column_cycles(work, rows, cores, machine)
+
+
+def last_column(work: Work, cores: int, machine: Machine) -> int:
+    """Cycles of the last column tile, beside which the output may leave; by rows the last one of every deal."""
+    return column_cycles(work, work.rows, cores, machine)
+
+
+def block_rows(work: Work, cores: int, last: bool, machine: Machine) -> int:
+    """Rows of the first or the last block of rows that a matmul takes or makes."""
+    if work.by_rows:
+        return deals(work, work.rows, cores, machine)[-1 if last else 0].height
+    return (work.rows - 1) % machine.rows + 1 if last else machine.rows
 
 
 def fetch_cycles(work: Work, cores: int, machine: Machine) -> int:
     """Cycles until the weights of a first column tile are there on all of `cores` cores."""
     if work.kind == "product":
-        return cores * work.k
+        return work.k if work.by_rows else cores * work.k
     return port_cycles(work.k, work.w_bits, machine)
 
 
@@ -250,7 +305,15 @@ def resident_bytes(work: Work, cores: int, machine: Machine) -> int:
     """All weights of a task kept on chip, in equal memories of `cores` cores."""
     if work.kind != "matmul":
         return 0
-    return ceil_div(rounds(work, cores, machine) * work.k * machine.lanes * work.w_bits, 8) * cores
+    beats = rounds(work, cores, machine) * work.k
+    return ceil_div(beats * machine.lanes * work.w_bits, 8) * sharing(work, cores, machine)
+
+
+def copied_bytes(work: Work, cores: int, machine: Machine) -> int:
+    """Parameters of a matmul that every core but the first has besides, because cores share its rows."""
+    if not (work.kind == "matmul" and work.by_rows):
+        return 0
+    return (sharing(work, cores, machine) - 1) * parameter_bytes(work.cols, machine)
 
 
 def parameter_bytes(cols: int, machine: Machine) -> int:
@@ -467,7 +530,7 @@ def area(work: Work, machine: Machine) -> tuple[int, int]:
     if work.kind == "conv":
         return cycles, 0
     tiles = row_beats(work.cols, machine)
-    products = tiles * array_tiles(work, work.rows, machine) * array_tile(work, machine)
+    products = tiles * column_cycles(work, work.rows, 1, machine)
     if work.kind == "product":
         return products, 0
     stream = port_cycles(tiles * work.k, work.w_bits, machine)

@@ -179,7 +179,9 @@ class _Search:
                 memory = _together(node.memory, sizes if self.aim in ("banks", "memory") else (sum(sizes),))
                 weights = node.weights + move.weights
                 if self.aim in ("memory", "peak"):
-                    if move.weights:
+                    if any(move.config.resident) or (
+                        move.weights and not self.moves.rules.forces(move.config)
+                    ):
                         continue
                     cycles = sum(memory)
                 elif weights + sum(memory) > problem.capacity:

@@ -37,12 +37,13 @@ def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
         )
     banks = lay_out(problem, leanest.moves).banks
     fullest = solve_dp(problem, moves, WIDTH, aim="peak")
-    need = banks.total + problem.fixed_bytes
+    kept = sum(move.weights for move in leanest.moves)
+    need = banks.total + kept + problem.fixed_bytes
     gap = need - machine.onchip_bytes
     binding = _binding(problem, leanest.moves)
     proved = (
         "the smallest memory with which a schedule exists"
-        if fullest is not None and fullest.exact and banks.total == fullest.bytes
+        if fullest is not None and fullest.exact and banks.total == fullest.bytes and not kept
         else "enough; the least was not proved"
     )
     return InfeasibleError(

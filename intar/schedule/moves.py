@@ -6,7 +6,7 @@ The dynamic programme and the CP-SAT model both take their stages from here, so 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from intar.ir.schedule import Pattern
@@ -17,21 +17,29 @@ from intar.schedule.stages import Config, Stages
 
 @dataclass(frozen=True)
 class Rules:
-    """What a person has pinned: pattern of a task, whole tensors that must (not) stay on chip, cores of a task."""
+    """What a person has pinned: pattern of a task, whole tensors that must (not) stay on chip, cores of a task, and whether
+    these share its rows."""
 
     pattern: Mapping[int, Pattern]
     chip: frozenset[int] = frozenset()
     spill: frozenset[int] = frozenset()
     cores: Mapping[int, tuple[int, ...]] | None = None
+    by_rows: Mapping[int, bool] = field(default_factory=dict)
 
     def allow(self, config: Config) -> bool:
         """True if the stage breaks no pin."""
-        for task, group in zip(config.tasks, config.cores, strict=True):
+        for task, group, by_rows in zip(config.tasks, config.cores, config.by_rows, strict=True):
+            if self.by_rows.get(task, by_rows) != by_rows:
+                return False
             if self.pattern.get(task, config.pattern) != config.pattern:
                 return False
             if self.cores is not None and self.cores.get(task, group) != group:
                 return False
         return True
+
+    def forces(self, config: Config) -> bool:
+        """True if all tasks that share rows are pinned to do so."""
+        return all(self.by_rows.get(t) for t, rows in zip(config.tasks, config.by_rows, strict=True) if rows)
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class Move:
 
     `kept`: (tensor, copies) that come on chip as a whole in this stage and stay; `resident`: (tensor, reads) that must be
     there already; `loads`, `stores`: tensors that go through the ports; `staged`: bytes of each copy that is on chip in this
-    stage only; `weights`: bytes of weights that stay for the rest of the run.
+    stage only; `weights`: bytes of weights and copies of parameters that stay for the rest of the run.
     """
 
     mask: int
@@ -208,7 +216,10 @@ class Moves:
         if not height:
             makers = {problem.tensors[t].producer for t in stores}
             readers = {v for v in config.tasks for t in loads if t in problem.tasks[v].inputs}
-            traffic = (self._in_blocks(config, loads, readers), self._in_blocks(config, stores, makers))
+            traffic = (
+                self._in_blocks(config, loads, readers, made=False),
+                self._in_blocks(config, stores, makers, made=True),
+            )
             return cost.traffic_cycles(config.compute, *traffic, problem.machine)
 
         def exposed(tensor: int, rows: int) -> int:
@@ -230,11 +241,12 @@ class Moves:
     ) -> int:
         """Cycles of a pipelined stage whose row tiles go through the ports in the order of the tasks."""
         problem, height = self.problem, config.tile_rows
+        whole = problem.whole(sum(1 << task for task in config.tasks))
         readers: dict[int, list[tuple[int, bool]]] = {}
         for v, task in enumerate(config.tasks):
             entry = problem.tasks[task]
             for tensor in dict.fromkeys(entry.inputs):
-                if tensor in loads and tensor not in kept:
+                if tensor in loads and tensor not in kept and not whole >> tensor & 1:
                     readers.setdefault(tensor, []).append((v, entry.work.tail and tensor != entry.inputs[0]))
         made = {problem.tasks[task].output: v for v, task in enumerate(config.tasks)}
         written = {t: ((v, False),) for t, v in made.items() if t in stores and t not in kept}
@@ -248,14 +260,20 @@ class Moves:
             config.tiled, config.tiles, problem.machine, streams(readers), streams(written)
         )
 
-    def _in_blocks(self, config: Config, tensors: tuple[int, ...], tasks: set[int]) -> cost.Traffic:
-        """Traffic of a stage on whole tensors; `tasks` are those that read or make them.
+    def _in_blocks(
+        self, config: Config, tensors: tuple[int, ...], tasks: set[int], made: bool
+    ) -> cost.Traffic:
+        """Traffic of a stage on whole tensors; `tasks` are those that read or (`made`) make them.
 
         A matmul, or a product that is no batch, follows its first input, and its output can be followed, block of rows by
         block of rows; a task on images follows the last channel of its input, and its output can be followed channel by
         channel and tile by tile.
         """
-        problem, size = self.problem, self.problem.machine.rows
+        problem, machine = self.problem, self.problem.machine
+        split = {
+            v: (replace(problem.tasks[v].work, by_rows=by_rows), len(group))
+            for v, group, by_rows in zip(config.tasks, config.cores, config.by_rows, strict=True)
+        }
         cycles = sum(problem.tensors[t].words for t in tensors)
         lead, windows = 0, []
         for tensor in tensors:
@@ -269,22 +287,18 @@ class Moves:
             )
             if len(ends) == 1 and problem.tasks[ends[0]].work.on_grid:
                 work = problem.tasks[ends[0]].work
-                made = entry.producer in tasks
                 beats = (
-                    cost.beats_behind(work, problem.machine)
+                    cost.beats_behind(work, machine)
                     if made
-                    else cost.beats_before(work, entry.rows, entry.cols, problem.machine)
+                    else cost.beats_before(work, entry.rows, entry.cols, machine)
                 )
-                lead += cost.port_cycles(beats, problem.a_bits, problem.machine, entry.ports)
+                lead += cost.port_cycles(beats, problem.a_bits, machine, entry.ports)
                 windows.append(
-                    config.compute if made else cost.first_pass(work, len(config.cores[0]), problem.machine)
+                    config.compute if made else cost.first_pass(work, len(config.cores[0]), machine)
                 )
                 continue
-            last = entry.rows - (cost.ceil_div(entry.rows, size) - 1) * size
-            block = last if entry.producer in tasks else size
+            block = max(cost.block_rows(*split[v], made, machine) for v in ends) if follows else 0
             lead += problem.first_words(tensor, block) if follows else entry.words
-        works = [problem.tasks[v].work for v in tasks]
-        windows += [
-            cost.column_cycles(work, work.rows, problem.machine) for work in works if not work.on_grid
-        ]
+        column = cost.last_column if made else cost.first_column
+        windows += [column(*split[v], machine) for v in tasks if not problem.tasks[v].work.on_grid]
         return cost.Traffic(cycles, lead, min(windows, default=0))

@@ -51,13 +51,14 @@ def _own(pins: Pins, part: Part) -> Pins:
         {task: cores for task, cores in pins.cores.items() if task in tasks},
         pins.chip & tensors,
         pins.spill & tensors,
+        {task: axis for task, axis in pins.axis.items() if task in tasks},
     )
 
 
 def _check(parts: Sequence[Part], pins: Pins) -> None:
     tasks = {task.name for part in parts for task in part.graph.tasks}
     tensors = {tensor.name for part in parts for tensor in part.graph.tensors}
-    named = [("task", name, tasks) for name in sorted({*pins.pattern, *pins.cores} - tasks)]
+    named = [("task", name, tasks) for name in sorted({*pins.pattern, *pins.cores, *pins.axis} - tasks)]
     named += [("tensor", name, tensors) for name in sorted((pins.chip | pins.spill) - tensors)]
     if named:
         raise ConfigError(

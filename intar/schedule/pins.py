@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from intar.errors import ConfigError, Finding
-from intar.ir.schedule import Pattern, Schedule
+from intar.ir.schedule import Axis, Pattern, Schedule
 from intar.schedule.moves import Rules
 from intar.schedule.problem import Problem
 
@@ -16,30 +16,35 @@ from intar.schedule.problem import Problem
 class Pins:
     """Constraints by name.
 
-    `pattern`: the pattern in which a task runs; `cores`: exactly the cores of a task; `chip`: tensors that must stay on
-    chip as a whole while tasks of later stages want them; `spill`: tensors that must not.
+    `pattern`: the pattern in which a task runs; `cores`: exactly the cores of a task; `axis`: whether these take its
+    columns or its rows; `chip`: tensors that must stay on chip as a whole while tasks of later stages want them; `spill`:
+    tensors that must not.
     """
 
     pattern: dict[str, Pattern] = field(default_factory=dict)
     cores: dict[str, tuple[int, ...]] = field(default_factory=dict)
     chip: frozenset[str] = frozenset()
     spill: frozenset[str] = frozenset()
+    axis: dict[str, Axis] = field(default_factory=dict)
 
 
 def pins_of_schedule(schedule: Schedule, tasks: Iterable[str] | None = None) -> Pins:
-    """Pins that repeat an edited schedule: the pattern of every task (or of `tasks`), and what is spilled or kept."""
+    """Pins that repeat an edited schedule: pattern and axis of every task (or of `tasks`), and what is spilled or kept."""
     chosen = set(tasks) if tasks is not None else None
     pattern: dict[str, Pattern] = {}
+    axis: dict[str, Axis] = {}
     for stage in schedule.stages:
         for placement in stage.tasks:
             if chosen is None or placement.task in chosen:
                 pattern[placement.task] = stage.pattern
+                axis[placement.task] = placement.axis
     return Pins(
         pattern=pattern,
         chip=frozenset(
             r.tensor for r in schedule.residency if r.place == "chip" and r.first_stage < r.last_stage
         ),
         spill=frozenset(r.tensor for r in schedule.residency if r.place == "spill"),
+        axis=axis,
     )
 
 
@@ -59,11 +64,15 @@ def rules_of(pins: Pins | None, problem: Problem) -> Rules:
     tasks = {task.name: i for i, task in enumerate(problem.tasks)}
     tensors = {tensor.name: i for i, tensor in enumerate(problem.tensors)}
     findings: list[Finding] = []
-    for name in [*pins.pattern, *pins.cores]:
+    for name in dict.fromkeys([*pins.pattern, *pins.cores, *pins.axis]):
         if name not in tasks:
             findings.append(
                 Finding(f"there is no task {name!r} to pin", "pins", hint=did_you_mean(name, tasks))
             )
+    for name, axis in pins.axis.items():
+        if axis == "rows" and name in tasks and not problem.tasks[tasks[name]].work.arrays:
+            why = "only the cores of a matmul, or of a product of two activations, can take rows"
+            findings.append(Finding(f"task {name!r} is pinned to rows", "pins", why, "drop the pin"))
     for name in sorted(pins.chip | pins.spill):
         if name not in tensors:
             findings.append(
@@ -86,4 +95,5 @@ def rules_of(pins: Pins | None, problem: Problem) -> Rules:
         frozenset(tensors[name] for name in pins.chip),
         frozenset(tensors[name] for name in pins.spill),
         {tasks[name]: tuple(cores) for name, cores in pins.cores.items()} or None,
+        {tasks[name]: axis == "rows" for name, axis in pins.axis.items()},
     )

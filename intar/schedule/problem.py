@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from intar.ir.beats import beat_addresses
@@ -103,10 +103,14 @@ class Problem:
 
     @cached_property
     def residents(self) -> tuple[int, ...]:
-        """Most bytes that the weights of each task take if they stay on chip."""
+        """Most bytes that the weights of each task, and copies of its parameters, take if they stay on chip."""
         groups = range(1, self.machine.cores + 1)
         return tuple(
-            max(cost.resident_bytes(task.work, cores, self.machine) for cores in groups)
+            max(
+                cost.resident_bytes(work, cores, self.machine) + cost.copied_bytes(work, cores, self.machine)
+                for cores in groups
+                for work in (task.work, replace(task.work, by_rows=task.work.arrays))
+            )
             for task in self.tasks
         )
 

@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from intar.ir.schedule import AnySchedule, Copy, PartedSchedule, Schedule, Stage
+from intar.ir.schedule import AnySchedule, Copy, PartedSchedule, Placement, Schedule, Stage
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 SHORT = {"sequential": "seq", "pipelined": "pipe", "parallel": "par", "interleaved": "inter"}
@@ -18,6 +18,12 @@ def _cores(cores: tuple[int, ...]) -> str:
     if not cores:
         return "rows"
     return str(cores[0]) if len(cores) == 1 else f"{cores[0]}-{cores[-1]}"
+
+
+def _words(placement: Placement) -> list[str]:
+    """What is special about a task's place."""
+    said = {"by rows": placement.axis == "rows", "resident": placement.resident, "follows": placement.follows}
+    return [word for word, true in said.items() if true]
 
 
 def stage_table(schedule: Schedule) -> Table:
@@ -30,8 +36,7 @@ def stage_table(schedule: Schedule) -> Table:
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for i, stage in enumerate(schedule.stages):
         tasks = ", ".join(
-            f"{p.task} ({_cores(p.cores)}{', resident' if p.resident else ''}{', follows' if p.follows else ''})"
-            for p in stage.tasks
+            f"{p.task} ({_cores(p.cores)}{''.join(f', {word}' for word in _words(p))})" for p in stage.tasks
         )
         share = 100 * stage.cycles / max(1, schedule.objective)
         height = str(stage.tile_rows) if stage.tile_rows else ""

@@ -50,7 +50,7 @@ def lower_bounds(graph: QuantGraph, machine: Machine) -> dict[str, int]:
 
 def moves_of(problem: Problem, mode: Mode, rules: Rules, limits: Limits | None = None) -> tuple[Moves, bool]:
     """All transitions that a mode allows; False if nothing fits whatever the core groups of dataflow are."""
-    limits = replace(limits or Limits(), patterns=PATTERNS[mode])
+    limits = replace(limits or Limits(), patterns=PATTERNS[mode], by_rows=rules.by_rows)
     fits = True
     if mode == "dataflow":
         groups = best_groups(problem, limits, rules)
@@ -98,7 +98,7 @@ def solve(
         mode's bound is the general one.
     engine : ``dp`` and ``auto`` the exact dynamic programme; ``cpsat`` the CP-SAT model (small graphs).
     spills : False keeps every tensor on chip that a later stage reads.
-    limits : size of stages; the patterns in it are replaced by those of the mode.
+    limits : size of stages; the patterns in it are replaced by those of the mode, the axes by those of the pins.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -22,19 +22,24 @@ class Limits:
     splits: int = 256
     groups: tuple[tuple[int, ...], ...] | None = None
     """Dataflow: the fixed cores of every task. None: free."""
+    by_rows: Mapping[int, bool] = field(default_factory=dict)
+    """Tasks whose cores have to share its rows, or (False) its columns."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """One way to run a set of tasks: `tasks` in dependency order with their cores (first core, count).
+    """One way to run a set of tasks: `tasks` in dependency order with their cores (first core, count), and whether these
+    share the task's rows (`by_rows`) or its columns.
 
-    `compute`: cycles without activation traffic; `weights`: bytes of resident weights; `tiled`: the tasks of a pipelined
+    `compute`: cycles without activation traffic; `weights`: bytes that stay for the run, of resident weights and of copies
+    of parameters; `tiled`: the tasks of a pipelined
     stage, of `tiles` row tiles.
     """
 
     pattern: Pattern
     tasks: tuple[int, ...]
     cores: tuple[tuple[int, ...], ...]
+    by_rows: tuple[bool, ...]
     resident: tuple[bool, ...]
     follows: tuple[bool, ...]
     tile_rows: int
@@ -46,10 +51,12 @@ class Config:
 
 @dataclass(frozen=True)
 class _Set:
-    """What a set of tasks looks like, by position: their work, their producers in the set, of these the ones that a matmul
-    needs only on the way out (`tails`) and the one that makes its first input (`firsts`, -1: none)."""
+    """What a set of tasks looks like, by position: their work, whether its axis is decided, their producers in the set, of
+    these the ones that a matmul needs only on the way out (`tails`) and the one that makes its first input (`firsts`, -1:
+    none)."""
 
     works: tuple[Work, ...]
+    decided: tuple[bool, ...]
     edges: tuple[tuple[int, ...], ...]
     tails: tuple[tuple[int, ...], ...]
     firsts: tuple[int, ...]
@@ -158,7 +165,10 @@ class Stages:
         tasks = tuple(members(mask))
         place = {task: i for i, task in enumerate(tasks)}
         shape = _Set(
-            works=tuple(self.problem.tasks[t].work for t in tasks),
+            works=tuple(
+                replace(self.problem.tasks[t].work, by_rows=self.limits.by_rows.get(t, False)) for t in tasks
+            ),
+            decided=tuple(t in self.limits.by_rows for t in tasks),
             edges=tuple(tuple(place[p] for p in members(self.problem.predecessors[t] & mask)) for t in tasks),
             tails=tuple(tuple(place[p] for p in members(self._needed_late(t) & mask)) for t in tasks),
             firsts=tuple(place.get(self._maker(t, 0), -1) for t in tasks),
@@ -167,21 +177,7 @@ class Stages:
         key = (shape, fixed, tuple(self.problem.tasks[t].row_wise for t in tasks))
         if key not in self._shapes:
             self._shapes[key] = _pareto(list(self._enumerate(shape, fixed)))
-        return [
-            Config(
-                c.pattern,
-                tasks,
-                c.cores,
-                c.resident,
-                c.follows,
-                c.tile_rows,
-                c.compute,
-                c.weights,
-                c.tiled,
-                c.tiles,
-            )
-            for c in self._shapes[key]
-        ]
+        return [replace(c, tasks=tasks) for c in self._shapes[key]]
 
     def _maker(self, task: int, slot: int) -> int:
         """The task that makes an input; -1 for a network input."""
@@ -199,19 +195,54 @@ class Stages:
         works = shape.works
         patterns = self.limits.patterns
         if len(works) == 1:
-            yield self._alone(works[0], fixed)
+            cores = fixed or (self._whole(works[0]),)
+            for (work,) in self._axes(shape, cores, 0):
+                yield self._alone(work, cores[0], fixed is not None)
         elif not any(shape.edges):
             if "parallel" in patterns:
-                for cores in self._splits(works, fixed):
-                    yield self._side_by_side(works, cores)
+                for split, cores in self._splits(shape, fixed, 0):
+                    yield self._side_by_side(split, cores)
         else:
             for tile_rows in self._heights(works[0].rows):
                 if "pipelined" in patterns:
-                    for cores in self._splits(works, fixed):
-                        yield from self._tiled("pipelined", shape, cores, tile_rows)
+                    for split, cores in self._splits(shape, fixed, tile_rows):
+                        yield from self._tiled("pipelined", replace(shape, works=split), cores, tile_rows)
                 if "interleaved" in patterns and fixed is None and tile_rows < works[0].rows:
                     everywhere = tuple(self._whole(work) for work in works)
-                    yield from self._tiled("interleaved", shape, everywhere, tile_rows)
+                    for split in self._axes(shape, everywhere, tile_rows):
+                        shared = replace(shape, works=split)
+                        yield from self._tiled("interleaved", shared, everywhere, tile_rows)
+
+    def _axes(
+        self, shape: _Set, cores: tuple[tuple[int, ...], ...], tile_rows: int
+    ) -> Iterator[tuple[Work, ...]]:
+        """The works split along either axis, where that is not decided and rows may be faster than columns."""
+        return product(
+            *(
+                (work, replace(work, by_rows=True))
+                if not decided and self._rows_pay(work, len(group), tile_rows)
+                else (work,)
+                for work, decided, group in zip(shape.works, shape.decided, cores, strict=True)
+            )
+        )
+
+    def _rows_pay(self, work: Work, cores: int, tile_rows: int) -> bool:
+        """True if `cores` cores have a row tile, the last one or the first weights sooner when they share its rows."""
+        if not work.arrays or cores < 2:
+            return False
+        shared = self._paces(replace(work, by_rows=True), cores, tile_rows)
+        return any(a < b for a, b in zip(shared, self._paces(work, cores, tile_rows), strict=True))
+
+    def _paces(self, work: Work, cores: int, tile_rows: int) -> tuple[int, int, int]:
+        """Cycles of a full row tile and of the last one (0: of the whole), and until the first weights are there."""
+        high = min(tile_rows or work.rows, work.rows)
+        last = (work.rows - 1) % high + 1
+        machine = self.problem.machine
+        return (
+            cost.compute_cycles(work, high, cores, machine),
+            cost.compute_cycles(work, last, cores, machine),
+            cost.fetch_cycles(work, cores, machine),
+        )
 
     def _groups(self, tasks: tuple[int, ...]) -> tuple[tuple[int, ...], ...] | None:
         """The fixed cores of the tasks; row reductions need none."""
@@ -238,38 +269,71 @@ class Stages:
         return heights
 
     def _splits(
-        self, works: tuple[Work, ...], fixed: tuple[tuple[int, ...], ...] | None
-    ) -> list[tuple[tuple[int, ...], ...]]:
-        """Disjoint contiguous core groups, one a task; cores that would not speed a task up are not given to it."""
+        self, shape: _Set, fixed: tuple[tuple[int, ...], ...] | None, tile_rows: int
+    ) -> list[tuple[tuple[Work, ...], tuple[tuple[int, ...], ...]]]:
+        """Works with their axes, on disjoint contiguous core groups, one a task; cores that would not speed a task up are
+        not given to it."""
         machine = self.problem.machine
         if fixed is not None:
             used = [core for group in fixed for core in group]
-            return [fixed] if len(used) == len(set(used)) else []
-        options = []
-        wanted = sum(work.kind != "rows" for work in works)
+            apart = len(used) == len(set(used))
+            return [(split, fixed) for split in self._axes(shape, fixed, tile_rows)] if apart else []
+        wanted = sum(work.kind != "rows" for work in shape.works)
         if wanted > machine.cores:
             return []
-        for work in works:
-            most = machine.cores - wanted + 1 if work.arrays else 1
-            steps = {cost.rounds(work, g, machine): g for g in range(most, 0, -1)}
-            options.append(sorted(steps.values()) if work.arrays else [int(work.kind != "rows")])
-        sizes = [s for s in product(*options) if sum(s) <= machine.cores] if _few(options) else []
-        if not sizes or len(sizes) > self.limits.splits:
-            sizes = [_balanced(works, machine.cores)]
-        return [_contiguous(s) for s in sizes]
+        most = machine.cores - wanted + 1
+        found = self._shared_out(shape, most, tile_rows, rows=True)
+        found = found or self._shared_out(shape, most, tile_rows, rows=False)
+        found = found or self._balanced(shape, tile_rows)
+        return [(tuple(w for _, w in o), _contiguous(tuple(s for s, _ in o))) for o in found]
 
-    def _alone(self, work: Work, fixed: tuple[tuple[int, ...], ...] | None) -> Config:
+    def _shared_out(
+        self, shape: _Set, most: int, tile_rows: int, rows: bool
+    ) -> list[tuple[tuple[int, Work], ...]]:
+        """Every way to give the cores away, by columns and where it may be faster by `rows`; none if there are too many."""
+        options = [
+            self._sizes(work, most, tile_rows, rows and not decided)
+            for work, decided in zip(shape.works, shape.decided, strict=True)
+        ]
+        if not _few(options):
+            return []
+        found = [o for o in product(*options) if sum(s for s, _ in o) <= self.problem.machine.cores]
+        return found if len(found) <= self.limits.splits else []
+
+    def _sizes(self, work: Work, most: int, tile_rows: int, either: bool) -> list[tuple[int, Work]]:
+        """Numbers of cores that a task may have, up to `most`, with the axis along which they share it."""
+        if not work.arrays:
+            return [(int(work.kind != "rows"), work)]
+        if work.by_rows:
+            return [(g, work) for g in range(1, most + 1)]
+        columns = {cost.rounds(work, g, self.problem.machine): g for g in range(most, 0, -1)}
+        shared = replace(work, by_rows=True)
+        rows = {
+            self._paces(shared, g, tile_rows): g
+            for g in range(most, 1, -1)
+            if either and self._rows_pay(work, g, tile_rows)
+        }
+        return [(g, work) for g in sorted(columns.values())] + [(g, shared) for g in sorted(rows.values())]
+
+    def _balanced(self, shape: _Set, tile_rows: int) -> list[tuple[tuple[int, Work], ...]]:
+        """Balanced groups, along the axis that is faster for each task."""
+        sizes = _balanced(shape.works, self.problem.machine.cores)
+        *_, split = self._axes(shape, tuple(tuple(range(size)) for size in sizes), tile_rows)
+        return [tuple(zip(sizes, split, strict=True))]
+
+    def _alone(self, work: Work, cores: tuple[int, ...], fixed: bool) -> Config:
         machine = self.problem.machine
-        cores = fixed[0] if fixed is not None else self._whole(work)
         compute = cost.task_cycles(work, work.rows, len(cores), True, machine)
         return Config(
-            "sequential" if fixed is None else "parallel",
+            "parallel" if fixed else "sequential",
             (0,),
             (cores,),
+            (work.by_rows,),
             (False,),
             (False,),
             0,
             compute + cost.delay(work, machine) + cost.hop(machine),
+            cost.copied_bytes(work, len(cores), machine),
         )
 
     def _side_by_side(self, works: tuple[Work, ...], cores: tuple[tuple[int, ...], ...]) -> Config:
@@ -278,7 +342,9 @@ class Stages:
         compute = max(cost.task_cycles(work, work.rows, g, True, machine) for work, g in pairs)
         none = (False,) * len(works)
         order = tuple(range(len(works)))
-        return Config("parallel", order, cores, none, none, 0, compute + cost.hop(machine))
+        copies = sum(cost.copied_bytes(work, g, machine) for work, g in pairs)
+        axes = tuple(work.by_rows for work in works)
+        return Config("parallel", order, cores, axes, none, none, 0, compute + cost.hop(machine), copies)
 
     def _tiled(
         self, pattern: Pattern, shape: _Set, cores: tuple[tuple[int, ...], ...], tile_rows: int
@@ -309,6 +375,7 @@ class Stages:
             and u >= 0
             and work.kind == shape.works[u].kind == "matmul"
             and work.rows <= machine.rows
+            and not (work.by_rows or shape.works[u].by_rows)
             and cost.rounds(work, len(group), machine) <= cost.MAX_CONTEXTS
             for work, group, u in zip(shape.works, cores, shape.firsts, strict=True)
         ]
@@ -335,7 +402,7 @@ class Stages:
                 shape.edges[v],
                 tuple(w for w in order if v in shape.edges[w]),
                 cost.array_tile(work, machine) if work.k else 0,
-                cost.column_cycles(work, tile_rows, machine),
+                cost.column_cycles(work, tile_rows, len(group), machine),
                 cost.compute_cycles(work, tile_rows, len(group), machine),
                 0 if keep else cost.fetch_cycles(work, len(group), machine),
                 shape.tails[v],
@@ -348,19 +415,20 @@ class Stages:
                 task = replace(task, follow=u, block=block, slice=last)
             tasks.append(task)
         kept = sum(
-            cost.resident_bytes(work, len(group), machine)
+            cost.copied_bytes(work, len(group), machine)
+            + (cost.resident_bytes(work, len(group), machine) if keep else 0)
             for work, group, keep in zip(works, cores, resident, strict=True)
-            if keep
         )
+        axes = tuple(work.by_rows for work in works)
         if pattern == "interleaved":
             cycles = cost.interleaved_cycles(tasks, tiles, machine)
-            return Config(pattern, order, cores, resident, follows, tile_rows, cycles, kept)
+            return Config(pattern, order, cores, axes, resident, follows, tile_rows, cycles, kept)
         cycles = cost.pipelined_cycles(tuple(tasks), tiles, machine)
         tiled = tuple(tasks) if tiles > 1 else ()
-        return Config(pattern, order, cores, resident, follows, tile_rows, cycles, kept, tiled, tiles)
+        return Config(pattern, order, cores, axes, resident, follows, tile_rows, cycles, kept, tiled, tiles)
 
 
-def _few(options: list[list[int]]) -> bool:
+def _few(options: list[list[tuple[int, Work]]]) -> bool:
     total = 1
     for option in options:
         total *= len(option)
@@ -397,7 +465,7 @@ def _pareto(configs: list[Config]) -> list[Config]:
     """Drop what is no faster and no smaller than another of the same pattern and tile height; fastest first."""
     kept: list[Config] = []
     for c in sorted(
-        configs, key=lambda c: (c.compute, c.weights, c.pattern, c.tile_rows, c.cores, c.resident)
+        configs, key=lambda c: (c.compute, c.weights, c.pattern, c.tile_rows, c.cores, c.by_rows, c.resident)
     ):
         if not any(
             k.pattern == c.pattern

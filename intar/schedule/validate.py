@@ -211,15 +211,50 @@ class _Facts:
         return self.reading[tensor].count(i)
 
     def resident(self, i: int) -> int:
-        """Bytes of the weights that stage `i` makes resident, for the rest of the run."""
+        """Bytes of the weights that stage `i` makes resident, for the rest of the run, and of the parameters that cores
+        which take rows have more than once."""
         machine, total = self.machine, 0
         for placement in self.schedule.stages[i].tasks:
             task = self.tasks[placement.task]
-            if placement.resident and isinstance(task, QMatmul):
-                blocks = ceil(self.cols[task.output] / machine.lanes)
-                beats = ceil(blocks / len(placement.cores)) * self.cols[task.inputs[0]]
-                total += ceil(beats * machine.lanes * self.w_bits / 8) * len(placement.cores)
+            if not isinstance(task, QMatmul):
+                continue
+            blocks, cores = ceil(self.cols[task.output] / machine.lanes), len(placement.cores)
+            each = ceil(blocks / cores)
+            if placement.axis == "rows":
+                each, cores = blocks, self.fed(task, cores)
+                total += (cores - 1) * blocks * machine.lanes * 16
+            if placement.resident:
+                beats = each * self.cols[task.inputs[0]]
+                total += ceil(beats * machine.lanes * self.w_bits / 8) * cores
         return total
+
+    def fed(self, task: QMatmul | QProduct, cores: int) -> int:
+        """Cores that take rows: one more only while the others do not use every cycle of the stream of activations."""
+        beats = self.machine.rows * ceil(self.cols[task.inputs[0]] / self.machine.lanes)
+        count = 1
+        while count < cores and count * beats < self._tile(task):
+            count += 1
+        return count
+
+    def _tile(self, task: QMatmul | QProduct) -> int:
+        """Cycles of an array tile."""
+        size = self.machine.rows
+        return max(self.cols[task.inputs[0]], size, size * self.machine.lanes // self.machine.rate)
+
+    def rounds(self, task: QMatmul | QProduct, rows: int, cores: int) -> list[int]:
+        """Rows of each round in which the cores take as many rows each, one after the other."""
+        size, fed = self.machine.rows, self.fed(task, cores)
+        found = [fed * size] * (rows // (fed * size))
+        left = rows % (fed * size)
+        if left and left % ceil(left / size) == 0:
+            return [*found, left]
+        return [*found, left - left % size, left % size] if left else found
+
+    def times(self, task: QMatmul | QProduct, rows: int, cores: int) -> int:
+        """How often all weights of so many rows arrive, if the cores take rows: the rounds of full cores have them once."""
+        size, fed = self.machine.rows, self.fed(task, cores)
+        heights = self.rounds(task, rows, cores)
+        return len([h for h in heights if h != fed * size]) + (fed * size in heights)
 
     # --- rules of stages ---------------------------------------------------------------------------------------
 
@@ -253,6 +288,8 @@ class _Facts:
                 not stage.tile_rows or not isinstance(self.tasks[placement.task], QMatmul)
             ):
                 yield Violation("resident", where, f"{placement.task}: nothing to keep")
+            if placement.axis == "rows" and not isinstance(self.tasks[placement.task], QMatmul | QProduct):
+                yield Violation("axis", where, f"{placement.task} has no rows to share")
             if placement.follows and not self._can_follow(stage, placement):
                 yield Violation("follows", where, f"{placement.task} can't take its input block by block")
         if stage.pattern in ("pipelined", "parallel"):
@@ -271,7 +308,11 @@ class _Facts:
             stage.pattern == "pipelined"
             and isinstance(task, QMatmul)
             and stage.tile_rows == rows <= self.machine.rows
-            and any(isinstance(self.tasks[p.task], QMatmul) and not p.follows for p in before)
+            and placement.axis == "columns"
+            and any(
+                isinstance(self.tasks[p.task], QMatmul) and not p.follows and p.axis == "columns"
+                for p in before
+            )
             and ceil(ceil(self.cols[task.output] / self.machine.lanes) / max(1, len(placement.cores))) <= 32
         )
 
@@ -498,8 +539,9 @@ class _Facts:
                     break
         return ceil(ceil(self.cols[task.output] / machine.lanes) / cores) * total
 
-    def _passes(self, task: QTask, rows: int, cores: int) -> tuple[int, int]:
-        """(cycles of `rows` rows, cycles to fetch the weights once) on `cores` cores."""
+    def _passes(self, task: QTask, rows: int, placement: Placement, once: bool = False) -> tuple[int, int]:
+        """(cycles of `rows` rows, cycles to fetch the weights as often as they are needed, or once) in a place."""
+        cores = len(placement.cores) or 1
         machine, cols = self.machine, self.cols[task.output]
         beats = ceil(cols / machine.lanes)
         if isinstance(task, QMove):
@@ -515,15 +557,14 @@ class _Facts:
         if not isinstance(task, QMatmul | QProduct):
             return rows * steps, 0
         depth = self.cols[task.inputs[0]]
-        full, rest = divmod(beats, cores)
-        turns = full + (rest > 0)
-        tile = max(depth, machine.rows, machine.rows * machine.lanes // machine.rate)
+        by_rows = placement.axis == "rows"
+        turns = beats if by_rows else ceil(beats / cores)
+        item = self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1)
+        again = self.times(task, min(item, rows), cores) if by_rows and not once else 1
+        products = turns * self._column(task, rows, placement)
         if isinstance(task, QProduct):
-            item = self.rows[task.output] // task.batch
-            heights = [min(item, rows - start) for start in range(0, rows, item)]
-            return turns * sum(ceil(h / machine.rows) for h in heights) * tile, len(heights) * beats * depth
-        fetch = self.transfer(turns * depth, self.w_bits)
-        products = turns * ceil(rows / machine.rows) * tile
+            return products, again * ceil(rows / item) * beats * depth
+        fetch = again * self.transfer(turns * depth, self.w_bits)
         return max(products, rows * beats if task.tail else 0), fetch
 
     def _late(self, task: QTask) -> int:
@@ -541,12 +582,12 @@ class _Facts:
         """Cycles of stage `i`: the tasks, then the traffic that does not hide behind them."""
         stage, machine = self.schedule.stages[i], self.machine
         tasks = [self.tasks[p.task] for p in stage.tasks]
+        pairs = list(zip(tasks, stage.tasks, strict=True))
         if stage.tile_rows:
             busy = self._tiled(i, stage)
         else:
-            pairs = zip(tasks, stage.tasks, strict=True)
             busy = self._delay() + max(
-                max(self._passes(t, self.rows[t.output], len(p.cores) or 1)) + self._late(t) for t, p in pairs
+                max(self._passes(t, self.rows[t.output], p)) + self._late(t) for t, p in pairs
             )
         loads, stores = self.loads(i), self.stores(i)
         total_in, total_out = sum(map(self.words, loads)), sum(map(self.words, stores))
@@ -563,8 +604,10 @@ class _Facts:
                 before, after = self._beats_beside(tasks[0], loads), self._beats_beside(tasks[0], stores)
                 span_in, span_out = self._over_pixels(tasks[0], cores, first=True), busy
             else:
-                before, span_in = self._alongside(loads, [t for t in tasks if set(loads) & set(t.inputs)])
-                after, span_out = self._alongside(stores, [t for t in tasks if t.output in stores])
+                before, span_in = self._alongside(
+                    loads, [(t, p) for t, p in pairs if set(loads) & set(t.inputs)]
+                )
+                after, span_out = self._alongside(stores, [(t, p) for t, p in pairs if t.output in stores])
         busy += max(before, total_in - span_in) + max(after, total_out - span_out)
         return busy + machine.latency * ((total_in > 0) + (total_out > 0))
 
@@ -588,37 +631,61 @@ class _Facts:
             cycles += self.transfer(beats, self.a_bits, self.ports(tensor))
         return cycles
 
-    def _alongside(self, tensors: list[str], tasks: list[QTask]) -> tuple[int, int]:
+    def _alongside(self, tensors: list[str], tasks: list[tuple[QTask, Placement]]) -> tuple[int, int]:
         """(port cycles beside which the tasks can't work, cycles of work beside which the port can).
 
         A matmul, or a product that is no batch, takes its first input while it comes, in its first column tile, and its
-        result goes while it is made, in the last one, a block of rows after the other. Everything else comes and goes as
-        a whole.
+        result goes while it is made, in the last one, a block of rows after the other (where cores take rows: those of a
+        round, and only what it takes in the first column tile before other rounds begin). Everything else comes and goes
+        as a whole.
         """
-        size, exposed = self.machine.rows, 0
+        exposed, spans = 0, []
         for tensor in tensors:
-            ends = [t for t in tasks if tensor in t.inputs or tensor == t.output]
-            if all(self._streams(t) and tensor in (t.inputs[0], t.output) for t in ends) and all(
-                t.inputs.count(tensor) < 2 for t in ends
+            ends = [(t, p) for t, p in tasks if tensor in t.inputs or tensor == t.output]
+            made = any(tensor == t.output for t, _ in ends)
+            if all(self._streams(t) and tensor in (t.inputs[0], t.output) for t, _ in ends) and all(
+                t.inputs.count(tensor) < 2 for t, _ in ends
             ):
-                made = any(tensor == t.output for t in ends)
-                exposed += self.words(tensor, (self.rows[tensor] % size or size) if made else size)
+                blocks = [self._block(t, p, made) for t, p in ends if isinstance(t, QMatmul | QProduct)]
+                exposed += self.words(tensor, max(blocks))
             else:
                 exposed += self.words(tensor)
-        spans = [self._column(t) if isinstance(t, QMatmul | QProduct) else 0 for t in tasks]
+        for task, place in tasks:
+            if not isinstance(task, QMatmul | QProduct):
+                return exposed, 0
+            rows = self.rows[task.output]
+            if place.axis == "rows" and task.output not in tensors:
+                item = rows // (task.batch if isinstance(task, QProduct) else 1)
+                heights = self.rounds(task, item, len(place.cores))
+                full = heights.count(self.fed(task, len(place.cores)) * self.machine.rows)
+                rows = heights[0] * max(full, 1)
+            spans.append(self._column(task, rows, place))
         return exposed, min(spans, default=0)
+
+    def _block(self, task: QMatmul | QProduct, place: Placement, last: bool) -> int:
+        """Rows of the first or last block of rows."""
+        rows, size = self.rows[task.output], self.machine.rows
+        if place.axis == "rows":
+            return self.rounds(task, rows, len(place.cores))[-1 if last else 0]
+        return (rows % size or size) if last else size
 
     @staticmethod
     def _streams(task: QTask) -> bool:
         """True for a matmul and for a product that is no batch."""
         return isinstance(task, QMatmul) or (isinstance(task, QProduct) and task.batch == 1)
 
-    def _column(self, task: QMatmul | QProduct) -> int:
-        """Cycles of one column tile."""
-        machine = self.machine
-        tile = max(self.cols[task.inputs[0]], machine.rows, machine.rows * machine.lanes // machine.rate)
-        items = task.batch if isinstance(task, QProduct) else 1
-        return items * ceil(self.rows[task.output] // items / machine.rows) * tile
+    def _column(self, task: QMatmul | QProduct, rows: int, place: Placement) -> int:
+        """Cycles of one column tile of the first `rows` rows: array tiles one after the other; where cores take rows,
+        rounds, in each of which all beats of all rows go through one stream."""
+        item = self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1)
+        tile, beats, total = self._tile(task), ceil(self.cols[task.inputs[0]] / self.machine.lanes), 0
+        for start in range(0, rows, item):
+            high = min(item, rows - start)
+            if place.axis == "rows":
+                total += sum(max(tile, h * beats) for h in self.rounds(task, high, len(place.cores)))
+            else:
+                total += ceil(high / self.machine.rows) * tile
+        return total
 
     def _tiled(self, i: int, stage: Stage) -> int:
         """Cycles of a tiled stage without traffic, tile by tile."""
@@ -630,13 +697,17 @@ class _Facts:
         for p in stage.tasks:
             for t in range(count):
                 height = min(stage.tile_rows, rows - t * stage.tile_rows)
-                compute, fetch = self._passes(tasks[p.task], height, len(p.cores) or 1)
+                compute, fetch = self._passes(tasks[p.task], height, p, once=p.resident)
                 takes[p.task, t] = compute + (0 if t else fetch) if p.resident else max(compute, fetch)
         before = {n: [self.maker[t] for t in tasks[n].inputs if self.maker.get(t) in tasks] for n in order}
         if stage.pattern == "interleaved":
             return self._in_turn(stage, order, takes, before, count)
         after = {n: [m for m in order if n in before[m]] for n in order}
-        moved = [t for t in (*self.loads(i), *self.stores(i)) if self.home[t].place != "chip"]
+        moved = [
+            t
+            for t in (*self.loads(i), *self.stores(i))
+            if self.home[t].place != "chip" and not self.read_whole(t, i)
+        ]
         coming = list(
             dict.fromkeys(
                 t for n in order for t in tasks[n].inputs if t in moved and self.maker.get(t) not in tasks
@@ -645,9 +716,8 @@ class _Facts:
         going = [tasks[n].output for n in order if tasks[n].output in moved]
 
         def array_tile(name: str) -> int:
-            task, size = tasks[name], self.machine.rows
-            drain = size * self.machine.lanes // self.machine.rate
-            return max(self.cols[task.inputs[0]], size, drain) if isinstance(task, QMatmul | QProduct) else 0
+            task = tasks[name]
+            return self._tile(task) if isinstance(task, QMatmul | QProduct) else 0
 
         def on_the_way_out(name: str, tensor: str) -> bool:
             return isinstance(tasks[name], QMatmul) and tasks[name].inputs[0] != tensor
@@ -743,9 +813,8 @@ class _Facts:
         The arrays get two of their tiles ahead of a busy vector unit, no more; the first weights of a matmul come while
         the last column tile of the matmul before is computed.
         """
-        free, size = {"array": 0, "vector": 0, "rows": 0}, self.machine.rows
-        kept = {p.task for p in stage.tasks if p.resident}
-        cores = {p.task: len(p.cores) for p in stage.tasks}
+        free = {"array": 0, "vector": 0, "rows": 0}
+        places = {p.task: p for p in stage.tasks}
         column: int | None = None
         done: dict[tuple[str, int], int] = {}
         arrays = [name for name in order if isinstance(self.tasks[name], QMatmul | QProduct)]
@@ -763,20 +832,18 @@ class _Facts:
                     continue
                 if isinstance(task, QMatmul | QProduct):
                     depth = self.cols[task.inputs[0]]
-                    tile = max(depth, size, size * self.machine.lanes // self.machine.rate)
+                    place = places[name]
                     ends = [a + time for a in (free["array"], *arrived)]
-                    ends.append(free["vector"] + max(0, time - 2 * tile))
-                    if name not in kept and column is not None:
+                    ends.append(free["vector"] + max(0, time - 2 * self._tile(task)))
+                    if not place.resident and column is not None:
                         first = self.transfer(depth, self.w_bits)
                         if isinstance(task, QProduct):
-                            first = cores[name] * depth
+                            first = depth * (1 if place.axis == "rows" else len(place.cores))
                         fetched = column + first
-                        ends.append(fetched + min(time, self._passes(task, stage.tile_rows, cores[name])[0]))
+                        ends.append(fetched + min(time, self._passes(task, stage.tile_rows, place)[0]))
                     free["array"] = max(ends)
                     free["vector"] = max(free["vector"], free["array"])
-                    item = self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1)
-                    heights = [min(item, stage.tile_rows - s) for s in range(0, stage.tile_rows, item)]
-                    column = free["array"] - sum(ceil(h / size) for h in heights) * tile
+                    column = free["array"] - self._column(task, stage.tile_rows, place)
                 else:
                     free["vector"] = max([free["vector"], *arrived]) + time
                 done[name, t] = free["vector"]

@@ -232,14 +232,18 @@ def in_pattern(
     patterns: Sequence[tuple[Pattern, int]],
     tile_rows: int = 0,
     resident: bool = False,
+    by_rows: Sequence[int] = (),
+    group: int = 1,
 ) -> Schedule:
     """The tasks, in order, in stages of (pattern, number of tasks), whether or not a solver would choose them.
 
-    Pipelined and interleaved stages are cut into tiles of `tile_rows` rows; `resident` keeps their weights on chip.
+    Pipelined and interleaved stages are cut into tiles of `tile_rows` rows; `resident` keeps their weights on chip. The
+    cores of the tasks `by_rows` (positions) share rows. A task beside others has `group` cores if it has products.
     The schedule says nothing about cost.
     """
     tasks, everyone, stages = list(quantised.graph.tasks), tuple(range(target.cores)), []
     inside: set[str] = set()
+    number = 0
     for pattern, count in patterns:
         here, tasks = tasks[:count], tasks[count:]
         tiled = pattern in ("pipelined", "interleaved")
@@ -247,9 +251,13 @@ def in_pattern(
         for i, task in enumerate(here):
             matmul = isinstance(task, QMatmul)
             shared = everyone if matmul or isinstance(task, QProduct) else (0,)
-            cores = shared if pattern in ("sequential", "interleaved") else (i,)
+            own = tuple(range(i * group, (i + 1) * group))
+            cores = shared if pattern in ("sequential", "interleaved") else own[: len(shared)]
             cores = () if isinstance(task, ROW_TASKS) else cores
-            placed.append(Placement(task=task.name, cores=cores, resident=resident and matmul and tiled))
+            axis = "rows" if number + i in by_rows else "columns"
+            keep = resident and matmul and tiled
+            placed.append(Placement(task=task.name, cores=cores, resident=keep, axis=axis))
+        number += count
         stages.append(Stage(pattern=pattern, tasks=tuple(placed), tile_rows=tile_rows if tiled else 0))
         elsewhere = {t for task in quantised.graph.tasks if task not in here for t in task.inputs}
         if tiled:

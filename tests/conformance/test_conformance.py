@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from intar import pipeline
+from intar.ir.quantgraph import QMatmul, QProduct
 from intar.ir.schedule import Machine, Pattern
 from intar.quant.random_graphs import random_inputs
 from intar.verify.csim import run_csim
@@ -55,16 +56,23 @@ def single(
     resident: bool,
     shape: tuple[int, ...],
     columns: int,
+    group: int = 1,
 ) -> pipeline.Design:
-    """The operator alone, twice side by side, or between an affine and a matmul in row tiles."""
+    """The operator alone, twice side by side, or between an affine and a matmul in row tiles.
+
+    In a `group` of cores (alone: on one more), which share the rows of all that has products.
+    """
     tiled = pattern in ("pipelined", "interleaved")
     kinds = ("affine", kind, "matmul") if tiled else (kind, kind) if pattern == "parallel" else (kind,)
     quantised = network(kinds, shape, columns, bits=(bits,), weight_bits=(weight_bits,))
     count = len(quantised.graph.tasks)
-    target = machine(count if tiled or pattern == "parallel" else 2)
+    target = machine(count * group if tiled or pattern == "parallel" else 1 + group)
     rows = quantised.graph.tensor(quantised.graph.tasks[0].output).rows
     stages = [(pattern, 1)] * count if pattern == "sequential" else [(pattern, count)]
-    return forced(quantised, in_pattern(quantised, target, stages, min(2, rows), resident))
+    arrays = [i for i, task in enumerate(quantised.graph.tasks) if isinstance(task, QMatmul | QProduct)]
+    shared = {"by_rows": arrays, "group": group} if group > 1 else {}
+    tile_rows = min(2 * group, rows)
+    return forced(quantised, in_pattern(quantised, target, stages, tile_rows, resident, **shared))
 
 
 def samples(made: pipeline.Design, count: int) -> list[dict[str, np.ndarray]]:
@@ -94,6 +102,24 @@ def test_product_engine(kind: str, bits: int, pattern: Pattern) -> None:
             require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
 
 
+@pytest.mark.parametrize("group", [2, 3])
+@pytest.mark.parametrize(
+    ("kind", "pattern", "resident"),
+    [
+        (kind, pattern, resident)
+        for kind in ("matmul", *TAILS, *PRODUCTS)
+        for pattern, resident in PATTERNS
+        if not (kind in TAILS and pattern == "parallel")  # a tail reads what another matmul makes
+    ],
+)
+def test_rows_shared_by_cores_engine(kind: str, pattern: Pattern, resident: bool, group: int) -> None:
+    """The other axis: cores with rows of their own, as many as there are for all, fewer, or none."""
+    for number, (shape, columns) in enumerate((*SHAPES, ((1, 19), 3), ((26, 17), 10))):
+        if len(shape) > 1 or kind not in PRODUCTS:
+            made = single(kind, (8, 16)[number % 2], 8, pattern, resident, shape, columns, group)
+            require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+
+
 @pytest.mark.parametrize("pattern", ["sequential", "pipelined", "interleaved"])
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("kind", ROW_WISE)
@@ -120,6 +146,40 @@ def test_move_engine(kind: str, bits: int) -> None:
             continue
         made = single(kind, bits, 8, "sequential", False, shape, columns)
         require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+
+
+SHARED = [
+    ("matmul", 8, 4, "sequential", (26, 17), 10),
+    ("matmul", 16, 16, "pipelined", (9, 20), 24),
+    ("matmul_add", 16, 8, "interleaved", (7, 13), 5),
+    ("product", 8, 8, "interleaved", (2, 5, 7), 9),
+    ("product_transposed", 16, 8, "sequential", (9, 20), 24),
+    ("matmul", 8, 8, "parallel", (5, 33), 17),
+    ("matmul", 8, 8, "sequential", (1, 1), 1),
+]
+"""Operators whose rows three cores share."""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("kind", "bits", "weight_bits", "pattern", "shape", "columns"), SHARED)
+@pytest.mark.parametrize("executor", ["csim", pytest.param("rtl", marks=pytest.mark.sim)])
+def test_rows_shared_by_cores_generated(
+    kind: str,
+    bits: int,
+    weight_bits: int,
+    pattern: Pattern,
+    shape: tuple[int, ...],
+    columns: int,
+    executor: str,
+    tmp_path: Path,
+) -> None:
+    made = single(kind, bits, weight_bits, pattern, pattern == "interleaved", shape, columns, group=3)
+    pipeline.project(made).write(tmp_path)
+    verify = partial(pipeline.verify_csim, sweep=True) if executor == "csim" else pipeline.verify_rtl
+    check = verify(made, samples(made, 2), tmp_path)
+    require(check, (kind, bits, weight_bits, pattern, shape, columns))
+    if executor == "rtl":
+        assert check.cycles == (made.predicted.cycles,) * 2
 
 
 @pytest.mark.full
@@ -194,7 +254,8 @@ EVERY_SEED = 3
 
 @pytest.fixture(scope="module")
 def tiled_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """Weights of 4 bits in row tiles: a pipelined stage, an interleaved one, and a parallel pair at the end."""
+    """Weights of 4 bits in row tiles: a pipelined stage, an interleaved one, and two tasks alone; the cores share the rows
+    of one matmul in row tiles and of one that is alone."""
     kinds = ("matmul", "affine", "matmul", "matmul", "table_direct", "matmul", "affine")
     quantised = network(kinds, (7, 13), 11, weight_bits=(4,), inputs=1, seed=4)
     target: Machine = machine(2, rows=2, lanes=8, rate=4, port_bits=64)
@@ -204,7 +265,7 @@ def tiled_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
         ("sequential", 1),
         ("sequential", 1),
     ]
-    made = forced(quantised, in_pattern(quantised, target, stages, 2))
+    made = forced(quantised, in_pattern(quantised, target, stages, 4, by_rows=(3, 5)))
     out = tmp_path_factory.mktemp("tiled_chain")
     pipeline.project(made).write(out)
     yield made, out

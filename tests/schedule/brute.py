@@ -51,7 +51,16 @@ def splits(graph: QuantGraph, tasks: tuple[int, ...], cores: int) -> Iterator[tu
 
 
 def stages(graph: QuantGraph, machine: Machine, tasks: tuple[int, ...], mode: str) -> Iterator[Stage]:
-    """Every way to run a set; what is not legal is left to the checker to refuse."""
+    """Every way to run a set, cores sharing columns or rows; what is not legal is left to the checker to refuse."""
+    for stage in _by_columns(graph, machine, tasks, mode):
+        options = [("columns", "rows") if len(p.cores) > 1 else ("columns",) for p in stage.tasks]
+        for axes in product(*options):
+            placed = (p.model_copy(update={"axis": a}) for p, a in zip(stage.tasks, axes, strict=True))
+            yield stage.model_copy(update={"tasks": tuple(placed)})
+
+
+def _by_columns(graph: QuantGraph, machine: Machine, tasks: tuple[int, ...], mode: str) -> Iterator[Stage]:
+    """Every way to run a set with cores that share columns."""
     kinds = [graph.tasks[t] for t in tasks]
     whole = tuple(
         tuple(range(machine.cores))

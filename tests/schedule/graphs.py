@@ -148,14 +148,17 @@ def machine(**changes: object) -> Machine:
     return Machine(**{**base, **changes})
 
 
-def random_case(seed: int, tasks: int = 5, products: bool = False) -> tuple[QuantGraph, Machine]:
+def random_case(
+    seed: int, tasks: int = 5, products: bool = False, tall: bool = False
+) -> tuple[QuantGraph, Machine]:
     """A random graph of `tasks` tasks and a machine with scarce memory and ports.
 
-    With `products` a part of the tasks are softmax and products of two activations.
+    With `products` a part of the tasks are softmax and products of two activations. `tall`: many rows and few columns, on
+    several cores, which often had better share rows.
     """
     rng = random.Random(seed)
     b = Builder(8, rng.choice((4, 8)))
-    rows = rng.choice((1, 4, 8, 12, 16))
+    rows = rng.choice((7, 12, 13, 16, 22) if tall else (1, 4, 8, 12, 16))
     live = [b.input(rows, rng.choice((8, 16, 24)))]
     if rng.random() < 0.3:
         live.append(b.input(rows, rng.choice((8, 16)), "z"))
@@ -169,9 +172,9 @@ def random_case(seed: int, tasks: int = 5, products: bool = False) -> tuple[Quan
                 live.append(b.softmax(x))
             else:
                 live.append(b.product(x, *rng.choice(fits)))
-        elif kind < 0.6:
-            live.append(b.matmul(x, rng.choice((4, 8, 16, 32, 40))))
-        elif kind < 0.75:
+        elif kind < (0.75 if tall else 0.6):
+            live.append(b.matmul(x, rng.choice((4, 8, 10, 24) if tall else (4, 8, 16, 32, 40))))
+        elif kind < (0.8 if tall else 0.75):
             live.append(b.affine(x))
         elif kind < 0.93 or b.shape(x)[0] == 1:
             live.append(b.add(x, rng.choice(same)))
@@ -185,7 +188,7 @@ def random_case(seed: int, tasks: int = 5, products: bool = False) -> tuple[Quan
             "tensors": tuple(t for t in graph.tensors if t.name in used or t.name not in graph.inputs),
         }
     )
-    lanes = rng.choice((4, 8))
+    lanes = rng.choice((8, 16) if tall else (4, 8))
     made = [t for t in graph.tasks if t.kind in ("matmul", "affine")]
     fixed = sum(16 * -(-graph.tensor(t.output).cols // lanes) * lanes for t in made)
     depths = [graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind in ("matmul", "product")]
@@ -193,10 +196,12 @@ def random_case(seed: int, tasks: int = 5, products: bool = False) -> tuple[Quan
     soft = [-(-graph.tensor(t.output).cols // lanes) * lanes for t in graph.tasks if t.kind == "softmax"]
     rows_node = max((4 * row * (8 + 25) // 8 for row in soft), default=0)
     spare = sum(t.rows * -(-t.cols // lanes) * lanes for t in graph.tensors)
-    cores, height = rng.choice((1, 2, 3, 4)), rng.choice((1, 2, 4))
+    cores, height = rng.choice((2, 3, 4) if tall else (1, 2, 3, 4)), rng.choice((1, 2, 4))
+    copies = int((cores - 1) * fixed * rng.uniform(0, 1.5)) if tall else 0
     return graph, machine(
-        cores=cores, rows=height, lanes=lanes, rate=rng.choice((1, 2, 4)), port_bits=rng.choice((8, 32, 64)),
+        cores=cores, rows=height, lanes=lanes, rate=rng.choice((1, 2, 4)),
+        port_bits=rng.choice((64, 128) if tall else (8, 32, 64)),
         onchip_bytes=fixed + rows_node + (cores * ring if rows > height or products else 0)
-        + int(spare * rng.uniform(0.25, 1.6)),
+        + int(spare * rng.uniform(0.25, 1.6)) + copies,
         latency=rng.choice((4, 64)),
     )  # fmt: skip

@@ -18,9 +18,15 @@ from intar.schedule import solve, validate
 
 
 def found(
-    seed: int, tasks: int, mode: str, engine: str, spills: bool = True, products: bool = False
+    seed: int,
+    tasks: int,
+    mode: str,
+    engine: str,
+    spills: bool = True,
+    products: bool = False,
+    tall: bool = False,
 ) -> Schedule | None:
-    graph, machine = random_case(seed, tasks, products)
+    graph, machine = random_case(seed, tasks, products, tall)
     try:
         schedule = solve(graph, machine, mode, engine=engine, spills=spills)
     except InfeasibleError:
@@ -30,14 +36,14 @@ def found(
     return schedule
 
 
-def agree(seed: int, tasks: int, spills: bool = True, products: bool = False) -> str:
+def agree(seed: int, tasks: int, spills: bool = True, products: bool = False, tall: bool = False) -> str:
     """The bound is the least cycles with the bytes of every stage within the memory; banks can only need more bytes."""
-    graph, machine = random_case(seed, tasks, products)
+    graph, machine = random_case(seed, tasks, products, tall)
     mode = ("auto", "auto", "intar")[seed % 3]
     brute = best(graph, machine, mode, spills)
     kind = "none"
     for engine in ("dp", "cpsat"):
-        schedule = found(seed, tasks, mode, engine, spills, products)
+        schedule = found(seed, tasks, mode, engine, spills, products, tall)
         if schedule is not None:
             assert schedule.bound == brute, f"seed {seed}: {engine} {schedule.bound}, brute force {brute}"
             kind = "best" if schedule.status == "OPTIMAL" else "gap"
@@ -63,6 +69,31 @@ def test_small_graphs_agree_with_brute_force_when_nothing_is_spilled():
 def test_products_and_softmax_agree_with_brute_force(spills):
     kinds = [agree(seed, 2 + seed % 3, spills, products=True) for seed in range(200, 220)]
     assert kinds.count("best") > 8
+
+
+def shares_rows(seed: int, tasks: int, **case: bool) -> bool:
+    """In the best schedule the cores of a task share its rows."""
+    schedule = found(seed, tasks, ("auto", "auto", "intar")[seed % 3], "dp", **case)
+    return schedule is not None and any(p.axis == "rows" for stage in schedule.stages for p in stage.tasks)
+
+
+@pytest.mark.parametrize("products", (False, True))
+def test_cores_that_share_rows_agree_with_brute_force(products):
+    seeds = range(300, 320)
+    kinds = [agree(seed, 2 + seed % 2, products=products, tall=True) for seed in seeds]
+    assert kinds.count("best") > 10
+    assert sum(shares_rows(seed, 2 + seed % 2, products=products, tall=True) for seed in seeds) > 3
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("spills", (True, False))
+@pytest.mark.parametrize("block", range(8))
+def test_many_graphs_with_shared_rows_agree_with_brute_force(block, spills):
+    case = {"products": block % 2 == 1, "tall": True}
+    seeds = range(3000 + 20 * block, 3020 + 20 * block)
+    for seed in seeds:
+        agree(seed, 3 + seed % 2, spills, **case)
+    assert sum(shares_rows(seed, 3 + seed % 2, spills=spills, **case) for seed in seeds) > 4
 
 
 @pytest.mark.full

@@ -7,9 +7,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from graphs import block, machine
+from graphs import block, machine, mlp
 
-from intar.schedule import solve
+from intar.schedule import Pins, solve
 from intar.schedule.show import gantt, to_text
 
 
@@ -26,6 +26,12 @@ def test_text_has_every_stage_task_and_figure():
         assert home.tensor in text
     assert f"{schedule.objective:,} cycles" in text and "OPTIMAL" in text
     assert to_text(schedule) == text
+
+
+def test_text_says_what_cores_share():
+    graph, target = mlp((256, 10), 64), machine(cores=2, rows=8, rate=8, port_bits=128)
+    for axis, said in (("rows", True), ("columns", False)):
+        assert ("m0 (0-1, by rows)" in to_text(solve(graph, target, pins=Pins(axis={"m0": axis})))) == said
 
 
 def test_chart_is_one_line_a_core_and_as_wide_as_asked():

@@ -126,10 +126,47 @@ def test_pins_are_kept():
     assert again.objective == free.objective
 
 
+def classifier() -> tuple:
+    """64 rows of 256 elements, 10 classes: one column block for two cores."""
+    b = Builder(8, 8)
+    b.matmul(b.input(64, 256), 10)
+    return b.graph("classifier"), machine(cores=2, rows=8, rate=8, port_bits=128)
+
+
+def test_the_axis_is_decided_and_can_be_pinned():
+    graph, m = classifier()
+    free = solve(graph, m)
+    rows, columns = (solve(graph, m, pins=Pins(axis={"m0": axis})) for axis in ("rows", "columns"))
+    for schedule, axis in ((rows, "rows"), (columns, "columns")):
+        assert validate(schedule, graph) == []
+        assert schedule.stages[0].tasks[0].axis == axis
+        assert solve(graph, m, pins=pins_of_schedule(schedule)).to_json() == schedule.to_json()
+    assert free.to_json() == rows.to_json() != columns.to_json()
+    assert rows.objective < 0.65 * columns.objective
+    both = solve(graph, m, "dataflow", Pins(axis={"m0": "rows"}))
+    assert both.stages[0].tasks[0].axis == "rows"
+
+
+def test_axis_at_the_price_of_memory():
+    """A second core needs the parameters again: 16 bytes for each of 16 channels. Without the room columns are taken."""
+    graph, m = classifier()
+    need = make_problem(graph, m).fixed_bytes + 64 * 256 + 64 * 16
+    enough = m.model_copy(update={"onchip_bytes": need + 256})
+    assert solve(graph, enough, "sequential").stages[0].tasks[0].axis == "rows"
+    short = m.model_copy(update={"onchip_bytes": need + 255})
+    assert solve(graph, short, "sequential").stages[0].tasks[0].axis == "columns"
+    with pytest.raises(InfeasibleError, match=f"needs {need + 256} bytes on chip"):
+        solve(graph, short, "sequential", Pins(axis={"m0": "rows"}))
+
+
 def test_wrong_pins_are_all_reported():
     graph, m = tight_block(1 << 20)
     pins = Pins(
-        pattern={"m00": "sequential"}, cores={"m1": (7,)}, chip=frozenset({"x"}), spill=frozenset({"x"})
+        pattern={"m00": "sequential"},
+        cores={"m1": (7,)},
+        chip=frozenset({"x"}),
+        spill=frozenset({"x"}),
+        axis={"b4": "rows", "m01": "columns"},
     )
     with pytest.raises(ConfigError) as error:
         solve(graph, m, pins=pins)
@@ -137,6 +174,8 @@ def test_wrong_pins_are_all_reported():
     assert "no task 'm00'" in text and "did you mean 'm0'" in text
     assert "cores 0 to 3" in text
     assert "to stay on chip and to be spilled" in text
+    assert "no task 'm01'" in text
+    assert "'b4' is pinned to rows" in text
 
 
 def test_impossible_pins_are_an_answer():

@@ -70,6 +70,23 @@ def test_cores(sound):
         assert "cores" in rules(with_stage(sound, i, tasks=placed)), cores
 
 
+def test_axis(sound):
+    """Cores take rows of what has products, not of what a follower reads, and this changes cycles and bytes."""
+    for pattern in ("sequential", "pipelined"):
+        i = stage_at(sound, pattern)
+        other = tuple(p.model_copy(update={"axis": "rows"}) for p in sound.stages[i].tasks)
+        vector = any(GRAPH.tasks[int(p.task[1:])].kind in ("affine", "binary") for p in other)
+        assert rules(with_stage(sound, i, tasks=other)) == {"axis" if vector else "cycles"}, pattern
+    graph, m = mlp(), machine(cores=4)
+    schedule = solve(graph, m, pins=Pins(pattern={"m1": "pipelined", "m2": "pipelined"}))
+    i = next(i for i, stage in enumerate(schedule.stages) if any(p.follows for p in stage.tasks))
+    for position in range(2):
+        tasks = list(schedule.stages[i].tasks)
+        tasks[position] = tasks[position].model_copy(update={"axis": "rows"})
+        changed = with_stage(schedule, i, tasks=tuple(tasks))
+        assert {v.rule for v in validate(changed, graph)} == {"follows"}
+
+
 def test_patterns_and_tiles(sound):
     i = stage_at(sound, "pipelined")
     assert "pattern" in rules(with_stage(sound, i, pattern="parallel", tile_rows=0))

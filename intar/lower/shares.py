@@ -1,0 +1,145 @@
+"""How a matmul or a product of two activations is dealt out to cores: by column blocks, or by rows.
+
+By columns each core takes all rows and every n-th column block: the activations are broadcast. By rows each core takes all
+column blocks and its share of the rows: of every slice of the reduction (a beat of each row) the cores get their rows one
+after the other, so that all of them work on it at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from intar.ir.deal import deal, row_cores
+from intar.ir.program import Walk
+from intar.ir.quantgraph import QProduct
+from intar.lower.site import Site
+from intar.lower.visits import Visit
+
+
+@dataclass(frozen=True)
+class Share:
+    """Array tiles of equal loop bounds on all of `cores`: ``for tile in tiles: for m in m_tiles:`` one of each core.
+
+    The rows of the tensor that it makes are `count` from `row` on; each core's array tile has `rows` of them (`rows_last` in
+    the last of `m_tiles`). Its columns are the blocks from `first` on: of every tile one, or by columns one for each core.
+    """
+
+    cores: tuple[int, ...]
+    first: int
+    tiles: int
+    row: int
+    count: int
+    m_tiles: int
+    rows: int
+    rows_last: int
+    by_rows: bool
+    note: str
+
+    @property
+    def shape(self) -> dict:
+        """Loop bounds and note that feeds and cores have in common."""
+        bounds = {"tiles": self.tiles, "m_tiles": self.m_tiles, "rows": self.rows}
+        return {**bounds, "rows_last": self.rows_last, "note": self.note}
+
+    @property
+    def across(self) -> int:
+        """Column blocks that the cores make side by side."""
+        return 1 if self.by_rows else len(self.cores)
+
+    @property
+    def height(self) -> int:
+        """Rows that the cores make in one of `m_tiles`."""
+        return self.rows * len(self.cores) if self.by_rows else self.rows
+
+    @property
+    def core_rows(self) -> int:
+        """Rows of each column block that one core makes."""
+        return self.m_tiles * self.rows if self.by_rows else self.count
+
+    @property
+    def end(self) -> int:
+        """The column block behind the last one."""
+        return self.first + self.tiles * self.across
+
+    def blocks(self, position: int) -> range:
+        """The column blocks of the core at a position."""
+        return range(self.first + (0 if self.by_rows else position), self.end, self.across)
+
+    def walk(self, pitch: int, columns: int, across: int, base: int = 0) -> Walk:
+        """Over rows of `pitch` beats, relative to `row`: tile after tile `across` beats further on, in each the blocks of
+        `height` rows, in each of `columns` beats side by side the rows."""
+        last = self.count - (self.m_tiles - 1) * self.height
+        return Walk(
+            base=base,
+            counts=(1, self.tiles, self.m_tiles, columns, self.height),
+            strides=(0, across, self.height * pitch, 1, pitch),
+            ragged=2,
+            last=last,
+        )
+
+
+def busy_cores(site: Site, visit: Visit) -> tuple[int, ...]:
+    """The cores that have something to do; no visit of the task has more than its first one."""
+    if not visit.by_rows:
+        return visit.cores[: site.pitch(visit.task.output)]
+    rows = visit.rows
+    if isinstance(visit.task, QProduct):
+        rows = min(rows, site.tensors[visit.task.output].rows // visit.task.batch)
+    return _sharing(site, visit)[: -(-rows // site.machine.rows)]
+
+
+def tiles_again(site: Site, visit: Visit) -> bool:
+    """True if a core may use a column tile of weights for more than one array tile of rows."""
+    return visit.rows > site.machine.rows * (len(_sharing(site, visit)) if visit.by_rows else 1)
+
+
+def _sharing(site: Site, visit: Visit) -> tuple[int, ...]:
+    """The cores among which rows are dealt out."""
+    k = site.tensors[visit.task.inputs[0]].cols
+    return visit.cores[: row_cores(k, len(visit.cores), site.machine)]
+
+
+def shares(site: Site, visit: Visit) -> Iterator[Share]:
+    """All array tiles of a visit (of a product: of one item)."""
+    return _by_rows(site, visit) if visit.by_rows else _by_columns(site, visit)
+
+
+def _by_columns(site: Site, visit: Visit) -> Iterator[Share]:
+    """In each round each core makes one column block; the last blocks go to fewer cores."""
+    pitch, size = site.pitch(visit.task.output), site.machine.rows
+    full, rest = divmod(pitch, len(visit.cores))
+    m_tiles = -(-visit.rows // size)
+    for first, tiles, cores in ((0, full, visit.cores), (pitch - rest, 1, visit.cores[:rest])):
+        if tiles and cores:
+            yield Share(
+                cores=cores,
+                first=first,
+                tiles=tiles,
+                row=visit.row,
+                count=visit.rows,
+                m_tiles=m_tiles,
+                rows=min(size, visit.rows),
+                rows_last=visit.rows - (m_tiles - 1) * size,
+                by_rows=False,
+                note=f"{visit.task.name} rows {visit.row}+{visit.rows} blocks {first}+{tiles}x{len(cores)}",
+            )
+
+
+def _by_rows(site: Site, visit: Visit) -> Iterator[Share]:
+    """In each round each core has equally many rows."""
+    row, cores = visit.row, _sharing(site, visit)
+    for part in deal(visit.rows, len(cores), site.machine):
+        yield Share(
+            cores=cores[part.first : part.first + part.cores],
+            first=0,
+            tiles=site.pitch(visit.task.output),
+            row=row,
+            count=part.total,
+            m_tiles=part.rounds,
+            rows=part.rows,
+            rows_last=part.rows,
+            by_rows=True,
+            note=f"{visit.task.name} rows {row}+{part.total} on {part.cores} cores",
+        )
+        row += part.total
