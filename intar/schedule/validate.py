@@ -820,8 +820,8 @@ class _Facts:
         arrays = [name for name in order if isinstance(self.tasks[name], QMatmul | QProduct)]
         first_array = order.index(arrays[0]) if arrays else 0
         for step in range(count + 1):
-            for place, name in enumerate(order):
-                t = step if place < first_array else step - 1
+            for position, name in enumerate(order):
+                t = step if position < first_array else step - 1
                 if t not in range(count):
                     continue
                 arrived = [done[u, t] + self._delay() for u in before[name]]
