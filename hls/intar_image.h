@@ -1,8 +1,9 @@
 // intar_image.h: on-chip memory of flat images, written like a buffer, read in windows.
 //
-// Tile t is the pixels t * LANES and so on of a channel that lies flat, row by row.  A window beat is LANES neighbouring
-// elements from any element on; lanes that leave the image get `pad`.  Even and odd beats have a memory each, so that a
-// beat that lies across two of them is read in one cycle.  One task performs both sides in a static order, as in
+// Tile t is the pixels t * LANES and so on of a flat image.  A beat of a window has for each lane the pixel some rows and
+// columns away from its own; lanes that leave the image get `pad`.  Where rows of tiles are not as long as those of the
+// memory, lanes choose from a window of elements that may be longer than a beat.  Even and odd beats have a memory each, so
+// that PAIRS pairs of neighbouring beats are read in one cycle.  One task performs both sides in a static order, as in
 // intar_buffer.h.
 #ifndef INTAR_IMAGE_H
 #define INTAR_IMAGE_H
@@ -25,24 +26,47 @@ struct lane_mask {
   uint64_t bits[(LANES + 63) / 64];
 };
 
-// `passes` times over all tiles: taps first..first+count-1.  Phases number the masks of a tile.
+// How the pixels of tiles lie in the memory: `rows` rows of `columns` pixels, which are `skip` elements more apart there.
+struct track {
+  int32_t columns, skip, rows;
+};
+
+// `passes` times over all tiles: taps tap..tap+taps-1.  A tile begins with an element of a beat, in a column; the next one
+// lies a step further on, or a wrap where that column is past the end of a row.  Phases number the masks of a tile.
 struct image_step {
-  int32_t tap, taps, tiles, passes, tile, tile_step, pixel, pixel_step, phase, phase_step, pad;
+  int32_t tap, taps, tiles, passes, tile, element, tile_step, element_step, tile_wrap, element_wrap, column, column_step,
+      track, pixel, pixel_step, phase, phase_step, phase_end, phase_wrap, pad;
 };
 
 // Position in a list of image steps.
 struct image_cursor {
-  int32_t step, pass, index, tile, pixel, phase;
+  int32_t step, pass, index, tile, element, column, pixel, phase;
 };
 
+// Go to the first tile of a step.
+inline void first_tile(const image_step& step, image_cursor& at) {
+#pragma HLS INLINE
+  at.tile = step.tile;
+  at.element = step.element;
+  at.column = step.column;
+  at.pixel = step.pixel;
+  at.phase = step.phase;
+}
+
 // Go on to the next tile.
-inline void next_tile(const image_step& step, image_cursor& at, int32_t phase_wrap) {
+template <int LANES>
+inline void next_tile(const image_step& step, image_cursor& at, int32_t columns) {
 #pragma HLS INLINE
   at.index += 1;
-  at.tile += step.tile_step;
+  at.column += step.column_step;
+  const bool wraps = at.column >= columns;
+  at.column = wraps ? at.column - columns : at.column;
+  const int32_t element = at.element + (wraps ? step.element_wrap : step.element_step);
+  at.tile += (wraps ? step.tile_wrap : step.tile_step) + (element >= LANES ? 1 : 0);
+  at.element = element >= LANES ? element - LANES : element;
   at.pixel += step.pixel_step;
   const int32_t phase = at.phase + step.phase_step;
-  at.phase = phase >= phase_wrap ? phase - phase_wrap : phase;
+  at.phase = phase >= step.phase_end ? phase - step.phase_wrap : phase;
   if (at.index == step.tiles) {
     at.index = 0;
     at.pass += 1;
@@ -53,48 +77,47 @@ inline void next_tile(const image_step& step, image_cursor& at, int32_t phase_wr
   }
 }
 
-// Element `shift` of two beats and the LANES - 1 elements after it; LANES <= 2^DIGITS.
-template <int LANES, int BITS, int DIGITS>
-inline beat<LANES, BITS> window_of(const beat<LANES, BITS>& first, const beat<LANES, BITS>& second, int32_t shift) {
+// A line of elements moved down by `shift`, less than LANES <= 2^DIGITS.
+template <int COUNT, int BITS, int DIGITS>
+inline void shift_line(element<BITS> (&line)[COUNT], int32_t shift) {
 #pragma HLS INLINE
-  element<BITS> line[2 * LANES];
-#pragma HLS ARRAY_PARTITION variable=line type=complete
-LINE:
-  for (int i = 0; i < LANES; ++i) {
-#pragma HLS UNROLL
-    line[i] = first[i];
-    line[LANES + i] = second[i];
-  }
 SHIFT:
   for (int digit = 0; digit < DIGITS; ++digit) {
 #pragma HLS UNROLL
     const int distance = 1 << digit;
     const bool moves = (shift & distance) != 0;
   MOVE:
-    for (int i = 0; i < 2 * LANES - 1; ++i) {
+    for (int i = 0; i < COUNT - 1; ++i) {
 #pragma HLS UNROLL
-      if (moves && i + distance < 2 * LANES) line[i] = line[i + distance];
+      if (moves && i + distance < COUNT) line[i] = line[i + distance];
     }
   }
-  beat<LANES, BITS> window;
-WINDOW:
-  for (int i = 0; i < LANES; ++i) {
-#pragma HLS UNROLL
-    window[i] = line[i];
-  }
-  return window;
 }
 
-template <int LANES, int BITS, int DIGITS, int BANK, int PHASE_WRAP, int WRITES, int READS, int TAPS, int MASKS,
+// The element of a window that a lane has when its tile begins in `column`: each row end before it moves it on by `skip`,
+// and there is one more or one less, depending on the column.
+template <int COUNT, int BITS>
+inline element<BITS> choose(const element<BITS> (&line)[COUNT], const track& now, int32_t lane, int32_t column) {
+#pragma HLS INLINE
+  const int32_t lead = now.skip < 0 ? -now.skip - 1 : 0;
+  const int32_t ends = lane / now.columns < now.rows - 1 ? lane / now.columns : now.rows - 1;
+  const bool more = lane % now.columns != 0 && ends < now.rows - 1;
+  const element<BITS> near = line[lead + lane + ends * now.skip];
+  const element<BITS> far = line[lead + lane + (more ? ends + 1 : ends) * now.skip];
+  return column >= now.columns - lane % now.columns ? far : near;
+}
+
+template <int LANES, int BITS, int DIGITS, int BANK, int PAIRS, int WRITES, int READS, int TAPS, int MASKS, int TRACKS,
           int TURNS>
 inline void image(const walk (&writes)[WRITES], const part& written, const image_step (&reads)[READS],
                   const part& read, const tap (&taps)[TAPS], const lane_mask<LANES> (&masks)[MASKS],
-                  const turn (&order)[TURNS], const part& ordered, beat<LANES, BITS> (&even)[BANK],
-                  beat<LANES, BITS> (&odd)[BANK], hls::stream<beat<LANES, BITS> >& in,
-                  hls::stream<beat<LANES, BITS> >& out) {
+                  const track (&tracks)[TRACKS], const turn (&order)[TURNS], const part& ordered,
+                  beat<LANES, BITS> (&even)[BANK], beat<LANES, BITS> (&odd)[BANK],
+                  hls::stream<beat<LANES, BITS> >& in, hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
+  constexpr int LINE = 2 * PAIRS * LANES;
   walk_cursor writing = {written.first, 0, 0};
-  image_cursor reading = {read.first, 0, 0, 0, 0, 0};
+  image_cursor reading = {read.first, 0, 0, 0, 0, 0, 0, 0};
 ORDER:
   for (int o = ordered.first; o < ordered.end; ++o) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
@@ -128,37 +151,52 @@ ORDER:
 #pragma HLS LOOP_TRIPCOUNT min=0 max=1024
 #pragma HLS PIPELINE off
         const image_step step = reads[reading.step];
-        if (reading.index == 0) {
-          reading.tile = step.tile;
-          reading.pixel = step.pixel;
-          reading.phase = step.phase;
-        }
+        if (reading.index == 0) first_tile(step, reading);
       READ_BEAT:
         for (int n = 0; n < step.taps; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE II=1 style=flp
           const tap where = taps[step.tap + n];
-          const int32_t at = reading.tile + where.beat;
-          const uint32_t even_at = static_cast<uint32_t>(at + 1) / 2;
-          const uint32_t odd_at = static_cast<uint32_t>(at) / 2;
-          // Beats outside of the memory are masked: any address does.
-          const beat<LANES, BITS> even_beat = even[even_at < BANK ? even_at : 0];
-          const beat<LANES, BITS> odd_beat = odd[odd_at < BANK ? odd_at : 0];
+          const int32_t sum = reading.element + where.element;
+          const int32_t shift = sum >= LANES ? sum - LANES : sum;
+          const int32_t at = reading.tile + where.beat + (sum >= LANES ? 1 : 0);
           const bool starts_odd = (at & 1) != 0;
-          beat<LANES, BITS> window = window_of<LANES, BITS, DIGITS>(
-              starts_odd ? odd_beat : even_beat, starts_odd ? even_beat : odd_beat, where.element);
+          element<BITS> line[LINE];
+#pragma HLS ARRAY_PARTITION variable=line type=complete
+        PAIR:
+          for (int pair = 0; pair < PAIRS; ++pair) {
+#pragma HLS UNROLL
+            const uint32_t even_at = static_cast<uint32_t>(at + 1) / 2 + pair;
+            const uint32_t odd_at = static_cast<uint32_t>(at) / 2 + pair;
+            // Beats outside of the memory are masked: any address does.
+            const beat<LANES, BITS> even_beat = even[even_at < BANK ? even_at : 0];
+            const beat<LANES, BITS> odd_beat = odd[odd_at < BANK ? odd_at : 0];
+          FETCH:
+            for (int lane = 0; lane < LANES; ++lane) {
+#pragma HLS UNROLL
+              line[2 * pair * LANES + lane] = starts_odd ? odd_beat[lane] : even_beat[lane];
+              line[(2 * pair + 1) * LANES + lane] = starts_odd ? even_beat[lane] : odd_beat[lane];
+            }
+          }
+          shift_line<LINE, BITS, DIGITS>(line, shift);
           const lane_mask<LANES> columns = masks[reading.phase + where.column];
           const int32_t low = where.low - reading.pixel;
           const int32_t high = where.high - reading.pixel;
+          beat<LANES, BITS> window;
         LANE:
           for (int lane = 0; lane < LANES; ++lane) {
 #pragma HLS UNROLL
             const bool inside = ((columns.bits[lane / 64] >> (lane % 64)) & 1) != 0 && low <= lane && lane < high;
-            if (!inside) window[lane] = static_cast<element<BITS> >(step.pad);
+            window[lane] = static_cast<element<BITS> >(step.pad);
+          TRACK:
+            for (int t = 0; t < TRACKS; ++t) {
+#pragma HLS UNROLL
+              if (inside && step.track == t) window[lane] = choose<LINE, BITS>(line, tracks[t], lane, reading.column);
+            }
           }
           out.write(window);
         }
-        next_tile(step, reading, PHASE_WRAP);
+        next_tile<LANES>(step, reading, tracks[step.track].columns);
       }
     }
   }

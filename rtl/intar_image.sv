@@ -1,17 +1,24 @@
 // intar_image: on-chip memory of flat images, written like intar_buffer, read in windows.
 //
-// Tile t is the pixels t LANES ... t LANES + LANES - 1 of a channel that lies flat (row by row, rows PITCH apart). A window
-// beat is LANES neighbouring elements from any element on, so that each lane reads the pixel some rows and columns away
-// from its own; lanes that leave the image get `pad`. Even and odd beats have a memory each, so that a beat that lies across
-// two of them is read in one cycle.
+// Tile t is the pixels t LANES ... t LANES + LANES - 1 of a flat image. A beat of a window has for each lane the pixel some
+// rows and columns away from its own; lanes that leave the image get `pad`. Where rows of tiles are not as long as those of
+// the memory (APART), a lane's element lies `skip` elements further on with each row end between it and lane 0: lanes
+// choose from WINDOW neighbouring elements, each from two at most, by the column in which the tile begins.
+// BANKS neighbouring beats have memories of their own, and so have parts of PART elements of each, so that a window
+// that begins with any element is read in one cycle: WINDOW + PART - 1 <= BANKS LANES.
 //
 // Tap         tap_bits = 128, lowest first: beat (32, signed) and element (16) of the offset from the tile, low and high (32,
 //             signed): lanes whose flat pixel is in low..high-1 read a row of the image; column (16): which mask of columns.
+// Track       96 bits: columns, skip (signed), rows: of tiles, see above; a window begins max(0, -skip - 1) elements early.
 // Masks       COLUMN_MASKS has a word of LANES bits for each phase of a tile in the rows and each distance in columns; words of
-//             the same phase are neighbours. A tile's phase starts at `phase` and goes on by phase_step modulo PHASE_WRAP.
-// Read step   448 bits, 32-bit fields, lowest first: tap, taps - 1, tiles - 1, passes - 1, tile, tile_step, pixel, pixel_step,
-//             phase, phase_step, need, need_step, need_limit, pad. For each pass, tile and tap one beat. A tile starts when
-//             the write side has finished `need` iterations, the next when need_step more, at most need_limit.
+//             the same phase are neighbours. A tile's phase starts at `phase` and goes on by phase_step, from phase_end on
+//             back by phase_wrap.
+// Read step   736 bits, 32-bit fields, lowest first: tap, taps - 1, tiles - 1, passes - 1, tile, element, tile_step,
+//             element_step, tile_wrap, element_wrap, column, column_step, track, pixel, pixel_step, phase, phase_step,
+//             phase_end, phase_wrap, need, need_step, need_limit, pad. For each pass, tile and tap one beat. A tile begins
+//             with element `element` of beat `tile`, in column `column`; the next one tile_step and element_step further on,
+//             or past the end of a row tile_wrap and element_wrap. A tile starts when the write side has finished `need`
+//             iterations, the next when need_step more, at most need_limit.
 // Write step  as in intar_buffer; finished tiles of the read side count as its iterations.
 // Latency     write: in memory in t+1, counted in t+1. Read: issued in t -> pushed in t+3; counted in t+1. After `start` in t
 //             both sides issue from t+1 on.
@@ -31,13 +38,18 @@ module intar_image #(
     parameter logic [TAPS*128-1:0] TAP_PROGRAM = '0,
     parameter int MASKS        = 1,
     parameter logic [MASKS*LANES-1:0] COLUMN_MASKS = '0,
-    parameter int PHASE_WRAP   = 1,
+    parameter int BANKS        = 2,      // a power of two, at least 2
+    parameter int PART         = LANES,  // divides LANES; a power of two, or LANES
+    parameter int WINDOW       = LANES,
+    parameter bit APART        = 1'b0,
+    parameter int TRACKS       = 1,
+    parameter logic [TRACKS*96-1:0] TRACK_PROGRAM = {TRACKS{32'd1, 32'd0, 32'd1}},
     parameter int SEGMENTS     = 1,  // see intar_steps
     parameter int WRITE_STEPS  = 1,
     parameter logic [WRITE_STEPS*488-1:0] WRITE_PROGRAM = '0,
     parameter logic [SEGMENTS*32-1:0] WRITE_ENDS = '0,
     parameter int READ_STEPS   = 1,
-    parameter logic [READ_STEPS*448-1:0] READ_PROGRAM = '0,
+    parameter logic [READ_STEPS*736-1:0] READ_PROGRAM = '0,
     parameter logic [SEGMENTS*32-1:0] READ_ENDS = '0
 ) (
     input  logic                  clk,
@@ -52,15 +64,21 @@ module intar_image #(
     input  logic                  out_ready,
     output logic [LANES*BITS-1:0] out_data
 );
-  localparam int WIDTH = LANES * BITS;
-  localparam int BANK_DEPTH = (DEPTH + 1) / 2;
+  localparam int BANK_DEPTH = (DEPTH + BANKS - 1) / BANKS;
   localparam int BANK_BITS = (BANK_DEPTH > 1) ? $clog2(BANK_DEPTH) : 1;
+  localparam int SELECT_BITS = $clog2(BANKS);
+  localparam int BEAT_PARTS = LANES / PART;
+  localparam int PARTS = BANKS * BEAT_PARTS;
+  localparam int PART_BITS = $clog2(PARTS);
   localparam int SHIFT_BITS = (LANES > 1) ? $clog2(LANES) : 1;
+  localparam int REST_BITS = (PART > 1) ? $clog2(PART) : 1;  // of the place in a part
   localparam int FINE_BITS = SHIFT_BITS / 2;
-  localparam int KEPT = LANES + (1 << FINE_BITS) - 1;  // elements that the fine shift chooses from
+  localparam int TURNED = WINDOW + PART - 1;            // elements that the coarse shift chooses from
+  localparam int KEPT = WINDOW + (1 << FINE_BITS) - 1;  // elements that the fine shift chooses from
   localparam int TAP_INDEX_BITS = (TAPS > 1) ? $clog2(TAPS) : 1;
   localparam int MASK_INDEX_BITS = (MASKS > 1) ? $clog2(MASKS) : 1;
-  localparam int PHASE_BITS = $clog2(2 * PHASE_WRAP) + 1;
+  localparam int PHASE_BITS = $clog2(2 * MASKS) + 1;
+  localparam int TRACK_BITS = (TRACKS > 1) ? $clog2(TRACKS) : 1;
   logic unused;
 
   // ---- write side
@@ -111,7 +129,7 @@ module intar_image #(
   // ---- read side: passes, tiles, taps
   logic read_valid, read_go, read_allowed, fetched_ready;
   logic tap_last, tile_last, pass_last, read_end;
-  logic [447:0] step, next_step;
+  logic [735:0] step, next_step;
   logic [31:0] tap_left, tile_left, pass_left, tile, read_need, need_sum;
   logic [PIXEL_BITS-1:0] pixel;
   logic [PHASE_BITS-1:0] phase, phase_sum;
@@ -121,11 +139,11 @@ module intar_image #(
   assign tile_last = tap_last && tile_left == 32'd0;
   assign pass_last = tile_last && pass_left == 32'd0;
   assign read_end = read_go && pass_last;
-  assign need_sum = read_need + step[352+:32];
-  assign phase_sum = phase + step[288+:PHASE_BITS];
+  assign need_sum = read_need + step[640+:32];
+  assign phase_sum = phase + step[512+:PHASE_BITS];
   intar_steps #(
       .STEPS(READ_STEPS),
-      .STEP_BITS(448),
+      .STEP_BITS(736),
       .PROGRAM(READ_PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(READ_ENDS)
@@ -144,25 +162,22 @@ module intar_image #(
       tap_left <= next_step[32+:32];
       tile_left <= next_step[64+:32];
       pass_left <= next_step[96+:32];
-      tile <= next_step[128+:32];
-      pixel <= next_step[192+:PIXEL_BITS];
-      phase <= next_step[256+:PHASE_BITS];
-      read_need <= next_step[320+:32];
+      pixel <= next_step[416+:PIXEL_BITS];
+      phase <= next_step[480+:PHASE_BITS];
+      read_need <= next_step[608+:32];
     end else if (read_go) begin
       tap_left <= tap_last ? step[32+:32] : tap_left - 1'b1;
       if (tile_last) begin
         tile_left <= step[64+:32];
         pass_left <= pass_left - 1'b1;
-        tile <= step[128+:32];
-        pixel <= step[192+:PIXEL_BITS];
-        phase <= step[256+:PHASE_BITS];
-        read_need <= step[320+:32];
+        pixel <= step[416+:PIXEL_BITS];
+        phase <= step[480+:PHASE_BITS];
+        read_need <= step[608+:32];
       end else if (tap_last) begin
         tile_left <= tile_left - 1'b1;
-        tile <= tile + step[160+:32];
-        pixel <= pixel + step[224+:PIXEL_BITS];
-        phase <= (phase_sum >= PHASE_BITS'(PHASE_WRAP)) ? phase_sum - PHASE_BITS'(PHASE_WRAP) : phase_sum;
-        read_need <= ($signed(need_sum) > $signed(step[384+:32])) ? step[384+:32] : need_sum;
+        pixel <= pixel + step[448+:PIXEL_BITS];
+        phase <= (phase_sum >= step[544+:PHASE_BITS]) ? phase_sum - step[576+:PHASE_BITS] : phase_sum;
+        read_need <= ($signed(need_sum) > $signed(step[672+:32])) ? step[672+:32] : need_sum;
       end
     end
     if (start) finished_reads <= '0;
@@ -190,48 +205,128 @@ module intar_image #(
     end
   end
 
-  // ---- memory: beat `at` and the one after it
-  logic [31:0] at, at_after;
-  assign at = tile + tap[0+:32];
-  assign at_after = at + 1'b1;
-  (* ram_style = STYLE *) logic [WIDTH-1:0] even[0:BANK_DEPTH-1];
-  (* ram_style = STYLE *) logic [WIDTH-1:0] odd[0:BANK_DEPTH-1];
-  logic [WIDTH-1:0] even_data, odd_data;
-  always_ff @(posedge clk) begin
-    if (write_go && !write_address[0]) even[BANK_BITS'(write_address>>1)] <= in_data;
-  end
-  always_ff @(posedge clk) begin
-    if (write_go && write_address[0]) odd[BANK_BITS'(write_address>>1)] <= in_data;
-  end
-  always_ff @(posedge clk) begin
-    if (read_go) even_data <= even[at_after[1+:BANK_BITS]];
-  end
-  always_ff @(posedge clk) begin
-    if (read_go) odd_data <= odd[at[1+:BANK_BITS]];
-  end
+  // ---- where the tile begins; the window begins in beat `at` with element `element`
+  logic [31:0] at;
+  logic [SHIFT_BITS-1:0] element;
+  logic [PIXEL_BITS-1:0] column;
+  generate
+    if (APART) begin : g_apart
+      logic [PIXEL_BITS-1:0] columns, column_sum;
+      logic [SHIFT_BITS-1:0] tile_element;
+      logic [SHIFT_BITS:0] next_sum, sum;
+      logic wraps, next_over, over;
+      assign columns = TRACK_PROGRAM[32'(step[384+:TRACK_BITS])*96+:PIXEL_BITS];
+      assign column_sum = column + step[352+:PIXEL_BITS];
+      assign wraps = column_sum >= columns;
+      assign next_sum = {1'b0, tile_element} + (wraps ? step[288+:SHIFT_BITS+1] : step[224+:SHIFT_BITS+1]);
+      assign next_over = next_sum >= (SHIFT_BITS + 1)'(LANES);
+      always_ff @(posedge clk) begin
+        if (start || read_end) begin
+          tile <= next_step[128+:32];
+          tile_element <= next_step[160+:SHIFT_BITS];
+          column <= next_step[320+:PIXEL_BITS];
+        end else if (read_go && tile_last) begin
+          tile <= step[128+:32];
+          tile_element <= step[160+:SHIFT_BITS];
+          column <= step[320+:PIXEL_BITS];
+        end else if (read_go && tap_last) begin
+          tile <= tile + (wraps ? step[256+:32] : step[192+:32]) + 32'(next_over);
+          tile_element <= SHIFT_BITS'(next_over ? next_sum - (SHIFT_BITS + 1)'(LANES) : next_sum);
+          column <= wraps ? column_sum - columns : column_sum;
+        end
+      end
+      assign sum = {1'b0, tile_element} + {1'b0, tap[32+:SHIFT_BITS]};
+      assign over = sum >= (SHIFT_BITS + 1)'(LANES);
+      assign element = SHIFT_BITS'(over ? sum - (SHIFT_BITS + 1)'(LANES) : sum);
+      assign at = tile + tap[0+:32] + 32'(over);
+    end else begin : g_together
+      always_ff @(posedge clk) begin
+        if (start || read_end) tile <= next_step[128+:32];
+        else if (read_go && tile_last) tile <= step[128+:32];
+        else if (read_go && tap_last) tile <= tile + step[192+:32];
+      end
+      assign element = tap[32+:SHIFT_BITS];
+      assign at = tile + tap[0+:32];
+      assign column = '0;
+    end
+  endgenerate
 
-  // ---- fetched: both beats and what to do with them; shifted: almost in place; out
-  logic fetched_valid, fetched_odd, shifted_valid, shifted_ready, send_ready;
-  logic [SHIFT_BITS-1:0] fetched_shift, shifted_shift, coarse, fine;
+  // ---- memories: a window takes its parts from part `first` on, after the last one from the next address
+  logic [PART_BITS-1:0] first, beat_first;
+  logic [PARTS-1:0] behind;
+  logic [BANK_BITS-1:0] address, address_after;
+  logic [PARTS*PART*BITS-1:0] ring;
+  always_comb begin
+    beat_first = '0;
+    for (int b = 1; b < BANKS; b = b + 1) begin
+      if (at[0+:SELECT_BITS] == SELECT_BITS'(b)) beat_first = PART_BITS'(b * BEAT_PARTS);
+    end
+  end
+  assign first = beat_first + ((PART == LANES) ? '0 : PART_BITS'(element >> $clog2(PART)));
+  assign behind = ~({PARTS{1'b1}} << first);
+  assign address = at[SELECT_BITS+:BANK_BITS];
+  assign address_after = address + 1'b1;
+  generate
+    for (genvar p = 0; p < PARTS; p = p + 1) begin : g_parts
+      localparam int BANK = p / BEAT_PARTS;
+      localparam int PLACE = p % BEAT_PARTS;
+      (* ram_style = STYLE *) logic [PART*BITS-1:0] memory[0:BANK_DEPTH-1];
+      always_ff @(posedge clk) begin
+        if (write_go && write_address[0+:SELECT_BITS] == SELECT_BITS'(BANK)) begin
+          memory[BANK_BITS'(write_address>>SELECT_BITS)] <= in_data[PLACE*PART*BITS+:PART*BITS];
+        end
+      end
+      always_ff @(posedge clk) begin
+        if (read_go) ring[p*PART*BITS+:PART*BITS] <= memory[behind[p]?address_after : address];
+      end
+    end
+  endgenerate
+
+  // ---- fetched: the parts and what to do with them; shifted: almost in place; out
+  logic fetched_valid, shifted_valid, shifted_ready, send_ready;
+  logic [PART_BITS-1:0] fetched_first;
+  logic [REST_BITS-1:0] fetched_rest, coarse;
+  logic [FINE_BITS:0] shifted_fine;
+  logic [PIXEL_BITS-1:0] fetched_column;
+  logic [TRACK_BITS-1:0] fetched_track, shifted_track;
   logic signed [PIXEL_BITS-1:0] fetched_low, fetched_high;
-  logic [LANES-1:0] fetched_columns, rows, shifted_mask;
+  logic [LANES-1:0] fetched_columns, rows, far, shifted_mask, shifted_far;
   logic [BITS-1:0] fetched_pad, shifted_pad;
-  logic [2*WIDTH-1:0] pair;
+  logic [2*PARTS*PART*BITS-1:0] turned;
   logic [KEPT*BITS-1:0] shifted;
-  logic [WIDTH-1:0] window, sent;
+  logic [WINDOW*BITS-1:0] window;
+  logic [LANES*BITS-1:0] sent;
   assign send_ready = !out_valid || out_ready;
   assign shifted_ready = !shifted_valid || send_ready;
   assign fetched_ready = !fetched_valid || shifted_ready;
-  assign pair = fetched_odd ? {even_data, odd_data} : {odd_data, even_data};
-  assign coarse = (fetched_shift >> FINE_BITS) << FINE_BITS;
-  assign fine = shifted_shift & SHIFT_BITS'((1 << FINE_BITS) - 1);
-  assign window = WIDTH'(shifted >> (32'(fine) * BITS));
   always_comb begin
-    for (int lane = 0; lane < LANES; lane = lane + 1) begin
-      rows[lane] = fetched_low <= $signed(PIXEL_BITS'(lane)) && $signed(PIXEL_BITS'(lane)) < fetched_high;
-      sent[lane*BITS+:BITS] = shifted_mask[lane] ? window[lane*BITS+:BITS] : shifted_pad;
+    turned = {ring, ring};
+    for (int b = PART_BITS - 1; b >= 0; b = b - 1) begin
+      if (fetched_first[b]) turned = turned >> ((1 << b) * PART * BITS);
     end
   end
+  assign coarse = (fetched_rest >> FINE_BITS) << FINE_BITS;
+  assign window = (WINDOW * BITS)'(shifted >> (32'(shifted_fine) * BITS));
+  generate
+    for (genvar lane = 0; lane < LANES; lane = lane + 1) begin : g_lanes
+      logic [TRACKS-1:0] ends;
+      logic [TRACKS*BITS-1:0] chosen;
+      for (genvar t = 0; t < TRACKS; t = t + 1) begin : g_tracks
+        localparam int COLUMNS = TRACK_PROGRAM[t*96+:32];
+        localparam int SKIP = TRACK_PROGRAM[t*96+32+:32];
+        localparam int LAST = TRACK_PROGRAM[t*96+64+:32] - 1;
+        localparam int NEAR_ENDS = (lane / COLUMNS < LAST) ? lane / COLUMNS : LAST;
+        localparam int FAR_ENDS = (lane % COLUMNS != 0 && NEAR_ENDS < LAST) ? NEAR_ENDS + 1 : NEAR_ENDS;
+        localparam int LEAD = (SKIP < 0) ? lane - SKIP - 1 : lane;
+        assign ends[t] = fetched_column >= PIXEL_BITS'(COLUMNS - lane % COLUMNS);
+        assign chosen[t*BITS+:BITS] = shifted_far[lane] ? window[(LEAD+FAR_ENDS*SKIP)*BITS+:BITS] :
+                                                          window[(LEAD+NEAR_ENDS*SKIP)*BITS+:BITS];
+      end
+      assign far[lane] = APART && ends[fetched_track];
+      assign rows[lane] = fetched_low <= $signed(PIXEL_BITS'(lane)) && $signed(PIXEL_BITS'(lane)) < fetched_high;
+      assign sent[lane*BITS+:BITS] = shifted_mask[lane] ? chosen[32'(shifted_track)*BITS+:BITS] : shifted_pad;
+    end
+  endgenerate
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       fetched_valid <= 1'b0;
@@ -243,22 +338,27 @@ module intar_image #(
       if (send_ready) out_valid <= shifted_valid;
     end
     if (read_go) begin
-      fetched_odd <= at[0];
-      fetched_shift <= tap[32+:SHIFT_BITS];
+      fetched_first <= first;
+      fetched_rest <= (PART > 1) ? REST_BITS'(element) : '0;
+      fetched_column <= column;
+      fetched_track <= step[384+:TRACK_BITS];
       fetched_low <= tap[48+:PIXEL_BITS] - pixel;
       fetched_high <= tap[80+:PIXEL_BITS] - pixel;
       fetched_columns <= masks[MASK_INDEX_BITS'(32'(phase)+32'(tap[112+:16]))];
-      fetched_pad <= step[416+:BITS];
+      fetched_pad <= step[704+:BITS];
     end
     if (shifted_ready) begin
-      shifted <= (KEPT * BITS)'(pair >> (32'(coarse) * BITS));
+      shifted <= (KEPT * BITS)'(turned[0+:TURNED*BITS] >> (32'(coarse) * BITS));
       shifted_mask <= fetched_columns & rows;
-      shifted_shift <= fetched_shift;
+      shifted_far <= far;
+      shifted_fine <= (FINE_BITS + 1)'(fetched_rest & REST_BITS'((1 << FINE_BITS) - 1));
+      shifted_track <= fetched_track;
       shifted_pad <= fetched_pad;
     end
     if (send_ready) out_data <= sent;
   end
 
   assign done = !write_valid && !read_valid && !fetched_valid && !shifted_valid && !out_valid;
-  assign unused = &{1'b0, write_address, write_step, write_next[487:456], step, next_step, tap, at, at_after};
+  assign unused = &{1'b0, write_address, write_step, write_next[487:456], step, next_step, tap, at, turned, element,
+                    fetched_column};
 endmodule

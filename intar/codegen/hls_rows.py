@@ -33,7 +33,10 @@ INT_MAX = 2**31 - 1
 BURST_COLUMNS = "base, words, repeat, stride of a round, swap in odd rounds"
 TABLE_COLUMNS = "base, words, rows, last row of the table, words from row to row"
 WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one"
-IMAGE_COLUMNS = "first tap, taps, tiles, passes, tile, step, pixel, step, phase, step, pad"
+IMAGE_COLUMNS = (
+    "first tap, taps, tiles, passes, {tile, element}, {step}, {wrap}, column, step, track, pixel, step, "
+    "phase, step, end, wrap, pad"
+)
 ROWS_COLUMNS = "norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, tensor"
 VECTOR_COLUMNS = (
     "groups, beats, source, reduce, pool, {affine, params, mult, shift, bias, zero, lo, hi}, "
@@ -108,9 +111,14 @@ def walk_row(step: BufferStep | GatherStep, lanes: int = 1, unit: int = 1) -> Ro
 
 
 def image_row(node: Image, step: ImageStep) -> Row:
-    at = windows.tile_position(node, step)
-    values = (step.tap, step.taps, step.tiles, step.passes, *at.values(), step.pad)
+    fields = windows.step_fields(node, step)
+    tap = fields.pop("tap")
+    values = (tap, step.taps, step.tiles, step.passes, *fields.values(), step.pad)
     return Row(braces(*values), step.note)
+
+
+def track_rows(node: Image) -> list[Row]:
+    return [Row(braces(t.columns, t.skip, t.rows)) for t in windows.tracks(node)]
 
 
 def tap_rows(node: Image) -> list[Row]:

@@ -32,13 +32,14 @@ from intar.codegen.hls_rows import (
     storage,
     table_row,
     tap_rows,
+    track_rows,
     turns,
     walk_row,
     word_count,
 )
 from intar.codegen.hls_types import Function, Local, NodeView, Pointer, Port, Rom, Row, Stream, beat_type
 from intar.codegen.shifts import shift_code
-from intar.codegen.windows import phases, spans
+from intar.codegen.windows import window
 from intar.errors import InternalError
 from intar.ir.program import (
     Argmax,
@@ -321,9 +322,10 @@ class _Views:
             self._rom(
                 f"intar::lane_mask<{node.lanes}>", "MASKS", "64 lanes a word, lowest first", mask_rows(node)
             ),
+            self._rom("intar::track", "TRACKS", "columns, skip, rows", track_rows(node)),
             self._order(node),
         )
-        bank, wrap = (node.depth + 1) // 2, phases(node) * len(spans(node))
+        bank, pairs = (node.depth + 1) // 2, -(-(window(node) + node.lanes - 1) // (2 * node.lanes))
         banks = tuple(
             Local(
                 beat_type(node.lanes, node.bits),
@@ -339,7 +341,7 @@ class _Views:
             node.name,
             f"{node.depth} beats of images, read in windows",
             (self._port("in"), self._port("out")),
-            f"intar::image<{node.lanes}, {node.bits}, {(node.lanes - 1).bit_length()}, {bank}, {wrap}>",
+            f"intar::image<{node.lanes}, {node.bits}, {(node.lanes - 1).bit_length()}, {bank}, {pairs}>",
             (*(rom.name for rom in roms), "even", "odd", "in", "out"),
             banks,
         )

@@ -299,8 +299,8 @@ def _rounds(program: Program) -> list[tuple[str, str | int]]:
 
 
 def bank_depth(node: Buffer | Image) -> int:
-    """Beats of each memory of a node: an image has two, for even and odd beats."""
-    return (node.depth + 1) // 2 if isinstance(node, Image) else node.depth
+    """Beats of each memory of a node: an image has several, for neighbouring beats."""
+    return -(-node.depth // windows.banks(node)) if isinstance(node, Image) else node.depth
 
 
 def memory_style(node: Buffer | Image, uram: bool) -> str:
@@ -459,7 +459,7 @@ class _Builder:
 
     def _image(self, made: Instance, node: Image) -> None:
         address_bits, count_bits = steps.walk_bits(((step.walk, 1) for step in node.writes), node.depth - 1)
-        taps, masks = steps.tap_rom(node), steps.mask_rom(node)
+        taps, masks, tracks = steps.tap_rom(node), steps.mask_rom(node), steps.track_rom(node)
         made.parameters += [
             ("LANES", node.lanes),
             ("BITS", node.bits),
@@ -472,7 +472,12 @@ class _Builder:
             ("TAP_PROGRAM", taps),
             ("MASKS", len(masks.steps)),
             ("COLUMN_MASKS", masks),
-            ("PHASE_WRAP", windows.phases(node) * len(windows.spans(node))),
+            ("BANKS", windows.banks(node)),
+            ("PART", windows.part(node)),
+            ("WINDOW", windows.window(node)),
+            ("APART", int(windows.apart(node))),
+            ("TRACKS", len(tracks.steps)),
+            ("TRACK_PROGRAM", tracks),
             *self._program("WRITE_", steps.buffer_rom(node, node.writes)),
             *self._program("READ_", steps.image_rom(node)),
         ]

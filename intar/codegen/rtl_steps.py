@@ -45,8 +45,10 @@ WALK = (
 BUFFER = (*WALK, ("need", 32), ("need_step", 32))
 IMAGE = _fields(
     32,
-    "tap taps_end tiles_end passes_end tile tile_step pixel pixel_step phase phase_step need need_step need_limit pad",
+    "tap taps_end tiles_end passes_end tile element tile_step element_step tile_wrap element_wrap column column_step track "
+    "pixel pixel_step phase phase_step phase_end phase_wrap need need_step need_limit pad",
 )
+TRACK = _fields(32, "columns skip rows")
 TAP = (("beat", 32), ("element", 16), ("low", 32), ("high", 32), ("column", 16))
 LOAD = _fields(32, "base words beats_end repeat_end need swap")
 LOOKUP = (*LOAD, *_fields(32, "row_last pitch"))
@@ -269,12 +271,24 @@ def tap_rom(node: Image) -> Rom:
     return _rom(TAP, node.name, windows.taps(node))
 
 
+def track_rom(node: Image) -> Rom:
+    """How the rows of tiles lie in the memory of an image."""
+    tracks = [
+        (
+            {"columns": t.columns, "skip": t.skip, "rows": t.rows},
+            f"rows of {t.columns} pixels, {t.skip:+} elements apart",
+        )
+        for t in windows.tracks(node)
+    ]
+    return _rom(TRACK, node.name, tracks)
+
+
 def image_rom(node: Image) -> Rom:
     """The program of an image's read side."""
     steps = []
     for s in node.reads:
         fields = _ends(node.name, taps=s.taps, tiles=s.tiles, passes=s.passes)
-        fields |= {"tap": s.tap, "pad": s.pad} | windows.tile_position(node, s)
+        fields |= {"pad": s.pad} | windows.step_fields(node, s)
         limits = {"need": min(s.need, s.need_limit), "need_step": s.need_step, "need_limit": s.need_limit}
         steps.append((fields | limits, s.note))
     return _rom(IMAGE, node.name, steps, node.reads)

@@ -1,68 +1,182 @@
-"""Where the taps of an image read, as both back ends write it down: offsets in beats, bounds of rows, masks of columns."""
+"""Where the taps of an image read, as both back ends write it down: offsets in beats, bounds of rows, masks of columns.
+
+Lanes are pixels of a tile. Where its rows are not as long as those of the memory (`Track`), a lane's element lies further
+on, or back, with every row end before it: lanes choose from a window of elements that may be longer than a beat.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import gcd
 
-from intar.ir.program import Image, ImageStep
+from intar.ir.program import Image, ImageStep, Window
 
 
-def spans(node: Image) -> list[tuple[int, int]]:
-    """The different (distance in columns, valid columns) that the taps have; their masks lie in this order."""
-    return sorted({(tap.dx, tap.width) for tap in node.taps})
+@dataclass(frozen=True, order=True)
+class Track:
+    """How the pixels of tiles lie in the memory.
+
+    Parameters
+    ----------
+    columns : pixels from row to row of a tile.
+    skip : how many more (or, negative, fewer) elements these rows are apart in the memory.
+    rows : of the image; 1 without a skip: it does not matter then.
+    """
+
+    columns: int
+    skip: int
+    rows: int
+
+    @property
+    def lead(self) -> int:
+        """How far before a tile's first element its window begins: a row end may move a lane back."""
+        return max(0, -self.skip - 1)
+
+    def place(self, pixel: int) -> int:
+        """The element in the place of a pixel."""
+        return pixel + pixel // self.columns * self.skip
+
+    def window(self, lanes: int) -> int:
+        """Elements from which the lanes of a tile choose, wherever in a row the tile begins."""
+        ends = min(self.rows - 1, (self.columns - 1 + lanes - 1) // self.columns)
+        return self.lead + lanes + max(0, self.skip) * ends
 
 
-def phases(node: Image) -> int:
-    """How many tiles it takes until a tile starts in the same column again."""
-    return node.pitch // gcd(node.pitch, node.lanes)
+def track(node: Image, step: ImageStep) -> Track:
+    """The track of a step."""
+    skip = node.pitch - step.columns if step.rows > 1 else 0
+    return Track(step.columns, skip, step.rows if skip else 1)
+
+
+def tracks(node: Image) -> list[Track]:
+    """The different tracks of a node's steps."""
+    return sorted({track(node, step) for step in node.reads})
+
+
+def apart(node: Image) -> bool:
+    """Rows of some tiles are not as long as those of the memory."""
+    return any(made.skip for made in tracks(node))
+
+
+def window(node: Image) -> int:
+    """Elements from which lanes choose."""
+    return max(made.window(node.lanes) for made in tracks(node))
+
+
+def part(node: Image) -> int:
+    """Elements of a part of a beat that has an address of its own, so that a window may begin anywhere: a beat, or fewer."""
+    half = ((node.lanes - 1).bit_length() or 1) // 2
+    return gcd(node.lanes, 1 << half) if apart(node) else node.lanes
+
+
+def banks(node: Image) -> int:
+    """Neighbouring beats that are in different memories: a power of two, such that a window is read in one cycle."""
+    count = 2
+    while count * node.lanes < window(node) + part(node) - 1:
+        count *= 2
+    return count
+
+
+def spans(node: Image, made: Track) -> list[tuple[int, int]]:
+    """The different (distance in columns, valid columns) of the taps on a track; their masks lie in this order."""
+    return sorted(
+        {(tap.dx, tap.width) for step in node.reads if track(node, step) == made for tap in _taps(node, step)}
+    )
+
+
+def _taps(node: Image, step: ImageStep) -> tuple[Window, ...]:
+    return node.taps[step.tap : step.tap + step.taps]
+
+
+def phases(node: Image, made: Track) -> int:
+    """How many tiles it takes until a tile starts in the same column again, or how many there are."""
+    tiles = max(s.first + (s.tiles - 1) * s.stride for s in node.reads if track(node, s) == made) + 1
+    return min(made.columns // gcd(made.columns, node.lanes), tiles)
 
 
 def masks(node: Image) -> list[tuple[int, str]]:
-    """A mask with a bit per lane, and a note, for each phase and span: which lanes stay in a row of the image."""
-    tiles = 1 + max(step.first + (step.tiles - 1) * step.stride for step in node.reads)
+    """A mask with a bit per lane, and a note, for each track, phase and span: which lanes stay in a row of the image."""
     found = []
-    for phase in range(min(phases(node), tiles)):
-        for dx, width in spans(node):
-            at = [(phase * node.lanes + lane) % node.pitch + dx for lane in range(node.lanes)]
-            mask = sum((0 <= column < width) << lane for lane, column in enumerate(at))
-            found.append((mask, f"tile {phase}, {dx:+} of {width} columns"))
+    for made in tracks(node):
+        for phase in range(phases(node, made)):
+            for dx, width in spans(node, made):
+                at = [(phase * node.lanes + lane) % made.columns + dx for lane in range(node.lanes)]
+                mask = sum((0 <= column < width) << lane for lane, column in enumerate(at))
+                found.append((mask, f"tile {phase}, {dx:+} of {width} columns"))
+    return found
+
+
+def _first_mask(node: Image, made: Track) -> int:
+    """The position of a track's first mask."""
+    before = (other for other in tracks(node) if other < made)
+    return sum(phases(node, other) * len(spans(node, other)) for other in before)
+
+
+def _places(node: Image) -> dict[tuple[Track, int, int, int], int]:
+    """Where the taps of a step stand, by track, rows of the image, first tap and number of taps."""
+    found: dict[tuple[Track, int, int, int], int] = {}
+    count = 0
+    for step in node.reads:
+        key = (track(node, step), step.rows, step.tap, step.taps)
+        if key not in found:
+            found[key] = count
+            count += step.taps
     return found
 
 
 def taps(node: Image) -> list[tuple[dict[str, int], str]]:
     """Fields and a note for each tap: offset as beat and element, flat pixels low..high-1 that read a valid row, mask."""
-    known = spans(node)
     found = []
-    for tap in node.taps:
-        beat, element = divmod(tap.offset, node.lanes)
-        low, high = -tap.dy * node.pitch, (tap.height - tap.dy) * node.pitch
-        fields = {
-            "beat": beat,
-            "element": element,
-            "low": low,
-            "high": high,
-            "column": known.index((tap.dx, tap.width)),
-        }
-        base = tap.offset - tap.dy * node.pitch - tap.dx
-        found.append((fields, f"{tap.dy:+} rows, {tap.dx:+} columns from element {base}"))
+    for made, rows, first, count in _places(node):
+        known = spans(node, made)
+        for tap in node.taps[first : first + count]:
+            beat, element = divmod(tap.offset - made.lead, node.lanes)
+            fields = {
+                "beat": beat,
+                "element": element,
+                "low": -tap.dy * made.columns,
+                "high": min(tap.height - tap.dy, rows) * made.columns,
+                "column": known.index((tap.dx, tap.width)),
+            }
+            base = tap.offset - tap.dy * node.pitch - tap.dx
+            found.append((fields, f"{tap.dy:+} rows, {tap.dx:+} columns from element {base}"))
     return found
 
 
-def tile_position(node: Image, step: ImageStep) -> dict[str, int]:
-    """Where the first tile of a step is, in beats, pixels and masks, and how far the next one is from it."""
-    period, count = phases(node), len(spans(node))
+def step_fields(node: Image, step: ImageStep) -> dict[str, int]:
+    """The taps of a step, where its first tile is, in beats, pixels and masks, and how far the next one is from it.
+
+    The next tile is `tile_step` beats and `element_step` elements on, or where its first column is past the end of a row
+    `tile_wrap` and `element_wrap`.
+    """
+    made, lanes = track(node, step), node.lanes
+    pixel, pixel_step = step.first * lanes, step.stride * lanes
+    tile, element = divmod(made.place(pixel), lanes)
+    tile_step, element_step = divmod(made.place(pixel_step), lanes)
+    tile_wrap, element_wrap = divmod(made.place(pixel_step) + made.skip, lanes)
+    base, count, period = _first_mask(node, made), len(spans(node, made)), phases(node, made)
     return {
-        "tile": step.first,
-        "tile_step": step.stride,
-        "pixel": step.first * node.lanes,
-        "pixel_step": step.stride * node.lanes,
-        "phase": step.first % period * count,
+        "tap": _places(node)[made, step.rows, step.tap, step.taps],
+        "tile": tile,
+        "element": element,
+        "tile_step": tile_step,
+        "element_step": element_step,
+        "tile_wrap": tile_wrap,
+        "element_wrap": element_wrap,
+        "column": pixel % made.columns,
+        "column_step": pixel_step % made.columns,
+        "track": tracks(node).index(made),
+        "pixel": pixel,
+        "pixel_step": pixel_step,
+        "phase": base + step.first % period * count,
         "phase_step": step.stride % period * count,
+        "phase_end": base + period * count,
+        "phase_wrap": period * count,
     }
 
 
 def pixel_bits(node: Image) -> int:
     """Bits of the flat pixels and bounds of rows that an image compares, signed."""
-    tiles = max(step.first + step.tiles * step.stride for step in node.reads)
-    far = max(tap.height + abs(tap.dy) for tap in node.taps) * node.pitch
-    return (far + (tiles + 1) * node.lanes).bit_length() + 1
+    last = max((step.first + step.tiles * step.stride + 1) * node.lanes for step in node.reads)
+    bounds = [abs(fields[side]) for fields, _ in taps(node) for side in ("low", "high")]
+    return (max(bounds) + last).bit_length() + 1

@@ -1,4 +1,4 @@
-"""Which tensors of a rewritten graph lie flat on a grid, and how long their rows are."""
+"""Which tensors of a rewritten graph lie flat on a grid, and how far their rows are apart."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from intar.ir.ops import Op
 from intar.ir.taskgraph import TaskGraph
 
 BORDERS = frozenset({Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
+
+LEAST_PITCH = 2
+"""The rows of an operator's output, if there are several, lie at least this part as far apart as those of its input."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,10 @@ class Grid:
 def grids(graph: TaskGraph) -> dict[str, Grid]:
     """The grid of each tensor that operators on taps read or make, or that elementwise operators connect to them.
 
-    Tensors that tasks connect have one pitch: the largest width among them.
+    The pitch of a tensor is its width, so that no place is kept or computed that is no pixel. But what an operator on taps
+    makes has rows that are at least half as far apart as those that it reads: an image gives its readers windows of
+    neighbouring rows, and `LEAST_PITCH` bounds how much longer these are than a beat. Tensors that other operators connect
+    have one pitch.
     """
     if not any(task.op in TAPS for task in graph.tasks):
         return {}
@@ -43,12 +49,24 @@ def grids(graph: TaskGraph) -> dict[str, Grid]:
 
     for task in graph.tasks:
         names = [name for name in (*task.inputs, task.output) if name in images]
-        if task.op not in BORDERS:
+        if task.op not in BORDERS and task.op not in TAPS:
             for name in names[1:]:
                 group[root(name)] = root(names[0])
     pitch: dict[str, int] = {}
     for name in images:
         pitch[root(name)] = max(pitch.get(root(name), 0), graph.tensor(name).shape[3])
+    reads = [
+        (root(task.inputs[0]), root(task.output))
+        for task in graph.tasks
+        if task.op in TAPS and graph.tensor(task.output).shape[2] > 1
+    ]
+    grown = True
+    while grown:
+        grown = False
+        for source, made in reads:
+            least = -(-pitch[source] // LEAST_PITCH)
+            if pitch[made] < least:
+                pitch[made], grown = least, True
     found = {}
     for name in images:
         _, channels, height, width = graph.tensor(name).shape

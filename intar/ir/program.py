@@ -209,10 +209,10 @@ class Buffer(Frozen):
 
 
 class Window(Frozen):
-    """One tap of a window: the beat that starts `offset` elements after the first pixel of the tile.
+    """One tap of a window: lane ``j`` of its beat is the pixel `dy` rows below and `dx` columns right of pixel ``j`` of the
+    tile, and the step's `pad` where that is outside of the channel's `height` × `width` valid pixels.
 
-    `offset` = channel base + dy * pitch + dx; lane ``j`` of the beat is the pixel `dy` rows below and `dx` columns right of
-    pixel ``j`` of the tile, and the step's `pad` where that is outside of the channel's `height` × `width` valid pixels.
+    `offset` = channel base + dy * pitch + dx: how far that element is from the one in the place of pixel ``j``.
     """
 
     offset: int
@@ -225,14 +225,19 @@ class Window(Frozen):
 class ImageStep(Step):
     """Read windows of pixel tiles: ``for pass in passes: for tile in tiles: for tap in taps`` one beat.
 
-    Tile ``i`` is flat pixels ``(first + i * stride) * lanes`` and so on; the taps are ``node.taps[tap : tap + taps]``. One
-    iteration is one tile of one pass: it starts when the write side has posted ``min(need + i*need_step, need_limit)``.
+    Tile ``i`` is flat pixels ``(first + i * stride) * lanes`` and so on of an image of `rows` rows of `columns` pixels:
+    pixel ``p`` is row ``p // columns``, column ``p % columns``, and in its place in the memory is element
+    ``p // columns * pitch + p % columns``; below the last row every lane is `pad`. The taps are
+    ``node.taps[tap : tap + taps]``. One iteration is one tile of one pass: it starts when the write side has posted
+    ``min(need + i*need_step, need_limit)``.
     """
 
     first: int = 0
     stride: int = 1
     tiles: int = Field(gt=0)
     passes: int = Field(default=1, gt=0)
+    rows: int = Field(gt=0)
+    columns: int = Field(gt=0)
     tap: int = 0
     taps: int = Field(gt=0)
     pad: int = 0
@@ -250,7 +255,7 @@ class ImageStep(Step):
 class Image(Frozen):
     """On-chip memory of flat images (`docs/numerics.md`): written like a buffer (port ``in``), read in windows (``out``).
 
-    Pixel (r, c) of a channel is element ``r * pitch + c``. `merged` as in `Buffer`.
+    Pixel (r, c) of a channel is element ``r * pitch + c`` of it. `merged` as in `Buffer`.
     """
 
     kind: Literal["image"] = "image"

@@ -260,7 +260,7 @@ class TapGroup(Frozen):
 
 
 class _QGrid(_QTask):
-    """A task on images that lie flat: ``x`` is (channels, in_height * pitch), the output (channels, height * pitch).
+    """A task on images that lie flat: ``x`` is (channels, in_height * in_pitch), the output (channels, height * pitch).
 
     Element (r, c) of a channel is at ``r * pitch + c``; columns from `in_width` (`width` in the output) up to the pitch are
     filler whose values mean nothing. Output position (r, c) of a channel reads ``x[tap.channel, r + tap.dy, c + tap.dx]``
@@ -273,6 +273,7 @@ class _QGrid(_QTask):
     in_width: int = Field(gt=0)
     height: int = Field(gt=0)
     width: int = Field(gt=0)
+    in_pitch: int = Field(gt=0)
     pitch: int = Field(gt=0)
     pad: int = 0
     groups: tuple[TapGroup, ...]

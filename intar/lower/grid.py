@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from intar.ir.program import CoreStep, FeedStep
+from intar.ir.pixels import last_read
+from intar.ir.program import CoreStep, FeedStep, ImageStep
 from intar.ir.quantgraph import QConv, QPool, Tap
 from intar.lower.buffers import TensorMemory
 from intar.lower.netlist import Flow, FlowLeg
@@ -63,11 +64,6 @@ def _pooling(task: QConv) -> Iterator[Block]:
             yield channel
         channel = Block(taps, first // task.reduce, 1, 1, task.reduce)
     yield channel
-
-
-def reach(taps: Sequence[Tap], pitch: int) -> int:
-    """How many pixels a tap reads ahead at most."""
-    return max(tap.dy * pitch + tap.dx for tap in taps)
 
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
@@ -133,9 +129,21 @@ def _windows(
 ) -> None:
     """What the taps of a block read, from the image of the core at this position."""
     source = work.tensors.image(visit, position)
-    lanes, pitch = work.site.machine.lanes, work.site.pitch(task.inputs[0])
-    taps = [window(tap, pitch, lanes, task.pitch, task.in_height, task.in_width) for tap in block.taps]
-    read_tiles(source, taps, reach(block.taps, task.pitch), tiles, block.count, task.pad, note)
+    lanes = work.site.machine.lanes
+    row = work.site.pitch(task.inputs[0]) * lanes
+    taps = [window(tap, row, task.in_pitch, task.in_height, task.in_width) for tap in block.taps]
+    step = ImageStep(
+        first=tiles.start,
+        stride=tiles.step,
+        tiles=len(tiles),
+        passes=block.count,
+        rows=task.height,
+        columns=task.pitch,
+        taps=len(taps),
+        pad=task.pad,
+        note=note,
+    )
+    read_tiles(source, taps, step, [last_read(task, block.taps, tile, lanes) for tile in tiles])
 
 
 def _products(

@@ -179,7 +179,7 @@ class Tensors:
     def _pixels(self, name: str) -> int:
         """Pixels from row to row of an image."""
         tasks = (t for t in self.site.graph.tasks if isinstance(t, QConv | QPool) and name in t.inputs)
-        return next(task.pitch for task in tasks)
+        return next(task.in_pitch for task in tasks)
 
     def _copy(
         self, name: str, copy: Copy, stages: Sequence[int], home: Residency, memory: Memory

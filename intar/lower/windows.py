@@ -40,10 +40,10 @@ class ImageMemory(Memory):
         )
 
 
-def window(tap: Tap, row_beats: int, lanes: int, pitch: int, height: int, width: int) -> Window:
-    """A tap on a tensor whose channels take `row_beats` beats each."""
+def window(tap: Tap, row: int, pitch: int, height: int, width: int) -> Window:
+    """A tap on a tensor whose channels take `row` elements each."""
     return Window(
-        offset=tap.channel * row_beats * lanes + tap.dy * pitch + tap.dx,
+        offset=tap.channel * row + tap.dy * pitch + tap.dx,
         dy=tap.dy,
         dx=tap.dx,
         height=height - tap.short_rows,
@@ -52,37 +52,32 @@ def window(tap: Tap, row_beats: int, lanes: int, pitch: int, height: int, width:
 
 
 def read_tiles(
-    source: TensorMemory, taps: Sequence[Window], reach: int, tiles: range, passes: int, pad: int, note: str
+    source: TensorMemory, taps: Sequence[Window], step: ImageStep, last_reads: Sequence[int]
 ) -> None:
-    """Have windows of a tensor arrive: of each of `tiles` as soon as the pixels that it reads are there, `passes` times.
+    """Have windows of a tensor arrive: of each tile as soon as the pixels that it reads are there, all tiles `passes` times.
 
-    `reach` is how many pixels a tap reads ahead at most.
+    `step` says which tiles; when each may start is added here. `last_reads` are the last elements that they read.
     """
     memory = source.memory
     assert isinstance(memory, ImageMemory)
-    ahead = 1 + (memory.lanes - 1 + reach) // memory.lanes
     complete = source.complete or [source.ready[0]] * source.pitch
-    needs = [complete[min(max(tile + ahead, 1), len(complete)) - 1] for tile in tiles]
+    tiles = range(step.first, step.first + step.tiles * step.stride, step.stride)
+    needs = [complete[min(max(last // memory.lanes, 0), len(complete) - 1)] for last in last_reads]
     # All is there after the first pass, which is a step for each stretch of tiles whose needs grow evenly.
     last = max(needs)
     runs = list(affine_runs(needs)) if last > source.awaited else [(0, len(needs), last, 0)]
     source.awaited = max(source.awaited, last)
-    plan = [(*run, passes if len(runs) == 1 else 1) for run in runs]
-    if passes > 1 and len(runs) > 1:
-        plan.append((0, len(needs), last, 0, passes - 1))
-    for first, count, need, step, times in plan:
-        run = tiles[first : first + count]
-        read = ImageStep(
-            first=run.start,
-            stride=tiles.step,
-            tiles=count,
-            passes=times,
-            taps=1,
-            pad=pad,
-            need=need,
-            need_step=step,
-            need_limit=need + step * (count - 1),
-            note=note,
-        )
-        memory.read_windows(taps, read)
+    plan = [(*run, step.passes if len(runs) == 1 else 1) for run in runs]
+    if step.passes > 1 and len(runs) > 1:
+        plan.append((0, len(needs), last, 0, step.passes - 1))
+    for first, count, need, growth, passes in plan:
+        read = {
+            "first": tiles[first],
+            "tiles": count,
+            "passes": passes,
+            "need": need,
+            "need_step": growth,
+            "need_limit": need + growth * (count - 1),
+        }
+        memory.read_windows(taps, step.model_copy(update=read))
     source.drained[0] = memory.read

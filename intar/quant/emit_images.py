@@ -47,6 +47,7 @@ def _geometry(x: Grid, y: Grid) -> dict[str, Any]:
         "in_width": x.width,
         "height": y.height,
         "width": y.width,
+        "in_pitch": x.pitch,
         "pitch": y.pitch,
     }
 

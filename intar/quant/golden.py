@@ -224,7 +224,7 @@ def on_grid(
     task: QConv | QPool, x: np.ndarray, constants: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, int]:
     """A convolution or maximum on flat images: (channels, height * pitch) with filler 0, and the saturations."""
-    image = x.reshape(len(x), task.in_height, task.pitch)[:, :, : task.in_width]
+    image = x.reshape(len(x), task.in_height, task.in_pitch)[:, :, : task.in_width]
     groups = [(group.channels, [_fields(tap) for tap in group.taps]) for group in task.groups]
     channels = sum(group.channels for group in task.groups)
     values = np.zeros((channels, task.height, task.width), np.int64)  # before the clamp

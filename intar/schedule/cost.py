@@ -43,9 +43,9 @@ class Work:
     of a matmul or product, 0 otherwise;
     `w_bits` the stored weight width; `tail` says that a matmul's results meet a second tensor on their way out; a product is
     `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
-    or pool, `reduce` convolution channels give one channel of the output, `reach` is how many pixels a tap reads ahead at
-    most. `beats` says that a move takes whole beats. `by_rows` is decided by the search: cores share the rows of a matmul or
-    product instead of its columns.
+    or pool, `reduce` convolution channels give one channel of the output, `reach` is the last element of a channel that the
+    first tile reads. `beats` says that a move takes whole beats. `by_rows` is decided by the search: cores share the rows of
+    a matmul or product instead of its columns.
     """
 
     kind: str
@@ -190,7 +190,7 @@ def first_pass(work: Work, cores: int, machine: Machine) -> int:
 
 def beats_before(work: Work, rows: int, cols: int, machine: Machine) -> int:
     """Beats of an image of `rows` channels, one after the other, that are there before a task can take its first tile."""
-    ahead = 1 + (machine.lanes - 1 + max(0, work.reach)) // machine.lanes
+    ahead = 1 + max(0, work.reach) // machine.lanes
     return (rows - 1) * row_beats(cols, machine) + min(row_beats(cols, machine), ahead)
 
 

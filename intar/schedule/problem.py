@@ -7,6 +7,7 @@ from functools import cached_property
 
 from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
+from intar.ir.pixels import last_read
 from intar.ir.quantgraph import (
     GRID,
     ROW_WISE,
@@ -154,7 +155,7 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, lanes: int) -> Work:
     if isinstance(task, QConv | QPool):
         kind = "conv" if isinstance(task, QConv) else "pool"
         groups = tuple((group.channels, len(group.taps)) for group in task.groups)
-        reach = max(tap.dy * task.pitch + tap.dx for group in task.groups for tap in group.taps)
+        reach = max(last_read(task, group.taps, 0, lanes) for group in task.groups)
         reduce = task.reduce if isinstance(task, QConv) else 1
         return Work(kind, out.rows, out.cols, w_bits=w_bits, groups=groups, reduce=reduce, reach=reach)
     if isinstance(task, QProduct):
@@ -217,7 +218,7 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
     for i, task in enumerate(graph.tasks):
         for name in task.inputs:
             readers[name].extend([i] * (machine.cores if isinstance(task, GRID) else 1))
-    pitches = {task.inputs[0]: task.pitch for task in graph.tasks if isinstance(task, GRID)}
+    pitches = {task.inputs[0]: task.in_pitch for task in graph.tasks if isinstance(task, GRID)}
     tensors = tuple(
         Tensor(
             name=t.name,

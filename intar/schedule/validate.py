@@ -14,6 +14,7 @@ from math import ceil
 
 from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
+from intar.ir.pixels import last_read
 from intar.ir.quantgraph import (
     GRID,
     ROW_WISE,
@@ -522,7 +523,7 @@ class _Facts:
 
     def pitch(self, tensor: str) -> int:
         """Pixels from row to row of an image that a task reads in windows, 0 for other tensors."""
-        return next((t.pitch for t in self.graph.tasks if isinstance(t, GRID) and tensor in t.inputs), 0)
+        return next((t.in_pitch for t in self.graph.tasks if isinstance(t, GRID) and tensor in t.inputs), 0)
 
     def _over_pixels(self, task: QConv | QPool, cores: int, first: bool = False) -> int:
         """Cycles of a task on images, or of its first block of channels only."""
@@ -625,8 +626,7 @@ class _Facts:
                 high = 1 if isinstance(task, QPool) else last % self.machine.rows or self.machine.rows
                 beats = (high - 1) * row + 1
             else:
-                reach = max(tap.dy * task.pitch + tap.dx for group in task.groups for tap in group.taps)
-                ahead = 1 + (lanes - 1 + max(0, reach)) // lanes
+                ahead = 1 + max(0, *(last_read(task, group.taps, 0, lanes) for group in task.groups)) // lanes
                 beats = (self.rows[tensor] - 1) * row + min(row, ahead)
             cycles += self.transfer(beats, self.a_bits, self.ports(tensor))
         return cycles

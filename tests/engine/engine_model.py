@@ -165,9 +165,9 @@ class Model:
                     posted[0] += 1
 
         def pixel(step: ImageStep, tap: Window, at: int) -> int:
-            row, column = at // node.pitch + tap.dy, at % node.pitch + tap.dx
-            inside = 0 <= row < tap.height and 0 <= column < tap.width
-            return cells.get(at + tap.offset, 0) if inside else step.pad
+            row, column = divmod(at, step.columns)
+            inside = row < step.rows and 0 <= row + tap.dy < tap.height and 0 <= column + tap.dx < tap.width
+            return cells.get(row * node.pitch + column + tap.offset, 0) if inside else step.pad
 
         def read() -> Unit:
             for step in node.reads:

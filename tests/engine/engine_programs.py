@@ -187,17 +187,23 @@ def random_image(rng: random.Random) -> Builder:
         )
     )
     reads = []
+    other = rng.choice((pitch, rng.randrange(1, 2 * pitch + 1)))
     for _ in range(rng.randrange(1, 4)):
-        first, stride = rng.randrange(tiles), rng.randrange(1, 4)
+        columns, rows = rng.choice((pitch, other)), rng.randrange(1, 8)
+        made = -(-rows * columns // lanes)
+        first, stride = rng.randrange(made), rng.randrange(1, 4)
         tap = rng.randrange(len(taps))
         total = order.counts[0]
         early = total == depth and channels == 1 and all(t.dy <= 0 and t.dy * pitch + t.dx <= 0 for t in taps)
+        early = early and columns == pitch
         reads.append(
             ImageStep(
                 first=first,
                 stride=stride,
-                tiles=rng.randrange(1, -(-(tiles - first) // stride) + 1),
+                tiles=rng.randrange(1, -(-(made - first) // stride) + 1),
                 passes=rng.randrange(1, 3),
+                rows=rows,
+                columns=columns,
                 tap=tap,
                 taps=rng.randrange(1, len(taps) - tap + 1),
                 pad=rng.randrange(-128, 128),
