@@ -11,9 +11,9 @@
 namespace intar {
 
 // Blocks of `rows` rows (`rows_last` in the last of `m_tiles`), `blocks` per m tile; each is sent `replay` times over
-// its `lanes` channels (`k_last` in the last block).
+// its `lanes` channels (from `k_first` on in the first block, up to `k_last` in the last one).
 struct feed_step {
-  int32_t tiles, m_tiles, rows, rows_last, blocks, k_last, replay;
+  int32_t tiles, m_tiles, rows, rows_last, blocks, k_first, k_last, replay;
 };
 
 template <int ROWS, int GROUP, int LANES, int BITS, int STEPS>
@@ -93,12 +93,13 @@ STEP:
         for (int b = 0; b < step.blocks; ++b) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
-          const int channels = (b == step.blocks - 1) ? step.k_last : LANES;
+          const int first = (b == 0) ? step.k_first : 0;
+          const int end = (b == step.blocks - 1) ? step.k_last : LANES;
           // With one group the block is taken over in the cycle that sends its first channel.
           const int lead = groups - 1;
-          int channel = 0;
+          int channel = first;
         SEND:
-          for (int n = 0; n < lead + step.replay * channels; ++n) {
+          for (int n = 0; n < lead + step.replay * (end - first); ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #pragma HLS PIPELINE II=1 style=flp
             if (n < groups) {
@@ -125,7 +126,7 @@ STEP:
                 sent[r] = block[r][channel];
               }
               out.write(sent);
-              channel = (channel == channels - 1) ? 0 : channel + 1;
+              channel = (channel == end - 1) ? first : channel + 1;
             }
           }
         }

@@ -1,10 +1,10 @@
 // intar_feed: block transposer before a core: row beats in, one operand beat per channel out.
 //
-// Step        224 bits, 32-bit fields, lowest first: tiles - 1, m_tiles - 1, blocks - 1, rows - 1, rows_last - 1,
-//             k_last - 1, replay - 1.
+// Step        256 bits, 32-bit fields, lowest first: tiles - 1, m_tiles - 1, blocks - 1, rows - 1, rows_last - 1,
+//             k_last - 1, replay - 1, k_first.
 //             for tile: for m: for block: take `rows` beats (`rows_last` for the last m), then `replay` times for
-//             each channel l of the block (LANES, or `k_last` in the last block) send element l of each row;
-//             rows that were not taken are 0.
+//             each channel l of the block (from `k_first` in the first block, 0 in others, on; LANES, or `k_last` in the last
+//             block) send element l of each row; rows that were not taken are 0.
 // Storage     two banks: one block is sent while the next one is collected.
 // Latency     last row of a block taken in cycle t -> its first operand beat is pushed in t+2. A bank whose last
 //             channel leaves the bank in t takes rows from t+1 on.
@@ -16,7 +16,7 @@ module intar_feed #(
     parameter int BITS  = 8,
     parameter int SEGMENTS = 1,  // see intar_steps
     parameter int STEPS = 1,
-    parameter logic [STEPS*224-1:0] PROGRAM = '0,
+    parameter logic [STEPS*256-1:0] PROGRAM = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                  clk,
@@ -36,7 +36,7 @@ module intar_feed #(
 
   // ---- filling
   logic fill_valid, fill_bank, fill_go, row_last, fill_block_last, fill_m_last, fill_tile_last, fill_end;
-  logic [223:0] fill_step, unused_fill_next;
+  logic [255:0] fill_step, unused_fill_next;
   logic [31:0] fill_row, fill_block, fill_m, fill_tile;
   assign in_ready = fill_valid && !full[fill_bank];
   assign fill_go = in_valid && in_ready;
@@ -47,7 +47,7 @@ module intar_feed #(
   assign fill_end = row_last && fill_block_last && fill_m_last && fill_tile_last;
   intar_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(224),
+      .STEP_BITS(256),
       .PROGRAM(PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
@@ -83,8 +83,8 @@ module intar_feed #(
 
   // ---- sending
   logic send_valid, send_bank, send_go, channel_last, send_last, send_block_last, send_m_last, send_tile_last, send_end;
-  logic [223:0] send_step, unused_send_next;
-  logic [31:0] channel, send_replay, send_block, send_m, send_tile;
+  logic [255:0] send_step, send_next;
+  logic [31:0] channel, channel_first, send_replay, send_block, send_m, send_tile;
   assign send_go = send_valid && full[send_bank] && (!out_valid || out_ready);
   assign send_tile_last = send_tile == send_step[0+:32];
   assign send_m_last = send_m == send_step[32+:32];
@@ -94,7 +94,7 @@ module intar_feed #(
   assign send_end = send_last && send_block_last && send_m_last && send_tile_last;
   intar_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(224),
+      .STEP_BITS(256),
       .PROGRAM(PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
@@ -106,18 +106,24 @@ module intar_feed #(
       .advance(send_go && send_end),
       .valid(send_valid),
       .step(send_step),
-      .next_step(unused_send_next)
+      .next_step(send_next)
   );
+  // The first channel of what is sent next: the block again, the next one, or the first one of a tile.
+  always_comb begin
+    channel_first = '0;
+    if (send_end) channel_first = send_next[224+:32];
+    else if (send_last ? send_block_last : send_block == 32'd0) channel_first = send_step[224+:32];
+  end
   always_ff @(posedge clk) begin
     if (start) begin
-      channel <= '0;
+      channel <= send_next[224+:32];
       send_replay <= '0;
       send_block <= '0;
       send_m <= '0;
       send_tile <= '0;
       send_bank <= 1'b0;
     end else if (send_go) begin
-      channel <= channel_last ? '0 : channel + 1'b1;
+      channel <= channel_last ? channel_first : channel + 1'b1;
       if (channel_last) send_replay <= send_last ? '0 : send_replay + 1'b1;
       if (send_last) begin
         send_bank <= !send_bank;
@@ -159,5 +165,5 @@ module intar_feed #(
 
   logic unused;
   assign done = !fill_valid && !send_valid && !out_valid;
-  assign unused = &{1'b0, fill_step, send_step, unused_fill_next, unused_send_next};
+  assign unused = &{1'b0, fill_step, send_step, unused_fill_next, send_next};
 endmodule

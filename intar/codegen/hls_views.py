@@ -353,9 +353,12 @@ class _Views:
         rom = self._listed(
             "intar::feed_step",
             "STEPS",
-            "tiles, m_tiles, rows, rows_last, blocks, k_last, replay",
+            "tiles, m_tiles, rows, rows_last, blocks, k_first, k_last, replay",
             [
-                Row(braces(s.tiles, s.m_tiles, s.rows, s.rows_last, s.blocks, s.k_last, s.replay), s.note)
+                Row(
+                    braces(s.tiles, s.m_tiles, s.rows, s.rows_last, s.blocks, s.k_first, s.k_last, s.replay),
+                    s.note,
+                )
                 for s in node.steps
             ],
             node.steps,

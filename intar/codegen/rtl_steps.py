@@ -53,7 +53,7 @@ TAP = (("beat", 32), ("element", 16), ("low", 32), ("high", 32), ("column", 16))
 LOAD = _fields(32, "base words beats_end repeat_end need swap")
 LOOKUP = (*LOAD, *_fields(32, "row_last pitch"))
 STORE = _fields(32, "base words beats_end swap")
-FEED = _fields(32, "tiles_end m_tiles_end blocks_end rows_end rows_last_end k_last_end replay_end")
+FEED = _fields(32, "tiles_end m_tiles_end blocks_end rows_end rows_last_end k_last_end replay_end k_first")
 CORE = _fields(32, "tiles_end m_tiles_end visits_end contexts_end k_end k_last_end rows_end rows_last_end")
 ARGMAX = _fields(32, "rows_end beats_end last")
 GATHER = (*WALK, ("row_end", 32))
@@ -300,7 +300,10 @@ def feed_rom(node: Feed) -> Rom:
     return _rom(
         FEED,
         node.name,
-        ((_ends(node.name, **{n: getattr(s, n) for n in names}), s.note) for s in node.steps),
+        (
+            (_ends(node.name, **{n: getattr(s, n) for n in names}) | {"k_first": s.k_first}, s.note)
+            for s in node.steps
+        ),
         node.steps,
     )
 

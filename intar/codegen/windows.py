@@ -112,34 +112,32 @@ def _first_mask(node: Image, made: Track) -> int:
     return sum(phases(node, other) * len(spans(node, other)) for other in before)
 
 
-def _places(node: Image) -> dict[tuple[Track, int, int, int], int]:
-    """Where the taps of a step stand, by track, rows of the image, first tap and number of taps."""
-    found: dict[tuple[Track, int, int, int], int] = {}
-    count = 0
-    for step in node.reads:
-        key = (track(node, step), step.rows, step.tap, step.taps)
-        if key not in found:
-            found[key] = count
-            count += step.taps
-    return found
+def _places(node: Image) -> list[tuple[Track, int, int]]:
+    """Track, rows of the image and position in the node's list of each tap as written down; a step's stand together."""
+    found = {
+        (track(node, step), step.rows, index)
+        for step in node.reads
+        for index in range(step.tap, step.tap + step.taps)
+    }
+    return sorted(found)
 
 
 def taps(node: Image) -> list[tuple[dict[str, int], str]]:
     """Fields and a note for each tap: offset as beat and element, flat pixels low..high-1 that read a valid row, mask."""
     found = []
-    for made, rows, first, count in _places(node):
-        known = spans(node, made)
-        for tap in node.taps[first : first + count]:
-            beat, element = divmod(tap.offset - made.lead, node.lanes)
-            fields = {
-                "beat": beat,
-                "element": element,
-                "low": -tap.dy * made.columns,
-                "high": min(tap.height - tap.dy, rows) * made.columns,
-                "column": known.index((tap.dx, tap.width)),
-            }
-            base = tap.offset - tap.dy * node.pitch - tap.dx
-            found.append((fields, f"{tap.dy:+} rows, {tap.dx:+} columns from element {base}"))
+    known = {made: spans(node, made) for made in tracks(node)}
+    for made, rows, index in _places(node):
+        tap = node.taps[index]
+        beat, element = divmod(tap.offset - made.lead, node.lanes)
+        fields = {
+            "beat": beat,
+            "element": element,
+            "low": -tap.dy * made.columns,
+            "high": min(tap.height - tap.dy, rows) * made.columns,
+            "column": known[made].index((tap.dx, tap.width)),
+        }
+        base = tap.offset - tap.dy * node.pitch - tap.dx
+        found.append((fields, f"{tap.dy:+} rows, {tap.dx:+} columns from element {base}"))
     return found
 
 
@@ -156,7 +154,7 @@ def step_fields(node: Image, step: ImageStep) -> dict[str, int]:
     tile_wrap, element_wrap = divmod(made.place(pixel_step) + made.skip, lanes)
     base, count, period = _first_mask(node, made), len(spans(node, made)), phases(node, made)
     return {
-        "tap": _places(node)[made, step.rows, step.tap, step.taps],
+        "tap": _places(node).index((made, step.rows, step.tap)),
         "tile": tile,
         "element": element,
         "tile_step": tile_step,

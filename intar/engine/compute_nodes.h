@@ -9,7 +9,7 @@ namespace intar {
 // ---------------------------------------------------------------- feed
 
 struct FeedStep {
-  i64 tiles, m_tiles, rows, rows_last, blocks, k_last, replay;
+  i64 tiles, m_tiles, rows, rows_last, blocks, k_first, k_last, replay;
 };
 
 struct Feed : Unit {
@@ -20,14 +20,14 @@ struct Feed : Unit {
 
   struct Bank {
     std::vector<i64> cells;  // rows x lanes
-    i64 rows = 0, channels = 0, replay = 0, step = 0;
+    i64 rows = 0, first = 0, channels = 0, replay = 0, step = 0;
     bool full = false;
     i64 since = 0;  // first cycle in which the other side may use it
   };
   Bank banks[2];
   int filling = 0, sending = 0;
   size_t fill_step = 0;
-  i64 tile = 0, m = 0, block = 0, taken = 0, channel = 0, replayed = 0;
+  i64 tile = 0, m = 0, block = 0, taken = 0, sent = 0, replayed = 0;
 
   Feed(Sim& s, int i) : Unit(s, i) {}
 
@@ -61,13 +61,14 @@ struct Feed : Unit {
     if (!out.can(now)) return WAIT_OUT;
     if (sim.values) {
       i64* beat = out.link->reserve();
+      const i64 channel = bank.first + sent;
       for (i64 r = 0; r < rows; r++) beat[r] = r < bank.rows ? bank.cells[static_cast<size_t>(r * lanes + channel)] : 0;
     }
     out.send(sim);
     touch(bank.step);
     moved = true;
-    if (++channel == bank.channels) {
-      channel = 0;
+    if (bank.first + ++sent == bank.channels) {
+      sent = 0;
       if (++replayed == bank.replay) {
         replayed = 0;
         bank.full = false;
@@ -99,6 +100,7 @@ struct Feed : Unit {
     if (++taken < wanted) return BUSY;
     taken = 0;
     bank.rows = wanted;
+    bank.first = block == 0 ? s.k_first : 0;
     bank.channels = block == s.blocks - 1 ? s.k_last : lanes;
     bank.replay = s.replay;
     bank.step = static_cast<i64>(fill_step);

@@ -362,9 +362,10 @@ class _Encoder:
             self.expect(
                 0 < step.k_last <= node.lanes and step.replay > 0, where, "channels or replay out of range"
             )
-            self.put(
-                step.tiles, step.m_tiles, step.rows, step.rows_last, step.blocks, step.k_last, step.replay
-            )
+            ends = step.k_last if step.blocks == 1 else node.lanes
+            self.expect(step.k_first < ends, where, "no channel in the first block")
+            self.put(step.tiles, step.m_tiles, step.rows, step.rows_last, step.blocks)
+            self.put(step.k_first, step.k_last, step.replay)
         self.unit(node, "", [step.note for step in steps])
 
     def encode_core(self, node: Core) -> None:

@@ -101,7 +101,10 @@ def tap(x: Stored, slot: Slot, channel: int) -> Shape:
 def weighted(
     window: Window, x: Stored, slots: list[Slot], sums: Iterable[tuple[int, int, int]]
 ) -> list[tuple[list[Shape], np.ndarray]]:
-    """Taps and weights (outputs, taps) of each group of one output phase; taps without any weight are left out."""
+    """Taps and weights (outputs, taps) of each group of one output phase; taps without any weight are left out.
+
+    Those of a row stand together, so that taps above or below an image are the first or the last ones.
+    """
     weight = window.weight
     assert weight is not None
     total = np.zeros((*weight.shape[:2], len(slots)), weight.dtype)
@@ -112,11 +115,13 @@ def weighted(
         first: dict[Shape, int] = {}
         order = [
             first.setdefault(tap(x, slot, group * inner + c), len(first))
-            for c in range(inner)
             for slot in slots
+            for c in range(inner)
         ]
         taps, flat = list(first), np.zeros((len(part), len(first)), part.dtype)
-        np.add.at(flat.T, order, part.reshape(len(part), -1).T)  # taps that coincide are one
+        np.add.at(
+            flat.T, order, part.transpose(2, 1, 0).reshape(len(order), -1)
+        )  # taps that coincide are one
         used = np.flatnonzero((flat != 0).any(axis=0))
         used = used if used.size else np.zeros(1, np.int64)
         made.append(([taps[i] for i in used], flat[:, used]))

@@ -274,8 +274,9 @@ class FeedStep(Step):
     """Turn row beats into operand beats.
 
     ``for tile in tiles: for m in m_tiles: for b in blocks:`` take `rows` beats (`rows_last` when ``m`` is the last),
-    then, `replay` times, for each channel ``l`` of the block (`lanes`; `k_last` in the last block) send one beat
-    of the `rows` parameter of the node: element ``l`` of each row taken, 0 for rows not taken.
+    then, `replay` times, for each channel ``l`` of the block (from `k_first` in the first block, else 0, up to `k_last` - 1
+    in the last block, else `lanes` - 1) send one beat of the `rows` parameter of the node: element ``l`` of each row taken,
+    0 for rows not taken.
     """
 
     tiles: int = Field(gt=0)
@@ -283,6 +284,7 @@ class FeedStep(Step):
     rows: int
     rows_last: int
     blocks: int = Field(gt=0)
+    k_first: int = Field(default=0, ge=0)
     k_last: int
     replay: int = 1
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from intar.ir.pixels import last_read
+import numpy as np
+
+from intar.ir.pixels import Run, last_read, runs, variants
 from intar.ir.program import CoreStep, FeedStep, ImageStep
 from intar.ir.quantgraph import QConv, QPool, Tap
 from intar.lower.buffers import TensorMemory
@@ -26,35 +28,36 @@ BANDS = 16
 class Block:
     """Channels ``first … first + rows*count - 1`` of the output, `count` blocks of `rows` rows of the array.
 
-    `taps` are the reads of one tile. A block of a pooling convolution has one row, for which `members` channels with as many
-    taps each follow each other.
+    `taps` are the reads of one tile, of which those at the positions of `span` are performed. A block of a pooling
+    convolution has one row, for which `members` channels with as many taps each follow each other.
     """
 
     taps: tuple[Tap, ...]
+    span: tuple[int, int]
     first: int
     rows: int
     count: int
     members: int = 1
 
 
-def blocks(task: QConv | QPool, rows: int) -> Iterator[Block]:
-    """Equal blocks of each group together, then its last one if that is lower."""
+def blocks(task: QConv | QPool, rows: int, spans: Sequence[tuple[int, int]]) -> Iterator[Block]:
+    """Equal blocks of each group together, then its last one if that is lower; `spans` are of the groups."""
     if isinstance(task, QConv) and task.reduce > 1:
         yield from _pooling(task)
         return
     first = 0
-    for group in task.groups:
+    for group, span in zip(task.groups, spans, strict=True):
         full, rest = divmod(group.channels, rows)
         if full:
-            yield Block(group.taps, first, rows, full)
+            yield Block(group.taps, span, first, rows, full)
         if rest:
-            yield Block(group.taps, first + full * rows, rest, 1)
+            yield Block(group.taps, span, first + full * rows, rest, 1)
         first += group.channels
 
 
 def _pooling(task: QConv) -> Iterator[Block]:
     """A block for each channel of the output; neighbours with the same taps are one."""
-    channel = Block((), 0, 1, 0, task.reduce)
+    channel = Block((), (0, 0), 0, 1, 0, task.reduce)
     for first in range(0, len(task.groups), task.reduce):
         taps = tuple(tap for group in task.groups[first : first + task.reduce] for tap in group.taps)
         if taps == channel.taps:
@@ -62,7 +65,7 @@ def _pooling(task: QConv) -> Iterator[Block]:
             continue
         if channel.count:
             yield channel
-        channel = Block(taps, first // task.reduce, 1, 1, task.reduce)
+        channel = Block(taps, (0, len(taps)), first // task.reduce, 1, 1, task.reduce)
     yield channel
 
 
@@ -78,24 +81,50 @@ def prepare(work: Work, visit: Visit) -> None:
         return
     cores = vector_cores(work, visit)
     work.kernels.load(cores, task)
-    work.params.load(cores, task.name, work.params.rows(task), f"{task.name}: parameters")
+    sets = [
+        work.params.rows(task, left_out(work, task, spans)) for spans in variants(task, work.site.machine)
+    ]
+    work.params.load(cores, task.name, np.concatenate(sets), f"{task.name}: parameters")
+
+
+def left_out(work: Work, task: QConv, spans: Sequence[tuple[int, int]]) -> np.ndarray:
+    """What the taps outside of `spans` add up to where they are outside of the image, for each channel."""
+    weight = work.site.constants[task.weight].astype(np.int64)
+    sums, channel = np.zeros(len(weight), dtype=np.int64), 0
+    for group, (first, end) in zip(task.groups, spans, strict=True):
+        part = slice(channel, channel + group.channels)
+        taps = weight[part, : len(group.taps)]
+        sums[part] = task.pad * (taps.sum(axis=1) - taps[:, first:end].sum(axis=1))
+        channel += group.channels
+    return sums
 
 
 def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, QConv | QPool)
     rows = work.site.machine.rows if isinstance(task, QConv) else 1
-    for band in _bands(work, visit):
-        for block in blocks(task, rows):
-            _block(work, visit, task, block, band)
+    for band, run in _bands(work, visit):
+        for block in blocks(task, rows, run.spans):
+            _block(work, visit, task, block, band, run)
 
 
-def _bands(work: Work, visit: Visit) -> list[range]:
-    """Tiles that a task makes all channels of before it goes on.
+def _bands(work: Work, visit: Visit) -> list[tuple[range, Run]]:
+    """Tiles that a task makes all channels of before it goes on, and the run that they are in.
 
     One after the other the channels take the weights once; but where the tasks before and after run on other cores, these
-    would have to wait for the last channel.
+    would have to wait for the last channel. Tiles that read other taps than those before are a band of their own.
     """
+    assert isinstance(visit.task, QConv | QPool)
+    return [
+        (range(max(band.start, run.first), min(band.stop, run.end)), run)
+        for band in _handed_over(work, visit)
+        for run in runs(visit.task, work.site.machine)
+        if max(band.start, run.first) < min(band.stop, run.end)
+    ]
+
+
+def _handed_over(work: Work, visit: Visit) -> list[range]:
+    """All tiles, or where other cores wait for them, about `BANDS` bands."""
     total, cores = work.site.pitch(visit.task.output), len(vector_cores(work, visit))
     near = work.site.neighbours(visit.task)
     if not any(set(work.site.cores(task)) - set(visit.cores) for task in near):
@@ -104,24 +133,25 @@ def _bands(work: Work, visit: Visit) -> list[range]:
     return [range(first, min(first + size, total)) for first in range(0, total, size)]
 
 
-def _block(work: Work, visit: Visit, task: QConv | QPool, block: Block, band: range) -> None:
-    """The tiles of a band, for one or more blocks of channels."""
+def _block(work: Work, visit: Visit, task: QConv | QPool, block: Block, band: range, run: Run) -> None:
+    """The tiles of a band, for one or more blocks of channels; tile `t` is made by core `t` modulo their number."""
     cores = vector_cores(work, visit)
     note = f"{task.name} channels {block.first}+{block.rows * block.count}"
     if len(band) < work.site.pitch(task.output):
         note += f" tiles {band.start}+{len(band)}"
     for position, core in enumerate(cores):
-        tiles = band[position :: len(cores)]
+        tiles = band[(position - band.start) % len(cores) :: len(cores)]
         if not tiles:
             continue
         _windows(work, visit, task, block, position, tiles, note)
         if isinstance(task, QConv):
-            _products(work, task, core, work.tensors.image(visit, position), block, len(tiles), note)
+            _products(work, task, core, work.tensors.image(visit, position), block, len(tiles), run, note)
         else:
-            image = work.tensors.image(visit, position).port("out")
-            work.net.move(image, [f"vector_{core}.x"], block.count * len(tiles) * len(block.taps), note=note)
-            work.maxima(core, task, block.count * len(tiles), len(block.taps), note)
-    _results(work, visit, block, cores, band, note)
+            image, taps = work.tensors.image(visit, position).port("out"), block.span[1] - block.span[0]
+            work.net.move(image, [f"vector_{core}.x"], block.count * len(tiles) * taps, note=note)
+            work.maxima(core, task, block.count * len(tiles), taps, note)
+    turned = band.start % len(cores)
+    _results(work, visit, block, [*cores[turned:], *cores[:turned]], band, note)
 
 
 def _windows(
@@ -139,43 +169,53 @@ def _windows(
         passes=block.count,
         rows=task.height,
         columns=task.pitch,
-        taps=len(taps),
+        tap=block.span[0],
+        taps=block.span[1] - block.span[0],
         pad=task.pad,
         note=note,
     )
-    read_tiles(source, taps, step, [last_read(task, block.taps, tile, lanes) for tile in tiles])
+    read = block.taps[slice(*block.span)]
+    read_tiles(source, taps, step, [last_read(task, read, tile, lanes) for tile in tiles])
 
 
 def _products(
-    work: Work, task: QConv, core: int, image: TensorMemory, block: Block, tiles: int, note: str
+    work: Work, task: QConv, core: int, image: TensorMemory, block: Block, tiles: int, run: Run, note: str
 ) -> None:
     """The products of a block on one core, and what its vector unit makes of them."""
-    taps, lanes = len(block.taps) // block.members, work.site.machine.lanes
-    depth = -(-taps // lanes)
+    lanes = work.site.machine.lanes
+    first, end = block.span[0], block.span[0] + (block.span[1] - block.span[0]) // block.members
+    beats_of_row = range(first // lanes, -(-end // lanes))
+    depth = len(beats_of_row)
     # A row of weights that is one beat waits in the feed while all tiles pass; others come again for each tile.
     replay = tiles if depth * block.members == 1 else 1
     again = tiles // replay
     work.kernels.read(
-        core, task, block.first * block.members, depth, block.rows, block.members, block.count, again
+        core, task, block.first * block.members, beats_of_row, block.rows, block.members, block.count, again
     )
     beats = block.count * again * block.members * block.rows * depth
     work.net.move(f"kernels_{core}.out", [f"feed_{core}.in"], beats, note=note)
     shape: dict = {"m_tiles": block.members, "rows": block.rows, "rows_last": block.rows, "note": note}
     feed = FeedStep(
-        tiles=block.count * again, blocks=depth, k_last=taps - (depth - 1) * lanes, replay=replay, **shape
+        tiles=block.count * again,
+        blocks=depth,
+        k_first=first - beats_of_row.start * lanes,
+        k_last=end - (beats_of_row.stop - 1) * lanes,
+        replay=replay,
+        **shape,
     )
     work.step(f"feed_{core}", feed)
-    work.step(f"core_{core}", CoreStep(tiles=block.count * tiles, k=taps, k_last=taps, **shape))
-    operands = block.count * tiles * len(block.taps)
+    work.step(f"core_{core}", CoreStep(tiles=block.count * tiles, k=end - first, k_last=end - first, **shape))
+    operands = block.count * tiles * block.members * (end - first)
     work.net.move(f"feed_{core}.out", [f"core_{core}.a"], operands, note=note)
     work.net.move(image.port("out"), [f"core_{core}.w"], operands, note=note)
     results = block.count * tiles * block.rows * block.members
     work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], results, note=note)
     rows = block.rows * block.members
     groups, each = (block.count, tiles) if rows == 1 else (results, 1)
-    work.params.read_rows(
-        core, task.name, block.first * block.members, rows, block.count, tiles // each, note
-    )
+    sets = variants(task, work.site.machine)
+    channels = (sets.index(run.spans) if run.spans in sets else 0) * len(work.site.constants[task.bias])
+    channels += block.first * block.members
+    work.params.read_rows(core, task.name, channels, rows, block.count, tiles // each, note)
     work.vector(core, task, groups, each, "acc", True, note, params="row", pool=block.members)
 
 

@@ -51,15 +51,25 @@ class Kernels:
             self.needs[core, task.name] = memory.written
 
     def read(
-        self, core: int, task: QConv, first: int, depth: int, rows: int, members: int, blocks: int, again: int
+        self,
+        core: int,
+        task: QConv,
+        first: int,
+        beats: range,
+        rows: int,
+        members: int,
+        blocks: int,
+        again: int,
     ) -> None:
         """The weights of `blocks` blocks of `members` times `rows` channels from `first` on, each block `again` times.
 
-        A channel is `depth` beats; of the rows of a member all first beats come first, then all second ones, and so on.
+        Of each channel these `beats`; of the rows of a member all first beats come first, then all second ones, and so on.
         """
+        bases = self.bases[core, task.name]
+        depth = bases[first + 1] - bases[first] if members * rows * blocks > 1 else 0  # of a channel
         walk = Walk(
-            base=self.bases[core, task.name][first],
-            counts=(blocks, again, members, depth, rows),
+            base=bases[first] + beats.start,
+            counts=(blocks, again, members, len(beats), rows),
             strides=(members * rows * depth, 0, rows * depth, 1, depth),
         )
         self.memories[core].fetch(walk, self.needs[core, task.name], note=task.name)

@@ -93,9 +93,13 @@ class Params:
             beats[index, 3, :used] = bias[part] >> 32
         return beats.reshape(-1, lanes)
 
-    def rows(self, task: QConv) -> np.ndarray:
-        """Multiplier, shift, bias low and high of each channel: the first elements of a beat (of several, if need be)."""
+    def rows(self, task: QConv, more: np.ndarray) -> np.ndarray:
+        """Multiplier, shift, bias low and high of each channel: the first elements of a beat (of several, if need be).
+
+        `more` is added to the bias.
+        """
         mult, shift, bias = self._values(task)
+        bias = bias + more
         low = (bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
         values = np.stack([mult, shift, low, bias >> 32], axis=1)
         lanes, size = self.site.machine.lanes, self.row_beats

@@ -20,11 +20,11 @@ class ImageMemory(Memory):
     places: dict[tuple[Window, ...], int] = field(default_factory=dict)
 
     def read_windows(self, taps: Sequence[Window], step: ImageStep) -> None:
-        """Append a read step of these taps."""
+        """Append a read step; its first tap is a position in `taps`."""
         first = self.places.setdefault(tuple(taps), len(self.taps))
         if first == len(self.taps):
             self.taps.extend(taps)
-        self.windows.append(step.model_copy(update={"tap": first, "taps": len(taps)}))
+        self.windows.append(step.model_copy(update={"tap": first + step.tap}))
         self.read += step.tiles * step.passes
 
     def node(self) -> Image:  # type: ignore[override]

@@ -43,9 +43,10 @@ class Work:
     of a matmul or product, 0 otherwise;
     `w_bits` the stored weight width; `tail` says that a matmul's results meet a second tensor on their way out; a product is
     `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
-    or pool, `reduce` convolution channels give one channel of the output, `reach` is the last element of a channel that the
-    first tile reads. `beats` says that a move takes whole beats. `by_rows` is decided by the search: cores share the rows of
-    a matmul or product instead of its columns.
+    or pool, of which the tiles of each of the `runs` (first tile, end) read so many taps of each group, `sets` are its sets
+    of parameters, `reduce` convolution channels give one channel of the output, `reach` is the last element of a channel
+    that the first tile reads. `beats` says that a move takes whole beats. `by_rows` is decided by the search: cores share
+    the rows of a matmul or product instead of its columns.
     """
 
     kind: str
@@ -56,6 +57,8 @@ class Work:
     tail: bool = False
     items: int = 1
     groups: tuple[tuple[int, int], ...] = ()
+    runs: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+    sets: int = 1
     reduce: int = 1
     reach: int = 0
     norm: bool = False
@@ -164,8 +167,19 @@ def compute_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
     if work.kind == "vector":
         return rows * row_beats(work.cols, machine) * (machine.lanes // machine.rate)
     if work.on_grid:
-        return ceil_div(row_beats(work.cols, machine), cores) * pixel_tile(work, machine)
+        return tiles_cycles(work, cores, machine)
     return rows * (row_beats(work.cols, machine) if work.beats else work.cols)
+
+
+def tiles_cycles(work: Work, cores: int, machine: Machine) -> int:
+    """Cycles of the busiest of `cores` cores, which take the tiles in turn."""
+    busy = [0] * cores
+    for first, end, taps in work.runs:
+        groups = tuple((channels, count) for (channels, _), count in zip(work.groups, taps, strict=True))
+        tile = pixel_tile(replace(work, groups=groups), machine)
+        for core in range(cores):
+            busy[core] += len(range(first + (core - first) % cores, end, cores)) * tile
+    return max(busy)
 
 
 def pixel_tile(work: Work, machine: Machine) -> int:
@@ -328,7 +342,9 @@ def norm_parameter_bytes(cols: int, machine: Machine) -> int:
 
 def row_parameter_bytes(work: Work, machine: Machine) -> int:
     """Multiplier, shift and bias of every channel of a convolution, on each core: whole beats of 32-bit elements."""
-    return ceil_div(work.rows * ceil_div(4, machine.lanes) * machine.lanes * 32, 8) * machine.cores
+    return (
+        ceil_div(work.sets * work.rows * ceil_div(4, machine.lanes) * machine.lanes * 32, 8) * machine.cores
+    )
 
 
 def rows_bytes(cols: int, bits: int, machine: Machine) -> int:
@@ -543,6 +559,15 @@ def spread(areas: Sequence[tuple[int, int]], machine: Machine) -> int:
     return ceil_div(max(arrays, vectors), machine.cores)
 
 
+def _kept_products(work: Work, machine: Machine) -> int:
+    """Products of a convolution that no run of tiles leaves out."""
+    return sum(
+        (min(work.cols, end * machine.lanes) - first * machine.lanes) * channels * count
+        for first, end, taps in work.runs
+        for (channels, _), count in zip(work.groups, taps, strict=True)
+    )
+
+
 def lower_bounds(works: Sequence[Work], machine: Machine) -> dict[str, int]:
     """Bounds that hold for every schedule, in cycles.
 
@@ -551,7 +576,7 @@ def lower_bounds(works: Sequence[Work], machine: Machine) -> dict[str, int]:
     """
     matmuls = [w for w in works if w.kind == "matmul"]
     macs = sum(w.rows * w.cols * w.k for w in works if w.arrays)
-    macs += sum(w.cols * channels * taps for w in works if w.kind == "conv" for channels, taps in w.groups)
+    macs += sum(_kept_products(w, machine) for w in works if w.kind == "conv")
     port = sum(port_cycles(row_beats(w.cols, machine) * w.k, w.w_bits, machine) for w in matmuls)
     return {
         "area": spread([area(w, machine) for w in works], machine),

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
-from intar.ir.pixels import last_read
+from intar.ir.pixels import last_read, runs, variants
 from intar.ir.quantgraph import (
     GRID,
     ROW_WISE,
@@ -147,7 +147,7 @@ def members(mask: int) -> list[int]:
     return found
 
 
-def _work(task: QTask, graph: QuantGraph, w_bits: int, lanes: int) -> Work:
+def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work:
     out = graph.tensor(task.output)
     if isinstance(task, QMatmul):
         k = graph.tensor(task.inputs[0]).cols
@@ -155,9 +155,21 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, lanes: int) -> Work:
     if isinstance(task, QConv | QPool):
         kind = "conv" if isinstance(task, QConv) else "pool"
         groups = tuple((group.channels, len(group.taps)) for group in task.groups)
-        reach = max(last_read(task, group.taps, 0, lanes) for group in task.groups)
-        reduce = task.reduce if isinstance(task, QConv) else 1
-        return Work(kind, out.rows, out.cols, w_bits=w_bits, groups=groups, reduce=reduce, reach=reach)
+        first, *_ = found = runs(task, machine)
+        return Work(
+            kind,
+            out.rows,
+            out.cols,
+            w_bits=w_bits,
+            groups=groups,
+            runs=tuple((run.first, run.end, run.taps) for run in found),
+            sets=len(variants(task, machine)) if isinstance(task, QConv) else 1,
+            reduce=task.reduce if isinstance(task, QConv) else 1,
+            reach=max(
+                last_read(task, group.taps[slice(*span)], 0, machine.lanes)
+                for group, span in zip(task.groups, first.spans, strict=True)
+            ),
+        )
     if isinstance(task, QProduct):
         k = graph.tensor(task.inputs[0]).cols
         return Work("product", out.rows, out.cols, k, w_bits, items=task.batch)
@@ -165,7 +177,9 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, lanes: int) -> Work:
         return Work("rows", out.rows, out.cols, norm=isinstance(task, QNorm))
     if isinstance(task, QMove):
         tensors = {name: graph.tensor(name) for name in (*task.inputs, task.output)}
-        return Work("move", out.rows, out.cols, beats=beat_addresses(task, tensors, lanes) is not None)
+        return Work(
+            "move", out.rows, out.cols, beats=beat_addresses(task, tensors, machine.lanes) is not None
+        )
     return Work("vector", out.rows, out.cols)
 
 
@@ -186,7 +200,7 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
         if isinstance(task, QNorm):
             total += cost.norm_parameter_bytes(out.cols, machine)
         if isinstance(task, QConv):
-            work = _work(task, graph, w_bits, machine.lanes)
+            work = _work(task, graph, w_bits, machine)
             total += cost.kernel_bytes(work, machine) + cost.row_parameter_bytes(work, machine)
         if task.table is not None:
             total += cost.table_bytes(task.table.entries, parts, machine) * machine.cores
@@ -236,7 +250,7 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
     )
     tasks = []
     for task in graph.tasks:
-        work = _work(task, graph, w_bits, machine.lanes)
+        work = _work(task, graph, w_bits, machine)
         by_row = task.inputs[:1] if isinstance(task, QProduct) else task.inputs
         row_wise = not (work.on_grid or work.kind == "move") and all(
             graph.tensor(name).rows == work.rows for name in by_row

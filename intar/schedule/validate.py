@@ -14,7 +14,7 @@ from math import ceil
 
 from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
-from intar.ir.pixels import last_read
+from intar.ir.pixels import last_read, runs, variants
 from intar.ir.quantgraph import (
     GRID,
     ROW_WISE,
@@ -167,7 +167,8 @@ class _Facts:
             if isinstance(task, QConv):
                 beats = sum(g.channels * ceil(len(g.taps) / machine.lanes) for g in task.groups)
                 total += machine.cores * ceil(beats * machine.lanes * self.w_bits / 8)
-                total += machine.cores * self.rows[task.output] * 4 * machine.lanes * ceil(4 / machine.lanes)
+                sets = self.rows[task.output] * len(variants(task, machine))
+                total += machine.cores * sets * 4 * machine.lanes * ceil(4 / machine.lanes)
             if task.table is not None:
                 beats = ceil(task.table.groups * 2**task.table.log_entries / machine.lanes)
                 total += beats * machine.lanes * 4 * words * machine.cores
@@ -526,19 +527,30 @@ class _Facts:
         return next((t.in_pitch for t in self.graph.tasks if isinstance(t, GRID) and tensor in t.inputs), 0)
 
     def _over_pixels(self, task: QConv | QPool, cores: int, first: bool = False) -> int:
-        """Cycles of a task on images, or of its first block of channels only."""
-        machine, total = self.machine, 0
-        slow = machine.lanes // machine.rate
-        pooled = task.reduce if isinstance(task, QConv) else 1
-        for group in task.groups[:pooled] if first else task.groups:
-            left = group.channels
-            while left:
-                high = 1 if isinstance(task, QPool) else min(left, machine.rows)
-                total += max(len(group.taps), high, high * slow)
-                left -= high
-                if first:
-                    break
-        return ceil(ceil(self.cols[task.output] / machine.lanes) / cores) * total
+        """Cycles of a task on images: the busiest core's, tiles in turn; or of its first block of channels with all taps."""
+        if first:
+            pooled = task.reduce if isinstance(task, QConv) else 1
+            tile = sum(
+                self._block_cycles(task, group.channels, len(group.taps), True)
+                for group in task.groups[:pooled]
+            )
+            return ceil(ceil(self.cols[task.output] / self.machine.lanes) / cores) * tile
+        busy = dict.fromkeys(range(cores), 0)
+        for run in runs(task, self.machine):
+            parts = zip(task.groups, run.taps, strict=True)
+            tile = sum(self._block_cycles(task, group.channels, taps) for group, taps in parts)
+            for number in run.tiles:
+                busy[number % cores] += tile
+        return max(busy.values())
+
+    def _block_cycles(self, task: QConv | QPool, channels: int, taps: int, first: bool = False) -> int:
+        """Cycles of a tile for the blocks of so many channels, or the first of them."""
+        slow, total = self.machine.lanes // self.machine.rate, 0
+        while channels:
+            high = 1 if isinstance(task, QPool) else min(channels, self.machine.rows)
+            total += max(taps, high, high * slow)
+            channels = 0 if first else channels - high
+        return total
 
     def _passes(self, task: QTask, rows: int, placement: Placement, once: bool = False) -> tuple[int, int]:
         """(cycles of `rows` rows, cycles to fetch the weights as often as they are needed, or once) in a place."""
@@ -626,7 +638,9 @@ class _Facts:
                 high = 1 if isinstance(task, QPool) else last % self.machine.rows or self.machine.rows
                 beats = (high - 1) * row + 1
             else:
-                ahead = 1 + max(0, *(last_read(task, group.taps, 0, lanes) for group in task.groups)) // lanes
+                spans = runs(task, self.machine)[0].spans
+                taps = [group.taps[a:b] for group, (a, b) in zip(task.groups, spans, strict=True)]
+                ahead = 1 + max(0, *(last_read(task, part, 0, lanes) for part in taps)) // lanes
                 beats = (self.rows[tensor] - 1) * row + min(row, ahead)
             cycles += self.transfer(beats, self.a_bits, self.ports(tensor))
         return cycles
