@@ -192,7 +192,8 @@ class Model:
                             rows.append((yield "get", self.link(node.name, "in")))
                         rows += [[0] * node.lanes] * (node.rows - len(rows))
                         for _ in range(step.replay):
-                            for channel in range(step.k_last if block == step.blocks - 1 else node.lanes):
+                            last = step.k_last if block == step.blocks - 1 else node.lanes
+                            for channel in range(0 if block else step.k_first, last):
                                 yield "put", self.link(node.name, "out"), [row[channel] for row in rows]
 
     def core(self, node: Core) -> Unit:

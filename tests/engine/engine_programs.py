@@ -236,19 +236,22 @@ def random_feed(rng: random.Random) -> Builder:
     b, rows, lanes = Builder("feed"), rng.choice((1, 2, 4)), rng.choice((2, 4, 8, 12))
     steps, taken, sent = [], 0, 0
     for _ in range(rng.randrange(1, 4)):
+        blocks, k_last = rng.randrange(1, 4), rng.randrange(1, lanes + 1)
         step = FeedStep(
             tiles=rng.randrange(1, 3),
             m_tiles=rng.randrange(1, 4),
             rows=rng.randrange(1, rows + 1),
             rows_last=rng.randrange(1, rows + 1),
-            blocks=rng.randrange(1, 4),
-            k_last=rng.randrange(1, lanes + 1),
+            blocks=blocks,
+            k_first=rng.choice((0, rng.randrange(k_last if blocks == 1 else lanes))),
+            k_last=k_last,
             replay=rng.randrange(1, 3),
         )
         steps.append(step)
         visits = step.tiles * step.blocks
         taken += visits * (step.rows * (step.m_tiles - 1) + step.rows_last)
-        sent += step.tiles * step.m_tiles * step.replay * (lanes * (step.blocks - 1) + step.k_last)
+        channels = lanes * (step.blocks - 1) + step.k_last - step.k_first
+        sent += step.tiles * step.m_tiles * step.replay * channels
     b.load("feed.in", beats(rng, taken, lanes, 8), 8, port_bits=32, depth=rng.randrange(1, 4))
     b.node(Feed(name="feed", rows=rows, lanes=lanes, bits=8, steps=tuple(steps)))
     b.store("feed.out", sent, rows, 8, port_bits=32, depth=rng.randrange(1, 4))
