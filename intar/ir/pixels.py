@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from intar.ir.quantgraph import QConv, QPool, Tap
 from intar.ir.schedule import Machine
 
-STEP_PAYS = 16
+STEP_PAYS = 8
 """Cycles that a step of a program has to save at least where steps are made for tiles with fewer taps."""
 
 SHARE = 64

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from intar.codegen import windows
 from intar.codegen.rtl import LUTRAM_DEPTH, bank_depth, memory_style, table_style, table_words
 from intar.codegen.rtl_steps import table_bits
 from intar.ir.program import Buffer, Core, Image, Load, Node, Program, Store, Vector
@@ -74,8 +75,9 @@ def _node(node: Node, uram: bool) -> tuple[float, float, int]:
     if isinstance(node, Buffer):
         return (0, *block_memory(node.lanes * node.bits, node.depth, memory_style(node, uram)))
     if isinstance(node, Image):
-        bram, uram_ = block_memory(node.lanes * node.bits, bank_depth(node), memory_style(node, uram))
-        return 0, 2 * bram, 2 * uram_
+        memories = windows.banks(node) * node.lanes // windows.part(node)
+        bram, uram_ = block_memory(windows.part(node) * node.bits, bank_depth(node), memory_style(node, uram))
+        return 0, memories * bram, memories * uram_
     if isinstance(node, Load | Store):
         depth = LOAD_WORDS if isinstance(node, Load) else STORE_WORDS
         return (0, *block_memory(node.port_bits, depth, "block"))

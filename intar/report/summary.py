@@ -32,9 +32,10 @@ def macs(graph: QuantGraph) -> int:
 
 
 def cycle_limit(design: Design) -> int:
-    """No schedule of this budget is faster: MACs ÷ multipliers, or the words that the ports of one kind share.
+    """MACs ÷ multipliers, or the words that the ports of one kind share: only tiles with fewer taps can beat it.
 
-    The weights may be spread over all weight ports, whatever this schedule does with them.
+    The weights may be spread over all weight ports, whatever this schedule does with them. Taps outside of an image count,
+    whether a whole tile leaves them out (`intar.ir.pixels`) or not.
     """
     machine, arguments = design.schedule.machine, design.program.arguments
     weights = sum(a.words for a in arguments if a.role == "constant" and a.name != "p")

@@ -83,6 +83,7 @@ def test_step_words_hold_their_fields() -> None:
     [
         (rtl_steps.BUFFER, "intar_buffer"),
         (rtl_steps.STORE, "intar_store"),
+        (rtl_steps.IMAGE, "intar_image"),
         (rtl_steps.FEED, "intar_feed"),
         (rtl_steps.CORE, "intar_core"),
         (rtl_steps.GATHER, "intar_gather"),
