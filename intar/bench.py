@@ -22,7 +22,7 @@ from intar.session import open_source, stored_inputs
 
 PATTERNS: tuple[pipeline.Mode, ...] = ("auto", "intar", "sequential", "dataflow")
 KEYS = ("kernel", "pattern", "multipliers", "limit", "predicted", "simulated", "published", "bit_exact")
-"""What a row has. `limit`: no schedule of this budget is faster; `published`: cycles of others' design."""
+"""What a row has. `limit`: products, or words of a port, over what does them; `published`: cycles of others' design."""
 
 INFERENCES = 2
 """Simulated inferences, one after the other, of a design."""
