@@ -26,9 +26,16 @@ struct lane_mask {
   uint64_t bits[(LANES + 63) / 64];
 };
 
-// How the pixels of tiles lie in the memory: `rows` rows of `columns` pixels, which are `skip` elements more apart there.
+// Where a lane's element is in a window: at `near`, or at `far` if the tile begins in a column from `turn` on.
+struct place {
+  int32_t near, far, turn;
+};
+
+// How the pixels of tiles lie in the memory: pixels from row to row of a tile, and where each lane reads.
+template <int LANES>
 struct track {
-  int32_t columns, skip, rows;
+  int32_t columns;
+  place lanes[LANES];
 };
 
 // `passes` times over all tiles: taps tap..tap+taps-1.  A tile begins with an element of a beat, in a column; the next one
@@ -94,24 +101,11 @@ SHIFT:
   }
 }
 
-// The element of a window that a lane has when its tile begins in `column`: each row end before it moves it on by `skip`,
-// and there is one more or one less, depending on the column.
-template <int COUNT, int BITS>
-inline element<BITS> choose(const element<BITS> (&line)[COUNT], const track& now, int32_t lane, int32_t column) {
-#pragma HLS INLINE
-  const int32_t lead = now.skip < 0 ? -now.skip - 1 : 0;
-  const int32_t ends = lane / now.columns < now.rows - 1 ? lane / now.columns : now.rows - 1;
-  const bool more = lane % now.columns != 0 && ends < now.rows - 1;
-  const element<BITS> near = line[lead + lane + ends * now.skip];
-  const element<BITS> far = line[lead + lane + (more ? ends + 1 : ends) * now.skip];
-  return column >= now.columns - lane % now.columns ? far : near;
-}
-
 template <int LANES, int BITS, int DIGITS, int BANK, int PAIRS, int WRITES, int READS, int TAPS, int MASKS, int TRACKS,
           int TURNS>
 inline void image(const walk (&writes)[WRITES], const part& written, const image_step (&reads)[READS],
                   const part& read, const tap (&taps)[TAPS], const lane_mask<LANES> (&masks)[MASKS],
-                  const track (&tracks)[TRACKS], const turn (&order)[TURNS], const part& ordered,
+                  const track<LANES> (&tracks)[TRACKS], const turn (&order)[TURNS], const part& ordered,
                   beat<LANES, BITS> (&even)[BANK], beat<LANES, BITS> (&odd)[BANK],
                   hls::stream<beat<LANES, BITS> >& in, hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
@@ -191,7 +185,8 @@ ORDER:
           TRACK:
             for (int t = 0; t < TRACKS; ++t) {
 #pragma HLS UNROLL
-              if (inside && step.track == t) window[lane] = choose<LINE, BITS>(line, tracks[t], lane, reading.column);
+              const place at_lane = tracks[t].lanes[lane];
+              if (inside && step.track == t) window[lane] = line[reading.column >= at_lane.turn ? at_lane.far : at_lane.near];
             }
           }
           out.write(window);

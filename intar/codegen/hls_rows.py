@@ -118,7 +118,10 @@ def image_row(node: Image, step: ImageStep) -> Row:
 
 
 def track_rows(node: Image) -> list[Row]:
-    return [Row(braces(t.columns, t.skip, t.rows)) for t in windows.tracks(node)]
+    return [
+        Row(braces(t.columns, braces(*(braces(*t.source(lane)) for lane in range(node.lanes)))))
+        for t in windows.tracks(node)
+    ]
 
 
 def tap_rows(node: Image) -> list[Row]:

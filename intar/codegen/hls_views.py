@@ -322,7 +322,12 @@ class _Views:
             self._rom(
                 f"intar::lane_mask<{node.lanes}>", "MASKS", "64 lanes a word, lowest first", mask_rows(node)
             ),
-            self._rom("intar::track", "TRACKS", "columns, skip, rows", track_rows(node)),
+            self._rom(
+                f"intar::track<{node.lanes}>",
+                "TRACKS",
+                "columns, near, far and turn of each lane",
+                track_rows(node),
+            ),
             self._order(node),
         )
         bank, pairs = (node.depth + 1) // 2, -(-(window(node) + node.lanes - 1) // (2 * node.lanes))

@@ -41,6 +41,18 @@ class Track:
         ends = min(self.rows - 1, (self.columns - 1 + lanes - 1) // self.columns)
         return self.lead + lanes + max(0, self.skip) * ends
 
+    def source(self, lane: int) -> tuple[int, int, int]:
+        """(near, far, turn): a lane's element of the window, and the one that it has where its tile begins in column `turn`
+        or later: each row end before a lane moves it on by `skip`, and there is one more or one less."""
+        ends, column = divmod(lane, self.columns)
+        near = min(ends, self.rows - 1)
+        far = near + 1 if column and ends < self.rows - 1 else near
+        return (
+            self.lead + lane + near * self.skip,
+            self.lead + lane + far * self.skip,
+            self.columns - column,
+        )
+
 
 def track(node: Image, step: ImageStep) -> Track:
     """The track of a step."""

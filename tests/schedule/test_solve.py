@@ -267,6 +267,7 @@ def test_checker_imports_nothing_of_the_solver():
     assert {m for m in modules if m and m.startswith("intar")} == {
         "intar.ir.beats",
         "intar.ir.circuit",
+        "intar.ir.pixels",
         "intar.ir.quantgraph",
         "intar.ir.schedule",
     }
