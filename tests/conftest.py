@@ -1,11 +1,19 @@
-"""Shared by all tests: golden files with one refresh flag."""
+"""Shared by all tests: golden files with one refresh flag, and what runs Triton's kernels.
+
+Triton chooses its interpreter when it is imported, which PyTorch does on behalf of the first test file that exports a
+model: so it is chosen here, before all of them. Where there is a GPU the kernels run on it.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+if not Path("/dev/nvidiactl").exists():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 TESTS = Path(__file__).parent
 
