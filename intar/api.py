@@ -128,6 +128,7 @@ def compile(
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     loop: bool | None = None,
     like: Accelerator | None = None,
+    bits: Mapping[str, int] | None = None,
 ) -> Accelerator:
     """Compile a model.
 
@@ -142,11 +143,14 @@ def compile(
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input.
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
     like : inputs and outputs that it has by the same names, too, take its formats.
+    bits : widths by pattern, such as ``{"h.*.fc.in": 16}`` (`docs/numerics.md`).
     """
     sized = partial(make_machine, *read_budget(device, budget))
     graph = load_model(model, shapes, example_inputs)
     if like is not None:
         graph = take_formats(graph, like.design.quantised.graph)
     data = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)
-    quantised, machine, blocks = size_network(graph, find_scheme(scheme), data, sized, loop)
+    quantised, machine, blocks = size_network(
+        graph, find_scheme(scheme).with_bits(bits or {}), data, sized, loop
+    )
     return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins, blocks), data)

@@ -32,13 +32,14 @@ class Anchor(BaseModel):
 
 
 class DesignFile(BaseModel):
-    """The contents of a ``design.yaml``; `export`: a script beside it that writes the model; `skip` and `phases`:
-    see :func:`intar.grid.prepare`."""
+    """The contents of a ``design.yaml``; `export`: a script beside it that writes the model; `bits`: widths by
+    pattern (`intar.quant.widths`); `skip` and `phases`: see :func:`intar.grid.prepare`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str
     export: str | None = None
     scheme: str = "w8a8"
+    bits: dict[str, int] = {}
     device: str
     budget: dict[str, int | float] = {}
     calibration: Calibration = Calibration(random=0)

@@ -32,6 +32,7 @@ def check_model(
     scheme: str | None = None,
     budget: Mapping[str, object] | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
+    bits: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Every operator with its task and MACs, the memory, and whether the machine of device and budget can hold it.
 
@@ -49,7 +50,13 @@ def check_model(
         The model can't be read, has unsupported operators (all of them listed), or an option is wrong.
     """
     source = open_source(
-        model, device=device, scheme=scheme, budget=budget, shapes=shapes, synthetic=synthetic_samples
+        model,
+        device=device,
+        scheme=scheme,
+        budget=budget,
+        shapes=shapes,
+        synthetic=synthetic_samples,
+        bits=bits,
     )
     graph, machine = source.quantised.graph, source.machine
     problem = make_problem(graph, machine)

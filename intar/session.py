@@ -39,6 +39,7 @@ from intar.pipeline import Check, Design, design
 from intar.project import read_project
 from intar.quant.blocks import pieces
 from intar.quant.calibrate import load_calibration
+from intar.quant.chosen import read_formats
 from intar.quant.divide import divide
 from intar.quant.golden import id_rows
 from intar.quant.like import take_formats
@@ -83,6 +84,7 @@ def open_source(
     synthetic: Callable[[TaskGraph], dict[str, np.ndarray]] | None = None,
     loop: bool | None = None,
     like: Path | None = None,
+    bits: Mapping[str, int] | None = None,
 ) -> Source:
     """Load, calibrate, quantise and size.
 
@@ -95,6 +97,7 @@ def open_source(
     synthetic : makes samples for a model without calibration data, where only sizes matter.
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
     like : a project from which inputs and outputs of the same names take their formats (not for reference designs).
+    bits : widths by pattern (`intar.quant.widths`), after those of a reference design.
     """
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
@@ -104,8 +107,8 @@ def open_source(
         data = designs.samples(folder, spec.calibration, graph)
         if calibration:
             data = load_calibration(calibration, graph)
-        made = size_network(graph, find_scheme(scheme or spec.scheme), data, sized, loop)
-        return Source(graph, *made, data, spec.anchor)
+        how = find_scheme(scheme or spec.scheme).with_bits({**spec.bits, **(bits or {})})
+        return Source(graph, *size_network(graph, how, data, sized, loop), data, spec.anchor)
     if not Path(model).suffix and not Path(model).exists():
         hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
         raise ConfigError(Finding("there is no file and no reference design of this name", model, hint=hint))
@@ -120,7 +123,8 @@ def open_source(
         given = sample_arrays(examples, graph.inputs)
     if given is None and synthetic:
         given = synthetic(graph)
-    return Source(graph, *size_network(graph, find_scheme(scheme or "w8a8"), given, sized, loop), given)
+    how = find_scheme(scheme or "w8a8").with_bits(bits or {})
+    return Source(graph, *size_network(graph, how, given, sized, loop), given)
 
 
 def size_network(
@@ -195,6 +199,32 @@ def parse_budget(items: Sequence[str]) -> dict[str, object]:
     if found:
         raise ConfigError(found)
     return dict(values)
+
+
+def parse_bits(items: Sequence[str], scheme: str | None = None) -> tuple[str | None, dict[str, int]]:
+    """``["h.*.fc.in=16", "formats.json"]`` → scheme and widths by pattern, in order; ConfigError with all that is wrong.
+
+    A file ending in ``.json`` is one that `intar tune` wrote; its scheme holds where none is given.
+    """
+    hint = "write --bits 'h.*.fc.in=16', or the name of a .json file that intar tune wrote"
+    found: list[Finding] = []
+    bits: dict[str, int] = {}
+    for item in items:
+        try:
+            if item.endswith(".json"):
+                chosen = read_formats(Path(item))
+                scheme = scheme or chosen.scheme
+                bits |= chosen.bits
+                continue
+            values, wrong = _pairs([item], "--bits", hint)
+            found += wrong
+            numbers = {key: int(text) if text.isdecimal() else 0 for key, text in values.items()}
+            bits |= dict(Scheme("--bits", 8, 8).with_bits(numbers).bits)
+        except ConfigError as error:
+            found += error.findings
+    if found:
+        raise ConfigError(found)
+    return scheme, bits
 
 
 def parse_sweeps(items: Sequence[str]) -> dict[str, list[object]]:

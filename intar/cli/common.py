@@ -31,7 +31,15 @@ Model = Annotated[
 ]
 Project = Annotated[Path, typer.Argument(help="Folder that `intar compile … -o` wrote.")]
 Device = Annotated[str | None, typer.Option(help="Board (`intar devices`).")]
-Scheme = Annotated[str | None, typer.Option(help="w8a8, w16a16 or w4a8; with -pow2: requantise by shifts.")]
+Scheme = Annotated[
+    str | None, typer.Option(help="w8a8, w16a16, w4a8 or w8a8r16; with -pow2: requantise by shifts.")
+]
+Bits = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="PATTERN=4|8|16 for TASK.in, TASK.out, TASK.weight or a tensor; or a .json file of `intar tune`."
+    ),
+]
 Calibration = Annotated[
     Path | None, typer.Option(help=".npz, .npy or a folder of them: samples along the first axis.")
 ]
@@ -113,10 +121,12 @@ def open_model(
     shape: list[str] | None,
     loop: bool | None = None,
     like: Path | None = None,
+    bits: list[str] | None = None,
 ) -> Any:
     """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
-    from intar.session import open_source, parse_budget, parse_shapes
+    from intar.session import open_source, parse_bits, parse_budget, parse_shapes
 
+    scheme, widths = parse_bits(bits or [], scheme)
     return open_source(
         model,
         device=device,
@@ -126,4 +136,5 @@ def open_model(
         shapes=parse_shapes(shape or []),
         loop=loop,
         like=like,
+        bits=widths,
     )

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from intar.cli.common import (
+    Bits,
     Budget,
     Calibration,
     Device,
@@ -37,6 +38,7 @@ def check(
     model: Model,
     device: Device = None,
     scheme: Scheme = None,
+    bits: Bits = None,
     budget: Budget = None,
     shape: Shape = None,
     as_json: Json = False,
@@ -46,13 +48,15 @@ def check(
     Exit status 1 when nothing fits.
     """
     from intar.fit import check_model
-    from intar.session import parse_budget, parse_shapes
+    from intar.session import parse_bits, parse_budget, parse_shapes
 
+    scheme, widths = parse_bits(bits or [], scheme)
     with progress("load, quantise with synthetic samples, schedule") as step:
         found = check_model(
             model,
             device=device,
             scheme=scheme,
+            bits=widths,
             budget=parse_budget(budget or []),
             shapes=parse_shapes(shape or []),
         )
@@ -92,6 +96,7 @@ def schedule(
     model: Model,
     device: Device = None,
     scheme: Scheme = None,
+    bits: Bits = None,
     calibration: Calibration = None,
     budget: Budget = None,
     shape: Shape = None,
@@ -112,7 +117,7 @@ def schedule(
     if out:
         refuse_other(out)
     with progress("load, calibrate, quantise", "schedule") as step:
-        source = open_model(model, device, scheme, calibration, budget, shape, loop)
+        source = open_model(model, device, scheme, calibration, budget, shape, loop, bits=bits)
         step()
         answer = solve_blocks(source, mode, pins)
         step()
@@ -129,6 +134,7 @@ def compile_command(
     ],
     device: Device = None,
     scheme: Scheme = None,
+    bits: Bits = None,
     calibration: Calibration = None,
     budget: Budget = None,
     shape: Shape = None,
@@ -163,7 +169,7 @@ def compile_command(
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
     ) as step:
-        source = open_model(model, device, scheme, calibration, budget, shape, loop, like)
+        source = open_model(model, device, scheme, calibration, budget, shape, loop, like, bits)
         step()
         if edited:
             made = pipeline.design(source.quantised, edited_schedule(edited, source.quantised))

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from intar.cli.common import (
+    Bits,
     Budget,
     Calibration,
     Device,
@@ -35,6 +36,7 @@ def explore(
     model: Model,
     device: Device = None,
     scheme: Scheme = None,
+    bits: Bits = None,
     calibration: Calibration = None,
     budget: Budget = None,
     shape: Shape = None,
@@ -69,7 +71,7 @@ def explore(
     if out:
         refuse_other(out / "explore.json", (exploring.SCHEMA,), "an exploration")
     with progress("load, calibrate, quantise", *(f"point {i + 1}" for i in range(len(chosen)))) as step:
-        source = open_model(model, device, scheme, calibration, None, shape, loop=False)
+        source = open_model(model, device, scheme, calibration, None, shape, loop=False, bits=bits)
         step()
         workers = min(jobs, len(chosen))
         document = exploring.explore(source.quantised, source.machine.device, chosen, workers, step)

@@ -68,7 +68,7 @@ class Emitter:
         self.tasks: list[QTask] = []
         self.constants: dict[str, np.ndarray] = {}
         self.found: list[Finding] = []
-        self._copies: dict[str, str] = {}
+        self._copies: dict[tuple[str, int], str] = {}
         self._task_names = {task.name for task in graph.tasks}
         self._tensor_names = {tensor.name for tensor in graph.tensors}
         for name in graph.inputs:
@@ -223,7 +223,7 @@ class Emitter:
     # ------------------------------------------------------------ operators
 
     def _matmul(self, group: Group) -> None:
-        source, target = self._operand(group.first, group.inputs[0]), self._target(group)
+        source, target = self._operand(group, group.inputs[0]), self._target(group)
         x = _form(self.tensors[source])
         data = self._weights(group, x)
         mult, shift = factors(x.scale * data.scale / target.scale)
@@ -250,12 +250,12 @@ class Emitter:
         weight *= group.gain
         power_of_two = self.scheme.power_of_two
         return quantise_weights(
-            weight, group.offset, self.scheme.weight_bits, x.bits, x.scale, x.zero, power_of_two
+            weight, group.offset, self.weight_bits(group), x.bits, x.scale, x.zero, power_of_two
         )
 
     def _product(self, group: Group) -> None:
         task, target = group.first, self._target(group)
-        names = tuple(self._centred(task, self._operand(task, name)) for name in group.inputs)
+        names = tuple(self._centred(task, self._operand(group, name)) for name in group.inputs)
         x, y = (self.tensors[name] for name in names)
         width = product_bits(self._range(x.name), self._range(y.name), x.cols)
         if width > MAX_ACC_BITS:
@@ -280,13 +280,18 @@ class Emitter:
             )
         )
 
-    def _operand(self, task: Task, name: str) -> str:
+    def _operand(self, group: Group, name: str) -> str:
         """What a matmul or product reads: the tensor itself, or its copy with fewer bits."""
-        if name not in self.formats.operands:
+        form = self.formats.operands.get((group.output, name))
+        if form is None:
             return name
-        if name not in self._copies:
-            self._copies[name] = self._in_format(task, name, self.formats.operands[name])
-        return self._copies[name]
+        if (name, form.bits) not in self._copies:
+            self._copies[name, form.bits] = self._in_format(group.first, name, form)
+        return self._copies[name, form.bits]
+
+    def weight_bits(self, group: Group) -> int:
+        """Width of a group's weights, where the model does not bring its own."""
+        return self.formats.weights.get(group.output, self.scheme.weight_bits)
 
     def _centred(self, task: Task, name: str) -> str:
         """The tensor itself, or its integers less their zero point in 16 bits: exact."""

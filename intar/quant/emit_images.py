@@ -85,7 +85,7 @@ def _weights(emitter: Emitter, group: Group, x: Format) -> Weights:
         turned = quant.model_copy(update={"axis": None if quant.axis is None else 1 - quant.axis})
         return imported_weights(ints, turned, group.offset, x.bits, x.scale, x.zero, where(group.first))
     weight = emitter.graph.constant(name).T * group.gain
-    bits = emitter.scheme.weight_bits
+    bits = emitter.weight_bits(group)
     units = unit_weights(weight, group.offset, bits, x.bits, x.scale, x.zero)
     return units or quantise_weights(weight, group.offset, bits, x.bits, x.scale, x.zero)
 

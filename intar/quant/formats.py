@@ -19,6 +19,7 @@ from intar.quant.fixed import limits, power_above
 from intar.quant.fuse import Group
 from intar.quant.scheme import Scheme
 from intar.quant.tables import CORNERS, MAX_LOG_ENTRIES, MIN_LOG_ENTRIES, bent_range
+from intar.quant.widths import OPERANDS, Widths, find_widths
 
 TABLE_BITS = 10
 """Width of a table's input when activations are narrower: the widest that is still tabulated exactly."""
@@ -28,9 +29,6 @@ LOG_TABLE_ENTRIES = 11
 
 CORNER_STEPS = 16
 """Least segments of a table between 0 and a corner: so much finer, at most, is a scale with which it ends a segment."""
-
-OPERANDS = ("matmul", "product")
-"""Kinds of groups whose inputs may be narrower than other activations."""
 
 SMALLEST_SCALE = 1e-30
 
@@ -56,14 +54,16 @@ class Format:
 class Formats:
     """Formats by tensor name: `stored` for tensors that exist in memory, `pre` for inputs of fused functions.
 
-    `masked` are scores that a mask has been added to; `operands` are formats of copies that matmuls and products read
-    where the tensor itself is wider.
+    `masked` are scores that a mask has been added to; `operands` are formats of copies that a matmul or product reads where
+    a tensor itself is wider, by what it makes and the tensor; `weights` are bits of weights by what is made with them,
+    where they are not the scheme's.
     """
 
     stored: dict[str, Format]
     pre: dict[str, Format]
     masked: frozenset[str] = frozenset()
-    operands: Mapping[str, Format] = field(default_factory=dict)
+    operands: Mapping[tuple[str, str], Format] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=dict)
 
 
 INDEX = Format(INDEX_BITS, 1.0, 0)
@@ -100,12 +100,12 @@ def symmetric_format(low: float, high: float, bits: int, power_of_two: bool = Fa
     return Format(bits, float(power_above(np.asarray(scale))) if power_of_two else scale, 0)
 
 
-def table_bits(group: Group, scheme: Scheme) -> int:
-    """Width of the input of a group's function, where that is no tensor of its own."""
-    if scheme.activation_bits > MAX_LOG_ENTRIES:
-        return scheme.activation_bits
+def table_bits(group: Group, bits: int) -> int:
+    """Width of the input of a group's function, where that is no tensor of its own: `bits`, or that of an exact table."""
+    if bits > MAX_LOG_ENTRIES:
+        return bits
     groups = max(len(group.functions), 1)
-    return max(scheme.activation_bits, min(TABLE_BITS, LOG_TABLE_ENTRIES - (groups - 1).bit_length()))
+    return max(bits, min(TABLE_BITS, LOG_TABLE_ENTRIES - (groups - 1).bit_length()))
 
 
 def corner_format(form: Format, corner: float) -> Format:
@@ -180,11 +180,14 @@ def choose_formats(
 
     Raises
     ------
+    ConfigError
+        The scheme asks for widths of what is not there (:func:`intar.quant.widths.find_widths`).
     UnsupportedError
         The model quantises an activation in a way that we don't have.
     CalibrationError
         A tensor needs a range and there is no calibration data, or it does not fit the model.
     """
+    widths = find_widths(graph, groups, scheme.bits, alike)
     stored = list(dict.fromkeys([*graph.inputs, *(n for g in groups for n in (*g.inputs, g.output))]))
     inner = [group.pre for group in groups if group.pre and not group.identity]
     fixed = {name: INDEX for name in _indices(groups)}
@@ -215,24 +218,21 @@ def choose_formats(
             together[root] = merge(together[root], observed[name]) if root in together else observed[name]
     chosen = dict(classes.fixed)
     centred = {classes.root(name) for group in groups if centres(group) for name in group.inputs}
-    masked = {classes.root(name) for name in masked_scores(groups)}
-    narrow = operand_roots(graph, groups, classes) if scheme.operand_bits else set()
+    bits = class_bits(graph, groups, classes, scheme, widths)
 
     def made(root: str, bits: int) -> Format:
         cover = symmetric_format if root in centred else format_of_range
         return cover(*value_range(together[root], scheme, bits), bits, scheme.power_of_two)
 
     for root in open_roots:
-        wide = MASKED_BITS if root in masked else scheme.activation_bits
-        chosen[root] = made(root, scheme.operand_bits if root in narrow else wide)
-    copied = {
-        name
-        for group in groups
-        if group.kind in OPERANDS and scheme.operand_bits
-        for name in group.inputs
-        if roots[name] in open_roots and chosen[roots[name]].bits > scheme.operand_bits
-    }
-    operands = {name: made(roots[name], scheme.operand_bits) for name in copied}
+        chosen[root] = made(root, bits[root])
+    operands = {}
+    for group in groups:
+        if group.kind in OPERANDS:
+            read = operand_bits(group, scheme, widths)
+            for name in group.inputs:
+                if roots[name] in open_roots and read < chosen[roots[name]].bits:
+                    operands[group.output, name] = made(roots[name], read)
     formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
     pre = {}
     for same in alike:
@@ -245,17 +245,54 @@ def choose_formats(
         elif group.pre in fixed:
             pre[group.pre] = fixed[group.pre]
         elif group.pre:
-            bits = table_bits(group, scheme)
-            low, high = value_range(together.get(group.pre, observed[group.pre]), scheme, bits)
-            if bits > MAX_LOG_ENTRIES and group.function is not None:
+            width = table_bits(group, max(scheme.activation_bits, formats[group.output].bits))
+            low, high = value_range(together.get(group.pre, observed[group.pre]), scheme, width)
+            if width > MAX_LOG_ENTRIES and group.function is not None:
                 step = formats[group.output].scale
                 ends = [bent_range(function, low, high, step) for function in group.functions]
                 low, high = min(end[0] for end in ends), max(end[1] for end in ends)
-            form = format_of_range(low, high, bits, scheme.power_of_two)
-            if bits > MAX_LOG_ENTRIES and group.function is not None and group.function.op in CORNERS:
+            form = format_of_range(low, high, width, scheme.power_of_two)
+            if width > MAX_LOG_ENTRIES and group.function is not None and group.function.op in CORNERS:
                 form = corner_format(form, CORNERS[group.function.op])
             pre[group.pre] = form
-    return Formats(formats, pre, frozenset(masked_scores(groups)), operands)
+    return Formats(formats, pre, frozenset(masked_scores(groups)), operands, widths.weights)
+
+
+def operand_bits(group: Group, scheme: Scheme, widths: Widths) -> int:
+    """Width of what a matmul or product reads."""
+    return widths.operands.get(group.output, scheme.operand_bits or scheme.activation_bits)
+
+
+def class_bits(
+    graph: TaskGraph, groups: list[Group], classes: Classes, scheme: Scheme, widths: Widths
+) -> dict[str, int]:
+    """Width of each set of tensors that share a format, by its root: the widest that is asked for one of them or of what
+    reads it; where nothing is, the scheme's."""
+    asked: dict[str, int] = {}
+    read: dict[str, int] = {}
+
+    def widen(bits: dict[str, int], name: str, width: int) -> None:
+        root = classes.root(name)
+        bits[root] = max(bits.get(root, 0), width)
+
+    for name, width in widths.tensors.items():
+        widen(asked, name, width)
+    for group in groups:
+        if group.kind in OPERANDS:
+            for name in group.inputs:
+                widen(read, name, operand_bits(group, scheme, widths))
+                if group.output in widths.operands:
+                    widen(asked, name, widths.operands[group.output])
+    found = {classes.root(name): scheme.activation_bits for g in groups for name in (*g.inputs, g.output)}
+    found |= {classes.root(name): scheme.activation_bits for name in graph.inputs}
+    found |= {root: read[root] for root in operand_roots(graph, groups, classes)}
+    found |= {classes.root(name): MASKED_BITS for name in masked_scores(groups)}
+    named = {classes.root(name) for name in widths.tensors}
+    return found | {
+        root: width if root in named else max(width, found[root])
+        for root, width in asked.items()
+        if root in found
+    }
 
 
 def _indices(groups: Sequence[Group]) -> list[str]:

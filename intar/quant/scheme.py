@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,6 +10,8 @@ from intar.errors import ConfigError, Finding
 
 Method = Literal["minmax", "percentile", "mse"]
 METHODS = ("minmax", "percentile", "mse")
+WIDTHS = (4, 8, 16)
+"""Bits that a tensor or a weight may have."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Scheme:
         tensor that others read, too, keeps its width, and the matmul reads a rounded copy. 0: `activation_bits`.
     power_of_two : scales are rounded up to powers of two, so that requantisation is a shift and needs no multiplier; up
         to one bit of precision is lost. Scales of the model itself stay as they are.
+    bits : widths of single tensors, operands and weights, as (pattern, bits) (`intar.quant.widths`); of several patterns for
+        one place the last one holds.
     """
 
     name: str
@@ -35,6 +40,7 @@ class Scheme:
     percentile: float = 99.99
     power_of_two: bool = False
     operand_bits: int = 0
+    bits: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
         found = []
@@ -50,8 +56,17 @@ class Scheme:
             )
         if not 50 < self.percentile <= 100:
             found.append(Finding(f"percentile is {self.percentile}, expected 50 < p <= 100", "scheme"))
+        found += [
+            Finding(f"{bits} bits are asked for, expected 4, 8 or 16", f"bits of {pattern!r}")
+            for pattern, bits in self.bits
+            if bits not in WIDTHS
+        ]
         if found:
             raise ConfigError(found)
+
+    def with_bits(self, bits: Mapping[str, int]) -> Scheme:
+        """The scheme with widths by pattern, after those that it has."""
+        return replace(self, bits=(*self.bits, *bits.items()))
 
 
 W8A8 = Scheme("w8a8", 8, 8)

@@ -12,6 +12,7 @@ from conformance.transformer import block, grouped_attention
 from intar import pipeline
 from intar.errors import UnsupportedError
 from intar.frontends.builder import Builder
+from intar.ir.ops import Op
 from intar.ir.program import Gather
 from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, Quantised
 from intar.ir.reference import run_float
@@ -67,6 +68,21 @@ def test_a_wide_residual_stream_is_less_noisy() -> None:
 def test_every_pattern_in_the_engine(quantised: Quantised, mode: pipeline.Mode) -> None:
     made = pipeline.compile_quantised(quantised, machine(2, rows=4), mode)
     require(pipeline.verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]))
+
+
+def test_one_wide_operand(tmp_path: Path) -> None:
+    """What the last matmul reads, behind GELU, has 16 bits, all other operands 8; bit for bit in engine and C++."""
+    graph, samples = block()
+    last = next(task for task in reversed(graph.tasks) if task.op is Op.MATMUL)
+    made = quantise(graph, W8A8R16.with_bits({f"{last.name}.in": 16}), {"x": samples})
+    bits = {tensor.name: tensor.bits for tensor in made.graph.tensors}
+    wide = [t.name for t in made.graph.tasks if isinstance(t, QMatmul) and bits[t.inputs[0]] == 16]
+    assert wide == [last.name]
+    design = pipeline.compile_quantised(made, machine(2, rows=4))
+    inputs = [random_inputs(made, 3)]
+    require(pipeline.verify_engine(design, inputs))
+    pipeline.project(design).write(tmp_path)
+    require(pipeline.verify_csim(design, inputs, tmp_path))
 
 
 @pytest.mark.parametrize(("lanes", "by_element"), [(8, False), (16, False), (32, True)])

@@ -268,3 +268,66 @@ def test_report_and_warnings() -> None:
     shrunk = quantise(graph, W8A8, {"x": train[:100] * 0.2})
     rows = numerics_report(graph, shrunk, {"x": test[:50]})
     assert rows[1]["saturations"] > 0 and numerics_warnings(rows)
+
+
+def two_layers() -> TaskGraph:
+    """x → fc (relu) → both out and skip read it; out + skip."""
+    g = Builder("t")
+    x = g.input("x", (2, 6))
+    h = g.relu(g.matmul(x, WEIGHT, name="fc"))
+    a, b = g.matmul(h, WEIGHT, name="out"), g.matmul(h, WEIGHT, name="skip")
+    g.output(g.add(a, b, name="sum"))
+    return g.build()
+
+
+def widths(how: Scheme) -> dict[str, tuple[int, int, int]]:
+    """Bits of what a matmul reads, of its weights and of what it makes."""
+    made = quantise(two_layers(), how, SAMPLES)
+    bits = {tensor.name: tensor.bits for tensor in made.graph.tensors}
+    return {
+        task.name: (bits[task.inputs[0]], task.weight_bits, bits[task.output])
+        for task in made.graph.tasks
+        if isinstance(task, QMatmul)
+    }
+
+
+def test_widths_by_name() -> None:
+    wide = W8A8.with_bits({"out.in": 16, "sk*.weight": 4})
+    assert widths(wide) == {"fc": (8, 8, 16), "out": (16, 8, 8), "skip": (8, 4, 8)}
+    assert widths(W8A8.with_bits({"*.in": 16, "fc.in": 8})) == {
+        "fc": (8, 8, 16),
+        "out": (16, 8, 8),
+        "skip": (16, 8, 8),
+    }
+    assert widths(W16A16.with_bits({"out.in": 8})) == {
+        "fc": (16, 16, 16),
+        "out": (8, 16, 16),
+        "skip": (16, 16, 16),
+    }
+    assert widths(W16A16.with_bits({"out.in": 8, "skip.in": 8}))["fc"] == (16, 16, 8), "nobody reads more"
+    assert widths(W8A8.with_bits({"fc.out": 16})) == {"fc": (8, 8, 16), "out": (8, 8, 8), "skip": (8, 8, 8)}
+
+
+def test_a_wider_operand_is_less_noisy() -> None:
+    graph, samples = everything()
+
+    def noise(how: Scheme) -> float:
+        rows = numerics_report(graph, quantise(graph, how, samples), {"x": samples["x"][:10]})
+        return next(row["sqnr_db"] for row in rows if row["output"])
+
+    assert (
+        noise(W8A8) < noise(W8A8.with_bits({"*.in": 16})) < noise(W8A8.with_bits({"*": 16, "*.weight": 16}))
+    )
+
+
+def test_widths_of_what_is_not_there() -> None:
+    asked = {"fc3.in": 16, "sum.weight": 8, "fc.in": 8}
+    with pytest.raises(ConfigError) as caught:
+        quantise(two_layers(), W8A8.with_bits(asked), SAMPLES)
+    assert [finding.where for finding in caught.value.findings] == [
+        "bits of 'fc3.in'",
+        "bits of 'sum.weight'",
+    ]
+    assert "'fc.in'" in caught.value.findings[0].hint
+    with pytest.raises(ConfigError, match="12 bits are asked for, expected 4, 8 or 16"):
+        W8A8.with_bits({"fc.in": 12})

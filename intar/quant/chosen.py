@@ -1,0 +1,37 @@
+"""Formats that a search has chosen, as a file that `compile` takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from intar.errors import ConfigError, Finding
+
+SCHEMA: Literal["intar.formats/1"] = "intar.formats/1"
+
+
+class ChosenFormats(BaseModel):
+    """A scheme, and the widths by pattern that differ from it; `trade_off` says what else was tried."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    schema_: Literal["intar.formats/1"] = Field(default=SCHEMA, alias="schema")
+    scheme: str
+    bits: dict[str, int]
+    trade_off: tuple[dict[str, Any], ...] = ()
+
+
+def read_formats(path: Path) -> ChosenFormats:
+    """The file's contents; ConfigError with every finding."""
+    try:
+        return ChosenFormats.model_validate_json(path.read_text())
+    except OSError as error:
+        raise ConfigError(Finding(f"the formats can't be read: {error.strerror}", str(path))) from None
+    except UnicodeDecodeError:
+        raise ConfigError(Finding("it is no text", str(path))) from None
+    except ValidationError as error:
+        raise ConfigError(
+            Finding(e["msg"], ": ".join([str(path), *filter(None, [".".join(map(str, e["loc"]))])]))
+            for e in error.errors()
+        ) from None

@@ -1,0 +1,138 @@
+"""Widths that are asked for by name: which task's operands, result or weights each pattern means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from intar.errors import ConfigError, Finding
+from intar.ir.taskgraph import TaskGraph
+from intar.quant.fuse import Group
+
+OPERANDS = ("matmul", "product")
+"""Kinds of groups whose inputs may be narrower than other activations."""
+
+WEIGHTED = ("matmul", "conv")
+
+Place = tuple[str, str]
+"""``in``, ``out`` or ``weight``, and the tensor that the task makes."""
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Bits by tensor name: of what the matmul or product that makes it reads (`operands`), of itself (`tensors`), of the
+    weights it is made with (`weights`). What is not there follows the scheme.
+    """
+
+    operands: Mapping[str, int] = field(default_factory=dict)
+    tensors: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=dict)
+
+
+def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
+    """What a width can be asked for, by all its names: ``TASK.in``, ``TASK.out``, ``TASK.weight``, or a tensor's name.
+
+    A task goes by its name in the task graph and by its name in the model (a PyTorch module's path), a tensor likewise.
+    Tasks that are fused into one share its places.
+    """
+    found: dict[str, list[Place]] = {}
+
+    def known_as(name: str, place: Place) -> None:
+        if place not in found.setdefault(name, []):
+            found[name].append(place)
+
+    indices = {name for group in groups if group.kind == "embedding" for name in group.inputs}
+    for name in graph.inputs:
+        if name not in indices:
+            for own in {name, graph.tensor(name).source or name}:
+                known_as(own, ("out", name))
+    for group in groups:
+        if group.kind == "argmax":
+            continue
+        roles = ["out"]
+        if group.kind in OPERANDS:
+            roles.append("in")
+        imported = group.kind in WEIGHTED and any(
+            graph.tensor(name).quant is not None for name in group.first.inputs[1:2]
+        )
+        if group.kind in WEIGHTED and not imported:
+            roles.append("weight")
+        tasks = {name for task in group.fused for name in (task.name, _path(task.source)) if name}
+        for role in roles:
+            for task in sorted(tasks):
+                known_as(f"{task}.{role}", (role, group.output))
+        for own in {group.output, graph.tensor(group.output).source or group.output}:
+            known_as(own, ("out", group.output))
+    return found
+
+
+def _path(source: str) -> str:
+    """What a task is called in the model: ``linear 'h.0.fc'`` is ``h.0.fc``."""
+    match = re.search(r"'([^']+)'$", source)
+    return match.group(1) if match else ""
+
+
+def find_widths(
+    graph: TaskGraph,
+    groups: Sequence[Group],
+    asked: Sequence[tuple[str, int]],
+    alike: Sequence[Sequence[str]] = (),
+) -> Widths:
+    """The widths that the patterns (``*`` and ``?`` as in file names) of a scheme ask for.
+
+    Of several patterns for one place the last one holds; of places in the same round of a loop (`alike`) the widest.
+
+    Raises
+    ------
+    ConfigError
+        Patterns that mean nothing in this network, or a tensor that the model quantises itself (all of them).
+    """
+    if not asked:
+        return Widths()
+    known = places(graph, groups)
+    found: list[Finding] = []
+    bits: dict[Place, int] = {}
+    for pattern, width in asked:
+        names = [name for name in known if fnmatchcase(name, pattern)]
+        meant = list(dict.fromkeys(place for name in names for place in known[name]))
+        if not meant:
+            found.append(
+                Finding(
+                    "it names nothing in this network", f"bits of {pattern!r}", hint=_hint(pattern, known)
+                )
+            )
+        own = [name for role, name in meant if role == "out" and graph.tensor(name).quant is not None]
+        if own:
+            found.append(
+                Finding(
+                    f"the model quantises '{own[0]}' itself"
+                    + (f" (and {len(own) - 1} more)" if own[1:] else ""),
+                    f"bits of {pattern!r}",
+                    hint="leave tensors away whose formats the model brings",
+                )
+            )
+        bits |= dict.fromkeys(meant, width)
+    if found:
+        raise ConfigError(found)
+    for same in alike:
+        for role in ("in", "out", "weight"):
+            widths = [bits[role, name] for name in same if (role, name) in bits]
+            if widths:
+                bits |= {(role, name): max(widths) for name in same}
+
+    def of(role: str) -> dict[str, int]:
+        return {name: width for (own, name), width in bits.items() if own == role}
+
+    return Widths(of("in"), of("out"), of("weight"))
+
+
+def _hint(pattern: str, known: Mapping[str, object]) -> str:
+    close = get_close_matches(pattern, known, n=3, cutoff=0.4)
+    shown = close or [name for name in known if name.endswith((".in", ".weight"))][:3]
+    return (
+        "write TASK.in (operands of a matmul or product), TASK.out, TASK.weight or a tensor's name, as in "
+        + ", ".join(repr(name) for name in shown)
+    )
