@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from pydantic import ValidationError
@@ -16,7 +16,7 @@ from intar import designs
 from intar.device import make_machine, read_budget
 from intar.device.boards import suggest
 from intar.device.machine import Budget
-from intar.errors import ConfigError, Finding, OutputError, UnsupportedError
+from intar.errors import CalibrationError, ConfigError, Finding, OutputError, UnsupportedError
 from intar.frontends import load_model
 from intar.frontends.load import SUFFIXES, make_model, sample_arrays
 from intar.grid import prepare
@@ -38,7 +38,7 @@ from intar.ir.taskgraph import TaskGraph
 from intar.pipeline import Check, Design, design
 from intar.project import read_project
 from intar.quant.blocks import pieces
-from intar.quant.calibrate import load_calibration
+from intar.quant.calibrate import WAY_OUT, load_calibration
 from intar.quant.chosen import read_formats
 from intar.quant.divide import divide
 from intar.quant.golden import id_rows
@@ -46,6 +46,7 @@ from intar.quant.like import take_formats
 from intar.quant.quantise import quantise
 from intar.quant.scheme import Scheme
 from intar.quant.scheme import scheme as find_scheme
+from intar.quant.search import Metric, Search, Trial, search_formats
 from intar.quant.store import load as load_quantised
 from intar.report.summary import report_dict
 from intar.schedule.cost import lower_bounds
@@ -62,10 +63,11 @@ LOOP_PAYS = 32
 
 @dataclass(frozen=True)
 class Source:
-    """A loaded model: float graph, integers, machine, the blocks that are looped, and the published figure of a reference
-    design."""
+    """A loaded model: float graph, scheme, integers, machine, the blocks that are looped, and the published figure of a
+    reference design."""
 
     graph: TaskGraph
+    scheme: Scheme
     quantised: Quantised
     machine: Machine
     blocks: Blocks
@@ -108,7 +110,7 @@ def open_source(
         if calibration:
             data = load_calibration(calibration, graph)
         how = find_scheme(scheme or spec.scheme).with_bits({**spec.bits, **(bits or {})})
-        return Source(graph, *size_network(graph, how, data, sized, loop), data, spec.anchor)
+        return Source(graph, how, *size_network(graph, how, data, sized, loop), data, spec.anchor)
     if not Path(model).suffix and not Path(model).exists():
         hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
         raise ConfigError(Finding("there is no file and no reference design of this name", model, hint=hint))
@@ -124,7 +126,7 @@ def open_source(
     if given is None and synthetic:
         given = synthetic(graph)
     how = find_scheme(scheme or "w8a8").with_bits(bits or {})
-    return Source(graph, *size_network(graph, how, given, sized, loop), given)
+    return Source(graph, how, *size_network(graph, how, given, sized, loop), given)
 
 
 def size_network(
@@ -170,6 +172,40 @@ def size_network(
     return made, sized(made), ()
 
 
+def tune(
+    source: Source,
+    bound: float,
+    metric: Metric | Literal["cosine", "sqnr"] = "cosine",
+    *,
+    count: int = 16,
+    weights: bool = False,
+    step: Callable[[Trial], None] = lambda trial: None,
+) -> Search:
+    """The cheapest formats of a source (`intar.quant.search`), of a looped block the same in all rounds.
+
+    Raises
+    ------
+    CalibrationError
+        The source has no calibration data.
+    """
+    if source.calibration is None:
+        raise CalibrationError(
+            Finding("there are no samples to compare golden with float on", source.graph.name, hint=WAY_OUT)
+        )
+    same = alike(prepare(source.graph), source.blocks) if source.blocks else ()
+    return search_formats(
+        source.graph,
+        source.scheme,
+        source.calibration,
+        bound,
+        metric=metric,
+        count=count,
+        weights=weights,
+        alike=same,
+        step=step,
+    )
+
+
 def _pays(part: Part, machine: Machine) -> bool:
     """A round is long beside what the next one waits for: the last response of a store, the first word of a load."""
     floor = max(lower_bounds(make_problem(part.graph, machine).works, machine).values())
@@ -213,13 +249,14 @@ def parse_bits(items: Sequence[str], scheme: str | None = None) -> tuple[str | N
         try:
             if item.endswith(".json"):
                 chosen = read_formats(Path(item))
-                scheme = scheme or chosen.scheme
-                bits |= chosen.bits
-                continue
-            values, wrong = _pairs([item], "--bits", hint)
-            found += wrong
-            numbers = {key: int(text) if text.isdecimal() else 0 for key, text in values.items()}
-            bits |= dict(Scheme("--bits", 8, 8).with_bits(numbers).bits)
+                scheme, added = scheme or chosen.scheme, chosen.bits
+            else:
+                values, wrong = _pairs([item], "--bits", hint)
+                found += wrong
+                added = {key: int(text) if text.isdecimal() else 0 for key, text in values.items()}
+            for pattern, width in Scheme("--bits", 8, 8).with_bits(added).bits:
+                bits.pop(pattern, None)  # the last one holds
+                bits[pattern] = width
         except ConfigError as error:
             found += error.findings
     if found:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import typer
 
-from intar.cli import compiling, exploring, listing, running
+from intar.cli import compiling, exploring, listing, running, tuning
 from intar.cli.common import notes, printable
 from intar.errors import InternalError, UserError
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (compiling, exploring, running, listing):
+for part in (compiling, tuning, exploring, running, listing):
     app.add_typer(part.app)
 
 

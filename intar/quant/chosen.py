@@ -13,7 +13,7 @@ SCHEMA: Literal["intar.formats/1"] = "intar.formats/1"
 
 
 class ChosenFormats(BaseModel):
-    """A scheme, and the widths by pattern that differ from it; `trade_off` says what else was tried."""
+    """A scheme and widths by pattern; `trade_off` says what was tried on the way to them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_: Literal["intar.formats/1"] = Field(default=SCHEMA, alias="schema")

@@ -175,8 +175,11 @@ def choose_formats(
     scheme: Scheme,
     calibration: Mapping[str, np.ndarray] | None,
     alike: Sequence[Sequence[str]] = (),
+    known: Mapping[str, Observed] | None = None,
 ) -> Formats:
     """A format for every tensor that the groups read, write or pass to a function; one for all of each set in `alike`.
+
+    `known` is what the calibration data has been found to do; None: it is found out.
 
     Raises
     ------
@@ -205,7 +208,7 @@ def choose_formats(
     roots = {name: classes.root(name) for name in stored}
     open_roots = {root for root in roots.values() if root not in classes.fixed}
     needed = [name for name in stored if roots[name] in open_roots] + [n for n in inner if n not in fixed]
-    observed = dict(_observe(graph, needed, scheme, calibration))
+    observed = dict(_observe(graph, needed, scheme, calibration) if known is None else known)
     for group in groups:
         if group.kind == "embedding" and group.output in observed:
             table = graph.constant(group.first.inputs[1])  # samples have only some of its rows

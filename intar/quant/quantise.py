@@ -12,6 +12,7 @@ from intar.grid import prepare
 from intar.ir.quantgraph import QuantGraph, Quantised, weight_types
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.absorb import absorb_binaries
+from intar.quant.calibrate import Observed
 from intar.quant.emit import Emitter
 from intar.quant.formats import choose_formats
 from intar.quant.fuse import Group, fuse
@@ -25,6 +26,7 @@ def quantise(
     calibration: Mapping[str, np.ndarray] | None = None,
     skip: Sequence[str] = (),
     alike: Sequence[Sequence[str]] = (),
+    observed: Mapping[str, Observed] | None = None,
 ) -> Quantised:
     """Quantise a graph.
 
@@ -39,6 +41,8 @@ def quantise(
     skip : names of passes of :func:`intar.grid.prepare` to leave out.
     alike : sets of tensors that shall have the same format, as far as the model leaves them open, and whose makers shall
         have the same shifts.
+    observed : what calibration has found on the same prepared graph and data (:func:`intar.quant.calibrate.observe`): it is
+        not run again.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def quantise(
     """
     graph = prepare(graph, skip)
     groups = fuse(graph)
-    formats = choose_formats(graph, groups, scheme, calibration, alike)
+    formats = choose_formats(graph, groups, scheme, calibration, alike, observed)
     emitter = Emitter(graph, formats, scheme, _largest_gains(groups, alike))
     found = emitter.found
     for group in groups:

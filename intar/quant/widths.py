@@ -60,7 +60,7 @@ def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
         )
         if group.kind in WEIGHTED and not imported:
             roles.append("weight")
-        tasks = {name for task in group.fused for name in (task.name, _path(task.source)) if name}
+        tasks = {name for task in group.fused for name in (task.name, path(task.source)) if name}
         for role in roles:
             for task in sorted(tasks):
                 known_as(f"{task}.{role}", (role, group.output))
@@ -69,7 +69,7 @@ def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
     return found
 
 
-def _path(source: str) -> str:
+def path(source: str) -> str:
     """What a task is called in the model: ``linear 'h.0.fc'`` is ``h.0.fc``."""
     match = re.search(r"'([^']+)'$", source)
     return match.group(1) if match else ""

@@ -1,0 +1,264 @@
+"""The cheapest formats that meet an accuracy bound: operands of matmuls and products, and weights, are narrowed one by one.
+
+All start wide. Each is narrowed alone, golden is compared with float, and what that costs in accuracy for each bit that is
+moved less gives the order in which they are narrowed for good; one that would break the bound stays wide. Errors of
+quantisation add up nearly independently, so the order hardly changes on the way. 2n + 2 runs of golden for n places.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import numpy as np
+
+from intar.errors import ConfigError, Finding, InfeasibleError
+from intar.grid import prepare
+from intar.ir.quantgraph import QConv, QEmbedding, QMatmul, QuantGraph
+from intar.ir.reference import AT_ONCE, float_tensors
+from intar.ir.taskgraph import TaskGraph
+from intar.quant.calibrate import observe, samples
+from intar.quant.fuse import Group, fuse
+from intar.quant.golden import dequantise, golden_tensors, quantise_input
+from intar.quant.quantise import quantise
+from intar.quant.scheme import Scheme
+from intar.quant.widths import Place, path, places
+
+Outputs = Sequence[Mapping[str, np.ndarray]]
+"""For each sample the network's outputs by name, real values."""
+
+Metric = Callable[[Outputs, Outputs], float]
+"""From float's and golden's outputs to a number that is higher the better."""
+
+WIDE_OPERAND = 16
+
+
+def cosine(real: Outputs, golden: Outputs) -> float:
+    """The mean, over samples and outputs, of the cosine between float and golden."""
+    found = []
+    for a, b in zip(real, golden, strict=True):
+        for name, x in a.items():
+            norms = float(np.linalg.norm(x) * np.linalg.norm(b[name]))
+            found.append(float((x * b[name]).sum()) / norms if norms else float(np.array_equal(x, b[name])))
+    return float(np.mean(found))
+
+
+def sqnr(real: Outputs, golden: Outputs) -> float:
+    """Signal to quantisation noise over all samples and outputs, decibel; infinite without noise."""
+    pairs = [(x, b[name]) for a, b in zip(real, golden, strict=True) for name, x in a.items()]
+    signal, noise = (
+        sum(float((x**2).sum()) for x, _ in pairs),
+        sum(float(((x - y) ** 2).sum()) for x, y in pairs),
+    )
+    return float(10 * np.log10(signal / noise)) if noise and signal else float("inf" if not noise else "-inf")
+
+
+METRICS: dict[str, Metric] = {"cosine": cosine, "sqnr": sqnr}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is narrowed at once: one place, or the same place in all rounds of a loop."""
+
+    patterns: tuple[str, ...]
+    wide: int
+    narrow: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Formats that were tried: bits by pattern, what the metric says, and bits moved by an inference."""
+
+    bits: Mapping[str, int]
+    score: float
+    moved: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A unit in the order of narrowing: the score with it alone narrow, then the trial with it and all before that were
+    `kept` narrow."""
+
+    unit: Unit
+    alone: Trial
+    trial: Trial
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was found; `wide` and `narrow` are the two ends."""
+
+    chosen: Trial
+    wide: Trial
+    narrow: Trial
+    steps: tuple[Step, ...]
+
+
+def bits_moved(graph: QuantGraph) -> int:
+    """Bits that the tasks of an inference read and write: operands, results, weights, rows of embeddings."""
+    tensors = {tensor.name: tensor.bits * tensor.rows * tensor.cols for tensor in graph.tensors}
+    total = 0
+    for task in graph.tasks:
+        total += tensors[task.output] + sum(tensors[name] for name in task.inputs)
+        if isinstance(task, QMatmul):
+            total += task.weight_bits * graph.tensor(task.inputs[0]).cols * graph.tensor(task.output).cols
+        elif isinstance(task, QConv):
+            total += task.weight_bits * sum(group.channels * len(group.taps) for group in task.groups)
+        elif isinstance(task, QEmbedding):
+            total += tensors[task.output]
+    return total
+
+
+def units(
+    graph: TaskGraph,
+    groups: Sequence[Group],
+    scheme: Scheme,
+    alike: Sequence[Sequence[str]] = (),
+    weights: bool = False,
+) -> list[Unit]:
+    """What can be narrowed: operands of matmuls and products of activations, with `weights` the weights, too."""
+    known = places(graph, groups)
+    together = {name: tuple(same) for same in alike for name in same}
+    found: dict[tuple[str, tuple[str, ...]], list[Group]] = {}
+    for group in groups:
+        for role in ("in", "weight") if weights else ("in",):
+            if (role, group.output) in known.get(f"{group.first.name}.{role}", ()):
+                found.setdefault((role, together.get(group.output, (group.output,))), []).append(group)
+    made = []
+    for (role, _), same in found.items():
+        wide, narrow = (WIDE_OPERAND, 8) if role == "in" else (scheme.weight_bits, scheme.weight_bits // 2)
+        if narrow >= 4:
+            made.append(Unit(_patterns(same, role, known), wide, narrow))
+    return made
+
+
+def _patterns(same: Sequence[Group], role: str, known: Mapping[str, list[Place]]) -> tuple[str, ...]:
+    """Patterns that mean a role of these groups and nothing else: one where their names differ in numbers only."""
+    meant = {(role, group.output) for group in same}
+    names = []
+    for group in same:
+        own = (f"{name}.{role}" for name in (path(group.first.source), group.first.name) if name)
+        names.append(next(name for name in own if known.get(name) == [(role, group.output)]))
+    general = _general(names)
+    if general and {at for name, its in known.items() if fnmatchcase(name, general) for at in its} == meant:
+        return (general,)
+    return tuple(names)
+
+
+def _general(names: Sequence[str]) -> str:
+    """A pattern for several names that differ in some of their numbers only; else nothing."""
+    split = [re.split(r"(\d+)", name) for name in names]
+    if len(names) < 2 or len({tuple(parts[::2]) for parts in split}) > 1:
+        return ""
+    return "".join(same[0] if len(set(same)) == 1 else "*" for same in zip(*split, strict=True))
+
+
+def search_formats(
+    graph: TaskGraph,
+    scheme: Scheme,
+    calibration: Mapping[str, np.ndarray],
+    bound: float,
+    *,
+    metric: Metric | Literal["cosine", "sqnr"] = "cosine",
+    count: int = 16,
+    weights: bool = False,
+    alike: Sequence[Sequence[str]] = (),
+    step: Callable[[Trial], None] = lambda trial: None,
+) -> Search:
+    """The formats that move the fewest bits of those that a greedy search finds to meet a bound.
+
+    Parameters
+    ----------
+    graph : float task graph.
+    scheme : what holds for everything else; its own `bits` come first, and are searched like the rest.
+    calibration : samples for the ranges; golden is compared with float on the first `count` of them.
+    bound : what the metric has to be at least.
+    metric : a name, or a function of float's and golden's outputs, higher the better.
+    weights : weights are narrowed, too, to half their bits.
+    alike : as in :func:`intar.quant.quantise.quantise`; places in it are narrowed together.
+    step : called after each trial.
+
+    Raises
+    ------
+    ConfigError
+        An output is an index, about which the named metrics say nothing.
+    InfeasibleError
+        All wide, the metric is below the bound.
+    UserError
+        As in :func:`intar.quant.quantise.quantise`.
+    """
+    judge = METRICS[metric] if isinstance(metric, str) else metric
+    graph = prepare(graph)
+    groups = fuse(graph)
+    indices = [
+        graph.tensor(group.output).source or group.output for group in groups if group.kind == "argmax"
+    ]
+    if isinstance(metric, str) and indices:
+        raise ConfigError(
+            Finding(
+                f"the output '{indices[0]}' is an index",
+                f"metric {metric!r}",
+                "how far apart two indices are says nothing about them",
+                "tune the network without its argmax, or give a metric of your own (intar.quant.search_formats)",
+            )
+        )
+    batch = samples(graph, calibration)[:count]
+    observed = observe(graph, calibration, histograms=scheme.method != "minmax")
+    real: list[dict[str, np.ndarray]] = [{} for _ in batch]
+    for first in range(0, len(batch), AT_ONCE):
+        for name, arrays in float_tensors(graph, batch[first : first + AT_ONCE]):
+            if name in graph.outputs:
+                for one, array in zip(real[first:], arrays, strict=False):
+                    one[name] = array
+
+    def attempt(bits: Mapping[str, int]) -> Trial:
+        made = quantise(graph, scheme.with_bits(bits), calibration, alike=alike, observed=observed)
+        tensors = {tensor.name: tensor for tensor in made.graph.tensors}
+        inputs = [
+            {name: quantise_input(tensors[name], array) for name, array in one.items()} for one in batch
+        ]
+        golden: list[dict[str, np.ndarray]] = [{} for _ in batch]
+        for first in range(0, len(batch), AT_ONCE):
+            for name, arrays, _ in golden_tensors(made, inputs[first : first + AT_ONCE]):
+                if name in graph.outputs:
+                    for one, array in zip(golden[first:], arrays, strict=False):
+                        one[name] = dequantise(tensors[name], array).reshape(graph.tensor(name).shape)
+        trial = Trial(dict(bits), judge(real, golden), bits_moved(made.graph))
+        step(trial)
+        return trial
+
+    everything = units(graph, groups, scheme, alike, weights)
+    at_start = {pattern: unit.wide for unit in everything for pattern in unit.patterns}
+
+    def narrowed(bits: Mapping[str, int], unit: Unit) -> dict[str, int]:
+        return {**bits, **dict.fromkeys(unit.patterns, unit.narrow)}
+
+    wide = attempt(at_start)
+    if not wide.score >= bound:
+        raise InfeasibleError(
+            Finding(
+                f"all {len(everything)} places wide, the metric is {wide.score:.6g} and not {bound:.9g}",
+                f"accuracy of {graph.name!r}",
+                f"everything else follows the scheme {scheme.name}",
+                "take a scheme that keeps sums and normalisations in 16 bits (w8a8r16) or wider weights, or ask for less",
+            )
+        )
+    alone = [attempt(narrowed(at_start, unit)) for unit in everything]
+
+    def harm(index: int) -> tuple[bool, float]:
+        saved, lost = wide.moved - alone[index].moved, wide.score - alone[index].score
+        return saved <= 0, lost / saved if saved > 0 else lost
+
+    best, steps = wide, []
+    for index in sorted(range(len(everything)), key=harm):
+        unit = everything[index]
+        trial = attempt(narrowed(best.bits, unit))
+        kept = trial.score >= bound and trial.moved < best.moved
+        steps.append(Step(unit, alone[index], trial, kept))
+        best = trial if kept else best
+    narrow = attempt({pattern: unit.narrow for unit in everything for pattern in unit.patterns})
+    return Search(best, wide, narrow, tuple(steps))
