@@ -11,7 +11,9 @@ from types import SimpleNamespace
 
 from intar.ir.quantgraph import QMatmul, QMove, QProduct, QSoftmax, QuantGraph
 from intar.ir.schedule import Machine, Placement, Residency, Stage
-from intar.schedule.validate import _Facts
+from intar.schedule.check.cycles import stage_cycles
+from intar.schedule.check.facts import Facts
+from intar.schedule.check.rules import stage_rules
 
 
 def ordered_partitions(graph: QuantGraph) -> Iterator[list[tuple[int, ...]]]:
@@ -122,8 +124,8 @@ def best(graph: QuantGraph, machine: Machine, mode: str = "auto", spills: bool =
     return least
 
 
-def _facts(graph: QuantGraph, machine: Machine, chosen: list[Stage], mode: str) -> _Facts:
-    return _Facts(
+def _facts(graph: QuantGraph, machine: Machine, chosen: list[Stage], mode: str) -> Facts:
+    return Facts(
         SimpleNamespace(stages=chosen, machine=machine, mode=mode, residency=(), name="brute"), graph
     )
 
@@ -135,11 +137,11 @@ def _legal(graph: QuantGraph, machine: Machine, part: tuple[int, ...], mode: str
         if i not in part
     ]
     for stage in stages(graph, machine, part, mode):
-        if not list(_facts(graph, machine, [stage, *others], mode).check_stage(0)):
+        if not list(stage_rules(_facts(graph, machine, [stage, *others], mode), 0)):
             yield stage
 
 
-def _homes(graph: QuantGraph, facts: _Facts, count: int) -> Iterator[dict[str, Residency]]:
+def _homes(graph: QuantGraph, facts: Facts, count: int) -> Iterator[dict[str, Residency]]:
     """Every choice of chip (with 1, 2, … copies) or spill for each tensor; `tile` follows."""
     options = []
     for tensor in facts.reading:
@@ -186,7 +188,7 @@ def _cheapest(
 
 
 def _run(
-    facts: _Facts, parts: list[tuple[int, ...]], ways: dict[tuple[int, ...], list[Stage]], room: int
+    facts: Facts, parts: list[tuple[int, ...]], ways: dict[tuple[int, ...], list[Stage]], room: int
 ) -> int | None:
     """Least cycles for these homes; `sums`: (cycles, resident weights, most bytes of tensors in a stage) of all choices."""
     sums = {(0, 0, 0)}
@@ -196,7 +198,7 @@ def _run(
             facts.schedule.stages[i] = stage
             if not facts.misaligned(i):
                 used = sum(facts.need(t, i) for t in facts.home)
-                options.add((facts.cycles(i), facts.resident(i), used))
+                options.add((stage_cycles(facts, i), facts.resident(i), used))
         sums = {
             (a + cycles, b + weights, max(c, used))
             for a, b, c in sums

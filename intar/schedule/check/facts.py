@@ -1,0 +1,234 @@
+"""What follows from a schedule and its graph, recomputed in the plainest way: sizes, traffic, lifetimes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+
+from intar.ir.pixels import variants
+from intar.ir.quantgraph import (
+    GRID,
+    ROW_WISE,
+    QConv,
+    QMatmul,
+    QNorm,
+    QProduct,
+    QTask,
+    QuantGraph,
+)
+from intar.ir.schedule import Residency, Schedule
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken rule: its stable name, the stage or tensor or task that it concerns, and the particulars."""
+
+    rule: str
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.where}: {self.what}"
+
+
+class Facts:
+    """What follows from a schedule, computed once."""
+
+    def __init__(self, schedule: Schedule, graph: QuantGraph):
+        self.schedule, self.graph, self.machine = schedule, graph, schedule.machine
+        self.tasks: dict[str, QTask] = {task.name: task for task in graph.tasks}
+        self.home: dict[str, Residency] = {r.tensor: r for r in schedule.residency}
+        self.rows = {t.name: t.rows for t in graph.tensors}
+        self.cols = {t.name: t.cols for t in graph.tensors}
+        self.tensors = {t.name: t for t in graph.tensors}
+        self.a_bits = max([8] + [t.bits for t in graph.tensors])
+        self.w_bits = max([1] + [t.weight_bits for t in graph.tasks if isinstance(t, QMatmul | QConv)])
+        if any(isinstance(task, QConv | QProduct) for task in graph.tasks):
+            self.a_bits = self.w_bits = max(self.a_bits, self.w_bits)
+        self.stage_of = {p.task: i for i, s in enumerate(schedule.stages) for p in s.tasks}
+        self.maker = {task.output: task.name for task in graph.tasks}
+        self.reading: dict[str, list[int]] = {t.name: [] for t in graph.tensors}
+        for task in graph.tasks:
+            for tensor in task.inputs:
+                copies = self.machine.cores if isinstance(task, GRID) else 1
+                self.reading[tensor] += [self.stage_of[task.name]] * copies
+
+    def size(self, tensor: str, rows: int | None = None) -> int:
+        """Bytes of one copy of the first rows (default: all)."""
+        lanes = self.machine.lanes
+        bits = (
+            (self.rows[tensor] if rows is None else rows)
+            * ceil(self.cols[tensor] / lanes)
+            * lanes
+            * self.a_bits
+        )
+        return ceil(bits / 8)
+
+    def words(self, tensor: str, rows: int | None = None) -> int:
+        """Port cycles of the first rows (default: all)."""
+        return self.transfer(
+            (self.rows[tensor] if rows is None else min(rows, self.rows[tensor]))
+            * ceil(self.cols[tensor] / self.machine.lanes),
+            self.a_bits,
+            self.ports(tensor) if rows is None else 1,
+        )
+
+    def ports(self, tensor: str) -> int:
+        """Ports that share a tensor as a whole."""
+        if tensor in self.graph.inputs:
+            return self.machine.inputs
+        return self.machine.outputs if tensor in self.graph.outputs else 1
+
+    def transfer(self, beats: int, bits: int, ports: int = 1) -> int:
+        """Cycles of ports that take turns: each moves at most one word, and all of them at most one beat a cycle."""
+        return max(beats, ceil(ceil(beats / ports) * self.machine.lanes * bits / self.machine.port_bits))
+
+    def fixed(self) -> int:
+        """Bytes of parameters, of the tables on every core, of the weight rings, and of the rows node: four rows and their
+        powers of 25 bits."""
+        machine, total = self.machine, 0
+        for task in self.graph.tasks:
+            if isinstance(task, ROW_WISE):
+                row = ceil(self.cols[task.output] / machine.lanes) * machine.lanes
+                total = max(total, ceil(4 * row * (self.a_bits + 25) / 8))
+        tables = [task.table for task in self.graph.tasks if task.table]
+        words = 3 if any(t.curve for t in tables) else 2 if any(t.slope for t in tables) else 1
+        for task in self.graph.tasks:
+            if task.kind == "matmul" or task.kind == "affine":
+                total += 16 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
+            if isinstance(task, QNorm):
+                total += 8 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
+            if isinstance(task, QConv):
+                beats = sum(g.channels * ceil(len(g.taps) / machine.lanes) for g in task.groups)
+                total += machine.cores * ceil(beats * machine.lanes * self.w_bits / 8)
+                sets = self.rows[task.output] * len(variants(task, machine))
+                total += machine.cores * sets * 4 * machine.lanes * ceil(4 / machine.lanes)
+            if task.table is not None:
+                beats = ceil(task.table.groups * 2**task.table.log_entries / machine.lanes)
+                total += beats * machine.lanes * 4 * words * machine.cores
+        matmuls = [task for task in self.graph.tasks if isinstance(task, QMatmul | QProduct)]
+        heights = [
+            self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1) for task in matmuls
+        ]
+        if any(height > machine.rows for height in heights):
+            depth = max(self.cols[task.inputs[0]] for task in matmuls)
+            total += machine.cores * ceil(2 * depth * machine.lanes * self.w_bits / 8)
+        return total
+
+    def produced(self, tensor: str) -> int:
+        """Stage that makes a tensor; -1 for a network input."""
+        return self.stage_of[self.maker[tensor]] if tensor in self.maker else -1
+
+    def stores(self, i: int) -> list[str]:
+        """Tensors that stage `i` writes off chip."""
+        found = []
+        for placement in self.schedule.stages[i].tasks:
+            tensor = self.tasks[placement.task].output
+            later = any(stage > i for stage in self.reading[tensor])
+            if tensor in self.graph.outputs or (later and self.home[tensor].place != "chip"):
+                found.append(tensor)
+        return found
+
+    def loads(self, i: int) -> list[str]:
+        """Tensors that stage `i` reads from off chip."""
+        found = []
+        for tensor, stages in self.reading.items():
+            if i not in stages or self.produced(tensor) == i:
+                continue
+            home = self.home[tensor]
+            if home.place != "chip" or (self.produced(tensor) < 0 and home.first_stage == i):
+                found.append(tensor)
+        return found
+
+    def copies(self, tensor: str, i: int) -> int:
+        """Copies of a tensor that stage `i` needs: one for each read by a task (the store port takes turns)."""
+        return self.reading[tensor].count(i)
+
+    def touched(self, tensor: str) -> list[int]:
+        """Stages that make or read a tensor."""
+        stages = set(self.reading[tensor])
+        if tensor in self.maker:
+            stages.add(self.produced(tensor))
+        return sorted(stages)
+
+    def read_whole(self, tensor: str, i: int) -> bool:
+        """True if a product of stage `i` has the tensor as its second operand."""
+        tasks = [self.tasks[p.task] for p in self.schedule.stages[i].tasks]
+        return any(isinstance(task, QProduct) and task.inputs[1] == tensor for task in tasks)
+
+    def need(self, tensor: str, i: int) -> int:
+        """On-chip bytes of a tensor in stage `i`."""
+        home, stage = self.home[tensor], self.schedule.stages[i]
+        if home.place == "chip":
+            return home.bytes if home.first_stage <= i <= home.last_stage else 0
+        if i not in self.touched(tensor):
+            return 0
+        tiled = stage.tile_rows and not self.read_whole(tensor, i)
+        held = min(2 * stage.tile_rows, self.rows[tensor]) if tiled else self.rows[tensor]
+        return max(1, self.copies(tensor, i)) * self.size(tensor, held)
+
+    def misaligned(self, i: int) -> list[str]:
+        """Tensors that go through a port in row tiles of stage `i` that are not whole port words."""
+        stage, lanes = self.schedule.stages[i], self.machine.lanes
+        found = []
+        for tensor in {*self.loads(i), *self.stores(i)} if stage.tile_rows else ():
+            streamed = self.home[tensor].place != "chip" and not self.read_whole(tensor, i)
+            streamed = streamed or tensor in self.stores(i)
+            bits = stage.tile_rows * ceil(self.cols[tensor] / lanes) * lanes * self.a_bits
+            if streamed and stage.tile_rows < self.rows[tensor] and bits % self.machine.port_bits:
+                found.append(tensor)
+        return sorted(found)
+
+    def resident(self, i: int) -> int:
+        """Bytes of the weights that stage `i` makes resident, for the rest of the run, and of the parameters that cores
+        which take rows have more than once."""
+        machine, total = self.machine, 0
+        for placement in self.schedule.stages[i].tasks:
+            task = self.tasks[placement.task]
+            if not isinstance(task, QMatmul):
+                continue
+            blocks, cores = ceil(self.cols[task.output] / machine.lanes), len(placement.cores)
+            each = ceil(blocks / cores)
+            if placement.axis == "rows":
+                each, cores = blocks, self.fed(task, cores)
+                total += (cores - 1) * blocks * machine.lanes * 16
+            if placement.resident:
+                beats = each * self.cols[task.inputs[0]]
+                total += ceil(beats * machine.lanes * self.w_bits / 8) * cores
+        return total
+
+    def fed(self, task: QMatmul | QProduct, cores: int) -> int:
+        """Cores that take rows: one more only while the others do not use every cycle of the stream of activations."""
+        beats = self.machine.rows * ceil(self.cols[task.inputs[0]] / self.machine.lanes)
+        count = 1
+        while count < cores and count * beats < self.tile(task):
+            count += 1
+        return count
+
+    def tile(self, task: QMatmul | QProduct) -> int:
+        """Cycles of an array tile."""
+        size = self.machine.rows
+        return max(self.cols[task.inputs[0]], size, size * self.machine.lanes // self.machine.rate)
+
+    def rounds(self, task: QMatmul | QProduct, rows: int, cores: int) -> list[int]:
+        """Rows of each round in which the cores take as many rows each, one after the other."""
+        size, fed = self.machine.rows, self.fed(task, cores)
+        found = [fed * size] * (rows // (fed * size))
+        left = rows % (fed * size)
+        if left and left % ceil(left / size) == 0:
+            return [*found, left]
+        return [*found, left - left % size, left % size] if left else found
+
+    def times(self, task: QMatmul | QProduct, rows: int, cores: int) -> int:
+        """How often all weights of so many rows arrive, if the cores take rows: the rounds of full cores have them once."""
+        size, fed = self.machine.rows, self.fed(task, cores)
+        heights = self.rounds(task, rows, cores)
+        return len([h for h in heights if h != fed * size]) + (fed * size in heights)
+
+    def pitch(self, tensor: str) -> int:
+        """Pixels from row to row of an image that a task reads in windows, 0 for other tensors."""
+        return next((t.in_pitch for t in self.graph.tasks if isinstance(t, GRID) and tensor in t.inputs), 0)
+
+    @property
+    def fixed_groups(self) -> bool:
+        return self.schedule.mode == "dataflow"

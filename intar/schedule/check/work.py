@@ -1,0 +1,95 @@
+"""Cycles of one task's work on some rows, and what passes until others have its results."""
+
+from __future__ import annotations
+
+from math import ceil
+
+from intar.ir.beats import beat_addresses
+from intar.ir.pixels import runs
+from intar.ir.quantgraph import ROW_WISE, QConv, QMatmul, QMove, QNorm, QPool, QProduct, QSoftmax, QTask
+from intar.ir.schedule import Placement
+from intar.schedule.check.facts import Facts
+
+
+def over_pixels(facts: Facts, task: QConv | QPool, cores: int, first: bool = False) -> int:
+    """Cycles of a task on images: the busiest core's, tiles in turn; or of its first block of channels with all taps."""
+    if first:
+        pooled = task.reduce if isinstance(task, QConv) else 1
+        tile = sum(
+            _block_cycles(facts, task, group.channels, len(group.taps), True)
+            for group in task.groups[:pooled]
+        )
+        return ceil(ceil(facts.cols[task.output] / facts.machine.lanes) / cores) * tile
+    busy = dict.fromkeys(range(cores), 0)
+    for run in runs(task, facts.machine):
+        parts = zip(task.groups, run.taps, strict=True)
+        tile = sum(_block_cycles(facts, task, group.channels, taps) for group, taps in parts)
+        for number in run.tiles:
+            busy[number % cores] += tile
+    return max(busy.values())
+
+
+def _block_cycles(facts: Facts, task: QConv | QPool, channels: int, taps: int, first: bool = False) -> int:
+    """Cycles of a tile for the blocks of so many channels, or the first of them."""
+    slow, total = facts.machine.lanes // facts.machine.rate, 0
+    while channels:
+        high = 1 if isinstance(task, QPool) else min(channels, facts.machine.rows)
+        total += max(taps, high, high * slow)
+        channels = 0 if first else channels - high
+    return total
+
+
+def passes(facts: Facts, task: QTask, rows: int, placement: Placement, once: bool = False) -> tuple[int, int]:
+    """(cycles of `rows` rows, cycles to fetch the weights as often as they are needed, or once) in a place."""
+    cores = len(placement.cores) or 1
+    machine, cols = facts.machine, facts.cols[task.output]
+    beats = ceil(cols / machine.lanes)
+    if isinstance(task, QMove):
+        whole = beat_addresses(task, facts.tensors, machine.lanes) is not None
+        return rows * (beats if whole else cols), 0
+    if isinstance(task, QConv | QPool):
+        return over_pixels(facts, task, cores), 0
+    steps = beats * (machine.lanes // machine.rate)
+    if isinstance(task, QSoftmax):
+        return rows * max(20, steps), 0
+    if isinstance(task, QNorm):
+        return rows * max(25, steps, 2 * beats), 0
+    if not isinstance(task, QMatmul | QProduct):
+        return rows * steps, 0
+    depth = facts.cols[task.inputs[0]]
+    by_rows = placement.axis == "rows"
+    turns = beats if by_rows else ceil(beats / cores)
+    item = facts.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1)
+    again = facts.times(task, min(item, rows), cores) if by_rows and not once else 1
+    products = turns * column_tile(facts, task, rows, placement)
+    if isinstance(task, QProduct):
+        return products, again * ceil(rows / item) * beats * depth
+    fetch = again * facts.transfer(turns * depth, facts.w_bits)
+    return max(products, rows * beats if task.tail else 0), fetch
+
+
+def lag(facts: Facts, task: QTask) -> int:
+    """Cycles from the end of a task's work until its last row is on its way to the readers."""
+    if not isinstance(task, ROW_WISE):
+        return 0
+    beats = ceil(facts.cols[task.output] / facts.machine.lanes)
+    fixed = 20 if isinstance(task, QSoftmax) else 25 + 6
+    return 2 * beats * (facts.machine.lanes // facts.machine.rate) + fixed + 16
+
+
+def delay(facts: Facts) -> int:
+    return 16 + facts.machine.rows + facts.machine.rows * (facts.machine.lanes // facts.machine.rate)
+
+
+def column_tile(facts: Facts, task: QMatmul | QProduct, rows: int, place: Placement) -> int:
+    """Cycles of one column tile of the first `rows` rows: array tiles one after the other; where cores take rows,
+    rounds, in each of which all beats of all rows go through one stream."""
+    item = facts.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1)
+    tile, beats, total = facts.tile(task), ceil(facts.cols[task.inputs[0]] / facts.machine.lanes), 0
+    for start in range(0, rows, item):
+        high = min(item, rows - start)
+        if place.axis == "rows":
+            total += sum(max(tile, h * beats) for h in facts.rounds(task, high, len(place.cores)))
+        else:
+            total += ceil(high / facts.machine.rows) * tile
+    return total
