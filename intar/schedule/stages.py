@@ -461,8 +461,16 @@ def _no_slower(one: tuple[Tiled, ...], other: tuple[Tiled, ...]) -> bool:
     )
 
 
+def _rows_shared(config: Config) -> list[int]:
+    """How many cores share the rows of each task."""
+    return [len(group) * by_rows for group, by_rows in zip(config.cores, config.by_rows, strict=True)]
+
+
 def _pareto(configs: list[Config]) -> list[Config]:
-    """Drop what is no faster and no smaller than another of the same pattern and tile height; fastest first."""
+    """Drop what is no faster and no smaller than another of the same pattern and tile height; fastest first.
+
+    In stages on whole tensors cores that share rows leave other cycles for the traffic than cores that share columns.
+    """
     kept: list[Config] = []
     for c in sorted(
         configs, key=lambda c: (c.compute, c.weights, c.pattern, c.tile_rows, c.cores, c.by_rows, c.resident)
@@ -473,6 +481,7 @@ def _pareto(configs: list[Config]) -> list[Config]:
             and k.compute <= c.compute
             and k.weights <= c.weights
             and _no_slower(k.tiled, c.tiled)
+            and (c.tile_rows > 0 or _rows_shared(k) == _rows_shared(c))
             for k in kept
         ):
             kept.append(c)
