@@ -201,12 +201,18 @@ def build(
 @app.command()
 def generate(
     project: Project,
-    prompt: Annotated[str, typer.Option(help="Token ids, separated by spaces or commas.")],
+    prompt: Annotated[
+        str, typer.Option(help="Token ids, separated by spaces or commas; with --tokenizer text.")
+    ],
     tokens: Annotated[int, typer.Option("--tokens", "-n", min=1, help="How many tokens to generate.")] = 8,
     backend: Annotated[str, typer.Option(help="golden, csim (the C++) or sim (the RTL).")] = "golden",
     prefill: Annotated[
         Path | None,
         typer.Option(help="Project of a step function that takes the prompt, several tokens a call."),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="The model's tokenizer.json, or its .gguf file: prompt and answer are text."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -215,10 +221,12 @@ def generate(
     from intar.generate import BACKENDS, generate, run_text, step_function
     from intar.report.text import text_report
     from intar.session import open_project, parse_prompt
+    from intar.tokenizer import load_tokenizer
 
     if backend not in BACKENDS:
         raise ConfigError(Finding(f"there is no backend {backend!r}", "--backend", hint=", ".join(BACKENDS)))
-    ids = parse_prompt(prompt)
+    words = load_tokenizer(tokenizer) if tokenizer else None
+    ids = words.encode(prompt) if words else parse_prompt(prompt)
     folders = [project, *([prefill] if prefill else [])]
     designs = [
         (step_function(made.quantised), made, folder) for folder in folders for made in [open_project(folder)]
@@ -228,12 +236,13 @@ def generate(
         advance()
         ran = run_text(text, designs, backend)
         advance()
-    document = text_report(text, ran, designs, backend)
+    document = text_report(text, ran, designs, backend, words)
 
     def human() -> None:
         speed = f"{document['tokens_per_second']:,.0f} tokens/s at {document['clock_mhz']:g} MHz"
         cycles = f"{document['cycles']['total']:,} cycles, {document['cycles']['token']:,} a token"
-        console.print(" ".join(map(str, document["tokens"])), highlight=False)
+        shown = " ".join(map(str, document["tokens"])) if words is None else prompt + document["text"]
+        console.print(shown, highlight=False, markup=False)
         console.print(f"{backend}: {len(text.calls)} calls, {cycles}, {speed}", highlight=False)
         if ran.first:
             console.print(f"first difference: {ran.first}")

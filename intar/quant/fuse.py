@@ -381,7 +381,8 @@ class Fuser:
         )
         if group is not None and group.kind == "product" and not group.clamped:
             fits = bool((gain == gain[0, 0]).all() and (offset == 0).all())
-            gain, offset = gain[:, :1], offset[:, :1]
+            if fits:
+                gain, offset = gain[:, :1], offset[:, :1]
         if group is not None and fits and self.graph.tensor(name).quant is None:
             weighted = group.first.op in (Op.MATMUL, Op.TAP_CONV)
             imported = weighted and self.graph.tensor(group.first.inputs[1]).quant is not None

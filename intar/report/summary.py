@@ -35,10 +35,10 @@ def cycle_limit(design: Design) -> int:
     """MACs ÷ multipliers, or the words that the ports of one kind share: only tiles with fewer taps can beat it.
 
     The weights may be spread over all weight ports, whatever this schedule does with them. Taps outside of an image count,
-    whether a whole tile leaves them out (`intar.ir.pixels`) or not.
+    whether a whole tile leaves them out (`intar.ir.pixels`) or not; rows that are looked up do not.
     """
     machine, arguments = design.schedule.machine, design.program.arguments
-    weights = sum(a.words for a in arguments if a.role == "constant" and a.name != "p")
+    weights = sum(a.words for a in arguments if a.role == "constant" and a.name not in ("p", "e"))
     others = [a.words for a in arguments if a.role != "constant" or a.name == "p"]
     products = -(-macs(design.quantised.graph) // machine.multipliers)
     return max(products, -(-weights // machine.cores), *others)

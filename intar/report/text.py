@@ -8,14 +8,20 @@ from typing import Any
 
 from intar.generate import Ran, StepFunction, Text
 from intar.pipeline import Design
+from intar.tokenizer import Tokenizer
 
 
 def text_report(
-    text: Text, ran: Ran, designs: Sequence[tuple[StepFunction, Design, Path]], backend: str
+    text: Text,
+    ran: Ran,
+    designs: Sequence[tuple[StepFunction, Design, Path]],
+    backend: str,
+    tokenizer: Tokenizer | None = None,
 ) -> dict[str, Any]:
-    """``prompt`` and ``tokens``; ``cycles`` (``source``: engine or rtl, ``total``, ``token``: the last call's, ``calls``);
-    ``tokens_per_second`` behind the prompt and ``prompt_seconds`` at ``clock_mhz``, the device's clock, without the host's
-    share; ``bit_exact`` with ``mismatches`` and ``first`` (None for golden, which nothing is compared with)."""
+    """``prompt`` and ``tokens``; ``text``, what the tokens say (None without a tokenizer); ``cycles`` (``source``: engine or
+    rtl, ``total``, ``token``: the last call's, ``calls``); ``tokens_per_second`` behind the prompt and ``prompt_seconds`` at
+    ``clock_mhz``, the device's clock, without the host's share; ``bit_exact`` with ``mismatches`` and ``first`` (None for
+    golden, which nothing is compared with)."""
     clock = designs[0][1].schedule.machine.clock_mhz
     before = len(text.calls) - len(text.tokens) + 1  # calls until the first new token is there
     return {
@@ -23,6 +29,7 @@ def text_report(
         "backend": backend,
         "prompt": list(text.prompt),
         "tokens": list(ran.tokens),
+        "text": tokenizer.decode(ran.tokens) if tokenizer else None,
         "cycles": {
             "source": "rtl" if backend == "sim" else "engine",
             "total": sum(ran.cycles),

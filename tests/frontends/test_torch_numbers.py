@@ -140,6 +140,18 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         ),
         SEQUENCE,
     ),
+    "grouped_heads_own_masks": (
+        Function(
+            lambda m, x: F.scaled_dot_product_attention(
+                x.view(1, 6, 4, 4).transpose(1, 2),
+                x[..., :8].view(1, 6, 2, 4).transpose(1, 2),
+                x[..., 8:].view(1, 6, 2, 4).transpose(1, 2),
+                attn_mask=x.view(1, 4, 6, 4).repeat(1, 1, 1, 2)[..., :6],
+                enable_gqa=True,
+            )
+        ),
+        SEQUENCE,
+    ),
     "parts": (
         Function(
             lambda m, x: (

@@ -200,6 +200,19 @@ def test_offsets_survive_a_vanishing_gain() -> None:
     assert np.abs(made - run_float(graph, {"x": SAMPLES["x"][0]})[graph.outputs[0]]).max() < 1e-3
 
 
+def test_numbers_added_to_a_product_of_activations() -> None:
+    """They differ from column to column and from row to row, and a product has one factor and no addend."""
+    g = Builder("t")
+    x, y = g.input("x", (2, 3, 4)), g.input("y", (2, 4, 5))
+    added = RNG.normal(size=(3, 5))
+    g.output(g.add(g.product(x, y), added))
+    graph = g.build()
+    data = {"x": RNG.normal(size=(4, 2, 3, 4)), "y": RNG.normal(size=(4, 2, 4, 5))}
+    one = {name: array[0] for name, array in data.items()}
+    real = golden_real(quantise(graph, W16A16, data), one)
+    assert np.abs(real[graph.outputs[0]] - (one["x"] @ one["y"] + added)).max() < 0.01
+
+
 def test_unsupported_parts_are_listed_together() -> None:
     g = Builder("t")
     x, y = g.input("x", (2, 6)), g.input("y", (1, 6))
