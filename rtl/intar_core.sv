@@ -17,6 +17,9 @@ module intar_core #(
     parameter int LANES        = 4,
     parameter int A_BITS       = 8,
     parameter int W_BITS       = 8,
+    parameter int A_USED       = A_BITS,  // see intar_array
+    parameter int W_USED       = W_BITS,
+    parameter int PACK         = 1,
     parameter int ACC_BITS     = 32,
     parameter int MAX_CONTEXTS = 1,  // most contexts of any step
     parameter int SEGMENTS     = 1,  // see intar_steps
@@ -178,6 +181,9 @@ module intar_core #(
       .LANES(LANES),
       .A_BITS(A_BITS),
       .W_BITS(W_BITS),
+      .A_USED(A_USED),
+      .W_USED(W_USED),
+      .PACK(PACK),
       .ACC_BITS(ACC_BITS),
       .CONTEXTS(MAX_CONTEXTS > 1)
   ) array (

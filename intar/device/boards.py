@@ -14,6 +14,8 @@ from intar.errors import ConfigError, Finding
 
 BRAM36_BYTES = 4608
 URAM_BYTES = 36864
+DSP48E2 = (27, 18)
+"""Bits of the multiplier of UltraScale+."""
 
 
 class Board(BaseModel):
@@ -36,6 +38,13 @@ class Board(BaseModel):
     clock: float = Field(gt=0)
     source: str
     unverified: tuple[str, ...] = ()
+
+    @property
+    def multiplier(self) -> tuple[int, int]:
+        """Signed bits of a DSP block's multiplier: DSP48E1 25 × 18, DSP48E2 27 × 18, DSP58 27 × 24, of the ECP5 18 × 18."""
+        part = self.part.lower()
+        kinds = {"xc7": (25, 18), "lfe5": (18, 18), "xcv80": (27, 24), "xcvp": (27, 24), "xcvh": (27, 24), "xcvc": (27, 24)}
+        return next((ports for start, ports in kinds.items() if part.startswith(start)), DSP48E2)
 
     @property
     def onchip_bytes(self) -> int:

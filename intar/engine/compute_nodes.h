@@ -130,6 +130,7 @@ struct CoreStep {
 
 struct Core : Unit {
   i64 rows, lanes, acc_bits;
+  i64 a_limit, w_limit;  // operands are within -limit ... limit - 1 (0: they are as wide as the elements that bring them)
   Link *a = nullptr, *w = nullptr;
   Out out;
   std::vector<CoreStep> steps;
@@ -197,12 +198,23 @@ struct Core : Unit {
     std::vector<i64>& sums = accumulators[static_cast<size_t>(context)];
     if (visit == 0 && beat == 0) std::fill(sums.begin(), sums.end(), 0);
     const i64 *left = a->front(), *right = w->front();
+    if (a_limit) check(left, rows, a_limit);
+    if (w_limit) check(right, lanes, w_limit);
     for (i64 r = 0; r < rows; r++) {
       const i64 factor = left[r];
       i64* sum = &sums[static_cast<size_t>(r * lanes)];
       if (factor == 0) continue;
       for (i64 c = 0; c < lanes; c++) {
         sum[c] += static_cast<i64>(static_cast<int32_t>(factor)) * static_cast<i64>(static_cast<int32_t>(right[c]));
+      }
+    }
+  }
+
+  /// The multipliers are as wide as the operands, not as the elements that bring them.
+  static void check(const i64* operands, i64 count, i64 limit) {
+    for (i64 n = 0; n < count; n++) {
+      if (operands[n] < -limit || operands[n] >= limit) {
+        throw Fault("operand " + std::to_string(operands[n]) + " exceeds the width of the multipliers");
       }
     }
   }

@@ -374,7 +374,9 @@ class _Encoder:
         self.port(node, "out", bool(node.steps), node.lanes)
         self.expect(node.a_bits <= 32 and node.w_bits <= 32 and 1 <= node.acc_bits <= 62, node.name, "widths")
         steps = self.played(node.steps)
-        self.put(node.rows, node.lanes, node.acc_bits, node.contexts, len(steps))
+        widths = zip(node.operand_bits, (node.a_bits, node.w_bits), strict=True)
+        limits = [1 << used - 1 if used < bits else 0 for used, bits in widths]
+        self.put(node.rows, node.lanes, node.acc_bits, *limits, node.contexts, len(steps))
         for index, step in enumerate(steps):
             where = f"{node.name} step {index}"
             self.expect(

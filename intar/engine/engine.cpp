@@ -227,13 +227,15 @@ void Machine::read_feed(Reader& in) {
 
 void Machine::read_core(Reader& in) {
   i64 a = in.get(), w = in.get(), out = in.get(), rows = in.get(), lanes = in.get(), acc_bits = in.get();
-  i64 contexts = in.get();
+  i64 a_limit = in.get(), w_limit = in.get(), contexts = in.get();
   std::vector<CoreStep> steps = in.records<CoreStep>();
   Core* core = add<Core>(static_cast<i64>(steps.size()));
   core->steps = std::move(steps);
   core->rows = rows;
   core->lanes = lanes;
   core->acc_bits = acc_bits;
+  core->a_limit = a_limit;
+  core->w_limit = w_limit;
   core->a = input(a, core);
   core->w = input(w, core);
   core->out.make(output(out, core, rows * (sim.timing.core + sim.timing.core_out + 4)), sim.timing.core_out);

@@ -321,7 +321,11 @@ class CoreStep(Step):
 
 
 class Core(Frozen):
-    """`rows` × `lanes` MAC array, output-stationary, double accumulators. Ports ``a``, ``w``, ``out``."""
+    """`rows` × `lanes` MAC array, output-stationary, double accumulators. Ports ``a``, ``w``, ``out``.
+
+    `a_used`, `w_used`: bits that its operands fit in, the width of its multipliers (0: as wide as the elements, `a_bits` and
+    `w_bits`). `pack` lanes of a row share a multiplier; no bit and no cycle depends on it.
+    """
 
     kind: Literal["core"] = "core"
     name: str
@@ -329,9 +333,22 @@ class Core(Frozen):
     lanes: int
     a_bits: int
     w_bits: int
+    a_used: int = Field(default=0, ge=0)
+    w_used: int = Field(default=0, ge=0)
+    pack: int = Field(default=1, gt=0)
     acc_bits: int
     contexts: int = 1
     steps: tuple[CoreStep, ...]
+
+    @property
+    def operand_bits(self) -> tuple[int, int]:
+        """Bits that the operands from ``a`` and ``w`` fit in."""
+        return self.a_used or self.a_bits, self.w_used or self.w_bits
+
+    @property
+    def multipliers(self) -> int:
+        """Multipliers of the array: `pack` products of a row have one."""
+        return self.rows * -(-self.lanes // self.pack)
 
 
 class Table(Frozen):

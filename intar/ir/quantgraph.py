@@ -383,6 +383,24 @@ ROW_WISE = (QSoftmax, QNorm)
 """Tasks of the rows node: a row's results need the whole row."""
 
 
+def operand_bits(graph: QuantGraph) -> tuple[int, int]:
+    """Bits that the operands of all arrays fit in: what a core's port ``a`` brings, and its port ``w`` (1 where no array is used).
+
+    Less than `stored_bits` where the machine keeps them in the width of other tensors.
+    """
+    bits = {tensor.name: tensor.bits for tensor in graph.tensors}
+    found = [(1, 1)]
+    for task in graph.tasks:
+        if isinstance(task, QMatmul):
+            found.append((bits[task.inputs[0]], task.weight_bits))
+        elif isinstance(task, QConv):
+            found.append((task.weight_bits, bits[task.inputs[0]]))
+        elif isinstance(task, QProduct):
+            found.append((bits[task.inputs[0]], bits[task.inputs[1]]))
+    a, w = zip(*found, strict=True)
+    return max(a), max(w)
+
+
 def stored_bits(graph: QuantGraph) -> tuple[int, int]:
     """Bits in which the machine keeps activations and weights: the widest of the graph (activations: at least 8).
 

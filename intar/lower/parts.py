@@ -15,7 +15,7 @@ import numpy as np
 
 from intar.ir.names import sanitise
 from intar.ir.program import LoadStep, Node, Program, Region, StoreStep
-from intar.ir.quantgraph import Part, QConv, QProduct, Quantised, stored_bits
+from intar.ir.quantgraph import Part, QConv, QProduct, Quantised, operand_bits, stored_bits
 from intar.ir.schedule import Machine, Schedule
 from intar.lower.join import Ported, join_nodes, join_ports, join_rounds
 from intar.lower.lower import Lowered, perform
@@ -77,11 +77,13 @@ def _common(parts: Sequence[Part], schedules: Sequence[Schedule]) -> Common:
     activations, weights = (max(widths) for widths in zip(*bits, strict=True))
     if any(isinstance(task, QConv | QProduct) for part in parts for task in part.graph.tasks):
         activations = weights = max(activations, weights)
+    operands = [operand_bits(part.graph) for part in parts]
     sites = [make_site(part.rounds[0], schedule) for part, schedule in zip(parts, schedules, strict=True)]
     cores = range(schedules[0].machine.cores)
     return Common(
         a_bits=activations,
         w_bits=weights,
+        operands=(max(a for a, _ in operands), max(w for _, w in operands)),
         acc_bits={core: max(site.acc_bits(core) for site in sites) for core in cores},
         slopes=any(_have(one, "slope", "curve") for part in parts for one in part.rounds),
         curves=any(_have(one, "curve") for part in parts for one in part.rounds),

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from intar.device.boards import DSP48E2, find_board
 from intar.ir.circuit import argmaxes, circuit, lookups
+from intar.ir.packing import products_at_once
 from intar.ir.program import INDEX_BITS
 from intar.ir.quantgraph import (
     QArgmax,
@@ -19,6 +21,7 @@ from intar.ir.quantgraph import (
     QTensor,
     QuantGraph,
     Quantised,
+    operand_bits,
     stored_bits,
 )
 from intar.ir.schedule import Machine, Schedule
@@ -43,6 +46,7 @@ class Common:
 
     a_bits: int = 0
     w_bits: int = 0
+    operands: tuple[int, int] = (0, 0)
     acc_bits: Mapping[int, int] = field(default_factory=dict)
     slopes: bool = False
     curves: bool = False
@@ -53,7 +57,8 @@ class Common:
 
 @dataclass(frozen=True)
 class Site:
-    """The work and the machine. `a_bits` and `w_bits` are the widths in which activations and weights are stored.
+    """The work and the machine. `a_bits` and `w_bits` are the widths in which activations and weights are stored, `operands`
+    what those that the arrays read fit in; `pack` lanes of an array share a multiplier.
 
     `indices` are the tensors of ids and indices, which are none of the graph's; `lookups` the embeddings, by the input of
     the graph that each makes, `argmaxes` the argmaxes, by the output that each reads; `stored` are the network's outputs.
@@ -66,11 +71,18 @@ class Site:
     tasks: Mapping[str, QTask]
     a_bits: int
     w_bits: int
+    operands: tuple[int, int]
     common: Common = Common()
     indices: Mapping[str, QTensor] = field(default_factory=dict)
     lookups: Mapping[str, QEmbedding] = field(default_factory=dict)
     argmaxes: Mapping[str, QArgmax] = field(default_factory=dict)
     stored: frozenset[str] = frozenset()
+
+    @property
+    def pack(self) -> int:
+        """Products of a row of an array that share one multiplier of the device."""
+        ports = find_board(self.machine.device).multiplier if self.machine.device else DSP48E2
+        return min(self.machine.lanes, products_at_once(*self.operands, ports))
 
     @property
     def machine(self) -> Machine:
@@ -105,6 +117,7 @@ def make_site(quantised: Quantised, schedule: Schedule, common: Common = Common(
     graph = circuit(quantised.graph)
     tensors = {tensor.name: tensor for tensor in graph.tensors}
     a_bits, w_bits = stored_bits(graph)
+    a_used, w_used = operand_bits(graph)
     return Site(
         graph=graph,
         constants=quantised.constants,
@@ -113,6 +126,7 @@ def make_site(quantised: Quantised, schedule: Schedule, common: Common = Common(
         tasks={task.name: task for task in graph.tasks},
         a_bits=max(a_bits, common.a_bits),
         w_bits=max(w_bits, common.w_bits),
+        operands=(max(a_used, common.operands[0]), max(w_used, common.operands[1])),
         common=common,
         indices={t.name: t for t in quantised.graph.tensors if t.bits == INDEX_BITS},
         lookups=lookups(quantised.graph),

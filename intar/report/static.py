@@ -69,7 +69,7 @@ def _table_bram(node: Vector) -> float:
 def _node(node: Node, uram: bool) -> tuple[float, float, int]:
     """(dsp, bram36, uram) of one node."""
     if isinstance(node, Core):
-        return node.rows * node.lanes * product_dsp(node.a_bits, node.w_bits), 0, 0
+        return node.multipliers * (1 if node.pack > 1 else product_dsp(*node.operand_bits)), 0, 0
     if isinstance(node, Vector):
         return _vector_dsp(node), node.rate * _table_bram(node) if node.tables else 0, 0
     if isinstance(node, Buffer):
