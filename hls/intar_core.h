@@ -31,11 +31,69 @@ ROW:
   }
 }
 
+// Products share multipliers in hardware; C simulation has no use for that and takes them one by one.
+#ifndef __SYNTHESIS__
+const bool SHARED_MULTIPLIERS = false;
+#else
+const bool SHARED_MULTIPLIERS = true;
+#endif
+
+// Bits `index * BITS` and on of a number, as a signed number of BITS bits.
+template <int BITS>
+inline int64_t digit(int64_t number, int index) {
+#pragma HLS INLINE
+  const int64_t half = static_cast<int64_t>(1) << (BITS - 1);
+  return (((number >> (index * BITS)) & (2 * half - 1)) ^ half) - half;
+}
+
+// acc[r][l] = (first ? 0 : acc[r][l]) + a[r] * w[l], PACK products of a row by one multiplier.
+//
+// The weights of lanes p, p + FACTORS, p + 2 * FACTORS, ... are the digits of one factor, FIELD bits apart, which hold
+// any product; so the products are the digits of a[r] * factor.  A digit below 0 borrows 1 from the next one, which gets
+// it back as its carry.  Exact for all operands of A_USED and W_USED bits.
+template <int ROWS, int LANES, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS>
+inline void packed_accumulate(element<ACC_BITS> (&acc)[ROWS][LANES], const beat<ROWS, A_BITS>& a,
+                              const beat<LANES, W_BITS>& w, bool first) {
+#pragma HLS INLINE
+  const int FIELD = A_USED + W_USED;
+  const int FACTORS = (LANES + PACK - 1) / PACK;
+FACTOR:
+  for (int p = 0; p < FACTORS; ++p) {
+#pragma HLS UNROLL
+    int32_t factor = 0;
+  WEIGHT:
+    for (int d = 0; d < PACK; ++d) {
+#pragma HLS UNROLL
+      const int l = d * FACTORS + p;
+      if (l < LANES) factor += static_cast<int32_t>(digit<W_USED>(w[l], 0)) * (1 << (d * FIELD));
+    }
+  ROW:
+    for (int r = 0; r < ROWS; ++r) {
+#pragma HLS UNROLL
+      const int64_t product = static_cast<int64_t>(factor) * digit<A_USED>(a[r], 0);
+    LANE:
+      for (int d = 0; d < PACK; ++d) {
+#pragma HLS UNROLL
+        const int l = d * FACTORS + p;
+        if (l < LANES) {
+          const element<ACC_BITS> before = first ? 0 : acc[r][l];
+          const int carry = d == 0 ? 0 : static_cast<int>((product >> (d * FIELD - 1)) & 1);
+          acc[r][l] = before + digit<FIELD>(product, d) + carry;
+        }
+      }
+    }
+  }
+}
+
 // acc[r][l] = (first ? 0 : acc[r][l]) + a[r] * w[l]
-template <int ROWS, int LANES, int A_BITS, int W_BITS, int ACC_BITS>
+template <int ROWS, int LANES, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS>
 inline void multiply_accumulate(element<ACC_BITS> (&acc)[ROWS][LANES], const beat<ROWS, A_BITS>& a,
                                 const beat<LANES, W_BITS>& w, bool first) {
 #pragma HLS INLINE
+  if (PACK > 1 && SHARED_MULTIPLIERS) {
+    packed_accumulate<ROWS, LANES, A_BITS, W_BITS, A_USED, W_USED, PACK, ACC_BITS>(acc, a, w, first);
+    return;
+  }
 ROW:
   for (int r = 0; r < ROWS; ++r) {
 #pragma HLS UNROLL
@@ -66,7 +124,8 @@ ROW:
 }
 
 // Without contexts all visits of a tile follow each other: one loop, without gaps from tile to tile.
-template <int ROWS, int GROUP, int LANES, int A_BITS, int W_BITS, int ACC_BITS, int STEPS>
+template <int ROWS, int GROUP, int LANES, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS,
+          int STEPS>
 inline void core_mac(const core_step (&steps)[STEPS], const part& played, hls::stream<beat<ROWS, A_BITS> >& a,
                      hls::stream<beat<LANES, W_BITS> >& w, hls::stream<beat<GROUP * LANES, ACC_BITS> >& out) {
 #pragma HLS INLINE
@@ -87,7 +146,8 @@ STEP:
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
 #pragma HLS PIPELINE II=1 style=flp
       if (position < depth) {
-        multiply_accumulate<ROWS, LANES, A_BITS, W_BITS, ACC_BITS>(acc, a.read(), w.read(), position == 0);
+        multiply_accumulate<ROWS, LANES, A_BITS, W_BITS, A_USED, W_USED, PACK, ACC_BITS>(acc, a.read(), w.read(),
+                                                                                         position == 0);
       } else {
         out.write(accumulators<ROWS, GROUP, LANES, ACC_BITS>(acc, position - depth));
       }
@@ -97,7 +157,8 @@ STEP:
 }
 
 // With contexts the accumulators of a tile wait in `saved` from one visit to the next.
-template <int ROWS, int GROUP, int LANES, int A_BITS, int W_BITS, int ACC_BITS, int CONTEXTS, int STEPS>
+template <int ROWS, int GROUP, int LANES, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS,
+          int CONTEXTS, int STEPS>
 inline void core_mac_contexts(const core_step (&steps)[STEPS], const part& played,
                               element<ACC_BITS> (&saved)[CONTEXTS][ROWS][LANES],
                               hls::stream<beat<ROWS, A_BITS> >& a, hls::stream<beat<LANES, W_BITS> >& w,
@@ -141,7 +202,8 @@ STEP:
           for (int n = 0; n < depth; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #pragma HLS PIPELINE II=1 style=flp
-            multiply_accumulate<ROWS, LANES, A_BITS, W_BITS, ACC_BITS>(acc, a.read(), w.read(), v == 0 && n == 0);
+            multiply_accumulate<ROWS, LANES, A_BITS, W_BITS, A_USED, W_USED, PACK, ACC_BITS>(acc, a.read(), w.read(),
+                                                                                             v == 0 && n == 0);
           }
           if (last) {
           HAND_OVER:

@@ -423,7 +423,8 @@ class _Views:
             "tiles", wide, max(2, node.rows // group), "finished accumulators that wait to be drained"
         )
         ports = (self._port("a"), self._port("w"), Port("out", wide, tiles.name))
-        sizes = f"{node.rows}, {group}, {node.lanes}, {node.a_bits}, {node.w_bits}, {node.acc_bits}"
+        used = ", ".join(map(str, (*node.operand_bits, node.pack)))
+        sizes = f"{node.rows}, {group}, {node.lanes}, {node.a_bits}, {node.w_bits}, {used}, {node.acc_bits}"
         if node.contexts == 1:
             mac = Function(
                 f"{node.name}_mac",

@@ -43,7 +43,14 @@ class Board(BaseModel):
     def multiplier(self) -> tuple[int, int]:
         """Signed bits of a DSP block's multiplier: DSP48E1 25 × 18, DSP48E2 27 × 18, DSP58 27 × 24, of the ECP5 18 × 18."""
         part = self.part.lower()
-        kinds = {"xc7": (25, 18), "lfe5": (18, 18), "xcv80": (27, 24), "xcvp": (27, 24), "xcvh": (27, 24), "xcvc": (27, 24)}
+        kinds = {
+            "xc7": (25, 18),
+            "lfe5": (18, 18),
+            "xcv80": (27, 24),
+            "xcvp": (27, 24),
+            "xcvh": (27, 24),
+            "xcvc": (27, 24),
+        }
         return next((ports for start, ports in kinds.items() if part.startswith(start)), DSP48E2)
 
     @property

@@ -384,7 +384,7 @@ ROW_WISE = (QSoftmax, QNorm)
 
 
 def operand_bits(graph: QuantGraph) -> tuple[int, int]:
-    """Bits that the operands of all arrays fit in: what a core's port ``a`` brings, and its port ``w`` (1 where no array is used).
+    """Bits that the operands of all arrays fit in: those of a core's ports ``a`` and ``w`` (1 where there is no array).
 
     Less than `stored_bits` where the machine keeps them in the width of other tensors.
     """

@@ -86,7 +86,20 @@ def _join(shares: Mapping[int, Node]) -> Node:
     for size in ("depth", "contexts"):
         if hasattr(first, size):
             update[size] = max(getattr(node, size) for node in shares.values())
-    fixed = {"lanes", "bits", "rows", "rate", "a_bits", "w_bits", "a_used", "w_used", "pack", "acc_bits", "pitch", "kind"}
+    fixed = {
+        "lanes",
+        "bits",
+        "rows",
+        "rate",
+        "a_bits",
+        "w_bits",
+        "a_used",
+        "w_used",
+        "pack",
+        "acc_bits",
+        "pitch",
+        "kind",
+    }
     for field in fixed & set(type(first).model_fields):
         if len({getattr(node, field, None) for node in shares.values()}) > 1:
             raise InternalError(f"the parts disagree on {field} of node {first.name!r}")

@@ -7,6 +7,7 @@ import random
 import numpy as np
 
 from intar.ir.norm import fraction_bits
+from intar.ir.packing import products_at_once
 from intar.ir.program import (
     INDEX_BITS,
     UNIT_MULT,
@@ -282,15 +283,18 @@ def random_core(rng: random.Random) -> Builder:
         inner = step.tiles * step.contexts
         taken += inner * step.m_tiles * (k * (visits - 1) + step.k_last)
         sent += inner * (step.rows * (step.m_tiles - 1) + step.rows_last)
+    w_bits, w_used = rng.choice(((4, 4), (8, 8), (8, 4)))
     b.load("core.a", beats(rng, taken, rows, 8), 8, port_bits=32)
-    b.load("core.w", beats(rng, taken, lanes, 4), 4, port_bits=32, depth=3)
+    b.load("core.w", beats(rng, taken, lanes, w_used), w_bits, port_bits=32, depth=3)
     b.node(
         Core(
             name="core",
             rows=rows,
             lanes=lanes,
             a_bits=8,
-            w_bits=4,
+            w_bits=w_bits,
+            w_used=w_used,
+            pack=rng.randrange(1, min(lanes, products_at_once(8, w_used, (27, 18))) + 1),
             acc_bits=24,
             contexts=contexts,
             steps=tuple(steps),

@@ -275,11 +275,19 @@ class Array:
     w_bits: int
     acc_bits: int
     contexts: bool
+    used: tuple[int, int]  # bits that the operands fit in
 
 
-def array(rows: int, lanes: int, a_bits: int, w_bits: int, acc_bits: int, contexts: bool) -> Array:
+def array(
+    rows: int, lanes: int, a_bits: int, w_bits: int, acc_bits: int, contexts: bool,
+    pack: int = 1, used: tuple[int, int] | None = None,
+) -> Array:  # fmt: skip
     parameters = {"ROWS": rows, "LANES": lanes, "A_BITS": a_bits, "W_BITS": w_bits, "ACC_BITS": acc_bits}
     parameters["CONTEXTS"] = f"1'b{int(contexts)}"
+    if used:
+        parameters |= {"A_USED": used[0], "W_USED": used[1]}
+    if pack > 1:
+        parameters["PACK"] = pack
     sums = rows * lanes * acc_bits
     inputs = pins(
         "move 1 take 1 multiply 1 add_valid 1 add_first 1 add_resume 1 add_flush 1 add_spill 1 shadow_read 1"
@@ -289,13 +297,19 @@ def array(rows: int, lanes: int, a_bits: int, w_bits: int, acc_bits: int, contex
     unit = Unit(
         "intar_array", parameters, inputs, {"spill_data": sums, "out_data": lanes * acc_bits}, ("clk",)
     )
-    return Array(unit, rows, lanes, a_bits, w_bits, acc_bits, contexts)
+    return Array(unit, rows, lanes, a_bits, w_bits, acc_bits, contexts, used or (a_bits, w_bits))
 
 
 ARRAYS = {
     "array_contexts": array(3, 2, 8, 4, 24, True),
     "array_plain": array(2, 4, 8, 8, 20, False),
     "array_cell": array(1, 1, 16, 16, 40, False),
+    "array_pairs": array(3, 4, 8, 8, 24, True, pack=2),
+    "array_odd": array(2, 5, 8, 8, 20, False, pack=2),
+    "array_row": array(1, 16, 16, 4, 24, False, pack=2),
+    "array_triples": array(2, 7, 4, 4, 12, True, pack=3),
+    "array_narrow": array(2, 6, 16, 16, 20, True, pack=2, used=(8, 8)),
+    "array_used": array(2, 3, 16, 8, 16, False, used=(8, 4)),
 }
 
 UNITS: dict[str, Unit] = DIVIDERS | ROOTS

@@ -384,8 +384,8 @@ async def multiply_accumulate(dut: Any) -> None:
                 item = None
                 if rng.random() < 0.8:
                     item = {
-                        "a": [edge(rng, array.a_bits) for _ in range(array.rows)],
-                        "w": [edge(rng, array.w_bits) for _ in range(array.lanes)],
+                        "a": [edge(rng, array.used[0]) for _ in range(array.rows)],
+                        "w": [edge(rng, array.used[1]) for _ in range(array.lanes)],
                         "context": np.array(
                             [
                                 [edge(rng, array.acc_bits - 2) for _ in range(array.lanes)]

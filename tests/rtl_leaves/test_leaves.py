@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import products_top
 import pytest
 from cocotb_program import run
 
@@ -42,6 +43,13 @@ def test_cocotb_module(leaf_program: Path, tmp_path: Path, module: str, names: s
 )
 def test_units(unit_program: Path, tmp_path: Path, module: str, names: set[str]) -> None:
     assert set(run(unit_program, module, tmp_path)) == names
+
+
+@pytest.mark.parametrize("kinds", ["small", pytest.param("large", marks=pytest.mark.full)])
+def test_packed_products_of_all_operands(kinds: str, tmp_path: Path) -> None:
+    """Exhaustive: what shares a multiplier comes out as if it had one of its own."""
+    program = products_top.build(tmp_path, kinds)
+    assert run(program, "products_cocotb", tmp_path, INTAR_KINDS=kinds) == ["all_operands"]
 
 
 @pytest.mark.full
