@@ -2,7 +2,7 @@
 
 ``python benchmarks/gpt2_compile.py [--size small] [-o benchmarks/results]`` prints JSON: for each size wall and CPU
 seconds and the largest resident memory of the process, the load of the machine when it began, predicted cycles, and the
-files written. U280, 8,192 DSPs, scheme w8a8r16, 64 tokens, random weights.
+files written. U280, 8,192 multipliers, scheme w8a8r16, 64 tokens, random weights.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from intar.assets import asset_dir
 
 SIZES = ("small", "medium")
-OPTIONS = ("--device", "u280", "--budget", "dsp=8192", "--scheme", "w8a8r16")
+OPTIONS = ("--device", "u280", "--budget", "multipliers=8192", "--scheme", "w8a8r16")
 
 
 def measure(size: str) -> dict[str, object]:

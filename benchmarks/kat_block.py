@@ -1,6 +1,6 @@
 """A block of KAT-tiny on the FPGA, from torch.export on: GR-KAN against the same block with GELU and no first function.
 
-python benchmarks/kat_block.py [--width 192 --heads 3 --tokens 197] [--dsp 512 --cores 2] [--rtl]     one JSON line a block
+python benchmarks/kat_block.py [--width 192 --heads 3 --tokens 197] [--multipliers 512 --cores 2] [--rtl]: one JSON line each
 
 Coefficients are our fits of identity and SiLU, moved by 20 % at random, as if learned; weights and samples are random.
 `sqnr_db`: float against integers on all samples. `engine`, `csim`, `rtl`: integers that differ from golden (the last two
@@ -67,7 +67,9 @@ def measure(kind: str, options: argparse.Namespace, pattern: pipeline.Mode) -> d
     """Cycles, resources and accuracy of one block in one pattern."""
     graph, samples = block(kind, options.width, options.heads, options.tokens)
     quantised = quantise(graph, scheme(options.scheme), {graph.inputs[0]: samples})
-    machine = make_machine(options.device, {"dsp": options.dsp, "cores": options.cores}, quantised)
+    machine = make_machine(
+        options.device, {"multipliers": options.multipliers, "cores": options.cores}, quantised
+    )
     made = pipeline.compile_quantised(quantised, machine, pattern)
     resources = static_resources(made.program, uram=True)
     row: dict[str, object] = {
@@ -97,7 +99,7 @@ def measure(kind: str, options: argparse.Namespace, pattern: pipeline.Mode) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="KAT's block on the FPGA")
-    for name, default in (("width", 192), ("heads", 3), ("tokens", 197), ("dsp", 512), ("cores", 2)):
+    for name, default in (("width", 192), ("heads", 3), ("tokens", 197), ("multipliers", 512), ("cores", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--scheme", default="w8a8r16")
     parser.add_argument("--device", default="u280")

@@ -36,7 +36,7 @@ def row(blocks: int, loop: bool) -> str:
     """A line of the table."""
     samples = np.random.default_rng(1).normal(0, 1, (4, ROWS, WIDTH))
     began = time.process_time()
-    made = intar.compile(network(blocks), samples, budget={"dsp": 64, "cores": 2}, loop=loop).design
+    made = intar.compile(network(blocks), samples, budget={"multipliers": 64, "cores": 2}, loop=loop).design
     seconds = time.process_time() - began
     lists = ("steps", "writes", "reads")
     steps = sum(len(getattr(node, name, ())) for node in made.program.nodes for name in lists)

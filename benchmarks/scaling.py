@@ -38,7 +38,7 @@ LARGER: dict[str, dict[int, Budget]] = {
     "cnn4l": {
         4: {"cores": 3, "rows": 1, "lanes": 576, "rate": 288, "port_bits": 1024},
         16: {"cores": 12, "rows": 1, "lanes": 576, "rate": 576, "port_bits": 1024, "inputs": 8, "outputs": 12}
-        | {"dsp": 6912},
+        | {"multipliers": 6912},
     },
     "vae": {
         4: {"cores": 1, "rows": 2, "lanes": 256, "rate": 64, "port_bits": 1024},

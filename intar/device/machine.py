@@ -8,23 +8,26 @@ from dataclasses import dataclass, fields
 from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
 from intar.ir.circuit import circuit
-from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool, QProduct, Quantised, stored_bits
+from intar.ir.packing import products_at_once
+from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool, QProduct, Quantised, operand_bits, stored_bits
 from intar.ir.schedule import Machine
 
 USABLE = 0.7
 """Share of the DSPs and block memories that a design takes unless the budget says otherwise: the rest is routing room."""
 
-ALIASES = {"dsp": "multipliers", "clock": "clock_mhz", "onchip": "onchip_bytes", "memory": "onchip_bytes"}
+ALIASES = {"clock": "clock_mhz", "onchip": "onchip_bytes", "memory": "onchip_bytes"}
 
 MOST_CORES = 8
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Overrides; None means: choose. `ports` are weight ports, one a core; `inputs` and `outputs`
-    ports for those; a multiplier is one DSP."""
+    """Overrides; None means: choose. `multipliers` are multiply-accumulates a cycle of all arrays, `dsp` the DSP blocks that
+    make them: as many, or fewer where a block makes several (`intar.ir.packing`). `ports` are weight ports, one a core;
+    `inputs` and `outputs` ports for those."""
 
     multipliers: int | None = None
+    dsp: int | None = None
     cores: int | None = None
     rows: int | None = None
     lanes: int | None = None
@@ -82,7 +85,8 @@ def _number(raw: object) -> float | None:
 
 @dataclass(frozen=True)
 class _Network:
-    """What the choice depends on: (rows, k, n) of matmuls, (rows, cols) of vector tasks, bits of weights and tensors.
+    """What the choice depends on: (rows, k, n) of matmuls, (rows, cols) of vector tasks, bits of weights and tensors, bits
+    of the arrays' operands.
 
     A convolution of C channels from T taps each to P pixels counts as a matmul of (C, T, P): that is how it runs.
     """
@@ -91,6 +95,7 @@ class _Network:
     vectors: tuple[tuple[int, int], ...]
     weight_bits: int
     tensor_bits: int
+    operands: tuple[int, int]
 
 
 def _network(quantised: Quantised) -> _Network:
@@ -108,7 +113,7 @@ def _network(quantised: Quantised) -> _Network:
             matmuls.extend((group.channels, len(group.taps), out.cols) for group in task.groups)
         elif not isinstance(task, QMove | QPool):
             vectors.append((out.rows, out.cols))
-    return _Network(tuple(matmuls), tuple(vectors), w_bits, a_bits)
+    return _Network(tuple(matmuls), tuple(vectors), w_bits, a_bits, operand_bits(graph))
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -166,16 +171,40 @@ def _mistakes(board: Board, budget: Budget) -> Iterator[Finding]:
             f"cores, rows and lanes make {have} multipliers, more than the {budget.multipliers} allowed",
             "budget multipliers", hint=f"raise it to {have}, or ask for fewer cores, rows or lanes",
         )  # fmt: skip
-    wanted = max(have, budget.multipliers or 0)
-    if wanted > board.dsp:
+    if budget.dsp is not None and budget.dsp > board.dsp:
         yield Finding(
-            f"{wanted} multipliers, and {board.name} has {board.dsp} DSPs", "budget multipliers",
-            "a multiplier takes one DSP", f"take at most {board.dsp}, or a larger device",
+            f"{budget.dsp} DSPs, and {board.name} has {board.dsp} DSPs", "budget dsp",
+            hint=f"take at most {board.dsp}, or a larger device",
         )  # fmt: skip
+    yield from _overdrawn(board, budget, 4, 4)
     if budget.onchip_bytes is not None and budget.onchip_bytes > board.onchip_bytes:
         yield Finding(
             f"{budget.onchip_bytes} bytes on chip, and {board.name} has {board.onchip_bytes}", "budget onchip",
             "block memories of the part", f"take at most {board.onchip_bytes}, or a larger device",
+        )  # fmt: skip
+
+
+def _blocks(cores: int, rows: int, lanes: int, pack: int) -> int:
+    """DSP blocks of all arrays, each of which makes up to `pack` products of a row."""
+    return cores * rows * ceil_div(lanes, pack)
+
+
+def _overdrawn(board: Board, budget: Budget, a_bits: int, w_bits: int) -> Iterator[Finding]:
+    """Arrays of operands of so many bits that take more DSPs than there are."""
+    pack = products_at_once(a_bits, w_bits, board.multiplier)
+    why = f"a DSP makes {pack} product{'s' if pack > 1 else ''} of {a_bits} by {w_bits} bits a cycle"
+    most = min(budget.dsp or board.dsp, board.dsp)
+    arrays = _blocks(budget.cores or 1, budget.rows or 1, budget.lanes or 1, pack)
+    if arrays > most:
+        yield Finding(
+            f"cores, rows and lanes take {arrays} DSPs, more than the {most} "
+            + ("allowed" if most < board.dsp else f"that {board.name} has"),
+            "budget dsp" if budget.dsp else "budget", why, "ask for fewer cores, rows or lanes",
+        )  # fmt: skip
+    if budget.multipliers and ceil_div(budget.multipliers, pack) > board.dsp:
+        yield Finding(
+            f"{budget.multipliers} multipliers, and {board.name} has {board.dsp} DSPs", "budget multipliers",
+            why, f"take at most {board.dsp * pack}, or a larger device",
         )  # fmt: skip
 
 
@@ -207,7 +236,9 @@ def _shape(
     board: Board, budget: Budget, network: _Network, clock: float, port_bits: int
 ) -> tuple[int, int, int]:
     """(cores, rows, lanes): least estimated cycles, then fewest multipliers, then fewest cores."""
-    most = budget.multipliers or int(board.dsp * USABLE)
+    pack = products_at_once(*network.operands, board.multiplier)
+    dsp = budget.dsp or (board.dsp if budget.multipliers else int(board.dsp * USABLE))
+    most = min(budget.multipliers or dsp * pack, dsp * pack)
     bandwidth = int(board.bandwidth * 8e3 / clock)
     ports = max(1, min(MOST_CORES, bandwidth // port_bits, board.ports))
     fixed_cores = budget.cores or budget.ports
@@ -218,7 +249,7 @@ def _shape(
         for cores in [fixed_cores] if fixed_cores else range(1, ports + 1):
             highest = min(lanes, tallest)
             for rows in [budget.rows] if budget.rows else [r for r in _powers(lanes) if r < 2 * highest]:
-                if cores * rows * lanes > most or rows > lanes:
+                if cores * rows * lanes > most or _blocks(cores, rows, lanes, pack) > dsp or rows > lanes:
                     continue
                 cycles = _estimate(network, cores, rows, lanes, port_bits)
                 key = (cycles, cores * rows * lanes, cores, rows)
@@ -227,9 +258,9 @@ def _shape(
     if best is None:
         raise ConfigError(
             Finding(
-                f"no array fits {most} multipliers with what the budget fixes",
-                "budget multipliers",
-                hint="raise multipliers, or fix less of cores, rows and lanes",
+                f"no array fits {most} multipliers ({dsp} DSPs) with what the budget fixes",
+                "budget multipliers" if budget.multipliers else "budget dsp",
+                hint="raise it, or fix less of cores, rows and lanes",
             )
         )
     return best[1]
@@ -280,7 +311,8 @@ def make_machine(
     board : a Board or its name.
     budget : overrides (`Budget`, or options for `Budget.parse`); what is None is chosen: as many cores as the
         memory bandwidth feeds (at most 8), lanes that a port word fills with weights, rows as the tensors have them
-        (one, when every matmul has one row), vector lanes as few as keep up.
+        (one, when every matmul has one row), vector lanes as few as keep up. A DSP makes as many products as the widths
+        of the arrays' operands allow.
 
     Raises
     ------
@@ -288,6 +320,8 @@ def make_machine(
     """
     board, budget = read_budget(board, budget)
     network = _network(quantised)
+    if findings := list(_overdrawn(board, budget, *network.operands)):
+        raise ConfigError(findings)
     clock = budget.clock_mhz or board.clock
     port_bits = budget.port_bits or board.port_bits
     if budget.lanes is not None and (widths := _misfits(budget.lanes, port_bits, network)):

@@ -30,9 +30,10 @@ def test_processes_change_nothing(found: dict) -> None:
 
 def test_points_obey_their_budget(found: dict) -> None:
     for row in found["points"]:
-        assert row["cores"] * row["rows"] * row["lanes"] <= row["budget"]["dsp"]
+        arrays = row["cores"] * row["rows"] * -(-row["lanes"] // 2)  # int8: two products a DSP
+        assert arrays <= row["budget"]["dsp"]
         assert row["lanes"] == row["budget"]["lanes"]
-        assert row["cycles"] > 0 and row["dsp"] >= row["cores"] * row["rows"] * row["lanes"]
+        assert row["cycles"] > 0 and row["dsp"] >= arrays
     fastest = min(found["points"], key=lambda row: row["cycles"])
     assert fastest["pareto"] or any(
         row["pareto"] and row["cycles"] == fastest["cycles"] for row in found["points"]

@@ -29,7 +29,7 @@ def compiled(
 ) -> intar.Accelerator:
     module, data = make_model(f"{GPT2}:{name}")
     few = {key: value[-samples:] for key, value in data.items()}
-    return intar.compile(module, few, budget={"dsp": 16}, scheme=scheme, like=like)
+    return intar.compile(module, few, budget={"multipliers": 16}, scheme=scheme, like=like)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,9 @@ script = import_file(Path(__file__).parents[2] / "benchmarks" / "kat_block.py")
 def made() -> pipeline.Design:
     graph, samples = script.block("grkan", 16, 2, 5)
     quantised = quantise(graph, scheme("w8a8r16"), {graph.inputs[0]: samples})
-    made = pipeline.compile_quantised(quantised, make_machine("u280", {"dsp": 64, "cores": 2}, quantised))
+    made = pipeline.compile_quantised(
+        quantised, make_machine("u280", {"multipliers": 64, "cores": 2}, quantised)
+    )
     assert script.quality(graph, made, samples) > 35
     return made
 

@@ -33,7 +33,7 @@ def language(tokens: int, logits: bool = False, seed: int = 0) -> TaskGraph:
 def compiled(tokens: int, logits: bool, scheme: str, **budget: object) -> intar.Accelerator:
     rng = np.random.default_rng(1)
     data = {"tokens": rng.integers(0, ROWS, (8, tokens)), "positions": rng.integers(0, 16, (8, tokens))}
-    given = {"dsp": 32, "cores": 2, "port_bits": 128, **budget}
+    given = {"multipliers": 32, "cores": 2, "port_bits": 128, **budget}
     return intar.compile(language(tokens, logits), data, budget=given, scheme=scheme)
 
 

@@ -13,7 +13,7 @@ from intar import pipeline
 from intar.errors import UnsupportedError
 from intar.frontends.builder import Builder
 from intar.ir.ops import Op
-from intar.ir.program import Gather
+from intar.ir.program import Core, Gather
 from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, Quantised
 from intar.ir.reference import run_float
 from intar.quant.golden import dequantise, quantise_input, run_golden
@@ -68,6 +68,10 @@ def test_a_wide_residual_stream_is_less_noisy() -> None:
 def test_every_pattern_in_the_engine(quantised: Quantised, mode: pipeline.Mode) -> None:
     made = pipeline.compile_quantised(quantised, machine(2, rows=4), mode)
     require(pipeline.verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]))
+    cores = [node for node in made.program.nodes if isinstance(node, Core)]
+    assert {(core.a_bits, core.w_bits, core.operand_bits, core.pack) for core in cores} == {
+        (16, 16, (8, 8), 2)
+    }
 
 
 def test_one_wide_operand(tmp_path: Path) -> None:

@@ -197,6 +197,18 @@ def test_an_address_outside_of_a_buffer_is_a_fault_with_its_place() -> None:
         run(program.model_copy(update={"nodes": tuple(nodes)}), image)
 
 
+def test_an_operand_wider_than_the_multipliers_is_refused() -> None:
+    program = core_program(2, 3, 2)
+    index = next(i for i, node in enumerate(program.nodes) if isinstance(node, Core))
+    for used, ok in ((8, True), (7, False)):
+        program.nodes[index] = program.nodes[index].model_copy(update={"w_used": used, "pack": 2})
+        if ok:
+            assert run(program.program(), program.images).deadlock is None
+        else:
+            with pytest.raises(InternalError, match=r"operand .* exceeds the width of the multipliers"):
+                run(program.program(), program.images)
+
+
 def test_an_accumulator_that_does_not_fit_is_a_fault() -> None:
     builder = core_program(2, 30, 1)
     builder.images = {name: b"\x7f" * len(data) for name, data in builder.images.items()}

@@ -48,7 +48,7 @@ def perceptron() -> nn.Module:
 def test_module_to_bits(make: Callable[[], nn.Module], shape: tuple[int, ...], tmp_path: Path) -> None:
     torch.manual_seed(0)
     module, samples = make().eval(), torch.randn(shape)
-    accelerator = intar.compile(module, samples, budget={"dsp": 16})
+    accelerator = intar.compile(module, samples, budget={"multipliers": 16})
     with torch.no_grad():
         expected = module(samples[:1]).numpy()
     got = accelerator(samples[:1])
@@ -103,7 +103,7 @@ def test_gpt2_computes_what_pytorch_does(name: str) -> None:
 def test_gpt2_in_hardware(name: str, tmp_path: Path) -> None:
     """Tokens in, next token out: four looped blocks in *scaled*, one token behind cached ones in *scaled_step*."""
     module, samples = make_model(f"{GPT2}:{name}")
-    accelerator = intar.compile(module, samples, budget={"dsp": 64}, scheme="w8a8r16")
+    accelerator = intar.compile(module, samples, budget={"multipliers": 64}, scheme="w8a8r16")
     assert (4 in accelerator.design.program.rounds) == (name == "scaled")
     x, project = {key: value[-1:].numpy() for key, value in samples.items()}, tmp_path / "project"
     with torch.no_grad():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from intar.engine import plan_merged, run
-from intar.ir.program import Program
+from intar.ir.program import Core, Program
 from intar.lower.images import argument_bytes, argument_tensors, beats_to_bytes, bytes_to_elements
 from intar.lower.lower import lower
 from intar.lower.moves import fit_walks
@@ -43,6 +43,25 @@ def check(quantised, plan, seed=1):
 def test_chain(rows, widths, pattern, tile, resident):
     quantised = chain(rows, widths)
     check(quantised, schedule(quantised, machine(), pattern, min(tile, rows), resident))
+
+
+@pytest.mark.parametrize(
+    "a_bits, w_bits, device, pack, multipliers",
+    [
+        (8, 8, "", 2, 4 * 4),
+        (8, 4, "ecp5-85f", 2, 4 * 4),
+        (16, 4, "pynq-z2", 2, 4 * 4),
+        (4, 4, "u280", 3, 4 * 3),
+        (8, 8, "ecp5-85f", 1, 4 * 8),
+        (16, 8, "vpk180", 1, 4 * 8),
+    ],
+)
+def test_lanes_share_multipliers_where_the_device_has_room(a_bits, w_bits, device, pack, multipliers):
+    quantised = chain(6, [23, 17, 9], a_bits, w_bits)
+    plan = schedule(quantised, machine(rows=4, lanes=8).model_copy(update={"device": device}), "sequential")
+    cores = [node for node in lower(quantised, plan).program.nodes if isinstance(node, Core)]
+    assert cores and all(node.operand_bits == (a_bits, w_bits) for node in cores)
+    assert all((node.pack, node.multipliers) == (pack, multipliers) for node in cores)
 
 
 @pytest.mark.parametrize("a_bits,w_bits", [(8, 4), (16, 16), (16, 8)])

@@ -13,7 +13,8 @@ from graphs import block, mlp
 
 from intar.device import Budget, boards, find_board, make_machine
 from intar.errors import ConfigError
-from intar.ir.quantgraph import Quantised
+from intar.ir.packing import products_at_once
+from intar.ir.quantgraph import Quantised, operand_bits
 
 MLP = Quantised(mlp(), {})
 BLOCK = Quantised(block(197, 192), {})
@@ -39,7 +40,9 @@ def test_every_board_gives_a_machine_within_its_resources():
         for quantised in (MLP, BLOCK):
             m = make_machine(name, None, quantised)
             assert m.device == name
-            assert m.multipliers <= board.dsp
+            a_bits, w_bits = operand_bits(quantised.graph)
+            pack = products_at_once(a_bits, w_bits, board.multiplier)
+            assert m.cores * m.rows * -(-m.lanes // pack) <= board.dsp
             assert m.onchip_bytes <= board.onchip_bytes
             assert m.rows <= m.lanes and m.rate <= m.lanes
             assert all(v & (v - 1) == 0 for v in (m.lanes, m.rate, m.port_bits))
@@ -53,8 +56,8 @@ def test_the_mlp_gets_one_row_and_full_ports():
 
 
 def test_budget_options():
-    budget = Budget.parse({"dsp": 64, "onchip": "512K", "clock": "200.5", "lanes": "8"})
-    assert budget == Budget(multipliers=64, onchip_bytes=512 * 1024, clock_mhz=200.5, lanes=8)
+    budget = Budget.parse({"multipliers": 64, "dsp": 32, "onchip": "512K", "clock": "200.5", "lanes": "8"})
+    assert budget == Budget(multipliers=64, dsp=32, onchip_bytes=512 * 1024, clock_mhz=200.5, lanes=8)
     m = make_machine(
         find_board("pynq_z2"), {"cores": 2, "rows": 4, "lanes": 8, "rate": 2, "port_bits": 64}, BLOCK
     )
@@ -82,9 +85,44 @@ def test_mistakes_are_reported_together():
     ):  # fmt: skip
         assert part in text, part
     assert "make 64 multipliers, more than the 32 allowed" in message(
-        "u280", {"cores": 4, "lanes": 16, "dsp": 32}
+        "u280", {"cores": 4, "lanes": 16, "multipliers": 32}
     )
+    assert "take 64 DSPs, more than the 32 allowed" in message("u280", {"cores": 4, "lanes": 16, "dsp": 32})
+    assert "take 3072 DSPs, more than the 1248 that kv260 has" in message(
+        "kv260", {"rows": 16, "lanes": 64, "cores": 3}
+    )
+    assert "a DSP makes 1 product of 16 by 16 bits" in message("kv260", {"multipliers": 2000})
     assert "no array fits" in message("u280", {"rows": 16, "dsp": 32})
+
+
+def test_a_dsp_makes_as_many_products_as_the_operands_allow():
+    """`multipliers` are products a cycle, `dsp` the blocks: one and the same only where operands are wide."""
+    shape = {"rows": 8, "lanes": 16}
+    assert make_machine("u280", shape | {"dsp": 256}, BLOCK).cores == 4
+    assert make_machine("u280", shape | {"multipliers": 256}, BLOCK).cores == 2
+    assert make_machine("u280", shape | {"dsp": 256}, Quantised(block(197, 192, 16), {})).cores == 2
+    assert make_machine("u280", shape | {"dsp": 256, "multipliers": 128}, BLOCK).cores == 1
+    # 8 by 8 bits need a multiplier of 25 bits.
+    assert make_machine("ecp5-85f", {"rows": 2, "lanes": 8, "dsp": 32}, BLOCK).multipliers <= 32
+    intar = make_machine("u280", {"cores": 6, "rows": 32, "lanes": 64, "dsp": 6144}, BLOCK)
+    assert intar.multipliers == 12288
+
+
+@pytest.mark.parametrize(
+    "bits, boards_, products",
+    [
+        ((8, 8), ("u280", "vpk180", "pynq-z2"), 2),
+        ((8, 4), ("u280", "ecp5-85f"), 2),
+        ((16, 4), ("u280", "pynq-z2"), 2),
+        ((4, 4), ("u280", "pynq-z2"), 3),
+        ((16, 8), ("u280", "vpk180"), 1),
+        ((8, 8), ("ecp5-85f",), 1),
+        ((16, 4), ("ecp5-85f",), 1),
+    ],
+)
+def test_products_of_a_dsp(bits: tuple[int, int], boards_: tuple[str, ...], products: int):
+    for name in boards_:
+        assert products_at_once(*bits, find_board(name).multiplier) == products
 
 
 def test_lanes_need_no_power_of_two_but_fit_the_ports():
