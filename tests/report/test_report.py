@@ -303,7 +303,7 @@ def test_static_count(designs: dict[str, Design]) -> None:
     made = designs["auto"]
     machine = made.schedule.machine
     found = static_resources(made.program, uram=False)
-    assert found["by_module"]["core"]["dsp"] == machine.multipliers  # 8 x 8 bits: one block each
+    assert found["by_module"]["core"]["dsp"] == machine.multipliers // 2  # 8 x 8 bits: two a block
     units = [node for node in made.program.nodes if node.kind == "vector"]
     rescaling = sum(unit.rate * (2 if unit.value_bits <= NARROW_VALUE else 4) for unit in units)
     assert found["by_module"]["vector"]["dsp"] == rescaling > 0

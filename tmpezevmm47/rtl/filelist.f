@@ -1,0 +1,2 @@
+intar_array.sv
+top.sv
