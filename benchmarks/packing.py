@@ -1,6 +1,8 @@
-"""What a multiply-accumulate of an array costs with multipliers of its own and with shared ones, by Yosys.
+"""What a multiply-accumulate of an array costs with a DSP of its own and with a shared one, by Yosys.
 
->>> python benchmarks/packing.py          # needs the extra `synth`; writes benchmarks/results/packing.json    # doctest: +SKIP
+    python benchmarks/packing.py      needs the extra `synth`
+
+Writes ``benchmarks/results/packing.json`` and prints the table of `docs/resources.md`.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from intar.ir.io import write_atomic
 from intar.ir.packing import products_at_once
 from intar.verify.synth import synthesise
 
-ROWS, LANES, ACC_BITS = 4, 12, 26
+ROWS, LANES, ACC_BITS = 4, 8, 26
 CASES = (("xcup", 8, 8), ("xcup", 8, 4), ("xcup", 4, 4), ("xcup", 16, 4), ("xc7", 8, 8))
 """Family, bits of both operands."""
 RESULT = Path(__file__).parent / "results" / "packing.json"
@@ -56,6 +58,7 @@ def measure(family: str, a_bits: int, w_bits: int, pack: int) -> dict[str, Any]:
         "pack": pack,
         "multipliers": macs,
         "dsp": found.dsp,
+        "each_dsp": round(macs / found.dsp, 2),
         "lut_each": round((found.lut or 0) / macs, 1),
         "ff_each": round((found.ff or 0) / macs, 1),
         "source": found.source,
@@ -65,13 +68,15 @@ def measure(family: str, a_bits: int, w_bits: int, pack: int) -> dict[str, Any]:
 def main() -> None:
     rows = []
     print(
-        "| family | operands | products a DSP | multiply-accumulates a cycle | DSP | LUT each | FF each |\n|---|---|---|---|---|---|---|"
+        "| family | operands | MAC a cycle | dsp | MAC a cycle and DSP | LUT a MAC | FF a MAC |\n"
+        + "|---" * 7
+        + "|"
     )
     for family, a_bits, w_bits in CASES:
         for pack in (1, products_at_once(a_bits, w_bits, DSP48E2)):
             row = measure(family, a_bits, w_bits, pack)
             rows.append(row)
-            shown = ("family", "operands", "pack", "multipliers", "dsp", "lut_each", "ff_each")
+            shown = ("family", "operands", "multipliers", "dsp", "each_dsp", "lut_each", "ff_each")
             print("| " + " | ".join(str(row[key]) for key in shown) + " |", flush=True)
     write_atomic(RESULT, (json.dumps(rows, indent=1) + "\n").encode())
 

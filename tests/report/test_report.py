@@ -307,7 +307,7 @@ def test_static_count(designs: dict[str, Design]) -> None:
     units = [node for node in made.program.nodes if node.kind == "vector"]
     rescaling = sum(unit.rate * (2 if unit.value_bits <= NARROW_VALUE else 4) for unit in units)
     assert found["by_module"]["vector"]["dsp"] == rescaling > 0
-    assert found["dsp"] == machine.multipliers + rescaling and found["lut"] is None
+    assert found["dsp"] == machine.multipliers // 2 + rescaling and found["lut"] is None
     assert "no synthesis" in found["source"]
 
 

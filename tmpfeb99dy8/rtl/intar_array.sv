@@ -5,7 +5,7 @@
 // sums to the shadow accumulators, `spill` to `spill_data`. Flags come with the pair and are used two
 // moves later. `shadow_read` puts row `shadow_row` of the shadow accumulators on `out_data` (next cycle).
 //
-// Packing     PACK lanes of a row share a multiplier: w[p] + w[p + FACTORS] 2^FIELD + … is one factor (FIELD bits hold any
+// Packing     PACK lanes of a row share a multiplier: w[p] + w[p + FACTORS] 2^FIELD + ... is one factor (FIELD bits hold any
 //             product), a[row] the other, and the products of the lanes are the digits of theirs. A digit below 0
 //             borrows 1 from the next one: the accumulator of that lane adds the sign as its carry. Exact for all
 //             operands, -2^(n-1) among them. 27 x 18 bits hold two products of 8 x 8 bits (25 x 8), or of 16 x 4 (25 x 16).

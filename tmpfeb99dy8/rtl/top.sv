@@ -6,7 +6,7 @@ module top (
     output logic [12*26-1:0] out_data
 );
   intar_array #(
-      .ROWS(4), .LANES(12), .A_BITS(4), .W_BITS(4), .PACK(1), .ACC_BITS(26)
+      .ROWS(4), .LANES(12), .A_BITS(4), .W_BITS(4), .PACK(3), .ACC_BITS(26)
   ) array (
       .clk(clk), .move(move), .take(take), .a_data(a_data), .w_data(w_data), .multiply(multiply),
       .add_valid(add_valid), .add_first(add_first), .add_resume(1'b0), .add_flush(add_flush), .add_spill(1'b0),
