@@ -6,7 +6,7 @@ A network is a step function if its inputs and outputs are called so:
 |---|---|
 | ``tokens`` | an input of ids (1, L) |
 | ``positions`` | an input of ids (1, L), if there is one: where the tokens stand in the text |
-| ``mask`` | an input (…, L, T + L) that is added to the scores, if there is one: 0, or HIDDEN for a row that hides |
+| ``mask`` | an input (…, L, T + L) that is added to the scores, if there is one: 0, or its least number for a row to hide |
 | ``next`` | an output: the argmax over the vocabulary of the last token's row |
 | ``X`` and ``X_new`` | a state, any number of them: T rows that a text has had so far, and the L rows that a call adds |
 
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import log
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,11 @@ from intar.errors import ConfigError, Finding, UnsupportedError
 from intar.ir.ops import show
 from intar.ir.quantgraph import QArgmax, QBinary, QTensor, QuantGraph, Quantised
 from intar.pipeline import Design
-from intar.quant.emit import FAR_BELOW
 from intar.quant.fixed import limits
 from intar.quant.golden import check_ids, id_rows, quantise_input, run_golden
 
-HIDDEN = -64.0
-"""Added to a score, it leaves nothing of an element (docs/numerics.md, softmax)."""
+NOTHING = 26 * log(2) + 0.1
+"""What is so far below the largest element of a row has no share in its softmax (docs/numerics.md)."""
 
 NEW = "_new"
 
@@ -77,8 +77,8 @@ class StepFunction:
             hidden = np.zeros((self.length, self.cached + self.length), bool)
             hidden[:, position : self.cached] = True
             hidden[:, self.cached :] = np.triu(np.ones((self.length, self.length), bool), 1)
-            mask = np.broadcast_to(np.where(hidden, HIDDEN, 0.0), tensor.shape)
-            found["mask"] = quantise_input(tensor, mask)
+            lowest, nothing = limits(tensor.bits)[0], quantise_input(tensor, np.zeros(()))
+            found["mask"] = np.broadcast_to(np.where(hidden, lowest, nothing), tensor.shape)
         return {name: found[name].reshape(self.graph.tensor(name).shape) for name in self.graph.inputs}
 
     def append(self, states: Integers, outputs: Mapping[str, np.ndarray], position: int) -> Integers:
@@ -169,20 +169,27 @@ def _format(tensor: QTensor) -> tuple[int, float, int]:
 
 
 def _spread(graph: QuantGraph) -> list[Finding]:
-    """Scores under the mask are no further apart than a mask can hide (docs/numerics.md, softmax)."""
+    """Scores under the mask are no further apart than it hides (docs/numerics.md, softmax)."""
     found = []
+    hides = -_ends(graph.tensor("mask"))[0]
     for task in graph.tasks:
         if isinstance(task, QBinary) and "mask" in task.inputs:
+            lowest = _ends(graph.tensor(task.output))[0]
             for name in set(task.inputs) - {"mask"}:
-                scores = graph.tensor(name)
-                low, high = limits(scores.bits)
-                spread = scores.scale * (high - low)
-                if spread > FAR_BELOW:
-                    what = f"the scores '{name}' are up to {spread:.1f} apart"
-                    found.append(
-                        Finding(what, "input 'mask'", f"it hides what is less than {FAR_BELOW} apart")
-                    )
+                low, high = _ends(graph.tensor(name))
+                if low - max(lowest, high - hides) < NOTHING:
+                    what = f"the scores '{name}' are up to {high - low:.1f} apart"
+                    most = min(hides, high - lowest) - NOTHING
+                    why = f"the mask goes down to {-hides:.1f} in the samples: it hides what is less than {most:.1f} apart"
+                    hint = "give calibration samples with a lower number at what is hidden"
+                    found.append(Finding(what, "input 'mask'", why, hint))
     return found
+
+
+def _ends(tensor: QTensor) -> tuple[float, float]:
+    """The least and the largest real number that a tensor can hold."""
+    low, high = (tensor.scale * (limit - tensor.zero) for limit in limits(tensor.bits))
+    return low, high
 
 
 @dataclass(frozen=True)

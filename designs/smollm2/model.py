@@ -1,7 +1,7 @@
 """SmolLM2 (the architecture of Llama) in plain PyTorch: the published 135M with its weights, and tiny random ones.
 
-intar check designs/smollm2/model.py:step     the real model, one token behind up to 128 cached ones
-intar check designs/smollm2/model.py:logits   the real model, 128 tokens → the logits behind each of them
+intar check designs/smollm2/model.py:step     the real model, one token behind up to 64 cached ones
+intar check designs/smollm2/model.py:logits   the real model, 256 tokens → the logits behind each of them
 intar check designs/smollm2/model.py:layer    one of its 30 layers, one token behind up to 16 cached ones
 
 The weights come from the file or folder that the environment variable SMOLLM2 names (a .gguf file, or a Hugging Face
@@ -56,8 +56,9 @@ class Config:
 
 TINY = Config(layers=2, width=32, hidden=48, heads=4, shared=2, vocabulary=40, spread=0.25)
 
-HIDDEN = -64.0
-"""What a mask adds to the scores of cached rows that hold no token yet: their share comes to exactly nothing."""
+HIDDEN = -128.0
+"""What a mask adds to the scores of cached rows that hold no token yet: their share comes to exactly nothing, since the real
+model's scores are less than 110 apart."""
 
 
 def angles(config: Config, positions: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -429,7 +430,7 @@ def logits() -> Made:
 
 
 def step() -> Made:
-    return _step(_real(), _read_text(128), every=4)
+    return _step(_real(), _read_text(64), every=4)
 
 
 def layer() -> Made:

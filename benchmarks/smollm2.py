@@ -1,0 +1,211 @@
+"""SmolLM2-135M: float and integers on a real text, the whole path's time and memory, text from the generated C++, and one
+layer in RTL.
+
+Needs the weights (`designs/smollm2/model.py` says from where), the extra `llm`, and the file lee.cor of the package gensim
+(``pip download --no-deps gensim``, it lies in gensim/test/test_data).
+
+    python benchmarks/smollm2.py perplexity --lee lee.cor   float and golden, 1,024 tokens in four texts of 256
+    python benchmarks/smollm2.py compile                    PyTorch module to all files written, one process
+    python benchmarks/smollm2.py text                       20 tokens from golden and from the C++ that `compile` wrote
+    python benchmarks/smollm2.py layer                      one layer, two tokens one after the other in RTL
+    python benchmarks/smollm2.py transformers               our float module beside the one of the package transformers
+
+Each prints JSON and writes it into its part of benchmarks/results/smollm2.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from intar.assets import asset_dir, import_file
+from intar.frontends.load import sample_arrays
+from intar.frontends.torch_graph import import_torch
+from intar.quant.golden import dequantise, golden_tensors
+from intar.quant.quantise import quantise
+from intar.quant.scheme import scheme
+from intar.tokenizer import load_tokenizer
+
+FILE = asset_dir("designs") / "smollm2" / "model.py"
+RESULTS = Path(__file__).parent / "results" / "smollm2.json"
+SCHEME, BITS = "w8a8r16", {"*.in": 16}
+TOKENS, TEXT = 1024, 256
+PROMPT = "The capital of France is"
+
+smollm2 = import_file(FILE)
+
+
+def windows(lee: Path) -> np.ndarray:
+    """The first tokens of the corpus, in texts of TEXT tokens."""
+    ids = load_tokenizer(smollm2.source()).encode(lee.read_text("latin-1"))
+    return np.array(ids[:TOKENS]).reshape(-1, TEXT)
+
+
+def surprise(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+    """Nats for each token but the first, of the logits (tokens, vocabulary) behind the one before."""
+    logits = logits[:-1] - logits[:-1].max(axis=-1, keepdims=True)
+    return np.log(np.exp(logits).sum(axis=-1)) - logits[np.arange(len(logits)), tokens[1:]]
+
+
+def perplexity(options: argparse.Namespace) -> dict[str, Any]:
+    texts = windows(options.lee)
+    module, samples = smollm2.logits()
+    positions = np.arange(TEXT)[None]
+    with torch.no_grad():
+        real = [
+            surprise(module(torch.tensor(text[None]), torch.tensor(positions))["logits"][0].numpy(), text)
+            for text in texts
+        ]
+    graph = import_torch(module, samples, "smollm2")
+    quantised = quantise(graph, scheme(SCHEME).with_bits(BITS), sample_arrays(samples, graph.inputs))
+    form, whole, clamped = quantised.graph.tensor("logits"), [], 0
+    for text in texts:
+        for name, (array,), count in golden_tensors(
+            quantised, [{"tokens": text[None], "positions": positions}]
+        ):
+            clamped += count
+            if name == "logits":
+                whole.append(surprise(dequantise(form, array)[0], text))
+    found = {"float": real, "golden": whole}
+    made = {name: round(math.exp(np.mean(nats)), 3) for name, nats in found.items()}
+    return {
+        "tokens": TOKENS,
+        "text": TEXT,
+        "scheme": SCHEME,
+        "bits": BITS,
+        **made,
+        "ratio": round(made["golden"] / made["float"], 4),
+        "saturations": clamped,
+    }
+
+
+def run(*arguments: str) -> tuple[str, dict[str, Any]]:
+    """Standard output of ``intar`` with these arguments, in a process of its own, and what it took."""
+    load, began = os.getloadavg()[0], time.perf_counter()
+    command = [sys.executable, "-m", "intar.cli", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"intar {arguments[0]} ended with status {process.returncode}\n{output}")
+    return output, {
+        "wall_s": round(time.perf_counter() - began, 1),
+        "cpu_s": round(used.ru_utime + used.ru_stime, 1),
+        "peak_gb": round(used.ru_maxrss / 1e6, 2),
+        "load": round(load, 1),
+    }
+
+
+def options_of(budget: str, pattern: str) -> list[str]:
+    bits = [item for place, width in BITS.items() for item in ("--bits", f"{place}={width}")]
+    return [
+        *bits,
+        "--scheme",
+        SCHEME,
+        "--device",
+        "u280",
+        "--budget",
+        budget,
+        "--pattern",
+        pattern,
+        "--unroll",
+    ]
+
+
+def compile_step(options: argparse.Namespace) -> dict[str, Any]:
+    target = options.folder / "step"
+    _, used = run("compile", f"{FILE}:step", *options_of("dsp=2048,rows=1", "sequential"), "-o", str(target))
+    return used | described(target)
+
+
+def described(project: Path) -> dict[str, Any]:
+    """Predicted cycles and written files of a project."""
+    report = json.loads((project / "report" / "report.json").read_text())
+    written = [file.stat().st_size for file in project.rglob("*") if file.is_file()]
+    return {
+        "multipliers": report["budget"]["multipliers"],
+        "cycles": report["cycles"]["predicted"],
+        "files": len(written),
+        "written_gb": round(sum(written) / 1e9, 2),
+    }
+
+
+def generated(project: Path, prompt: str, count: int, backend: str) -> dict[str, Any]:
+    """What ``intar generate`` says of a text."""
+    tokenizer = ["--tokenizer", str(smollm2.source())]
+    output, used = run(
+        *("generate", str(project), "--prompt", prompt, "-n", str(count), "--backend", backend, "--json"),
+        *tokenizer,
+    )
+    document = json.loads(output)
+    kept = ("prompt", "tokens", "text", "tokens_per_second", "bit_exact", "mismatches")
+    cycles = {"cycles": document["cycles"]["token"], "calls": len(document["cycles"]["calls"])}
+    return {key: document[key] for key in kept} | cycles | used
+
+
+def text(options: argparse.Namespace) -> dict[str, Any]:
+    golden, csim = (generated(options.folder / "step", PROMPT, 20, name) for name in ("golden", "csim"))
+    return {"golden": golden, "csim": csim, "equal": golden["tokens"] == csim["tokens"]}
+
+
+def layer(options: argparse.Namespace) -> dict[str, Any]:
+    target = options.folder / "layer"
+    _, used = run("compile", f"{FILE}:layer", *options_of("dsp=512,rows=1", "auto"), "-o", str(target))
+    return used | described(target) | {"rtl": generated(target, "The capital", 1, "sim")}
+
+
+def beside_transformers(options: argparse.Namespace) -> dict[str, Any]:
+    from transformers import AutoModelForCausalLM
+
+    file = smollm2.source()
+    theirs = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+    tokens = torch.tensor(windows(options.lee))[:1]
+    with torch.no_grad():
+        wanted = theirs.eval()(tokens).logits
+        module = smollm2.Logits(smollm2.load(file), TEXT)
+        made = module(tokens, torch.arange(TEXT)[None])["logits"]
+    return {
+        "tokens": TEXT,
+        "largest_logit": round(wanted.abs().max().item(), 3),
+        "largest_difference": float(f"{(made - wanted).abs().max().item():.2g}"),
+    }
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "perplexity": perplexity,
+    "compile": compile_step,
+    "text": text,
+    "layer": layer,
+    "transformers": beside_transformers,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("part", choices=PARTS)
+    parser.add_argument("--lee", type=Path, default=Path("lee.cor"), help="gensim's lee.cor")
+    parser.add_argument("--folder", type=Path, default=Path("out/smollm2"), help="where projects are written")
+    options = parser.parse_args()
+    found = {options.part: PARTS[options.part](options)}
+    print(json.dumps(found, indent=1))
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps(dict(sorted((kept | found).items())), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
