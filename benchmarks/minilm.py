@@ -1,0 +1,149 @@
+"""all-MiniLM-L6-v2 on the Lee corpus: 50 texts through the generated C++, some through the RTL, next to float and people.
+
+Needs the packages that `designs/minilm/model.py` names. 32 other texts calibrate; `designs/minilm/formats.json` holds the
+formats that `intar tune` found.
+
+>>> python benchmarks/minilm.py --rtl 2                                                        # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from intar import pipeline
+from intar.assets import asset_dir, import_file
+from intar.errors import UserError
+from intar.quant.golden import dequantise, quantise_input
+from intar.report.summary import cycle_limit
+from intar.session import open_source, parse_bits, parse_budget
+
+RESULTS = Path(__file__).parent / "results" / "minilm.json"
+TOKENS = 128
+LEAST_COSINE, MOST_LOST = 0.997, 0.005
+"""Bounds of the mean cosine to float, and of the difference from float's correlation with human judgements."""
+
+console = Console(stderr=True)
+
+
+def correlation(vectors: np.ndarray, judged: np.ndarray) -> float:
+    """Pearson's, between cosines and judgements of all pairs of texts."""
+    pairs = np.triu_indices(len(vectors), 1)
+    return float(np.corrcoef((vectors @ vectors.T)[pairs], judged[pairs])[0, 1])
+
+
+def measure(texts: int, in_rtl: int, budget: list[str], folder: Path) -> dict[str, Any]:
+    """Compile into `folder`, run everything, compare."""
+    home = asset_dir("designs") / "minilm"
+    lee = import_file(home / "model.py")
+    scheme, bits = parse_bits([str(home / "formats.json")])
+    with console.status("load, calibrate, quantise, compile"):
+        source = open_source(
+            f"{home / 'model.py'}:encoder", scheme=scheme, bits=bits, budget=parse_budget(budget)
+        )
+        began = time.perf_counter()
+        made = pipeline.compile_quantised(source.quantised, source.machine, "auto", None, source.blocks)
+        pipeline.project(made).write(folder)
+        compiling = time.perf_counter() - began
+    given = lee.encode(lee.lee()[:texts], TOKENS)
+    judged = lee.judgements()[:texts, :texts]
+    with console.status("float"), torch.no_grad():
+        real = lee.make()(**given)["embedding"][:, 0].double().numpy()
+    graph, (out,) = source.quantised.graph, source.quantised.graph.outputs
+    tensors = {name: graph.tensor(name) for name in (*graph.inputs, out)}
+    integers = [
+        {
+            name: quantise_input(tensors[name], given[name][index].numpy().reshape(tensors[name].shape))
+            for name in graph.inputs
+        }
+        for index in range(texts)
+    ]
+    with console.status(f"{texts} texts through the C++"):
+        csim = pipeline.verify_csim(made, integers, folder)
+    got = np.array([dequantise(tensors[out], one[out]).reshape(-1) for one in csim.outputs])
+    got /= np.linalg.norm(got, axis=1, keepdims=True)
+    cosines = (got * real).sum(axis=1)
+    rtl = None
+    if in_rtl:
+        with console.status(f"{in_rtl} texts through the RTL"):
+            rtl = pipeline.verify_rtl(made, integers[:in_rtl], folder)
+    machine = source.machine
+    return {
+        "tokens": TOKENS,
+        "texts": texts,
+        "calibrated_on": len(next(iter((source.calibration or {}).values()))),
+        "scheme": scheme,
+        "bits": bits,
+        "device": machine.device,
+        "multipliers": machine.multipliers,
+        "looped_layers": len(source.blocks),
+        "compile_seconds": round(compiling, 1),
+        "cycles": {
+            "limit": cycle_limit(made),
+            "predicted": made.predicted.cycles,
+            "simulated": list(rtl.cycles) if rtl else None,
+        },
+        "milliseconds": round(made.predicted.cycles / machine.clock_mhz / 1000, 3),
+        "bit_exact": {"csim": csim.bit_exact, "rtl": rtl.bit_exact if rtl else None},
+        "rtl_texts": in_rtl,
+        "seconds": {"csim": round(csim.seconds, 1), "rtl": round(rtl.seconds, 1) if rtl else None},
+        "cosine": {"mean": round(float(cosines.mean()), 5), "least": round(float(cosines.min()), 5)},
+        "human": {
+            "float": round(correlation(real, judged), 4),
+            "integers": round(correlation(got, judged), 4),
+        },
+    }
+
+
+def faults(found: dict[str, Any]) -> list[str]:
+    """What misses its bound."""
+    wrong = [f"{key} is not bit-exact" for key, exact in found["bit_exact"].items() if exact is False]
+    if found["cosine"]["mean"] < LEAST_COSINE:
+        wrong.append(f"the mean cosine to float is {found['cosine']['mean']}, bound {LEAST_COSINE}")
+    if abs(found["human"]["float"] - found["human"]["integers"]) > MOST_LOST:
+        wrong.append(f"correlation with judgements {found['human']}, bound {MOST_LOST}")
+    simulated = found["cycles"]["simulated"]
+    if simulated and set(simulated) != {found["cycles"]["predicted"]}:
+        wrong.append(f"{simulated} cycles simulated, {found['cycles']['predicted']} predicted")
+    return wrong
+
+
+def main() -> int:
+    """Print what was measured, write it with --json, and say what misses its bound."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--texts", type=int, default=50, help="texts through the C++, at least 3 (default: all 50)"
+    )
+    parser.add_argument("--rtl", type=int, default=0, help="texts through the RTL, too")
+    parser.add_argument("--budget", action="append", help="as of intar compile (default: dsp=4096)")
+    parser.add_argument("--folder", type=Path, help="keep the project here")
+    parser.add_argument("--json", action="store_true", help=f"write {RESULTS.name}")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="intar-minilm-") as scratch:
+        folder = options.folder or Path(scratch) / "project"
+        try:
+            found = measure(options.texts, options.rtl, options.budget or ["dsp=4096"], folder)
+        except UserError as error:
+            console.print(str(error), markup=False)
+            return 2
+    text = json.dumps(found, indent=1)
+    print(text)
+    if options.json:
+        RESULTS.write_text(text + "\n")
+    wrong = faults(found)
+    for fault in wrong:
+        console.print(fault, style="red")
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
