@@ -9,7 +9,9 @@
 module intar_router #(
     parameter int INPUTS   = 1,  // 1 to 256
     parameter int OUTPUTS  = 1,  // 1 to 32
-    parameter int WIDTH    = 8,  // bits of a beat
+    parameter int LANES    = 1,  // elements of a beat
+    parameter int BITS     = 8,  // of an element
+    parameter int OUT_BITS = 8,  // of an element on the outputs, enough for all values: sign-extended or cut
     parameter int MAX_LEGS = 1,  // 1 to 256
     parameter int SEGMENTS = 1,  // see intar_steps
     parameter int STEPS    = 1,
@@ -23,10 +25,10 @@ module intar_router #(
     output logic                     done,
     input  logic [INPUTS-1:0]        in_valid,
     output logic [INPUTS-1:0]        in_ready,
-    input  logic [INPUTS*WIDTH-1:0]  in_data,
+    input  logic [INPUTS*LANES*BITS-1:0] in_data,
     output logic [OUTPUTS-1:0]       out_valid,
     input  logic [OUTPUTS-1:0]       out_ready,
-    output logic [OUTPUTS*WIDTH-1:0] out_data
+    output logic [OUTPUTS*LANES*OUT_BITS-1:0] out_data
 );
   localparam int STEP_BITS = 136 + 40 * MAX_LEGS;
   localparam int SOURCE_BITS = (INPUTS > 1) ? $clog2(INPUTS) : 1;
@@ -61,7 +63,8 @@ module intar_router #(
   logic [7:0] source;
   logic [31:0] targets;
   logic [OUTPUTS-1:0] target, free;
-  logic [WIDTH-1:0] data;
+  logic [LANES*BITS-1:0] data;
+  logic [LANES*OUT_BITS-1:0] fitted;
   logic [INPUTS-1:0] selected;
   // A choice among constant places: an indexed part-select would cost a multiplier.
   always_comb begin
@@ -78,7 +81,7 @@ module intar_router #(
   assign free = ~out_valid | out_ready;
   intar_slice #(
       .SLICES(INPUTS),
-      .WIDTH(WIDTH)
+      .WIDTH(LANES * BITS)
   ) choice (
       .data(in_data),
       .index(source[SOURCE_BITS-1:0]),
@@ -109,16 +112,23 @@ module intar_router #(
     end
   end
   generate
+    for (genvar l = 0; l < LANES; l = l + 1) begin : g_lanes
+      if (OUT_BITS <= BITS) begin : g_cut
+        assign fitted[l*OUT_BITS+:OUT_BITS] = data[l*BITS+:OUT_BITS];
+      end else begin : g_extended
+        assign fitted[l*OUT_BITS+:OUT_BITS] = {{(OUT_BITS - BITS) {data[l*BITS+BITS-1]}}, data[l*BITS+:BITS]};
+      end
+    end
     for (genvar o = 0; o < OUTPUTS; o = o + 1) begin : g_outputs
       always_ff @(posedge clk) begin
         if (!rst_n) out_valid[o] <= 1'b0;
         else if (free[o]) out_valid[o] <= advance && !empty && target[o];
-        if (free[o]) out_data[o*WIDTH+:WIDTH] <= data;
+        if (free[o]) out_data[o*LANES*OUT_BITS+:LANES*OUT_BITS] <= fitted;
       end
     end
   endgenerate
 
   logic unused;
   assign done = !valid && out_valid == '0;
-  assign unused = &{1'b0, source, targets, unused_next};
+  assign unused = &{1'b0, source, targets, unused_next, data};
 endmodule

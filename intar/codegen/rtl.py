@@ -591,18 +591,20 @@ class _Builder:
         self._stream(made, node, "out", True, node.lanes, node.bits)
 
     def _router(self, made: Instance, node: Router) -> None:
-        width = node.lanes * node.bits
         made.parameters += [
             ("INPUTS", node.inputs),
             ("OUTPUTS", node.outputs),
-            ("WIDTH", width),
+            ("LANES", node.lanes),
+            ("BITS", node.bits),
+            ("OUT_BITS", node.leaving_bits),
             ("MAX_LEGS", steps.max_legs(node)),
             *self._program("", steps.router_rom(node)),
         ]
-        for side, count, output in (("in", node.inputs, False), ("out", node.outputs, True)):
+        sides = (("in", node.inputs, False, node.bits), ("out", node.outputs, True, node.leaving_bits))
+        for side, count, output, bits in sides:
             single = Instance(made.module, made.name, "")
             for index in range(count):
-                self._stream(single, node, f"{side}{index}", output, node.lanes, node.bits)
+                self._stream(single, node, f"{side}{index}", output, node.lanes, bits)
             made.unused += single.unused
             for pin in ("valid", "ready", "data"):
                 signals = dict(single.ports)

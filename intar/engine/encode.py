@@ -492,10 +492,10 @@ class _Encoder:
         self.expect(all(0 <= i < node.outputs for i in targets), node.name, "a leg's output is out of range")
         self.put(node.inputs)
         for index in range(node.inputs):
-            self.port(node, f"in{index}", index in sources, node.lanes)
+            self.port(node, f"in{index}", index in sources, node.lanes, node.bits)
         self.put(node.outputs)
         for index in range(node.outputs):
-            self.port(node, f"out{index}", index in targets, node.lanes)
+            self.port(node, f"out{index}", index in targets, node.lanes, node.leaving_bits)
         steps = self.played(node.steps)
         self.put(len(steps))
         for index, step in enumerate(steps):

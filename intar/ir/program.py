@@ -588,7 +588,10 @@ class RouterStep(Step):
 
 
 class Router(Frozen):
-    """Static switch. Ports ``in0``…, ``out0``…; beats pass unchanged."""
+    """Static switch. Ports ``in0``…, ``out0``…; beats pass unchanged.
+
+    With `out_bits` the elements leave in so many bits, which hold all their values.
+    """
 
     kind: Literal["router"] = "router"
     name: str
@@ -596,7 +599,13 @@ class Router(Frozen):
     outputs: int
     lanes: int
     bits: int
+    out_bits: int = Field(default=0, ge=0)
     steps: tuple[RouterStep, ...]
+
+    @property
+    def leaving_bits(self) -> int:
+        """Bits of an element on the outputs."""
+        return self.out_bits or self.bits
 
 
 Node = Annotated[

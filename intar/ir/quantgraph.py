@@ -404,12 +404,14 @@ def operand_bits(graph: QuantGraph) -> tuple[int, int]:
 def stored_bits(graph: QuantGraph) -> tuple[int, int]:
     """Bits in which the machine keeps activations and weights: the widest of the graph (activations: at least 8).
 
-    With convolutions both are one: the weights of a convolution stand where a matmul has its activations. So they are with
-    products of two activations, where activations stand for weights.
+    With convolutions both are one: the weights of a convolution stand where a matmul has its activations. The second operand
+    of a product of two activations stands where a matmul has its weights.
     """
     activations = max([8, *(tensor.bits for tensor in graph.tensors if tensor.bits < INDEX_BITS)])
-    weighted = [task for task in graph.tasks if isinstance(task, QMatmul | QConv)]
-    weights = max((task.weight_bits for task in weighted), default=activations)
-    if any(isinstance(task, QConv | QProduct) for task in graph.tasks):
+    bits = {tensor.name: tensor.bits for tensor in graph.tensors}
+    weighted = [task.weight_bits for task in graph.tasks if isinstance(task, QMatmul | QConv)]
+    seconds = [bits[task.inputs[1]] for task in graph.tasks if isinstance(task, QProduct)]
+    weights = max([*weighted, *seconds], default=activations)
+    if any(isinstance(task, QConv) for task in graph.tasks):
         activations = weights = max(activations, weights)
     return activations, weights

@@ -63,7 +63,7 @@ class Netlist:
         self.flow(Flow((FlowLeg(src, tuple(dsts)),), 1, beats, note=note))
 
     def finish(self) -> tuple[list[Router], list[Link]]:
-        """Routers where a port has several partners, links between everything."""
+        """Routers where a port has several partners or its partner another width, links between everything."""
         sinks: dict[str, list[str]] = {}
         sources: dict[str, list[str]] = {}
         through: dict[str, list[Flow]] = {}  # by port
@@ -89,7 +89,12 @@ class Netlist:
                 start = f"{_split_name(src)}.out{index}" if len(dsts) > 1 else src
                 merged = len(sources[dst]) > 1
                 end = f"{_merge_name(dst)}.in{sources[dst].index(src)}" if merged else dst
-                links.append(self._link(start, end, src))
+                if self.types[src] == self.types[dst]:
+                    links.append(self._link(start, end, src))
+                    continue
+                fit = self._fit(f"fit_{dst}_{sources[dst].index(src)}", src, dst, through[src])
+                routers.append(fit)
+                links += [self._link(start, f"{fit.name}.in0", src), self._link(f"{fit.name}.out0", end, dst)]
         names = sanitise([link.name for link in links])
         return routers, [link.model_copy(update={"name": names[link.name]}) for link in links]
 
@@ -120,6 +125,15 @@ class Netlist:
             legs = tuple(Leg(src=srcs.index(leg.src), dsts=(0,)) for leg in flow.legs if dst in leg.dsts)
             _append(steps, legs, flow)
         return self._router(_merge_name(dst), len(srcs), 1, dst, steps)
+
+    def _fit(self, name: str, src: str, dst: str, flows: Sequence[Flow]) -> Router:
+        """What gives the elements on the way from one port to another the other's width."""
+        steps: list[RouterStep] = []
+        for flow in flows:
+            legs = tuple(Leg(src=0, dsts=(0,)) for leg in flow.legs if leg.src == src and dst in leg.dsts)
+            _append(steps, legs, flow)
+        router = self._router(name.replace(".", "_"), 1, 1, src, steps)
+        return router.model_copy(update={"out_bits": self.types[dst].bits})
 
     def _router(self, name: str, inputs: int, outputs: int, port: str, steps: list[RouterStep]) -> Router:
         kind = self.types[port]

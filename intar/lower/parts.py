@@ -15,7 +15,7 @@ import numpy as np
 
 from intar.ir.names import sanitise
 from intar.ir.program import LoadStep, Node, Program, Region, StoreStep
-from intar.ir.quantgraph import Part, QConv, QProduct, Quantised, operand_bits, stored_bits
+from intar.ir.quantgraph import Part, QConv, Quantised, operand_bits, stored_bits
 from intar.ir.schedule import Machine, Schedule
 from intar.lower.join import Ported, join_nodes, join_ports, join_rounds
 from intar.lower.lower import Lowered, perform
@@ -75,7 +75,7 @@ def _common(parts: Sequence[Part], schedules: Sequence[Schedule]) -> Common:
     """The widths that serve all parts."""
     bits = [stored_bits(part.graph) for part in parts]
     activations, weights = (max(widths) for widths in zip(*bits, strict=True))
-    if any(isinstance(task, QConv | QProduct) for part in parts for task in part.graph.tasks):
+    if any(isinstance(task, QConv) for part in parts for task in part.graph.tasks):
         activations = weights = max(activations, weights)
     operands = [operand_bits(part.graph) for part in parts]
     sites = [make_site(part.rounds[0], schedule) for part, schedule in zip(parts, schedules, strict=True)]

@@ -13,13 +13,13 @@ from intar import pipeline
 from intar.errors import UnsupportedError
 from intar.frontends.builder import Builder
 from intar.ir.ops import Op
-from intar.ir.program import Core, Gather
+from intar.ir.program import Core, Gather, Router
 from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, Quantised
 from intar.ir.reference import run_float
 from intar.quant.golden import dequantise, quantise_input, run_golden
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
-from intar.quant.scheme import W8A8, W8A8R16
+from intar.quant.scheme import W8A8, W8A8R16, Scheme
 
 MODES: tuple[pipeline.Mode, ...] = ("auto", "sequential", "dataflow")
 
@@ -83,10 +83,41 @@ def test_one_wide_operand(tmp_path: Path) -> None:
     wide = [t.name for t in made.graph.tasks if isinstance(t, QMatmul) and bits[t.inputs[0]] == 16]
     assert wide == [last.name]
     design = pipeline.compile_quantised(made, machine(2, rows=4))
+    widths = {(node.a_bits, node.w_bits) for node in design.program.nodes if isinstance(node, Core)}
+    assert widths == {(16, 8)}, "no second operand of a product has more than 8 bits"
+    assert any(isinstance(node, Router) and node.out_bits == 8 for node in design.program.nodes)
     inputs = [random_inputs(made, 3)]
     require(pipeline.verify_engine(design, inputs))
     pipeline.project(design).write(tmp_path)
     require(pipeline.verify_csim(design, inputs, tmp_path))
+
+
+def wide_weights() -> tuple[Quantised, pipeline.Design]:
+    """Weights of 16 bits where activations have 8: second operands are widened on their way to the arrays."""
+    graph, samples = block()
+    made = quantise(graph, Scheme("w16a8", 16, 8), {"x": samples})
+    design = pipeline.compile_quantised(made, machine(2, rows=4))
+    assert any(
+        isinstance(node, Router) and (node.bits, node.out_bits) == (8, 16) for node in design.program.nodes
+    )
+    return made, design
+
+
+def test_wide_weights_beside_narrow_activations() -> None:
+    made, design = wide_weights()
+    require(pipeline.verify_engine(design, [random_inputs(made, seed) for seed in range(2)]))
+
+
+@pytest.mark.sim
+@pytest.mark.full
+def test_wide_weights_in_csim_and_rtl(tmp_path: Path) -> None:
+    made, design = wide_weights()
+    inputs = [random_inputs(made, 4)]
+    pipeline.project(design).write(tmp_path)
+    require(pipeline.verify_csim(design, inputs, tmp_path))
+    check = pipeline.verify_rtl(design, inputs, tmp_path)
+    require(check)
+    assert set(check.cycles) == {design.predicted.cycles}
 
 
 @pytest.mark.parametrize(("lanes", "by_element"), [(8, False), (16, False), (32, True)])

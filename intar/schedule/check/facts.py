@@ -42,8 +42,10 @@ class Facts:
         self.cols = {t.name: t.cols for t in graph.tensors}
         self.tensors = {t.name: t for t in graph.tensors}
         self.a_bits = max([8] + [t.bits for t in graph.tensors])
-        self.w_bits = max([1] + [t.weight_bits for t in graph.tasks if isinstance(t, QMatmul | QConv)])
-        if any(isinstance(task, QConv | QProduct) for task in graph.tasks):
+        widths = [t.weight_bits for t in graph.tasks if isinstance(t, QMatmul | QConv)]
+        widths += [self.tensors[t.inputs[1]].bits for t in graph.tasks if isinstance(t, QProduct)]
+        self.w_bits = max([1, *widths])
+        if any(isinstance(task, QConv) for task in graph.tasks):
             self.a_bits = self.w_bits = max(self.a_bits, self.w_bits)
         self.stage_of = {p.task: i for i, s in enumerate(schedule.stages) for p in s.tasks}
         self.maker = {task.output: task.name for task in graph.tasks}
