@@ -223,7 +223,7 @@ class Emitter:
     # ------------------------------------------------------------ operators
 
     def _matmul(self, group: Group) -> None:
-        source, target = self._operand(group, group.inputs[0]), self._target(group)
+        source, target = self._operand(group, 0), self._target(group)
         x = _form(self.tensors[source])
         data = self._weights(group, x)
         mult, shift = factors(x.scale * data.scale / target.scale)
@@ -255,7 +255,7 @@ class Emitter:
 
     def _product(self, group: Group) -> None:
         task, target = group.first, self._target(group)
-        names = tuple(self._centred(task, self._operand(group, name)) for name in group.inputs)
+        names = tuple(self._centred(task, self._operand(group, index)) for index in (0, 1))
         x, y = (self.tensors[name] for name in names)
         width = product_bits(self._range(x.name), self._range(y.name), x.cols)
         if width > MAX_ACC_BITS:
@@ -280,9 +280,9 @@ class Emitter:
             )
         )
 
-    def _operand(self, group: Group, name: str) -> str:
+    def _operand(self, group: Group, index: int) -> str:
         """What a matmul or product reads: the tensor itself, or its copy with fewer bits."""
-        form = self.formats.operands.get((group.output, name))
+        name, form = group.inputs[index], self.formats.operands.get((group.output, index))
         if form is None:
             return name
         if (name, form.bits) not in self._copies:

@@ -55,14 +55,14 @@ class Formats:
     """Formats by tensor name: `stored` for tensors that exist in memory, `pre` for inputs of fused functions.
 
     `masked` are scores that a mask has been added to; `operands` are formats of copies that a matmul or product reads where
-    a tensor itself is wider, by what it makes and the tensor; `weights` are bits of weights by what is made with them,
-    where they are not the scheme's.
+    a tensor itself is wider, by what it makes and the operand's number; `weights` are bits of weights, where they are not
+    the scheme's, by what is made with them.
     """
 
     stored: dict[str, Format]
     pre: dict[str, Format]
     masked: frozenset[str] = frozenset()
-    operands: Mapping[tuple[str, str], Format] = field(default_factory=dict)
+    operands: Mapping[tuple[str, int], Format] = field(default_factory=dict)
     weights: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -232,10 +232,10 @@ def choose_formats(
     operands = {}
     for group in groups:
         if group.kind in OPERANDS:
-            read = operand_bits(group, scheme, widths)
-            for name in group.inputs:
+            for index, name in enumerate(group.inputs):
+                read = operand_bits(group, index, scheme, widths)
                 if roots[name] in open_roots and read < chosen[roots[name]].bits:
-                    operands[group.output, name] = made(roots[name], read)
+                    operands[group.output, index] = made(roots[name], read)
     formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
     pre = {}
     for same in alike:
@@ -261,9 +261,9 @@ def choose_formats(
     return Formats(formats, pre, frozenset(masked_scores(groups)), operands, widths.weights)
 
 
-def operand_bits(group: Group, scheme: Scheme, widths: Widths) -> int:
-    """Width of what a matmul or product reads."""
-    return widths.operands.get(group.output, scheme.operand_bits or scheme.activation_bits)
+def operand_bits(group: Group, index: int, scheme: Scheme, widths: Widths) -> int:
+    """Width of an operand of a matmul or product."""
+    return widths.operands.get((group.output, index), scheme.operand_bits or scheme.activation_bits)
 
 
 def class_bits(
@@ -282,10 +282,10 @@ def class_bits(
         widen(asked, name, width)
     for group in groups:
         if group.kind in OPERANDS:
-            for name in group.inputs:
-                widen(read, name, operand_bits(group, scheme, widths))
-                if group.output in widths.operands:
-                    widen(asked, name, widths.operands[group.output])
+            for index, name in enumerate(group.inputs):
+                widen(read, name, operand_bits(group, index, scheme, widths))
+                if (group.output, index) in widths.operands:
+                    widen(asked, name, widths.operands[group.output, index])
     found = {classes.root(name): scheme.activation_bits for g in groups for name in (*g.inputs, g.output)}
     found |= {classes.root(name): scheme.activation_bits for name in graph.inputs}
     found |= {root: read[root] for root in operand_roots(graph, groups, classes)}

@@ -25,7 +25,7 @@ from intar.quant.fuse import Group, fuse
 from intar.quant.golden import dequantise, golden_tensors, quantise_input
 from intar.quant.quantise import quantise
 from intar.quant.scheme import Scheme
-from intar.quant.widths import Place, path, places
+from intar.quant.widths import ROLES, Place, path, places
 
 Outputs = Sequence[Mapping[str, np.ndarray]]
 """For each sample the network's outputs by name, real values."""
@@ -125,12 +125,15 @@ def units(
     together = {name: tuple(same) for same in alike for name in same}
     found: dict[tuple[str, tuple[str, ...]], list[Group]] = {}
     for group in groups:
-        for role in ("in", "weight") if weights else ("in",):
-            if (role, group.output) in known.get(f"{group.first.name}.{role}", ()):
+        for role in ROLES if weights else ROLES[:2]:
+            name = f"{group.first.name}.{_shown(group, role)}"
+            if role != "out" and (role, group.output) in known.get(name, ()):
                 found.setdefault((role, together.get(group.output, (group.output,))), []).append(group)
     made = []
     for (role, _), same in found.items():
-        wide, narrow = (WIDE_OPERAND, 8) if role == "in" else (scheme.weight_bits, scheme.weight_bits // 2)
+        wide, narrow = scheme.weight_bits, scheme.weight_bits // 2
+        if role != "weight":
+            wide, narrow = WIDE_OPERAND, 8
         if narrow >= 4:
             made.append(Unit(_patterns(same, role, known), wide, narrow))
     return made
@@ -141,12 +144,19 @@ def _patterns(same: Sequence[Group], role: str, known: Mapping[str, list[Place]]
     meant = {(role, group.output) for group in same}
     names = []
     for group in same:
-        own = (f"{name}.{role}" for name in (path(group.first.source), group.first.name) if name)
+        own = (
+            f"{name}.{_shown(group, role)}" for name in (path(group.first.source), group.first.name) if name
+        )
         names.append(next(name for name in own if known.get(name) == [(role, group.output)]))
     general = _general(names)
     if general and {at for name, its in known.items() if fnmatchcase(name, general) for at in its} == meant:
         return (general,)
     return tuple(names)
+
+
+def _shown(group: Group, role: str) -> str:
+    """What a role is called: the operand of a matmul has no number."""
+    return "in" if role == "in0" and group.kind == "matmul" else role
 
 
 def _general(names: Sequence[str]) -> str:

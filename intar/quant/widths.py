@@ -18,22 +18,26 @@ OPERANDS = ("matmul", "product")
 WEIGHTED = ("matmul", "conv")
 
 Place = tuple[str, str]
-"""``in``, ``out`` or ``weight``, and the tensor that the task makes."""
+"""A role, and the tensor that the task makes."""
+
+ROLES = ("in0", "in1", "out", "weight")
+"""First and second operand, result, weights."""
 
 
 @dataclass(frozen=True)
 class Widths:
-    """Bits by tensor name: of what the matmul or product that makes it reads (`operands`), of itself (`tensors`), of the
-    weights it is made with (`weights`). What is not there follows the scheme.
+    """Bits by tensor name: of the operands, by number, of the matmul or product that makes it (`operands`), of itself
+    (`tensors`), of the weights it is made with (`weights`). What is not there follows the scheme.
     """
 
-    operands: Mapping[str, int] = field(default_factory=dict)
+    operands: Mapping[tuple[str, int], int] = field(default_factory=dict)
     tensors: Mapping[str, int] = field(default_factory=dict)
     weights: Mapping[str, int] = field(default_factory=dict)
 
 
 def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
-    """What a width can be asked for, by all its names: ``TASK.in``, ``TASK.out``, ``TASK.weight``, or a tensor's name.
+    """What a width can be asked for, by all its names: ``TASK.in`` (of a product both operands, ``TASK.in0`` and
+    ``TASK.in1``), ``TASK.out``, ``TASK.weight``, or a tensor's name.
 
     A task goes by its name in the task graph and by its name in the model (a PyTorch module's path), a tensor likewise.
     Tasks that are fused into one share its places.
@@ -52,18 +56,21 @@ def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
     for group in groups:
         if group.kind == "argmax":
             continue
-        roles = ["out"]
+        names: dict[str, tuple[str, ...]] = {"out": ("out",)}
         if group.kind in OPERANDS:
-            roles.append("in")
+            names["in"] = ROLES[: len(group.inputs)]
+        if group.kind == "product":
+            names |= {"in0": ("in0",), "in1": ("in1",)}
         imported = group.kind in WEIGHTED and any(
             graph.tensor(name).quant is not None for name in group.first.inputs[1:2]
         )
         if group.kind in WEIGHTED and not imported:
-            roles.append("weight")
+            names["weight"] = ("weight",)
         tasks = {name for task in group.fused for name in (task.name, path(task.source)) if name}
-        for role in roles:
+        for name, roles in names.items():
             for task in sorted(tasks):
-                known_as(f"{task}.{role}", (role, group.output))
+                for role in roles:
+                    known_as(f"{task}.{name}", (role, group.output))
         for own in {group.output, graph.tensor(group.output).source or group.output}:
             known_as(own, ("out", group.output))
     return found
@@ -118,7 +125,7 @@ def find_widths(
     if found:
         raise ConfigError(found)
     for same in alike:
-        for role in ("in", "out", "weight"):
+        for role in ROLES:
             widths = [bits[role, name] for name in same if (role, name) in bits]
             if widths:
                 bits |= {(role, name): max(widths) for name in same}
@@ -126,13 +133,14 @@ def find_widths(
     def of(role: str) -> dict[str, int]:
         return {name: width for (own, name), width in bits.items() if own == role}
 
-    return Widths(of("in"), of("out"), of("weight"))
+    operands = {(name, index): width for index in (0, 1) for name, width in of(f"in{index}").items()}
+    return Widths(operands, of("out"), of("weight"))
 
 
 def _hint(pattern: str, known: Mapping[str, object]) -> str:
     close = get_close_matches(pattern, known, n=3, cutoff=0.4)
     shown = close or [name for name in known if name.endswith((".in", ".weight"))][:3]
     return (
-        "write TASK.in (operands of a matmul or product), TASK.out, TASK.weight or a tensor's name, as in "
+        "write TASK.in (what a matmul or product reads), TASK.out, TASK.weight or a tensor's name, as in "
         + ", ".join(repr(name) for name in shown)
     )

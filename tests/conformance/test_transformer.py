@@ -70,7 +70,7 @@ def test_every_pattern_in_the_engine(quantised: Quantised, mode: pipeline.Mode) 
     require(pipeline.verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]))
     cores = [node for node in made.program.nodes if isinstance(node, Core)]
     assert {(core.a_bits, core.w_bits, core.operand_bits, core.pack) for core in cores} == {
-        (16, 16, (8, 8), 2)
+        (16, 8, (8, 8), 2)
     }
 
 

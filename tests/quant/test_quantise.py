@@ -321,6 +321,16 @@ def test_widths_by_name() -> None:
     assert widths(W8A8.with_bits({"fc.out": 16})) == {"fc": (8, 8, 16), "out": (8, 8, 8), "skip": (8, 8, 8)}
 
 
+def test_operands_of_a_product_by_number() -> None:
+    g = Builder("t")
+    x, y = g.input("x", (2, 6)), g.input("y", (6, 3))
+    g.output(g.product(x, y, name="p"))
+    data = {"x": SAMPLES["x"], "y": RNG.normal(size=(30, 6, 3))}
+    for asked, expected in (("p.in", (16, 16)), ("p.in0", (16, 8)), ("p.in1", (8, 16))):
+        made = quantise(g.build(), W8A8.with_bits({asked: 16}), data).graph
+        assert tuple(made.tensor(name).bits for name in ("x", "y")) == expected
+
+
 def test_a_wider_operand_is_less_noisy() -> None:
     graph, samples = everything()
 
