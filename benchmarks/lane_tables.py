@@ -1,6 +1,7 @@
 """What a lane of the vector unit costs with different tables, by Yosys for UltraScale+: `python benchmarks/lane_tables.py`.
 
-The lane has an affine operation of 25-bit values and no binary one; four entries are written at a time.
+The lane has an affine operation of 25-bit values, no binary one. Four numbers of 32 bits are written at a time, or what they
+hold of 8 or 16 bits.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from intar.assets import asset_dir
 from intar.codegen.rtl import TABLE_LUTRAM_DEPTH
 from intar.verify.synth import synthesise
 
-WRITE = 4
+NUMBERS = 4
 CASES: dict[str, tuple[int, int, int, int, int, int]] = {
     "8 bits, GELU: 1024 entries": (1, 1024, 0, 8, 1, 1),
     "8 bits, rational, 8 groups of 256": (1, 2048, 3, 8, 1, 1),
@@ -34,13 +35,13 @@ TOP = """module top (
     input  logic [40:0] index, table_bounds,
     input  logic [4:0] round,
     input  logic [$clog2({entries})-1:0] write_at,
-    input  logic [{write}*32-1:0] write_data,
+    input  logic [{write}*{width}-1:0] write_data,
     output logic signed [17:0] result
 );
   intar_vector_lane #(
       .AFFINE(1'b1), .BINARY(1'b0), .VALUE_BITS(25), .TABLE(1'b1), .SLOPES(1'b{slopes}), .CURVES(1'b{curves}),
       .TABLE_ENTRIES({entries}), .GROUP_BITS({group_bits}), .BASE_BITS({base}), .SLOPE_BITS({slope}),
-      .CURVE_BITS({curve}), .WRITE({write}), .STYLE("{style}")
+      .CURVE_BITS({curve}), .WRITE({write}), .WIDTH({width}), .STYLE("{style}")
   ) lane (
       .clk(clk), .move(move), .source(source), .bias(bias), .mult(mult), .shift(shift), .group(member),
       .operand(18'd0), .affine_bounds(bounds), .binary_zeros(36'd0), .binary_scale(72'd0), .binary_bounds(54'd0),
@@ -53,7 +54,7 @@ endmodule
 
 
 def main() -> None:
-    sources = ("intar_delay", "intar_scale", "intar_shift", "intar_vector_lane")
+    sources = ("intar_delay", "intar_scale", "intar_shift", "intar_lookup", "intar_vector_lane")
     print("| tables of the lane | DSP | RAMB18 | LUT | FF |\n|---|---|---|---|---|")
     for name, (parts, entries, group_bits, base, slope, curve) in CASES.items():
         with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -61,10 +62,13 @@ def main() -> None:
             rtl.mkdir()
             for module in sources:
                 (rtl / f"{module}.sv").write_bytes((asset_dir("rtl") / f"{module}.sv").read_bytes())
-            style = "block" if entries // WRITE > TABLE_LUTRAM_DEPTH else "distributed"
+            width = next(bits for bits in (8, 16, 32) if max(base, slope, curve) <= bits)
+            write = NUMBERS * 32 // width
+            style = "block" if entries // write > TABLE_LUTRAM_DEPTH else "distributed"
             fields = {"group_bits": group_bits, "base": base, "slope": slope, "curve": curve, "style": style}
+            fields |= {"width": width, "write": write}
             fields |= {"slopes": int(parts > 1), "curves": int(parts > 2), "group": max(group_bits, 1) - 1}
-            (rtl / "top.sv").write_text(TOP.format(entries=entries, write=WRITE, **fields))
+            (rtl / "top.sv").write_text(TOP.format(entries=entries, **fields))
             (rtl / "filelist.f").write_text("".join(f"{module}.sv\n" for module in (*sources, "top")))
             found = synthesise(Path(folder), "top")
             print(f"| {name} | {found.dsp} | {2 * found.bram36:g} | {found.lut} | {found.ff} |", flush=True)

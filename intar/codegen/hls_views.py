@@ -51,6 +51,7 @@ from intar.ir.program import (
     Link,
     Load,
     LoadStep,
+    Lookups,
     Node,
     Program,
     Router,
@@ -476,6 +477,36 @@ class _Views:
             [self._vector_row(node, step) for step in node.steps],
             node.steps,
         )
+        tables, locals_ = self._tables(node)
+        ports = []
+        kinds = {
+            "acc": (node.lanes, node.acc_bits),
+            "x": (node.lanes, node.bits),
+            "y": (node.lanes, node.bits),
+            "params": (node.lanes, 32),
+        }
+        for name, (lanes, bits) in kinds.items():
+            if name in self.ins:
+                ports.append(self._port(name))
+            else:
+                locals_.append(Local(f"intar::absent<{beat_type(lanes, bits)} >", name, ""))
+        flags = ", ".join(boolean(flag) for flag in (node.shift_only, node.tables))
+        sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {node.value_bits}, {flags}, {node.parts}, "
+        sizes += str(node.entry_bits)
+        task = Function(
+            f"{node.name}_task",
+            "task",
+            node.name,
+            f"{node.rate} of {node.lanes} lanes a cycle",
+            (*ports, self._port("out")),
+            f"intar::vector_unit<{sizes}>",
+            (steps.name, tables.name, "bases", "slopes", "curves", "acc", "x", "y", "params", "out"),
+            tuple(locals_),
+        )
+        return (steps, tables), (task,)
+
+    def _tables(self, node: Lookups) -> tuple[Rom, list[Local]]:
+        """The geometry of a unit's tables and the memories that hold them."""
         infos, entries = [], 0
         for table in node.tables:
             infos.append(Row(table_row(table, entries)))
@@ -501,31 +532,7 @@ class _Views:
                     ),
                 )
             )
-        ports = []
-        kinds = {
-            "acc": (node.lanes, node.acc_bits),
-            "x": (node.lanes, node.bits),
-            "y": (node.lanes, node.bits),
-            "params": (node.lanes, 32),
-        }
-        for name, (lanes, bits) in kinds.items():
-            if name in self.ins:
-                ports.append(self._port(name))
-            else:
-                locals_.append(Local(f"intar::absent<{beat_type(lanes, bits)} >", name, ""))
-        flags = ", ".join(boolean(flag) for flag in (node.shift_only, node.tables))
-        sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {node.value_bits}, {flags}, {node.parts}"
-        task = Function(
-            f"{node.name}_task",
-            "task",
-            node.name,
-            f"{node.rate} of {node.lanes} lanes a cycle",
-            (*ports, self._port("out")),
-            f"intar::vector_unit<{sizes}>",
-            (steps.name, tables.name, "bases", "slopes", "curves", "acc", "x", "y", "params", "out"),
-            tuple(locals_),
-        )
-        return (steps, tables), (task,)
+        return tables, locals_
 
     def _vector_row(self, node: Vector, s: VectorStep) -> Row:
         if s.load < 0 and s.groups * s.beats == 0:
@@ -622,12 +629,22 @@ class _Views:
             )
             for name, kind in (("row", f"intar::element<{node.bits}>"), ("powers", "int32_t"))
         ]
+        tables, memories = self._tables(node)
+        locals_ += memories
+        loads = self._rom(
+            "int32_t",
+            "LOADS",
+            "slots of tables that are filled",
+            [Row(str(load.table), load.note) for load in node.loads] or [Row("0", "no table")],
+            [load.segment for load in node.loads] or [0],
+        )
         ports = [self._port("in")]
-        if "params" in self.ins:
-            ports.append(self._port("params"))
-        else:
-            locals_.append(Local(f"intar::absent<{beat_type(node.lanes, 32)} >", "params", ""))
-        kinds = f"{boolean(node.softmax)}, {boolean(node.norm)}"
+        for name in ("params", "tables"):
+            if name in self.ins:
+                ports.append(self._port(name))
+            else:
+                locals_.append(Local(f"intar::absent<{beat_type(node.lanes, 32)} >", name, ""))
+        kinds = f"{boolean(node.softmax)}, {boolean(node.norm)}, {boolean(node.tables)}, {node.parts}, {node.entry_bits}"
         task = Function(
             f"{node.name}_task",
             "task",
@@ -635,10 +652,13 @@ class _Views:
             " and ".join(["softmax"] * node.softmax + ["normalisation"] * node.norm) + " of rows",
             (*ports, self._port("out")),
             f"intar::rows_unit<{node.lanes}, {node.rate}, {node.bits}, {kinds}>",
-            (rom.name, "row", "powers", "in", "params", "out"),
+            (
+                *(rom.name, loads.name, tables.name, "bases", "slopes", "curves", "row", "powers"),
+                *("in", "params", "tables", "out"),
+            ),
             tuple(locals_),
         )
-        return (rom,), (task,)
+        return (rom, loads, tables), (task,)
 
     def _rows_row(self, node: Rows, s: RowsStep) -> str:
         norm = s.op == "norm"
@@ -658,6 +678,8 @@ class _Views:
             s.zero,
             s.lo,
             s.hi,
+            s.table,
+            boolean(s.relu),
             self.tensors[s.tensor],
         )
 

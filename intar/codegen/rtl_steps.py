@@ -22,6 +22,7 @@ from intar.ir.program import (
     Gather,
     Image,
     Load,
+    Lookups,
     Router,
     Rows,
     Step,
@@ -59,6 +60,16 @@ ARGMAX = _fields(32, "rows_end beats_end last")
 GATHER = (*WALK, ("row_end", 32))
 VALUE_BITS = 18
 """Bits of a value between two operations of a vector unit, and of zero points and clamp bounds."""
+FUNCTION = (
+    ("table_use", 1),
+    ("table_half", 17),
+    ("table_low_bits", 4),
+    ("table_first", 16),
+    ("table_log", 4),
+    ("table_q", 5),
+    *_fields(VALUE_BITS, "table_lo table_hi"),
+)
+SLOT_LOAD = (("load_first", 16), ("load_end", 16), ("table_q", 5), *_fields(VALUE_BITS, "table_lo table_hi"))
 VECTOR = (
     *_fields(32, "groups_end beats_end"),
     *_fields(1, "source_x per_channel uses_y load use_params by_row affine"),
@@ -71,13 +82,7 @@ VECTOR = (
     ("b_shift", 6),
     ("multiply", 1),
     *_fields(VALUE_BITS, "b_zero b_lo b_hi"),
-    ("table_use", 1),
-    ("table_half", 17),
-    ("table_low_bits", 4),
-    ("table_first", 16),
-    ("table_log", 4),
-    ("table_q", 5),
-    *_fields(VALUE_BITS, "table_lo table_hi"),
+    *FUNCTION,
     ("load_first", 16),
     ("load_end", 16),
 )
@@ -92,6 +97,7 @@ ROWS = (
     ("numerator", 61),
     ("out_shift", 6),
     *_fields(VALUE_BITS, "zero lo hi"),
+    *FUNCTION,
 )
 
 
@@ -349,8 +355,22 @@ def rows_rom(node: Rows) -> Rom:
         fields = _ends(node.name, rows=s.rows, beats=beats) | {"grow": int(s.grow), "norm": int(norm)}
         fields |= {"centred": int(s.centred), "numerator": s.epsilon if norm else s.numerator}
         names = ("cols", "first", "lift", "mult", "shift", "out_shift", "zero", "lo", "hi")
+        if s.table >= 0:
+            fields |= _table_fields(node, s.table) | {"table_use": 1}
         steps.append((fields | {name: getattr(s, name) for name in names}, s.note))
     return _rom(ROWS, node.name, steps, node.steps)
+
+
+def loads_rom(node: Rows) -> Rom:
+    """The tables that a rows node fills; a step that is never played where there are none."""
+    loads = [(_load_fields(node, load.table), load.note) for load in node.loads]
+    return _rom(SLOT_LOAD, node.name, loads, node.loads)
+
+
+def _load_fields(node: Lookups, slot: int) -> dict[str, int]:
+    table, first = node.tables[slot], table_starts(node)[slot]
+    bounds = {"table_q": table.q, "table_lo": table.lo, "table_hi": table.hi}
+    return {"load_first": first, "load_end": table.entries - 1} | bounds
 
 
 def router_rom(node: Router) -> Rom:
@@ -377,18 +397,12 @@ _IDENTITY_AFFINE = {"mult": UNIT_MULT, "shift": 30, "lo": -_HIGHEST - 1, "hi": _
 _IDENTITY_BINARY = {"b_mx": 2, "b_shift": 1, "b_lo": -_HIGHEST - 1, "b_hi": _HIGHEST}
 
 
-def table_starts(node: Vector) -> tuple[int, ...]:
+def table_starts(node: Lookups) -> tuple[int, ...]:
     """First entry of each table slot in the table memory, and the number of entries."""
     starts = [0]
     for table in node.tables:
         starts.append(starts[-1] + table.entries)
     return tuple(starts)
-
-
-def table_bits(node: Vector) -> int:
-    """Two's complement bits of the results of all tables."""
-    bounds = [bound for table in node.tables for bound in (table.lo, table.hi)]
-    return 1 + max(((bound if bound >= 0 else ~bound).bit_length() for bound in bounds), default=0)
 
 
 def vector_rom(node: Vector) -> Rom:
@@ -423,8 +437,7 @@ def pool_rom(node: Vector) -> Rom:
 
 def _vector_fields(node: Vector, step: VectorStep, merged: bool) -> dict[str, int]:
     if step.load >= 0:
-        first, end = table_starts(node)[step.load : step.load + 2]
-        return {"load": 1, "load_first": first, "load_end": end - first - 1} | _table_fields(node, step.load)
+        return {"load": 1} | _load_fields(node, step.load) | _table_fields(node, step.load)
     fields = _ends(node.name, groups=step.groups, beats=step.beats)
     fields |= {
         "source_x": step.source == "x",
@@ -455,7 +468,7 @@ def _vector_fields(node: Vector, step: VectorStep, merged: bool) -> dict[str, in
     return fields
 
 
-def _table_fields(node: Vector, slot: int) -> dict[str, int]:
+def _table_fields(node: Lookups, slot: int) -> dict[str, int]:
     table = node.tables[slot]
     return {
         "table_half": 1 << (table.in_bits - 1),

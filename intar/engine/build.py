@@ -14,7 +14,15 @@ from pathlib import Path
 
 from intar.errors import Finding, ToolError
 
-_SOURCES = ("engine.cpp", "sim.h", "memory_nodes.h", "buffer_node.h", "compute_nodes.h", "rows_node.h")
+_SOURCES = (
+    "engine.cpp",
+    "sim.h",
+    "memory_nodes.h",
+    "buffer_node.h",
+    "lookup.h",
+    "compute_nodes.h",
+    "rows_node.h",
+)
 COMPILERS = ("g++", "c++", "clang++")
 INSTALL_COMPILER = "install g++ 9 or later (Debian and Ubuntu: apt install g++)"
 _FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")

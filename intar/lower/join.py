@@ -13,11 +13,11 @@ from intar.ir.program import (
     LoadStep,
     Node,
     Region,
+    Rows,
     Step,
     StoreStep,
     Table,
     Vector,
-    VectorStep,
 )
 from intar.lower.ports import Port
 
@@ -43,10 +43,10 @@ def join_rounds(name: str, rounds: Sequence[Sequence[Node]]) -> list[Node]:
     joined: list[Node] = []
     found = []
     for same in zip(*rounds, strict=True):
-        vectors = [node for node in same if isinstance(node, Vector)]
-        if vectors:
-            update = _needs(vectors)
-            same = tuple(node.model_copy(update=update) for node in vectors)
+        lookups = [node for node in same if isinstance(node, Vector | Rows)]
+        if lookups:
+            update = _needs(lookups)
+            same = tuple(node.model_copy(update=update) for node in lookups)
         if any(node != same[0] for node in same):
             found.append(
                 Finding(
@@ -76,6 +76,8 @@ def _join(shares: Mapping[int, Node]) -> Node:
     update: dict[str, object] = {}
     if isinstance(first, Vector):
         update = _vector(shares)
+    elif isinstance(first, Rows):
+        update = _rows(shares)
     elif isinstance(first, Image):
         update = _image(shares)
     elif isinstance(first, Buffer):
@@ -123,35 +125,57 @@ def _image(shares: Mapping[int, Node]) -> dict[str, object]:
     return {"writes": _steps(shares, "writes"), "reads": tuple(reads), "taps": tuple(taps)}
 
 
-def _needs(vectors: Sequence[Vector]) -> dict[str, object]:
-    """What a unit must be built for to do the work of all `vectors`."""
-    widths = ("value_bits", "base_bits", "slope_bits", "curve_bits")
-    update: dict[str, object] = {name: max(getattr(node, name) for node in vectors) for name in widths}
-    update |= {name: any(getattr(node, name) for node in vectors) for name in ("slopes", "curves")}
-    return update | {"shift_only": all(node.shift_only for node in vectors)}
+def _needs(nodes: Sequence[Vector | Rows]) -> dict[str, object]:
+    """What a unit must be built for to do the work of all `nodes`."""
+    widths = ("value_bits", "base_bits", "slope_bits", "curve_bits", "entry_bits")
+    update: dict[str, object] = {
+        name: max(getattr(node, name) for node in nodes) for name in widths if hasattr(nodes[0], name)
+    }
+    update |= {name: any(getattr(node, name) for node in nodes) for name in ("slopes", "curves")}
+    vectors = [node for node in nodes if isinstance(node, Vector)]
+    return update | ({"shift_only": all(node.shift_only for node in vectors)} if vectors else {})
 
 
-def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
-    """Tables of parts take the same slots where they have the same geometry: each part fills its own."""
+def _places(shares: Mapping[int, Vector | Rows]) -> tuple[tuple[Table, ...], dict[int, dict[int, int]]]:
+    """Tables of all parts, and of each segment where its own are among them (−1: none).
+
+    Tables of parts take the same slots where they have the same geometry: each part fills its own.
+    """
     tables: list[Table] = []
-    steps: list[VectorStep] = []
-    nodes = {segment: node for segment, node in shares.items() if isinstance(node, Vector)}
-    for segment, node in nodes.items():
+    places: dict[int, dict[int, int]] = {}
+    for segment, node in shares.items():
         slots: list[int] = []
         for table in node.tables:
             free = [n for n, known in enumerate(tables) if known == table and n not in slots]
             slots.append(free[0] if free else len(tables))
             if not free:
                 tables.append(table)
-        place = dict(enumerate(slots)) | {-1: -1}
-        steps += [
-            step.model_copy(update={"segment": segment, "table": place[step.table], "load": place[step.load]})
-            for step in node.steps
-        ]
-    return {
-        "tables": tuple(tables),
-        "steps": tuple(steps),
-    } | _needs(list(nodes.values()))
+        places[segment] = dict(enumerate(slots)) | {-1: -1}
+    return tuple(tables), places
+
+
+def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
+    nodes = {segment: node for segment, node in shares.items() if isinstance(node, Vector)}
+    tables, places = _places(nodes)
+    steps = [
+        step.model_copy(update={"segment": segment, "table": place[step.table], "load": place[step.load]})
+        for segment, place in places.items()
+        for step in nodes[segment].steps
+    ]
+    return {"tables": tables, "steps": tuple(steps)} | _needs(list(nodes.values()))
+
+
+def _rows(shares: Mapping[int, Node]) -> dict[str, object]:
+    nodes = {segment: node for segment, node in shares.items() if isinstance(node, Rows)}
+    tables, places = _places(nodes)
+    update: dict[str, object] = {"tables": tables}
+    for name in ("steps", "loads"):
+        update[name] = tuple(
+            step.model_copy(update={"segment": segment, "table": place[step.table]})
+            for segment, place in places.items()
+            for step in getattr(nodes[segment], name)
+        )
+    return update | _needs(list(nodes.values()))
 
 
 # ---------------------------------------------------------------- ports

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from intar.ir.program import UNIT_MULT, Table, VectorStep, Walk
-from intar.ir.quantgraph import QAffine, QConv, QMatmul
+from intar.ir.program import UNIT_MULT, LoadTable, Table, VectorStep, Walk
+from intar.ir.quantgraph import QAffine, QConv, QMatmul, TableSpec
 from intar.lower.buffers import Memory
 from intar.lower.netlist import Netlist
 from intar.lower.ports import Ports
@@ -25,8 +25,10 @@ ROWS = -1
 """Stands for the rows node where a core is asked for."""
 
 
-def _owner(core: int) -> str:
-    return "rows" if core == ROWS else str(core)
+TABLES = -2
+"""Stands for the tables of the rows node: they come through a memory of their own, beside its parameters."""
+
+_NAMES = {ROWS: "params_rows", TABLES: "tables_rows"}
 
 
 def _width(array: np.ndarray) -> int:
@@ -34,6 +36,25 @@ def _width(array: np.ndarray) -> int:
     return 1 + max(
         (int(value) if value >= 0 else ~int(value)).bit_length() for value in (array.min(), array.max())
     )
+
+
+def table_arrays(spec: TableSpec, constants: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a table's entries have, by role, int64; zeros where they have none."""
+    arrays = {role: constants[name].astype(np.int64) for role, name in spec.arrays.items()}
+    return {role: arrays.get(role, np.zeros_like(arrays["base"])) for role in ROLES}
+
+
+def _steepest(table: Table | TableSpec, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Slopes at the ends of curves."""
+    last = (1 << (table.in_bits - table.log_entries)) - 1
+    return arrays["slope"] + (arrays["curve"] * last >> 8)
+
+
+def entry_bits(table: Table | TableSpec, arrays: Mapping[str, np.ndarray]) -> int:
+    """Bits that hold each number of a table and its results: 8, 16 or 32."""
+    bounds = np.array([table.lo, table.hi])
+    widest = max(_width(array) for array in (*arrays.values(), _steepest(table, arrays), bounds))
+    return next(bits for bits in (8, 16, 32) if widest <= bits)
 
 
 class Params:
@@ -60,7 +81,8 @@ class Params:
             self.needs[core, label] = memory.written
 
     def _memory(self, core: int) -> Memory:
-        return self.memories.setdefault(core, Memory(f"params_{_owner(core)}", self.site.machine.lanes, 32))
+        name = _NAMES.get(core, f"params_{core}")
+        return self.memories.setdefault(core, Memory(name, self.site.machine.lanes, 32))
 
     def read(self, core: int, label: str, first: int, groups: int, beats: int) -> None:
         """Have `groups` groups of `beats` beats from group `first` on arrive at the core's vector unit."""
@@ -68,14 +90,15 @@ class Params:
         base = self.bases[core, label] + first * beats
         walk = Walk(base=base, counts=(1, 1, 1, groups, beats), strides=(0, 0, 0, beats, 1))
         memory.fetch(walk, self.needs[core, label], note=label)
-        self.net.move(f"{memory.name}.out", [f"vector_{core}.params"], groups * beats, note=label)
+        target = "rows.tables" if core == TABLES else f"vector_{core}.params"
+        self.net.move(f"{memory.name}.out", [target], groups * beats, note=label)
 
     def repeat(self, core: int, label: str, beats: int, times: int) -> None:
         """Have all `beats` beats of a label arrive at the rows node, `times` times over."""
         memory = self.memories[core]
         walk = Walk(base=self.bases[core, label], counts=(1, 1, 1, times, beats), strides=(0, 0, 0, 0, 1))
         memory.fetch(walk, self.needs[core, label], note=label)
-        self.net.move(f"{memory.name}.out", [f"{_owner(core)}.params"], walk.beats, note=label)
+        self.net.move(f"{memory.name}.out", ["rows.params"], walk.beats, note=label)
 
     def channels(self, task: QMatmul | QAffine, blocks: Sequence[int]) -> np.ndarray:
         """(4 * len(blocks), lanes): multiplier, shift and group, bias low, bias high of each column block; 1 where no
@@ -138,9 +161,7 @@ class Params:
         spec = visit.task.table
         if spec is None:
             return
-        constants = self.site.constants
-        arrays = {role: constants[name].astype(np.int64) for role, name in spec.arrays.items()}
-        arrays = {role: arrays.get(role, np.zeros_like(arrays["base"])) for role in ROLES}
+        arrays = table_arrays(spec, self.site.constants)
         fields = ("in_bits", "log_entries", "groups", "q", "lo", "hi")
         table = Table(**{field: getattr(spec, field) for field in fields})
         for core in cores:
@@ -164,9 +185,7 @@ class Params:
         arrays = {role: [made[role] for _, made in tables] for role in ROLES}
         curves = bool(tables) and (common.curves or any(map(np.any, arrays["curve"])))
         slopes = bool(tables) and (common.slopes or curves or any(map(np.any, arrays["slope"])))
-        for table, made in tables:
-            last = (1 << (table.in_bits - table.log_entries)) - 1
-            arrays["slope"].append(made["slope"] + (made["curve"] * last >> 8))
+        arrays["slope"] += [_steepest(table, made) for table, made in tables]
         widths = {role: [_width(array) for array in arrays[role]] for role in ROLES}
         return {
             "slopes": slopes,
@@ -174,22 +193,44 @@ class Params:
             "base_bits": max(widths["base"], default=1),
             "slope_bits": max(widths["slope"], default=1),
             "curve_bits": max(widths["curve"], default=1),
+            "entry_bits": max([common.entry_bits, *(entry_bits(*made) for made in tables)]) if tables else 32,
         }
 
     def load_tables(self, steps: dict[str, list]) -> None:
-        """Table contents go through the parameter memory before anything else of that core."""
-        lanes = self.site.machine.lanes
-        for core, slots in sorted(self.tables.items()):
-            found = self.entries(core)
-            for index, (table, arrays) in enumerate(slots):
-                beats = -(-table.entries // lanes)
-                parts = [arrays[role] for role in ROLES[: 1 + found["slopes"] + found["curves"]]]
-                image = np.zeros((len(parts), beats * lanes), dtype=np.int64)
-                for row, part in enumerate(parts):
-                    image[row, : len(part)] = part
-                label = f"table {index}"
-                self.load([core], label, image.reshape(-1, lanes), f"{label} of core {core}")
-                self.read(core, label, 0, 1, len(parts) * beats)
-                steps.setdefault(f"vector_{core}", []).append(
-                    VectorStep(load=index, affine=False, per_channel=False, note=f"load {label}")
-                )
+        """Table contents go through the parameter memory before anything else of that core; cores that have the same table
+        take it together."""
+        found: dict[bytes, tuple[np.ndarray, list[tuple[int, int]]]] = {}
+        for core in sorted(self.tables):
+            for index, beats in enumerate(self._table_beats(core)):
+                key = f"{self.tables[core][index][0]!r}".encode() + beats.tobytes()
+                found.setdefault(key, (beats, []))[1].append((core, index))
+        for number, (beats, places) in enumerate(found.values()):
+            label, cores = f"table {number}", [core for core, _ in places]
+            self.load(
+                cores,
+                label,
+                beats,
+                f"{label} of {', '.join(_NAMES.get(core, f'core {core}') for core in cores)}",
+            )
+            for core, index in places:
+                self.read(core, label, 0, 1, len(beats))
+                note = f"load {label}"
+                if core == TABLES:
+                    steps.setdefault("tables", []).append(LoadTable(table=index, note=note))
+                else:
+                    load = VectorStep(load=index, affine=False, per_channel=False, note=note)
+                    steps.setdefault(f"vector_{core}", []).append(load)
+
+    def _table_beats(self, core: int) -> list[np.ndarray]:
+        """Beats (n, lanes) of 32-bit numbers for each table of a core."""
+        lanes, found = self.site.machine.lanes, self.entries(core)
+        entry = np.dtype(f"<i{found['entry_bits'] // 8}")
+        made = []
+        for _, arrays in self.tables[core]:
+            parts = [arrays[role] for role in ROLES[: 1 + found["slopes"] + found["curves"]]]
+            beats = -(-len(parts[0]) * entry.itemsize // (4 * lanes))
+            image = np.zeros((len(parts), beats * lanes * 4 // entry.itemsize), dtype=entry)
+            for row, part in enumerate(parts):
+                image[row, : len(part)] = part
+            made.append(image.view("<i4").reshape(-1, lanes).astype(np.int64))
+        return made

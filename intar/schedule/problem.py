@@ -184,7 +184,8 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
 
 
 def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) -> int:
-    """Parameters, every table on each core, on each core a weight ring for the longest reduction, and the rows node."""
+    """Parameters, tables on each core or on the rows node, on each core a weight ring for the longest reduction, and the
+    rows node."""
     deepest = 0
     rows = [
         cost.rows_bytes(graph.tensor(t.output).cols, a_bits, machine)
@@ -192,7 +193,7 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
         if isinstance(t, ROW_WISE)
     ]
     total = max(rows, default=0)
-    parts = max((len(task.table.arrays) for task in graph.tasks if task.table is not None), default=1)
+    tables = [task.table for task in graph.tasks if task.table is not None]
     for task in graph.tasks:
         out = graph.tensor(task.output)
         if task.kind in ("matmul", "affine"):
@@ -203,7 +204,8 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
             work = _work(task, graph, w_bits, machine)
             total += cost.kernel_bytes(work, machine) + cost.row_parameter_bytes(work, machine)
         if task.table is not None:
-            total += cost.table_bytes(task.table.entries, parts, machine) * machine.cores
+            copies = 1 if isinstance(task, ROW_WISE) else machine.cores
+            total += cost.table_bytes(task.table, tables, machine) * copies
         items = task.batch if isinstance(task, QProduct) else 1
         if task.kind in ("matmul", "product") and out.rows // items > machine.rows:
             deepest = max(deepest, graph.tensor(task.inputs[0]).cols)
