@@ -2,7 +2,8 @@
 
 A memory has one write side and one read side, so that only copies whose stages do not overlap can share it; it is as large
 as the largest of them. The fewest bytes in all: an interval colouring with weights. Largest first, each into the first bank
-that is free, is tried first and is proved best where it meets the bound; otherwise CP-SAT looks for less.
+that is free, is tried first and is proved best where it meets the bound; otherwise CP-SAT looks for less, where there are at
+most MOST_TENANTS copies.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from intar.schedule import solver
 
 LIMIT = 5.0
 """Deterministic time of the solver, about seconds."""
+
+MOST_TENANTS = 300
+"""Copies up to which the solver looks for less: it has a variable for each two of them, and only to read those of a thousand
+takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def _colour(tenants: Sequence[Tenant]) -> Banks:
     ranked = [tenants[i] for i in order]
     bound = least(ranked)
     leaders = _first_fit(ranked)
-    if _total(ranked, leaders) > bound:
+    if _total(ranked, leaders) > bound and len(ranked) <= MOST_TENANTS:
         leaders = _fewer(ranked, leaders) or leaders
     numbers = {leader: bank for bank, leader in enumerate(sorted(set(leaders)))}
     of = dict(zip(order, (numbers[leader] for leader in leaders), strict=True))

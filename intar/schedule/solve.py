@@ -42,6 +42,10 @@ BEAM = 20
 WIDTH = 4000
 """States kept for one number of finished tasks: in the quick first pass, and in the exact one."""
 
+WIDE_TASKS = 100
+"""Tasks up to which the exact pass keeps so many. Of more the width goes down with their square: so does then the time of a
+level, and there are more levels, each of states with more tensors on chip."""
+
 
 def lower_bounds(graph: QuantGraph, machine: Machine) -> dict[str, int]:
     """Bounds in cycles that hold for every schedule, by what they count (`cost.lower_bounds`)."""
@@ -65,7 +69,7 @@ def search(problem: Problem, moves: Moves, width: int = WIDTH) -> Answer | None:
     if quick is None or quick.exact:
         return quick
     upper = quick.cycles if quick.moves else None
-    answer = solve_dp(problem, moves, width, upper)
+    answer = solve_dp(problem, moves, narrowed(width, len(problem.tasks)), upper)
     if answer is None and upper is not None:
         raise InternalError(
             f"schedule of {problem.name}: a schedule of {upper} cycles, below a bound that is no bound"
@@ -76,6 +80,11 @@ def search(problem: Problem, moves: Moves, width: int = WIDTH) -> Answer | None:
     if not found:
         return answer
     return improve(problem, moves, min(found, key=lambda a: a.cycles))
+
+
+def narrowed(width: int, tasks: int) -> int:
+    """The states to keep for one number of finished tasks, in a graph of so many tasks."""
+    return max(BEAM, width * WIDE_TASKS**2 // max(tasks, WIDE_TASKS) ** 2)
 
 
 def solve(

@@ -18,10 +18,10 @@ import intar
 from intar.errors import ConfigError, InfeasibleError
 from intar.ir.schedule import Schedule
 from intar.schedule import Limits, Pins, lower_bounds, pins_of_schedule, solve, validate
-from intar.schedule.banks import Tenant, colour, least
+from intar.schedule.banks import MOST_TENANTS, Tenant, colour, least
 from intar.schedule.moves import Rules
 from intar.schedule.problem import make_problem
-from intar.schedule.solve import moves_of, search
+from intar.schedule.solve import BEAM, WIDE_TASKS, moves_of, narrowed, search
 
 
 def tight_block(onchip: int) -> tuple:
@@ -213,6 +213,30 @@ def test_banks_hold_one_tensor_at_a_time_in_as_few_bytes_as_possible():
         assert size == max(t.bytes for t in inside)
         assert all(not a.meets(b) for a, b in pairwise(inside))
     assert least(tenants) <= found.total == brute_banks(tenants)
+
+
+def test_banks_of_very_many_copies() -> None:
+    """Without the solver, whose model would be too large: first fit, with nothing twice in one place."""
+    rng = random.Random(3)
+    firsts = [rng.randrange(400) for _ in range(MOST_TENANTS + 1)]
+    tenants = [Tenant(f"t{n}", f, f + rng.randrange(9), rng.randrange(1, 99)) for n, f in enumerate(firsts)]
+    found = colour(tenants)
+    assert found.bound < found.total < sum(tenant.bytes for tenant in tenants)
+    for n, tenant in enumerate(tenants):
+        assert tenant.bytes <= found.sizes[found.of[n]]
+        assert not any(
+            tenant.meets(other) and found.of[n] == found.of[m] for m, other in enumerate(tenants[:n])
+        )
+
+
+def test_large_graphs_are_searched_less_widely() -> None:
+    assert [narrowed(4000, tasks) for tasks in (10, WIDE_TASKS, 200, 1000, 100_000)] == [
+        4000,
+        4000,
+        1000,
+        40,
+        BEAM,
+    ]
 
 
 def brute_banks(tenants: list[Tenant]) -> int:
