@@ -5,6 +5,7 @@ Needs the weights (`designs/smollm2/model.py` says from where), the extra `llm`,
 (``pip download --no-deps gensim``, it lies in gensim/test/test_data).
 
     python benchmarks/smollm2.py perplexity --lee lee.cor   float and golden, 1,024 tokens in four texts of 256
+                                                            (--bits '*.down_proj.in=16': other widths than the design's)
     python benchmarks/smollm2.py compile                    PyTorch module to all files written, one process
     python benchmarks/smollm2.py text                       20 tokens from golden and from the C++ that `compile` wrote
     python benchmarks/smollm2.py layer                      one layer, two tokens one after the other in RTL
@@ -35,6 +36,7 @@ from intar.frontends.torch_graph import import_torch
 from intar.quant.golden import dequantise, golden_tensors
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme
+from intar.session import parse_bits
 from intar.tokenizer import load_tokenizer
 
 FILE = asset_dir("designs") / "smollm2" / "model.py"
@@ -68,7 +70,8 @@ def perplexity(options: argparse.Namespace) -> dict[str, Any]:
             for text in texts
         ]
     graph = import_torch(module, samples, "smollm2")
-    quantised = quantise(graph, scheme(SCHEME).with_bits(BITS), sample_arrays(samples, graph.inputs))
+    bits = parse_bits(options.bits)[1] or BITS
+    quantised = quantise(graph, scheme(SCHEME).with_bits(bits), sample_arrays(samples, graph.inputs))
     form, whole, clamped = quantised.graph.tensor("logits"), [], 0
     for text in texts:
         for name, (array,), count in golden_tensors(
@@ -83,7 +86,7 @@ def perplexity(options: argparse.Namespace) -> dict[str, Any]:
         "tokens": TOKENS,
         "text": TEXT,
         "scheme": SCHEME,
-        "bits": BITS,
+        "bits": bits,
         **made,
         "ratio": round(made["golden"] / made["float"], 4),
         "saturations": clamped,
@@ -163,7 +166,7 @@ def text(options: argparse.Namespace) -> dict[str, Any]:
 
 def layer(options: argparse.Namespace) -> dict[str, Any]:
     target = options.folder / "layer"
-    _, used = run("compile", f"{FILE}:layer", *options_of("dsp=512,rows=1", "auto"), "-o", str(target))
+    _, used = run("compile", f"{FILE}:layer", *options_of("dsp=2048", "auto"), "-o", str(target))
     return used | described(target) | {"rtl": generated(target, "The capital", 1, "sim")}
 
 
@@ -200,6 +203,7 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--lee", type=Path, default=Path("lee.cor"), help="gensim's lee.cor")
     parser.add_argument("--folder", type=Path, default=Path("out/smollm2"), help="where projects are written")
+    parser.add_argument("--bits", action="append", default=[], help="perplexity: widths, as of intar compile")
     options = parser.parse_args()
     found = {options.part: PARTS[options.part](options)}
     print(json.dumps(found, indent=1))
