@@ -43,7 +43,9 @@ endmodule
 
 def measure(family: str, a_bits: int, w_bits: int, pack: int) -> dict[str, Any]:
     """Cells of one array."""
-    with tempfile.TemporaryDirectory(dir=".") as folder:
+    scratch = Path("build")  # the WebAssembly build of Yosys sees a private /tmp
+    scratch.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         rtl = Path(folder) / "rtl"
         rtl.mkdir()
         (rtl / "intar_array.sv").write_bytes((asset_dir("rtl") / "intar_array.sv").read_bytes())
@@ -58,7 +60,7 @@ def measure(family: str, a_bits: int, w_bits: int, pack: int) -> dict[str, Any]:
         "pack": pack,
         "multipliers": macs,
         "dsp": found.dsp,
-        "each_dsp": round(macs / found.dsp, 2),
+        "each_dsp": round(macs / found.dsp, 2) if found.dsp else None,  # small ones become look-up tables
         "lut_each": round((found.lut or 0) / macs, 1),
         "ff_each": round((found.ff or 0) / macs, 1),
         "source": found.source,

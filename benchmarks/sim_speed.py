@@ -25,6 +25,7 @@ from intar.ir.schedule import Machine
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
 from intar.quant.scheme import W8A8
+from intar.report.static import static_resources
 
 
 def network(batch: int, width: int) -> tuple[Any, dict[str, np.ndarray]]:
@@ -50,9 +51,12 @@ def measure(rows: int, lanes: int, batch: int, width: int, directory: Path) -> d
     begin = time.perf_counter()
     check = pipeline.verify_rtl(made, [random_inputs(quantised, 0)], directory)
     total = time.perf_counter() - begin
+    dsp = static_resources(made.program, uram=True)["dsp"]
     products = sum(batch * width * width for _ in quantised.graph.tasks)
     return {
         "multipliers": machine.multipliers,
+        "dsp": dsp,
+        "products_a_cycle_and_dsp": round(products / dsp / check.cycles[0], 3),
         "cycles": check.cycles[0],
         "predicted": made.predicted.cycles,
         "busy": round(products / machine.multipliers / check.cycles[0], 4),

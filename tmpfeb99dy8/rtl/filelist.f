@@ -1,2 +1,0 @@
-intar_array.sv
-top.sv
