@@ -119,7 +119,7 @@ def describe(quantised: Quantised) -> tuple[str, ...]:
     for task in graph.tasks:
         out = graph.tensor(task.output)
         weight = f" w{task.weight_bits}" if task.kind == "matmul" else ""
-        table = "" if task.table is None else " piecewise" if task.table.slope else " table"
+        table = "" if task.table is None else f" {task.table.method}"
         found.append(f"{task.kind}{weight}{table} a{out.bits} {'x'.join(map(str, out.shape))}")
     return tuple(found)
 

@@ -1,20 +1,21 @@
 """What a lane of the vector unit costs with different tables, by Yosys for UltraScale+: `python benchmarks/lane_tables.py`.
 
-The lane has an affine operation of 25-bit values, no binary one. Four numbers of 32 bits are written at a time, or what they
-hold of 8 or 16 bits.
+The lane has an affine operation of 25-bit values and no binary one; four entries are written at a time.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from intar.assets import asset_dir
 from intar.codegen.rtl import TABLE_LUTRAM_DEPTH
-from intar.verify.synth import synthesise
+from intar.verify.synth import Resources, synthesise
 
-NUMBERS = 4
+WRITE = 4
 CASES: dict[str, tuple[int, int, int, int, int, int]] = {
+    "no function": (0, 1, 0, 1, 1, 1),
     "8 bits, GELU: 1024 entries": (1, 1024, 0, 8, 1, 1),
     "8 bits, rational, 8 groups of 256": (1, 2048, 3, 8, 1, 1),
     "8 bits, both functions of a GR-KAN": (1, 4096, 3, 8, 1, 1),
@@ -25,26 +26,42 @@ CASES: dict[str, tuple[int, int, int, int, int, int]] = {
 }
 """Numbers of an entry, entries, group bits, bits of bases, slopes and curves."""
 
+DIRECT = {
+    "direct, 8 groups": (8, 3),
+    "direct, both functions of a GR-KAN": (16, 3),
+    "direct, 24 functions of 8 groups": (192, 3),
+}
+"""Sets of coefficients, group bits."""
+
 TOP = """module top (
     input  logic clk, move, use_table, write_base, write_slope, write_curve,
     input  logic signed [47:0] source, bias,
     input  logic signed [31:0] mult,
     input  logic [5:0] shift,
     input  logic [{group}:0] member,
+    input  logic [37:0] where,
+    input  logic fine, used,
+    input  logic [53:0] rational_bounds,
+    input  logic [10:0] write_words,
+    input  logic [(({sets} > 1) ? $clog2({sets}) : 1)-1:0] write_set,
+    input  logic [351:0] write_set_data,
     input  logic [53:0] bounds,
     input  logic [40:0] index, table_bounds,
     input  logic [4:0] round,
-    input  logic [$clog2({entries})-1:0] write_at,
-    input  logic [{write}*{width}-1:0] write_data,
+    input  logic [(({entries} > 1) ? $clog2({entries}) : 1)-1:0] write_at,
+    input  logic [{write}*32-1:0] write_data,
     output logic signed [17:0] result
 );
   intar_vector_lane #(
-      .AFFINE(1'b1), .BINARY(1'b0), .VALUE_BITS(25), .TABLE(1'b1), .SLOPES(1'b{slopes}), .CURVES(1'b{curves}),
+      .AFFINE(1'b1), .BINARY(1'b0), .VALUE_BITS(25), .TABLE(1'b{table}), .RATIONAL(1'b{rational}), .SETS({sets}),
+      .SLOPES(1'b{slopes}), .CURVES(1'b{curves}),
       .TABLE_ENTRIES({entries}), .GROUP_BITS({group_bits}), .BASE_BITS({base}), .SLOPE_BITS({slope}),
-      .CURVE_BITS({curve}), .WRITE({write}), .WIDTH({width}), .STYLE("{style}")
+      .CURVE_BITS({curve}), .WRITE({write}), .STYLE("{style}")
   ) lane (
       .clk(clk), .move(move), .source(source), .bias(bias), .mult(mult), .shift(shift), .group(member),
       .operand(18'd0), .affine_bounds(bounds), .binary_zeros(36'd0), .binary_scale(72'd0), .binary_bounds(54'd0),
+      .rational_where(where), .rational_fine(fine), .rational_used(used), .rational_bounds(rational_bounds),
+      .write_words(write_words), .write_set(write_set), .write_set_data(write_set_data),
       .table_index(index), .table_use(use_table), .table_round(round), .table_bounds(table_bounds),
       .write_base(write_base), .write_slope(write_slope), .write_curve(write_curve), .write_at(write_at),
       .write_data(write_data), .result(result)
@@ -53,25 +70,42 @@ endmodule
 """
 
 
+def count(fields: Mapping[str, object]) -> Resources:
+    """What a lane takes; `fields` are those of `TOP`."""
+    sources = (
+        "intar_delay",
+        "intar_scale",
+        "intar_shift",
+        "intar_reciprocal",
+        "intar_rational",
+        "intar_vector_lane",
+    )
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        rtl = Path(folder) / "rtl"
+        rtl.mkdir()
+        for module in sources:
+            (rtl / f"{module}.sv").write_bytes((asset_dir("rtl") / f"{module}.sv").read_bytes())
+        (rtl / "top.sv").write_text(TOP.format(**fields))
+        (rtl / "filelist.f").write_text("".join(f"{module}.sv\n" for module in (*sources, "top")))
+        return synthesise(Path(folder), "top")
+
+
 def main() -> None:
-    sources = ("intar_delay", "intar_scale", "intar_shift", "intar_lookup", "intar_vector_lane")
     print("| tables of the lane | DSP | RAMB18 | LUT | FF |\n|---|---|---|---|---|")
     for name, (parts, entries, group_bits, base, slope, curve) in CASES.items():
-        with tempfile.TemporaryDirectory(dir=".") as folder:
-            rtl = Path(folder) / "rtl"
-            rtl.mkdir()
-            for module in sources:
-                (rtl / f"{module}.sv").write_bytes((asset_dir("rtl") / f"{module}.sv").read_bytes())
-            width = next(bits for bits in (8, 16, 32) if max(base, slope, curve) <= bits)
-            write = NUMBERS * 32 // width
-            style = "block" if entries // write > TABLE_LUTRAM_DEPTH else "distributed"
-            fields = {"group_bits": group_bits, "base": base, "slope": slope, "curve": curve, "style": style}
-            fields |= {"width": width, "write": write}
-            fields |= {"slopes": int(parts > 1), "curves": int(parts > 2), "group": max(group_bits, 1) - 1}
-            (rtl / "top.sv").write_text(TOP.format(entries=entries, **fields))
-            (rtl / "filelist.f").write_text("".join(f"{module}.sv\n" for module in (*sources, "top")))
-            found = synthesise(Path(folder), "top")
-            print(f"| {name} | {found.dsp} | {2 * found.bram36:g} | {found.lut} | {found.ff} |", flush=True)
+        style = "block" if entries // WRITE > TABLE_LUTRAM_DEPTH else "distributed"
+        fields = {"group_bits": group_bits, "base": base, "slope": slope, "curve": curve, "style": style}
+        fields |= {"slopes": int(parts > 1), "curves": int(parts > 2), "group": max(group_bits, 1) - 1}
+        fields |= {"entries": entries, "write": WRITE if parts else 1, "table": int(parts > 0)}
+        show(name, count(fields | {"rational": 0, "sets": 1}))
+    for name, (sets, group_bits) in DIRECT.items():
+        fields = {"group_bits": group_bits, "base": 1, "slope": 1, "curve": 1, "style": "auto", "slopes": 0}
+        fields |= {"curves": 0, "group": group_bits - 1, "entries": 1, "write": 1, "table": 0}
+        show(name, count(fields | {"rational": 1, "sets": sets}))
+
+
+def show(name: str, found: Resources) -> None:
+    print(f"| {name} | {found.dsp} | {2 * found.bram36:g} | {found.lut} | {found.ff} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-// intar_vector.h: the vector unit: affine, binary and table operations on beats of LANES elements, RATE per cycle.
+// intar_vector.h: the vector unit: affine and binary operations and functions on beats of LANES elements, RATE per cycle.
 //
 // A beat takes LANES / RATE cycles; a group's parameters take four more (none where one beat holds them for all lanes), a
 // maximum of beats one more for each beat but the last.  One loop per step, without gaps.
 #ifndef INTAR_VECTOR_H
 #define INTAR_VECTOR_H
 
-#include "intar_lookup.h"
+#include "intar_rational.h"
 #include "intar_types.h"
 
 namespace intar {
@@ -32,8 +32,8 @@ struct binary_step {
   int32_t zx, zy, mx, my, shift, zero, lo, hi;
 };
 
-// `groups` x `beats` beats through source -> affine -> binary -> table -> out; with load >= 0: fill that table.  With
-// reduce > 1 each of them is the elementwise maximum of `reduce` beats of x; with pool > 1 so many results go out as one, their
+// `groups` x `beats` beats through source -> affine -> binary -> rational or table -> out; with load >= 0: fill that table, with
+// load_rational >= 0 that rational function.  With reduce > 1 each of them is the elementwise maximum of `reduce` beats of x; with pool > 1 so many results go out as one, their
 // maximum.
 struct vector_step {
   int32_t groups, beats;
@@ -41,9 +41,15 @@ struct vector_step {
   int32_t reduce, pool;
   affine_step affine;
   binary_step binary;
-  int32_t table, load;
+  int32_t table, load, rational, load_rational;
   bool relu;
   int32_t tensor;  // for statistics
+};
+
+// Geometry of a table: where it starts in the table memory, bits of the input, log2 of a group's entries, entries of all
+// groups, shift, clamp.
+struct table_info {
+  int32_t base, in_bits, log_entries, entries, q, lo, hi;
 };
 
 template <int VALUE_BITS, bool SHIFT_ONLY>
@@ -73,13 +79,62 @@ inline int32_t apply_binary(const binary_step& step, int32_t x, int32_t y, bool 
   return clamp(result + step.zero, step.lo, step.hi, relu, saturated);
 }
 
+// Place of the entry in the table memory, and the distance from the entry's own input.
+inline int32_t table_place(const table_info& table, int32_t group, int32_t t) {
+#pragma HLS INLINE
+  const int32_t index = (t + (1 << (table.in_bits - 1))) >> (table.in_bits - table.log_entries);
+  return table.base + (group << table.log_entries) + index;
+}
+
+inline int32_t table_fraction(const table_info& table, int32_t t) {
+#pragma HLS INLINE
+  return (t + (1 << (table.in_bits - 1))) & ((1 << (table.in_bits - table.log_entries)) - 1);
+}
+
+inline int32_t apply_table(const table_info& table, int32_t base, int32_t slope, int32_t curve, int32_t fraction, bool relu,
+                           int32_t& saturated) {
+#pragma HLS INLINE
+  const int64_t half = (table.q == 0) ? 0 : (static_cast<int64_t>(1) << table.q) >> 1;
+  const int64_t steep = slope + ((static_cast<int64_t>(curve) * fraction) >> 8);
+  const int64_t value = (base + steep * fraction + half) >> table.q;
+  return clamp(value, table.lo, table.hi, relu, saturated);
+}
+
+// Fill one table of every copy: `beats` beats of `params`, one entry a cycle; what pads the last beat is dropped.
+template <int LANES, int RATE, int ENTRIES, typename PARAMS>
+inline void load_table(int32_t (&memory)[RATE][ENTRIES], const table_info& table, PARAMS& params) {
+#pragma HLS INLINE
+  beat<LANES, 32> held;
+  int lane = 0;
+LOAD:
+  for (int e = 0; e < table.entries; ++e) {
+#pragma HLS LOOP_TRIPCOUNT min=16 max=65536
+#pragma HLS PIPELINE II=1 style=flp
+    if (lane == 0) held = params.read();
+  COPY:
+    for (int c = 0; c < RATE; ++c) {
+#pragma HLS UNROLL
+      memory[c][table.base + e] = held[0];
+    }
+  SHIFT:
+    for (int l = 1; l < LANES; ++l) {
+#pragma HLS UNROLL
+      held[l - 1] = held[l];
+    }
+    lane = (lane == LANES - 1) ? 0 : lane + 1;
+  }
+}
+
 // One step's beats.  `bases`, `slopes` and `curves` hold one copy of all tables per lane of RATE; an entry has ENTRY_PARTS of
 // them.
 // VALUE_BITS hold source + bias.
-template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, int ENTRY_PARTS, int BASES,
-          int SLOPES, int CURVES, int COUNT, typename ACC, typename X, typename Y, typename PARAMS>
-inline void run_step(const vector_step& step, const table_info (&tables)[COUNT], int32_t (&bases)[RATE][BASES],
-                     int32_t (&slopes)[RATE][SLOPES], int32_t (&curves)[RATE][CURVES], ACC& acc, X& x, Y& y, PARAMS& params,
+template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, int ENTRY_PARTS,
+          bool RATIONALS, int BASES, int SLOPES, int CURVES, int GROUPS, int COUNT, int RATIONAL_COUNT, typename ACC, typename X,
+          typename Y, typename PARAMS>
+inline void run_step(const vector_step& step, const table_info (&tables)[COUNT],
+                     const rational_info (&rationals)[RATIONAL_COUNT], int32_t (&bases)[RATE][BASES],
+                     int32_t (&slopes)[RATE][SLOPES], int32_t (&curves)[RATE][CURVES],
+                     int32_t (&coefficients)[RATE][GROUPS][RATIONAL_WORDS], ACC& acc, X& x, Y& y, PARAMS& params,
                      hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
   constexpr int PARTS = LANES / RATE;
@@ -110,8 +165,10 @@ UNIFORM:
   }
   const bool with_table = TABLES && step.table >= 0;
   const bool with_binary = step.binary.op != NO_BINARY;
-  const bool relu_affine = step.relu && !with_binary && !with_table;
-  const bool relu_binary = step.relu && !with_table;
+  const bool with_rational = RATIONALS && step.rational >= 0;
+  const bool relu_affine = step.relu && !with_binary && !with_table && !with_rational;
+  const bool relu_binary = step.relu && !with_table && !with_rational;
+  const rational_info rational = rationals[with_rational ? step.rational : 0];
   const table_info table = tables[with_table ? step.table : 0];
   // The last beat of row parameters comes with the first beat of the group.
   const bool by_row = step.affine.params == ROW_PARAMS;
@@ -187,8 +244,14 @@ BEAT:
                                                          relu_affine, saturated);
           }
           if (with_binary) value = apply_binary<SHIFT_ONLY>(step.binary, value, other[lane], relu_binary, saturated);
+          if (with_rational) {
+            value = apply_rational(rational, coefficients[i][rational.first + group[lane]], value, step.relu, saturated);
+          }
           if (with_table) {
-            value = looked_up<ENTRY_PARTS>(table, bases[i], slopes[i], curves[i], group[lane], value, step.relu, saturated);
+            const int32_t at = table_place(table, group[lane], value);
+            const int32_t slope = (ENTRY_PARTS > 1) ? slopes[i][at] : 0;
+            const int32_t curve = (ENTRY_PARTS > 2) ? curves[i][at] : 0;
+            value = apply_table(table, bases[i][at], slope, curve, table_fraction(table, value), step.relu, saturated);
           }
           const element<BITS> narrow = static_cast<element<BITS> >(value);
           if (pooled == 0 || result[lane] < narrow) result[lane] = narrow;
@@ -208,10 +271,11 @@ BEAT:
 }
 
 template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, int ENTRY_PARTS,
-          int ENTRY_BITS, int BASES, int SLOPES, int CURVES, int COUNT, int STEPS, typename ACC, typename X, typename Y, typename PARAMS>
+          bool RATIONALS, int BASES, int SLOPES, int CURVES, int GROUPS, int COUNT, int RATIONAL_COUNT, int STEPS, typename ACC,
+          typename X, typename Y, typename PARAMS>
 inline void vector_unit(const vector_step (&steps)[STEPS], const part& played, const table_info (&tables)[COUNT],
-                        int32_t (&bases)[RATE][BASES], int32_t (&slopes)[RATE][SLOPES], int32_t (&curves)[RATE][CURVES],
-                        ACC& acc, X& x, Y& y, PARAMS& params, hls::stream<beat<LANES, BITS> >& out) {
+                        const rational_info (&rationals)[RATIONAL_COUNT], int32_t (&bases)[RATE][BASES], int32_t (&slopes)[RATE][SLOPES], int32_t (&curves)[RATE][CURVES],
+                        int32_t (&coefficients)[RATE][GROUPS][RATIONAL_WORDS], ACC& acc, X& x, Y& y, PARAMS& params, hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
 STEP:
   for (int s = played.first; s < played.end; ++s) {
@@ -220,12 +284,14 @@ STEP:
     const vector_step step = steps[s];
     if (TABLES && step.load >= 0) {
       const table_info table = tables[step.load];
-      load_table<LANES, ENTRY_BITS>(bases, table, params);
-      if (ENTRY_PARTS > 1) load_table<LANES, ENTRY_BITS>(slopes, table, params);
-      if (ENTRY_PARTS > 2) load_table<LANES, ENTRY_BITS>(curves, table, params);
+      load_table<LANES>(bases, table, params);
+      if (ENTRY_PARTS > 1) load_table<LANES>(slopes, table, params);
+      if (ENTRY_PARTS > 2) load_table<LANES>(curves, table, params);
+    } else if (RATIONALS && step.load_rational >= 0) {
+      load_rational<LANES>(coefficients, rationals[step.load_rational], params);
     } else {
-      run_step<LANES, RATE, ACC_BITS, BITS, VALUE_BITS, SHIFT_ONLY, TABLES, ENTRY_PARTS>(step, tables, bases, slopes, curves,
-                                                                                        acc, x, y, params, out);
+      run_step<LANES, RATE, ACC_BITS, BITS, VALUE_BITS, SHIFT_ONLY, TABLES, ENTRY_PARTS, RATIONALS>(
+          step, tables, rationals, bases, slopes, curves, coefficients, acc, x, y, params, out);
     }
   }
 }

@@ -129,6 +129,7 @@ def compile(
     loop: bool | None = None,
     like: Accelerator | None = None,
     bits: Mapping[str, int] | None = None,
+    rational: str = "auto",
 ) -> Accelerator:
     """Compile a model.
 
@@ -144,6 +145,7 @@ def compile(
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
     like : inputs and outputs that it has by the same names, too, take its formats.
     bits : widths by pattern, such as ``{"h.*.fc.in": 16}`` (`docs/numerics.md`).
+    rational : how rational functions are built: ``auto`` (as costs least), ``table``, ``pieces`` or ``direct``.
     """
     sized = partial(make_machine, *read_budget(device, budget))
     graph = load_model(model, shapes, example_inputs)
@@ -151,6 +153,6 @@ def compile(
         graph = take_formats(graph, like.design.quantised.graph)
     data = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)
     quantised, machine, blocks = size_network(
-        graph, find_scheme(scheme).with_bits(bits or {}), data, sized, loop
+        graph, find_scheme(scheme).with_bits(bits or {}).with_rational(rational), data, sized, loop
     )
     return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins, blocks), data)

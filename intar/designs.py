@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from intar.assets import asset_dir, import_file
 from intar.errors import ConfigError, Finding
 from intar.ir.taskgraph import TaskGraph
+from intar.quant.scheme import Rational
 
 
 class Calibration(BaseModel):
@@ -32,14 +33,16 @@ class Anchor(BaseModel):
 
 
 class DesignFile(BaseModel):
-    """The contents of a ``design.yaml``; `export`: a script beside it that writes the model; `bits`: widths by
-    pattern (`intar.quant.widths`); `skip` and `phases`: see :func:`intar.grid.prepare`."""
+    """The contents of a ``design.yaml``; `export`: a script beside it that writes the model; `bits`: widths by pattern
+    (`intar.quant.widths`); `rational`: how rational functions are built; `skip`, `phases`: see :func:`intar.grid.prepare`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     model: str
     export: str | None = None
     scheme: str = "w8a8"
     bits: dict[str, int] = {}
+    rational: Rational = "auto"
     device: str
     budget: dict[str, int | float] = {}
     calibration: Calibration = Calibration(random=0)

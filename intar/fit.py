@@ -33,6 +33,7 @@ def check_model(
     budget: Mapping[str, object] | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     bits: Mapping[str, int] | None = None,
+    rational: str | None = None,
 ) -> dict[str, Any]:
     """Every operator with its task and MACs, the memory, and whether the machine of device and budget can hold it.
 
@@ -57,6 +58,7 @@ def check_model(
         shapes=shapes,
         synthetic=synthetic_samples,
         bits=bits,
+        rational=rational,
     )
     graph, machine = source.quantised.graph, source.machine
     problem = make_problem(graph, machine)

@@ -14,13 +14,14 @@ from pydantic import ValidationError
 
 from intar import designs
 from intar.device import make_machine, read_budget
-from intar.device.boards import suggest
+from intar.device.boards import find_board, suggest
 from intar.device.machine import Budget
 from intar.errors import CalibrationError, ConfigError, Finding, OutputError, UnsupportedError
 from intar.frontends import load_model
 from intar.frontends.load import SUFFIXES, make_model, sample_arrays
 from intar.grid import prepare
 from intar.ir.io import write_atomic
+from intar.ir.ops import Op
 from intar.ir.quantgraph import Part, Quantised
 from intar.ir.repeats import LEAST_ROUNDS, Blocks, alike, repeated_blocks
 from intar.ir.schedule import (
@@ -50,6 +51,7 @@ from intar.quant.search import Metric, Search, Trial, search_formats
 from intar.quant.store import load as load_quantised
 from intar.report.summary import report_dict
 from intar.schedule.cost import lower_bounds
+from intar.schedule.functions import multipliers, weight
 from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
 from intar.schedule.problem import make_problem
@@ -87,6 +89,7 @@ def open_source(
     loop: bool | None = None,
     like: Path | None = None,
     bits: Mapping[str, int] | None = None,
+    rational: str | None = None,
 ) -> Source:
     """Load, calibrate, quantise and size.
 
@@ -100,6 +103,8 @@ def open_source(
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
     like : a project from which inputs and outputs of the same names take their formats (not for reference designs).
     bits : widths by pattern (`intar.quant.widths`), after those of a reference design.
+    rational : how rational functions are built (`intar.quant.scheme.Scheme`); None: as the reference design says, or
+        ``auto``.
     """
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
@@ -110,6 +115,7 @@ def open_source(
         if calibration:
             data = load_calibration(calibration, graph)
         how = find_scheme(scheme or spec.scheme).with_bits({**spec.bits, **(bits or {})})
+        how = how.with_rational(rational or spec.rational)
         return Source(graph, how, *size_network(graph, how, data, sized, loop), data, spec.anchor)
     if not Path(model).suffix and not Path(model).exists():
         hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
@@ -125,7 +131,7 @@ def open_source(
         given = sample_arrays(examples, graph.inputs)
     if given is None and synthetic:
         given = synthetic(graph)
-    how = find_scheme(scheme or "w8a8").with_bits(bits or {})
+    how = find_scheme(scheme or "w8a8").with_bits(bits or {}).with_rational(rational or "auto")
     return Source(graph, how, *size_network(graph, how, given, sized, loop), given)
 
 
@@ -158,7 +164,7 @@ def size_network(
             )
         )
     if blocks:
-        made = quantise(graph, scheme, calibration, alike=alike(spelled, blocks))
+        made = _integers(graph, scheme, calibration, sized, alike(spelled, blocks))
         try:
             parts = divide(made, pieces(made.graph, blocks))
         except UnsupportedError:
@@ -168,8 +174,28 @@ def size_network(
         machine = sized(made)
         if any(len(part.rounds) > 1 and (loop or _pays(part, machine)) for part in parts):
             return made, machine, blocks
-    made = quantise(graph, scheme, calibration)
+    made = _integers(graph, scheme, calibration, sized)
     return made, sized(made), ()
+
+
+def _integers(
+    graph: TaskGraph,
+    scheme: Scheme,
+    calibration: Mapping[str, np.ndarray] | None,
+    sized: Callable[[Quantised], Machine],
+    alike: Sequence[Sequence[str]] = (),
+) -> Quantised:
+    """The integers of a network; where nobody has decided it, its rational functions are built as costs least."""
+    made = quantise(graph, scheme, calibration, alike=alike)
+    if scheme.rational != "auto" or not any(task.op is Op.RATIONAL for task in graph.tasks):
+        return made
+    try:
+        direct = quantise(graph, scheme.with_rational("direct"), calibration, alike=alike)
+    except UnsupportedError:  # some function can't be evaluated to its error bound
+        return made
+    machine = sized(made)
+    possible = [one for one in (made, direct) if multipliers(one, machine) <= find_board(machine.device).dsp]
+    return min(possible or [made], key=lambda one: weight(one, machine))
 
 
 def tune(

@@ -1,22 +1,26 @@
-// intar_vector: vector unit: affine requantise, binary operation and table lookup on beats of LANES elements, RATE of them a
-// cycle.
+// intar_vector: vector unit: affine requantise, binary operation, rational function and table lookup on beats of LANES elements,
+// RATE of them a cycle.
 //
-// Step        506 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
+// Step        616 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
 //             load (1), per channel values are used (1), per channel values by row (1), affine (1), 1 free bit, mult (32), shift (8),
 //             bias (64) | affine zero, lo, hi (18 each) |
 //             binary zx, zy (18 each), mx, my (32 each), shift (6), multiply (1), zero, lo, hi (18 each) |
 //             table use (1), half (17), low bits (4), first entry (16), log2 of a group's entries (4), q (5), lo, hi (18 each) |
-//             load: first entry (16), entries - 1 (16).
+//             load: first entry (16), entries - 1 (16) |
+//             rational zero (18), lift (4), first set (16), 34 fraction bits of the sum (1), used (1), zero of the result, lo, hi (18 each),
+//             sets that are loaded - 1 (16).
 //             An operation that a step does not use is the identity (see intar/codegen/rtl_steps.py). For MERGED and SHIFT_ONLY
 //             see intar_vector_lane.
-// Load        a step with `load` fills a table slot from `params` (intar_table_load), when the pipeline is empty.
+// Load        a step with `load` fills a table slot from `params`, up to four entries a cycle: bases, then slopes, then
+//             curves; or, if the rational function is used, its sets of coefficients, a beat a cycle: each set begins a beat.
+//             It begins when the pipeline is empty.
 // Params      two banks: a group's beats are taken while the group before is processed, also across steps. By lane: four
 //             beats (multiplier, shift, bias low, bias high) of an element for each lane. By row: these four are the first
 //             elements of one beat (of ceil(4 / LANES) beats) and hold for all lanes. Bits 16 and up of the shift are the
 //             group of the table that the lane looks up.
 // Maximum     with REDUCE every beat of x goes through intar_maximum, whose program has a step for each step that reads x.
 // Pool        with POOL the results go through an intar_maximum, too: one cycle more.
-// Latency     L = 1 + (AFFINE, not MERGED: 7) + (BINARY: 8) + (TABLE: 2, with SLOPES 5, with CURVES 7). The beat whose last elements are taken in
+// Latency     L = 1 + (AFFINE, not MERGED: 7) + (BINARY: 8) + (RATIONAL: 19) + (TABLE: 2, with SLOPES 5, with CURVES 7). The beat whose last elements are taken in
 //             t is pushed in t+L+1. A group's last parameters taken in t -> first elements in t+1. A beat of x taken in
 //             t by intar_maximum -> first elements in t+1.
 // Throughput  a beat every LANES / RATE cycles, across groups and steps without a gap, at least one cycle for each beat of a
@@ -38,19 +42,20 @@ module intar_vector #(
     parameter bit PRODUCT       = 1'b1,  // some step multiplies x and y
     parameter bit SHIFT_ONLY    = 1'b0,  // all multipliers are powers of two
     parameter int VALUE_BITS    = 48,    // of source + bias in the affine operation
+    parameter bit RATIONAL      = 1'b0,
+    parameter int SETS          = 1,     // of coefficients of rational functions, all slots, 1 to 65536
     parameter bit TABLE         = 1'b1,
     parameter bit SLOPES        = 1'b0,
     parameter bit CURVES        = 1'b0,  // only with SLOPES
     parameter int TABLE_ENTRIES = 256,   // of all slots, 1 to 65536
-    parameter int GROUP_BITS    = 0,     // of a table's group, 0 to 12; 0: tables without groups
+    parameter int GROUP_BITS    = 0,     // of a function's group, 0 to 12; 0: functions without groups
     parameter int BASE_BITS     = 32,    // see intar_vector_lane
     parameter int SLOPE_BITS    = 32,
     parameter int CURVE_BITS    = 18,
-    parameter int WIDTH         = 32,    // bits of an entry in `params`: 8, 16 or 32
     parameter     STYLE         = "auto",  // ram_style of the tables
     parameter int SEGMENTS      = 1,  // see intar_steps
     parameter int STEPS         = 1,
-    parameter logic [STEPS*506-1:0] PROGRAM = '0,
+    parameter logic [STEPS*616-1:0] PROGRAM = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0,
     parameter bit REDUCE        = 1'b0,  // some step takes maxima
     parameter int X_STEPS       = 1,     // with REDUCE: steps that read x
@@ -84,30 +89,33 @@ module intar_vector #(
 );
   localparam int SLICES = LANES / RATE;
   localparam int SLICE_BITS = (SLICES > 1) ? $clog2(SLICES) : 1;
+  localparam int LANE_BITS = (LANES > 1) ? $clog2(LANES) : 1;
   localparam bit PER_CHANNEL = LANE_PARAMS || ROW_PARAMS;
   localparam int ROW_BEATS = (LANES + 3) / LANES;
   localparam int ENTRY_BITS = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1;
-  localparam int WRITE = ((LANES % 4 == 0) ? 4 : (LANES % 2 == 0) ? 2 : 1) * (32 / WIDTH);  // table entries written at a time
+  localparam int WRITE = (LANES % 4 == 0) ? 4 : (LANES % 2 == 0) ? 2 : 1;  // table entries written at a time
   localparam int A = (AFFINE && !MERGED) ? 8 : 1;
   localparam int B = A + (BINARY ? 8 : 0);
-  localparam int LATENCY = B + (TABLE ? (CURVES ? 7 : SLOPES ? 5 : 2) : 0);
+  localparam int C = B + (RATIONAL ? 19 : 0);
+  localparam int LATENCY = C + (TABLE ? (CURVES ? 7 : SLOPES ? 5 : 2) : 0);
+  localparam int SET_BITS = (SETS > 1) ? $clog2(SETS) : 1;
   localparam int GROUP = (GROUP_BITS > 0) ? GROUP_BITS : 1;
 
   // ---- the step that is processed
   logic valid, advance, issue, use_x, per_channel, use_params, use_y, is_load, move, enough;
   logic slice_last, beat_last, group_last, source_valid;
-  logic [505:0] step, unused_next;
+  logic [615:0] step, unused_next;
   logic [31:0] group, beat;
   logic [SLICE_BITS-1:0] slice;
   logic [1:0] full;  // parameter banks
-  logic bank, load_go, load_end, empty, by_row;
+  logic bank, table_go, table_end, sets_go, sets_end, load_go, load_end, empty, by_row;
   logic made_valid, made_ready;  // results, before their maxima
   logic [LANES*BITS-1:0] made_data;
   logic source_x_valid, source_x_ready;  // x, or maxima of x
   logic [LANES*BITS-1:0] source_x;
   intar_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(506),
+      .STEP_BITS(616),
       .PROGRAM(PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
@@ -126,7 +134,9 @@ module intar_vector #(
   assign use_params = PER_CHANNEL && step[68];
   assign by_row = ROW_PARAMS && (step[69] || !LANE_PARAMS);
   assign use_y = HAS_Y && step[66];
-  assign is_load = TABLE && step[67];
+  assign is_load = (TABLE || RATIONAL) && step[67];
+  assign load_go = table_go || sets_go;
+  assign load_end = table_end || sets_end;
   assign slice_last = slice == SLICE_BITS'(SLICES - 1);
   assign beat_last = beat == step[32+:32];
   assign group_last = group == step[0+:32];
@@ -192,15 +202,15 @@ module intar_vector #(
   logic [LANES*GROUP-1:0] lane_groups;
   logic [127:0] row_values;  // multiplier, shift, bias low, bias high
   generate
-    if (PER_CHANNEL || TABLE) begin : g_params
+    if (PER_CHANNEL || TABLE || RATIONAL) begin : g_params
       logic fetch_valid, fetch_channel, fetch_row, set_last, fetch_go, fetch_bank, fetch_last, fetch_advance;
-      logic [505:0] fetch_step, unused_fetch_next;
+      logic [615:0] fetch_step, unused_fetch_next;
       logic [31:0] fetch_group;
       logic [1:0] kind;
       logic unused_fetch;
       intar_steps #(
           .STEPS(STEPS),
-          .STEP_BITS(506),
+          .STEP_BITS(616),
           .PROGRAM(PROGRAM),
           .SEGMENTS(SEGMENTS),
           .ENDS(ENDS)
@@ -214,7 +224,7 @@ module intar_vector #(
           .step(fetch_step),
           .next_step(unused_fetch_next)
       );
-      assign fetch_load = fetch_valid && TABLE && fetch_step[67];
+      assign fetch_load = fetch_valid && (TABLE || RATIONAL) && fetch_step[67];
       assign fetch_channel = fetch_valid && PER_CHANNEL && fetch_step[65] && !fetch_load;
       assign fetch_go = fetch_channel && !full[fetch_bank] && params_valid;
       assign fetch_row = ROW_PARAMS && (fetch_step[69] || !LANE_PARAMS);
@@ -288,38 +298,63 @@ module intar_vector #(
     end
   endgenerate
 
-  // ---- table load
+  // ---- table load: WRITE entries a cycle, through a register and (without slopes) rounding and clamping
   logic write_base, write_slope, write_curve;
   logic [ENTRY_BITS-1:0] write_at;
-  logic [WRITE*WIDTH-1:0] write_data;
+  logic [WRITE*32-1:0] write_data;
   generate
     if (TABLE) begin : g_load
-      intar_table_load #(
-          .LANES(LANES),
-          .WIDTH(WIDTH),
-          .ENTRY_BITS(ENTRY_BITS),
-          .SLOPES(SLOPES),
-          .CURVES(CURVES)
-      ) load (
-          .clk(clk),
-          .rst_n(rst_n),
-          .start(start),
-          .go(valid && is_load && fetch_load && empty && params_valid),
-          .data(params_data),
-          .first(step[474+:ENTRY_BITS]),
-          .entries_end(step[490+:16]),
-          .bounds(step[433+:41]),
-          .take(load_go),
-          .last(load_end),
-          .write_base(write_base),
-          .write_slope(write_slope),
-          .write_curve(write_curve),
-          .write_at(write_at),
-          .write_data(write_data)
-      );
+      localparam logic [1:0] LAST_PART = CURVES ? 2'd2 : SLOPES ? 2'd1 : 2'd0;
+      logic entry_last, entry_go;
+      logic [1:0] part;  // bases, slopes, curves
+      logic raw_base, raw_slope, raw_curve;
+      logic [15:0] entry;
+      logic [ENTRY_BITS-1:0] raw_at;
+      logic [LANE_BITS-1:0] entry_lane;
+      logic [WRITE*32-1:0] raw;
+      assign entry_go = valid && is_load && !(RATIONAL && step[545]) && fetch_load && empty && params_valid;
+      assign entry_last = entry + 16'(WRITE - 1) == step[490+:16];
+      assign table_go = entry_go && (entry_last || entry_lane == LANE_BITS'(LANES - WRITE));  // done with this beat
+      assign table_end = entry_go && entry_last && part == LAST_PART;
+      always_ff @(posedge clk) begin
+        if (start) begin
+          entry <= '0;
+          entry_lane <= '0;
+          part <= 2'd0;
+        end else if (entry_go) begin
+          entry <= entry_last ? '0 : entry + 16'(WRITE);
+          entry_lane <= table_go ? '0 : entry_lane + LANE_BITS'(WRITE);
+          if (entry_last) part <= (part == LAST_PART) ? 2'd0 : part + 2'd1;
+        end
+        raw_base <= rst_n && entry_go && part == 2'd0;
+        raw_slope <= rst_n && entry_go && part == 2'd1;
+        raw_curve <= rst_n && entry_go && part == 2'd2;
+        raw_at <= ENTRY_BITS'(entry) + step[474+:ENTRY_BITS];
+        raw <= params_data[32'(entry_lane)*32+:WRITE*32];
+      end
+      assign write_base = raw_base;
+      assign write_slope = raw_slope;
+      assign write_curve = raw_curve;
+      assign write_at = raw_at;
+      if (SLOPES) begin : g_raw
+        assign write_data = raw;
+      end else begin : g_rounded
+        logic [40:0] bounds;  // q, lo, hi of the step that the raw entries belong to
+        logic signed [32:0] rounding;
+        logic signed [17:0] lo, hi;
+        assign lo = $signed(bounds[5+:18]);
+        assign hi = $signed(bounds[23+:18]);
+        assign rounding = (bounds[4:0] == 5'd0) ? 33'sd0 : 33'sd1 <<< (bounds[4:0] - 5'd1);
+        for (genvar e = 0; e < WRITE; e++) begin : g_entry
+          logic signed [32:0] scaled;
+          assign scaled = (33'($signed(raw[32*e+:32])) + rounding) >>> bounds[4:0];
+          assign write_data[32*e+:32] = (scaled < 33'(lo)) ? 32'(lo) : (scaled > 33'(hi)) ? 32'(hi) : scaled[31:0];
+        end
+        always_ff @(posedge clk) bounds <= step[433+:41];
+      end
     end else begin : g_no_load
-      assign load_go = 1'b0;
-      assign load_end = 1'b0;
+      assign table_go = 1'b0;
+      assign table_end = 1'b0;
       assign write_base = 1'b0;
       assign write_slope = 1'b0;
       assign write_curve = 1'b0;
@@ -328,10 +363,49 @@ module intar_vector #(
     end
   endgenerate
 
+  // ---- coefficients of rational functions: a beat a cycle, through a register
+  logic [10:0] write_words;
+  logic [SET_BITS-1:0] write_set;
+  logic [11*32-1:0] write_set_data;
+  generate
+    if (RATIONAL) begin : g_load_sets
+      localparam int BEATS = (10 + LANES) / LANES;  // of a set
+      logic [3:0] part;
+      logic [15:0] set;
+      logic part_last;
+      assign part_last = part == 4'(BEATS - 1);
+      assign sets_go = valid && is_load && step[545] && fetch_load && empty && params_valid;
+      assign sets_end = sets_go && part_last && set == step[600+:16];
+      always_ff @(posedge clk) begin
+        if (start) begin
+          part <= '0;
+          set <= '0;
+        end else if (sets_go) begin
+          part <= part_last ? '0 : part + 1'b1;
+          if (part_last) set <= sets_end ? '0 : set + 1'b1;
+        end
+        for (int i = 0; i < 11; i = i + 1) begin
+          write_words[i] <= rst_n && sets_go && part == 4'(i / LANES);
+          write_set_data[32*i+:32] <= params_data[(i%LANES)*32+:32];
+        end
+        write_set <= SET_BITS'(set + step[528+:16]);
+      end
+    end else begin : g_no_load_sets
+      assign sets_go = 1'b0;
+      assign sets_end = 1'b0;
+      assign write_words = '0;
+      assign write_set = '0;
+      assign write_set_data = '0;
+    end
+  endgenerate
+
   // ---- settings of the step, delayed once for all lanes to the moves in which they are used
   logic [53:0] affine_bounds, binary_bounds;
   logic [35:0] binary_zeros;
   logic [71:0] binary_scale;
+  logic [37:0] rational_where;
+  logic rational_fine, rational_used;
+  logic [53:0] rational_bounds;
   logic [40:0] table_index;
   logic table_use;
   logic [4:0] table_round;
@@ -355,8 +429,21 @@ module intar_vector #(
       assign binary_scale = '0;
       assign binary_bounds = '0;
     end
+    if (RATIONAL) begin : g_rational
+      intar_delay #(.WIDTH(38), .MOVES(B))
+          where (.clk(clk), .move(move), .in_data(step[506+:38]), .out_data(rational_where));
+      intar_delay #(.WIDTH(1), .MOVES(B + 17))
+          fine (.clk(clk), .move(move), .in_data(step[544]), .out_data(rational_fine));
+      intar_delay #(.WIDTH(55), .MOVES(B + 18))
+          bounds (.clk(clk), .move(move), .in_data(step[545+:55]), .out_data({rational_bounds, rational_used}));
+    end else begin : g_no_rational
+      assign rational_where = '0;
+      assign rational_fine = 1'b0;
+      assign rational_used = 1'b0;
+      assign rational_bounds = '0;
+    end
     if (TABLE) begin : g_table
-      intar_delay #(.WIDTH(41), .MOVES(B))
+      intar_delay #(.WIDTH(41), .MOVES(C))
           index (.clk(clk), .move(move), .in_data(step[392+:41]), .out_data(table_index));
       intar_delay #(.WIDTH(1), .MOVES(LATENCY - 1))
           use_it (.clk(clk), .move(move), .in_data(step[391]), .out_data(table_use));
@@ -423,6 +510,8 @@ module intar_vector #(
           .PRODUCT(PRODUCT),
           .SHIFT_ONLY(SHIFT_ONLY),
           .VALUE_BITS(VALUE_BITS),
+          .RATIONAL(RATIONAL),
+          .SETS(SETS),
           .TABLE(TABLE),
           .SLOPES(SLOPES),
           .CURVES(CURVES),
@@ -432,8 +521,7 @@ module intar_vector #(
           .SLOPE_BITS(SLOPE_BITS),
           .CURVE_BITS(CURVE_BITS),
           .STYLE(STYLE),
-          .WRITE(WRITE),
-          .WIDTH(WIDTH)
+          .WRITE(WRITE)
       ) lane (
           .clk(clk),
           .move(move),
@@ -447,10 +535,17 @@ module intar_vector #(
           .binary_zeros(binary_zeros),
           .binary_scale(binary_scale),
           .binary_bounds(binary_bounds),
+          .rational_where(rational_where),
+          .rational_fine(rational_fine),
+          .rational_used(rational_used),
+          .rational_bounds(rational_bounds),
           .table_index(table_index),
           .table_use(table_use),
           .table_round(table_round),
           .table_bounds(table_bounds),
+          .write_words(write_words),
+          .write_set(write_set),
+          .write_set_data(write_set_data),
           .write_base(write_base),
           .write_slope(write_slope),
           .write_curve(write_curve),

@@ -40,6 +40,10 @@ Bits = Annotated[
         help="PATTERN=4|8|16 for TASK.in, TASK.out, TASK.weight or a tensor; or a .json file of `intar tune`."
     ),
 ]
+Rational = Annotated[
+    str | None,
+    typer.Option(help="How rational functions are built: auto (as costs least), table, pieces or direct."),
+]
 Calibration = Annotated[
     Path | None, typer.Option(help=".npz, .npy or a folder of them: samples along the first axis.")
 ]
@@ -122,6 +126,7 @@ def open_model(
     loop: bool | None = None,
     like: Path | None = None,
     bits: list[str] | None = None,
+    rational: str | None = None,
 ) -> Any:
     """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
     from intar.session import open_source, parse_bits, parse_budget, parse_shapes
@@ -137,4 +142,5 @@ def open_model(
         loop=loop,
         like=like,
         bits=widths,
+        rational=rational,
     )

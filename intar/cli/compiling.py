@@ -20,6 +20,7 @@ from intar.cli.common import (
     Model,
     Pattern,
     Pin,
+    Rational,
     Scheme,
     Shape,
     check_pattern,
@@ -39,6 +40,7 @@ def check(
     device: Device = None,
     scheme: Scheme = None,
     bits: Bits = None,
+    rational: Rational = None,
     budget: Budget = None,
     shape: Shape = None,
     as_json: Json = False,
@@ -57,6 +59,7 @@ def check(
             device=device,
             scheme=scheme,
             bits=widths,
+            rational=rational,
             budget=parse_budget(budget or []),
             shapes=parse_shapes(shape or []),
         )
@@ -97,6 +100,7 @@ def schedule(
     device: Device = None,
     scheme: Scheme = None,
     bits: Bits = None,
+    rational: Rational = None,
     calibration: Calibration = None,
     budget: Budget = None,
     shape: Shape = None,
@@ -117,7 +121,9 @@ def schedule(
     if out:
         refuse_other(out)
     with progress("load, calibrate, quantise", "schedule") as step:
-        source = open_model(model, device, scheme, calibration, budget, shape, loop, bits=bits)
+        source = open_model(
+            model, device, scheme, calibration, budget, shape, loop, bits=bits, rational=rational
+        )
         step()
         answer = solve_blocks(source, mode, pins)
         step()
@@ -135,6 +141,7 @@ def compile_command(
     device: Device = None,
     scheme: Scheme = None,
     bits: Bits = None,
+    rational: Rational = None,
     calibration: Calibration = None,
     budget: Budget = None,
     shape: Shape = None,
@@ -169,7 +176,7 @@ def compile_command(
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
     ) as step:
-        source = open_model(model, device, scheme, calibration, budget, shape, loop, like, bits)
+        source = open_model(model, device, scheme, calibration, budget, shape, loop, like, bits, rational)
         step()
         if edited:
             made = pipeline.design(source.quantised, edited_schedule(edited, source.quantised))

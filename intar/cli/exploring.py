@@ -17,6 +17,7 @@ from intar.cli.common import (
     Device,
     Json,
     Model,
+    Rational,
     Scheme,
     Shape,
     check_pattern,
@@ -37,6 +38,7 @@ def explore(
     device: Device = None,
     scheme: Scheme = None,
     bits: Bits = None,
+    rational: Rational = None,
     calibration: Calibration = None,
     budget: Budget = None,
     shape: Shape = None,
@@ -71,7 +73,9 @@ def explore(
     if out:
         refuse_other(out / "explore.json", (exploring.SCHEMA,), "an exploration")
     with progress("load, calibrate, quantise", *(f"point {i + 1}" for i in range(len(chosen)))) as step:
-        source = open_model(model, device, scheme, calibration, None, shape, loop=False, bits=bits)
+        source = open_model(
+            model, device, scheme, calibration, None, shape, loop=False, bits=bits, rational=rational
+        )
         step()
         workers = min(jobs, len(chosen))
         document = exploring.explore(source.quantised, source.machine.device, chosen, workers, step)

@@ -17,6 +17,7 @@ from intar.ir.program import (
     ImageStep,
     Link,
     LoadStep,
+    Rational,
     RouterStep,
     StoreStep,
     Table,
@@ -37,13 +38,10 @@ IMAGE_COLUMNS = (
     "first tap, taps, tiles, passes, {tile, element}, {step}, {wrap}, column, step, track, pixel, step, "
     "phase, step, end, wrap, pad"
 )
-ROWS_COLUMNS = (
-    "norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, table, relu, "
-    "tensor"
-)
+ROWS_COLUMNS = "norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, tensor"
 VECTOR_COLUMNS = (
     "groups, beats, source, reduce, pool, {affine, params, mult, shift, bias, zero, lo, hi}, "
-    "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, relu, tensor"
+    "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, rational, load, relu, tensor"
 )
 
 
@@ -242,5 +240,11 @@ def int64(value: int) -> str:
     return str(value) if -INT_MAX <= value <= INT_MAX else f"INT64_C({value})"
 
 
-def table_row(table: Table, base: int) -> str:
-    return braces(base, table.in_bits, table.log_entries, table.entries, table.q, table.lo, table.hi)
+def table_row(table: Table) -> str:
+    return braces(table.first, table.in_bits, table.log_entries, table.entries, table.q, table.lo, table.hi)
+
+
+def rational_row(slot: Rational) -> str:
+    return braces(
+        slot.first, slot.groups, slot.zero, slot.lift, slot.fraction, slot.out_zero, slot.lo, slot.hi
+    )

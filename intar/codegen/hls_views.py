@@ -29,6 +29,7 @@ from intar.codegen.hls_rows import (
     mask_rows,
     native_bits,
     plain_rounds,
+    rational_row,
     storage,
     table_row,
     tap_rows,
@@ -51,7 +52,6 @@ from intar.ir.program import (
     Link,
     Load,
     LoadStep,
-    Lookups,
     Node,
     Program,
     Router,
@@ -477,45 +477,19 @@ class _Views:
             [self._vector_row(node, step) for step in node.steps],
             node.steps,
         )
-        tables, locals_ = self._tables(node)
-        ports = []
-        kinds = {
-            "acc": (node.lanes, node.acc_bits),
-            "x": (node.lanes, node.bits),
-            "y": (node.lanes, node.bits),
-            "params": (node.lanes, 32),
-        }
-        for name, (lanes, bits) in kinds.items():
-            if name in self.ins:
-                ports.append(self._port(name))
-            else:
-                locals_.append(Local(f"intar::absent<{beat_type(lanes, bits)} >", name, ""))
-        flags = ", ".join(boolean(flag) for flag in (node.shift_only, node.tables))
-        sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {node.value_bits}, {flags}, {node.parts}, "
-        sizes += str(node.entry_bits)
-        task = Function(
-            f"{node.name}_task",
-            "task",
-            node.name,
-            f"{node.rate} of {node.lanes} lanes a cycle",
-            (*ports, self._port("out")),
-            f"intar::vector_unit<{sizes}>",
-            (steps.name, tables.name, "bases", "slopes", "curves", "acc", "x", "y", "params", "out"),
-            tuple(locals_),
-        )
-        return (steps, tables), (task,)
-
-    def _tables(self, node: Lookups) -> tuple[Rom, list[Local]]:
-        """The geometry of a unit's tables and the memories that hold them."""
-        infos, entries = [], 0
-        for table in node.tables:
-            infos.append(Row(table_row(table, entries)))
-            entries += table.entries
+        infos, entries = [Row(table_row(table)) for table in node.tables], node.table_entries
         tables = self._rom(
             "intar::table_info",
             "TABLES",
             "base, in_bits, log_entries, entries, q, lo, hi",
             infos or [Row("{0, 4, 4, 16, 0, 0, 0}", "no table")],
+        )
+        rationals = self._rom(
+            "intar::rational_info",
+            "RATIONALS",
+            "first, groups, zero, lift, fraction, out_zero, lo, hi",
+            [Row(rational_row(slot)) for slot in node.rationals]
+            or [Row("{0, 1, 0, 0, 7, 0, 0, 0}", "no rational function")],
         )
         locals_: list[Local] = []
         for name, used in (("bases", True), ("slopes", node.slopes), ("curves", node.curves)):
@@ -532,7 +506,45 @@ class _Views:
                     ),
                 )
             )
-        return tables, locals_
+        locals_.append(
+            Local(
+                "int32_t",
+                "coefficients",
+                f"[{node.rate}][{max(1, node.rational_groups)}][intar::RATIONAL_WORDS]",
+                (
+                    "ARRAY_PARTITION variable=coefficients type=complete dim=1",
+                    "ARRAY_PARTITION variable=coefficients type=complete dim=3",
+                ),
+            )
+        )
+        ports = []
+        kinds = {
+            "acc": (node.lanes, node.acc_bits),
+            "x": (node.lanes, node.bits),
+            "y": (node.lanes, node.bits),
+            "params": (node.lanes, 32),
+        }
+        for name, (lanes, bits) in kinds.items():
+            if name in self.ins:
+                ports.append(self._port(name))
+            else:
+                locals_.append(Local(f"intar::absent<{beat_type(lanes, bits)} >", name, ""))
+        flags = f"{boolean(node.shift_only)}, {boolean(node.tables)}, {node.parts}, {boolean(node.rationals)}"
+        sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {node.value_bits}, {flags}"
+        task = Function(
+            f"{node.name}_task",
+            "task",
+            node.name,
+            f"{node.rate} of {node.lanes} lanes a cycle",
+            (*ports, self._port("out")),
+            f"intar::vector_unit<{sizes}>",
+            (
+                *(steps.name, tables.name, rationals.name, "bases", "slopes", "curves", "coefficients"),
+                *("acc", "x", "y", "params", "out"),
+            ),
+            tuple(locals_),
+        )
+        return (steps, tables, rationals), (task,)
 
     def _vector_row(self, node: Vector, s: VectorStep) -> Row:
         if s.load < 0 and s.groups * s.beats == 0:
@@ -564,8 +576,11 @@ class _Views:
             s.pool,
             affine,
             binary,
-            s.table,
-            s.load,
+            *(
+                place
+                for pair in zip(node.places(s.table), node.places(s.load), strict=True)
+                for place in pair
+            ),
             boolean(s.relu),
             self.tensors[s.tensor],
         )
@@ -629,22 +644,12 @@ class _Views:
             )
             for name, kind in (("row", f"intar::element<{node.bits}>"), ("powers", "int32_t"))
         ]
-        tables, memories = self._tables(node)
-        locals_ += memories
-        loads = self._rom(
-            "int32_t",
-            "LOADS",
-            "slots of tables that are filled",
-            [Row(str(load.table), load.note) for load in node.loads] or [Row("0", "no table")],
-            [load.segment for load in node.loads] or [0],
-        )
         ports = [self._port("in")]
-        for name in ("params", "tables"):
-            if name in self.ins:
-                ports.append(self._port(name))
-            else:
-                locals_.append(Local(f"intar::absent<{beat_type(node.lanes, 32)} >", name, ""))
-        kinds = f"{boolean(node.softmax)}, {boolean(node.norm)}, {boolean(node.tables)}, {node.parts}, {node.entry_bits}"
+        if "params" in self.ins:
+            ports.append(self._port("params"))
+        else:
+            locals_.append(Local(f"intar::absent<{beat_type(node.lanes, 32)} >", "params", ""))
+        kinds = f"{boolean(node.softmax)}, {boolean(node.norm)}"
         task = Function(
             f"{node.name}_task",
             "task",
@@ -652,13 +657,10 @@ class _Views:
             " and ".join(["softmax"] * node.softmax + ["normalisation"] * node.norm) + " of rows",
             (*ports, self._port("out")),
             f"intar::rows_unit<{node.lanes}, {node.rate}, {node.bits}, {kinds}>",
-            (
-                *(rom.name, loads.name, tables.name, "bases", "slopes", "curves", "row", "powers"),
-                *("in", "params", "tables", "out"),
-            ),
+            (rom.name, "row", "powers", "in", "params", "out"),
             tuple(locals_),
         )
-        return (rom, loads, tables), (task,)
+        return (rom,), (task,)
 
     def _rows_row(self, node: Rows, s: RowsStep) -> str:
         norm = s.op == "norm"
@@ -678,8 +680,6 @@ class _Views:
             s.zero,
             s.lo,
             s.hi,
-            s.table,
-            boolean(s.relu),
             self.tensors[s.tensor],
         )
 

@@ -22,15 +22,17 @@ from intar.ir.program import (
     Gather,
     Image,
     Load,
-    Lookups,
+    Rational,
     Router,
     Rows,
     Step,
     Store,
+    Table,
     Vector,
     VectorStep,
     Walk,
 )
+from intar.ir.rational import FRACTIONS
 
 Layout = tuple[tuple[str, int], ...]
 
@@ -60,16 +62,6 @@ ARGMAX = _fields(32, "rows_end beats_end last")
 GATHER = (*WALK, ("row_end", 32))
 VALUE_BITS = 18
 """Bits of a value between two operations of a vector unit, and of zero points and clamp bounds."""
-FUNCTION = (
-    ("table_use", 1),
-    ("table_half", 17),
-    ("table_low_bits", 4),
-    ("table_first", 16),
-    ("table_log", 4),
-    ("table_q", 5),
-    *_fields(VALUE_BITS, "table_lo table_hi"),
-)
-SLOT_LOAD = (("load_first", 16), ("load_end", 16), ("table_q", 5), *_fields(VALUE_BITS, "table_lo table_hi"))
 VECTOR = (
     *_fields(32, "groups_end beats_end"),
     *_fields(1, "source_x per_channel uses_y load use_params by_row affine"),
@@ -82,9 +74,22 @@ VECTOR = (
     ("b_shift", 6),
     ("multiply", 1),
     *_fields(VALUE_BITS, "b_zero b_lo b_hi"),
-    *FUNCTION,
+    ("table_use", 1),
+    ("table_half", 17),
+    ("table_low_bits", 4),
+    ("table_first", 16),
+    ("table_log", 4),
+    ("table_q", 5),
+    *_fields(VALUE_BITS, "table_lo table_hi"),
     ("load_first", 16),
     ("load_end", 16),
+    ("rational_zero", VALUE_BITS),
+    ("rational_lift", 4),
+    ("rational_first", 16),
+    ("rational_fine", 1),
+    ("rational_used", 1),
+    *_fields(VALUE_BITS, "rational_out rational_lo rational_hi"),
+    ("sets_end", 16),
 )
 
 ROWS = (
@@ -97,7 +102,6 @@ ROWS = (
     ("numerator", 61),
     ("out_shift", 6),
     *_fields(VALUE_BITS, "zero lo hi"),
-    *FUNCTION,
 )
 
 
@@ -355,22 +359,8 @@ def rows_rom(node: Rows) -> Rom:
         fields = _ends(node.name, rows=s.rows, beats=beats) | {"grow": int(s.grow), "norm": int(norm)}
         fields |= {"centred": int(s.centred), "numerator": s.epsilon if norm else s.numerator}
         names = ("cols", "first", "lift", "mult", "shift", "out_shift", "zero", "lo", "hi")
-        if s.table >= 0:
-            fields |= _table_fields(node, s.table) | {"table_use": 1}
         steps.append((fields | {name: getattr(s, name) for name in names}, s.note))
     return _rom(ROWS, node.name, steps, node.steps)
-
-
-def loads_rom(node: Rows) -> Rom:
-    """The tables that a rows node fills; a step that is never played where there are none."""
-    loads = [(_load_fields(node, load.table), load.note) for load in node.loads]
-    return _rom(SLOT_LOAD, node.name, loads, node.loads)
-
-
-def _load_fields(node: Lookups, slot: int) -> dict[str, int]:
-    table, first = node.tables[slot], table_starts(node)[slot]
-    bounds = {"table_q": table.q, "table_lo": table.lo, "table_hi": table.hi}
-    return {"load_first": first, "load_end": table.entries - 1} | bounds
 
 
 def router_rom(node: Router) -> Rom:
@@ -397,12 +387,10 @@ _IDENTITY_AFFINE = {"mult": UNIT_MULT, "shift": 30, "lo": -_HIGHEST - 1, "hi": _
 _IDENTITY_BINARY = {"b_mx": 2, "b_shift": 1, "b_lo": -_HIGHEST - 1, "b_hi": _HIGHEST}
 
 
-def table_starts(node: Lookups) -> tuple[int, ...]:
-    """First entry of each table slot in the table memory, and the number of entries."""
-    starts = [0]
-    for table in node.tables:
-        starts.append(starts[-1] + table.entries)
-    return tuple(starts)
+def table_bits(node: Vector) -> int:
+    """Two's complement bits of the results of all tables."""
+    bounds = [bound for table in node.tables for bound in (table.lo, table.hi)]
+    return 1 + max(((bound if bound >= 0 else ~bound).bit_length() for bound in bounds), default=0)
 
 
 def vector_rom(node: Vector) -> Rom:
@@ -437,7 +425,11 @@ def pool_rom(node: Vector) -> Rom:
 
 def _vector_fields(node: Vector, step: VectorStep, merged: bool) -> dict[str, int]:
     if step.load >= 0:
-        return {"load": 1} | _load_fields(node, step.load) | _table_fields(node, step.load)
+        slot = node.slots[step.load]
+        if isinstance(slot, Rational):
+            return {"load": 1, "sets_end": slot.groups - 1} | _rational_fields(slot)
+        fields = {"load": 1, "load_first": slot.first, "load_end": slot.entries - 1}
+        return fields | _table_fields(slot)
     fields = _ends(node.name, groups=step.groups, beats=step.beats)
     fields |= {
         "source_x": step.source == "x",
@@ -464,16 +456,31 @@ def _vector_fields(node: Vector, step: VectorStep, merged: bool) -> dict[str, in
         if node.shift_only:
             fields["b_mx"] = 1
     if step.table >= 0:
-        fields |= _table_fields(node, step.table) | {"table_use": 1}
+        slot = node.slots[step.table]
+        fields |= (
+            _rational_fields(slot) if isinstance(slot, Rational) else _table_fields(slot) | {"table_use": 1}
+        )
     return fields
 
 
-def _table_fields(node: Lookups, slot: int) -> dict[str, int]:
-    table = node.tables[slot]
+def _rational_fields(slot: Rational) -> dict[str, int]:
+    return {
+        "rational_zero": slot.zero,
+        "rational_lift": slot.lift,
+        "rational_first": slot.first,
+        "rational_fine": slot.fraction == FRACTIONS[1],
+        "rational_used": 1,
+        "rational_out": slot.out_zero,
+        "rational_lo": slot.lo,
+        "rational_hi": slot.hi,
+    }
+
+
+def _table_fields(table: Table) -> dict[str, int]:
     return {
         "table_half": 1 << (table.in_bits - 1),
         "table_low_bits": table.in_bits - table.log_entries,
-        "table_first": table_starts(node)[slot],
+        "table_first": table.first,
         "table_log": table.log_entries,
         "table_q": table.q,
         "table_lo": table.lo,

@@ -19,7 +19,7 @@ _SOURCES = (
     "sim.h",
     "memory_nodes.h",
     "buffer_node.h",
-    "lookup.h",
+    "rational.h",
     "compute_nodes.h",
     "rows_node.h",
 )

@@ -22,7 +22,6 @@ from intar.ir.program import (
     ImageStep,
     Link,
     Load,
-    Lookups,
     Node,
     Program,
     Router,
@@ -34,6 +33,7 @@ from intar.ir.program import (
     Walk,
     power_of_two,
 )
+from intar.ir.rational import FRACTIONS, reciprocals
 from intar.ir.segments import StepT, iterations, merged_in, steps_in, turns_in
 
 _KINDS = {
@@ -413,8 +413,13 @@ class _Encoder:
         # Merged, the affine operation takes the place of the binary one in the pipeline.
         self.put(node.lanes, node.rate, any(step.affine for step in work) and not node.merged)
         self.put(node.value_bits, node.shift_only)
-        self.put(any(step.binary != "none" for step in work))
-        self.tables(node)
+        self.expect(node.slopes or not node.curves, node.name, "curves without slopes")
+        self.put(any(step.binary != "none" for step in work), node.parts)
+        self.put(node.base_bits, node.slope_bits, node.curve_bits, node.table_entries, len(node.tables))
+        for table in node.tables:
+            self.expect(0 < table.log_entries <= table.in_bits <= 32, node.name, "bad table geometry")
+            self.put(table.first, table.in_bits, table.log_entries, table.groups, table.q, table.lo, table.hi)
+        self.rationals(node)
         self.put(any(step.reduce > 1 for step in work), any(step.pool > 1 for step in work))
         steps = self.played(node.steps)
         self.put(len(steps))
@@ -422,23 +427,21 @@ class _Encoder:
             self.vector_step(node, f"{node.name} step {index}", step)
         self.unit(node, "", [step.note for step in steps])
 
-    def tables(self, node: Lookups) -> None:
-        self.expect(node.slopes or not node.curves, node.name, "curves without slopes")
-        fits = not node.tables or node.widest_number <= node.entry_bits
-        self.expect(fits, node.name, f"tables of {node.widest_number} bits are loaded with {node.entry_bits}")
-        self.put(node.lanes, node.parts)
-        self.put(node.base_bits, node.slope_bits, node.curve_bits, node.entry_bits, len(node.tables))
-        for table in node.tables:
-            self.expect(4 <= table.log_entries <= table.in_bits <= 32, node.name, "bad table geometry")
-            self.put(table.in_bits, table.log_entries, table.groups, table.q, table.lo, table.hi)
+    def rationals(self, node: Vector) -> None:
+        self.put(node.lanes, node.rational_groups, len(node.rationals))
+        for slot in node.rationals:
+            self.expect(slot.fraction in FRACTIONS, node.name, f"{slot.fraction} bits after the point")
+            self.put(
+                slot.first, slot.groups, slot.zero, slot.lift, slot.fraction, slot.out_zero, slot.lo, slot.hi
+            )
+        pieces = reciprocals() if node.rationals else ()
+        self.put(len(pieces), *(number for piece in pieces for number in piece))
 
     def vector_step(self, node: Vector, where: str, step: VectorStep) -> None:
-        count = len(node.tables)
-        self.expect(
-            -1 <= step.table < count and -1 <= step.load < count, where, "there is no such table slot"
-        )
-        if step.load < 0 and step.table >= 0 and node.tables[step.table].groups > 1:
-            self.expect(step.per_channel, where, "a table with groups needs parameters that say which")
+        count = len(node.slots)
+        self.expect(-1 <= step.table < count and -1 <= step.load < count, where, "there is no such slot")
+        if step.load < 0 and step.table >= 0 and node.slots[step.table].groups > 1:
+            self.expect(step.per_channel, where, "a function with groups needs parameters that say which")
         self.expect(step.load >= 0 or (step.groups > 0 and step.beats > 0), where, "no groups or beats")
         if step.load < 0 and step.binary == "add":
             self.expect(1 <= step.b_shift <= 62, where, f"shift {step.b_shift} of the sum")
@@ -449,7 +452,8 @@ class _Encoder:
         self.put(step.params == "row", step.reduce, step.pool)
         self.put(step.mult, step.shift, step.bias, step.zero, step.lo, step.hi, _BINARY[step.binary])
         self.put(step.b_zx, step.b_zy, step.b_mx, step.b_my, step.b_shift, step.b_zero, step.b_lo, step.b_hi)
-        self.put(step.table, step.load)
+        (table, rational), (load, load_rational) = node.places(step.table), node.places(step.load)
+        self.put(table, load, rational, load_rational)
 
     def encode_gather(self, node: Gather) -> None:
         self.port(node, "in", bool(node.steps), node.lanes, node.bits)
@@ -473,15 +477,10 @@ class _Encoder:
     def encode_rows(self, node: Rows) -> None:
         self.port(node, "in", bool(node.steps), node.lanes, node.bits)
         self.port(node, "params", node.norm, node.lanes, 32)
-        self.port(node, "tables", bool(node.loads), node.lanes, 32)
         self.port(node, "out", bool(node.steps), node.lanes)
         self.expect(
             node.rate > 0 and node.lanes % max(node.rate, 1) == 0, node.name, "rate does not divide lanes"
         )
-        self.tables(node)
-        loads = self.played(node.loads)
-        self.expect(all(s.table < len(node.tables) for s in loads), node.name, "there is no such table slot")
-        self.put(len(loads), *(step.table for step in loads))
         self.put(node.lanes, node.rate, node.norm, 2 * len(exp2.table()))
         for entry in exp2.table():
             self.put(*entry)
@@ -492,16 +491,9 @@ class _Encoder:
             beats = -(-step.cols // node.lanes)
             self.expect(beats <= node.depth, where, f"rows of {beats} beats in a memory of {node.depth}")
             self.expect(_rows_in_range(step), where, "a factor or a length is out of range")
-            self.expect(-1 <= step.table < len(node.tables), where, "there is no such table slot")
-            filled = step.table < 0 or any(load.table == step.table for load in loads)
-            self.expect(filled, where, f"nothing fills table {step.table}")
-            grouped = step.table >= 0 and node.tables[step.table].groups > 1
-            self.expect(
-                step.op == "norm" or not grouped, where, "a table with groups needs columns that say which"
-            )
             self.put(step.op == "norm", step.rows, beats, step.cols, step.first, step.grow)
             self.put(step.mult, step.shift, step.numerator, step.out_shift)
-            self.put(step.centred, step.lift, step.epsilon, step.zero, step.lo, step.hi, step.table)
+            self.put(step.centred, step.lift, step.epsilon, step.zero, step.lo, step.hi)
         self.unit(node, "", [step.note for step in steps])
 
     def encode_router(self, node: Router) -> None:

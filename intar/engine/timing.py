@@ -27,7 +27,7 @@ class Timing:
     buffer_step : idle cycles between two steps of a side.
     feed : last row of a block taken until its bank is sent; feed_out: register behind the banks.
     core : last pair of a tile taken until the shadow accumulators take the tile; core_out: register behind them.
-    vector : pipeline of a vector unit without operations; vector_affine, vector_binary, vector_table,
+    vector : pipeline of a vector unit without operations; vector_affine, vector_binary, vector_rational, vector_table,
         vector_slopes, vector_curves: what each operation that the unit has adds (tables with slopes: vector_slopes, with
         curves: vector_curves).
     gather, router : pipelines.
@@ -60,6 +60,7 @@ class Timing:
     vector: int = 2
     vector_affine: int = 7
     vector_binary: int = 8
+    vector_rational: int = 19
     vector_table: int = 2
     vector_slopes: int = 5
     vector_curves: int = 7
@@ -90,6 +91,7 @@ STRICT = Timing(
     vector_affine=0,
     vector_binary=0,
     vector_table=0,
+    vector_rational=0,
     vector_slopes=0,
     vector_curves=0,
     gather=0,

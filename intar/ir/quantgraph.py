@@ -12,6 +12,9 @@ from intar.ir.program import INDEX_BITS
 
 SCHEMA = "intar.quantgraph/2"
 
+Method = Literal["table", "pieces", "direct"]
+"""How a function is built: an entry for each input, straight or curved pieces, numerator and denominator evaluated."""
+
 
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,41 +42,75 @@ class QTensor(Frozen):
         return int(np.prod(self.shape[:-1], dtype=np.int64)) if len(self.shape) > 1 else 1
 
 
-class TableSpec(Frozen):
-    """A unary function as a table over `in_bits`-bit inputs; `base`, `slope` and `curve` lie in the constants.
+class FunctionSpec(Frozen):
+    """A unary function of `in_bits`-bit inputs: what its forms have in common.
 
-    With `groups` > 1 so many blocks of columns (of a convolution: of channels) have tables of their own; the arrays have
-    ``groups << log_entries`` elements, group after group.
+    With `groups` > 1 so many blocks of columns (of a convolution: of channels) have functions of their own. `lo`, `hi`:
+    clamp of the result.
     """
 
     function: str
     in_bits: int
-    log_entries: int
     groups: int = Field(default=1, gt=0)
-    q: int
     lo: int
     hi: int
-    base: str
-    slope: str = ""
-    curve: str = ""
     max_error: float = Field(
         description="largest error over all inputs, in units of the last place of the output"
     )
+
+    def group_of(self, columns: int) -> np.ndarray:
+        """The group of each of `columns` columns: blocks of ``ceil(columns / groups)``, the last may be shorter."""
+        return np.arange(columns) // -(-columns // self.groups)
+
+
+class TableSpec(FunctionSpec):
+    """A function as a table for each group; `base`, `slope` and `curve` lie in the constants, with
+    ``groups << log_entries`` elements, group after group."""
+
+    log_entries: int
+    q: int
+    base: str
+    slope: str = ""
+    curve: str = ""
+
+    @property
+    def method(self) -> Method:
+        """How it is built."""
+        return "pieces" if self.slope else "table"
 
     @property
     def entries(self) -> int:
         """Entries of all groups."""
         return self.groups << self.log_entries
 
-    def group_of(self, columns: int) -> np.ndarray:
-        """The group of each of `columns` columns: blocks of ``ceil(columns / groups)``, the last may be shorter."""
-        return np.arange(columns) // -(-columns // self.groups)
+    @property
+    def arrays(self) -> dict[str, str]:
+        """Names of the constants by what they are."""
+        named = {"base": self.base, "slope": self.slope, "curve": self.curve}
+        return {role: name for role, name in named.items() if name}
+
+
+class DirectSpec(FunctionSpec):
+    """A rational function that is evaluated: `coefficients` in the constants, (groups, `intar.ir.rational.WORDS`).
+
+    `zero`, `out_zero`: zero points of input and result; `lift`, `fraction`: see `docs/numerics.md`.
+    """
+
+    zero: int
+    out_zero: int
+    lift: int
+    fraction: int
+    coefficients: str
+
+    @property
+    def method(self) -> Method:
+        """How it is built."""
+        return "direct"
 
     @property
     def arrays(self) -> dict[str, str]:
-        """Names of the constants by role, of those that there are."""
-        roles = {"base": self.base, "slope": self.slope, "curve": self.curve}
-        return {role: name for role, name in roles.items() if name}
+        """Names of the constants by what they are."""
+        return {"coefficients": self.coefficients}
 
 
 class _QTask(Frozen):
@@ -84,7 +121,7 @@ class _QTask(Frozen):
     hi: int
     zero: int = 0
     relu: bool = False
-    table: TableSpec | None = None
+    table: TableSpec | DirectSpec | None = None
     source: str = ""
     fused: tuple[str, ...] = Field(default=(), description="names of the float tasks that this one performs")
 

@@ -12,16 +12,18 @@ from intar.ir.program import (
     Image,
     LoadStep,
     Node,
+    Rational,
     Region,
-    Rows,
     Step,
     StoreStep,
     Table,
     Vector,
+    VectorStep,
 )
 from intar.lower.ports import Port
 
 StepT = TypeVar("StepT", bound=Step)
+SlotT = TypeVar("SlotT", Table, Rational)
 
 
 def in_segment(steps: Iterable[StepT], segment: int) -> tuple[StepT, ...]:
@@ -43,10 +45,10 @@ def join_rounds(name: str, rounds: Sequence[Sequence[Node]]) -> list[Node]:
     joined: list[Node] = []
     found = []
     for same in zip(*rounds, strict=True):
-        lookups = [node for node in same if isinstance(node, Vector | Rows)]
-        if lookups:
-            update = _needs(lookups)
-            same = tuple(node.model_copy(update=update) for node in lookups)
+        vectors = [node for node in same if isinstance(node, Vector)]
+        if vectors:
+            update = _needs(vectors)
+            same = tuple(node.model_copy(update=update) for node in vectors)
         if any(node != same[0] for node in same):
             found.append(
                 Finding(
@@ -76,8 +78,6 @@ def _join(shares: Mapping[int, Node]) -> Node:
     update: dict[str, object] = {}
     if isinstance(first, Vector):
         update = _vector(shares)
-    elif isinstance(first, Rows):
-        update = _rows(shares)
     elif isinstance(first, Image):
         update = _image(shares)
     elif isinstance(first, Buffer):
@@ -125,57 +125,48 @@ def _image(shares: Mapping[int, Node]) -> dict[str, object]:
     return {"writes": _steps(shares, "writes"), "reads": tuple(reads), "taps": tuple(taps)}
 
 
-def _needs(nodes: Sequence[Vector | Rows]) -> dict[str, object]:
-    """What a unit must be built for to do the work of all `nodes`."""
-    widths = ("value_bits", "base_bits", "slope_bits", "curve_bits", "entry_bits")
-    update: dict[str, object] = {
-        name: max(getattr(node, name) for node in nodes) for name in widths if hasattr(nodes[0], name)
-    }
-    update |= {name: any(getattr(node, name) for node in nodes) for name in ("slopes", "curves")}
-    vectors = [node for node in nodes if isinstance(node, Vector)]
-    return update | ({"shift_only": all(node.shift_only for node in vectors)} if vectors else {})
-
-
-def _places(shares: Mapping[int, Vector | Rows]) -> tuple[tuple[Table, ...], dict[int, dict[int, int]]]:
-    """Tables of all parts, and of each segment where its own are among them (−1: none).
-
-    Tables of parts take the same slots where they have the same geometry: each part fills its own.
-    """
-    tables: list[Table] = []
-    places: dict[int, dict[int, int]] = {}
-    for segment, node in shares.items():
-        slots: list[int] = []
-        for table in node.tables:
-            free = [n for n, known in enumerate(tables) if known == table and n not in slots]
-            slots.append(free[0] if free else len(tables))
-            if not free:
-                tables.append(table)
-        places[segment] = dict(enumerate(slots)) | {-1: -1}
-    return tuple(tables), places
+def _needs(vectors: Sequence[Vector]) -> dict[str, object]:
+    """What a unit must be built for to do the work of all `vectors`."""
+    widths = ("value_bits", "base_bits", "slope_bits", "curve_bits")
+    update: dict[str, object] = {name: max(getattr(node, name) for node in vectors) for name in widths}
+    update |= {name: any(getattr(node, name) for node in vectors) for name in ("slopes", "curves")}
+    return update | {"shift_only": all(node.shift_only for node in vectors)}
 
 
 def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
+    """Functions of parts take the same slots where they have the same geometry: each part fills its own."""
     nodes = {segment: node for segment, node in shares.items() if isinstance(node, Vector)}
-    tables, places = _places(nodes)
-    steps = [
-        step.model_copy(update={"segment": segment, "table": place[step.table], "load": place[step.load]})
-        for segment, place in places.items()
-        for step in nodes[segment].steps
-    ]
-    return {"tables": tables, "steps": tuple(steps)} | _needs(list(nodes.values()))
+    tables: list[Table] = []
+    rationals: list[Rational] = []
+    places = {
+        segment: (_places(tables, node.tables), _places(rationals, node.rationals))
+        for segment, node in nodes.items()
+    }
+    steps: list[VectorStep] = []
+    for segment, node in nodes.items():
+        first, second = places[segment]
+        slots = (*first, *(len(tables) + place for place in second))
+        place = dict(enumerate(slots)) | {-1: -1}
+        steps += [
+            step.model_copy(update={"segment": segment, "table": place[step.table], "load": place[step.load]})
+            for step in node.steps
+        ]
+    return {
+        "tables": tuple(tables),
+        "rationals": tuple(rationals),
+        "steps": tuple(steps),
+    } | _needs(list(nodes.values()))
 
 
-def _rows(shares: Mapping[int, Node]) -> dict[str, object]:
-    nodes = {segment: node for segment, node in shares.items() if isinstance(node, Rows)}
-    tables, places = _places(nodes)
-    update: dict[str, object] = {"tables": tables}
-    for name in ("steps", "loads"):
-        update[name] = tuple(
-            step.model_copy(update={"segment": segment, "table": place[step.table]})
-            for segment, place in places.items()
-            for step in getattr(nodes[segment], name)
-        )
-    return update | _needs(list(nodes.values()))
+def _places(known: list[SlotT], slots: Sequence[SlotT]) -> list[int]:
+    """The places of a part's slots among those of all parts, which grow where there is none like it."""
+    places: list[int] = []
+    for slot in slots:
+        free = [n for n, other in enumerate(known) if other == slot and n not in places]
+        places.append(free[0] if free else len(known))
+        if not free:
+            known.append(slot)
+    return places
 
 
 # ---------------------------------------------------------------- ports

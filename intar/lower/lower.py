@@ -84,10 +84,14 @@ def perform(quantised: Quantised, schedule: Schedule, common: Common = Common())
         first.setdefault(visit.task.name, visit)
     for visit in first.values():
         work.params.add_table(visit, KINDS[type(visit.task)].vector_cores(work, visit))
-    work.params.load_tables(work.steps)
+    work.params.place_functions(len(schedule.stages))
     for visit in first.values():
         KINDS[type(visit.task)].prepare(work, visit)
+    stage = -1
     for visit in visits:
+        if visit.stage != stage:
+            stage = visit.stage
+            work.params.enter(stage, work.steps)
         work.ports.load_inputs(visit)
         KINDS[type(visit.task)].append(work, visit)
         work.ports.store_outputs(visit)

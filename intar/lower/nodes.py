@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from intar.errors import Finding, InfeasibleError
 from intar.ir.program import INDEX_BITS, Argmax, Buffer, Core, Feed, Gather, Image, Node, Rows, Vector
 from intar.lower.netlist import Netlist, PortType
-from intar.lower.params import TABLES
 from intar.lower.scales import shift_only, value_bits
 from intar.lower.site import Site
 from intar.lower.tensors import Tensors
@@ -25,15 +24,7 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
         types[name] = a
     for name in ("i.out", "e.ids", "argmax.out", "n.in"):
         types[name] = PortType(1, INDEX_BITS)
-    rows = (
-        "params_rows.in",
-        "params_rows.out",
-        "rows.params",
-        "tables_rows.in",
-        "tables_rows.out",
-        "rows.tables",
-    )
-    for name in ("p.out", *rows):
+    for name in ("p.out", "params_rows.in", "params_rows.out", "rows.params"):
         types[name] = PortType(lanes, 32)
     for memory in tensors.banks:
         types[f"{memory.name}.in"] = types[f"{memory.name}.out"] = a
@@ -79,15 +70,7 @@ def _rows_node(work: Work) -> Rows:
     site, machine, steps = work.site, work.site.machine, tuple(work.steps["rows"])
     depth = max(-(-step.cols // machine.lanes) for step in steps)
     return Rows(
-        name="rows",
-        lanes=machine.lanes,
-        rate=machine.rate,
-        bits=site.a_bits,
-        depth=depth,
-        tables=tuple(table for table, _ in work.params.tables.get(TABLES, [])),
-        **work.params.entries(TABLES),
-        steps=steps,
-        loads=tuple(work.steps.get("tables", [])),
+        name="rows", lanes=machine.lanes, rate=machine.rate, bits=site.a_bits, depth=depth, steps=steps
     )
 
 
@@ -133,6 +116,7 @@ def _core_nodes(work: Work, core: int) -> list[Node]:
                 acc_bits=site.acc_bits(core),
                 bits=site.a_bits,
                 tables=tuple(table for table, _ in work.params.tables.get(core, [])),
+                rationals=tuple(rational for rational, _ in work.params.rationals.get(core, [])),
                 **work.params.entries(core),
                 value_bits=value_bits(site, steps, site.acc_bits(core)),
                 shift_only=shift_only(site, steps),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from intar.ir.program import UNIT_MULT, LoadTable, Table, VectorStep, Walk
-from intar.ir.quantgraph import QAffine, QConv, QMatmul, TableSpec
+from intar.ir.program import UNIT_MULT, Rational, Table, VectorStep, Walk
+from intar.ir.quantgraph import DirectSpec, QAffine, QConv, QMatmul
 from intar.lower.buffers import Memory
 from intar.lower.netlist import Netlist
 from intar.lower.ports import Ports
+from intar.lower.residents import SET_ROOM, TABLE_ROOM, Need, loads, places
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 
@@ -25,10 +26,8 @@ ROWS = -1
 """Stands for the rows node where a core is asked for."""
 
 
-TABLES = -2
-"""Stands for the tables of the rows node: they come through a memory of their own, beside its parameters."""
-
-_NAMES = {ROWS: "params_rows", TABLES: "tables_rows"}
+def _owner(core: int) -> str:
+    return "rows" if core == ROWS else str(core)
 
 
 def _width(array: np.ndarray) -> int:
@@ -38,25 +37,6 @@ def _width(array: np.ndarray) -> int:
     )
 
 
-def table_arrays(spec: TableSpec, constants: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What a table's entries have, by role, int64; zeros where they have none."""
-    arrays = {role: constants[name].astype(np.int64) for role, name in spec.arrays.items()}
-    return {role: arrays.get(role, np.zeros_like(arrays["base"])) for role in ROLES}
-
-
-def _steepest(table: Table | TableSpec, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Slopes at the ends of curves."""
-    last = (1 << (table.in_bits - table.log_entries)) - 1
-    return arrays["slope"] + (arrays["curve"] * last >> 8)
-
-
-def entry_bits(table: Table | TableSpec, arrays: Mapping[str, np.ndarray]) -> int:
-    """Bits that hold each number of a table and its results: 8, 16 or 32."""
-    bounds = np.array([table.lo, table.hi])
-    widest = max(_width(array) for array in (*arrays.values(), _steepest(table, arrays), bounds))
-    return next(bits for bits in (8, 16, 32) if widest <= bits)
-
-
 class Params:
     """What the ``params`` ports of the vector units and of the rows node read."""
 
@@ -64,9 +44,16 @@ class Params:
         self.site, self.net, self.ports = site, net, ports
         self.memories: dict[int, Memory] = {}
         self.tables: dict[int, list[tuple[Table, dict[str, np.ndarray]]]] = {}
+        self.rationals: dict[int, list[tuple[Rational, np.ndarray]]] = {}
         self.slots: dict[tuple[int, str], int] = {}
+        self.evaluated: dict[tuple[int, str], int] = {}
+        self.stages: dict[
+            tuple[int, type, int], set[int]
+        ] = {}  # that use a slot: core, kind, place among its kind
+        self.loads: dict[int, dict[int, list[int]]] = {}  # slots that are loaded before a stage, by core
         self.bases: dict[tuple[int, str], int] = {}
         self.needs: dict[tuple[int, str], int] = {}
+        self.beats: dict[tuple[int, int], int] = {}  # of the numbers of a slot
 
     def load(self, cores: Sequence[int], label: str, beats: np.ndarray, note: str) -> None:
         """Append parameter beats (n, lanes) int32 for cores that take the same ones, and have them loaded, once for all."""
@@ -81,8 +68,7 @@ class Params:
             self.needs[core, label] = memory.written
 
     def _memory(self, core: int) -> Memory:
-        name = _NAMES.get(core, f"params_{core}")
-        return self.memories.setdefault(core, Memory(name, self.site.machine.lanes, 32))
+        return self.memories.setdefault(core, Memory(f"params_{_owner(core)}", self.site.machine.lanes, 32))
 
     def read(self, core: int, label: str, first: int, groups: int, beats: int) -> None:
         """Have `groups` groups of `beats` beats from group `first` on arrive at the core's vector unit."""
@@ -90,15 +76,14 @@ class Params:
         base = self.bases[core, label] + first * beats
         walk = Walk(base=base, counts=(1, 1, 1, groups, beats), strides=(0, 0, 0, beats, 1))
         memory.fetch(walk, self.needs[core, label], note=label)
-        target = "rows.tables" if core == TABLES else f"vector_{core}.params"
-        self.net.move(f"{memory.name}.out", [target], groups * beats, note=label)
+        self.net.move(f"{memory.name}.out", [f"vector_{core}.params"], groups * beats, note=label)
 
     def repeat(self, core: int, label: str, beats: int, times: int) -> None:
         """Have all `beats` beats of a label arrive at the rows node, `times` times over."""
         memory = self.memories[core]
         walk = Walk(base=self.bases[core, label], counts=(1, 1, 1, times, beats), strides=(0, 0, 0, 0, 1))
         memory.fetch(walk, self.needs[core, label], note=label)
-        self.net.move(f"{memory.name}.out", ["rows.params"], walk.beats, note=label)
+        self.net.move(f"{memory.name}.out", [f"{_owner(core)}.params"], walk.beats, note=label)
 
     def channels(self, task: QMatmul | QAffine, blocks: Sequence[int]) -> np.ndarray:
         """(4 * len(blocks), lanes): multiplier, shift and group, bias low, bias high of each column block; 1 where no
@@ -157,11 +142,15 @@ class Params:
         self.net.move(f"{memory.name}.out", [f"vector_{core}.params"], walk.beats, note=note)
 
     def add_table(self, visit: Visit, cores: Sequence[int]) -> None:
-        """Give the table of a visit's task a slot on each of `cores`; equal tables share one."""
+        """Give the function of a visit's task a slot on each of `cores`; equal functions share one."""
         spec = visit.task.table
         if spec is None:
             return
-        arrays = table_arrays(spec, self.site.constants)
+        constants = self.site.constants
+        arrays = {role: constants[name].astype(np.int64) for role, name in spec.arrays.items()}
+        if isinstance(spec, DirectSpec):
+            return self._add_rational(visit, spec, arrays["coefficients"], cores)
+        arrays = {role: arrays.get(role, np.zeros_like(arrays["base"])) for role in ROLES}
         fields = ("in_bits", "log_entries", "groups", "q", "lo", "hi")
         table = Table(**{field: getattr(spec, field) for field in fields})
         for core in cores:
@@ -173,9 +162,30 @@ class Params:
             else:
                 self.slots[core, visit.task.name] = len(slots)
                 slots.append((table, arrays))
+            place = self.slots[core, visit.task.name]
+            self.stages.setdefault((core, Table, place), set()).add(visit.stage)
+
+    def _add_rational(self, visit: Visit, spec: DirectSpec, words: np.ndarray, cores: Sequence[int]) -> None:
+        """Likewise of a function that is evaluated."""
+        fields = ("groups", "zero", "out_zero", "lift", "fraction", "lo", "hi")
+        rational = Rational(**{field: getattr(spec, field) for field in fields})
+        for core in cores:
+            slots = self.rationals.setdefault(core, [])
+            same = [
+                n
+                for n, (known, others) in enumerate(slots)
+                if known == rational and np.array_equal(others, words)
+            ]
+            place = same[0] if same else len(slots)
+            if not same:
+                slots.append((rational, words))
+            self.evaluated[core, visit.task.name] = place
+            self.stages.setdefault((core, Rational, place), set()).add(visit.stage)
 
     def slot(self, core: int, task: str) -> int:
-        """The slot of a task's table on a core; -1 if it has none."""
+        """The slot of a task's function on a core, once all have one; -1 if it has none."""
+        if (core, task) in self.evaluated:
+            return len(self.tables.get(core, [])) + self.evaluated[core, task]
         return self.slots.get((core, task), -1)
 
     def entries(self, core: int) -> dict[str, Any]:
@@ -185,7 +195,9 @@ class Params:
         arrays = {role: [made[role] for _, made in tables] for role in ROLES}
         curves = bool(tables) and (common.curves or any(map(np.any, arrays["curve"])))
         slopes = bool(tables) and (common.slopes or curves or any(map(np.any, arrays["slope"])))
-        arrays["slope"] += [_steepest(table, made) for table, made in tables]
+        for table, made in tables:
+            last = (1 << (table.in_bits - table.log_entries)) - 1
+            arrays["slope"].append(made["slope"] + (made["curve"] * last >> 8))
         widths = {role: [_width(array) for array in arrays[role]] for role in ROLES}
         return {
             "slopes": slopes,
@@ -193,44 +205,58 @@ class Params:
             "base_bits": max(widths["base"], default=1),
             "slope_bits": max(widths["slope"], default=1),
             "curve_bits": max(widths["curve"], default=1),
-            "entry_bits": max([common.entry_bits, *(entry_bits(*made) for made in tables)]) if tables else 32,
         }
 
-    def load_tables(self, steps: dict[str, list]) -> None:
-        """Table contents go through the parameter memory before anything else of that core; cores that have the same table
-        take it together."""
-        found: dict[bytes, tuple[np.ndarray, list[tuple[int, int]]]] = {}
-        for core in sorted(self.tables):
-            for index, beats in enumerate(self._table_beats(core)):
-                key = f"{self.tables[core][index][0]!r}".encode() + beats.tobytes()
-                found.setdefault(key, (beats, []))[1].append((core, index))
-        for number, (beats, places) in enumerate(found.values()):
-            label, cores = f"table {number}", [core for core, _ in places]
-            self.load(
-                cores,
-                label,
-                beats,
-                f"{label} of {', '.join(_NAMES.get(core, f'core {core}') for core in cores)}",
-            )
-            for core, index in places:
-                self.read(core, label, 0, 1, len(beats))
-                note = f"load {label}"
-                if core == TABLES:
-                    steps.setdefault("tables", []).append(LoadTable(table=index, note=note))
-                else:
-                    load = VectorStep(load=index, affine=False, per_channel=False, note=note)
-                    steps.setdefault(f"vector_{core}", []).append(load)
+    def place_functions(self, stages: int) -> None:
+        """Give all functions their places in the lanes' memories, and their numbers in the parameter memories."""
+        for core in sorted({*self.tables, *self.rationals}):
+            tables, rationals = self.tables.get(core, []), self.rationals.get(core, [])
+            needs = [
+                Need(slot.entries, frozenset(self.stages[core, Table, n]))
+                for n, (slot, _) in enumerate(tables)
+            ]
+            sets = [
+                Need(slot.groups, frozenset(self.stages[core, Rational, n]))
+                for n, (slot, _) in enumerate(rationals)
+            ]
+            firsts, set_firsts = places(needs, TABLE_ROOM), places(sets, SET_ROOM)
+            self.tables[core] = [
+                (slot.model_copy(update={"first": first}), made)
+                for first, (slot, made) in zip(firsts, tables, strict=True)
+            ]
+            self.rationals[core] = [
+                (slot.model_copy(update={"first": first}), words)
+                for first, (slot, words) in zip(set_firsts, rationals, strict=True)
+            ]
+            found = self.entries(core)
+            roles = ROLES[: 1 + found["slopes"] + found["curves"]]
+            parts = [[made[role] for role in roles] for _, made in tables]
+            parts += [list(words) for _, words in rationals]
+            for slot, numbers in enumerate(parts):
+                self._keep_function(core, slot, numbers)
+            due = self.loads.setdefault(core, {})
+            for stage, slots in loads(needs, firsts, stages).items():
+                due.setdefault(stage, []).extend(slots)
+            for stage, slots in loads(sets, set_firsts, stages).items():
+                due.setdefault(stage, []).extend(len(tables) + slot for slot in slots)
 
-    def _table_beats(self, core: int) -> list[np.ndarray]:
-        """Beats (n, lanes) of 32-bit numbers for each table of a core."""
-        lanes, found = self.site.machine.lanes, self.entries(core)
-        entry = np.dtype(f"<i{found['entry_bits'] // 8}")
-        made = []
-        for _, arrays in self.tables[core]:
-            parts = [arrays[role] for role in ROLES[: 1 + found["slopes"] + found["curves"]]]
-            beats = -(-len(parts[0]) * entry.itemsize // (4 * lanes))
-            image = np.zeros((len(parts), beats * lanes * 4 // entry.itemsize), dtype=entry)
-            for row, part in enumerate(parts):
-                image[row, : len(part)] = part
-            made.append(image.view("<i4").reshape(-1, lanes).astype(np.int64))
-        return made
+    def enter(self, stage: int, steps: dict[str, list]) -> None:
+        """Functions that a stage needs go through the parameter memory before anything else that the stage does."""
+        for core, due in sorted(self.loads.items()):
+            for slot in due.get(stage, []):
+                label = f"function {slot}"
+                self.read(core, label, 0, 1, self.beats[core, slot])
+                steps.setdefault(f"vector_{core}", []).append(
+                    VectorStep(load=slot, affine=False, per_channel=False, note=f"load {label}")
+                )
+
+    def _keep_function(self, core: int, slot: int, parts: list[np.ndarray]) -> None:
+        """Have the numbers of a slot brought into the parameter memory; each part begins a beat."""
+        lanes = self.site.machine.lanes
+        beats = -(-len(parts[0]) // lanes)
+        image = np.zeros((len(parts), beats * lanes), dtype=np.int64)
+        for row, part in enumerate(parts):
+            image[row, : len(part)] = part
+        label = f"function {slot}"
+        self.beats[core, slot] = len(parts) * beats
+        self.load([core], label, image.reshape(-1, lanes), f"{label} of core {core}")

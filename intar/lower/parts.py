@@ -21,7 +21,6 @@ from intar.lower.join import Ported, join_nodes, join_ports, join_rounds
 from intar.lower.lower import Lowered, perform
 from intar.lower.netlist import Flow, FlowLeg, Netlist, check_names
 from intar.lower.nodes import check_memory, make_nodes
-from intar.lower.params import entry_bits, table_arrays
 from intar.lower.ports import Port, port_arguments, port_nodes
 from intar.lower.site import Common, Place, make_site
 
@@ -88,15 +87,8 @@ def _common(parts: Sequence[Part], schedules: Sequence[Schedule]) -> Common:
         acc_bits={core: max(site.acc_bits(core) for site in sites) for core in cores},
         slopes=any(_have(one, "slope", "curve") for part in parts for one in part.rounds),
         curves=any(_have(one, "curve") for part in parts for one in part.rounds),
-        entry_bits=max(_entry_bits(one) for part in parts for one in part.rounds),
         banks=True,
     )
-
-
-def _entry_bits(quantised: Quantised) -> int:
-    """Bits that hold every number of all tables."""
-    specs = [task.table for task in quantised.graph.tasks if task.table]
-    return max((entry_bits(spec, table_arrays(spec, quantised.constants)) for spec in specs), default=8)
 
 
 def _have(quantised: Quantised, *roles: str) -> bool:

@@ -14,6 +14,7 @@ from intar.ir import exp2, norm
 from intar.ir.names import MAX_LENGTH, is_safe
 from intar.ir.ops import Op
 from intar.ir.quantgraph import (
+    DirectSpec,
     Piece,
     QAffine,
     QArgmax,
@@ -31,6 +32,7 @@ from intar.ir.quantgraph import (
 from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where
 from intar.quant import emit_images, pieces
+from intar.quant.direct import build_direct, evaluated, too_coarse
 from intar.quant.fixed import (
     FactorRange,
     add_factors,
@@ -46,7 +48,7 @@ from intar.quant.fuse import Group
 from intar.quant.norms import norm_factors
 from intar.quant.ranges import MAX_ACC_BITS, product_bits
 from intar.quant.scheme import Scheme
-from intar.quant.tables import Function, build_table
+from intar.quant.tables import Function, build_table, rational_groups, wrong_width
 from intar.quant.weights import Weights, imported_weights, quantise_weights
 
 NEGLIGIBLE = 1 << 40
@@ -168,15 +170,20 @@ class Emitter:
             "fused": tuple(task.name for task in group.fused),
         }
 
-    def _table(self, group: Group, target: Format) -> TableSpec | None:
+    def _table(self, group: Group, target: Format) -> TableSpec | DirectSpec | None:
         if group.function is None:
             return None
         task, out = group.function, self.formats.stored[group.output]
+        if evaluated(task.op, self.scheme):
+            return self._direct(group, target)
         lo, hi = limits(out.bits)
 
         def between_integers(function: Function) -> Function:
             return lambda t: function(target.scale * (t - target.zero)) / out.scale + out.zero
 
+        if task.op is Op.RATIONAL and (wrong := wrong_width(self.scheme, target.bits, where(task))):
+            self.found.append(wrong)
+            return None
         functions = [between_integers(function) for function in group.functions]
         data = build_table(functions, target.bits, lo, hi)
         name = group.first.name
@@ -192,6 +199,33 @@ class Emitter:
             slope="" if data.slope is None else self._constant(name, "slope", data.slope),
             curve="" if data.curve is None else self._constant(name, "curve", data.curve),
             max_error=data.max_error,
+        )
+
+    def _direct(self, group: Group, target: Format) -> DirectSpec | None:
+        """The rational function at the end of a group, evaluated."""
+        assert group.function is not None
+        out = self.formats.stored[group.output]
+        made = build_direct(
+            rational_groups(group.function.attrs, group.coefficients),
+            (target.bits, target.scale, target.zero),
+            (out.bits, out.scale, out.zero),
+        )
+        if made is None or not made.good:
+            self.found.append(too_coarse(made, where(group.function)))
+            return None
+        lo, hi = limits(out.bits)
+        return DirectSpec(
+            function=_function_name(group.function),
+            in_bits=target.bits,
+            groups=len(made.coefficients),
+            zero=target.zero,
+            out_zero=out.zero,
+            lift=made.lift,
+            fraction=made.fraction,
+            lo=lo,
+            hi=hi,
+            coefficients=self._constant(group.first.name, "coefficients", made.coefficients),
+            max_error=made.max_error,
         )
 
     def _range_finding(self, group: Group, error: FactorRange) -> None:

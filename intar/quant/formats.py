@@ -15,6 +15,7 @@ from intar.ir.ops import Op
 from intar.ir.program import INDEX_BITS
 from intar.ir.taskgraph import QuantParams, TaskGraph
 from intar.quant.calibrate import WAY_OUT, Observed, merge, observe, value_range
+from intar.quant.direct import evaluated
 from intar.quant.fixed import limits, power_above
 from intar.quant.fuse import Group
 from intar.quant.scheme import Scheme
@@ -100,11 +101,15 @@ def symmetric_format(low: float, high: float, bits: int, power_of_two: bool = Fa
     return Format(bits, float(power_above(np.asarray(scale))) if power_of_two else scale, 0)
 
 
-def table_bits(group: Group, bits: int) -> int:
-    """Width of the input of a group's function, where that is no tensor of its own: `bits`, or that of an exact table."""
+def table_bits(group: Group, bits: int, scheme: Scheme) -> int:
+    """Width of the input of a group's function, where that is no tensor of its own: `bits`, or that of an exact table.
+
+    A function that is evaluated has no entries that groups could make too many.
+    """
     if bits > MAX_LOG_ENTRIES:
         return bits
-    groups = max(len(group.functions), 1)
+    direct = group.function is not None and evaluated(group.function.op, scheme)
+    groups = 1 if direct else max(len(group.functions), 1)
     return max(bits, min(TABLE_BITS, LOG_TABLE_ENTRIES - (groups - 1).bit_length()))
 
 
@@ -248,7 +253,7 @@ def choose_formats(
         elif group.pre in fixed:
             pre[group.pre] = fixed[group.pre]
         elif group.pre:
-            width = table_bits(group, max(scheme.activation_bits, formats[group.output].bits))
+            width = table_bits(group, max(scheme.activation_bits, formats[group.output].bits), scheme)
             low, high = value_range(together.get(group.pre, observed[group.pre]), scheme, width)
             if width > MAX_LOG_ENTRIES and group.function is not None:
                 step = formats[group.output].scale

@@ -2,7 +2,7 @@
 
 A group is a linear part (matmul, matrix product of two activations, convolution, per-channel affine, sum or product of two
 tensors, normalisation of rows), a maximum or a move, then an optional clamp (ReLU, clip), then an optional unary function;
-a softmax is a group of its own, and no clamp joins a normalisation. An operator joins the group
+a softmax is a group of its own, and nothing but a scale and a shift joins a normalisation. An operator joins the group
 before it only when nothing else reads the tensor between them and the model does not quantise that tensor itself.
 """
 
@@ -17,7 +17,6 @@ import numpy as np
 from intar.errors import Finding, UnsupportedError
 from intar.grid.components import grids
 from intar.grid.masks import prefix_mask
-from intar.ir.norm import MAX_GROUPS
 from intar.ir.ops import Op, show
 from intar.ir.reference import KERNELS
 from intar.ir.taskgraph import Task, TaskGraph
@@ -26,9 +25,9 @@ from intar.quant.tables import UNARY, Function, real_functions
 
 MOVES = frozenset({Op.RESHAPE, Op.TRANSPOSE, Op.CONCAT, Op.SLICE, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
 CLAMPS = frozenset({Op.RELU, Op.CLIP})
-UNGROUPED = ("matmul", "product", "conv", "affine", "binary", "norm")
+UNGROUPED = ("matmul", "product", "conv", "affine", "binary")
 """Kinds of groups that a function of one variable joins."""
-BY_COLUMN = ("matmul", "affine", "norm")
+BY_COLUMN = ("matmul", "affine")
 """Those that say of each column what becomes of it."""
 ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL})
 
@@ -294,15 +293,14 @@ class Fuser:
     def _unary(self, task: Task) -> None:
         name = task.inputs[0]
         group = self._before(task, name)
-        groups = int(task.attrs.get("groups", 1))  # type: ignore[arg-type]
-        if group is not None and group.kind == "norm" and (task.op in CLAMPS or groups > MAX_GROUPS):
-            group = None  # the rows node has no ReLU
+        if group is not None and group.kind == "norm":
+            group = None  # the rows node has neither a ReLU nor a table
         own = self.graph.tensor(name).quant
         if group is not None and task.op in CLAMPS and own in (None, self.graph.tensor(task.output).quant):
             self._extend(group, task)
             _clamp(group, task)
             return
-        joins = UNGROUPED if groups == 1 else BY_COLUMN
+        joins = UNGROUPED if task.attrs.get("groups", 1) == 1 else BY_COLUMN
         if group is not None and task.op in UNARY and group.kind in joins:
             self._extend(group, task)
             self._end(group, task)

@@ -11,6 +11,7 @@ import numpy as np
 from intar.errors import ConfigError, Finding, GraphError
 from intar.ir.ops import show
 from intar.ir.quantgraph import (
+    DirectSpec,
     Piece,
     QAffine,
     QArgmax,
@@ -32,6 +33,7 @@ from intar.ir.quantgraph import (
     Tap,
 )
 from intar.ir.taps import batches, largest, read_taps, weigh
+from intar.quant.direct import evaluate
 from intar.quant.fixed import clamp, limits, requantise, softmax
 from intar.quant.norms import NormFactors, normalise
 
@@ -203,9 +205,16 @@ def check_ids(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> None:
 
 
 def lookup(
-    table: TableSpec, t: np.ndarray, constants: Mapping[str, np.ndarray], group: np.ndarray | int = 0
+    table: TableSpec | DirectSpec,
+    t: np.ndarray,
+    constants: Mapping[str, np.ndarray],
+    group: np.ndarray | int = 0,
 ) -> tuple[np.ndarray, int]:
-    """``T(t)`` of every element, each in its group, and the number of saturations of the table's own clamp."""
+    """``T(t)`` of every element, each in its group, and the number of saturations of the function's own clamp."""
+    if isinstance(table, DirectSpec):
+        words = np.moveaxis(constants[table.coefficients][group], -1, 0)
+        form = (table.zero, table.lift, table.fraction, table.out_zero, table.lo, table.hi)
+        return evaluate(t, words, *form)
     low_bits = table.in_bits - table.log_entries
     index = t + (1 << (table.in_bits - 1))
     segment = (index >> low_bits) + (group << table.log_entries)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intar.ir.quantgraph import (
+    DirectSpec,
     Piece,
     QAffine,
     QBinary,
@@ -27,6 +28,7 @@ from intar.ir.quantgraph import (
     Quantised,
     TableSpec,
 )
+from intar.ir.rational import DENOMINATOR, FRACTIONS, NUMERATOR, VARIABLE_BITS, WORDS
 from intar.quant import pieces
 from intar.quant.absorb import absorb_binaries
 from intar.quant.fixed import add_factors, exponent_factor, factor, factors, inverse_factor, limits
@@ -53,11 +55,13 @@ LARGEST_FACTOR = 100.0
 
 
 class _Maker:
-    """Grows one graph; every draw comes from one generator, but for groups and curves of tables."""
+    """Grows one graph; every draw comes from one generator, but for groups and curves of tables and for functions without
+    tables."""
 
     def __init__(self, seed: int, bits: Sequence[int], weight_bits: Sequence[int], tables: bool) -> None:
         self.rng = np.random.default_rng(seed)
         self.table_rng = np.random.default_rng((seed, 1))
+        self.direct_rng = np.random.default_rng((seed, 2))
         self.bits, self.weight_bits, self.tables = tuple(bits), tuple(weight_bits), tables
         self.tensors: dict[str, QTensor] = {}
         self.tasks: list[QTask] = []
@@ -124,34 +128,36 @@ class _Maker:
             "table": table,
         }
 
-    def table(self, name: str, out: QTensor, rng: np.random.Generator | None = None) -> TableSpec:
+    def table(self, name: str, out: QTensor) -> TableSpec:
         """Random contents: any function at all, within the width rules."""
-        rng = self.rng if rng is None else rng
         lo, hi = limits(out.bits)
         in_bits = (
-            int(rng.integers(4, MAX_LOG_ENTRIES + 1)) if out.bits <= 8 else int(rng.choice((8, 10, 13, 16)))
+            int(self.rng.integers(4, MAX_LOG_ENTRIES + 1)) if out.bits <= 8 else self.pick((8, 10, 13, 16))
         )
         entries = min(in_bits, MAX_LOG_ENTRIES)
-        if in_bits > MAX_LOG_ENTRIES and rng.random() < 0.5:
-            entries = int(rng.integers(4, MAX_LOG_ENTRIES + 1))
+        if in_bits > MAX_LOG_ENTRIES and self.chance(0.5):
+            entries = int(self.rng.integers(4, MAX_LOG_ENTRIES + 1))
         size = 1 << entries
         if entries == in_bits:
-            base = self.constant(f"{name}_table", rng.integers(lo, hi + 1, size))
+            base = self.constant(f"{name}_table", self.rng.integers(lo, hi + 1, size))
             return self.spec(in_bits, entries, 0, lo, hi, base)
-        q = int(rng.integers(0, 15))
+        q = int(self.rng.integers(0, 15))
         span = 1 << (in_bits - entries)
-        base = self.constant(f"{name}_table", rng.integers(lo << q, (hi << q) + 1, size))
+        base = self.constant(f"{name}_table", self.rng.integers(lo << q, (hi << q) + 1, size))
         steep = max(1, (hi << q) // span)
-        slope = self.constant(f"{name}_slope", rng.integers(-steep, steep + 1, size))
+        slope = self.constant(f"{name}_slope", self.rng.integers(-steep, steep + 1, size))
         return self.spec(in_bits, entries, q, lo, hi, base, slope)
 
     def by_column(self, common: dict[str, Any], columns: int) -> dict[str, Any]:
-        """The fields of a task with a table for each group of columns, perhaps of parabolas, where it has a table."""
+        """The fields of a task with a table for each group of columns, perhaps of parabolas, where it has a table; or with
+        rational functions in place of tables."""
         table, rng = common["table"], self.table_rng
         if table is None:
             return common
         fits = [n for n in range(1, min(columns, 16) + 1) if (n - 1) * -(-columns // n) < columns]
         groups = int(rng.choice(fits))
+        if self.direct_rng.random() < 0.4:
+            return common | {"table": self.direct(common["name"], table, groups)}
         update: dict[str, Any] = {"groups": groups}
         for role, name in table.arrays.items():
             array = self.constants[name]
@@ -162,6 +168,30 @@ class _Maker:
                 curve = rng.integers(-bend, bend + 1, array.size * groups)
                 update["curve"] = self.constant(f"{common['name']}_curve", curve)
         return common | {"table": table.model_copy(update=update)}
+
+    def direct(self, name: str, table: TableSpec, groups: int) -> DirectSpec:
+        """A rational function in place of a table: any coefficients that no input makes leave the widths on the way."""
+        rng, (low, high) = self.direct_rng, limits(table.in_bits)
+        zero = int(rng.integers(low, high + 1))
+        room = VARIABLE_BITS + 1 - max(high - zero, zero - low).bit_length()
+        words = np.zeros((groups, WORDS), np.int64)
+        words[:, 0] = rng.integers(-(1 << 31), 1 << 31, groups)
+        words[:, 1:NUMERATOR] = rng.integers(-(1 << 18), 1 << 18, (groups, NUMERATOR - 1))
+        words[:, NUMERATOR:-1] = rng.integers(0, 1 << 18, (groups, DENOMINATOR))
+        words[:, -1] = rng.integers(0, 32, groups) | rng.integers(6, 32, groups) << 8
+        return DirectSpec(
+            function="random",
+            in_bits=table.in_bits,
+            groups=groups,
+            zero=zero,
+            out_zero=int(rng.integers(table.lo, table.hi + 1)),
+            lift=int(rng.integers(0, room + 1)),
+            fraction=int(rng.choice(FRACTIONS)),
+            lo=table.lo,
+            hi=table.hi,
+            coefficients=self.constant(f"{name}_coefficients", words),
+            max_error=0.0,
+        )
 
     @staticmethod
     def spec(in_bits: int, entries: int, q: int, lo: int, hi: int, base: str, slope: str = "") -> TableSpec:
@@ -286,9 +316,7 @@ class _Maker:
         if x is None:
             return False
         name, out = f"op{len(self.tasks)}", self.tensor(x.shape)
-        joins = self.tables and self.table_rng.random() < 0.4
-        table = self.table(name, out, self.table_rng) if joins else None
-        lo, hi = limits(table.in_bits if table else out.bits)
+        lo, hi = limits(out.bits)
         step = 2.0 / hi
         made = norm_factors(
             self.rng.normal(0.0, 1.0, x.cols),
@@ -299,12 +327,12 @@ class _Maker:
         )
         self.tasks.append(
             QNorm(
-                **self.by_column({"name": name, "table": table}, x.cols),
+                name=name,
                 inputs=(x.name,),
                 output=out.name,
                 lo=lo,
                 hi=hi,
-                zero=0 if table else out.zero,
+                zero=out.zero,
                 centred=centred,
                 lift=16 - x.bits,
                 epsilon=made.epsilon,

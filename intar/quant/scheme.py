@@ -12,6 +12,8 @@ Method = Literal["minmax", "percentile", "mse"]
 METHODS = ("minmax", "percentile", "mse")
 WIDTHS = (4, 8, 16)
 """Bits that a tensor or a weight may have."""
+Rational = Literal["auto", "table", "pieces", "direct"]
+RATIONALS = ("auto", "table", "pieces", "direct")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Scheme:
         to one bit of precision is lost. Scales of the model itself stay as they are.
     bits : widths of single tensors, operands and weights, as (pattern, bits) (`intar.quant.widths`); of several patterns for
         one place the last one holds.
+    rational : how rational functions are built (`docs/numerics.md`); ``auto``: as costs least.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Scheme:
     power_of_two: bool = False
     operand_bits: int = 0
     bits: tuple[tuple[str, int], ...] = ()
+    rational: Rational = "auto"
 
     def __post_init__(self) -> None:
         found = []
@@ -53,6 +57,10 @@ class Scheme:
         if self.method not in METHODS:
             found.append(
                 Finding(f"method is {self.method!r}, expected one of: {', '.join(METHODS)}", "scheme")
+            )
+        if self.rational not in RATIONALS:
+            found.append(
+                Finding(f"rational is {self.rational!r}, expected one of: {', '.join(RATIONALS)}", "scheme")
             )
         if not 50 < self.percentile <= 100:
             found.append(Finding(f"percentile is {self.percentile}, expected 50 < p <= 100", "scheme"))
@@ -67,6 +75,10 @@ class Scheme:
     def with_bits(self, bits: Mapping[str, int]) -> Scheme:
         """The scheme with widths by pattern, after those that it has."""
         return replace(self, bits=(*self.bits, *bits.items()))
+
+    def with_rational(self, method: str) -> Scheme:
+        """The scheme with another way of building rational functions. Raises ConfigError."""
+        return replace(self, rational=method)  # type: ignore[arg-type]
 
 
 W8A8 = Scheme("w8a8", 8, 8)

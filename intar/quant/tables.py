@@ -8,10 +8,12 @@ from functools import partial
 
 import numpy as np
 
+from intar.errors import Finding
 from intar.ir.ops import Attrs, Op
 from intar.ir.reference import KERNELS, rational
 from intar.quant.fixed import limits
 from intar.quant.golden import CURVE_SHIFT
+from intar.quant.scheme import Scheme
 
 MIN_LOG_ENTRIES, MAX_LOG_ENTRIES = 4, 10
 GOOD_ERROR = 0.75
@@ -61,10 +63,34 @@ Function = Callable[[np.ndarray], np.ndarray]
 def real_functions(op: Op, attrs: Attrs, coefficients: Sequence[np.ndarray] = ()) -> tuple[Function, ...]:
     """The operator as a function for each group of columns; one that has `coefficients` takes these."""
     if op is Op.RATIONAL:
-        a, b = coefficients
-        groups = range(int(attrs["groups"]))  # type: ignore[arg-type]
-        return tuple(partial(rational, a=a[group % len(a)], b=b[group % len(b)]) for group in groups)
+        return tuple(partial(rational, a=a, b=b) for a, b in rational_groups(attrs, coefficients))
     return (lambda x: KERNELS[op]([x], attrs),)
+
+
+def rational_groups(attrs: Attrs, coefficients: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Numerator and denominator of each group."""
+    a, b = coefficients
+    groups = range(int(attrs["groups"]))  # type: ignore[arg-type]
+    return [(a[group % len(a)], b[group % len(b)]) for group in groups]
+
+
+def wrong_width(scheme: Scheme, bits: int, where: str) -> Finding | None:
+    """What is wrong where somebody asks for the kind of table that inputs of other widths have."""
+    if scheme.rational == "table" and bits > MAX_LOG_ENTRIES:
+        return Finding(
+            f"a table would have an entry for each of {1 << bits} inputs",
+            where,
+            f"inputs of more than {MAX_LOG_ENTRIES} bits take pieces or are evaluated",
+            "use --rational pieces, direct or auto, or give the input fewer bits",
+        )
+    if scheme.rational == "pieces" and bits <= MAX_LOG_ENTRIES:
+        return Finding(
+            f"pieces are asked for, and its input has {bits} bits",
+            where,
+            f"up to {MAX_LOG_ENTRIES} bits a table is exact, which pieces are not",
+            "use --rational table, direct or auto",
+        )
+    return None
 
 
 def bent_range(function: Function, low: float, high: float, step: float) -> tuple[float, float]:

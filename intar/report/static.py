@@ -10,12 +10,16 @@ from typing import Any
 
 from intar.codegen import windows
 from intar.codegen.rtl import LUTRAM_DEPTH, bank_depth, memory_style, table_style, table_words
-from intar.ir.program import Buffer, Core, Image, Load, Lookups, Node, Program, Rows, Store, Vector
+from intar.codegen.rtl_steps import table_bits
+from intar.ir.program import Buffer, Core, Image, Load, Node, Program, Store, Vector
 
 SOURCE = "static count of multipliers and memories (no synthesis)"
 
 NARROW_VALUE = 25
 """Values of up to so many bits are rescaled by two products of 25 × 18 bits (`intar_scale`), wider ones by four."""
+
+RATIONAL_DSP = 11
+"""Products of 25 × 18 bits of a rational function that is evaluated: two Horner chains, the reciprocal, the quotient."""
 
 LOAD_WORDS, STORE_WORDS = 512, 64
 """Depth of the ports' data FIFOs, port words."""
@@ -49,23 +53,20 @@ def _vector_dsp(node: Vector) -> int:
     if not node.shift_only:
         lane += affine * (2 if node.value_bits <= NARROW_VALUE else 4) + binary * 4
     lane += any(step.binary == "mul" for step in work) * product_dsp(18, 18)
-    return node.rate * (lane + _table_dsp(node))
+    if node.rationals:
+        lane += RATIONAL_DSP
+    if node.slopes:
+        lane += product_dsp(node.slope_bits, 17)
+    if node.curves:
+        lane += product_dsp(node.curve_bits, 17)
+    return node.rate * lane
 
 
-def _table_dsp(node: Lookups) -> int:
-    """Multipliers of a lane's tables."""
-    slopes, curves = (
-        node.slopes * product_dsp(node.slope_bits, 17),
-        node.curves * product_dsp(node.curve_bits, 17),
-    )
-    return slopes + curves
-
-
-def _table_bram(node: Lookups) -> float:
-    """Blocks of 36 kbit of a lane's tables: bases, slopes and curves have memories of their own, written several entries at
+def _table_bram(node: Vector) -> float:
+    """Blocks of 36 kbit of a lane's tables: bases, slopes and curves have memories of their own, written four entries at
     a time where the lanes allow it."""
     written, words = table_words(node)
-    base_bits = node.base_bits if node.slopes else node.result_bits
+    base_bits = node.base_bits if node.slopes else table_bits(node)
     widths = (base_bits, node.slope_bits, node.curve_bits)[: node.parts]
     return sum(block_memory(written * width, words, table_style(node))[0] for width in widths)
 
@@ -76,8 +77,6 @@ def _node(node: Node, uram: bool) -> tuple[float, float, int]:
         return node.multipliers * (1 if node.pack > 1 else product_dsp(*node.operand_bits)), 0, 0
     if isinstance(node, Vector):
         return _vector_dsp(node), node.rate * _table_bram(node) if node.tables else 0, 0
-    if isinstance(node, Rows):
-        return node.rate * _table_dsp(node), node.rate * _table_bram(node) if node.tables else 0, 0
     if isinstance(node, Buffer):
         return (0, *block_memory(node.lanes * node.bits, node.depth, memory_style(node, uram)))
     if isinstance(node, Image):

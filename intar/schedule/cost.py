@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from math import gcd
 
 from intar.ir.deal import Deal, deal, row_cores
-from intar.ir.quantgraph import TableSpec
+from intar.ir.rational import WORDS
 from intar.ir.schedule import Machine
 
 PIPELINE = 16
@@ -353,14 +354,25 @@ def rows_bytes(cols: int, bits: int, machine: Machine) -> int:
     return ceil_div(4 * row_beats(cols, machine) * machine.lanes * (bits + 25), 8)
 
 
-def table_bytes(spec: TableSpec, tables: Sequence[TableSpec], machine: Machine) -> int:
-    """A function table, all its groups, in whole beats: results of 8 or 16 bits where none of all `tables` has more, else
-    32-bit bases and, where one of the tables has them, slopes and curves."""
-    parts = max(len(table.arrays) for table in tables)
-    low, high = min(table.lo for table in tables), max(table.hi for table in tables)
-    narrow = [size for size in (1, 2) if -(1 << (8 * size - 1)) <= low and high < 1 << (8 * size - 1)]
-    size = narrow[0] if narrow and parts == 1 else 4
-    return 4 * parts * machine.lanes * ceil_div(spec.entries * size, 4 * machine.lanes)
+def table_bytes(entries: int, parts: int, machine: Machine) -> int:
+    """A function table, all its groups: 32-bit bases and, where a table of the unit has them, slopes and curves (`parts`
+    numbers an entry); whole beats."""
+    return 4 * parts * machine.lanes * -(-entries // machine.lanes)
+
+
+def table_load_cycles(entries: int, parts: int, machine: Machine) -> int:
+    """Cycles in which a function table is loaded: up to four numbers of its entries a cycle."""
+    return parts * ceil_div(entries, gcd(machine.lanes, 4))
+
+
+def direct_load_cycles(groups: int, machine: Machine) -> int:
+    """Cycles in which the coefficients of a rational function are loaded: a beat a cycle, each group begins one."""
+    return groups * ceil_div(WORDS, machine.lanes)
+
+
+def direct_bytes(groups: int, machine: Machine) -> int:
+    """The coefficients of a rational function that is evaluated, all its groups: whole beats of 32-bit numbers."""
+    return 4 * groups * machine.lanes * -(-WORDS // machine.lanes)
 
 
 def tile_heights(rows: int, tile_rows: int) -> list[int]:

@@ -11,6 +11,7 @@ from intar.ir.pixels import last_read, runs, variants
 from intar.ir.quantgraph import (
     GRID,
     ROW_WISE,
+    DirectSpec,
     QConv,
     QMatmul,
     QMove,
@@ -19,6 +20,7 @@ from intar.ir.quantgraph import (
     QProduct,
     QTask,
     QuantGraph,
+    TableSpec,
     stored_bits,
 )
 from intar.ir.schedule import Machine
@@ -184,8 +186,7 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
 
 
 def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) -> int:
-    """Parameters, tables on each core or on the rows node, on each core a weight ring for the longest reduction, and the
-    rows node."""
+    """Parameters, every table on each core, on each core a weight ring for the longest reduction, and the rows node."""
     deepest = 0
     rows = [
         cost.rows_bytes(graph.tensor(t.output).cols, a_bits, machine)
@@ -193,7 +194,8 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
         if isinstance(t, ROW_WISE)
     ]
     total = max(rows, default=0)
-    tables = [task.table for task in graph.tasks if task.table is not None]
+    tables = [task.table for task in graph.tasks if isinstance(task.table, TableSpec)]
+    parts = max((len(table.arrays) for table in tables), default=1)
     for task in graph.tasks:
         out = graph.tensor(task.output)
         if task.kind in ("matmul", "affine"):
@@ -203,9 +205,10 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
         if isinstance(task, QConv):
             work = _work(task, graph, w_bits, machine)
             total += cost.kernel_bytes(work, machine) + cost.row_parameter_bytes(work, machine)
-        if task.table is not None:
-            copies = 1 if isinstance(task, ROW_WISE) else machine.cores
-            total += cost.table_bytes(task.table, tables, machine) * copies
+        if isinstance(task.table, TableSpec):
+            total += cost.table_bytes(task.table.entries, parts, machine) * machine.cores
+        if isinstance(task.table, DirectSpec):
+            total += cost.direct_bytes(task.table.groups, machine) * machine.cores
         items = task.batch if isinstance(task, QProduct) else 1
         if task.kind in ("matmul", "product") and out.rows // items > machine.rows:
             deepest = max(deepest, graph.tensor(task.inputs[0]).cols)

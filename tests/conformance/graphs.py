@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,15 +13,30 @@ from typing import Any
 import numpy as np
 
 from intar import pipeline
+from intar.assets import asset_dir
 from intar.engine import plan_merged, run
+from intar.frontends import load_model
+from intar.ir.ops import Op
 from intar.ir.quantgraph import ROW_WISE as ROW_TASKS
-from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, QTensor, QuantGraph, Quantised, TableSpec
+from intar.ir.quantgraph import (
+    DirectSpec,
+    QMatmul,
+    QNorm,
+    QProduct,
+    QSoftmax,
+    QTensor,
+    QuantGraph,
+    Quantised,
+    TableSpec,
+)
 from intar.ir.schedule import Machine, Pattern, Placement, Residency, Schedule, Stage
 from intar.lower.lower import lower
 from intar.quant.absorb import absorb_binaries
+from intar.quant.direct import build_direct
 from intar.quant.fixed import limits
 from intar.quant.quantise import finish
 from intar.quant.random_graphs import COLUMNS, _Maker
+from intar.quant.tables import rational_groups
 
 COMPUTE = (
     "matmul",
@@ -31,6 +47,7 @@ COMPUTE = (
     "table_piecewise",
     "table_groups",
     "table_curves",
+    "rational",
 )
 TAILS = ("matmul_add", "matmul_mul")
 PRODUCTS = ("product", "product_transposed")
@@ -48,6 +65,14 @@ def load_fuzzer() -> ModuleType:
         sys.modules["conformance_fuzz"] = module
         spec.loader.exec_module(module)
     return sys.modules["conformance_fuzz"]
+
+
+@cache
+def learned_coefficients() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Numerator and denominator of each group of the first function of the design `grkan_digits`."""
+    graph = load_model(asset_dir("designs") / "grkan_digits" / "digits.onnx")
+    task = next(task for task in graph.tasks if task.op is Op.RATIONAL)
+    return rational_groups(task.attrs, [graph.constant(name) for name in task.inputs[1:]])
 
 
 class Directed(_Maker):
@@ -95,13 +120,36 @@ class Directed(_Maker):
         slope = self.constant(f"{name}_slope", self.rng.integers(-steep, steep + 1, 1 << entries))
         return self.spec(16, entries, q, lo, hi, base, slope)
 
+    def learned(self, name: str, out: QTensor) -> DirectSpec:
+        """Functions of the GR-KAN that is kept as a design, evaluated: inputs of about ±8, in 16 bits."""
+        groups = next(n for n in (8, 5, 4, 3, 1) if (n - 1) * -(-out.cols // n) < out.cols)
+        zero = int(self.rng.integers(-4000, 4000))
+        made = build_direct(
+            learned_coefficients()[:groups], (16, 2.0**-12, zero), (out.bits, 2.0 ** (5 - out.bits), out.zero)
+        )
+        assert made is not None and made.good
+        lo, hi = limits(out.bits)
+        return DirectSpec(
+            function="rational",
+            in_bits=16,
+            groups=groups,
+            lift=made.lift,
+            fraction=made.fraction,
+            zero=zero,
+            out_zero=out.zero,
+            lo=lo,
+            hi=hi,
+            coefficients=self.constant(f"{name}_coefficients", made.coefficients),
+            max_error=made.max_error,
+        )
+
     def by_column(self, common: dict[str, Any], columns: int) -> dict[str, Any]:
         return common
 
     def common(self, name: str, inputs: Sequence[QTensor], out: QTensor) -> dict[str, Any]:
         if not self.table_kind:
             return super().common(name, inputs, out)
-        table = self.table(name, out)
+        table = self.learned(name, out) if self.table_kind == "rational" else self.table(name, out)
         lo, hi = limits(table.in_bits)
         zero = int(self.rng.integers(lo, hi + 1))
         if self.table_kind == "table_curves":
@@ -155,7 +203,7 @@ class Directed(_Maker):
             self.hidden.add(y.name)
             self.forced = [y, x]
             assert self.product()
-        elif kind.startswith("table"):
+        elif kind.startswith(("table", "rational")):
             self.table_kind = kind
             self.affine()
             self.table_kind = ""

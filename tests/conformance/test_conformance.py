@@ -208,6 +208,7 @@ def test_rows_shared_by_cores_generated(
         ("table_groups", 8, 8, "sequential", (5, 33), 17),
         ("table_groups", 16, 8, "interleaved", (9, 20), 24),
         ("table_curves", 16, 8, "pipelined", (7, 13), 5),
+        ("rational", 16, 8, "pipelined", (9, 20), 24),
         ("transpose", 8, 8, "sequential", (7, 13), 5),
         ("concat", 16, 8, "sequential", (5, 33), 17),
     ],

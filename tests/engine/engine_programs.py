@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import numpy as np
 
@@ -29,9 +28,9 @@ from intar.ir.program import (
     Link,
     Load,
     LoadStep,
-    LoadTable,
     Node,
     Program,
+    Rational,
     Router,
     RouterStep,
     Rows,
@@ -44,6 +43,7 @@ from intar.ir.program import (
     Walk,
     Window,
 )
+from intar.ir.rational import FRACTIONS
 
 
 class Builder:
@@ -102,18 +102,6 @@ class Builder:
 
 def beats(rng: random.Random, count: int, lanes: int, bits: int) -> list[list[int]]:
     return [[rng.randrange(-(1 << (bits - 1)), 1 << (bits - 1)) for _ in range(lanes)] for _ in range(count)]
-
-
-def table_beats(rng: random.Random, entries: int, lanes: int, entry_bits: int, bits: int) -> list[list[int]]:
-    """Beats of 32-bit numbers that hold random entries of `bits` bits, `entry_bits` bits each."""
-    per_number = 32 // entry_bits
-    numbers = []
-    for _ in range(-(-entries // per_number)):
-        parts = [part & ((1 << entry_bits) - 1) for part in beats(rng, 1, per_number, bits)[0]]
-        number = sum(part << (entry_bits * place) for place, part in enumerate(parts))
-        numbers.append(number - (number >> 31 << 32))
-    numbers += [0] * (-len(numbers) % lanes)
-    return [numbers[at : at + lanes] for at in range(0, len(numbers), lanes)]
 
 
 def params(mult: list[int], shift: list[int], bias: list[int]) -> list[list[int]]:
@@ -325,6 +313,38 @@ def choose_groups(rng: random.Random, beats: list[list[int]], lanes: int, by_row
         beats[beat][place] |= rng.randrange(groups) << 16
 
 
+def random_rational(rng: random.Random, groups: int, first: int) -> Rational:
+    """A slot of 8-bit inputs and results."""
+    low, high = sorted(rng.randrange(-128, 128) for _ in range(2))
+    return Rational(
+        groups=groups,
+        first=first,
+        zero=rng.randrange(-128, 128),
+        out_zero=rng.randrange(-128, 128),
+        lift=rng.randrange(10),
+        fraction=rng.choice(FRACTIONS),
+        lo=low,
+        hi=high,
+    )
+
+
+def random_sets(rng: random.Random, groups: int) -> list[list[int]]:
+    """Coefficients of any size that no input makes leave the width of a chain or of the denominator."""
+    sets = []
+    for _ in range(groups):
+        above = [rng.randrange(-1 << size, 1 << size) for size in rng.choices((1, 12, 18), k=5)]
+        below = [rng.randrange(1 << size) for size in rng.choices((0, 12, 18), k=4)]
+        shifts = rng.randrange(32) | rng.randrange(6, 32) << 8
+        sets.append([rng.randrange(-1 << 31, 1 << 31), *above, *below, shifts])
+    return sets
+
+
+def set_beats(sets: list[list[int]], lanes: int) -> list[list[int]]:
+    """Sets of coefficients, each from the first lane of a beat on."""
+    padded = [words + [0] * (-len(words) % lanes) for words in sets]
+    return [words[i : i + lanes] for words in padded for i in range(0, len(words), lanes)]
+
+
 def random_vector(rng: random.Random) -> Builder:
     b, lanes = Builder("vector"), rng.choice((1, 2, 4, 8, 12))
     slopes, maxima, pools = rng.random() < 0.5, rng.random() < 0.5, rng.random() < 0.5
@@ -332,9 +352,8 @@ def random_vector(rng: random.Random) -> Builder:
     bias_bits = rng.choice((40, 22))
     curves = slopes and rng.random() < 0.5
     q = rng.randrange(0, 5) if slopes else 0
-    entry_bits = rng.choice((16, 32) if slopes else (8, 8, 16, 32))
     members = rng.choice((1, 1, 2, 3, 8))
-    tables = tuple(
+    tables: tuple[Table, ...] = tuple(
         Table(
             in_bits=8,
             log_entries=rng.randrange(4, 9),
@@ -345,12 +364,28 @@ def random_vector(rng: random.Random) -> Builder:
         )
         for slot in range(2)
     )
+    some = rng.choice(("tables", "tables", "functions", "both"))
+    if some == "functions":
+        tables = ()
+    rationals: tuple[Rational, ...] = ()
+    if some != "tables":
+        rationals = (random_rational(rng, members, 0), random_rational(rng, 1, members))
+    if tables:
+        tables = (tables[0], tables[1].model_copy(update={"first": tables[0].entries}))
+    slots = (*tables, *rationals)
     steps: list[VectorStep] = []
     data: dict[str, list[list[int]]] = {"acc": [], "x": [], "y": [], "params": []}
-    for slot, table in enumerate(tables):
+    for slot, table in enumerate(slots):
         steps.append(VectorStep(load=slot))
-        for bits in (8, 5, 12)[: 1 + slopes + curves]:
-            data["params"] += table_beats(rng, table.entries, lanes, entry_bits, bits)
+        if isinstance(table, Rational):
+            data["params"] += set_beats(random_sets(rng, table.groups), lanes)
+            continue
+        count = -(-table.entries // lanes)
+        data["params"] += beats(rng, count, lanes, 8)
+        if slopes:
+            data["params"] += beats(rng, count, lanes, 5)
+        if curves:
+            data["params"] += beats(rng, count, lanes, 12)
     for _ in range(rng.randrange(1, 5)):
         source = rng.choice(("acc", "x"))
         groups, each = rng.randrange(1, 4), rng.randrange(1, 5)
@@ -378,14 +413,15 @@ def random_vector(rng: random.Random) -> Builder:
             b_zero=rng.randrange(-9, 9),
             b_lo=-128,
             b_hi=127,
-            table=rng.choice((-1, 0, 1)),
+            table=rng.choice((-1, *range(len(slots)))),
         )
         if shifts:
             mx, my = (1 << rng.randrange(0, 30) for _ in range(2))
             mx = UNIT_MULT if step.binary == "mul" else mx
             update = {"mult": UNIT_MULT, "b_mx": mx, "b_my": rng.choice((-1, 1)) * my}
             step = step.model_copy(update=update)
-        if step.table == 1 and members > 1:
+        several = slots[step.table].groups if step.table >= 0 else 1
+        if several > 1:
             step = step.model_copy(update={"per_channel": True})
         steps.append(step)
         for _ in range(step.groups if step.per_channel else 0):
@@ -395,8 +431,8 @@ def random_vector(rng: random.Random) -> Builder:
                 group[0][: lanes if step.params == "lane" else 1] = [UNIT_MULT] * (
                     lanes if step.params == "lane" else 1
                 )
-            if step.table == 1 and members > 1:
-                choose_groups(rng, group, lanes, step.params == "row", members)
+            if several > 1:
+                choose_groups(rng, group, lanes, step.params == "row", several)
             data["params"] += group
         total = step.groups * step.beats
         data[source] += beats(rng, total * step.reduce, lanes, 24 if source == "acc" else 8)
@@ -419,12 +455,12 @@ def random_vector(rng: random.Random) -> Builder:
             acc_bits=32,
             bits=8,
             tables=tables,
+            rationals=rationals,
             slopes=slopes,
             curves=curves,
-            base_bits=8,
+            base_bits=8 if slopes else 32,
             slope_bits=9,  # of 5 bits and up to 2**7 of a curve
             curve_bits=12,
-            entry_bits=entry_bits,
             shift_only=shifts,
             value_bits=25 if bias_bits == 22 else 48,
             steps=tuple(steps),
@@ -523,31 +559,10 @@ def random_norm(rng: random.Random, cols: int, limits: dict[str, int], bits: int
     )
 
 
-def random_tables(rng: random.Random, lanes: int) -> tuple[dict[str, Any], list[list[int]]]:
-    """Fields of a rows node with two tables of 8-bit inputs, of one group and of several, and the beats that fill them."""
-    parts = rng.choice((1, 1, 2, 3))
-    entry_bits = rng.choice((8, 8, 16, 32) if parts == 1 else (16, 32))
-    limits = {"q": rng.randrange(0, 5) if parts > 1 else 0, "lo": -100, "hi": rng.randrange(0, 128)}
-    tables = tuple(
-        Table(in_bits=8, log_entries=rng.randrange(4, 9), groups=groups, **limits)
-        for groups in (1, rng.choice((2, 3, 8)))
-    )
-    order = rng.choice(((0, 1), (1, 0)))
-    contents: list[list[int]] = []
-    for slot in order:
-        for bits in (8, 5, 12)[:parts]:
-            contents += table_beats(rng, tables[slot].entries, lanes, entry_bits, bits)
-    widths = {"base_bits": 8, "slope_bits": 9, "curve_bits": 12, "entry_bits": entry_bits}
-    loads = tuple(LoadTable(table=slot) for slot in order)
-    return {"tables": tables, "slopes": parts > 1, "curves": parts > 2, "loads": loads, **widths}, contents
-
-
 def random_rows(rng: random.Random) -> Builder:
     """Rows from flat to steep, short and long, softmax and normalisation in turn."""
     b, lanes, bits = Builder("rows"), rng.choice((1, 2, 4, 8)), rng.choice((8, 16))
     steps, data, columns = [], [], []
-    lookups, contents = random_tables(rng, lanes) if rng.random() < 0.6 else ({}, [])
-    tables = lookups.get("tables", ())
     for _ in range(rng.randrange(1, 4)):
         cols = rng.randrange(1, 5 * lanes + 1)
         limits = {
@@ -556,11 +571,6 @@ def random_rows(rng: random.Random) -> Builder:
             "hi": rng.randrange(50, 1 << (bits - 1)),
         }
         norm = rng.random() < 0.5
-        # A softmax has no columns that say which table of a group it takes.
-        slots = [slot for slot, table in enumerate(tables) if norm or table.groups == 1]
-        slot = rng.choice([-1, *slots])
-        if slot >= 0:
-            limits = {"zero": rng.randrange(-9, 9), "lo": -128, "hi": rng.choice((127, 30)), "table": slot}
         step = random_norm(rng, cols, limits, bits) if norm else random_softmax(rng, cols, limits)
         steps.append(step)
         count = step.rows * -(-cols // lanes)
@@ -570,20 +580,13 @@ def random_rows(rng: random.Random) -> Builder:
             pair = beats(rng, 1, lanes, rng.choice((3, 18, 25))) + beats(
                 rng, 1, lanes, rng.choice((1, 20, 32))
             )
-            pair = [[v if lane < inside else 0 for lane, v in enumerate(row)] for row in pair]
-            if slot >= 0:
-                groups = [rng.randrange(tables[slot].groups) for _ in range(lanes)]
-                words = [v & 0x1FFFFFF | g << 25 for v, g in zip(pair[0], groups, strict=True)]
-                pair[0] = [word - (word >> 31 << 32) for word in words]
-            columns += pair
+            columns += [[v if lane < inside else 0 for lane, v in enumerate(row)] for row in pair]
     depth = max(-(-step.cols // lanes) for step in steps)
     b.load("rows.in", data, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))
     if columns:
         b.load("rows.params", columns, 32, port_bits=rng.choice((32, 256)), depth=rng.randrange(1, 4))
     unit = {"lanes": lanes, "rate": rng.choice([r for r in (1, 2, lanes) if r <= lanes]), "bits": bits}
-    if contents:
-        b.load("rows.tables", contents, 32, port_bits=rng.choice((32, 256)), depth=rng.randrange(1, 4))
-    b.node(Rows(name="rows", depth=depth, steps=tuple(steps), **unit, **lookups))
+    b.node(Rows(name="rows", depth=depth, steps=tuple(steps), **unit))
     b.store("rows.out", len(data), lanes, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))
     return b
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from intar.assets import asset_dir, import_file
 from intar.ir.ops import Op
@@ -11,11 +12,15 @@ from intar.quant.golden import quantise_input, run_golden
 from intar.session import open_source
 
 
-def test_integers_lose_at_most_half_a_point() -> None:
-    source = open_source("grkan_digits")
+@pytest.mark.parametrize(
+    ("method", "forms"),
+    [("table", [(8, 8, "table")] * 2), ("direct", [(8, 8, "direct"), (10, 8, "direct")])],
+)
+def test_integers_lose_at_most_half_a_point(method: str, forms: list[tuple[int, int, str]]) -> None:
+    source = open_source("grkan_digits", rational=method)
     assert [task.op for task in source.graph.tasks] == [Op.RATIONAL, Op.MATMUL] * 2
     tables = [task.table for task in source.quantised.graph.tasks if task.table]
-    assert [(table.in_bits, table.groups, table.slope) for table in tables] == [(8, 8, "")] * 2
+    assert [(table.in_bits, table.groups, table.method) for table in tables] == forms
     _, images, _, labels = import_file(asset_dir("designs") / "digits" / "data.py").split()
     (name,), (out,) = source.graph.inputs, source.graph.outputs
     tensor, right = source.quantised.graph.tensor(name), np.zeros(2, int)

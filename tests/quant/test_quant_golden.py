@@ -11,7 +11,18 @@ from hypothesis import given, settings
 
 from intar.errors import GraphError
 from intar.ir import exp2
-from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, QNorm, QProduct, QSoftmax, Quantised
+from intar.ir.quantgraph import (
+    DirectSpec,
+    QAffine,
+    QBinary,
+    QMatmul,
+    QMove,
+    QNorm,
+    QProduct,
+    QSoftmax,
+    Quantised,
+)
+from intar.ir.rational import reciprocals
 from intar.quant.golden import _sums, dequantise, golden_tensors, quantise_input, run_golden
 from intar.quant.random_graphs import OPS, quantised_graphs, random_inputs, random_quantised
 from intar.quant.ranges import acc_bits, acc_range
@@ -128,8 +139,32 @@ def _joined(task, x: int, y: int) -> int:
     return (a * task.mx + b * task.my + (1 << (task.shift - 1))) >> task.shift
 
 
+def _direct(spec, const, t: int, group: int) -> tuple[int, int]:
+    """A rational function without a table."""
+    c = const[spec.coefficients][group]
+    v = (t - spec.zero) << spec.lift
+    h, g = c[5], c[9]
+    for n in (4, 3, 2, 1):
+        h = (h * v + (c[n] << 16) + (1 << 15)) >> 16
+        assert abs(h) < 1 << 24
+    for n in (8, 7, 6):
+        g = (g * abs(v) + (c[n] << 16) + (1 << 15)) >> 16
+        assert g < 1 << 24
+    above, below = (h * v >> (c[10] & 31)) + c[0], (g * abs(v) >> (c[10] >> 8)) + (1 << 20)
+    assert abs(above) < 1 << 43 and 1 << 20 <= below < 1 << 36
+    down = below.bit_length() - 21
+    above, m = min(max(above >> down, -(1 << 24)), (1 << 24) - 1), below >> down
+    value, fall = reciprocals()[(m >> 12) - 256]
+    shift = spec.fraction + 19
+    last = above * (value - (fall * (m % 4096) >> 12)) + (1 << (shift - 1)) >> shift
+    last += spec.out_zero
+    return min(max(last, spec.lo), spec.hi), int(not spec.lo <= last <= spec.hi)
+
+
 def _table(table, const, t: int, group: int) -> tuple[int, int]:
     assert -(1 << (table.in_bits - 1)) <= t < 1 << (table.in_bits - 1)
+    if isinstance(table, DirectSpec):
+        return _direct(table, const, t, group)
     u = t + (1 << (table.in_bits - 1))
     i, f = u >> (table.in_bits - table.log_entries), u & ((1 << (table.in_bits - table.log_entries)) - 1)
     i += group * 2**table.log_entries

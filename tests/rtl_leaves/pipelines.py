@@ -16,6 +16,8 @@ from extreme_programs import edge
 from units import Unit
 
 from intar.ir import exp2, norm
+from intar.ir.rational import FRACTIONS, reciprocals
+from intar.quant.direct import DirectData, build_direct, evaluate
 from intar.quant.fixed import VALUE_LIMIT, requantise
 from intar.quant.norms import NormFactors, normalise, reciprocal_root
 
@@ -314,6 +316,86 @@ def normalised_lane(bits: int) -> Pipeline:
     )
 
 
+# ---------------------------------------------------------------- rational functions
+
+
+def reciprocal() -> Pipeline:
+    unit = Unit("intar_reciprocal", {}, {"index": 8}, {"entry": 30}, ())
+    order = iter(range(1 << 30))
+    return Pipeline(
+        unit,
+        at("index"),
+        "entry",
+        0,
+        lambda rng: {"index": next(order) % 256},
+        lambda item: reciprocals()[item["index"]][0] << 11 | reciprocals()[item["index"]][1],
+    )
+
+
+def rational_forms(seed: int, groups: int) -> list[tuple[DirectData, tuple[int, int, int, int, int, int]]]:
+    """Functions of random coefficients of all widths, and of formats of 4 to 16 bits, as the compiler builds them."""
+    rng, found = np.random.default_rng(seed), []
+    while len(found) < groups:
+        bits, out = int(rng.choice((4, 8, 10, 16))), int(rng.choice((8, 16)))
+        a = rng.normal(size=6) * 2.0 ** -rng.integers(0, 12, 6)
+        b = rng.normal(size=4) * 2.0 ** -rng.integers(0, 12, 4) * (rng.random(4) < 0.8)
+        zero, out_zero = (int(rng.integers(-1 << (n - 1), 1 << (n - 1))) for n in (bits, out))
+        step = float(2.0 ** -rng.integers(bits - 4, bits))
+        made = build_direct([(a, b)], (bits, step, zero), (out, 2.0**5 / (1 << out), out_zero))
+        if made is not None:
+            low, high = sorted(rng.integers(-1 << (out - 1), 1 << (out - 1), 2).tolist())
+            found.append((made, (bits, zero, made.lift, made.fraction, out_zero, low, high)))
+    return found
+
+
+def rational(groups: int, seed: int) -> Pipeline:
+    """A lane whose every group is another function of another format; what it does not use passes."""
+    forms = rational_forms(seed, groups)
+    group_bits, at_bits = 3, max(1, (groups - 1).bit_length())
+    unit = Unit(
+        "intar_rational",
+        {"GROUPS": groups, "GROUP_BITS": group_bits},
+        pins("move 1 value 18 where 38 fine 1 used 1 bounds 54 write 11 write_data 352")
+        | {"group": group_bits, "write_at": at_bits},
+        pins("result 18"),
+        ("clk",),
+    )
+
+    def make(rng: random.Random) -> Item:
+        index = rng.randrange(groups)
+        _, (bits, zero, lift, fraction, out_zero, low, high) = forms[index]
+        group = min(index, rng.randrange(8))
+        first = index - group
+        value = edge(rng, bits)
+        return {
+            "value": value,
+            "group": group,
+            "where": first << 22 | lift << 18 | (zero & 0x3FFFF),
+            "fine": int(fraction == FRACTIONS[1]),
+            "used": int(rng.random() < 0.9),
+            "bounds": sum((n & 0x3FFFF) << 18 * i for i, n in enumerate((out_zero, low, high))),
+            "index": index,
+        }
+
+    def result(item: Item) -> int:
+        if not item["used"]:
+            return item["value"]
+        made, (_, *form) = forms[item["index"]]
+        return int(evaluate(np.array([item["value"]]), made.coefficients[0][:, None], *form)[0][0])
+
+    setup = [
+        {
+            "write": words,
+            "write_at": index,
+            "write_data": sum((int(n) & 0xFFFFFFFF) << 32 * i for i, n in enumerate(made.coefficients[0])),
+        }
+        for index, (made, _) in enumerate(forms)
+        for words in (0b11111, 0b11111100000)
+    ]
+    operands = at("value group where fine+17 used+18 bounds+18")
+    return Pipeline(unit, operands, "result", 19, make, result, setup)
+
+
 FUNCTIONS: dict[str, Pipeline] = {
     "delay1": delay(5, 1),
     "delay4": delay(70, 4),
@@ -321,6 +403,9 @@ FUNCTIONS: dict[str, Pipeline] = {
     "slice3": slice_of(3, 7),
     "slice12": slice_of(12, 33),
     "table_entry": table_entry(),
+    "reciprocal": reciprocal(),
+    "rational1": rational(1, 0),
+    "rational23": rational(23, 1),
     "scale_wide": scale(True),
     "scale_narrow": scale(False),
     "shift32": shift(32),

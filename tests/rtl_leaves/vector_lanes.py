@@ -7,14 +7,14 @@ import random
 from collections.abc import Iterable
 
 from engine_model import Model, clamp
-from engine_programs import random_vector
+from engine_programs import random_sets, random_vector
 from extreme_programs import edge, wide_vector
 from pipelines import Item, Pipeline, at, pins
 from units import Unit
 
-from intar.codegen.rtl import instances, table_words
-from intar.codegen.rtl_steps import VECTOR, table_starts, vector_rom
-from intar.ir.program import UNIT_MULT, Program, Vector
+from intar.codegen.rtl import instances
+from intar.codegen.rtl_steps import VECTOR, vector_rom
+from intar.ir.program import UNIT_MULT, Program, Rational, Vector
 
 
 def step_bits(word: int, first: str, last: str) -> int:
@@ -33,9 +33,9 @@ def lane(program: Program, seed: int) -> Pipeline:
     rendered = dict(instances(program)[node.name].parameters)
     names = [
         *("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY", "VALUE_BITS", "TABLE", "SLOPES", "CURVES"),
-        *("TABLE_ENTRIES", "GROUP_BITS", "BASE_BITS", "SLOPE_BITS", "CURVE_BITS", "WIDTH"),
+        *("RATIONAL", "SETS", "TABLE_ENTRIES", "GROUP_BITS", "BASE_BITS", "SLOPE_BITS", "CURVE_BITS"),
     ]
-    write = table_words(node)[0]
+    write = next(n for n in (4, 2, 1) if node.lanes % n == 0)
     parameters = {name: str(rendered[name]) for name in names} | {"WRITE": write}
     entries = int(str(rendered["TABLE_ENTRIES"]))
     entry_bits = max(1, (entries - 1).bit_length())
@@ -44,25 +44,25 @@ def lane(program: Program, seed: int) -> Pipeline:
     inputs |= pins(
         "binary_scale 72 binary_bounds 54 table_index 41 table_use 1 table_round 5 table_bounds 41"
     )
+    sets = int(str(rendered["SETS"]))
+    inputs |= pins("rational_where 38 rational_fine 1 rational_used 1 rational_bounds 54")
+    inputs |= pins("write_words 11 write_set_data 352") | {"write_set": max(1, (sets - 1).bit_length())}
     inputs |= pins("write_base 1 write_slope 1 write_curve 1")
-    inputs |= {
-        "group": max(1, node.group_bits),
-        "write_at": entry_bits,
-        "write_data": node.entry_bits * write,
-    }
+    inputs |= {"group": max(1, node.group_bits), "write_at": entry_bits, "write_data": 32 * write}
     unit = Unit("intar_vector_lane", parameters, inputs, pins("result 18"), ("clk",))
     a = 8 if flags["AFFINE"] and not flags["MERGED"] else 1
     b = a + (8 if flags["BINARY"] else 0)
-    latency = b
+    latency = c = b + 19 * flags["RATIONAL"]
     if flags["TABLE"]:
         latency += 7 if flags["CURVES"] else 5 if flags["SLOPES"] else 2
     operands = at(
         "source bias mult shift group operand affine_bounds+7 "
         f"binary_zeros+{a} binary_scale+{a + 2} binary_bounds+{a + 7} "
-        f"table_index+{b} table_use+{latency - 1} table_round+{latency - 2} table_bounds+{latency - 1}"
+        f"rational_where+{b} rational_fine+{b + 17} rational_used+{b + 18} rational_bounds+{b + 18} "
+        f"table_index+{c} table_use+{latency - 1} table_round+{latency - 2} table_bounds+{latency - 1}"
     )
     words = [(s, w) for s, w in zip(node.steps, vector_rom(node).steps, strict=True) if s.load < 0]
-    tables = {slot: _table(node, slot, random.Random(seed + slot)) for slot in range(len(node.tables))}
+    tables = {slot: _contents(node, slot, random.Random(seed + slot)) for slot in range(len(node.slots))}
 
     def make(rng: random.Random) -> Item:
         step, word = rng.choice(words)
@@ -74,7 +74,7 @@ def lane(program: Program, seed: int) -> Pipeline:
             "shift": step_bits(word, "shift", "shift"),
             "bias": step_bits(word, "bias", "bias"),
         }
-        item["group"] = rng.randrange(node.tables[step.table].groups) if step.table >= 0 else 0
+        item["group"] = rng.randrange(node.slots[step.table].groups) if step.table >= 0 else 0
         item["group"] *= step.per_channel
         params: list[int] = []
         if step.per_channel:
@@ -88,6 +88,10 @@ def lane(program: Program, seed: int) -> Pipeline:
             ("affine_bounds", "zero", "hi"),
             ("binary_zeros", "b_zx", "b_zy"),
             ("binary_bounds", "b_zero", "b_hi"),
+            ("rational_where", "rational_zero", "rational_first"),
+            ("rational_fine", "rational_fine", "rational_fine"),
+            ("rational_used", "rational_used", "rational_used"),
+            ("rational_bounds", "rational_out", "rational_hi"),
             ("table_index", "table_half", "table_log"),
             ("table_use", "table_use", "table_use"),
             ("table_round", "table_q", "table_q"),
@@ -102,59 +106,12 @@ def lane(program: Program, seed: int) -> Pipeline:
     return Pipeline(unit, operands, "result", latency, make, lambda item: item["expected"], setup)
 
 
-def lookup(program: Program, seed: int) -> Pipeline:
-    """The tables of a lane of the vector unit of `program` by themselves."""
-    node = next(n for n in program.nodes if isinstance(n, Vector))
-    rendered = dict(instances(program)[node.name].parameters)
-    names = [
-        "SLOPES",
-        "CURVES",
-        "TABLE_ENTRIES",
-        "GROUP_BITS",
-        "BASE_BITS",
-        "SLOPE_BITS",
-        "CURVE_BITS",
-        "WIDTH",
-    ]
-    write = table_words(node)[0]
-    parameters = {name: str(rendered[name]) for name in names} | {"WRITE": write}
-    entry_bits = max(1, (table_starts(node)[-1] - 1).bit_length())
-    inputs = pins("move 1 value 18 table_index 41 table_use 1 table_round 5 table_bounds 41")
-    inputs |= pins("write_base 1 write_slope 1 write_curve 1")
-    inputs |= {
-        "group": max(1, node.group_bits),
-        "write_at": entry_bits,
-        "write_data": node.entry_bits * write,
-    }
-    unit = Unit("intar_lookup", parameters, inputs, pins("result 18"), ("clk",))
-    latency = 7 if node.curves else 5 if node.slopes else 2
-    late = f"table_use+{latency - 1} table_round+{latency - 2} table_bounds+{latency - 1}"
-    operands = at(f"value group table_index {late}")
-    words = [(s, w) for s, w in zip(node.steps, vector_rom(node).steps, strict=True) if s.load < 0]
-    tables = {slot: _table(node, slot, random.Random(seed + slot)) for slot in range(len(node.tables))}
-
-    def make(rng: random.Random) -> Item:
-        step, word = rng.choice(words)
-        plain = step.model_copy(update={"affine": False, "binary": "none"})
-        in_bits = node.tables[step.table].in_bits if step.table >= 0 else 18
-        item = {"value": edge(rng, in_bits)}
-        item["group"] = rng.randrange(node.tables[step.table].groups) if step.table >= 0 else 0
-        item["group"] *= step.per_channel
-        item["table_index"] = step_bits(word, "table_half", "table_log")
-        item["table_use"] = int(step.table >= 0)
-        item["table_round"] = step_bits(word, "table_q", "table_q")
-        item["table_bounds"] = step_bits(word, "table_q", "table_hi")
-        params = [0, item["group"] << 16, 0, 0]
-        item["expected"] = Model.chain(node, plain, item["value"], 0, params, tables)
-        return item
-
-    setup = list(_table_writes(node, tables, write))
-    return Pipeline(unit, operands, "result", latency, make, lambda item: item["expected"], setup)
-
-
-def _table(node: Vector, slot: int, rng: random.Random) -> list[list[int]]:
-    """Bases, slopes and curves of a slot; |base| and |slope x fraction| stay below 2^30, the slope in its bits."""
-    table = node.tables[slot]
+def _contents(node: Vector, slot: int, rng: random.Random) -> list[list[int]]:
+    """Sets of coefficients; or bases, slopes and curves of a slot: |base| and |slope x fraction| stay below 2^30, the slope
+    in its bits."""
+    table = node.slots[slot]
+    if isinstance(table, Rational):
+        return random_sets(rng, table.groups)
     fraction_bits = table.in_bits - table.log_entries
     slope_bits = min(node.slope_bits, 31 - fraction_bits) - node.curves
     # A curve adds as much to the slope as there is left.
@@ -165,9 +122,13 @@ def _table(node: Vector, slot: int, rng: random.Random) -> list[list[int]]:
 
 
 def _table_writes(node: Vector, tables: dict, write: int) -> Iterable[Item]:
-    """The writes that fill the memory of a lane; without slopes `intar_table_load` has rounded and clamped the entries."""
-    starts, bits = table_starts(node), node.entry_bits
-    for slot, table in enumerate(node.tables):
+    """The writes that fill the memory of a lane; without slopes the unit has rounded and clamped the entries."""
+    for slot, table in enumerate(node.slots):
+        if isinstance(table, Rational):
+            for index, words in enumerate(tables[slot]):
+                data = sum((word & 0xFFFFFFFF) << 32 * i for i, word in enumerate(words))
+                yield {"write_words": 0x7FF, "write_set": table.first + index, "write_set_data": data}
+            continue
         base, slope, curve = tables[slot]
         if not node.slopes:
             rounding = 1 << table.q >> 1
@@ -175,15 +136,14 @@ def _table_writes(node: Vector, tables: dict, write: int) -> Iterable[Item]:
         parts = (("write_base", base), ("write_slope", slope), ("write_curve", curve))
         for pin, values in parts[: 1 + node.slopes + node.curves]:
             for entry in range(0, len(values), write):
-                part = values[entry : entry + write]
-                data = sum((v & ((1 << bits) - 1)) << (bits * i) for i, v in enumerate(part))
-                yield {pin: 1, "write_at": starts[slot] + entry, "write_data": data}
+                data = sum((v & 0xFFFFFFFF) << (32 * i) for i, v in enumerate(values[entry : entry + write]))
+                yield {pin: 1, "write_at": table.first + entry, "write_data": data}
 
 
 def lanes() -> dict[str, Pipeline]:
     """Lanes of random units until these parameters have had all their values; and of units at the ends of their ranges."""
-    values = {"WRITE": 5} | dict.fromkeys(("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY"), 2)
-    values |= {"VALUE_BITS": 2, "SLOPES": 2, "CURVES": 2}
+    values = {"WRITE": 3} | dict.fromkeys(("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY"), 2)
+    values |= {"VALUE_BITS": 2, "SLOPES": 2, "CURVES": 2, "RATIONAL": 2, "TABLE": 2}
     found: dict[str, Pipeline] = {}
     seen: set[tuple[str, str]] = set()
     for seed in itertools.count():
@@ -199,12 +159,6 @@ def lanes() -> dict[str, Pipeline]:
         update = {"curves": curves}
         nodes = [n.model_copy(update=update) if isinstance(n, Vector) else n for n in wide.nodes]
         found[f"lane_wide{seed}"] = lane(wide.model_copy(update={"nodes": tuple(nodes)}), seed)
-    by_form = {}
-    for seed in range(40):
-        program = random_vector(random.Random(seed)).program()
-        node = next(n for n in program.nodes if isinstance(n, Vector))
-        by_form.setdefault((node.parts, node.entry_bits), (program, seed))
-    found |= {f"lookup{parts}_{bits}": lookup(*made) for (parts, bits), made in by_form.items()}
     return found
 
 

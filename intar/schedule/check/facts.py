@@ -9,13 +9,16 @@ from intar.ir.pixels import variants
 from intar.ir.quantgraph import (
     GRID,
     ROW_WISE,
+    DirectSpec,
     QConv,
     QMatmul,
     QNorm,
     QProduct,
     QTask,
     QuantGraph,
+    TableSpec,
 )
+from intar.ir.rational import WORDS
 from intar.ir.schedule import Residency, Schedule
 
 
@@ -86,21 +89,15 @@ class Facts:
         return max(beats, ceil(ceil(beats / ports) * self.machine.lanes * bits / self.machine.port_bits))
 
     def fixed(self) -> int:
-        """Bytes of parameters, of the tables on every core or on the rows node, of the weight rings, and of the rows node:
-        four rows and their powers of 25 bits."""
+        """Bytes of parameters, of the tables on every core, of the weight rings, and of the rows node: four rows and their
+        powers of 25 bits."""
         machine, total = self.machine, 0
         for task in self.graph.tasks:
             if isinstance(task, ROW_WISE):
                 row = ceil(self.cols[task.output] / machine.lanes) * machine.lanes
                 total = max(total, ceil(4 * row * (self.a_bits + 25) / 8))
-        tables = [task.table for task in self.graph.tasks if task.table]
+        tables = [task.table for task in self.graph.tasks if isinstance(task.table, TableSpec)]
         words = 3 if any(t.curve for t in tables) else 2 if any(t.slope for t in tables) else 1
-        size = next(
-            n
-            for n in (1, 2, 4)
-            if all(-(2 ** (8 * n - 1)) <= t.lo <= t.hi < 2 ** (8 * n - 1) for t in tables)
-        )
-        size = size if words == 1 else 4
         for task in self.graph.tasks:
             if task.kind == "matmul" or task.kind == "affine":
                 total += 16 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
@@ -111,11 +108,12 @@ class Facts:
                 total += machine.cores * ceil(beats * machine.lanes * self.w_bits / 8)
                 sets = self.rows[task.output] * len(variants(task, machine))
                 total += machine.cores * sets * 4 * machine.lanes * ceil(4 / machine.lanes)
-            if task.table is not None:
-                beats = ceil(task.table.groups * 2**task.table.log_entries * size / 4 / machine.lanes)
-                total += (
-                    beats * machine.lanes * 4 * words * (1 if isinstance(task, ROW_WISE) else machine.cores)
-                )
+            if isinstance(task.table, DirectSpec):
+                beats = task.table.groups * ceil(WORDS / machine.lanes)
+                total += beats * machine.lanes * 4 * machine.cores
+            if isinstance(task.table, TableSpec):
+                beats = ceil(task.table.groups * 2**task.table.log_entries / machine.lanes)
+                total += beats * machine.lanes * 4 * words * machine.cores
         matmuls = [task for task in self.graph.tasks if isinstance(task, QMatmul | QProduct)]
         heights = [
             self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1) for task in matmuls

@@ -1,0 +1,110 @@
+"""Whether rational functions are tables or evaluated: what a vector lane takes for them, and the cycles of loading them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from intar.ir.quantgraph import DirectSpec, Quantised, TableSpec
+from intar.ir.schedule import Machine
+from intar.schedule import cost
+from intar.schedule.problem import make_problem
+
+LUTS_OF_A_DSP, DSPS_OF_A_RAMB18 = 150, 2.0
+"""What blocks are worth: about as many as UltraScale+ parts have of each beside the other."""
+
+LUTRAM_ENTRIES = 512
+"""Larger tables lie in block memories."""
+
+LUTRAM_BITS, RAMB18_BITS, RAMB18_WIDTH = 48, 18432, 36
+"""Bits of a memory in one LUT, with what addresses it; bits and greatest width of half a block memory."""
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Blocks that a lane of a vector unit takes."""
+
+    dsp: int = 0
+    ramb18: int = 0
+    lut: int = 0
+
+    def __add__(self, other: Lane) -> Lane:
+        return Lane(self.dsp + other.dsp, self.ramb18 + other.ramb18, self.lut + other.lut)
+
+    @property
+    def area(self) -> float:
+        """In DSP blocks."""
+        return self.dsp + self.lut / LUTS_OF_A_DSP + self.ramb18 * DSPS_OF_A_RAMB18
+
+
+PLAIN = Lane(2, 0, 565)
+"""Without a function."""
+
+LOGIC = {
+    "table": Lane(0, 0, 110),
+    "pieces": Lane(1, 0, 510),
+    "curves": Lane(2, 0, 520),
+    "direct": Lane(11, 0, 1700),
+}
+"""Of a function besides its memory, by what builds it (`benchmarks/lane_tables.py`)."""
+
+SET_BITS = 32 + 9 * 25 + 10
+"""Of a group's coefficients."""
+
+
+def lane(quantised: Quantised) -> Lane:
+    """A lane with all functions of a network."""
+    specs = [task.table for task in quantised.graph.tasks if task.table is not None]
+    made, tables = PLAIN, [spec for spec in specs if isinstance(spec, TableSpec)]
+    direct = [spec for spec in specs if isinstance(spec, DirectSpec)]
+    if direct:
+        bits = SET_BITS * sum(spec.groups for spec in direct)
+        made += LOGIC["direct"] + Lane(lut=bits // LUTRAM_BITS)
+    if tables:
+        kinds = {role for spec in tables for role in spec.arrays}
+        made += LOGIC["curves" if "curve" in kinds else "pieces" if "slope" in kinds else "table"]
+        entries = sum(spec.entries for spec in tables)
+        for role in kinds:
+            width = _width(quantised.constants[spec.arrays[role]] for spec in tables if role in spec.arrays)
+            made += _memory(entries, width)
+    return made
+
+
+def _memory(entries: int, width: int) -> Lane:
+    """Four entries are written a cycle, so they lie side by side."""
+    if entries <= LUTRAM_ENTRIES:
+        return Lane(lut=entries * width // LUTRAM_BITS)
+    blocks = max(cost.ceil_div(entries * width, RAMB18_BITS), cost.ceil_div(4 * width, RAMB18_WIDTH))
+    return Lane(ramb18=blocks)
+
+
+def _width(arrays: Iterable[np.ndarray]) -> int:
+    """Two's complement bits of every element."""
+    ends = [int(end) for array in arrays for end in (array.min(), array.max())]
+    return 1 + max((end if end >= 0 else ~end).bit_length() for end in ends)
+
+
+def load_cycles(quantised: Quantised, machine: Machine) -> int:
+    """Cycles in which a vector unit is filled with all functions of a network."""
+    specs = [task.table for task in quantised.graph.tasks if task.table is not None]
+    tables = [spec for spec in specs if isinstance(spec, TableSpec)]
+    parts = max((len(spec.arrays) for spec in tables), default=1)
+    total = sum(cost.table_load_cycles(spec.entries, parts, machine) for spec in tables)
+    return total + sum(
+        cost.direct_load_cycles(spec.groups, machine) for spec in specs if isinstance(spec, DirectSpec)
+    )
+
+
+def multipliers(quantised: Quantised, machine: Machine) -> int:
+    """DSP blocks of the arrays, one a multiplier, and of all vector lanes."""
+    return machine.multipliers + machine.cores * machine.rate * lane(quantised).dsp
+
+
+def weight(quantised: Quantised, machine: Machine) -> float:
+    """Area times time of a network: DSP blocks (LUTs and memories converted) of all multipliers and vector lanes, times the
+    least cycles of its tasks and those of loading its functions."""
+    area = machine.multipliers + machine.cores * machine.rate * lane(quantised).area
+    floor = max(cost.lower_bounds(make_problem(quantised.graph, machine).works, machine).values())
+    return area * (floor + load_cycles(quantised, machine))
