@@ -46,7 +46,7 @@ LOGIC = {
     "table": Lane(0, 0, 110),
     "pieces": Lane(1, 0, 510),
     "curves": Lane(2, 0, 520),
-    "direct": Lane(11, 0, 1700),
+    "direct": Lane(11, 0, 1370),
 }
 """Of a function besides its memory, by what builds it (`benchmarks/lane_tables.py`)."""
 
