@@ -15,7 +15,7 @@ import numpy as np
 
 from intar.ir.names import sanitise
 from intar.ir.program import LoadStep, Node, Program, Region, StoreStep
-from intar.ir.quantgraph import Part, QConv, Quantised, operand_bits, stored_bits
+from intar.ir.quantgraph import Part, QConv, QMatmul, QProduct, Quantised, operand_bits, stored_bits
 from intar.ir.schedule import Machine, Schedule
 from intar.lower.join import Ported, join_nodes, join_ports, join_rounds
 from intar.lower.lower import Lowered, perform
@@ -74,7 +74,11 @@ def lower_parts(name: str, parts: Sequence[Part], schedules: Sequence[Schedule])
 def _common(parts: Sequence[Part], schedules: Sequence[Schedule]) -> Common:
     """The widths that serve all parts."""
     bits = [stored_bits(part.graph) for part in parts]
-    activations, weights = (max(widths) for widths in zip(*bits, strict=True))
+    activations = max(width for width, _ in bits)
+    arrays = [
+        any(isinstance(task, QMatmul | QProduct | QConv) for task in part.graph.tasks) for part in parts
+    ]
+    weights = max((width for (_, width), used in zip(bits, arrays, strict=True) if used), default=activations)
     if any(isinstance(task, QConv) for part in parts for task in part.graph.tasks):
         activations = weights = max(activations, weights)
     operands = [operand_bits(part.graph) for part in parts]

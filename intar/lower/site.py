@@ -125,7 +125,7 @@ def make_site(quantised: Quantised, schedule: Schedule, common: Common = Common(
         tensors=tensors,
         tasks={task.name: task for task in graph.tasks},
         a_bits=max(a_bits, common.a_bits),
-        w_bits=max(w_bits, common.w_bits),
+        w_bits=common.w_bits or w_bits,  # a part without arrays has no say
         operands=(max(a_used, common.operands[0]), max(w_used, common.operands[1])),
         common=common,
         indices={t.name: t for t in quantised.graph.tensors if t.bits == INDEX_BITS},

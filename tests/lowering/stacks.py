@@ -36,9 +36,16 @@ def residual_stack(
 
 
 def attention_stack(
-    blocks: int, rows: int = 6, width: int = 16, heads: int = 2, norms: bool = True, seed: int = 0
+    blocks: int,
+    rows: int = 6,
+    width: int = 16,
+    heads: int = 2,
+    norms: bool = True,
+    behind: bool = False,
+    seed: int = 0,
 ) -> TaskGraph:
-    """`blocks` times attention and a feed-forward pair with GELU, each with a residual and LayerNorm before, as in GPT-2."""
+    """`blocks` times attention and a feed-forward pair with GELU, each with a residual and LayerNorm before, as in GPT-2;
+    with one more LayerNorm `behind` the last."""
     rng, g = np.random.default_rng(seed), Builder("attention_stack")
     size = width // heads
 
@@ -60,7 +67,7 @@ def attention_stack(
         joined = g.reshape(g.transpose(seen, (1, 0, 2)), (rows, width))
         x = g.add(x, layer(joined, width, width))
         x = g.add(x, layer(g.gelu(layer(norm(x), width, 2 * width)), 2 * width, width))
-    g.output(x)
+    g.output(norm(x) if behind else x)
     return g.build()
 
 

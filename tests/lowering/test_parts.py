@@ -11,7 +11,7 @@ import pytest
 from intar import pipeline
 from intar.engine import run
 from intar.errors import ConfigError, UnsupportedError
-from intar.ir.program import Load, Program
+from intar.ir.program import Core, Load, Program
 from intar.ir.schedule import Machine, PartedSchedule
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.quantise import quantise
@@ -107,6 +107,13 @@ def test_every_calibration_gives_blocks_the_same_formats(method: Method) -> None
     how = scheme("w8a8", method, 99.0)
     _, _, blocks = size_network(graph, how, samples(graph), lambda _: machine(), True)
     assert len(blocks) == 4
+
+
+def test_a_part_without_arrays_has_no_say_in_the_width_of_weights() -> None:
+    made = looped(attention_stack(3, behind=True), "w8a8r16", machine(2, 4, 8, 4, 128))
+    assert made.program.rounds == (1, 3, 1)
+    assert {(node.a_bits, node.w_bits) for node in made.program.nodes if isinstance(node, Core)} == {(16, 8)}
+    assert pipeline.verify_engine(made, [random_inputs(made.quantised, 0)]).bit_exact
 
 
 def test_more_blocks_are_no_more_hardware() -> None:
