@@ -132,6 +132,13 @@ RUN:
   }
 }
 
+// Words by which a call at `position` stores further on, `row` for each position; none is behind the last one.
+inline int32_t appended(int64_t position, int32_t last, int32_t row) {
+#pragma HLS INLINE
+  const uint32_t at = static_cast<uint32_t>(position);
+  return (at > static_cast<uint32_t>(last) ? last : static_cast<int32_t>(at)) * row;
+}
+
 // One turn at a memory that is written and read back: a burst, from memory when `reads`.
 struct passage {
   burst run;
@@ -140,10 +147,11 @@ struct passage {
 
 // Words to memory and back, in static turns.  II = 1.  One process owns the memory, so that what it reads is what it
 // wrote: the loops run one after the other, and a burst of writes ends with its response.  What it reads goes back to
-// tasks, which the canonical form of DATAFLOW does not provide for; Vitis HLS warns about the loop.
+// tasks, which the canonical form of DATAFLOW does not provide for; Vitis HLS warns about the loop.  Writes go `moved` words
+// further on.
 template <int BITS, int TURNS>
-inline void exchange(const passage (&turns)[TURNS], const part& played, int round, hls::stream<word<BITS> >& in,
-                     hls::stream<word<BITS> >& out, word<BITS>* memory) {
+inline void exchange(const passage (&turns)[TURNS], const part& played, int round, int32_t moved,
+                     hls::stream<word<BITS> >& in, hls::stream<word<BITS> >& out, word<BITS>* memory) {
 #pragma HLS INLINE
 TURN:
   for (int t = played.first; t < played.end; ++t) {
@@ -168,7 +176,7 @@ TURN:
       for (int w = 0; w < run.words; ++w) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=65536
 #pragma HLS PIPELINE II=1
-        memory[base + w] = in.read();
+        memory[base + moved + w] = in.read();
       }
     }
   }

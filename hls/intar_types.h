@@ -27,6 +27,13 @@ struct part {
   int32_t first, end;
 };
 
+// The number of the entry that a call performs: of those beyond the last one, the last one.
+inline int32_t entry_number(int64_t entry, int32_t entries) {
+#pragma HLS INLINE
+  const uint32_t asked = static_cast<uint32_t>(entry);
+  return asked >= static_cast<uint32_t>(entries) ? entries - 1 : static_cast<int32_t>(asked);
+}
+
 // What a link carries: LANES signed elements.
 template <int LANES, int BITS>
 using beat = hls::vector<element<BITS>, LANES>;

@@ -1,202 +1,38 @@
-"""Greedy generation with a compiled step function of a language model: tokens in, next token out, states behind it.
-
-A network is a step function if its inputs and outputs are called so:
-
-| name | is |
-|---|---|
-| ``tokens`` | an input of ids (1, L) |
-| ``positions`` | an input of ids (1, L), if there is one: where the tokens stand in the text |
-| ``mask`` | an input (…, L, T + L) that is added to the scores, if there is one: 0, or its least number for a row to hide |
-| ``next`` | an output: the argmax over the vocabulary of the last token's row |
-| ``X`` and ``X_new`` | a state, any number of them: T rows that a text has had so far, and the L rows that a call adds |
-
-Whoever runs the network appends the new rows to the states after each call. A network without states sees L tokens at a
-time: the last ones of the text, from position 0 on.
-"""
+"""Greedy generation with compiled step functions of a language model (`intar.quant.steps`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log
 from pathlib import Path
 
 import numpy as np
 
 from intar import pipeline
-from intar.errors import ConfigError, Finding, UnsupportedError
-from intar.ir.ops import show
-from intar.ir.quantgraph import QArgmax, QBinary, QTensor, QuantGraph, Quantised
-from intar.pipeline import Design
-from intar.quant.fixed import limits
-from intar.quant.golden import check_ids, id_rows, quantise_input, run_golden
+from intar.errors import ConfigError, Finding
+from intar.pipeline import Calls, Design
+from intar.quant.golden import check_ids, run_golden
+from intar.quant.steps import Integers, State, StepFunction, step_function, tensor_format
 
-NOTHING = 26 * log(2) + 0.1
-"""What is so far below the largest element of a row has no share in its softmax (docs/numerics.md)."""
-
-NEW = "_new"
-
-Integers = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class State:
-    """Rows that are kept from call to call: input `name` of `rows` rows along `axis`, output `new` of a call's rows."""
-
-    name: str
-    new: str
-    axis: int
-    rows: int
-
-
-@dataclass(frozen=True)
-class StepFunction:
-    """What a network does in a call: `length` tokens behind up to `cached` ones that its states hold (0: without states)."""
-
-    quantised: Quantised
-    length: int
-    cached: int
-    states: tuple[State, ...]
-
-    @property
-    def graph(self) -> QuantGraph:
-        return self.quantised.graph
-
-    def empty(self) -> Integers:
-        """The states before the first token: zeros."""
-        tensors = [self.graph.tensor(state.name) for state in self.states]
-        return {tensor.name: np.full(tensor.shape, tensor.zero, np.int64) for tensor in tensors}
-
-    def inputs(self, tokens: Sequence[int], position: int, states: Integers) -> Integers:
-        """The integers of all inputs for a call with `length` tokens, the first one at `position` of the text."""
-        found: Integers = {"tokens": np.array([tokens], np.int64), **states}
-        if "positions" in self.graph.inputs:
-            found["positions"] = position + np.arange(self.length)[None]
-        if "mask" in self.graph.inputs:
-            tensor = self.graph.tensor("mask")
-            hidden = np.zeros((self.length, self.cached + self.length), bool)
-            hidden[:, position : self.cached] = True
-            hidden[:, self.cached :] = np.triu(np.ones((self.length, self.length), bool), 1)
-            lowest, nothing = limits(tensor.bits)[0], quantise_input(tensor, np.zeros(()))
-            found["mask"] = np.broadcast_to(np.where(hidden, lowest, nothing), tensor.shape)
-        return {name: found[name].reshape(self.graph.tensor(name).shape) for name in self.graph.inputs}
-
-    def append(self, states: Integers, outputs: Mapping[str, np.ndarray], position: int) -> Integers:
-        """The states with the new rows of a call whose first token stood at `position`."""
-        kept: Integers = {}
-        for state in self.states:
-            rows = np.array(states[state.name])
-            room = min(self.length, state.rows - position)
-            into = [slice(None)] * rows.ndim
-            into[state.axis] = slice(position, position + room)
-            part = np.asarray(outputs[state.new]).reshape(self.graph.tensor(state.new).shape)
-            rows[tuple(into)] = np.take(part, range(room), state.axis)
-            kept[state.name] = rows
-        return kept
-
-
-def step_function(quantised: Quantised) -> StepFunction:
-    """The network as a step function.
-
-    Raises
-    ------
-    UnsupportedError
-        It is none: everything that is missing or does not fit.
-    """
-    graph, found = quantised.graph, list[Finding]()
-    ids = id_rows(quantised)
-    length = graph.tensor("tokens").cols if "tokens" in ids else 0
-    made = {task.output: task for task in graph.tasks}
-    if not length:
-        found.append(Finding("there is no input 'tokens' that an embedding looks up", graph.name))
-    if (
-        not isinstance(made.get("next"), QArgmax)
-        or graph.tensor("next").rows * graph.tensor("next").cols != 1
-    ):
-        found.append(Finding("there is no output 'next' that is the argmax of one row", graph.name))
-    states = [
-        state
-        for name in graph.inputs
-        if name not in ("tokens", "positions", "mask")
-        for state in [_state(graph, name, length, found)]
-        if state is not None
-    ]
-    cached = {state.rows for state in states}
-    if len(cached) > 1:
-        found.append(
-            Finding(f"the states have {sorted(cached)} rows", graph.name, "they hold the same tokens")
-        )
-    if states and "mask" not in graph.inputs:
-        hint = "rows of a state that no token has filled yet are hidden by it"
-        found.append(Finding("there are states but no input 'mask'", graph.name, hint=hint))
-    if "mask" in graph.inputs:
-        shape = (length, max(cached, default=0) + length)
-        if graph.tensor("mask").shape[-2:] != shape:
-            what = f"the mask is {show(graph.tensor('mask').shape)}, expected … × {show(shape)}"
-            found.append(
-                Finding(what, "input 'mask'", "it has a row for each token and a column for each key")
-            )
-        found += _spread(graph)
-    if found:
-        raise UnsupportedError(found)
-    return StepFunction(quantised, length, max(cached, default=0), tuple(states))
-
-
-def _state(graph: QuantGraph, name: str, length: int, found: list[Finding]) -> State | None:
-    """The state that an input is; a finding when it is none."""
-    place, new = f"input '{name}'", f"{name}{NEW}"
-    if new not in graph.outputs:
-        what = f"it is no input of a step function, and no state: there is no output '{new}'"
-        found.append(Finding(what, place, hint="call the inputs as docs/generate.md says"))
-        return None
-    kept, rows = graph.tensor(name), graph.tensor(new)
-    axes = [axis for axis, (a, b) in enumerate(zip(kept.shape, rows.shape, strict=False)) if a != b]
-    if len(kept.shape) != len(rows.shape) or len(axes) > 1 or (axes and rows.shape[axes[0]] != length):
-        what = f"the state is {show(kept.shape)}, its new rows {show(rows.shape)}"
-        found.append(Finding(what, place, f"the new rows are those of {length} tokens, along one axis"))
-        return None
-    if _format(kept) != _format(rows):
-        found.append(
-            Finding(f"'{new}' has another format than the state", place, "new rows are appended as they are")
-        )
-        return None
-    axis = axes[0] if axes else next(a for a, n in enumerate(kept.shape) if n == length)
-    return State(name, new, axis, kept.shape[axis])
-
-
-def _format(tensor: QTensor) -> tuple[int, float, int]:
-    return tensor.bits, tensor.scale, tensor.zero
-
-
-def _spread(graph: QuantGraph) -> list[Finding]:
-    """Scores under the mask are no further apart than it hides (docs/numerics.md, softmax)."""
-    found = []
-    hides = -_ends(graph.tensor("mask"))[0]
-    for task in graph.tasks:
-        if isinstance(task, QBinary) and "mask" in task.inputs:
-            lowest = _ends(graph.tensor(task.output))[0]
-            for name in set(task.inputs) - {"mask"}:
-                low, high = _ends(graph.tensor(name))
-                if low - max(lowest, high - hides) < NOTHING:
-                    what = f"the scores '{name}' are up to {high - low:.1f} apart"
-                    most = min(hides, high - lowest) - NOTHING
-                    why = f"the mask goes down to {-hides:.1f} in the samples: it hides what is less than {most:.1f} apart"
-                    hint = "give calibration samples with a lower number at what is hidden"
-                    found.append(Finding(what, "input 'mask'", why, hint))
-    return found
-
-
-def _ends(tensor: QTensor) -> tuple[float, float]:
-    """The least and the largest real number that a tensor can hold."""
-    low, high = (tensor.scale * (limit - tensor.zero) for limit in limits(tensor.bits))
-    return low, high
+__all__ = [
+    "BACKENDS",
+    "Call",
+    "Ran",
+    "State",
+    "StepFunction",
+    "Text",
+    "generate",
+    "run_text",
+    "step_function",
+]
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a step function: its inputs, and golden's outputs."""
+    """A call of a step function: where its first token stands, its inputs, and golden's outputs."""
 
     step: StepFunction
+    position: int
     inputs: Integers
     outputs: Integers
 
@@ -233,7 +69,7 @@ def generate(
         inputs = taken.inputs(tokens, position, states)
         made = run_golden(taken.quantised, inputs).tensors
         outputs = {name: made[name] for name in taken.graph.outputs}
-        calls.append(Call(taken, inputs, outputs))
+        calls.append(Call(taken, position, inputs, outputs))
         if step.states:
             states = taken.append(states, outputs, position)
             position += taken.length
@@ -272,7 +108,10 @@ def _check(step: StepFunction, prompt: Sequence[int], count: int, prefill: StepF
 def _pair(step: StepFunction, prefill: StepFunction) -> list[Finding]:
     """What keeps a prefill from handing its states to a step function."""
     kept, given = (
-        {s.name: (*_format(one.graph.tensor(s.name)), one.graph.tensor(s.name).shape) for s in one.states}
+        {
+            s.name: (*tensor_format(one.graph.tensor(s.name)), one.graph.tensor(s.name).shape)
+            for s in one.states
+        }
         for one in (step, prefill)
     )
     odd = sorted(name for name in {*kept, *given} if kept.get(name) != given.get(name))
@@ -303,28 +142,33 @@ class Ran:
 def run_text(text: Text, designs: Sequence[tuple[StepFunction, Design, Path]], backend: str) -> Ran:
     """Perform every call of a text with the inputs that golden had, and compare every output with golden's.
 
-    A backend whose integers are golden's would have come to the same inputs by itself. Cycles are the engine's where the
-    backend is not ``sim``.
+    A backend whose integers are golden's would have come to the same inputs by itself. What a kernel keeps between calls is
+    given to its first call only: the others find it in the device's memory. Cycles are the engine's
+    where the backend is not ``sim``.
 
     Parameters
     ----------
-    designs : of each step function its design and the folder of its written project.
+    designs : of each step function its design and the folder of its written project, which may be one for both.
     backend : one of `BACKENDS`.
     """
     cycles: dict[int, int] = {}
     made: dict[int, Mapping[str, np.ndarray]] = {}
     mismatches, first = 0, ""
-    for step, design, folder in designs:
-        mine = [number for number, call in enumerate(text.calls) if call.step is step]
+    for folder in dict.fromkeys(folder for _, _, folder in designs):
+        inside = {id(step): design for step, design, place in designs if place == folder}
+        mine = [number for number, call in enumerate(text.calls) if id(call.step) in inside]
         if not mine:
             continue
-        inputs = [text.calls[number].inputs for number in mine]
-        cycles |= dict.fromkeys(mine, design.predicted.cycles)
+        performed = tuple(inside[id(text.calls[number].step)] for number in mine)
+        cycles |= {n: design.predicted.cycles for n, design in zip(mine, performed, strict=True)}
         if backend == "golden":
             made |= {number: text.calls[number].outputs for number in mine}
             continue
+        inputs = [text.calls[number].inputs for number in mine]
+        positions = tuple(text.calls[number].position for number in mine)
+        calls = Calls(positions, performed) if performed[0].program.scalars else None
         verify = pipeline.verify_rtl if backend == "sim" else pipeline.verify_csim
-        check = verify(design, inputs, folder)
+        check = verify(performed[0], inputs, folder, calls=calls)
         made |= dict(zip(mine, check.outputs, strict=True))
         cycles |= dict(zip(mine, check.cycles, strict=False))
         mismatches += check.mismatches

@@ -6,10 +6,11 @@ Every function is pure but the ones that run tools (`verify_csim`, `verify_rtl`)
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
+from itertools import combinations, groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,28 @@ import numpy as np
 import intar
 from intar.assets import asset_digest
 from intar.codegen.hls import BuildTarget, render_hls
-from intar.codegen.host import HostMove, render_host
+from intar.codegen.host import render_host
 from intar.codegen.rtl import bundles, render_rtl, top_name
 from intar.device import boards
 from intar.engine import LONGEST_RUN, EngineResult, plan_merged, run
 from intar.engine import MemoryModel as EngineMemory
 from intar.errors import InfeasibleError, InternalError
-from intar.ir.circuit import as_stored, border_moves, from_circuit, to_circuit
+from intar.hosting import host_moves, text_entries
+from intar.ir.circuit import as_stored, from_circuit, to_circuit
 from intar.ir.io import to_npz
-from intar.ir.program import Argument, Program
+from intar.ir.names import sanitise
+from intar.ir.program import Argument, Load, Program
 from intar.ir.quantgraph import Part, QuantGraph, Quantised
 from intar.ir.reference import AT_ONCE
 from intar.ir.repeats import Blocks
 from intar.ir.schedule import AnySchedule, Machine, Mode, PartedSchedule, Schedule
+from intar.ir.states import State, states
 from intar.ir.taskgraph import TaskGraph
 from intar.lower.images import argument_bytes, stored_tensors
+from intar.lower.kept import new_rows, new_rows_image, state_image
 from intar.lower.lower import Lowered, lower
-from intar.lower.parts import lower_parts
+from intar.lower.parts import Network as LoweredNetwork
+from intar.lower.parts import lower_networks
 from intar.project import LOCK, LOCK_SCHEMA, Project
 from intar.quant.accuracy import numerics_report
 from intar.quant.blocks import Pieces, pieces
@@ -63,7 +69,8 @@ LONG_RUN = 50_000
 class Design:
     """A compiled network: integers, schedule, program, constant images and the engine's prediction.
 
-    `predicted` is the engine's run with all-zero inputs: cycles, waits and spans don't depend on values.
+    `predicted` is the engine's run with all-zero inputs: cycles, waits and spans don't depend on values. Where the program
+    performs several networks, this one is its entry `entry`.
     """
 
     quantised: Quantised
@@ -71,19 +78,41 @@ class Design:
     program: Program
     images: dict[str, bytes] = field(repr=False)
     predicted: EngineResult = field(repr=False)
+    entry: int = 0
+
+    @property
+    def states(self) -> list[State]:
+        """The states that the kernel itself keeps from call to call."""
+        kept = {region.name for argument in self.arguments("state") for region in argument.fields}
+        return [state for state in states(self.quantised.graph) if state.name in kept]
 
     def arguments(self, role: str) -> list[Argument]:
-        """The kernel's arguments of a role."""
-        return [argument for argument in self.program.arguments if argument.role == role]
+        """The kernel's arguments of a role, with the tensors of this network in them."""
+        found = [argument for argument in self.program.arguments if argument.role == role]
+        if not self.program.entries or role == "state":
+            return found
+        return [
+            a.model_copy(update={"fields": tuple(r for r in a.fields if r.entry == self.entry)})
+            for a in found
+        ]
 
     def input_images(self, inputs: Mapping[str, np.ndarray]) -> dict[str, bytes]:
-        """Bytes of the input arguments for one inference, by name; `inputs` are integers by tensor name."""
+        """Bytes of the arguments of inputs and states for one inference, by name; `inputs` are integers by tensor name."""
         loaded = to_circuit(self.quantised.graph, inputs)
-        return {argument.name: argument_bytes(argument, loaded) for argument in self.arguments("input")}
+        images = {argument.name: argument_bytes(argument, loaded) for argument in self.arguments("input")}
+        for argument in self.arguments("state"):
+            images[argument.name] = state_image(argument, self.states, loaded)
+        return images
 
-    def output_tensors(self, images: Mapping[str, bytes]) -> dict[str, np.ndarray]:
-        """The network's outputs, in their own shapes, from the bytes of the output arguments."""
-        return from_circuit(self.quantised.graph, stored_tensors(self.arguments("output"), images))
+    def output_tensors(
+        self, images: Mapping[str, bytes], position: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """The network's outputs, in their own shapes, from the bytes of the arguments after a call at `position`."""
+        tensors = stored_tensors(self.arguments("output"), images)
+        at = self.program.positions if position is None else position
+        for argument in self.arguments("state"):
+            tensors |= new_rows(argument, self.states, images[argument.name], at)
+        return from_circuit(self.quantised.graph, tensors)
 
 
 def design(quantised: Quantised, schedule: AnySchedule) -> Design:
@@ -122,7 +151,8 @@ def _try_parts(quantised: Quantised, parts: Sequence[Part], schedule: PartedSche
     """Lower the parts of a network into one machine and run it."""
     for part, own in zip(parts, schedule.parts, strict=True):
         _check(own.schedule, part.graph)
-    lowered = lower_parts(quantised.graph.name, parts, [own.schedule for own in schedule.parts])
+    schedules = [own.schedule for own in schedule.parts]
+    lowered = lower_networks([LoweredNetwork(quantised.graph.name, quantised, parts, schedules)])
     return _run(schedule, lowered, LONGEST_RUN)
 
 
@@ -247,16 +277,112 @@ def compile_parts(
     """
     parts = divide(quantised, found)
 
-    def schedule(part: Part, own: Pins) -> Schedule:
-        candidates = _candidates(part.graph, machine, mode, own, alone=False)
-        if len(candidates) == 1:
-            return candidates[0]
-        best = _fastest(part.rounds[0], candidates).schedule
-        assert isinstance(best, Schedule)
-        return best
-
-    made = schedule_parts(quantised.graph.name, parts, found, pins, schedule)
+    made = schedule_parts(quantised.graph.name, parts, found, pins, partial(_best_of_part, machine, mode))
     return _finish(quantised, _try_parts(quantised, parts, made))
+
+
+def _best_of_part(machine: Machine, mode: Mode, part: Part, pins: Pins) -> Schedule:
+    """The best schedule of a part, which shares the memory with others."""
+    candidates = _candidates(part.graph, machine, mode, pins, alone=False)
+    if len(candidates) == 1:
+        return candidates[0]
+    best = _fastest(part.rounds[0], candidates).schedule
+    assert isinstance(best, Schedule)
+    return best
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network to be compiled into a kernel with others: its name there, its integers, and its pieces (`quant.blocks`).
+
+    Without pieces it is one part.
+    """
+
+    name: str
+    quantised: Quantised
+    pieces: Pieces = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        whole = (((*(task.name for task in self.quantised.graph.tasks),),),)
+        return divide(self.quantised, self.pieces or whole)
+
+
+def compile_networks(networks: Sequence[Network], machine: Machine, mode: Mode = "auto") -> list[Design]:
+    """Compile several networks into one program for one machine: a call performs one of them, its entry.
+
+    Each is scheduled by itself, as the parts of a network are. Constants that networks load alike lie in memory once
+    (`shared_bytes`).
+
+    Raises
+    ------
+    UnsupportedError
+        A network does not fall into its pieces, or they keep states of one name in different ways.
+    """
+    if machine.rows == 1:
+        networks = [replace(network, quantised=pool_products(network.quantised)) for network in networks]
+    schedules = [
+        schedule_parts(
+            network.quantised.graph.name,
+            network.parts,
+            network.pieces or (((*(task.name for task in network.quantised.graph.tasks),),),),
+            None,
+            partial(_best_of_part, machine, mode),
+        )
+        for network in networks
+    ]
+    return design_networks(networks, schedules)
+
+
+def main_entry(name: str, others: Iterable[str]) -> str:
+    """The entry of a kernel's first network, which is called as the network is where no other entry is called so."""
+    safe = sanitise([name])[name]
+    return safe if safe not in others else f"{safe}_main"
+
+
+def design_networks(networks: Sequence[Network], schedules: Sequence[PartedSchedule]) -> list[Design]:
+    """Lower the schedules of several networks into one program."""
+    lowering = []
+    for network, schedule in zip(networks, schedules, strict=True):
+        for part, own in zip(network.parts, schedule.parts, strict=True):
+            _check(own.schedule, part.graph)
+        plans = [own.schedule for own in schedule.parts]
+        lowering.append(LoweredNetwork(network.name, network.quantised, network.parts, plans))
+    lowered = lower_networks(lowering)
+    memory = engine_memory(schedules[0].machine)
+    program = plan_merged(lowered.program, memory)
+    designs = []
+    for entry, (network, schedule) in enumerate(zip(networks, schedules, strict=True)):
+        predicted = run(program, {}, memory=memory, values=False, entry=entry)
+        predicted.raise_deadlock()
+        designs.append(Design(network.quantised, schedule, program, lowered.images, predicted, entry))
+    return designs
+
+
+def shared_bytes(program: Program) -> int:
+    """Bytes of constants that several entries load from one place."""
+    total = 0
+    for node in program.nodes:
+        constant = isinstance(node, Load) and any(
+            a.name == node.argument and a.role == "constant" for a in program.arguments
+        )
+        if not isinstance(node, Load) or not constant:
+            continue
+        link = program.outputs_of(node.name)["out"]
+        loaded = [
+            {
+                (node.base(step, round), step.beats, step.table, step.pitch)
+                for segment, round in program.plays_of(entry)
+                for step in node.steps
+                if step.segment == segment
+            }
+            for entry in range(len(program.entries))
+        ]
+        for step in set.union(set(), *(a & b for a, b in combinations(loaded, 2))):
+            _, beats, table, pitch = step
+            words = -(-beats * link.lanes * link.bits // node.port_bits)
+            total += (table * pitch if table else words) * node.port_bits // 8
+    return total
 
 
 def recompile(made: Design, mode: Mode) -> Design:
@@ -315,35 +441,46 @@ def _bench_data(made: Design, inputs: Mapping[str, np.ndarray]) -> dict[str, byt
     for out in made.arguments("output"):
         data[f"data/{out.name}.golden.bin"] = b"".join(argument_bytes(out, one) for one in stored)
         data[f"data/{out.name}.mask.bin"] = argument_bytes(out, ones)
+    behind = made.program.positions  # where a call leaves its new rows: behind all that it reads
+    for kept in made.arguments("state"):
+        rows = [new_rows_image(kept, made.states, one, behind) for one in (*stored, ones)]
+        data[f"data/{kept.name}.golden.bin"] = b"".join(rows[:-1])
+        data[f"data/{kept.name}.mask.bin"] = rows[-1]
+    if made.program.scalars:
+        data["data/calls.bin"] = np.array([made.program.call(made.entry, behind)] * count, "<i8").tobytes()
     return data
 
 
-def _host_moves(graph: QuantGraph) -> dict[str, HostMove]:
-    """What the host program has to reorder."""
+def _sources(made: Design, folder: str = "") -> dict[str, bytes]:
+    """What a network is made from again."""
     return {
-        name: HostMove(
-            move.visits,
-            tuple((p.offset, p.step, p.counts, p.strides) for p in move.pieces),
-            graph.tensor(name).shape,
-        )
-        for name, move in border_moves(graph).items()
+        f"{folder}{GRAPH_FILE}": quant_json(made.quantised.graph).encode(),
+        f"{folder}{CONSTANTS_FILE}": to_npz(made.quantised.constants),
+        f"{folder}schedule.json": made.schedule.to_json().encode(),
     }
 
 
-def project(made: Design, inputs: Mapping[str, np.ndarray] | None = None) -> Project:
-    """All files of the generated project; `inputs` are integer samples to keep with it."""
+def project(
+    made: Design, inputs: Mapping[str, np.ndarray] | None = None, others: Sequence[Design] = ()
+) -> Project:
+    """All files of the generated project.
+
+    Parameters
+    ----------
+    inputs : integer samples to keep with it.
+    others : the other networks of the program.
+    """
     graph = made.quantised.graph
-    files: dict[str, bytes] = {
-        GRAPH_FILE: quant_json(graph).encode(),
-        CONSTANTS_FILE: to_npz(made.quantised.constants),
-        "schedule.json": made.schedule.to_json().encode(),
-        "program.json": made.program.to_json().encode(),
-    }
+    files: dict[str, bytes] = {**_sources(made), "program.json": made.program.to_json().encode()}
+    for other in others:
+        files |= _sources(other, f"entries/{other.program.entries[other.entry].name}/")
     files |= {f"data/{name}.bin": data for name, data in made.images.items()}
     target = build_target(made.schedule.machine)
     files |= render_rtl(made.program, uram=target.uram)
     files |= render_hls(made.program, target)
-    files |= render_host(made.program, target, _host_moves(graph))
+    networks = (made, *others)
+    moves = [host_moves(one.quantised.graph) for one in networks]
+    files |= render_host(made.program, target, moves, text_entries(networks))
     if inputs:
         files["data/inputs.npz"] = to_npz(dict(inputs))
         files |= _bench_data(made, inputs)
@@ -356,6 +493,8 @@ def project(made: Design, inputs: Mapping[str, np.ndarray] | None = None) -> Pro
         "files": Project(files).digests,
         "top": top_name(made.program),
     }
+    if made.program.entries:
+        lock["entries"] = [entry.name for entry in made.program.entries]
     files[LOCK] = (json.dumps(lock, indent=1, sort_keys=True) + "\n").encode()
     return Project(dict(sorted(files.items())))
 
@@ -394,20 +533,49 @@ def golden_outputs(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> 
     return results
 
 
-def verify_engine(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> Check:
+@dataclass(frozen=True)
+class Calls:
+    """Calls that go on from each other: the states lie in the device's memory, each call finds there what the ones before
+    it have stored.
+
+    Parameters
+    ----------
+    positions : where each call stores its new rows.
+    designs : the network that each performs, all entries of one program; by default the one that is verified.
+    """
+
+    positions: tuple[int, ...]
+    designs: tuple[Design, ...] = ()
+
+
+def _each(made: Design, inputs: Sequence[object], calls: Calls | None) -> list[tuple[Design, int]]:
+    """The network and the position of each call; without `calls` new rows are stored behind all that is read."""
+    designs = (calls.designs if calls else ()) or (made,) * len(inputs)
+    positions = calls.positions if calls else (made.program.positions,) * len(inputs)
+    return list(zip(designs, positions, strict=True))
+
+
+def verify_engine(
+    made: Design, inputs: Sequence[Mapping[str, np.ndarray]], calls: Calls | None = None
+) -> Check:
     """Golden = engine, two-sided and with the buffers interleaved as in HLS."""
     outputs, cycles = [], []
-    for one in inputs:
-        images = {**made.images, **made.input_images(one)}
-        result = run(made.program, images, memory=engine_memory(made.schedule.machine))
+    kept: dict[str, bytes] = {}
+    called = _each(made, inputs, calls)
+    for one, (network, position) in zip(inputs, called, strict=True):
+        images = {**made.images, **network.input_images(one), **kept}
+        memory = engine_memory(made.schedule.machine)
+        result = run(made.program, images, memory=memory, position=position, entry=network.entry)
         result.raise_deadlock()
-        merged = run(made.program, images, merged=True)
+        merged = run(made.program, images, merged=True, position=position, entry=network.entry)
         merged.raise_deadlock()
         if merged.outputs != result.outputs:
             raise InternalError("the interleaved buffers of the HLS program change its bits")
-        outputs.append(made.output_tensors(result.outputs))
+        outputs.append(network.output_tensors(result.outputs, position))
         cycles.append(result.cycles)
-    return _compare("engine", made, inputs, outputs, tuple(cycles))
+        if calls:
+            kept = {a.name: result.outputs[a.name] for a in made.arguments("state")}
+    return _compare("engine", called, inputs, outputs, tuple(cycles))
 
 
 def _is_long(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> bool:
@@ -416,7 +584,12 @@ def _is_long(made: Design, inputs: Sequence[Mapping[str, np.ndarray]]) -> bool:
 
 
 def verify_csim(
-    made: Design, inputs: Sequence[Mapping[str, np.ndarray]], directory: Path, *, sweep: bool = False
+    made: Design,
+    inputs: Sequence[Mapping[str, np.ndarray]],
+    directory: Path,
+    *,
+    sweep: bool = False,
+    calls: Calls | None = None,
 ) -> Check:
     """Golden = generated C++, compiled and run in `directory` (a written project).
 
@@ -427,8 +600,11 @@ def verify_csim(
     InternalError
         The C++ deadlocks, or the sweep finds an order or a depth that changes something.
     """
-    images = [made.input_images(one) for one in inputs]
+    called = _each(made, inputs, calls)
+    images = [network.input_images(one) for one, (network, _) in zip(inputs, called, strict=True)]
     batch = {name: [one[name] for one in images] for name in images[0]}
+    for argument in made.arguments("state") if calls else ():
+        del batch[argument.name][1:]
     flags = () if _is_long(made, inputs) else ("-O0",)
     run_in = partial(
         run_csim,
@@ -436,6 +612,7 @@ def verify_csim(
         made.program,
         made.images,
         batch,
+        calls=[made.program.call(network.entry, position) for network, position in called],
         build_dir=directory / "build" / "cpp",
         flags=flags,
     )
@@ -445,10 +622,10 @@ def verify_csim(
         if (other.outputs, other.saturations) != (result.outputs, result.saturations):
             raise InternalError(f"csim gives other bits with {env}: the C++ is no Kahn network")
     outputs = [
-        made.output_tensors({name: images[index] for name, images in result.outputs.items()})
-        for index in range(len(inputs))
+        network.output_tensors({name: images[index] for name, images in result.outputs.items()}, position)
+        for index, (network, position) in enumerate(called)
     ]
-    check = _compare("csim", made, inputs, outputs, ())
+    check = _compare("csim", called, inputs, outputs, ())
     return replace(check, seconds=result.seconds, saturations=dict(result.saturations))
 
 
@@ -463,6 +640,7 @@ def verify_rtl(
     waves: bool = False,
     mode: str = "dpi",
     abort_after: int = 0,
+    calls: Calls | None = None,
     built: Callable[[], None] = lambda: None,
 ) -> Check:
     """Golden = RTL under Verilator and cocotb, built and run in ``directory/build/sim``; calls `built` in between.
@@ -483,8 +661,9 @@ def verify_rtl(
     built()
     constants = {name: np.frombuffer(data, dtype=np.uint8) for name, data in made.images.items()}
     jobs = []
-    for one in inputs:
-        job, loaded = [], made.input_images(one)
+    called = _each(made, inputs, calls)
+    for one, (network, position) in zip(inputs, called, strict=True):
+        job, loaded = [], network.input_images(one)
         for index, argument in enumerate(made.program.arguments):
             offset = 0x10 + 0xC * index
             if argument.role == "output":
@@ -492,28 +671,39 @@ def verify_rtl(
             elif argument.role == "input":
                 data = np.frombuffer(loaded[argument.name], dtype=np.uint8)
                 job.append(SimArgument(argument.name, offset, data=data))
+            elif argument.role == "state":
+                data = np.frombuffer(loaded[argument.name], dtype=np.uint8)
+                job.append(SimArgument(argument.name, offset, data, output=True, kept=calls is not None))
             else:
                 job.append(SimArgument(argument.name, offset, data=constants[argument.name]))
+        numbers = zip(made.program.scalars, made.program.call(network.entry, position), strict=True)
+        for index, (name, value) in enumerate(numbers, len(made.program.arguments)):
+            job.append(SimArgument(name, 0x10 + 0xC * index, value=value))
         jobs.append(job)
     model = memory or MemoryModel(latency=made.schedule.machine.latency)
-    limit = 20 * made.predicted.cycles + 20_000
+    limit = 20 * max(network.predicted.cycles for network, _ in called) + 20_000
     result = simulation.run(jobs, model, wait, reset_between, limit, abort_after)
     outputs = [
-        made.output_tensors({name: array.tobytes() for name, array in out.items()}) for out in result.outputs
+        network.output_tensors({name: array.tobytes() for name, array in out.items()}, position)
+        for out, (network, position) in zip(result.outputs, called, strict=True)
     ]
-    check = _compare("rtl", made, inputs, outputs, result.cycles)
+    check = _compare("rtl", called, inputs, outputs, result.cycles)
     return replace(check, seconds=result.seconds, cpu_seconds=result.cpu_seconds)
 
 
 def _compare(
     executor: str,
-    made: Design,
+    called: Sequence[tuple[Design, int]],
     inputs: Sequence[Mapping[str, np.ndarray]],
     outputs: Sequence[dict[str, np.ndarray]],
     cycles: tuple[int, ...],
 ) -> Check:
     wrong, first = 0, ""
-    for index, (got, want) in enumerate(zip(outputs, golden_outputs(made, inputs), strict=True)):
+    golden: list[dict[str, np.ndarray]] = []
+    for _, same in groupby(zip(called, inputs, strict=True), key=lambda call: call[0][0].entry):
+        run_ = list(same)
+        golden += golden_outputs(run_[0][0][0], [one for _, one in run_])
+    for index, (got, want) in enumerate(zip(outputs, golden, strict=True)):
         for name, expected in want.items():
             differs = np.argwhere(got[name] != expected.reshape(got[name].shape))
             wrong += len(differs)

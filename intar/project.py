@@ -154,7 +154,8 @@ def read_project(directory: str | Path) -> Path:
             )
         )
     lock = read_lock(path)
-    changed = [name for name in SOURCES if lock["files"].get(name) != _digest(path / name)]
+    sources = [*SOURCES, *(name for name in lock["files"] if name.startswith("entries/"))]
+    changed = [name for name in sources if lock["files"].get(name) != _digest(path / name)]
     if changed:
         raise OutputError(
             Finding(

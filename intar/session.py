@@ -20,9 +20,11 @@ from intar.errors import CalibrationError, ConfigError, Finding, OutputError, Un
 from intar.frontends import load_model
 from intar.frontends.load import SUFFIXES, make_model, sample_arrays
 from intar.grid import prepare
+from intar.ir.circuit import circuit
 from intar.ir.io import write_atomic
+from intar.ir.names import SAFE
 from intar.ir.ops import Op
-from intar.ir.quantgraph import Part, Quantised
+from intar.ir.quantgraph import Part, QuantGraph, Quantised, stored_bits
 from intar.ir.repeats import LEAST_ROUNDS, Blocks, alike, repeated_blocks
 from intar.ir.schedule import (
     PARTS_SCHEMA,
@@ -36,8 +38,9 @@ from intar.ir.schedule import (
 )
 from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
 from intar.ir.taskgraph import TaskGraph
-from intar.pipeline import Check, Design, design
-from intar.project import read_project
+from intar.lower.kept import kept_states
+from intar.pipeline import Check, Design, Network, design, design_networks
+from intar.project import read_lock, read_project
 from intar.quant.blocks import pieces
 from intar.quant.calibrate import WAY_OUT, load_calibration
 from intar.quant.chosen import read_formats
@@ -87,7 +90,8 @@ def open_source(
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     synthetic: Callable[[TaskGraph], dict[str, np.ndarray]] | None = None,
     loop: bool | None = None,
-    like: Path | None = None,
+    like: Path | QuantGraph | None = None,
+    machine: Machine | None = None,
     bits: Mapping[str, int] | None = None,
     rational: str | None = None,
 ) -> Source:
@@ -101,7 +105,9 @@ def open_source(
     shapes : sizes of dynamic axes of an ONNX model by symbol, or whole shapes by input.
     synthetic : makes samples for a model without calibration data, where only sizes matter.
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
-    like : a project from which inputs and outputs of the same names take their formats (not for reference designs).
+    like : a project or a network from which inputs and outputs of the same names take their formats (not for reference
+        designs).
+    machine : the machine that it shares with another network.
     bits : widths by pattern (`intar.quant.widths`), after those of a reference design.
     rational : how rational functions are built (`intar.quant.scheme.Scheme`); None: as the reference design says, or
         ``auto``.
@@ -125,14 +131,16 @@ def open_source(
     network, examples = make_model(model)
     graph = load_model(network, shapes, examples)
     if like:
-        graph = take_formats(graph, load_quantised(read_project(like)).graph)
+        known = like if isinstance(like, QuantGraph) else load_quantised(read_project(like)).graph
+        graph = take_formats(graph, known)
     given = load_calibration(calibration, graph) if calibration else None
     if given is None and examples is not None:
         given = sample_arrays(examples, graph.inputs)
     if given is None and synthetic:
         given = synthetic(graph)
     how = find_scheme(scheme or "w8a8").with_bits(bits or {}).with_rational(rational or "auto")
-    return Source(graph, how, *size_network(graph, how, given, sized, loop), given)
+    shared: Callable[[Quantised], Machine] = (lambda _: machine) if machine else sized
+    return Source(graph, how, *size_network(graph, how, given, shared, loop), given)
 
 
 def size_network(
@@ -172,6 +180,15 @@ def size_network(
                 raise
             parts = ()
         machine = sized(made)
+        parts = parts if _keeps(made, parts, machine) else ()
+        if loop and not parts:
+            raise UnsupportedError(
+                Finding(
+                    "a row of a state is not a whole number of port words",
+                    graph.name,
+                    hint="leave --loop away",
+                )
+            )
         if any(len(part.rounds) > 1 and (loop or _pays(part, machine)) for part in parts):
             return made, machine, blocks
     made = _integers(graph, scheme, calibration, sized)
@@ -232,6 +249,13 @@ def tune(
     )
 
 
+def _keeps(made: Quantised, parts: Sequence[Part], machine: Machine) -> bool:
+    """The states of loops, if any, can lie in device memory between calls."""
+    return not any(len(part.rounds) > 1 and any(part.kept) for part in parts) or bool(
+        kept_states(made.graph, machine, stored_bits(circuit(made.graph))[0])
+    )
+
+
 def _pays(part: Part, machine: Machine) -> bool:
     """A round is long beside what the next one waits for: the last response of a store, the first word of a load."""
     floor = max(lower_bounds(make_problem(part.graph, machine).works, machine).values())
@@ -288,6 +312,19 @@ def parse_bits(items: Sequence[str], scheme: str | None = None) -> tuple[str | N
     if found:
         raise ConfigError(found)
     return scheme, bits
+
+
+def parse_entries(items: Sequence[str]) -> dict[str, str]:
+    """``["prefill=net.py:chunk"]`` → models by the names of their entries; ConfigError with all that is wrong."""
+    values, found = _pairs(items, "--entry", "write --entry prefill=net.py:chunk")
+    found += [
+        Finding(f"{name!r} is no name for an entry", "--entry", hint="letters, digits and _")
+        for name in values
+        if not SAFE.match(name)
+    ]
+    if found:
+        raise ConfigError(found)
+    return values
 
 
 def parse_sweeps(items: Sequence[str]) -> dict[str, list[object]]:
@@ -428,9 +465,25 @@ def edited_schedule(path: Path, quantised: Quantised) -> AnySchedule:
 
 
 def open_project(directory: Path) -> Design:
-    """The design of a written project, made again from its integers and its schedule."""
+    """The design of a written project, made again from its integers and its schedule; of several networks the first."""
+    return open_networks(directory)[0]
+
+
+def open_networks(directory: Path) -> list[Design]:
+    """The designs of all networks of a written project: its entries, or the one that it has."""
     folder = read_project(directory)
-    return design(load_quantised(folder), read_schedule(folder / "schedule.json"))
+    names = read_lock(folder).get("entries", [])
+    folders = [folder, *(folder / "entries" / name for name in names[1:])]
+    integers = [load_quantised(place) for place in folders]
+    schedules = [read_schedule(place / "schedule.json") for place in folders]
+    if len(folders) == 1:
+        return [design(integers[0], schedules[0])]
+    parted = [schedule for schedule in schedules if isinstance(schedule, PartedSchedule)]
+    networks = [
+        Network(name, own, schedule.pieces)
+        for name, own, schedule in zip(names, integers, parted, strict=True)
+    ]
+    return design_networks(networks, parted)
 
 
 def stored_inputs(directory: Path, made: Design, count: int, seed: int) -> list[dict[str, np.ndarray]]:

@@ -1,8 +1,8 @@
 // intar_store: writes the beats of its input to runs of words of one kernel argument.
 //
 // Step        128 bits, 32-bit fields, lowest first: base (port word), words, beats - 1, swap. The next `beats` beats are
-//             written from word `base` on (in odd rounds of a segment `swap` words further on); the rest of the last
-//             word is zero.
+//             written from word `base` on, in round r of a segment r STRIDE words further on and in odd ones `swap` more,
+//             and in a call at `position` p p ROW words further on; the rest of the last word is zero.
 // done_count  commands (= steps) whose last write response has arrived since `start`.
 // Latency     a beat that completes a word, taken in cycle t, is a word in t+1 (t when a beat is a word); then
 //             see intar_axi_write.
@@ -16,15 +16,18 @@ module intar_store #(
     parameter int OUTSTANDING = 16,
     parameter int SEGMENTS    = 1,  // see intar_steps
     parameter bit LOOPED      = 1'b0,  // see intar_rounds
+    parameter int ROW         = 0,     // words from position to position
     parameter int STEPS       = 1,
     parameter logic [STEPS*128-1:0] PROGRAM = '0,
-    parameter logic [SEGMENTS*32-1:0] ENDS = '0
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0,
+    parameter logic [SEGMENTS*32-1:0] STRIDES = '0  // words, of each segment
 ) (
     input  logic                   clk,
     input  logic                   rst_n,
     input  logic                   start,
     input  logic [7:0]             segment,
     input  logic [15:0]            round,
+    input  logic [31:0]            position,  // stable from `start` to `done`
     output logic                   done,
     output logic [31:0]            done_count,
     input  logic [63:0]            argument,
@@ -93,12 +96,15 @@ module intar_store #(
     else if (data_go) beat <= beat + 1'b1;
   end
 
-  logic [31:0] moved, request_base;  // what a round adds to the base; the sum
-  assign request_base = request_step[0+:32] + moved;
+  logic [31:0] moved, appended, request_base;  // what round and position add to the base; the sum
+  assign request_base = request_step[0+:32] + moved + appended;
+  always_ff @(posedge clk) begin
+    if (start) appended <= position * 32'(ROW);
+  end
   intar_rounds #(
       .LOOPED(LOOPED),
       .SEGMENTS(SEGMENTS),
-      .STRIDES({SEGMENTS{32'd0}})
+      .STRIDES(STRIDES)
   ) rounds (
       .clk(clk),
       .start(start),

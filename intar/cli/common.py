@@ -124,9 +124,10 @@ def open_model(
     budget: list[str] | None,
     shape: list[str] | None,
     loop: bool | None = None,
-    like: Path | None = None,
+    like: Any = None,
     bits: list[str] | None = None,
     rational: str | None = None,
+    machine: Any = None,
 ) -> Any:
     """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
     from intar.session import open_source, parse_bits, parse_budget, parse_shapes
@@ -141,6 +142,7 @@ def open_model(
         shapes=parse_shapes(shape or []),
         loop=loop,
         like=like,
+        machine=machine,
         bits=widths,
         rational=rational,
     )

@@ -148,6 +148,12 @@ def compile_command(
     pin: Pin = None,
     pattern: Pattern = "auto",
     loop: Loop = None,
+    entry: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=MODEL: the kernel performs this network, too (a prefill); it shares states and machine."
+        ),
+    ] = None,
     edited: Annotated[
         Path | None, typer.Option("--schedule", help="Use this (edited) schedule.json.")
     ] = None,
@@ -165,25 +171,58 @@ def compile_command(
     """The whole path: model to C++, RTL and weight image, with the predicted cycles."""
     from intar import pipeline
     from intar.engine import build as engine
+    from intar.errors import ConfigError, Finding
     from intar.project import refuse_foreign
-    from intar.session import edited_schedule, parse_pins, update_report
+    from intar.quant.blocks import pieces
+    from intar.session import edited_schedule, parse_entries, parse_pins, update_report
     from intar.verify.hls_lint import lint_files
     from intar.verify.tools import require
 
     mode, pins = check_pattern(pattern), parse_pins(pin or [])
+    entries = parse_entries(entry or [])
+    if entries and (edited or pin):
+        what = "a schedule is pinned or edited for a single network only"
+        raise ConfigError(Finding(what, "--entry", hint="leave --schedule and --pin away"))
     refuse_foreign(out)
     require(engine.missing_tools())
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
     ) as step:
         source = open_model(model, device, scheme, calibration, budget, shape, loop, like, bits, rational)
+        known = source.quantised.graph
+        more = {
+            name: open_model(
+                other,
+                device,
+                scheme,
+                None,
+                budget,
+                shape,
+                loop,
+                known,
+                bits,
+                rational,
+                source.machine,
+            )
+            for name, other in entries.items()
+        }
         step()
-        if edited:
+        made_all: list[pipeline.Design] = []
+        if more:
+            named = {pipeline.main_entry(known.name, more): source, **more}
+            networks = [
+                pipeline.Network(name, one.quantised, pieces(one.quantised.graph, one.blocks))
+                for name, one in named.items()
+            ]
+            made_all = pipeline.compile_networks(networks, source.machine, mode)
+            made = made_all[0]
+        elif edited:
             made = pipeline.design(source.quantised, edited_schedule(edited, source.quantised))
         else:
             made = pipeline.compile_quantised(source.quantised, source.machine, mode, pins, source.blocks)
         step()
-        project = pipeline.project(made, pipeline.integer_samples(source.quantised, source.calibration))
+        samples = pipeline.integer_samples(source.quantised, source.calibration)
+        project = pipeline.project(made, samples, made_all[1:])
         step()
         linted = lint_files(project.files, made.program) if lint else None
         step()
@@ -204,6 +243,17 @@ def compile_command(
         console.print(
             f"{len(project.files)} files in {out}; {cycles['predicted']:,} cycles predicted (limit {cycles['limit']:,})"
         )
+        if made_all:
+            cycles_of = (
+                f"{e.name} {d.predicted.cycles:,}"
+                for e, d in zip(made.program.entries, made_all, strict=True)
+            )
+            total = sum(len(data) for data in made.images.values())
+            shared = pipeline.shared_bytes(made.program)
+            console.print(
+                f"one kernel, {len(made_all)} entries, cycles: {', '.join(cycles_of)}; {total:,} bytes of constants, "
+                f"{shared:,} of them for several entries"
+            )
         if linted is None:
             console.print("[dim]the C++ was not linted[/]")
 

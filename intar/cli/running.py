@@ -220,19 +220,19 @@ def generate(
     from intar.errors import ConfigError, Finding
     from intar.generate import BACKENDS, generate, run_text, step_function
     from intar.report.text import text_report
-    from intar.session import open_project, parse_prompt
+    from intar.session import open_networks, parse_prompt
     from intar.tokenizer import load_tokenizer
 
     if backend not in BACKENDS:
         raise ConfigError(Finding(f"there is no backend {backend!r}", "--backend", hint=", ".join(BACKENDS)))
     words = load_tokenizer(tokenizer) if tokenizer else None
     ids = words.encode(prompt) if words else parse_prompt(prompt)
-    folders = [project, *([prefill] if prefill else [])]
-    designs = [
-        (step_function(made.quantised), made, folder) for folder in folders for made in [open_project(folder)]
-    ]
+    designs = [(step_function(made.quantised), made, project) for made in open_networks(project)]
+    if prefill:
+        other = open_networks(prefill)[0]
+        designs = [designs[0], (step_function(other.quantised), other, prefill)]
     with progress("generate with golden", f"the same calls: {backend}") as advance:
-        text = generate(designs[0][0], ids, tokens, designs[1][0] if prefill else None)
+        text = generate(designs[0][0], ids, tokens, designs[1][0] if len(designs) > 1 else None)
         advance()
         ran = run_text(text, designs, backend)
         advance()

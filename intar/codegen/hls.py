@@ -153,6 +153,12 @@ def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str,
             if not choosing(link)
         ),
         *(stream for node in nodes for stream in node.streams),
+        *(
+            Stream(function.entry.stream, function.entry.type, 2, f"entry of {function.name}")
+            for node in nodes
+            for function in node.functions
+            if function.entry
+        ),
     )
     functions = [function for node in nodes for function in node.functions]
     _check_names(program, nodes, streams)
@@ -162,6 +168,8 @@ def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str,
         "target": target,
         "nodes": nodes,
         "arguments": arguments,
+        "scalars": program.scalars,
+        "entries": program.entries,
         "streams": streams,
         "loads": [f for f in functions if f.role == "load"],
         "tasks": [f for f in functions if f.role == "task"],
@@ -187,7 +195,12 @@ def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str,
 
 
 def _check_names(program: Program, nodes: Sequence[NodeView], streams: Sequence[Stream]) -> None:
-    scope = [program.name, *(a.name for a in program.arguments), *(link.name for link in program.links)]
+    scope = [
+        program.name,
+        *program.scalars,
+        *(a.name for a in program.arguments),
+        *(link.name for link in program.links),
+    ]
     bad = [name for name in scope if not SAFE.match(name) or name in RESERVED - HARMLESS]
     bad += [node.name for node in program.nodes if not SAFE.match(node.name)]  # never used without a suffix
     if bad:
@@ -195,6 +208,7 @@ def _check_names(program: Program, nodes: Sequence[NodeView], streams: Sequence[
     made = [
         program.name,
         *(argument.name for argument in program.arguments),
+        *program.scalars,
         *(stream.name for stream in streams),
         *(function.name for node in nodes for function in node.functions),
         *(f"run_{function.name}" for node in nodes for function in node.functions if function.role == "task"),

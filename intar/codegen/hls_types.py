@@ -58,7 +58,9 @@ class Pointer:
 
 @dataclass(frozen=True)
 class Function:
-    """One C++ function: `role` is ``load``, ``task`` or ``store``; the body calls `callee` with `arguments`.
+    """One C++ function: `role` is ``load``, ``task`` or ``store``; the body calls `callee` with `arguments`. Control-driven
+    ones take `scalars`, numbers of the call; to a task of a program with entries the number of the one to perform comes in
+    through `entry`.
 
     A router's body is a loop of its own over `beats` beats from step `first` on (expressions).
     """
@@ -72,6 +74,8 @@ class Function:
     arguments: tuple[str, ...]
     locals: tuple[Local, ...] = ()
     pointer: Pointer | None = None
+    scalars: tuple[str, ...] = ()
+    entry: Port | None = None
     router: Router | None = None
     first: str = ""
     beats: str = ""

@@ -110,7 +110,7 @@ class _Views:
         for rom in roms:
             if not rom.rows:
                 raise InternalError(f"node {self.node.name!r} has nothing to do: table {rom.name} is empty")
-        functions = tuple(self._played(function, roms) for function in functions)
+        functions = tuple(self._chosen(self._played(function, roms)) for function in functions)
         return NodeView(self.node.name, self.node.kind, roms, functions, *streams)
 
     def _link(self, port: str) -> Link:
@@ -231,6 +231,11 @@ class _Views:
             (roms[0].name, "in", "out"),
         )
         taken = Port("in", word, words.name)
+        moved = (
+            ()
+            if reload is None
+            else (f"intar::appended(position, {self.program.positions}, {node.row})" if node.row else "0",)
+        )
         back = () if reload is None else (Port("out", word, f"{reload.name}_words"),)
         drain = Function(
             f"{node.name}_drain" if reload is None else f"{node.name}_exchange",
@@ -240,8 +245,9 @@ class _Views:
             + ("" if reload is None else ", and back (a process in a loop of streams: Vitis warns)"),
             (taken, *back),
             f"intar::{'drain' if reload is None else 'exchange'}<{node.port_bits}>",
-            (roms[1].name, self.round, "in", *(port.name for port in back), node.argument),
+            (roms[1].name, self.round, *moved, "in", *(port.name for port in back), node.argument),
             pointer=Pointer(f"{word}*", node.argument),
+            scalars=("position",) if node.row else (),
         )
         return roms, (pack, drain), (words,)
 
@@ -262,7 +268,9 @@ class _Views:
                 for _ in range(commands):
                     step: StoreStep | LoadStep = next(writes) if side == "w" else next(reads)
                     repeat = step.repeat if isinstance(step, LoadStep) else 1
-                    bursts.add(step, word_count(step.beats, link, node.port_bits), repeat)
+                    moving = node.strides if side == "w" else reload.strides
+                    stride = moving[segment] if moving else 0
+                    bursts.add(step, word_count(step.beats, link, node.port_bits), repeat, stride)
                 rows += [Row(f"{{{row.values}, {int(side == 'r')}}}", row.note) for row in bursts.rows()]
                 segments += bursts.segments
         return self._rom("intar::passage", "TURNS", f"{{{BURST_COLUMNS}}}, reads", rows, segments)
@@ -753,6 +761,14 @@ class _Views:
         for argument in function.arguments:
             arguments += [argument, parts[argument]] if argument in parts else [argument]
         return replace(function, arguments=tuple(arguments))
+
+    def _chosen(self, function: Function) -> Function:
+        """The function with the number of the entry that a call performs: a task gets it through a stream."""
+        if not self.program.entries:
+            return function
+        if function.role == "task":
+            return replace(function, entry=Port("chosen", "int32_t", f"{function.name}_entry"))
+        return replace(function, scalars=("entry", *function.scalars))
 
     def _part(self, rom: Rom) -> str:
         if len(rom.parts) > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from intar.assets import asset_dir
@@ -48,14 +48,52 @@ class HostMove:
     shape: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class TextField:
+    """Where a tensor, or every `step`-th of its beats from `first` on, lies in an argument: from byte `byte` on."""
+
+    argument: str
+    byte: int
+    row_beats: int
+    lanes: int
+    bits: int
+    first: int
+    step: int
+
+
+@dataclass(frozen=True)
+class TextEntry:
+    """An entry of the kernel that takes `length` tokens behind up to `cached` ones and gives the next.
+
+    `shown` and `hidden` are the integers of a mask of `mask_rows` rows: row ``r`` is of token ``r % length``.
+    """
+
+    number: int
+    length: int
+    cached: int
+    vocabulary: int
+    tokens: tuple[TextField, ...]
+    positions: tuple[TextField, ...]
+    mask: tuple[TextField, ...]
+    mask_shape: tuple[int, ...]
+    mask_rows: int
+    shown: int
+    hidden: int
+    next: TextField
+
+
 def render_host(
-    program: Program, target: BuildTarget | None = None, moves: Mapping[str, HostMove] | None = None
+    program: Program,
+    target: BuildTarget | None = None,
+    moves: Sequence[Mapping[str, HostMove]] = ({},),
+    text: Sequence[TextEntry] = (),
 ) -> dict[str, bytes]:
     """Files of the host side and of the project's root, path → bytes.
 
     Parameters
     ----------
-    moves : of the network's inputs and outputs that lie in another order in the kernel's arguments, by name.
+    moves : for each entry, of the inputs and outputs that lie in another order in the kernel's arguments, by name.
+    text : how to generate text, where the kernel can: gives ``host/generate.cpp`` and ``host/generate.py``.
     target : part, platform, clock and banks; as in :func:`intar.codegen.hls.render_hls`.
     """
     target = target or BuildTarget()
@@ -69,7 +107,10 @@ def render_host(
         "name": program.name,
         "target": target,
         "arguments": arguments,
-        "moves": moves or {},
+        "scalars": program.scalars,
+        "index": {argument.name: number for number, argument in enumerate(program.arguments)},
+        "moves": moves,
+        "text": text,
         "nodes": [NodeLine(node.name, node.kind, _about(node)) for node in program.nodes],
         "links": len(program.links),
     }
@@ -79,6 +120,9 @@ def render_host(
         "Makefile": render("build/Makefile.j2", **context),
         "README.md": render("build/README.md.j2", **context),
     }
+    if text:
+        files["host/generate.cpp"] = render("host/generate.cpp.j2", **context)
+        files["host/generate.py"] = render("host/generate.py.j2", **context)
     for header in sorted((asset_dir("sim") / "csim").glob("*.h")):
         files[f"hls/csim/{header.name}"] = header.read_bytes()
     return dict(sorted(files.items()))

@@ -125,6 +125,8 @@ class KernelView:
     title: str
     control_bits: int
     arguments: list[str]
+    scalars: list[str]
+    limits: dict[str, int]
     bundles: list[Bundle]
     counts: list[str]
     sequencer: list[tuple[str, str | int]]
@@ -275,13 +277,15 @@ def _view(program: Program, uram: bool) -> KernelView:
         )
         for link in program.links
     ]
-    if len(program.arguments) > ((1 << CONTROL_BITS) - 16) // 12:
+    if len(program.arguments) + len(program.scalars) > ((1 << CONTROL_BITS) - 16) // 12:
         raise InternalError(f"{len(program.arguments)} arguments do not fit into the register map")
     return KernelView(
         top=top_name(program),
         title=_comment(program.name),
         control_bits=CONTROL_BITS,
         arguments=list(_argument_names(program).values()),
+        scalars=list(program.scalars),
+        limits={"position": program.positions, "entry": len(program.entries) - 1},
         bundles=list(bundles(program)),
         counts=[builder.count(node.name) for node in program.nodes if isinstance(node, Store)],
         sequencer=[("NODES", len(nodes)), *_rounds(program)],
@@ -296,7 +300,15 @@ def _rounds(program: Program) -> list[tuple[str, str | int]]:
         return []
     if len(program.rounds) > MOST_SEGMENTS or max(program.rounds) > MOST_ROUNDS:
         raise InternalError(f"the sequencer has no room for the rounds {program.rounds}")
-    return [("SEGMENTS", len(program.rounds)), ("ROUNDS", steps.words(16, program.rounds))]
+    found: list[tuple[str, str | int]] = [
+        ("SEGMENTS", len(program.rounds)),
+        ("ROUNDS", steps.words(16, program.rounds)),
+    ]
+    if program.entries:
+        found.append(("ENTRIES", len(program.entries)))
+        found.append(("FIRST", steps.words(8, [entry.first for entry in program.entries])))
+        found.append(("LAST", steps.words(8, [entry.end - 1 for entry in program.entries])))
+    return found
 
 
 def bank_depth(node: Buffer | Image) -> int:
@@ -415,7 +427,7 @@ class _Builder:
         made.ports += [("round", "round"), ("argument", f"pointers[{64 * index}+:64]")]
         if max(self.program.rounds) > 1:
             made.parameters.append(("LOOPED", "1'b1"))
-            if isinstance(node, Load) and node.strides:
+            if node.strides:
                 made.parameters.append(("STRIDES", steps.words(32, node.strides)))
 
     def _axi(self, made: Instance, node: Load | Store, pins: str) -> None:
@@ -437,7 +449,12 @@ class _Builder:
         link = self.link(node, "in")
         self._memory(made, node, link, STORE_BURST, STORE_FIFO, STORE_OUTSTANDING)
         made.parameters += self._program("", steps.store_rom(node, link.lanes * link.bits))
-        made.ports.append(("done_count", self.count(node.name)))
+        made.ports += [
+            ("position", "position" if node.row else "32'd0"),
+            ("done_count", self.count(node.name)),
+        ]
+        if node.row:
+            made.parameters.append(("ROW", node.row))
         self._stream(made, node, "in", False, link.lanes, link.bits)
         self._axi(made, node, "AWVALID AWREADY AWADDR AWLEN WVALID WREADY WDATA WSTRB WLAST BVALID BREADY")
 

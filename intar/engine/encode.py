@@ -102,11 +102,20 @@ def _rows_in_range(step: RowsStep) -> bool:
 
 class _Encoder:
     def __init__(
-        self, program: Program, segment: int, round: int, merged: bool, policy: int, turns: bool, align: int
+        self,
+        program: Program,
+        segment: int,
+        round: int,
+        position: int,
+        merged: bool,
+        policy: int,
+        turns: bool,
+        align: int,
     ):
         self.program = program
         self.segment = segment
         self.round = round
+        self.position = position
         self.merged = merged
         self.policy = policy
         self.align = align
@@ -277,7 +286,7 @@ class _Encoder:
 
     def encode_store(self, node: Store) -> None:
         steps = self.played(node.steps)
-        bases = [node.base(step, self.round) for step in steps]
+        bases = [node.base(step, self.round, self.position) for step in steps]
         ratio = self.memory_port(node, "in", [(b, s.beats) for b, s in zip(bases, steps, strict=True)])
         before, mate = self.turns(node)
         self.put(mate, len(steps))
@@ -523,6 +532,7 @@ def encode(
     segment: int = 0,
     round: int = 0,
     *,
+    position: int = 0,
     merged: bool = False,
     policy: int = 0,
     turns: bool = False,
@@ -533,6 +543,7 @@ def encode(
     Parameters
     ----------
     segment, round : which play.
+    position : of the call, in the text that its states hold.
     merged : each buffer is one unit with both sides instead of two.
     policy : 0: merged buffers follow `Buffer.merged`, which must then cover every iteration.
     turns : stores and loads of one argument take turns (`Store.turns`), as they do in merged runs.
@@ -543,4 +554,4 @@ def encode(
     ------
     InternalError : ports without links, wrong widths, addresses outside of an argument: all of them at once.
     """
-    return _Encoder(program, segment, round, merged, policy, turns, align).encode()
+    return _Encoder(program, segment, round, position, merged, policy, turns, align).encode()

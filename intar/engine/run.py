@@ -57,7 +57,7 @@ def _buffers(program: Program, images: Mapping[str, bytes], values: bool) -> dic
             raise InternalError(
                 f"the image of argument {argument.name!r} has {len(data)} bytes, its buffer {size} bytes"
             )
-        if values and argument.role in ("input", "constant") and len(data) < size:
+        if values and argument.role in ("input", "constant", "state") and len(data) < size:
             raise InternalError(f"argument {argument.name!r} needs an image of {size} bytes, got {len(data)}")
         buffer = np.zeros(size if values else 1, dtype=np.uint8)
         if values:
@@ -187,12 +187,14 @@ def run(
     timing: Timing | None = None,
     policy: int = 0,
     turns: bool = False,
+    position: int | None = None,
+    entry: int | None = None,
 ) -> EngineResult:
     """Execute one inference of `program`, to the bit and to the cycle: all plays, one after the other.
 
     Parameters
     ----------
-    images : initial bytes of the arguments; required for inputs and constants when `values`, zeros otherwise.
+    images : initial bytes of the arguments; required for inputs, constants and states when `values`, zeros otherwise.
     memory : off-chip memory; by default 64 cycles of latency and one word a cycle per port.
     values : False counts cycles only (the bits of a program never change its timing).
     merged : every buffer performs its static order `Buffer.merged` in one thread, a store and the load of the same argument
@@ -201,6 +203,9 @@ def run(
     max_cycles : give up after so many cycles.
     timing : latencies; those of the RTL by default.
     turns : `Store.turns` hold although the buffers are not merged.
+    position : where in the states the call stores its new rows, at most `Program.positions`; None: there, behind all that it
+        reads.
+    entry : which of the program's entries the call performs; None: all of them, one behind the other.
     policy : merged runs only. 0 follows `Buffer.merged`; 1, 2 and 3 perform iterations as they become possible,
         writes first, reads first, or reads when somebody waits for them, and record the order.
 
@@ -215,11 +220,22 @@ def run(
     buffers = _buffers(program, images or {}, values)
     head = (*timing.encoded(), *memory.encoded(), int(values), int(merged), policy)
     align = 0 if values else _longest_burst(timing)
+    last = program.positions
+    position = last if position is None or not 0 <= position < last else position
     done: list[EngineResult] = []
     known: dict[tuple[int, bytes], EngineResult] = {}  # rounds alike to the last word take the same cycles
     at = 0
-    for segment, round in program.plays:
-        encoded = encode(program, segment, round, merged=merged, policy=policy, turns=turns, align=align)
+    for segment, round in program.plays_of(entry):
+        encoded = encode(
+            program,
+            segment,
+            round,
+            position=position,
+            merged=merged,
+            policy=policy,
+            turns=turns,
+            align=align,
+        )
         words = encoded.array()
         key = (segment, words.tobytes())
         play = None if values else known.get(key)

@@ -144,7 +144,9 @@ class Load(Frozen):
 
 
 class StoreStep(Step):
-    """Write the next `beats` beats from word `base` of the argument on, in odd rounds of the segment `swap` further."""
+    """Write the next `beats` beats from word `base` of the argument on, in odd rounds of the segment `swap` further; and
+    further on by what the node moves with the round (`Store.strides`) and the call's position (`Store.row`).
+    """
 
     base: int
     beats: int = Field(gt=0)
@@ -157,6 +159,8 @@ class Store(Frozen):
     A load that waits for this store may read the same argument, through the read channel of the same AXI master. `turns`
     is then a static order of the commands of both, as runs ``(side, commands)`` with side ``"w"`` or ``"r"``, in which a
     back end with one process for the argument (HLS) performs them. A run lies in one segment.
+
+    `strides`: as in `Load`. `row`: words by which all steps move on with each position of a call (`Program.positions`).
     """
 
     kind: Literal["store"] = "store"
@@ -164,12 +168,15 @@ class Store(Frozen):
     port_bits: int
     argument: str
     words: int = Field(gt=0)
+    strides: tuple[int, ...] = ()
+    row: int = Field(default=0, ge=0)
     steps: tuple[StoreStep, ...]
     turns: tuple[tuple[Literal["w", "r"], int], ...] = ()
 
-    def base(self, step: StoreStep, round: int) -> int:
-        """Where a step writes in a round of its segment, words."""
-        return step.base + (round % 2) * step.swap
+    def base(self, step: StoreStep, round: int, position: int = 0) -> int:
+        """Where a step writes in a round of its segment in a call at `position`, words."""
+        stride = self.strides[step.segment] if self.strides else 0
+        return step.base + round * stride + (round % 2) * step.swap + position * self.row
 
 
 class BufferStep(Step):
@@ -662,7 +669,7 @@ class Region(Frozen):
 
     `rows` rows of `row_beats` beats of `lanes` elements of `bits` bits, `cols` of the elements used per row,
     starting at port word `base`; beats are packed from the least significant bit on. Where several ports share a tensor,
-    this one has every `step`-th beat of all rows, from beat `first` on.
+    this one has every `step`-th beat of all rows, from beat `first` on. It is a tensor of the entry `entry`.
     """
 
     name: str
@@ -674,6 +681,7 @@ class Region(Frozen):
     bits: int
     first: int = 0
     step: int = 1
+    entry: int = 0
 
     @property
     def beats(self) -> int:
@@ -685,14 +693,22 @@ class Argument(Frozen):
     """One pointer argument of the kernel = one AXI bundle.
 
     role: ``input`` and ``output`` hold network tensors (`fields`), ``constant`` is an image made by the compiler,
-    ``scratch`` is spill space.
+    ``state`` holds what the network keeps from call to call, ``scratch`` is spill space.
     """
 
     name: str
-    role: Literal["input", "output", "constant", "scratch"]
+    role: Literal["input", "output", "constant", "state", "scratch"]
     port_bits: int
     words: int
     fields: tuple[Region, ...] = ()
+
+
+class Entry(Frozen):
+    """A network that a call can perform: segments `first` to `end` - 1."""
+
+    name: str
+    first: int
+    end: int
 
 
 class Program(Frozen):
@@ -700,11 +716,19 @@ class Program(Frozen):
 
     Segment `i` of all nodes' programs is played ``rounds[i]`` times before segment ``i + 1``. A play ends when all nodes
     have ended theirs; then the next one starts, and all counts (`need`) with it from 0.
+
+    A call plays the segments of one of the `entries`, which its argument `entry` chooses; without any there is one, of all
+    segments.
+
+    `positions`: a call has an argument `position` from 0 to this one, which says where in a state it stores its new rows;
+    the last one is behind all rows of a state (0: there is no such argument).
     """
 
     schema_: str = Field(default=SCHEMA, alias="schema")
     name: str
     rounds: tuple[Annotated[int, Field(gt=0)], ...] = (1,)
+    entries: tuple[Entry, ...] = ()
+    positions: int = Field(default=0, ge=0)
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
     arguments: tuple[Argument, ...]
@@ -719,13 +743,28 @@ class Program(Frozen):
         raise KeyError(name)
 
     @property
+    def scalars(self) -> tuple[str, ...]:
+        """The arguments of a call that are numbers, 64 bits each, behind the pointers."""
+        return ("entry",) * bool(self.entries) + ("position",) * bool(self.positions)
+
+    def call(self, entry: int, position: int) -> tuple[int, ...]:
+        """The numbers of a call, in the order of `scalars`."""
+        return tuple({"entry": entry, "position": position}[name] for name in self.scalars)
+
+    @property
     def segments(self) -> range:
         return range(len(self.rounds))
 
     @property
     def plays(self) -> Iterator[tuple[int, int]]:
-        """(segment, round) of every play, in order."""
-        return ((segment, round) for segment in self.segments for round in range(self.rounds[segment]))
+        """(segment, round) of every play of all entries, in order."""
+        return self.plays_of(None)
+
+    def plays_of(self, entry: int | None) -> Iterator[tuple[int, int]]:
+        """(segment, round) of every play of a call, in order; None: of all entries, one behind the other."""
+        chosen = self.entries[entry] if self.entries and entry is not None else None
+        segments = range(chosen.first, chosen.end) if chosen else self.segments
+        return ((segment, round) for segment in segments for round in range(self.rounds[segment]))
 
     def inputs_of(self, node: str) -> dict[str, Link]:
         """Links into `node`, by port name."""

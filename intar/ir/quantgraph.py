@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -381,13 +382,15 @@ class Part:
 
     `takes` are the inputs that come from the part or the round before, `gives` the outputs that go to the next one, in the
     same order. The first round of a first part takes the network's inputs; `leaves` are the network's own names of what the
-    last part gives.
+    last part gives. `kept`: for each round the network's own names of states and their new rows (`intar.ir.states`), by the
+    names in the graph.
     """
 
     rounds: tuple[Quantised, ...]
     takes: tuple[str, ...]
     gives: tuple[str, ...]
     leaves: tuple[str, ...] = ()
+    kept: tuple[Mapping[str, str], ...] = ()
 
     @property
     def graph(self) -> QuantGraph:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from math import prod
 
+from intar.ir.states import NEW
 from intar.ir.taskgraph import Task, TaskGraph
 
 LEAST_ROUNDS = 3
@@ -18,7 +19,8 @@ def repeated_blocks(graph: TaskGraph) -> Blocks:
     """The blocks of the longest loop of a graph, in order; none where there are less than `LEAST_ROUNDS`.
 
     All tasks of a block stand together in the graph's order. What a block makes is read by itself and the next one only (the
-    last one: by anybody); what comes from before the loop is read by the first block only. Of the ways to cut a loop
+    last one: by anybody), but for new rows of a state of its own (`intar.ir.states`), which leave the network; what comes
+    from before the loop is read by the first block only. Of the ways to cut a loop
     the one with most blocks is taken, then the one where the fewest elements go from block to block.
     """
     tasks = graph.tasks
@@ -84,7 +86,8 @@ def _handed_over(graph: TaskGraph, blocks: Sequence[Sequence[Task]]) -> int | No
                 return None
             if 0 <= made < mine:
                 crossing.add(name)
-    if any(0 <= where.get(name, -1) < len(blocks) - 1 for name in graph.outputs):
+    leaving = [name for name in graph.outputs if name.removesuffix(NEW) not in graph.inputs]
+    if any(0 <= where.get(name, -1) < len(blocks) - 1 for name in leaving):
         return None
     return sum(prod(graph.tensor(name).shape) for name in crossing)
 

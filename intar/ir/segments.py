@@ -74,8 +74,11 @@ def check_segments(program: Program) -> None:
             used.update(order)
             if order != sorted(order) or (order and order[-1] >= known):
                 found.append(f"the {name}s of {node.name!r} are in segments {order} of {known}")
-        if isinstance(node, Load) and node.strides and len(node.strides) != known:
+        if isinstance(node, Load | Store) and node.strides and len(node.strides) != known:
             found.append(f"{node.name!r} has {len(node.strides)} strides for {known} segments")
+    covered = [segment for entry in program.entries for segment in range(entry.first, entry.end)]
+    if program.entries and covered != list(program.segments):
+        found.append(f"the entries play segments {covered} of {known}")
     found += [f"segment {segment} has no steps" for segment in program.segments if segment not in used]
     if found:
         raise InternalError(f"the segments of program {program.name!r}: " + "; ".join(found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 from intar.errors import Finding, InternalError, UnsupportedError
@@ -174,36 +175,118 @@ def _places(known: list[SlotT], slots: Sequence[SlotT]) -> list[int]:
 
 @dataclass(frozen=True)
 class Ported:
-    """The ports of a part, and for each round what constants they load."""
+    """The ports of a part, for each round what constants they load, the entry that the part belongs to, and words from the
+    states of a round to those of the next one."""
 
     ports: Mapping[str, Port]
     images: Sequence[Mapping[str, bytes]]
 
+    entry: int = 0
+    stride: int = 0
 
-def join_ports(parts: Mapping[int, Ported], segments: int, reserved: int) -> dict[str, Port]:
-    """The ports of all parts by segment; the first `reserved` words of the output argument belong to all of them."""
+
+KEPT = ("s", "sr")
+"""Both ends of the argument of what all entries keep."""
+
+
+def join_ports(parts: Mapping[int, Ported], rounds: Sequence[int], reserved: int) -> dict[str, Port]:
+    """The ports of all parts by segment; the first `reserved` words of the output argument belong to all of them.
+
+    Parameters
+    ----------
+    rounds : of each segment.
+    """
     joined: dict[str, Port] = {}
+    pools: dict[str, Pool] = {}
     for segment, part in parts.items():
         shift = joined["y"].words - reserved if "y" in joined else 0
         for name, port in part.ports.items():
             mine = joined.setdefault(name, Port(name, port.port_bits))
-            if name in ("y", "r"):  # both are ends of the same argument
+            regions = [region.model_copy(update={"entry": part.entry}) for region in port.regions]
+            if name in KEPT:
+                mine.steps += _moved(port.steps, segment, 0, 0)
+                mine.row = max(mine.row, port.row)
+                mine.turns += port.turns
+                strides = list(mine.strides or [0] * len(rounds))
+                strides[segment] = part.stride
+                mine.strides = tuple(strides)
+            elif name in ("y", "r"):  # both are ends of the same argument
                 mine.steps += _moved(port.steps, segment, shift, reserved)
-                mine.regions += [_further(region, shift) for region in port.regions]
+                mine.regions += [_further(region, shift) for region in regions]
                 mine.words = max(mine.words, reserved, port.words + shift)
                 mine.turns += port.turns
             elif name[0] in "xyin":  # other ports of the inputs and outputs
                 mine.steps += _moved(port.steps, segment, mine.words, 0)
-                mine.regions += [_further(region, mine.words) for region in port.regions]
+                mine.regions += [_further(region, mine.words) for region in regions]
                 mine.words += port.words
             else:
-                mine.steps += _moved(port.steps, segment, mine.size, 0)
-                strides = list(mine.strides or [0] * segments)
-                strides[segment] = port.size
-                mine.strides = tuple(strides)
-                for images in part.images:
-                    mine.image += images[name]
+                pool = pools.setdefault(name, Pool(port.port_bits // 8))
+                pool.add(segment, part.entry, port.steps, [images[name] for images in part.images])
+    for name, pool in pools.items():
+        pool.fill(joined[name], len(rounds))
     return joined
+
+
+class _Stretch:
+    """Pieces of an image that one or several parts load, each once, round after round."""
+
+    def __init__(self, entry: int, rounds: int):
+        self.entry, self.rounds = entry, rounds
+        self.pieces: dict[tuple[bytes, ...], int] = {}
+        self.size = 0
+        self.base = 0
+
+    def take(self, piece: tuple[bytes, ...], word: int) -> None:
+        """Have this piece, which is another one in each round."""
+        if piece not in self.pieces:
+            self.pieces[piece] = self.size
+            self.size += len(piece[0]) // word
+
+
+class Pool:
+    """The constants of one port: what parts of different networks load alike in all their rounds lies there once."""
+
+    def __init__(self, word: int):
+        self.word = word
+        self.stretches: list[_Stretch] = []
+        self.parts: list[tuple[int, Sequence[LoadStep], dict[int, tuple[bytes, ...]], _Stretch]] = []
+
+    def add(self, segment: int, entry: int, steps: Sequence[LoadStep], images: Sequence[bytes]) -> None:
+        """The steps of a part, and the image that each of its rounds loads."""
+        size = len(images[0]) // self.word
+        cuts = sorted({step.base for step in steps} | {size})
+        pieces = {
+            first: tuple(image[first * self.word : end * self.word] for image in images)
+            for first, end in pairwise(cuts)
+        }
+        stretch = self._find(entry, len(images), list(pieces.values()))
+        for piece in pieces.values():
+            stretch.take(piece, self.word)
+        self.parts.append((segment, steps, pieces, stretch))
+
+    def _find(self, entry: int, rounds: int, pieces: Sequence[tuple[bytes, ...]]) -> _Stretch:
+        """The stretch of another network that has the most of these pieces; a new one where none has any."""
+        others = [s for s in self.stretches if s.entry != entry and s.rounds == rounds]
+        best = max(others, key=lambda s: sum(piece in s.pieces for piece in pieces), default=None)
+        if best is None or not any(piece in best.pieces for piece in pieces):
+            best = _Stretch(entry, rounds)
+            self.stretches.append(best)
+        return best
+
+    def fill(self, port: Port, segments: int) -> None:
+        """Give a port its steps, its image and the words from round to round of each segment."""
+        for stretch in self.stretches:
+            stretch.base = len(port.image) // self.word
+            for number in range(stretch.rounds):
+                for piece in stretch.pieces:
+                    port.image += piece[number]
+        strides = [0] * segments
+        for segment, steps, pieces, stretch in self.parts:
+            strides[segment] = stretch.size
+            for step in steps:
+                base = stretch.base + stretch.pieces[pieces[step.base]]
+                port.steps.append(step.model_copy(update={"segment": segment, "base": base}))
+        port.strides = tuple(strides)
 
 
 def _further(region: Region, shift: int) -> Region:

@@ -32,7 +32,7 @@ from intar.lower.netlist import Netlist, check_names
 from intar.lower.nodes import check_memory, declare_ports, make_nodes
 from intar.lower.params import Params
 from intar.lower.ports import Ports, port_arguments, port_nodes
-from intar.lower.site import Common, make_site
+from intar.lower.site import Common, Site, make_site
 from intar.lower.tensors import Tensors
 from intar.lower.visits import Visit, list_visits
 from intar.lower.weights import Weights
@@ -98,6 +98,11 @@ def perform(quantised: Quantised, schedule: Schedule, common: Common = Common())
     return work
 
 
+def positions(site: Site) -> int:
+    """The last position at which a call may store new rows of a state."""
+    return max((kept.state.rows for kept in site.kept.values()), default=0)
+
+
 def _assemble(work: Work) -> Lowered:
     routers, links = work.net.finish()
     nodes = [*port_nodes(work.ports.ports), *make_nodes(work), *routers]
@@ -106,6 +111,10 @@ def _assemble(work: Work) -> Lowered:
     arguments, images = port_arguments(work.ports.ports)
     name = work.site.graph.name
     program = Program(
-        name=sanitise([name])[name], nodes=tuple(nodes), links=tuple(links), arguments=tuple(arguments)
+        name=sanitise([name])[name],
+        positions=positions(work.site),
+        nodes=tuple(nodes),
+        links=tuple(links),
+        arguments=tuple(arguments),
     )
     return Lowered(program, images)

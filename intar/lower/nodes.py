@@ -20,7 +20,8 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     types = net.types
     shared = [f"x{n or ''}.out" for n in range(machine.inputs)]
     shared += [f"y{n or ''}.in" for n in range(machine.outputs)]
-    for name in (*shared, "r.out", "e.out", "argmax.in", "gather.in", "gather.out", "rows.in", "rows.out"):
+    shared += ["r.out", "s.in", "sr.out"]
+    for name in (*shared, "e.out", "argmax.in", "gather.in", "gather.out", "rows.in", "rows.out"):
         types[name] = a
     for name in ("i.out", "e.ids", "argmax.out", "n.in"):
         types[name] = PortType(1, INDEX_BITS)

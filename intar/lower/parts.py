@@ -1,23 +1,28 @@
 """Several parts of a network lowered into one machine: each is a segment of the program, played once for each of its rounds.
+So are several networks, of which each is an entry of the program: a call performs one of them.
 
 Parts share cores, vector units, ports and memories; links and routers are made for the flows of all. What goes from part to
 part, and from round to round, lies in the output argument, in turn in two regions: a play reads where the one before has
-stored. The constants of a part lie round after round, each in the order of consumption.
+stored. The constants of a part lie round after round, each in the order of consumption; what parts have in common lies there
+once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from itertools import accumulate
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 
 import numpy as np
 
+from intar.errors import Finding, UnsupportedError
 from intar.ir.names import sanitise
-from intar.ir.program import LoadStep, Node, Program, Region, StoreStep
+from intar.ir.program import Entry, LoadStep, Node, Program, Region, StoreStep
 from intar.ir.quantgraph import Part, QConv, QMatmul, QProduct, Quantised, operand_bits, stored_bits
 from intar.ir.schedule import Machine, Schedule
+from intar.ir.states import states
 from intar.lower.join import Ported, join_nodes, join_ports, join_rounds
+from intar.lower.kept import Kept, kept_region, kept_states
 from intar.lower.lower import Lowered, perform
 from intar.lower.netlist import Flow, FlowLeg, Netlist, check_names
 from intar.lower.nodes import check_memory, make_nodes
@@ -25,50 +30,129 @@ from intar.lower.ports import Port, port_arguments, port_nodes
 from intar.lower.site import Common, Place, make_site
 
 
-def lower_parts(name: str, parts: Sequence[Part], schedules: Sequence[Schedule]) -> Lowered:
-    """Lower the parts of a network, each with its validated schedule, all for one machine.
+@dataclass(frozen=True)
+class Network:
+    """A network to be lowered: its name, its integers as a whole, its parts and the validated schedule of each."""
 
-    Where the first part has several rounds, a segment before it copies the network's inputs to where a round looks for them.
+    name: str
+    quantised: Quantised
+    parts: Sequence[Part]
+    schedules: Sequence[Schedule]
+
+
+def lower_networks(networks: Sequence[Network]) -> Lowered:
+    """Lower the parts of one or several networks, all for one machine; each of several networks is an entry.
+
+    Where the first part of a network has several rounds, a segment before it copies the network's inputs to where a round
+    looks for them.
 
     Raises
     ------
     InfeasibleError
         The buffers of all parts together do not fit on chip.
     UnsupportedError
-        Rounds of a part need other steps, which the values of their constants decide.
+        Rounds of a part need other steps, which the values of their constants decide; or networks keep states of one name in
+        different ways.
     """
-    machine = schedules[0].machine
+    machine = networks[0].schedules[0].machine
+    parts = [part for network in networks for part in network.parts]
+    schedules = [schedule for network in networks for schedule in network.schedules]
     common = _common(parts, schedules)
-    states = _States(parts, machine, common.a_bits)
-    common = replace(common, reserved=2 * states.size)
+    keeping = _keep(networks, machine, common.a_bits)
+    carried = [_States(network.parts, machine, common.a_bits) for network in networks]
+    common = replace(common, reserved=2 * max(own.size for own in carried))
     net = Netlist()
     nodes: dict[int, list[Node]] = {}
     ports: dict[int, Ported] = {}
-    if states.enters:
-        ports[0] = states.enter(net)
-    for segment, (part, schedule) in enumerate(zip(parts, schedules, strict=True), states.enters):
-        shared = replace(common, states=dict(states.places(segment - states.enters)))
-        works = [perform(one, schedule, shared) for one in part.rounds]
-        nodes[segment] = join_rounds(name, [make_nodes(work) for work in works])
-        rounds = [{n: bytes(port.image) for n, port in work.ports.ports.items()} for work in works]
-        ports[segment] = Ported(works[0].ports.ports, rounds)
-        net.types |= works[0].net.types
-        net.flows += [replace(flow, segment=segment) for flow in works[0].net.flows]
-    joined = join_ports(ports, len(parts) + states.enters, common.reserved)
-    joined["y"].regions += states.leaves()
+    rounds: list[int] = []
+    entries: list[Entry] = []
+    for number, (network, own) in enumerate(zip(networks, carried, strict=True)):
+        first = len(rounds)
+        if own.enters:
+            ports[first] = replace(own.enter(net, first), entry=number)
+            rounds.append(1)
+        for index, (part, schedule) in enumerate(zip(network.parts, network.schedules, strict=True)):
+            segment = len(rounds)
+            kept, stride = _kept_in(network.name, part, keeping[number])
+            shared = replace(common, states=dict(own.places(index)), kept=kept)
+            works = [perform(one, schedule, shared) for one in part.rounds]
+            nodes[segment] = join_rounds(network.name, [make_nodes(work) for work in works])
+            loaded = [{n: bytes(port.image) for n, port in work.ports.ports.items()} for work in works]
+            ports[segment] = Ported(works[0].ports.ports, loaded, number, stride)
+            net.types |= works[0].net.types
+            net.flows += [replace(flow, segment=segment) for flow in works[0].net.flows]
+            rounds.append(len(part.rounds))
+        entries.append(Entry(name=network.name, first=first, end=len(rounds)))
+    joined = join_ports(ports, rounds, common.reserved)
+    for number, own in enumerate(carried):
+        if left := own.leaves():
+            joined["y"].regions += [region.model_copy(update={"entry": number}) for region in left]
+    if "s" in joined:
+        joined["s"].regions = _kept_regions(networks, keeping, machine.lanes, common.a_bits)
+        joined["s"].words = max(k.base + k.rows * k.words for found in keeping for k in found.values())
     routers, links = net.finish()
     everything = [*port_nodes(joined), *join_nodes(nodes), *routers]
     check_memory(everything, machine.onchip_bytes)
     check_names(everything)
     arguments, images = port_arguments(joined)
+    name = networks[0].name
     program = Program(
         name=sanitise([name])[name],
-        rounds=(*[1] * states.enters, *(len(part.rounds) for part in parts)),
+        rounds=tuple(rounds),
+        entries=tuple(entries) if len(entries) > 1 else (),
+        positions=max((kept.state.rows for found in keeping for kept in found.values()), default=0),
         nodes=tuple(everything),
         links=tuple(links),
         arguments=tuple(arguments),
     )
     return Lowered(program, images)
+
+
+def _keep(networks: Sequence[Network], machine: Machine, a_bits: int) -> list[dict[str, Kept]]:
+    """Where the states of each network lie: in the same words, where they have the same names."""
+    known = [states(network.quantised.graph) for network in networks]
+    room = max((state.length for found in known for state in found), default=0)
+    kept = [kept_states(network.quantised.graph, machine, a_bits, room) for network in networks]
+    keeping = [found for found in kept if found]
+    places = [
+        {k.state.name: (k.base, k.words, k.room, k.state.blocks, k.state.inner) for k in found.values()}
+        for found in keeping
+    ]
+    if any(place != places[0] for place in places[1:]):
+        raise UnsupportedError(
+            Finding(
+                "the networks keep other states from call to call, or in another order",
+                ", ".join(network.name for network in networks),
+                "in one kernel they share the states",
+                "write them so that they read states of the same names and shapes in the same order",
+            )
+        )
+    return kept
+
+
+def _kept_in(name: str, part: Part, kept: Mapping[str, Kept]) -> tuple[dict[str, Kept], int]:
+    """Where the states of a part's first round lie, by their names in the part, and words from round to round."""
+    if not kept:
+        if len(part.rounds) > 1 and any(part.kept):
+            raise UnsupportedError(Finding("the states of a loop's rounds can't be kept on the device", name))
+        return {}, 0
+    rounds = [{known: kept[own] for known, own in names.items()} for names in part.kept]
+    steps = {b[known].base - a[known].base for a, b in pairwise(rounds) for known in a}
+    if len(steps) > 1:
+        raise UnsupportedError(Finding("the states of a loop's rounds don't lie equally far apart", name))
+    return rounds[0], steps.pop() if steps else 0
+
+
+def _kept_regions(
+    networks: Sequence[Network], keeping: Sequence[Mapping[str, Kept]], lanes: int, a_bits: int
+) -> list[Region]:
+    """The places of all states."""
+    found: dict[str, Region] = {}
+    for network, kept in zip(networks, keeping, strict=True):
+        for place in kept.values():
+            tensor = network.quantised.graph.tensor(place.state.name)
+            found.setdefault(tensor.name, kept_region(place, tensor, lanes, a_bits))
+    return list(found.values())
 
 
 def _common(parts: Sequence[Part], schedules: Sequence[Schedule]) -> Common:
@@ -138,7 +222,7 @@ class _States:
                 swap = away if len(part.rounds) > 1 else 0
                 yield region.name, Place(region.base + side % 2 * self.size, swap)
 
-    def enter(self, net: Netlist) -> Ported:
+    def enter(self, net: Netlist, segment: int) -> Ported:
         """The segment that brings the inputs of a first part to where its first round looks for them."""
         inputs, states = Port("x", self.machine.port_bits), Port("y", self.machine.port_bits)
         part = self.parts[0]
@@ -149,7 +233,7 @@ class _States:
             states.turns.append("w")
             inputs.regions.append(region)
             inputs.words += self._words(region)
-            net.flow(Flow((FlowLeg("x.out", ("y.in",)),), 1, region.beats, note=note))
+            net.flow(Flow((FlowLeg("x.out", ("y.in",)),), 1, region.beats, note=note, segment=segment))
         states.words = 2 * self.size
         return Ported({"x": inputs, "y": states}, [{}])
 

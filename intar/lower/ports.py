@@ -12,6 +12,7 @@ import numpy as np
 from intar.ir.program import INDEX_BITS, ArgmaxStep, Argument, Load, LoadStep, Node, Region, Store, StoreStep
 from intar.lower.buffers import TensorMemory, row_blocks
 from intar.lower.images import beats_to_bytes, pad_to_word
+from intar.lower.kept import kept_region
 from intar.lower.netlist import Flow, FlowLeg, Netlist
 from intar.lower.site import Site
 from intar.lower.tensors import Tensors
@@ -20,12 +21,17 @@ from intar.lower.visits import Visit
 BURST_WORDS = 64
 """A load port's bursts end at multiples of so many words (`docs/program.md`)."""
 
-Role = Literal["input", "output", "constant", "scratch"]
+Role = Literal["input", "output", "constant", "state", "scratch"]
 
 
 def _role(port: str) -> Role:
     """What goes through a port, by its name."""
-    return "input" if port[0] in "xi" else "output" if port[0] in "yn" else "constant"
+    roles: dict[str, Role] = {"x": "input", "i": "input", "y": "output", "n": "output", "s": "state"}
+    return roles.get(port[0], "constant")
+
+
+RELOADS = {"r": "y", "sr": "s"}
+"""Loads that read what a store has written, through the other half of its AXI master."""
 
 
 def row_pitch(words: int) -> int:
@@ -47,6 +53,7 @@ class Port:
     spills: list[Region] = field(default_factory=list)
     turns: list[Literal["w", "r"]] = field(default_factory=list)
     strides: tuple[int, ...] = ()
+    row: int = 0
 
     def constants(self, beats: np.ndarray, bits: int, note: str) -> None:
         """Append constant beats (n, lanes) to the image, and a step that loads them."""
@@ -73,7 +80,7 @@ class Ports:
     ``w0``… weights; ``i`` ids, ``e`` the rows of tables that they choose; ``n`` indices of largest elements.
 
     Spilled tensors lie in the argument of ``y``, beside the outputs, and come back through the other half of its AXI
-    master: ``r``.
+    master: ``r``. What the network keeps from call to call lies in that of ``s``; ``sr`` reads it.
     """
 
     def __init__(self, site: Site, net: Netlist, tensors: Tensors):
@@ -191,6 +198,9 @@ class Ports:
         outside = name in self.site.graph.inputs and name not in self.site.common.states
         if name in self.site.lookups:
             self._look_up(name, row, rows, sinks, note)
+        elif name in self.site.kept:
+            self._keep(name, "sr", row, rows, note)
+            self.net.move("sr.out", sinks, rows * self.site.pitch(name), note=name)
         elif outside and self.tensors.whole(name):
             shares = self._shared("x", self.site.machine.inputs, name)
             for port, region in shares:
@@ -226,6 +236,9 @@ class Ports:
             self._index(name, row, rows)
         if picked and name not in self.site.stored and name not in self.tensors.spilled:
             self.net.move(memory.port("out"), picked, beats, note=name)
+        elif name in self.site.kept:
+            self._keep(name, "s", row, rows, note)
+            self.net.move(memory.port("out"), ["s.in", *picked], beats, note=name)
         elif memory.slots == 1 and name not in self.tensors.spilled and name not in self.site.common.states:
             shares = self._shared("y", self.site.machine.outputs, name)
             for port, region in shares:
@@ -250,6 +263,25 @@ class Ports:
             for first, count, size in spans or [(row, rows, self.site.machine.rows)]:
                 memory.fetch(first, row_blocks(count, size, memory.pitch), note, rows=count, height=size)
 
+    def _keep(self, name: str, end: str, row: int, rows: int, note: str) -> None:
+        """Commands for rows of a state (``sr``), or for new ones (``s``).
+
+        Reads wait for no write: rows that a call stores stand at its position or behind, where what it reads does not count.
+        """
+        kept, port = self.site.kept[name], self.port("s")
+        if not any(region.name == kept.state.name for region in port.regions):
+            tensor = self.site.tensors[name]
+            port.regions.append(kept_region(kept, tensor, self.site.machine.lanes, self.site.a_bits))
+            port.words = max(port.words, kept.base + kept.rows * kept.words)
+            port.row = kept.position_words
+        for base, count in kept.runs(name, row, rows):
+            beats = count * self.site.pitch(name)
+            if end == "s":
+                port.steps.append(StoreStep(base=base, beats=beats, note=note))
+            else:
+                self.port(end).steps.append(LoadStep(base=base, beats=beats, note=note))
+            port.turns.append("w" if end == "s" else "r")
+
     def _index(self, name: str, row: int, rows: int) -> None:
         """The indices of the largest elements of rows that go to the argmax node."""
         port, task = self.port("n"), self.site.argmaxes[name]
@@ -271,13 +303,15 @@ class Ports:
 def port_nodes(ports: Mapping[str, Port]) -> list[Node]:
     """A load or store node for each port."""
     return [
-        _store_node(port, "r" in ports) if _role(name) == "output" else _load_node(port, ports)
+        _store_node(port, ports)
+        if _role(name) in ("output", "state") and name not in RELOADS
+        else _load_node(port, ports)
         for name, port in ports.items()
     ]
 
 
 def _load_node(port: Port, ports: Mapping[str, Port]) -> Load:
-    owner = ports["y"] if port.name == "r" else port
+    owner = ports[RELOADS.get(port.name, port.name)]
     return Load(
         name=port.name,
         port_bits=port.port_bits,
@@ -289,14 +323,16 @@ def _load_node(port: Port, ports: Mapping[str, Port]) -> Load:
     )
 
 
-def _store_node(port: Port, reloads: bool) -> Store:
-    shared = port.name == "y" and reloads
+def _store_node(port: Port, ports: Mapping[str, Port]) -> Store:
+    shared = any(owner == port.name and reload in ports for reload, owner in RELOADS.items())
     turns = [(side, len(list(run))) for side, run in groupby(port.turns)] if shared else []
     return Store(
         name=port.name,
         port_bits=port.port_bits,
         argument=port.name,
         words=port.size,
+        strides=port.strides,
+        row=port.row,
         steps=tuple(port.steps),
         turns=tuple(turns),
     )
@@ -306,7 +342,7 @@ def port_arguments(ports: Mapping[str, Port]) -> tuple[list[Argument], dict[str,
     """The kernel's arguments, and the bytes of the constant ones."""
     arguments, images = [], {}
     for name, port in ports.items():
-        if name == "r":
+        if name in RELOADS:
             continue
         role = _role(name)
         arguments.append(

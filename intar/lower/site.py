@@ -25,6 +25,7 @@ from intar.ir.quantgraph import (
     stored_bits,
 )
 from intar.ir.schedule import Machine, Schedule
+from intar.lower.kept import Kept, kept_states
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Common:
 
     Widths at least; `slopes`, `curves`: units with tables have them; `states`: inputs and outputs that go from part to
     part, in the first `reserved` words of the output argument; `banks`: memories are called by their rank, so that parts
-    share them.
+    share them; `kept`: where the network's own states lie between calls (None: as `kept_states` has it).
     """
 
     a_bits: int = 0
@@ -53,6 +54,7 @@ class Common:
     states: Mapping[str, Place] = field(default_factory=dict)
     reserved: int = 0
     banks: bool = False
+    kept: Mapping[str, Kept] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Site:
     what those that the arrays read fit in; `pack` lanes of an array share a multiplier.
 
     `indices` are the tensors of ids and indices, which are none of the graph's; `lookups` the embeddings, by the input of
-    the graph that each makes, `argmaxes` the argmaxes, by the output that each reads; `stored` are the network's outputs.
+    the graph that each makes, `argmaxes` the argmaxes, by the output that each reads; `stored` are the network's outputs;
+    `kept` are its states and their new rows.
     """
 
     graph: QuantGraph
@@ -77,6 +80,7 @@ class Site:
     lookups: Mapping[str, QEmbedding] = field(default_factory=dict)
     argmaxes: Mapping[str, QArgmax] = field(default_factory=dict)
     stored: frozenset[str] = frozenset()
+    kept: Mapping[str, Kept] = field(default_factory=dict)
 
     @property
     def pack(self) -> int:
@@ -118,13 +122,15 @@ def make_site(quantised: Quantised, schedule: Schedule, common: Common = Common(
     tensors = {tensor.name: tensor for tensor in graph.tensors}
     a_bits, w_bits = stored_bits(graph)
     a_used, w_used = operand_bits(graph)
+    a_bits = max(a_bits, common.a_bits)
+    kept = kept_states(quantised.graph, schedule.machine, a_bits) if common.kept is None else common.kept
     return Site(
         graph=graph,
         constants=quantised.constants,
         schedule=schedule,
         tensors=tensors,
         tasks={task.name: task for task in graph.tasks},
-        a_bits=max(a_bits, common.a_bits),
+        a_bits=a_bits,
         w_bits=common.w_bits or w_bits,  # a part without arrays has no say
         operands=(max(a_used, common.operands[0]), max(w_used, common.operands[1])),
         common=common,
@@ -132,4 +138,5 @@ def make_site(quantised: Quantised, schedule: Schedule, common: Common = Common(
         lookups=lookups(quantised.graph),
         argmaxes=argmaxes(quantised.graph),
         stored=frozenset(quantised.graph.outputs),
+        kept=kept,
     )

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from intar.errors import Finding, UnsupportedError
-from intar.ir.circuit import border_moves
-from intar.ir.quantgraph import Part, QConv, QEmbedding, QMatmul, QProduct, QTask, QuantGraph, Quantised
+from intar.ir.circuit import border_moves, identity_move
+from intar.ir.quantgraph import (
+    Part,
+    QConv,
+    QEmbedding,
+    QMatmul,
+    QMove,
+    QProduct,
+    QTask,
+    QuantGraph,
+    Quantised,
+)
+from intar.ir.states import states
 
 ROLES = ("weight", "bias", "mult", "shift", "gain", "offset")
 """Fields of tasks that name constants (in some kinds of tasks some of them are numbers)."""
@@ -43,6 +54,7 @@ class _Cutter:
         self.found: list[Finding] = []
         self.tensors = {tensor.name: tensor for tensor in self.graph.tensors}
         where = {name: index for index, names in enumerate(pieces) for name in names}
+        self.kept = {name for state in states(self.graph) for name in (state.name, state.new)}
         self.tasks: list[list[QTask]] = [[] for _ in pieces]
         made: dict[str, int] = {}
         for task in self.graph.tasks:
@@ -53,11 +65,16 @@ class _Cutter:
             made[task.output] = where[task.name]
         self.crossing: list[list[str]] = [[] for _ in pieces]  # from each piece to the next
         for tensor in self.graph.tensors:
-            if tensor.name in made:
+            if tensor.name in made and (tensor.name not in self.kept or self._leaves(tensor.name, where)):
                 self._cross(tensor.name, made[tensor.name], where)
 
     def _say(self, what: str, why: str = "") -> None:
         self.found.append(Finding(what, self.graph.name, why))
+
+    def _leaves(self, name: str, where: Mapping[str, int]) -> bool:
+        """True if new rows of a state are read in another piece than the one that makes them."""
+        pieces = {where.get(task.name) for task in self.graph.tasks if name in (*task.inputs, task.output)}
+        return len(pieces) > 1
 
     def _cross(self, name: str, made: int, where: Mapping[str, int]) -> None:
         readers = {where[task.name] for task in self.graph.tasks if name in task.inputs} - {made}
@@ -74,7 +91,8 @@ class _Cutter:
         """The pieces from `first` on as a part of so many rounds."""
         plain = [self._piece(index) for index in range(first, first + rounds)]
         last = first + rounds == len(self.pieces)
-        renames = [_renames(plain[0].graph, one.graph, self.graph.inputs) for one in plain]
+        outside = set(self.graph.inputs) - self.kept
+        renames = [_renames(plain[0].graph, one.graph, outside) for one in plain]
         gives = tuple(self.crossing[first])
         takes = tuple(self.crossing[first - 1]) if first else ()
         if rounds > 1:
@@ -93,11 +111,21 @@ class _Cutter:
         looked = {t.output for t in graph.tasks if isinstance(t, QEmbedding)} & {*takes, *gives}
         if looked:
             self._say(f"the looked-up rows {sorted(looked)} go from part to part as they are")
-        moved = set(border_moves(graph)) & ({*takes} | (set() if last and rounds == 1 else {*gives}))
+        moves = border_moves(graph)
+        moved = {name for name, move in moves.items() if not _as_it_lies(graph, move)}
+        moved &= {*takes} | (set() if last and rounds == 1 else {*gives})
         if moved:
             self._say(f"{sorted(moved)} take another shape or order where they go from part to part")
         made = tuple(Quantised(graph, one.constants) for one in alike)
-        return Part(made, takes, gives, tuple(self.crossing[-1]) if last else ())
+        kept = [
+            {
+                rename.tensors.get(name, name): name
+                for name in (*one.graph.inputs, *one.graph.outputs)
+                if name in self.kept
+            }
+            for one, rename in zip(plain, renames, strict=True)
+        ]
+        return Part(made, takes, gives, tuple(self.crossing[-1]) if last else (), tuple(kept))
 
     def _piece(self, index: int) -> Quantised:
         tasks = self.tasks[index]
@@ -109,7 +137,7 @@ class _Cutter:
             tensors=tuple(tensor for tensor in self.graph.tensors if tensor.name in used),
             tasks=tuple(tasks),
             inputs=tuple(dict.fromkeys(read)),
-            outputs=tuple(self.crossing[index]),
+            outputs=tuple(dict.fromkeys([*self.crossing[index], *sorted(made & self.kept)])),
         )
         constants = {n: self.quantised.constants[n] for task in tasks for n in constant_names(task)}
         return Quantised(graph, constants)
@@ -129,6 +157,13 @@ class _Cutter:
                 f"piece {index} is not like the first of its part",
                 f"other formats or operations: {', '.join(differ[:5])}" if differ else "other tasks",
             )
+
+
+def _as_it_lies(graph: QuantGraph, move: QMove) -> bool:
+    """A move changes neither the order of elements nor rows and columns."""
+    tensors = {tensor.name: tensor for tensor in graph.tensors}
+    a, b = tensors[move.inputs[0]], tensors[move.output]
+    return identity_move(move, tensors) and (a.rows, a.cols) == (b.rows, b.cols)
 
 
 def constant_names(task: QTask) -> list[str]:
@@ -159,8 +194,8 @@ class _Names:
         return tuple(self.tensors.get(name, name) for name in tensors)
 
 
-def _renames(first: QuantGraph, other: QuantGraph, inputs: Sequence[str]) -> _Names:
-    """Names by their places; the network's inputs keep theirs, unless they stand for what comes from the round before."""
+def _renames(first: QuantGraph, other: QuantGraph, inputs: Set[str]) -> _Names:
+    """Names by their places; the network's `inputs` keep theirs, unless they stand for what comes from the round before."""
     found = _Names({}, {}, {})
     for a, b in zip(first.tasks, other.tasks, strict=False):
         for x, y in zip([*a.inputs, a.output], [*b.inputs, b.output], strict=False):

@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from intar.codegen.hls_checks import tensor_ids
 from intar.errors import Finding, InternalError, ToolError
 from intar.ir.io import write_atomic
@@ -47,6 +49,7 @@ def run_csim(
     images: Mapping[str, bytes],
     inputs: Mapping[str, Sequence[bytes]],
     *,
+    calls: Sequence[Sequence[int]] = (),
     build_dir: Path | None = None,
     flags: Sequence[str] = (),
     env: Mapping[str, str] | None = None,
@@ -58,7 +61,9 @@ def run_csim(
     ----------
     project : directory of a generated project, or its files (path → bytes) as `render_hls` gives them.
     images : bytes of every constant argument.
-    inputs : for every input argument the bytes of each inference; all of the same length.
+    inputs : for every input argument the bytes of each inference; all of the same length. For an argument of states
+        perhaps one image only, from which all calls go on.
+    calls : the numbers of each call (`Program.scalars`).
     build_dir : where sources and objects are kept, so that only what changed is compiled again; temporary by default.
     flags : further compiler flags, after the defaults.
     env : environment of the simulation, e.g. ``INTAR_SIM_SEED``, ``INTAR_SIM_DEPTH``.
@@ -84,6 +89,8 @@ def run_csim(
         data = scratch / "data"
         data.mkdir()
         _write_data(data, program, images, inputs)
+        if program.scalars:
+            (data / "calls.bin").write_bytes(np.array(calls, "<i8").tobytes())
         start = time.perf_counter()
         result = run_program(binary, [str(data), "--no-golden"], env, timeout=timeout)
         seconds = time.perf_counter() - start
@@ -94,7 +101,7 @@ def run_csim(
         outputs = {
             argument.name: _split((data / f"{argument.name}.out.bin").read_bytes(), argument)
             for argument in program.arguments
-            if argument.role == "output"
+            if argument.role in ("output", "state")
         }
     counts = result.stats.saturations
     saturations = {name: counts.get(index, 0) for name, index in tensor_ids(program).items() if name}
@@ -131,13 +138,14 @@ def _on_disk(project: Path | Mapping[str, bytes], folder: Path) -> Path:
 def _write_data(
     data: Path, program: Program, images: Mapping[str, bytes], inputs: Mapping[str, Sequence[bytes]]
 ) -> None:
-    counts = {len(values) for values in inputs.values()}
+    kept = {argument.name for argument in program.arguments if argument.role == "state"}
+    counts = {len(values) for name, values in inputs.items() if name not in kept}
     if len(counts) > 1:
         raise InternalError(f"the inputs of csim have different numbers of inferences: {sorted(counts)}")
     for argument in program.arguments:
         if argument.role == "constant":
             parts: Sequence[bytes] = [images[argument.name]]
-        elif argument.role == "input":
+        elif argument.role in ("input", "state"):
             parts = inputs[argument.name]
         else:
             continue

@@ -50,7 +50,7 @@ class SimulationTimeout(ToolError):
 
 @dataclass(frozen=True)
 class Argument:
-    """One pointer argument of the kernel and the buffer behind it, for one inference.
+    """One pointer argument of the kernel and the buffer behind it, for one inference; or a number (`value`).
 
     Parameters
     ----------
@@ -60,6 +60,7 @@ class Argument:
         with a poison pattern. The same array object in several jobs is one buffer (weights).
     size : bytes of the buffer; None: as long as `data`.
     output : the kernel writes it; None: it is an output when there is no `data`.
+    kept : the jobs share the buffer: what one leaves there the next one finds. `data` is the first one's.
     """
 
     name: str
@@ -67,6 +68,8 @@ class Argument:
     data: np.ndarray | None = None
     size: int | None = None
     output: bool | None = None
+    kept: bool = False
+    value: int | None = None
 
     @property
     def is_output(self) -> bool:
@@ -206,7 +209,7 @@ def _check_run(
     for number, job in enumerate(jobs):
         for argument in job:
             where = f"job {number}, argument {argument.name!r}"
-            if argument.bytes <= 0:
+            if argument.value is None and argument.bytes <= 0:
                 findings.append(Finding("the buffer has no bytes", where, hint="give `data` or `size`"))
             elif argument.data is not None and argument.data.nbytes > argument.bytes:
                 findings.append(
@@ -235,9 +238,12 @@ def _plan(jobs: Sequence[Sequence[Argument]], mode: str, run_dir: Path) -> dict:
     for number, job in enumerate(jobs):
         plan: dict = {"pointers": [], "poison": [], "outputs": []}
         for argument in job:
-            # A read-modify-write buffer is fresh in every job, a pure output or input is shared.
-            fresh = number if argument.is_output and argument.data is not None else -1
-            identity = id(argument.data) if argument.data is not None else 0
+            if argument.value is not None:
+                plan["pointers"].append([argument.offset, argument.value])
+                continue
+            # A read-modify-write buffer is fresh in every job, a pure output or input, or what is kept, is shared.
+            fresh = number if argument.is_output and argument.data is not None and not argument.kept else -1
+            identity = id(argument.data) if argument.data is not None and not argument.kept else 0
             key = (
                 argument.name if argument.is_output else "",
                 identity,

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import runpy
+import shutil
+import subprocess
+import sys
+import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +21,15 @@ import intar
 from intar import pipeline
 from intar.assets import asset_dir
 from intar.cli import app
+from intar.engine import run
 from intar.errors import ConfigError, UnsupportedError
 from intar.frontends import Builder
 from intar.frontends.load import make_model
-from intar.generate import StepFunction, generate, run_text, step_function
+from intar.generate import StepFunction, Text, generate, run_text, step_function
 from intar.quant.golden import run_golden
+from intar.session import open_networks
+from intar.verify.csim import FLAGS
+from intar.verify.csim_build import compile_csim
 
 GPT2 = asset_dir("designs") / "gpt2" / "model.py"
 PROMPT = [3, 17, 5, 8, 11]
@@ -107,12 +118,210 @@ def test_csim_through_the_command(project: Path) -> None:
     assert len(csim["cycles"]["calls"]) == 5 and csim["tokens_per_second"] > 0
 
 
-@pytest.mark.sim
-def test_rtl(single: intar.Accelerator, step: StepFunction, project: Path) -> None:
-    text = generate(step, PROMPT[:2], 2)
-    ran = run_text(text, [(step, single.design, project)], "sim")
+@pytest.fixture(scope="module")
+def kernel() -> list[pipeline.Design]:
+    """One kernel that performs a step and, four tokens a call, its prefill: three blocks, looped in both."""
+    model = runpy.run_path(str(GPT2))
+    config = replace(model["TINY"], layers=3)
+    form = {"budget": {"multipliers": 16, "rows": 1, "lanes": 16}, "scheme": "w8a8r16", "loop": True}
+    step = intar.compile(*model["_step"](config, 8, samples=4), **form)
+    chunk = intar.compile(*model["_step"](config, 8, 4, samples=4), **form, like=step)
+    networks = [
+        pipeline.Network(name, made.design.quantised, made.design.schedule.pieces)
+        for name, made in (("step", step), ("prefill", chunk))
+    ]
+    return pipeline.compile_networks(networks, step.design.schedule.machine)
+
+
+Texts = tuple[Text, list[tuple[StepFunction, pipeline.Design]]]
+
+
+@pytest.fixture(scope="module")
+def texts(kernel: list[pipeline.Design]) -> Texts:
+    steps = [step_function(made.quantised) for made in kernel]
+    return generate(steps[0], PROMPT, 3, steps[1]), list(zip(steps, kernel, strict=True))
+
+
+def test_entries_share_nodes_states_and_constants(kernel: list[pipeline.Design], tmp_path: Path) -> None:
+    program = kernel[0].program
+    assert [entry.name for entry in program.entries] == ["step", "prefill"]
+    assert sorted(program.rounds) == [1, 1, 1, 1, 3, 3]
+    assert program.scalars == ("entry", "position") and program.positions == 8
+    (kept,) = [argument for argument in program.arguments if argument.role == "state"]
+    assert [region.name for region in kept.fields] == ["k_0", "v_0", "k_1", "v_1", "k_2", "v_2"]
+    width = program.outputs_of("w0")["out"].bits // 8
+    weights = width * (3 * 12 * 16 * 16 + 16 * 24)  # bytes of those of the matmuls
+    assert pipeline.shared_bytes(program) > weights and len(kernel[0].images["w0"]) < 1.1 * weights
+    pipeline.project(kernel[0], others=kernel[1:]).write(tmp_path / "project")
+    again = open_networks(tmp_path / "project")
+    assert [(made.program, made.images) for made in again] == [(made.program, made.images) for made in kernel]
+
+
+def test_one_kernel_on_the_engine(kernel: list[pipeline.Design], texts: Texts) -> None:
+    """Each call finds in device memory what the ones before have stored there."""
+    text, performed = texts
+    designs = {id(step): made for step, made in performed}
+    calls = pipeline.Calls(
+        tuple(call.position for call in text.calls), tuple(designs[id(call.step)] for call in text.calls)
+    )
+    check = pipeline.verify_engine(kernel[0], [call.inputs for call in text.calls], calls)
+    assert check.bit_exact, check.first
+    assert check.cycles == tuple(made.predicted.cycles for made in calls.designs)
+    elsewhere = replace(calls, positions=(0, 5, 5, 6))
+    wrong = pipeline.verify_engine(kernel[0], [call.inputs for call in text.calls], elsewhere)
+    assert not wrong.bit_exact  # a row that is not where the next call looks for it is missed
+
+
+def test_no_position_is_beyond_the_last_one(kernel: list[pipeline.Design], texts: Texts) -> None:
+    """A call stores inside of the states whatever its position is."""
+    made = kernel[1]
+    images = {**made.images, **made.input_images(texts[0].calls[0].inputs)}
+    results = [run(made.program, images, entry=1, position=at).outputs for at in (8, 9, 1 << 20)]
+    assert results[0] == results[1] == results[2] != run(made.program, images, entry=1, position=4).outputs
+
+
+@pytest.fixture(scope="module")
+def written(kernel: list[pipeline.Design], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pipeline.project(kernel[0], others=kernel[1:]).write(tmp_path_factory.mktemp("kernel") / "project")
+
+
+def test_one_kernel_in_csim(texts: Texts, written: Path) -> None:
+    text, performed = texts
+    ran = run_text(text, [(step, made, written) for step, made in performed], "csim")
     assert (ran.mismatches, ran.tokens) == (0, text.tokens)
-    assert set(ran.cycles) == {single.design.predicted.cycles}
+
+
+def test_host_program(kernel: list[pipeline.Design], texts: Texts, written: Path) -> None:
+    """The generated XRT program, with the C++ on our simulator for a board: ids in, ids out."""
+    text, _ = texts
+    shutil.copytree(Path(__file__).parent / "fake_xrt" / "xrt", written / "hls" / "xrt")
+    (written / "hls" / "fake_kernel.h").write_text(
+        f'#include "kernel.h"\n#define FAKE_KERNEL {kernel[0].program.name}_sim\n'
+    )
+    sources = [written / "host" / "generate.cpp", written / "hls" / "sim_top.cpp"]
+    headers = [written / "hls", written / "hls" / "intar"]
+    binary = compile_csim(sources, headers, written / "build" / "cpp", (*FLAGS, "-O0"))
+    arguments = ["kernel.xclbin", "-n", "3", "--data", str(written / "data")]
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([binary, *arguments, *words], capture_output=True, text=True, check=False)
+
+    ran = call(*map(str, PROMPT))
+    assert ran.stdout.split() == [str(token) for token in text.tokens], ran.stderr
+    assert "4 calls" in ran.stderr
+    for words, message in (
+        (["24"], "token 24: ids are 0 to 23"),
+        (["x"], "x is no token id"),
+        ([], "give token ids"),
+        (["1"] * 8, "does not fit"),
+    ):
+        refused = call(*words)
+        assert refused.returncode and message in refused.stderr
+
+
+def test_python_host(
+    kernel: list[pipeline.Design], texts: Texts, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same in Python, with pyxrt's interface to the engine for a board."""
+    text, _ = texts
+    program = kernel[0].program
+
+    class Buffer:
+        normal = None
+
+        def __init__(self, device: object, size: int, flags: object, group: int):
+            self.host, self.device = bytearray(size), bytearray(b"\xa5" * size)
+
+        def write(self, data: bytes, at: int) -> None:
+            self.host[at : at + len(data)] = data
+
+        def read(self, size: int, at: int) -> bytearray:
+            return self.host[at : at + size]
+
+        def sync(self, to_device: bool, size: int, at: int) -> None:
+            source, target = (self.host, self.device) if to_device else (self.device, self.host)
+            target[at : at + size] = source[at : at + size]
+
+    class Kernel:
+        shared = None
+
+        def __init__(self, *_: object):
+            pass
+
+        def group_id(self, index: int) -> int:
+            return index
+
+        def __call__(self, *arguments: Buffer | int) -> Kernel:
+            buffers = dict(zip([a.name for a in program.arguments], arguments, strict=False))
+            entry, position = arguments[len(buffers) :]
+            images = {a.name: bytes(buffers[a.name].device) for a in program.arguments}
+            for name, image in run(program, images, entry=entry, position=position).outputs.items():
+                buffers[name].device[:] = image
+            return self
+
+        def wait(self) -> None:
+            pass
+
+    fake = types.SimpleNamespace(
+        xclBOSyncDirection=types.SimpleNamespace(
+            XCL_BO_SYNC_BO_TO_DEVICE=True, XCL_BO_SYNC_BO_FROM_DEVICE=False
+        ),
+        device=lambda _: types.SimpleNamespace(load_xclbin=lambda _: 1),
+        xclbin=str,
+        kernel=Kernel,
+        bo=Buffer,
+    )
+    monkeypatch.setitem(sys.modules, "pyxrt", fake)
+    monkeypatch.syspath_prepend(str(written / "host"))
+    host, generate_ = (importlib.import_module(name) for name in ("host", "generate"))
+    constants = {name: host.read_images(written / "data", name)[0] for name in kernel[0].images}
+    board = host.Board("kernel.xclbin", constants)
+    for _ in range(2):  # a text begins with empty states
+        assert list(generate_.generate(board, PROMPT, 3)) == list(text.tokens)
+    with pytest.raises(SystemExit, match="the states hold 8 tokens"):
+        list(generate_.generate(board, PROMPT, 6))
+    for name in ("host", "generate"):
+        del sys.modules[name]
+
+
+@pytest.mark.sim
+def test_one_kernel_in_rtl(kernel: list[pipeline.Design], texts: Texts, written: Path) -> None:
+    """Prefill and decode through one kernel, whose states lie in the simulated memory all the time."""
+    text, performed = texts
+    ran = run_text(text, [(step, made, written) for step, made in performed], "sim")
+    assert (ran.mismatches, ran.tokens) == (0, text.tokens)
+    step, prefill = (made.predicted.cycles for made in kernel)
+    assert ran.cycles == (prefill, step, step, step)
+
+
+@pytest.mark.full
+@pytest.mark.sim
+def test_one_kernel_prefill_and_decode(tmp_path: Path) -> None:
+    """GPT-2 with d = 128 and 4 layers: 16 tokens in one call, then 8 more, in C++ and RTL, through one kernel."""
+    project = tmp_path / "project"
+    options = ["--budget", "multipliers=64", "--scheme", "w8a8r16", "--entry", f"prefill={GPT2}:scaled_chunk"]
+    made = CliRunner().invoke(app, ["compile", f"{GPT2}:scaled_step", *options, "-o", str(project)])
+    assert made.exit_code == 0, made.output
+    prompt = " ".join(map(str, range(16)))
+    arguments = ["generate", str(project), "--prompt", prompt, "-n", "9", "--json", "--backend"]
+    for backend in ("csim", "sim"):
+        ran = CliRunner().invoke(app, [*arguments, backend])
+        assert ran.exit_code == 0, ran.output
+        found = json.loads(ran.stdout)
+        assert found["bit_exact"] and len(found["tokens"]) == 9 and len(found["cycles"]["calls"]) == 9
+    predicted = [made.predicted.cycles for made in open_networks(project)]
+    assert found["cycles"]["calls"] == [predicted[1], *[predicted[0]] * 8]
+
+
+def test_mistakes_with_entries(tmp_path: Path) -> None:
+    models = ["compile", f"{GPT2}:tiny_step", "-o", str(tmp_path / "out"), "--entry"]
+    for words, message in (
+        (["prefill"], "not KEY=VALUE"),
+        (["a b=x.py:f"], "is no name for an entry"),
+        ([f"prefill={GPT2}:tiny_chunk", "--pin", "add=sequential"], "leave --schedule and --pin away"),
+    ):
+        ran = CliRunner().invoke(app, [*models, *words])
+        assert isinstance(ran.exception, ConfigError) and message in str(ran.exception)
 
 
 def test_mistakes(step: StepFunction) -> None:

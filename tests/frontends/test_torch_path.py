@@ -101,10 +101,10 @@ def test_gpt2_computes_what_pytorch_does(name: str) -> None:
 @pytest.mark.sim
 @pytest.mark.parametrize("name", ["tiny", "scaled", "scaled_step"])
 def test_gpt2_in_hardware(name: str, tmp_path: Path) -> None:
-    """Tokens in, next token out: four looped blocks in *scaled*, one token behind cached ones in *scaled_step*."""
+    """Tokens in, next token out: four looped blocks in *scaled* and, behind cached tokens, in *scaled_step*."""
     module, samples = make_model(f"{GPT2}:{name}")
     accelerator = intar.compile(module, samples, budget={"multipliers": 64}, scheme="w8a8r16")
-    assert (4 in accelerator.design.program.rounds) == (name == "scaled")
+    assert (4 in accelerator.design.program.rounds) == (name != "tiny")
     x, project = {key: value[-1:].numpy() for key, value in samples.items()}, tmp_path / "project"
     with torch.no_grad():
         expected = module(**{key: value[-1:] for key, value in samples.items()})

@@ -185,6 +185,7 @@ class Plays:
     rounds: tuple[int, ...]
     strides: tuple[int, ...] = ()
     nodes: int = 0
+    entries: tuple[tuple[int, int], ...] = ()  # the first segment and the one behind the last of each
 
 
 def rounds(counts: tuple[int, ...], strides: tuple[int, ...]) -> Plays:
@@ -197,15 +198,21 @@ def rounds(counts: tuple[int, ...], strides: tuple[int, ...]) -> Plays:
     return Plays(Unit("intar_rounds", parameters, inputs, outputs, ("clk",)), counts, strides)
 
 
-def sequencer(nodes: int, *counts: int) -> Plays:
+def sequencer(nodes: int, *counts: int, entries: tuple[tuple[int, int], ...] = ()) -> Plays:
     parameters = {"NODES": nodes}
     if counts != (1,):
         parameters |= {"SEGMENTS": len(counts), "ROUNDS": listing(16, counts)}
+    if entries:
+        parameters |= {"ENTRIES": len(entries), "FIRST": listing(8, [first for first, _ in entries])}
+        parameters["LAST"] = listing(8, [end - 1 for _, end in entries])
+    inputs = pins("ap_start 1 ap_continue 1 entry 8") | {"node_done": nodes}
     outputs = pins("ap_ready 1 ap_done 1 ap_idle 1 start 1 segment 8 round 16")
-    unit = Unit(
-        "intar_sequencer", parameters, pins("ap_start 1 ap_continue 1") | {"node_done": nodes}, outputs
+    return Plays(
+        Unit("intar_sequencer", parameters, inputs, outputs),
+        counts,
+        nodes=nodes,
+        entries=entries or ((0, len(counts)),),
     )
-    return Plays(unit, counts, nodes=nodes)
 
 
 ROUNDS = {
@@ -216,6 +223,7 @@ SEQUENCERS = {
     "sequencer_once": sequencer(3, 1),
     "sequencer_plays": sequencer(2, 1, 3, 2),
     "sequencer_loop": sequencer(1, 4),
+    "sequencer_entries": sequencer(2, 1, 3, 2, 1, entries=((0, 1), (1, 3), (3, 4))),
 }
 
 

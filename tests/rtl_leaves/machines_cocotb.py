@@ -193,7 +193,6 @@ async def plays_of_an_inference(dut: Any) -> None:
 
     async def bench(pins: Pins, plays: Plays, stalls: Iterator[bool], rng: random.Random) -> None:
         everything = (1 << plays.nodes) - 1
-        order = [(s, r) for s, count in enumerate(plays.rounds) for r in range(count)]
         ahead = False  # the host has set ap_start again while the inference before was running
         pins.put(node_done=everything, ap_continue=0)
         for _ in range(10):
@@ -201,10 +200,14 @@ async def plays_of_an_inference(dut: Any) -> None:
                 await pins.settle()
                 pins.expect(ap_idle=1, start=0, ap_ready=0, ap_done=0)
                 await pins.edge()
-            pins.put(ap_start=1)
+            entry = rng.randrange(len(plays.entries))
+            first, end = plays.entries[entry]
+            order = [(s, r) for s in range(first, end) for r in range(plays.rounds[s])]
+            pins.put(ap_start=1, entry=entry)
             await pins.settle()
-            pins.expect(ap_idle=1, start=1, ap_ready=1, ap_done=0, segment=0, round=0)
+            pins.expect(ap_idle=1, start=1, ap_ready=1, ap_done=0, segment=first, round=0)
             await pins.edge()
+            pins.noise(rng, "entry")  # it was taken with the start
             ahead = rng.random() < 0.5
             pins.put(ap_start=ahead)
             for index, (segment, round_) in enumerate(order):

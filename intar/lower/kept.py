@@ -1,0 +1,125 @@
+"""Where states lie in device memory between calls, and their images.
+
+A block of a state has room for its positions and as many more as a call adds: a call at any position up to the last one
+stores its new rows inside of the block, and at the last one behind all that it reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from intar.ir.program import Argument, Region
+from intar.ir.quantgraph import QTensor, QuantGraph
+from intar.ir.schedule import Machine
+from intar.ir.states import State, states
+from intar.lower.images import argument_bytes, stored_tensors
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A state from word `base` of its argument on: a row has `words` words, a block room for `room` positions."""
+
+    state: State
+    base: int
+    words: int
+    room: int
+
+    @property
+    def position_words(self) -> int:
+        """Words that a position takes in a block."""
+        return self.state.inner * self.words
+
+    @property
+    def rows(self) -> int:
+        """Rows of all blocks, room included."""
+        return self.state.blocks * self.room * self.state.inner
+
+    def runs(self, name: str, row: int, rows: int) -> Iterator[tuple[int, int]]:
+        """(first word, rows) of each run in which rows of the state or of its new rows lie, those at position 0."""
+        state = self.state
+        height = (state.rows if name == state.name else state.length) * state.inner
+        while rows:
+            block, at = divmod(row, height)
+            count = min(rows, height - at)
+            yield self.base + block * self.room * self.position_words + at * self.words, count
+            row, rows = row + count, rows - count
+
+
+def kept_states(graph: QuantGraph, machine: Machine, a_bits: int, room: int = 0) -> dict[str, Kept]:
+    """Where each state of a network lies, by the names of the state and of its new rows.
+
+    Empty unless every row begins a port word and all states take as many words a position and have as many positions: the
+    kernel has one `position`, and one distance from it to the next.
+
+    Parameters
+    ----------
+    a_bits : of an element as it is stored.
+    room : positions of a block beyond the state's own, at least; those that a call adds when 0.
+    """
+    found: dict[str, Kept] = {}
+    base = 0
+    for state in states(graph):
+        tensor = graph.tensor(state.name)
+        bits = -(-tensor.cols // machine.lanes) * machine.lanes * a_bits
+        if bits % machine.port_bits:
+            return {}
+        kept = Kept(state, base, bits // machine.port_bits, state.rows + max(room, state.length))
+        found[state.name] = found[state.new] = kept
+        base += kept.rows * kept.words
+    alike = {(kept.position_words, kept.state.rows) for kept in found.values()}
+    return found if len(alike) == 1 else {}
+
+
+def kept_region(kept: Kept, tensor: QTensor, lanes: int, bits: int) -> Region:
+    """A state's place in the argument of states, room included."""
+    return Region(
+        name=kept.state.name,
+        base=kept.base,
+        rows=kept.rows,
+        cols=tensor.cols,
+        row_beats=-(-tensor.cols // lanes),
+        lanes=lanes,
+        bits=bits,
+    )
+
+
+def state_image(argument: Argument, kept: Iterable[State], tensors: Mapping[str, np.ndarray]) -> bytes:
+    """The argument of states that holds these states; the room is 0."""
+    known = {state.name: state for state in kept}
+    return argument_bytes(
+        argument, {r.name: _roomy(r, known[r.name], tensors[r.name], 0) for r in argument.fields}
+    )
+
+
+def new_rows_image(
+    argument: Argument, kept: Iterable[State], tensors: Mapping[str, np.ndarray], position: int
+) -> bytes:
+    """The argument of states that holds nothing but the new rows of a call at `position`."""
+    known = {state.name: state for state in kept}
+    return argument_bytes(
+        argument,
+        {r.name: _roomy(r, known[r.name], tensors[known[r.name].new], position) for r in argument.fields},
+    )
+
+
+def new_rows(argument: Argument, kept: Iterable[State], image: bytes, position: int) -> dict[str, np.ndarray]:
+    """The new rows that a call at `position` has stored, by output."""
+    stored = stored_tensors([argument], {argument.name: image})
+    found = {}
+    for state in kept:
+        if state.name in stored:
+            blocks = stored[state.name].reshape(state.blocks, -1, state.inner, stored[state.name].shape[-1])
+            found[state.new] = blocks[:, position : position + state.length]
+    return found
+
+
+def _roomy(region: Region, state: State, values: np.ndarray, position: int) -> np.ndarray:
+    """Rows of a state with room for all positions of the region; `values` stand from `position` on."""
+    shape = (state.blocks, region.rows // state.blocks // state.inner, state.inner, region.cols)
+    made = np.zeros(shape, np.int64)
+    given = np.asarray(values).reshape(state.blocks, -1, state.inner, region.cols)
+    made[:, position : position + given.shape[1]] = given
+    return made
