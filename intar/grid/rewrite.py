@@ -164,7 +164,9 @@ class Rewriter(Sketch):
             self._scale_shift(task, self._image(task.inputs[0], task), scale, shift)
         else:
             x = self._needed(self._image(task.inputs[0], task), sums=True)
-            self._emit(task, task.op, [x.name], task.attrs, x)
+            for name in task.inputs[1:]:
+                self._keep(name)
+            self._emit(task, task.op, [x.name, *task.inputs[1:]], task.attrs, x)
 
     def _storage(self, image: str) -> str:
         """The name of a grid tensor for an image: the image's own unless that is needed beside it."""

@@ -176,3 +176,22 @@ def test_methods_that_do_not_go_with_a_width() -> None:
     assert "exact" in str(caught.value)
     with pytest.raises(ConfigError):
         scheme("w8a8").with_rational("horner")
+
+
+@pytest.mark.parametrize("method", ["table", "direct"])
+def test_on_an_image(method: str) -> None:
+    """One function for all channels ends the convolution before it; groups are blocks of the last axis, and stand apart."""
+    rng = np.random.default_rng(5)
+    for groups, kinds in ((1, ["conv", "conv"]), (2, ["conv", "affine", "conv"])):
+        g = Builder("image")
+        h = g.conv2d(g.input("x", (1, 3, 6, 8)), rng.normal(size=(4, 3, 3, 3)), np.zeros(4), pads=1)
+        h = g.rational(h, *coefficients((1, groups)), groups=groups)
+        g.output(g.conv2d(h, rng.normal(size=(2, 4, 3, 3)), np.zeros(2), pads=1))
+        graph, samples = g.build(), rng.normal(size=(8, 1, 3, 6, 8))
+        made = quantise(graph, scheme("w8a8").with_rational(method), {"x": samples})
+        assert [task.kind for task in made.graph.tasks if task.kind != "move"] == kinds
+        out, form = graph.outputs[0], made.graph.tensor(graph.outputs[0])
+        real = run_float(graph, {"x": samples[0]})[out]
+        ints = run_golden(made, {"x": quantise_input(made.graph.tensor("x"), samples[0])}).tensors[out]
+        noise = ((real - dequantise(form, ints).reshape(real.shape)) ** 2).sum()
+        assert 10 * math.log10((real**2).sum() / noise) > 25
