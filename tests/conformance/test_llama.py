@@ -17,6 +17,7 @@ from intar.assets import asset_dir, import_file
 from intar.errors import ConfigError
 from intar.frontends.load import make_model
 from intar.generate import StepFunction, generate, run_text, step_function
+from intar.tokenizer import load_tokenizer
 
 FILE = asset_dir("designs") / "smollm2" / "model.py"
 PROMPT = [3, 17]
@@ -79,6 +80,19 @@ def test_many_tokens_a_call(name: str) -> None:
     sample = {key: value[:1].numpy() for key, value in make_model(f"{FILE}:{name}")[1].items()}
     check = pipeline.verify_engine(made.design, [made.integers(sample)])
     assert check.bit_exact, check.first
+
+
+@pytest.mark.full
+def test_a_real_layer(tmp_path: Path) -> None:
+    """The first layer of SmolLM2-135M between its whole token table and head, two tokens one after the other."""
+    module, data = make_model(f"{FILE}:layer")
+    made = intar.compile(module, data, budget={"dsp": 2048}, scheme="w8a8r16", bits={"*.in": 16})
+    own = step_function(made.design.quantised)
+    text = generate(own, load_tokenizer(smollm2.source()).encode("The capital"), 1)
+    check = pipeline.verify_engine(made.design, [call.inputs for call in text.calls])
+    assert check.bit_exact, check.first
+    ran = run_text(text, [(own, made.design, made.write(tmp_path / "project"))], "csim")
+    assert (ran.mismatches, ran.tokens) == (0, text.tokens)
 
 
 def hugging_face(folder: Path, config: object, weights: dict[str, torch.Tensor]) -> Path:
