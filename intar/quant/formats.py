@@ -239,8 +239,15 @@ def choose_formats(
         if group.kind in OPERANDS:
             for index, name in enumerate(group.inputs):
                 read = operand_bits(group, index, scheme, widths)
-                if roots[name] in open_roots and read < chosen[roots[name]].bits:
+                wide = chosen[roots[name]]
+                if read < wide.bits and roots[name] in open_roots:
                     operands[group.output, index] = made(roots[name], read)
+                elif (
+                    read < wide.bits <= scheme.activation_bits
+                ):  # a state's format, taken over from another network
+                    cover = symmetric_format if roots[name] in centred else format_of_range
+                    low, high = (wide.scale * (limit - wide.zero) for limit in limits(wide.bits))
+                    operands[group.output, index] = cover(low, high, read, scheme.power_of_two)
     formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
     pre = {}
     for same in alike:
