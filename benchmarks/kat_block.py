@@ -66,7 +66,8 @@ def quality(graph: TaskGraph, made: pipeline.Design, samples: np.ndarray) -> flo
 def measure(kind: str, options: argparse.Namespace, pattern: pipeline.Mode) -> dict[str, object]:
     """Cycles, resources and accuracy of one block in one pattern."""
     graph, samples = block(kind, options.width, options.heads, options.tokens)
-    quantised = quantise(graph, scheme(options.scheme), {graph.inputs[0]: samples})
+    how = scheme(options.scheme).with_rational(options.rational)
+    quantised = quantise(graph, how, {graph.inputs[0]: samples})
     machine = make_machine(
         options.device, {"multipliers": options.multipliers, "cores": options.cores}, quantised
     )
@@ -103,6 +104,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--scheme", default="w8a8r16")
     parser.add_argument("--device", default="u280")
+    parser.add_argument("--rational", default="auto", help="auto (tables), table, pieces or direct")
     parser.add_argument("--patterns", nargs="+", default=["auto"])
     parser.add_argument("--rtl", action="store_true")
     options = parser.parse_args()
