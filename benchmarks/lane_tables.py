@@ -1,6 +1,7 @@
 """What a lane of the vector unit costs with different tables, by Yosys for UltraScale+: `python benchmarks/lane_tables.py`.
 
-The lane has an affine operation of 25-bit values and no binary one; four entries are written at a time.
+The lane has an affine operation of 25-bit values, no binary one. Four numbers of 32 bits are written at a time, or what they
+hold of 8 or 16 bits.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from intar.assets import asset_dir
 from intar.codegen.rtl import TABLE_LUTRAM_DEPTH
 from intar.verify.synth import Resources, synthesise
 
-WRITE = 4
+NUMBERS = 4
 CASES: dict[str, tuple[int, int, int, int, int, int]] = {
     "no function": (0, 1, 0, 1, 1, 1),
     "8 bits, GELU: 1024 entries": (1, 1024, 0, 8, 1, 1),
@@ -49,14 +50,14 @@ TOP = """module top (
     input  logic [40:0] index, table_bounds,
     input  logic [4:0] round,
     input  logic [(({entries} > 1) ? $clog2({entries}) : 1)-1:0] write_at,
-    input  logic [{write}*32-1:0] write_data,
+    input  logic [{write}*{width}-1:0] write_data,
     output logic signed [17:0] result
 );
   intar_vector_lane #(
       .AFFINE(1'b1), .BINARY(1'b0), .VALUE_BITS(25), .TABLE(1'b{table}), .RATIONAL(1'b{rational}), .SETS({sets}),
       .SLOPES(1'b{slopes}), .CURVES(1'b{curves}),
       .TABLE_ENTRIES({entries}), .GROUP_BITS({group_bits}), .BASE_BITS({base}), .SLOPE_BITS({slope}),
-      .CURVE_BITS({curve}), .WRITE({write}), .STYLE("{style}")
+      .CURVE_BITS({curve}), .WRITE({write}), .WIDTH({width}), .STYLE("{style}")
   ) lane (
       .clk(clk), .move(move), .source(source), .bias(bias), .mult(mult), .shift(shift), .group(member),
       .operand(18'd0), .affine_bounds(bounds), .binary_zeros(36'd0), .binary_scale(72'd0), .binary_bounds(54'd0),
@@ -78,6 +79,7 @@ def count(fields: Mapping[str, object]) -> Resources:
         "intar_shift",
         "intar_reciprocal",
         "intar_rational",
+        "intar_lookup",
         "intar_vector_lane",
     )
     with tempfile.TemporaryDirectory(dir=".") as folder:
@@ -93,14 +95,16 @@ def count(fields: Mapping[str, object]) -> Resources:
 def main() -> None:
     print("| tables of the lane | DSP | RAMB18 | LUT | FF |\n|---|---|---|---|---|")
     for name, (parts, entries, group_bits, base, slope, curve) in CASES.items():
-        style = "block" if entries // WRITE > TABLE_LUTRAM_DEPTH else "distributed"
+        width = next(bits for bits in (8, 16, 32) if max(base, slope, curve) <= bits)
+        write = NUMBERS * 32 // width if parts else 1
+        style = "block" if entries // write > TABLE_LUTRAM_DEPTH else "distributed"
         fields = {"group_bits": group_bits, "base": base, "slope": slope, "curve": curve, "style": style}
         fields |= {"slopes": int(parts > 1), "curves": int(parts > 2), "group": max(group_bits, 1) - 1}
-        fields |= {"entries": entries, "write": WRITE if parts else 1, "table": int(parts > 0)}
+        fields |= {"entries": entries, "write": write, "width": width, "table": int(parts > 0)}
         show(name, count(fields | {"rational": 0, "sets": 1}))
     for name, (sets, group_bits) in DIRECT.items():
         fields = {"group_bits": group_bits, "base": 1, "slope": 1, "curve": 1, "style": "auto", "slopes": 0}
-        fields |= {"curves": 0, "group": group_bits - 1, "entries": 1, "write": 1, "table": 0}
+        fields |= {"curves": 0, "group": group_bits - 1, "entries": 1, "write": 1, "width": 32, "table": 0}
         show(name, count(fields | {"rational": 1, "sets": sets}))
 
 

@@ -6,20 +6,22 @@
 #ifndef INTAR_ROWS_H
 #define INTAR_ROWS_H
 
+#include "intar_lookup.h"
 #include "intar_rows_table.h"
 #include "intar_types.h"
 
 namespace intar {
 
 // `rows` rows of `beats` beats with `cols` elements.  Softmax: `first` of them count in the first row, `grow` more in each row
-// after it.  Normalisation (`norm`): `numerator` is epsilon.
+// after it.  Normalisation (`norm`): `numerator` is epsilon.  With table >= 0 results are looked up there.
 struct rows_step {
   bool norm;
   int32_t rows, beats, cols, first, grow, mult, shift;
   int64_t numerator;
   int32_t out_shift;
   bool centred;
-  int32_t lift, zero, lo, hi;
+  int32_t lift, zero, lo, hi, table;
+  bool relu;
   int32_t tensor;  // for statistics
 };
 
@@ -97,27 +99,45 @@ inline int64_t normalised(int64_t apart, int32_t root, int32_t down, int32_t gai
   return (z * gain + moved + (static_cast<int64_t>(1) << (out_shift - 1))) >> out_shift;
 }
 
-// `row` and `powers` hold one row, RATE elements a place.  SOFTMAX, NORM: some step is one.
-template <int LANES, int RATE, int BITS, bool SOFTMAX, bool NORM, typename PARAMS, int PLACES, int STEPS>
-inline void rows_unit(const rows_step (&steps)[STEPS], const part& played, element<BITS> (&row)[RATE][PLACES],
-                      int32_t (&powers)[RATE][PLACES], hls::stream<beat<LANES, BITS> >& in, PARAMS& params,
+// `row` and `powers` hold one row, RATE elements a place.  SOFTMAX, NORM: some step is one.  `bases`, `slopes` and `curves`
+// hold one copy of all tables per lane of RATE; the slots that `loads` names are filled first.
+template <int LANES, int RATE, int BITS, bool SOFTMAX, bool NORM, bool TABLES, int ENTRY_PARTS, int ENTRY_BITS, int PLACES, int STEPS,
+          int LOADS, int COUNT, int BASES, int SLOPES, int CURVES, typename PARAMS, typename TABLE_BEATS>
+inline void rows_unit(const rows_step (&steps)[STEPS], const part& played, const int32_t (&loads)[LOADS], const part& loaded,
+                      const table_info (&tables)[COUNT], int32_t (&bases)[RATE][BASES], int32_t (&slopes)[RATE][SLOPES],
+                      int32_t (&curves)[RATE][CURVES], element<BITS> (&row)[RATE][PLACES], int32_t (&powers)[RATE][PLACES],
+                      hls::stream<beat<LANES, BITS> >& in, PARAMS& params, TABLE_BEATS& table_beats,
                       hls::stream<beat<LANES, BITS> >& out) {
 #pragma HLS INLINE
   constexpr int PARTS = LANES / RATE;
   static_assert(PARTS * RATE == LANES, "a beat takes a whole number of cycles");
   element<BITS> operand[LANES];
   int32_t gains[LANES];
+  int32_t groups[LANES];
   int32_t offsets[LANES];
   beat<LANES, BITS> result(static_cast<element<BITS> >(0));
 #pragma HLS ARRAY_PARTITION variable=operand type=complete
 #pragma HLS ARRAY_PARTITION variable=gains type=complete
+#pragma HLS ARRAY_PARTITION variable=groups type=complete
 #pragma HLS ARRAY_PARTITION variable=offsets type=complete
 CLEAR:
   for (int l = 0; l < LANES; ++l) {
 #pragma HLS UNROLL
     operand[l] = 0;
     gains[l] = 0;
+    groups[l] = 0;
     offsets[l] = 0;
+  }
+  if (TABLES) {
+  SLOT:
+    for (int s = loaded.first; s < loaded.end; ++s) {
+#pragma HLS LOOP_TRIPCOUNT min=0 max=64
+#pragma HLS PIPELINE off
+      const table_info table = tables[loads[s]];
+      load_table<LANES, ENTRY_BITS>(bases, table, table_beats);
+      if (ENTRY_PARTS > 1) load_table<LANES, ENTRY_BITS>(slopes, table, table_beats);
+      if (ENTRY_PARTS > 2) load_table<LANES, ENTRY_BITS>(curves, table, table_beats);
+    }
   }
 STEP:
   for (int s = played.first; s < played.end; ++s) {
@@ -126,6 +146,8 @@ STEP:
     const rows_step step = steps[s];
     const int places = step.beats * PARTS;
     const bool norm = NORM && (!SOFTMAX || step.norm);
+    const bool with_table = TABLES && step.table >= 0;
+    const table_info table = tables[with_table ? step.table : 0];
     int32_t counted = step.first;
   ROW:
     for (int r = 0; r < step.rows; ++r) {
@@ -204,7 +226,8 @@ STEP:
         COLUMN:
           for (int l = 0; l < LANES; ++l) {
 #pragma HLS UNROLL
-            gains[l] = gain[l];
+            gains[l] = static_cast<int32_t>(static_cast<uint32_t>(gain[l]) << 7) >> 7;
+            groups[l] = static_cast<int32_t>(static_cast<uint32_t>(gain[l]) >> 25);
             offsets[l] = offset[l];
           }
         }
@@ -220,7 +243,8 @@ STEP:
           } else if (SOFTMAX) {
             scaled = (static_cast<int64_t>(powers[i][n]) * quotient + half) >> down;
           }
-          const int32_t value = clamp(scaled + step.zero, step.lo, step.hi, false, saturated);
+          int32_t value = clamp(scaled + step.zero, step.lo, step.hi, false, saturated);
+          if (with_table) value = looked_up<ENTRY_PARTS>(table, bases[i], slopes[i], curves[i], norm ? groups[lane] : 0, value, step.relu, saturated);
           result[lane] = static_cast<element<BITS> >(value);
         }
         saturations += saturated;

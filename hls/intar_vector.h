@@ -5,6 +5,7 @@
 #ifndef INTAR_VECTOR_H
 #define INTAR_VECTOR_H
 
+#include "intar_lookup.h"
 #include "intar_rational.h"
 #include "intar_types.h"
 
@@ -46,12 +47,6 @@ struct vector_step {
   int32_t tensor;  // for statistics
 };
 
-// Geometry of a table: where it starts in the table memory, bits of the input, log2 of a group's entries, entries of all
-// groups, shift, clamp.
-struct table_info {
-  int32_t base, in_bits, log_entries, entries, q, lo, hi;
-};
-
 template <int VALUE_BITS, bool SHIFT_ONLY>
 inline int32_t apply_affine(const affine_step& step, int64_t x, int64_t bias, int32_t mult, int32_t shift, bool relu,
                             int32_t& saturated) {
@@ -77,52 +72,6 @@ inline int32_t apply_binary(const binary_step& step, int32_t x, int32_t y, bool 
     result = SHIFT_ONLY ? requantise_unit(product, step.shift) : requantise(product, step.mx, step.shift);
   }
   return clamp(result + step.zero, step.lo, step.hi, relu, saturated);
-}
-
-// Place of the entry in the table memory, and the distance from the entry's own input.
-inline int32_t table_place(const table_info& table, int32_t group, int32_t t) {
-#pragma HLS INLINE
-  const int32_t index = (t + (1 << (table.in_bits - 1))) >> (table.in_bits - table.log_entries);
-  return table.base + (group << table.log_entries) + index;
-}
-
-inline int32_t table_fraction(const table_info& table, int32_t t) {
-#pragma HLS INLINE
-  return (t + (1 << (table.in_bits - 1))) & ((1 << (table.in_bits - table.log_entries)) - 1);
-}
-
-inline int32_t apply_table(const table_info& table, int32_t base, int32_t slope, int32_t curve, int32_t fraction, bool relu,
-                           int32_t& saturated) {
-#pragma HLS INLINE
-  const int64_t half = (table.q == 0) ? 0 : (static_cast<int64_t>(1) << table.q) >> 1;
-  const int64_t steep = slope + ((static_cast<int64_t>(curve) * fraction) >> 8);
-  const int64_t value = (base + steep * fraction + half) >> table.q;
-  return clamp(value, table.lo, table.hi, relu, saturated);
-}
-
-// Fill one table of every copy: `beats` beats of `params`, one entry a cycle; what pads the last beat is dropped.
-template <int LANES, int RATE, int ENTRIES, typename PARAMS>
-inline void load_table(int32_t (&memory)[RATE][ENTRIES], const table_info& table, PARAMS& params) {
-#pragma HLS INLINE
-  beat<LANES, 32> held;
-  int lane = 0;
-LOAD:
-  for (int e = 0; e < table.entries; ++e) {
-#pragma HLS LOOP_TRIPCOUNT min=16 max=65536
-#pragma HLS PIPELINE II=1 style=flp
-    if (lane == 0) held = params.read();
-  COPY:
-    for (int c = 0; c < RATE; ++c) {
-#pragma HLS UNROLL
-      memory[c][table.base + e] = held[0];
-    }
-  SHIFT:
-    for (int l = 1; l < LANES; ++l) {
-#pragma HLS UNROLL
-      held[l - 1] = held[l];
-    }
-    lane = (lane == LANES - 1) ? 0 : lane + 1;
-  }
 }
 
 // One step's beats.  `bases`, `slopes` and `curves` hold one copy of all tables per lane of RATE; an entry has ENTRY_PARTS of
@@ -248,10 +197,7 @@ BEAT:
             value = apply_rational(rational, coefficients[i][rational.first + group[lane]], value, step.relu, saturated);
           }
           if (with_table) {
-            const int32_t at = table_place(table, group[lane], value);
-            const int32_t slope = (ENTRY_PARTS > 1) ? slopes[i][at] : 0;
-            const int32_t curve = (ENTRY_PARTS > 2) ? curves[i][at] : 0;
-            value = apply_table(table, bases[i][at], slope, curve, table_fraction(table, value), step.relu, saturated);
+            value = looked_up<ENTRY_PARTS>(table, bases[i], slopes[i], curves[i], group[lane], value, step.relu, saturated);
           }
           const element<BITS> narrow = static_cast<element<BITS> >(value);
           if (pooled == 0 || result[lane] < narrow) result[lane] = narrow;
@@ -271,8 +217,8 @@ BEAT:
 }
 
 template <int LANES, int RATE, int ACC_BITS, int BITS, int VALUE_BITS, bool SHIFT_ONLY, bool TABLES, int ENTRY_PARTS,
-          bool RATIONALS, int BASES, int SLOPES, int CURVES, int GROUPS, int COUNT, int RATIONAL_COUNT, int STEPS, typename ACC,
-          typename X, typename Y, typename PARAMS>
+          int ENTRY_BITS, bool RATIONALS, int BASES, int SLOPES, int CURVES, int GROUPS, int COUNT, int RATIONAL_COUNT, int STEPS,
+          typename ACC, typename X, typename Y, typename PARAMS>
 inline void vector_unit(const vector_step (&steps)[STEPS], const part& played, const table_info (&tables)[COUNT],
                         const rational_info (&rationals)[RATIONAL_COUNT], int32_t (&bases)[RATE][BASES], int32_t (&slopes)[RATE][SLOPES], int32_t (&curves)[RATE][CURVES],
                         int32_t (&coefficients)[RATE][GROUPS][RATIONAL_WORDS], ACC& acc, X& x, Y& y, PARAMS& params, hls::stream<beat<LANES, BITS> >& out) {
@@ -284,9 +230,9 @@ STEP:
     const vector_step step = steps[s];
     if (TABLES && step.load >= 0) {
       const table_info table = tables[step.load];
-      load_table<LANES>(bases, table, params);
-      if (ENTRY_PARTS > 1) load_table<LANES>(slopes, table, params);
-      if (ENTRY_PARTS > 2) load_table<LANES>(curves, table, params);
+      load_table<LANES, ENTRY_BITS>(bases, table, params);
+      if (ENTRY_PARTS > 1) load_table<LANES, ENTRY_BITS>(slopes, table, params);
+      if (ENTRY_PARTS > 2) load_table<LANES, ENTRY_BITS>(curves, table, params);
     } else if (RATIONALS && step.load_rational >= 0) {
       load_rational<LANES>(coefficients, rationals[step.load_rational], params);
     } else {

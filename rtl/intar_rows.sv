@@ -1,18 +1,23 @@
 // intar_rows: softmax and normalisation of whole rows: row beats in, row beats out, in integers (docs/numerics.md).
 //
-// Step        257 bits, lowest first: rows - 1 (32), beats of a row - 1 (32), elements of a row (17) | elements that count in
+// Step        340 bits, lowest first: rows - 1 (32), beats of a row - 1 (32), elements of a row (17) | elements that count in
 //             the first row (17), one more in each row after it (1) | normalise (1), subtract the mean (1), lift (4) |
 //             distances: mult (25), shift (6); of a normalisation s in shift | numerator or epsilon (61), out_shift or q (6) |
-//             zero, lo, hi (18 each).
+//             zero, lo, hi (18 each) | table use (1), half (17), low bits (4), first entry (16), log2 of a group's entries (4),
+//             q (5), lo, hi (18 each).
 // Passes      four, each on a row of its own, a slice of RATE elements a cycle: collect a row and find its maximum;
 //             powers of two of the distances to it, and their sum; divide (one bit a cycle); multiply and clamp.
 //             Of a row that is normalised: collect it; sums of elements and squares; reciprocal root; scale, move and clamp.
 //             Rows are handed on through four slots of the row memory and four of the power memory.
-// Parameters  a beat of gains and one of offsets for each beat of a normalised row (32-bit elements), in that order. They are
+// Tables      with TABLE results go through an intar_lookup a lane. LOAD_PROGRAM names the slots that a play fills from `tables`
+//             (intar_table_load), from its first cycle on; 73 bits a slot, lowest first: first entry (16), entries - 1 (16), q (5), lo,
+//             hi (18 each). No row that is looked up leaves before all of them are full.
+// Parameters  a beat of gains and one of offsets for each beat of a normalised row (32-bit elements), in that order; bits 25 and
+//             up of a gain are the group of its column's table. They are
 //             taken up to three beats ahead whatever the program still needs: nobody may offer more than it needs in all.
 // Latency     a row's last slice taken in t -> its powers from t+2 on; its last slice read for the powers in t ->
 //             division in t+12; that takes 20 cycles, a root 25; last slice of a beat read for the product in t -> pushed in
-//             t+7, with NORM in t+13.
+//             t+7, with NORM in t+13; with TABLE 2 later, with SLOPES 5, with CURVES 7.
 // Throughput  a beat every LANES / RATE cycles (of a normalised row 2 at least), at least 20 cycles a row (25). The product's
 //             pipeline stops as a whole while a finished beat is not taken; the other passes go on as far as slots are free.
 module intar_rows #(
@@ -22,10 +27,23 @@ module intar_rows #(
     parameter int DEPTH = 1,  // most beats of a row
     parameter bit SOFTMAX = 1'b1,  // some step is a softmax
     parameter bit NORM = 1'b0,     // some step normalises
+    parameter bit TABLE = 1'b0,    // some step looks its results up
+    parameter bit SLOPES = 1'b0,   // see intar_lookup
+    parameter bit CURVES = 1'b0,
+    parameter int TABLE_ENTRIES = 16,
+    parameter int GROUP_BITS = 0,  // up to 7
+    parameter int BASE_BITS = 8,
+    parameter int SLOPE_BITS = 8,
+    parameter int CURVE_BITS = 8,
+    parameter int WIDTH = 8,
+    parameter STYLE = "auto",
     parameter int SEGMENTS = 1,    // see intar_steps
     parameter int STEPS = 1,
-    parameter logic [STEPS*257-1:0] PROGRAM = '0,
-    parameter logic [SEGMENTS*32-1:0] ENDS = '0
+    parameter logic [STEPS*340-1:0] PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] ENDS = '0,
+    parameter int LOAD_STEPS = 1,
+    parameter logic [LOAD_STEPS*73-1:0] LOAD_PROGRAM = '0,
+    parameter logic [SEGMENTS*32-1:0] LOAD_ENDS = '0
 ) (
     input  logic                  clk,
     input  logic                  rst_n,
@@ -38,6 +56,9 @@ module intar_rows #(
     input  logic                  params_valid,
     output logic                  params_ready,
     input  logic [  LANES*32-1:0] params_data,
+    input  logic                  tables_valid,
+    output logic                  tables_ready,
+    input  logic [  LANES*32-1:0] tables_data,
     output logic                  out_valid,
     input  logic                  out_ready,
     output logic [LANES*BITS-1:0] out_data
@@ -48,10 +69,14 @@ module intar_rows #(
   localparam int POWER = 25;   // bits of a power
   localparam int TOTAL = 41;   // of a sum of powers
   localparam int DIRECT = 6;   // latency of the product
-  localparam int LATENCY = NORM ? 12 : DIRECT;
-  localparam int STEP_BITS = 257;
+  localparam int RESULT = NORM ? 12 : DIRECT;
+  localparam int LATENCY = RESULT + (!TABLE ? 0 : CURVES ? 7 : SLOPES ? 5 : 2);
+  localparam int VALUE = TABLE ? 18 : BITS;  // bits of a result, perhaps of one that is looked up
+  localparam int GROUP = (GROUP_BITS > 0) ? GROUP_BITS : 1;
+  localparam int GAIN = NORM ? 25 + GROUP_BITS : 25;  // bits of a gain that are kept
+  localparam int STEP_BITS = 340;
   localparam int NORM_AT = 99, CENTRED_AT = 100, LIFT_AT = 101, MULT_AT = 105, SHIFT_AT = 130, NUMERATOR_AT = 136,
-                 OUT_SHIFT_AT = 197, LIMITS_AT = 203;  // fields of a step
+                 OUT_SHIFT_AT = 197, LIMITS_AT = 203, TABLE_AT = 257;  // fields of a step
 
   // By slot: a row that is still to be read, one whose maximum is known; a row of powers that is still to be read, one whose
   // sum, one whose reciprocal is known.
@@ -366,6 +391,9 @@ module intar_rows #(
   end
 
   // ---- multiply and clamp
+  logic filled;  // all tables
+  logic [RATE*GROUP-1:0] slice_groups;
+  logic [RATE*BITS-1:0] looked_up;
   logic scale_valid, scale_go, scale_norm, columns_valid, scale_slice_last, scale_last, unused_scale_first, move;
   logic [STEP_BITS-1:0] scale_step;
   logic [1:0] scale_slot;
@@ -399,10 +427,11 @@ module intar_rows #(
   );
   assign move = !out_valid || out_ready;
   assign scale_norm = NORM && scale_step[NORM_AT];
-  assign scale_go = scale_valid && move && divided[scale_slot] && (!scale_norm || columns_valid);
+  assign scale_go = scale_valid && move && divided[scale_slot] && (!scale_norm || columns_valid) &&
+      (!scale_step[TABLE_AT] || filled);
 
   logic [RATE*POWER-1:0] read;
-  logic [RATE*BITS-1:0] products, results;
+  logic [RATE*VALUE-1:0] products, results;
   always_ff @(posedge clk) if (move) read <= stored[scale_at];
   generate
     if (SOFTMAX) begin : g_products
@@ -424,18 +453,18 @@ module intar_rows #(
         logic [63:0] rounded;
         logic [43:0] scaled;
         logic signed [44:0] moved;
-        logic [BITS-1:0] result;
+        logic [VALUE-1:0] result;
         assign moved = $signed({1'b0, scaled}) + 45'(zero);
-        assign products[p*BITS+:BITS] = result;
+        assign products[p*VALUE+:VALUE] = result;
         always_ff @(posedge clk) begin
           if (move) begin
             product2 <= read[p*POWER+:POWER] * quotient1;
             product3 <= product2;
             rounded <= 64'(product3) + (64'd1 << (down3 - 6'd1));
             scaled <= 44'(rounded >> down4);
-            if (moved < 45'(lo)) result <= BITS'(lo);
-            else if (moved > 45'(hi)) result <= BITS'(hi);
-            else result <= moved[BITS-1:0];
+            if (moved < 45'(lo)) result <= VALUE'(lo);
+            else if (moved > 45'(hi)) result <= VALUE'(hi);
+            else result <= moved[VALUE-1:0];
           end
         end
       end
@@ -448,7 +477,7 @@ module intar_rows #(
   generate
     if (NORM) begin : g_columns
       logic gains_valid, take, release_columns;
-      logic [LANES*25-1:0] next_gains, gains;
+      logic [LANES*GAIN-1:0] next_gains, gains;
       logic [LANES*32-1:0] offsets;
       assign release_columns = scale_go && scale_norm && scale_slice_last;
       assign params_ready = !gains_valid || !columns_valid || release_columns;
@@ -465,19 +494,28 @@ module intar_rows #(
           gains <= next_gains;
           offsets <= params_data;
         end else if (take) begin
-          for (int l = 0; l < LANES; l = l + 1) next_gains[l*25+:25] <= params_data[l*32+:25];
+          for (int l = 0; l < LANES; l = l + 1) next_gains[l*GAIN+:GAIN] <= params_data[l*32+:GAIN];
         end
       end
 
-      logic [RATE*25-1:0] slice_gains, gains7;
+      logic [RATE*GAIN-1:0] slice_gains;
+      logic [RATE*25-1:0] factors, gains7;
+      for (genvar p = 0; p < RATE; p = p + 1) begin : g_gain
+        assign factors[p*25+:25] = slice_gains[p*GAIN+:25];
+        if (GROUP_BITS > 0) begin : g_group
+          assign slice_groups[p*GROUP+:GROUP] = slice_gains[p*GAIN+25+:GROUP];
+        end else begin : g_no_group
+          assign slice_groups[p] = 1'b0;
+        end
+      end
       logic [RATE*32-1:0] slice_offsets, offsets8;
       if (SLICES > 1) begin : g_slice
-        assign slice_gains = gains[scale_slice*32'(RATE*25)+:RATE*25];
+        assign slice_gains = gains[scale_slice*32'(RATE*GAIN)+:RATE*GAIN];
         assign slice_offsets = offsets[scale_slice*32'(RATE*32)+:RATE*32];
       end else begin : g_beat
         assign {slice_gains, slice_offsets} = {gains, offsets};
       end
-      intar_delay #(.WIDTH(RATE * 25), .MOVES(7)) gain (.clk(clk), .move(move), .in_data(slice_gains), .out_data(gains7));
+      intar_delay #(.WIDTH(RATE * 25), .MOVES(7)) gain (.clk(clk), .move(move), .in_data(factors), .out_data(gains7));
       intar_delay #(.WIDTH(RATE * 32), .MOVES(8)) offset (.clk(clk), .move(move), .in_data(slice_offsets), .out_data(offsets8));
 
       // What is the same for all lanes; the number is that of moves after scale_go.
@@ -498,10 +536,10 @@ module intar_rows #(
       intar_delay #(.WIDTH(54), .MOVES(11)) limits (.clk(clk), .move(move), .in_data(scale_step[LIMITS_AT+:54]), .out_data(bounds));
       intar_delay #(.WIDTH(1), .MOVES(12)) kind (.clk(clk), .move(move), .in_data(scale_norm), .out_data(norm12));
       assign {hi, lo, zero} = bounds;
-      logic [RATE*BITS-1:0] normalised, products_later;
+      logic [RATE*VALUE-1:0] normalised, products_later;
       for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
         intar_rows_norm #(
-            .BITS(BITS)
+            .BITS(VALUE)
         ) lane (
             .clk(clk),
             .move(move),
@@ -518,20 +556,125 @@ module intar_rows #(
             .zero(zero),
             .lo(lo),
             .hi(hi),
-            .result(normalised[p*BITS+:BITS])
+            .result(normalised[p*VALUE+:VALUE])
         );
       end
       if (SOFTMAX) begin : g_both
-        intar_delay #(.WIDTH(RATE * BITS), .MOVES(LATENCY - DIRECT)) later (.clk(clk), .move(move), .in_data(products), .out_data(products_later));
+        intar_delay #(.WIDTH(RATE * VALUE), .MOVES(RESULT - DIRECT)) later (.clk(clk), .move(move), .in_data(products), .out_data(products_later));
       end else begin : g_one
         assign products_later = products;
       end
       assign results = norm12 ? normalised : products_later;
     end else begin : g_no_columns
       logic unused_columns;
-      assign {columns_valid, params_ready} = '0;
+      assign {columns_valid, params_ready, slice_groups} = '0;
       assign results = products;
       assign unused_columns = &{1'b0, params_valid, params_data};
+    end
+  endgenerate
+
+  // ---- tables
+  generate
+    if (TABLE) begin : g_tables
+      localparam int ENTRY_BITS = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1;
+      localparam int WRITE = ((LANES % 4 == 0) ? 4 : (LANES % 2 == 0) ? 2 : 1) * (32 / WIDTH);
+      logic load_valid, load_last, write_base, write_slope, write_curve, table_use;
+      logic [72:0] load_step, unused_load_next;
+      logic [ENTRY_BITS-1:0] write_at;
+      logic [WRITE*WIDTH-1:0] write_data;
+      logic [40:0] index, bounds;
+      logic [4:0] round;
+      logic [RATE*GROUP-1:0] groups;
+      logic unused_load;
+      assign filled = !load_valid;
+      assign unused_load = &{1'b0, load_step, unused_load_next};
+      intar_steps #(
+          .STEPS(LOAD_STEPS),
+          .STEP_BITS(73),
+          .PROGRAM(LOAD_PROGRAM),
+          .SEGMENTS(SEGMENTS),
+          .ENDS(LOAD_ENDS)
+      ) load_steps (
+          .clk(clk),
+          .rst_n(rst_n),
+          .start(start),
+          .segment(segment),
+          .advance(load_last),
+          .valid(load_valid),
+          .step(load_step),
+          .next_step(unused_load_next)
+      );
+      intar_table_load #(
+          .LANES(LANES),
+          .WIDTH(WIDTH),
+          .ENTRY_BITS(ENTRY_BITS),
+          .SLOPES(SLOPES),
+          .CURVES(CURVES)
+      ) load (
+          .clk(clk),
+          .rst_n(rst_n),
+          .start(start),
+          .go(load_valid && tables_valid),
+          .data(tables_data),
+          .first(load_step[0+:ENTRY_BITS]),
+          .entries_end(load_step[16+:16]),
+          .bounds(load_step[32+:41]),
+          .take(tables_ready),
+          .last(load_last),
+          .write_base(write_base),
+          .write_slope(write_slope),
+          .write_curve(write_curve),
+          .write_at(write_at),
+          .write_data(write_data)
+      );
+      intar_delay #(.WIDTH(RATE * GROUP), .MOVES(RESULT)) group (.clk(clk), .move(move), .in_data(slice_groups), .out_data(groups));
+      intar_delay #(.WIDTH(41), .MOVES(RESULT)) place (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+1+:41]), .out_data(index));
+      intar_delay #(.WIDTH(1), .MOVES(LATENCY - 1)) use_it (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT]), .out_data(table_use));
+      if (SLOPES) begin : g_slopes
+        intar_delay #(.WIDTH(5), .MOVES(LATENCY - 2)) rounds (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+42+:5]), .out_data(round));
+        intar_delay #(.WIDTH(41), .MOVES(LATENCY - 1)) limits (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+42+:41]), .out_data(bounds));
+      end else begin : g_whole
+        assign {round, bounds} = '0;
+      end
+      for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
+        logic signed [17:0] result;
+        logic unused_result;
+        intar_lookup #(
+            .SLOPES(SLOPES),
+            .CURVES(CURVES),
+            .TABLE_ENTRIES(TABLE_ENTRIES),
+            .GROUP_BITS(GROUP_BITS),
+            .BASE_BITS(BASE_BITS),
+            .SLOPE_BITS(SLOPE_BITS),
+            .CURVE_BITS(CURVE_BITS),
+            .WRITE(WRITE),
+            .WIDTH(WIDTH),
+            .STYLE(STYLE)
+        ) lookup (
+            .clk(clk),
+            .move(move),
+            .value($signed(results[p*VALUE+:VALUE])),
+            .group(groups[p*GROUP+:GROUP]),
+            .table_index(index),
+            .table_use(table_use),
+            .table_round(round),
+            .table_bounds(bounds),
+            .write_base(write_base),
+            .write_slope(write_slope),
+            .write_curve(write_curve),
+            .write_at(write_at),
+            .write_data(write_data),
+            .result(result)
+        );
+        assign looked_up[p*BITS+:BITS] = result[BITS-1:0];
+        assign unused_result = &{1'b0, result};
+      end
+    end else begin : g_no_tables
+      logic unused_tables;
+      assign filled = 1'b1;
+      assign tables_ready = 1'b0;
+      assign looked_up = results;
+      assign unused_tables = &{1'b0, tables_valid, tables_data, slice_groups};
     end
   endgenerate
 
@@ -551,11 +694,11 @@ module intar_rows #(
     if (SLICES > 1) begin : g_collect
       // Slices enter at the top: after the last one the first has arrived at the bottom.
       always_ff @(posedge clk) begin
-        if (move && present[LATENCY-1]) out_data <= {results, out_data[LANES*BITS-1:RATE*BITS]};
+        if (move && present[LATENCY-1]) out_data <= {looked_up, out_data[LANES*BITS-1:RATE*BITS]};
       end
     end else begin : g_whole
       always_ff @(posedge clk) begin
-        if (move && present[LATENCY-1]) out_data <= results;
+        if (move && present[LATENCY-1]) out_data <= looked_up;
       end
     end
   endgenerate
@@ -587,7 +730,7 @@ module intar_rows #(
   end
 
   logic unused;
-  assign done = !fill_valid && !scale_valid && present == '0 && !out_valid;
+  assign done = !fill_valid && !scale_valid && filled && present == '0 && !out_valid;
   assign unused = &{1'b0, fill_step, power_step, divide_step, scale_step, fill_slice, scale_slice, unused_divide_next, unused_power_slice,
                     unused_power_slice_last, unused_scale_first, unused_scale_used, values, top1, used1, norm10, read,
                     totals[0], totals[1], totals[2], totals[3], sums[0], sums[1], sums[2], sums[3], squares[0], squares[1],

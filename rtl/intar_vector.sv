@@ -11,9 +11,8 @@
 //             sets that are loaded - 1 (16).
 //             An operation that a step does not use is the identity (see intar/codegen/rtl_steps.py). For MERGED and SHIFT_ONLY
 //             see intar_vector_lane.
-// Load        a step with `load` fills a table slot from `params`, up to four entries a cycle: bases, then slopes, then
-//             curves; or, if the rational function is used, its sets of coefficients, a beat a cycle: each set begins a beat.
-//             It begins when the pipeline is empty.
+// Load        a step with `load` fills a table slot from `params` (intar_table_load); or, if the rational function is used, its
+//             sets of coefficients, a beat a cycle: each set begins a beat. It begins when the pipeline is empty.
 // Params      two banks: a group's beats are taken while the group before is processed, also across steps. By lane: four
 //             beats (multiplier, shift, bias low, bias high) of an element for each lane. By row: these four are the first
 //             elements of one beat (of ceil(4 / LANES) beats) and hold for all lanes. Bits 16 and up of the shift are the
@@ -52,6 +51,7 @@ module intar_vector #(
     parameter int BASE_BITS     = 32,    // see intar_vector_lane
     parameter int SLOPE_BITS    = 32,
     parameter int CURVE_BITS    = 18,
+    parameter int WIDTH         = 32,    // bits of an entry in `params`: 8, 16 or 32
     parameter     STYLE         = "auto",  // ram_style of the tables
     parameter int SEGMENTS      = 1,  // see intar_steps
     parameter int STEPS         = 1,
@@ -89,11 +89,10 @@ module intar_vector #(
 );
   localparam int SLICES = LANES / RATE;
   localparam int SLICE_BITS = (SLICES > 1) ? $clog2(SLICES) : 1;
-  localparam int LANE_BITS = (LANES > 1) ? $clog2(LANES) : 1;
   localparam bit PER_CHANNEL = LANE_PARAMS || ROW_PARAMS;
   localparam int ROW_BEATS = (LANES + 3) / LANES;
   localparam int ENTRY_BITS = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1;
-  localparam int WRITE = (LANES % 4 == 0) ? 4 : (LANES % 2 == 0) ? 2 : 1;  // table entries written at a time
+  localparam int WRITE = ((LANES % 4 == 0) ? 4 : (LANES % 2 == 0) ? 2 : 1) * (32 / WIDTH);  // table entries written at a time
   localparam int A = (AFFINE && !MERGED) ? 8 : 1;
   localparam int B = A + (BINARY ? 8 : 0);
   localparam int C = B + (RATIONAL ? 19 : 0);
@@ -298,60 +297,35 @@ module intar_vector #(
     end
   endgenerate
 
-  // ---- table load: WRITE entries a cycle, through a register and (without slopes) rounding and clamping
+  // ---- table load
   logic write_base, write_slope, write_curve;
   logic [ENTRY_BITS-1:0] write_at;
-  logic [WRITE*32-1:0] write_data;
+  logic [WRITE*WIDTH-1:0] write_data;
   generate
     if (TABLE) begin : g_load
-      localparam logic [1:0] LAST_PART = CURVES ? 2'd2 : SLOPES ? 2'd1 : 2'd0;
-      logic entry_last, entry_go;
-      logic [1:0] part;  // bases, slopes, curves
-      logic raw_base, raw_slope, raw_curve;
-      logic [15:0] entry;
-      logic [ENTRY_BITS-1:0] raw_at;
-      logic [LANE_BITS-1:0] entry_lane;
-      logic [WRITE*32-1:0] raw;
-      assign entry_go = valid && is_load && !(RATIONAL && step[545]) && fetch_load && empty && params_valid;
-      assign entry_last = entry + 16'(WRITE - 1) == step[490+:16];
-      assign table_go = entry_go && (entry_last || entry_lane == LANE_BITS'(LANES - WRITE));  // done with this beat
-      assign table_end = entry_go && entry_last && part == LAST_PART;
-      always_ff @(posedge clk) begin
-        if (start) begin
-          entry <= '0;
-          entry_lane <= '0;
-          part <= 2'd0;
-        end else if (entry_go) begin
-          entry <= entry_last ? '0 : entry + 16'(WRITE);
-          entry_lane <= table_go ? '0 : entry_lane + LANE_BITS'(WRITE);
-          if (entry_last) part <= (part == LAST_PART) ? 2'd0 : part + 2'd1;
-        end
-        raw_base <= rst_n && entry_go && part == 2'd0;
-        raw_slope <= rst_n && entry_go && part == 2'd1;
-        raw_curve <= rst_n && entry_go && part == 2'd2;
-        raw_at <= ENTRY_BITS'(entry) + step[474+:ENTRY_BITS];
-        raw <= params_data[32'(entry_lane)*32+:WRITE*32];
-      end
-      assign write_base = raw_base;
-      assign write_slope = raw_slope;
-      assign write_curve = raw_curve;
-      assign write_at = raw_at;
-      if (SLOPES) begin : g_raw
-        assign write_data = raw;
-      end else begin : g_rounded
-        logic [40:0] bounds;  // q, lo, hi of the step that the raw entries belong to
-        logic signed [32:0] rounding;
-        logic signed [17:0] lo, hi;
-        assign lo = $signed(bounds[5+:18]);
-        assign hi = $signed(bounds[23+:18]);
-        assign rounding = (bounds[4:0] == 5'd0) ? 33'sd0 : 33'sd1 <<< (bounds[4:0] - 5'd1);
-        for (genvar e = 0; e < WRITE; e++) begin : g_entry
-          logic signed [32:0] scaled;
-          assign scaled = (33'($signed(raw[32*e+:32])) + rounding) >>> bounds[4:0];
-          assign write_data[32*e+:32] = (scaled < 33'(lo)) ? 32'(lo) : (scaled > 33'(hi)) ? 32'(hi) : scaled[31:0];
-        end
-        always_ff @(posedge clk) bounds <= step[433+:41];
-      end
+      intar_table_load #(
+          .LANES(LANES),
+          .WIDTH(WIDTH),
+          .ENTRY_BITS(ENTRY_BITS),
+          .SLOPES(SLOPES),
+          .CURVES(CURVES)
+      ) load (
+          .clk(clk),
+          .rst_n(rst_n),
+          .start(start),
+          .go(valid && is_load && !(RATIONAL && step[545]) && fetch_load && empty && params_valid),
+          .data(params_data),
+          .first(step[474+:ENTRY_BITS]),
+          .entries_end(step[490+:16]),
+          .bounds(step[433+:41]),
+          .take(table_go),
+          .last(table_end),
+          .write_base(write_base),
+          .write_slope(write_slope),
+          .write_curve(write_curve),
+          .write_at(write_at),
+          .write_data(write_data)
+      );
     end else begin : g_no_load
       assign table_go = 1'b0;
       assign table_end = 1'b0;
@@ -521,7 +495,8 @@ module intar_vector #(
           .SLOPE_BITS(SLOPE_BITS),
           .CURVE_BITS(CURVE_BITS),
           .STYLE(STYLE),
-          .WRITE(WRITE)
+          .WRITE(WRITE),
+          .WIDTH(WIDTH)
       ) lane (
           .clk(clk),
           .move(move),

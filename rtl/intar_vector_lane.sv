@@ -36,12 +36,11 @@ module intar_vector_lane #(
     parameter int BASE_BITS     = 32,   // of a base, 1 to 32; without SLOPES of a result, 1 to 18
     parameter int SLOPE_BITS    = 32,   // of a slope, also at the end of a curve, 1 to 32
     parameter int CURVE_BITS    = 18,   // of a curve, 1 to 18
-    parameter int WRITE         = 4,    // table entries written at a time: 1, 2 or 4, divides TABLE_ENTRIES
+    parameter int WRITE         = 4,    // table entries written at a time, see intar_lookup
+    parameter int WIDTH         = 32,   // bits of an entry that is written
     parameter int ENTRY_BITS    = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1,
     parameter int GROUP         = (GROUP_BITS > 0) ? GROUP_BITS : 1,
-    /* verilator lint_off UNUSEDPARAM */
     parameter     STYLE         = "auto"  // ram_style of the tables: distributed, block, auto
-    /* verilator lint_on UNUSEDPARAM */
 ) (
     input  logic                  clk,
     input  logic                  move,
@@ -70,7 +69,7 @@ module intar_vector_lane #(
     input  logic                  write_slope,
     input  logic                  write_curve,
     input  logic [ENTRY_BITS-1:0] write_at,
-    input  logic [WRITE*32-1:0]   write_data,
+    input  logic [WRITE*WIDTH-1:0] write_data,
     output logic signed [17:0]    result
 );
   logic unused;  // an instance without some operation does not look at its settings
@@ -290,25 +289,8 @@ module intar_vector_lane #(
   // ---- table
   generate
     if (TABLE) begin : g_table
-      logic [16:0] shifted, index;
-      logic [3:0] low_bits;
-      logic signed [17:0] value1;
-      localparam int WORDS = TABLE_ENTRIES / WRITE;  // of the memory: WRITE entries each
-      localparam int WORD_BITS = (WORDS > 1) ? $clog2(WORDS) : 1;
-      logic [ENTRY_BITS-1:0] at;
-      logic [WORD_BITS-1:0] word, write_word;
-      logic [1:0] pick;  // the entry of the word that was read
-      assign word = WORD_BITS'(at >> $clog2(WRITE));
-      assign write_word = WORD_BITS'(write_at >> $clog2(WRITE));
-      always_ff @(posedge clk) if (move) pick <= 2'(32'(at) % 32'(WRITE));
-      assign low_bits = table_index[17+:4];
-      assign shifted = function_value[16:0] + table_index[0+:17];
-      assign index = shifted >> low_bits;
-      logic unused_index;
-      assign unused_index = &{1'b0, index};
-      logic [ENTRY_BITS-1:0] first;  // of the group
+      logic [GROUP-1:0] table_group;
       if (GROUP_BITS > 0) begin : g_groups
-        logic [GROUP-1:0] table_group;
         intar_delay #(
             .WIDTH(GROUP),
             .MOVES((AFFINE && !MERGED ? 8 : 1) + (BINARY ? 8 : 0) + (RATIONAL ? 19 : 0))
@@ -318,126 +300,36 @@ module intar_vector_lane #(
             .in_data(group),
             .out_data(table_group)
         );
-        assign first = table_index[21+:ENTRY_BITS] + (ENTRY_BITS'(table_group) << table_index[37+:4]);
       end else begin : g_no_groups
-        assign first = table_index[21+:ENTRY_BITS];
+        assign table_group = '0;
       end
-      always_ff @(posedge clk) begin
-        if (move) begin
-          value1 <= function_value;
-          at <= ENTRY_BITS'(index) + first;
-        end
-      end
-      if (SLOPES) begin : g_slopes
-        (* ram_style = STYLE *) logic [WRITE*BASE_BITS-1:0] bases[0:WORDS-1];
-        (* ram_style = STYLE *) logic [WRITE*SLOPE_BITS-1:0] slopes[0:WORDS-1];
-        logic [WRITE*BASE_BITS-1:0] write_bases, base_word;
-        logic [WRITE*SLOPE_BITS-1:0] write_slopes, slope_word;
-        logic [15:0] fraction1, fraction2, fraction;
-        logic signed [BASE_BITS-1:0] base2, base, base_late;
-        logic signed [SLOPE_BITS-1:0] slope2;
-        logic signed [SLOPE_BITS-1:0] steep;  // the slope where the argument lies
-        logic signed [SLOPE_BITS+16:0] product;
-        logic signed [33:0] rounding, sum, scaled;
-        logic signed [17:0] value2, passed, passed_late, passed_last, lo, hi;
-        logic unused_product;
-        assign rounding = (table_round == 5'd0) ? 34'sd0 : 34'sd1 <<< (table_round - 5'd1);
-        assign scaled = sum >>> table_bounds[4:0];
-        assign lo = $signed(table_bounds[5+:18]);
-        assign hi = $signed(table_bounds[23+:18]);
-        assign unused_product = &{1'b0, product};
-        assign base2 = $signed(base_word[BASE_BITS*32'(pick)+:BASE_BITS]);
-        assign slope2 = $signed(slope_word[SLOPE_BITS*32'(pick)+:SLOPE_BITS]);
-        for (genvar e = 0; e < WRITE; e++) begin : g_entry
-          assign write_bases[BASE_BITS*e+:BASE_BITS] = write_data[32*e+:BASE_BITS];
-          assign write_slopes[SLOPE_BITS*e+:SLOPE_BITS] = write_data[32*e+:SLOPE_BITS];
-        end
-        always_ff @(posedge clk) begin
-          if (write_base) bases[write_word] <= write_bases;
-          if (write_slope) slopes[write_word] <= write_slopes;
-        end
-        always_ff @(posedge clk) begin
-          if (move) begin
-            fraction1 <= 16'(shifted & ~(17'h1FFFF << low_bits));
-
-            base_word <= bases[word];
-            slope_word <= slopes[word];
-            fraction2 <= fraction1;
-            value2 <= value1;
-          end
-        end
-        if (CURVES) begin : g_curves
-          (* ram_style = STYLE *) logic [WRITE*CURVE_BITS-1:0] curves[0:WORDS-1];
-          logic [WRITE*CURVE_BITS-1:0] write_curves, curve_word;
-          logic signed [CURVE_BITS-1:0] curve2;
-          logic signed [CURVE_BITS+16:0] bend3;
-          logic signed [SLOPE_BITS-1:0] slope3;
-          logic signed [BASE_BITS-1:0] base3;
-          logic [15:0] fraction3;
-          logic signed [17:0] value3;
-          assign curve2 = $signed(curve_word[CURVE_BITS*32'(pick)+:CURVE_BITS]);
-          for (genvar e = 0; e < WRITE; e++) begin : g_entry
-            assign write_curves[CURVE_BITS*e+:CURVE_BITS] = write_data[32*e+:CURVE_BITS];
-          end
-          always_ff @(posedge clk) if (write_curve) curves[write_word] <= write_curves;
-          always_ff @(posedge clk) begin
-            if (move) begin
-              curve_word <= curves[word];
-
-              bend3 <= curve2 * $signed({1'b0, fraction2});
-              slope3 <= slope2;
-              base3 <= base2;
-              fraction3 <= fraction2;
-              value3 <= value2;
-
-              steep <= slope3 + SLOPE_BITS'(bend3 >>> 8);
-              base <= base3;
-              fraction <= fraction3;
-              passed <= value3;
-            end
-          end
-        end else begin : g_straight
-          assign steep = slope2;
-          assign base = base2;
-          assign fraction = fraction2;
-          assign passed = value2;
-        end
-        always_ff @(posedge clk) begin
-          if (move) begin
-            product <= steep * $signed({1'b0, fraction});
-            base_late <= base;
-            passed_late <= passed;
-
-            sum <= 34'(base_late) + 34'(product) + rounding;
-            passed_last <= passed_late;
-
-            if (!table_use) result <= passed_last;
-            else if (scaled < 34'(lo)) result <= lo;
-            else if (scaled > 34'(hi)) result <= hi;
-            else result <= scaled[17:0];
-          end
-        end
-      end else begin : g_values
-        // Without slopes the entries were rounded and clamped when they were written.
-        (* ram_style = STYLE *) logic [WRITE*BASE_BITS-1:0] values[0:WORDS-1];
-        logic [WRITE*BASE_BITS-1:0] write_values, value_word;
-        logic signed [17:0] value2;
-        logic use2;
-        always_ff @(posedge clk) begin
-          if (write_base) values[write_word] <= write_values;
-        end
-        always_ff @(posedge clk) begin
-          if (move) begin
-            value_word <= values[word];
-            value2 <= value1;
-            use2 <= table_use;
-          end
-        end
-        assign result = use2 ? 18'($signed(value_word[BASE_BITS*32'(pick)+:BASE_BITS])) : value2;
-        for (genvar e = 0; e < WRITE; e++) begin : g_entry
-          assign write_values[BASE_BITS*e+:BASE_BITS] = write_data[32*e+:BASE_BITS];
-        end
-      end
+      intar_lookup #(
+          .SLOPES(SLOPES),
+          .CURVES(CURVES),
+          .TABLE_ENTRIES(TABLE_ENTRIES),
+          .GROUP_BITS(GROUP_BITS),
+          .BASE_BITS(BASE_BITS),
+          .SLOPE_BITS(SLOPE_BITS),
+          .CURVE_BITS(CURVE_BITS),
+          .WRITE(WRITE),
+          .WIDTH(WIDTH),
+          .STYLE(STYLE)
+      ) lookup (
+          .clk(clk),
+          .move(move),
+          .value(function_value),
+          .group(table_group),
+          .table_index(table_index),
+          .table_use(table_use),
+          .table_round(table_round),
+          .table_bounds(table_bounds),
+          .write_base(write_base),
+          .write_slope(write_slope),
+          .write_curve(write_curve),
+          .write_at(write_at),
+          .write_data(write_data),
+          .result(result)
+      );
     end else begin : g_no_table
       assign result = function_value;
     end

@@ -25,6 +25,7 @@ LIBRARY = (
     "intar_image.h",
     "intar_feed.h",
     "intar_core.h",
+    "intar_lookup.h",
     "intar_vector.h",
     "intar_rational.h",
     "intar_gather.h",

@@ -38,7 +38,10 @@ IMAGE_COLUMNS = (
     "first tap, taps, tiles, passes, {tile, element}, {step}, {wrap}, column, step, track, pixel, step, "
     "phase, step, end, wrap, pad"
 )
-ROWS_COLUMNS = "norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, tensor"
+ROWS_COLUMNS = (
+    "norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, table, relu, "
+    "tensor"
+)
 VECTOR_COLUMNS = (
     "groups, beats, source, reduce, pool, {affine, params, mult, shift, bias, zero, lo, hi}, "
     "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, rational, load, relu, tensor"

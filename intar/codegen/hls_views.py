@@ -52,6 +52,7 @@ from intar.ir.program import (
     Link,
     Load,
     LoadStep,
+    Lookups,
     Node,
     Program,
     Router,
@@ -485,13 +486,7 @@ class _Views:
             [self._vector_row(node, step) for step in node.steps],
             node.steps,
         )
-        infos, entries = [Row(table_row(table)) for table in node.tables], node.table_entries
-        tables = self._rom(
-            "intar::table_info",
-            "TABLES",
-            "base, in_bits, log_entries, entries, q, lo, hi",
-            infos or [Row("{0, 4, 4, 16, 0, 0, 0}", "no table")],
-        )
+        tables, locals_ = self._tables(node)
         rationals = self._rom(
             "intar::rational_info",
             "RATIONALS",
@@ -499,21 +494,6 @@ class _Views:
             [Row(rational_row(slot)) for slot in node.rationals]
             or [Row("{0, 1, 0, 0, 7, 0, 0, 0}", "no rational function")],
         )
-        locals_: list[Local] = []
-        for name, used in (("bases", True), ("slopes", node.slopes), ("curves", node.curves)):
-            held = entries if used else 0
-            storage_ = "bram" if held > 64 else "lutram"
-            locals_.append(
-                Local(
-                    "int32_t",
-                    name,
-                    f"[{node.rate}][{max(1, held)}]",
-                    (
-                        f"ARRAY_PARTITION variable={name} type=complete dim=1",
-                        f"BIND_STORAGE variable={name} type=ram_s2p impl={storage_}",
-                    ),
-                )
-            )
         locals_.append(
             Local(
                 "int32_t",
@@ -537,7 +517,8 @@ class _Views:
                 ports.append(self._port(name))
             else:
                 locals_.append(Local(f"intar::absent<{beat_type(lanes, bits)} >", name, ""))
-        flags = f"{boolean(node.shift_only)}, {boolean(node.tables)}, {node.parts}, {boolean(node.rationals)}"
+        flags = f"{boolean(node.shift_only)}, {boolean(node.tables)}, {node.parts}, {node.entry_bits}"
+        flags += f", {boolean(node.rationals)}"
         sizes = f"{node.lanes}, {node.rate}, {node.acc_bits}, {node.bits}, {node.value_bits}, {flags}"
         task = Function(
             f"{node.name}_task",
@@ -553,6 +534,32 @@ class _Views:
             tuple(locals_),
         )
         return (steps, tables, rationals), (task,)
+
+    def _tables(self, node: Lookups) -> tuple[Rom, list[Local]]:
+        """The geometry of a unit's tables and the memories that hold them."""
+        infos, entries = [Row(table_row(table)) for table in node.tables], node.table_entries
+        tables = self._rom(
+            "intar::table_info",
+            "TABLES",
+            "base, in_bits, log_entries, entries, q, lo, hi",
+            infos or [Row("{0, 4, 4, 16, 0, 0, 0}", "no table")],
+        )
+        locals_: list[Local] = []
+        for name, used in (("bases", True), ("slopes", node.slopes), ("curves", node.curves)):
+            held = entries if used else 0
+            storage_ = "bram" if held > 64 else "lutram"
+            locals_.append(
+                Local(
+                    "int32_t",
+                    name,
+                    f"[{node.rate}][{max(1, held)}]",
+                    (
+                        f"ARRAY_PARTITION variable={name} type=complete dim=1",
+                        f"BIND_STORAGE variable={name} type=ram_s2p impl={storage_}",
+                    ),
+                )
+            )
+        return tables, locals_
 
     def _vector_row(self, node: Vector, s: VectorStep) -> Row:
         if s.load < 0 and s.groups * s.beats == 0:
@@ -652,12 +659,22 @@ class _Views:
             )
             for name, kind in (("row", f"intar::element<{node.bits}>"), ("powers", "int32_t"))
         ]
+        tables, memories = self._tables(node)
+        locals_ += memories
+        loads = self._rom(
+            "int32_t",
+            "LOADS",
+            "slots of tables that are filled",
+            [Row(str(load.table), load.note) for load in node.loads] or [Row("0", "no table")],
+            [load.segment for load in node.loads] or [0],
+        )
         ports = [self._port("in")]
-        if "params" in self.ins:
-            ports.append(self._port("params"))
-        else:
-            locals_.append(Local(f"intar::absent<{beat_type(node.lanes, 32)} >", "params", ""))
-        kinds = f"{boolean(node.softmax)}, {boolean(node.norm)}"
+        for name in ("params", "tables"):
+            if name in self.ins:
+                ports.append(self._port(name))
+            else:
+                locals_.append(Local(f"intar::absent<{beat_type(node.lanes, 32)} >", name, ""))
+        kinds = f"{boolean(node.softmax)}, {boolean(node.norm)}, {boolean(node.tables)}, {node.parts}, {node.entry_bits}"
         task = Function(
             f"{node.name}_task",
             "task",
@@ -665,10 +682,13 @@ class _Views:
             " and ".join(["softmax"] * node.softmax + ["normalisation"] * node.norm) + " of rows",
             (*ports, self._port("out")),
             f"intar::rows_unit<{node.lanes}, {node.rate}, {node.bits}, {kinds}>",
-            (rom.name, "row", "powers", "in", "params", "out"),
+            (
+                *(rom.name, loads.name, tables.name, "bases", "slopes", "curves", "row", "powers"),
+                *("in", "params", "tables", "out"),
+            ),
             tuple(locals_),
         )
-        return (rom,), (task,)
+        return (rom, loads, tables), (task,)
 
     def _rows_row(self, node: Rows, s: RowsStep) -> str:
         norm = s.op == "norm"
@@ -688,6 +708,8 @@ class _Views:
             s.zero,
             s.lo,
             s.hi,
+            s.table,
+            boolean(s.relu),
             self.tensors[s.tensor],
         )
 

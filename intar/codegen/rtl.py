@@ -31,6 +31,7 @@ from intar.ir.program import (
     Image,
     Link,
     Load,
+    Lookups,
     Node,
     Program,
     Router,
@@ -63,13 +64,20 @@ _USES = {
     "intar_argmax": ("intar_steps",),
     "intar_feed": ("intar_steps",),
     "intar_core": ("intar_steps", "intar_array"),
-    "intar_vector": ("intar_steps", "intar_maximum", "intar_slice", "intar_vector_lane", "intar_delay"),
-    "intar_vector_lane": ("intar_scale", "intar_shift", "intar_rational", "intar_delay"),
+    "intar_vector": (
+        "intar_steps",
+        "intar_maximum",
+        "intar_slice",
+        "intar_vector_lane",
+        "intar_table_load",
+        "intar_delay",
+    ),
+    "intar_vector_lane": ("intar_scale", "intar_shift", "intar_rational", "intar_lookup", "intar_delay"),
     "intar_rational": ("intar_reciprocal", "intar_delay"),
     "intar_router": ("intar_steps", "intar_slice"),
     "intar_rows": (
         *("intar_rows_walk", "intar_rows_power", "intar_rows_divide", "intar_rows_root", "intar_rows_norm"),
-        *("intar_delay", "intar_steps"),
+        *("intar_lookup", "intar_table_load", "intar_delay", "intar_steps"),
     ),
     "intar_rows_walk": ("intar_steps",),
     "intar_rows_power": ("intar_rows_table",),
@@ -325,15 +333,27 @@ def memory_style(node: Buffer | Image, uram: bool) -> str:
     return "ultra" if large and uram else "block"
 
 
-def table_words(node: Vector) -> tuple[int, int]:
-    """(entries that are written at a time, words of so many entries) of the memories of a vector unit's tables."""
-    written = gcd(node.lanes, 4)
+def table_words(node: Lookups) -> tuple[int, int]:
+    """(entries that are written at a time, words of so many entries) of the memories of a lane's tables."""
+    written = gcd(node.lanes, 4) * 32 // node.entry_bits
     return written, -(-node.table_entries // written)
 
 
-def table_style(node: Vector) -> str:
+def table_style(node: Lookups) -> str:
     """``ram_style`` of those: wide and low, they would leave most of their block memories empty."""
     return "block" if table_words(node)[1] > TABLE_LUTRAM_DEPTH else "distributed"
+
+
+def _lookup_parameters(node: Lookups) -> list[tuple[str, str | int | Rom]]:
+    return [
+        ("TABLE_ENTRIES", max(1, node.table_entries)),
+        ("GROUP_BITS", node.group_bits),
+        ("BASE_BITS", node.base_bits if node.slopes else node.result_bits),
+        ("SLOPE_BITS", node.slope_bits),
+        ("CURVE_BITS", node.curve_bits),
+        ("WIDTH", node.entry_bits),
+        ("STYLE", f'"{table_style(node)}"'),
+    ]
 
 
 class _Builder:
@@ -555,15 +575,7 @@ class _Builder:
         ]
         made.parameters += [(name, f"1'b{int(value)}") for name, value in flags.items()]
         made.parameters += [("VALUE_BITS", node.value_bits)]
-        made.parameters += [
-            ("SETS", max(1, node.rational_groups)),
-            ("TABLE_ENTRIES", max(1, node.table_entries)),
-            ("GROUP_BITS", node.group_bits),
-            ("BASE_BITS", node.base_bits if node.slopes else steps.table_bits(node)),
-            ("SLOPE_BITS", node.slope_bits),
-            ("CURVE_BITS", node.curve_bits),
-            ("STYLE", f'"{table_style(node)}"'),
-        ]
+        made.parameters += [("SETS", max(1, node.rational_groups)), *_lookup_parameters(node)]
         made.parameters += self._program("", steps.vector_rom(node))
         if any(step.reduce > 1 for step in work):
             made.parameters += [("REDUCE", "1'b1"), *self._program("X_", steps.maximum_rom(node))]
@@ -604,8 +616,13 @@ class _Builder:
             ("NORM", f"1'b{int(node.norm)}"),
             *self._program("", steps.rows_rom(node)),
         ]
+        if node.loads:
+            flags = {"TABLE": True, "SLOPES": node.slopes, "CURVES": node.curves}
+            made.parameters += [(name, f"1'b{int(value)}") for name, value in flags.items()]
+            made.parameters += [*_lookup_parameters(node), *self._program("LOAD_", steps.loads_rom(node))]
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "params", False, node.lanes, 32)
+        self._stream(made, node, "tables", False, node.lanes, 32)
         self._stream(made, node, "out", True, node.lanes, node.bits)
 
     def _router(self, made: Instance, node: Router) -> None:

@@ -62,6 +62,16 @@ ARGMAX = _fields(32, "rows_end beats_end last")
 GATHER = (*WALK, ("row_end", 32))
 VALUE_BITS = 18
 """Bits of a value between two operations of a vector unit, and of zero points and clamp bounds."""
+FUNCTION = (
+    ("table_use", 1),
+    ("table_half", 17),
+    ("table_low_bits", 4),
+    ("table_first", 16),
+    ("table_log", 4),
+    ("table_q", 5),
+    *_fields(VALUE_BITS, "table_lo table_hi"),
+)
+SLOT_LOAD = (("load_first", 16), ("load_end", 16), ("table_q", 5), *_fields(VALUE_BITS, "table_lo table_hi"))
 VECTOR = (
     *_fields(32, "groups_end beats_end"),
     *_fields(1, "source_x per_channel uses_y load use_params by_row affine"),
@@ -74,13 +84,7 @@ VECTOR = (
     ("b_shift", 6),
     ("multiply", 1),
     *_fields(VALUE_BITS, "b_zero b_lo b_hi"),
-    ("table_use", 1),
-    ("table_half", 17),
-    ("table_low_bits", 4),
-    ("table_first", 16),
-    ("table_log", 4),
-    ("table_q", 5),
-    *_fields(VALUE_BITS, "table_lo table_hi"),
+    *FUNCTION,
     ("load_first", 16),
     ("load_end", 16),
     ("rational_zero", VALUE_BITS),
@@ -102,6 +106,7 @@ ROWS = (
     ("numerator", 61),
     ("out_shift", 6),
     *_fields(VALUE_BITS, "zero lo hi"),
+    *FUNCTION,
 )
 
 
@@ -359,8 +364,21 @@ def rows_rom(node: Rows) -> Rom:
         fields = _ends(node.name, rows=s.rows, beats=beats) | {"grow": int(s.grow), "norm": int(norm)}
         fields |= {"centred": int(s.centred), "numerator": s.epsilon if norm else s.numerator}
         names = ("cols", "first", "lift", "mult", "shift", "out_shift", "zero", "lo", "hi")
+        if s.table >= 0:
+            fields |= _table_fields(node.tables[s.table]) | {"table_use": 1}
         steps.append((fields | {name: getattr(s, name) for name in names}, s.note))
     return _rom(ROWS, node.name, steps, node.steps)
+
+
+def loads_rom(node: Rows) -> Rom:
+    """The tables that a rows node fills; a step that is never played where there are none."""
+    loads = [(_load_fields(node.tables[load.table]), load.note) for load in node.loads]
+    return _rom(SLOT_LOAD, node.name, loads, node.loads)
+
+
+def _load_fields(table: Table) -> dict[str, int]:
+    bounds = {"table_q": table.q, "table_lo": table.lo, "table_hi": table.hi}
+    return {"load_first": table.first, "load_end": table.entries - 1} | bounds
 
 
 def router_rom(node: Router) -> Rom:
@@ -387,10 +405,6 @@ _IDENTITY_AFFINE = {"mult": UNIT_MULT, "shift": 30, "lo": -_HIGHEST - 1, "hi": _
 _IDENTITY_BINARY = {"b_mx": 2, "b_shift": 1, "b_lo": -_HIGHEST - 1, "b_hi": _HIGHEST}
 
 
-def table_bits(node: Vector) -> int:
-    """Two's complement bits of the results of all tables."""
-    bounds = [bound for table in node.tables for bound in (table.lo, table.hi)]
-    return 1 + max(((bound if bound >= 0 else ~bound).bit_length() for bound in bounds), default=0)
 
 
 def vector_rom(node: Vector) -> Rom:
@@ -428,8 +442,7 @@ def _vector_fields(node: Vector, step: VectorStep, merged: bool) -> dict[str, in
         slot = node.slots[step.load]
         if isinstance(slot, Rational):
             return {"load": 1, "sets_end": slot.groups - 1} | _rational_fields(slot)
-        fields = {"load": 1, "load_first": slot.first, "load_end": slot.entries - 1}
-        return fields | _table_fields(slot)
+        return {"load": 1} | _load_fields(slot) | _table_fields(slot)
     fields = _ends(node.name, groups=step.groups, beats=step.beats)
     fields |= {
         "source_x": step.source == "x",

@@ -20,6 +20,7 @@ _SOURCES = (
     "memory_nodes.h",
     "buffer_node.h",
     "rational.h",
+    "lookup.h",
     "compute_nodes.h",
     "rows_node.h",
 )

@@ -2,6 +2,7 @@
 #pragma once
 #include <deque>
 
+#include "lookup.h"
 #include "rational.h"
 #include "sim.h"
 
@@ -253,18 +254,12 @@ struct Core : Unit {
 
 // ---------------------------------------------------------------- vector
 
-struct TableSpec {
-  i64 first, in_bits, log_entries, groups, q, lo, hi;
-};
-
 struct VectorStep {
   i64 groups, beats, source, affine, per_channel, row, reduce, pool, mult, shift, bias, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
       b_shift, b_zero, b_lo, b_hi, table, load, rational, load_rational;
 
   bool loads() const { return load >= 0 || load_rational >= 0; }
 };
-
-inline i64 clamp(i64 v, i64 lo, i64 hi) { return v < lo ? lo : v > hi ? hi : v; }
 
 /// rq(v, m, s) of docs/numerics.md; other shifts appear only in lanes that nobody uses.
 inline i64 requantise(i64 v, i64 m, i64 s) {
@@ -274,14 +269,12 @@ inline i64 requantise(i64 v, i64 m, i64 s) {
 }
 
 struct Vector : Unit {
-  i64 lanes, rate, parts, value_limit = 0, shift_only = 0;
+  i64 lanes, rate, value_limit = 0, shift_only = 0;
   Link *acc = nullptr, *x = nullptr, *y = nullptr, *params = nullptr;
   Pipe out;
-  std::vector<TableSpec> tables;
+  Tables tables;
   Rationals rationals;
   std::vector<VectorStep> steps;
-  std::vector<i64> cells[3];  // bases, slopes and curves of all tables
-  i64 cell_limit[3];
 
   struct Slot {
     std::vector<i64> mult, shift, bias, group;
@@ -290,7 +283,7 @@ struct Vector : Unit {
   i64 filled = 0, used = 0;  // groups whose parameters are complete; groups done
   size_t fetch_step = 0;
   i64 fetch_group = 0, fetch_beat = 0;
-  i64 group = 0, beat = 0, slice = 0, entry = 0;
+  i64 group = 0, beat = 0, slice = 0;
 
   /// Maxima of consecutive beats of x, in front of a unit with a step that has them.
   struct Run {
@@ -445,39 +438,15 @@ struct Vector : Unit {
 
   /// Begins once the pipeline is empty.
   void load(const VectorStep& s) {
-    i64 now = sim.now;
     if (!out.settled()) return wait(WAIT_OUT, out.link);
     if (static_cast<i64>(fetch_step) != step) {
       moved = true;
       return;
     }
-    if (!params->ready(now)) return wait(WAIT_IN, params);
+    if (!params->ready(sim.now)) return wait(WAIT_IN, params);
     touch(step);
     busy();
-    if (s.load_rational >= 0 ? rationals.load(sim, params, s.load_rational) : load_table(s)) step++;
-  }
-
-  /// As many entries a cycle as divide a beat, four at most; bases, slopes, curves. True after the last ones.
-  bool load_table(const VectorStep& s) {
-    const TableSpec& table = tables[static_cast<size_t>(s.load)];
-    i64 entries = table.groups << table.log_entries;
-    i64 place = entry % entries, lane = place % lanes, step_size = lanes % 4 == 0 ? 4 : lanes % 2 == 0 ? 2 : 1;
-    if (sim.values) {
-      i64 limit = cell_limit[entry / entries];
-      i64* target = &cells[entry / entries][static_cast<size_t>(table.first)];
-      for (i64 i = 0; i < step_size; i++) {
-        i64 value = params->front()[lane + i];
-        if (place + i < entries && (value < -limit || value >= limit)) {
-          throw Fault("table entry " + std::to_string(value) + " exceeds the width of the unit");
-        }
-        if (place + i < entries) target[place + i] = value;
-      }
-    }
-    if (lane + step_size == lanes || place + step_size == entries) params->pop(sim);
-    entry += step_size;
-    if (entry < entries * parts) return false;
-    entry = 0;
-    return true;
+    if (s.load_rational >= 0 ? rationals.load(sim, params, s.load_rational) : tables.load(sim, params, s.load)) step++;
   }
 
   /// Parameters of the next group, while the group before is processed (in strict mode: not before its turn).
@@ -551,23 +520,8 @@ struct Vector : Unit {
       }
       i64 member = s.per_channel ? slot.group[n] : 0;
       if (s.rational >= 0) v = rationals.evaluate(s.rational, member, v);
-      target[i] = s.table < 0 ? v : look_up(s.table, member, v);
+      target[i] = s.table < 0 ? v : tables.look_up(s.table, member, v);
     }
-  }
-
-  i64 look_up(i64 index, i64 group, i64 t) const {
-    const TableSpec& table = tables[static_cast<size_t>(index)];
-    i64 shifted = t + (i64{1} << (table.in_bits - 1));
-    if (shifted < 0 || shifted >> table.in_bits) throw Fault("table input " + std::to_string(t) + " out of range");
-    if (group >= table.groups) throw Fault("the table has no group " + std::to_string(group));
-    i64 fine = table.in_bits - table.log_entries, fraction = shifted & ((i64{1} << fine) - 1);
-    size_t entry = static_cast<size_t>(table.first + (group << table.log_entries) + (shifted >> fine));
-    auto part = [&](int role) { return cells[role][entry]; };
-    i64 value = part(0);
-    if (parts == 2) value += part(1) * fraction;
-    if (parts == 3) value += (part(1) + (part(2) * fraction >> 8)) * fraction;
-    if (table.q) value = (value + (i64{1} << (table.q - 1))) >> table.q;
-    return clamp(value, table.lo, table.hi);
   }
 };
 

@@ -22,6 +22,7 @@ from intar.ir.program import (
     ImageStep,
     Link,
     Load,
+    Lookups,
     Node,
     Program,
     Router,
@@ -422,12 +423,8 @@ class _Encoder:
         # Merged, the affine operation takes the place of the binary one in the pipeline.
         self.put(node.lanes, node.rate, any(step.affine for step in work) and not node.merged)
         self.put(node.value_bits, node.shift_only)
-        self.expect(node.slopes or not node.curves, node.name, "curves without slopes")
-        self.put(any(step.binary != "none" for step in work), node.parts)
-        self.put(node.base_bits, node.slope_bits, node.curve_bits, node.table_entries, len(node.tables))
-        for table in node.tables:
-            self.expect(0 < table.log_entries <= table.in_bits <= 32, node.name, "bad table geometry")
-            self.put(table.first, table.in_bits, table.log_entries, table.groups, table.q, table.lo, table.hi)
+        self.put(any(step.binary != "none" for step in work))
+        self.tables(node)
         self.rationals(node)
         self.put(any(step.reduce > 1 for step in work), any(step.pool > 1 for step in work))
         steps = self.played(node.steps)
@@ -445,6 +442,17 @@ class _Encoder:
             )
         pieces = reciprocals() if node.rationals else ()
         self.put(len(pieces), *(number for piece in pieces for number in piece))
+
+    def tables(self, node: Lookups) -> None:
+        self.expect(node.slopes or not node.curves, node.name, "curves without slopes")
+        fits = not node.tables or node.widest_number <= node.entry_bits
+        self.expect(fits, node.name, f"tables of {node.widest_number} bits are loaded with {node.entry_bits}")
+        self.put(node.lanes, node.parts)
+        self.put(node.base_bits, node.slope_bits, node.curve_bits, node.entry_bits, node.table_entries)
+        self.put(len(node.tables))
+        for table in node.tables:
+            self.expect(4 <= table.log_entries <= table.in_bits <= 32, node.name, "bad table geometry")
+            self.put(table.first, table.in_bits, table.log_entries, table.groups, table.q, table.lo, table.hi)
 
     def vector_step(self, node: Vector, where: str, step: VectorStep) -> None:
         count = len(node.slots)
@@ -486,10 +494,15 @@ class _Encoder:
     def encode_rows(self, node: Rows) -> None:
         self.port(node, "in", bool(node.steps), node.lanes, node.bits)
         self.port(node, "params", node.norm, node.lanes, 32)
+        self.port(node, "tables", bool(node.loads), node.lanes, 32)
         self.port(node, "out", bool(node.steps), node.lanes)
         self.expect(
             node.rate > 0 and node.lanes % max(node.rate, 1) == 0, node.name, "rate does not divide lanes"
         )
+        self.tables(node)
+        loads = self.played(node.loads)
+        self.expect(all(s.table < len(node.tables) for s in loads), node.name, "there is no such table slot")
+        self.put(len(loads), *(step.table for step in loads))
         self.put(node.lanes, node.rate, node.norm, 2 * len(exp2.table()))
         for entry in exp2.table():
             self.put(*entry)
@@ -500,9 +513,16 @@ class _Encoder:
             beats = -(-step.cols // node.lanes)
             self.expect(beats <= node.depth, where, f"rows of {beats} beats in a memory of {node.depth}")
             self.expect(_rows_in_range(step), where, "a factor or a length is out of range")
+            self.expect(-1 <= step.table < len(node.tables), where, "there is no such table slot")
+            filled = step.table < 0 or any(load.table == step.table for load in loads)
+            self.expect(filled, where, f"nothing fills table {step.table}")
+            grouped = step.table >= 0 and node.tables[step.table].groups > 1
+            self.expect(
+                step.op == "norm" or not grouped, where, "a table with groups needs columns that say which"
+            )
             self.put(step.op == "norm", step.rows, beats, step.cols, step.first, step.grow)
             self.put(step.mult, step.shift, step.numerator, step.out_shift)
-            self.put(step.centred, step.lift, step.epsilon, step.zero, step.lo, step.hi)
+            self.put(step.centred, step.lift, step.epsilon, step.zero, step.lo, step.hi, step.table)
         self.unit(node, "", [step.note for step in steps])
 
     def encode_router(self, node: Router) -> None:

@@ -116,6 +116,7 @@ class Machine {
   void read_feed(Reader& in);
   void read_core(Reader& in);
   void read_vector(Reader& in);
+  i64 table_latency(const Tables& tables) const;
   void read_gather(Reader& in);
   void read_router(Reader& in);
   void read_rows(Reader& in);
@@ -243,13 +244,18 @@ void Machine::read_core(Reader& in) {
   core->accumulators.assign(static_cast<size_t>(contexts), std::vector<i64>(static_cast<size_t>(rows * lanes)));
 }
 
+i64 Machine::table_latency(const Tables& tables) const {
+  const Timing& t = sim.timing;
+  if (tables.specs.empty()) return 0;
+  return tables.parts == 1 ? t.vector_table : tables.parts == 2 ? t.vector_slopes : t.vector_curves;
+}
+
 void Machine::read_vector(Reader& in) {
   i64 acc = in.get(), x = in.get(), y = in.get(), params = in.get(), out = in.get();
   i64 lanes = in.get(), rate = in.get(), affine = in.get(), value_bits = in.get(), shift_only = in.get();
-  i64 binary = in.get(), parts = in.get();
-  i64 widths[3] = {in.get(), in.get(), in.get()};
-  i64 entries = in.get();
-  std::vector<TableSpec> tables = in.records<TableSpec>();
+  i64 binary = in.get();
+  Tables tables;
+  tables.read(in);
   Rationals rationals;
   rationals.read(in);
   i64 reduces = in.get(), pools = in.get();
@@ -257,8 +263,6 @@ void Machine::read_vector(Reader& in) {
   Vector* vector = add<Vector>(static_cast<i64>(steps.size()));
   vector->lanes = lanes;
   vector->rate = rate;
-  vector->parts = parts;
-  for (size_t i = 0; i < 3; i++) vector->cell_limit[i] = i64{1} << (widths[i] - 1);
   vector->value_limit = i64{1} << (value_bits - 1);
   vector->shift_only = shift_only;
   vector->acc = input(acc, vector);
@@ -268,9 +272,8 @@ void Machine::read_vector(Reader& in) {
   const Timing& t = sim.timing;
   i64 latency = t.vector + (affine ? t.vector_affine : 0) + (binary ? t.vector_binary : 0);
   if (!rationals.slots.empty()) latency += t.vector_rational;
-  if (!tables.empty()) latency += parts == 1 ? t.vector_table : parts == 2 ? t.vector_slopes : t.vector_curves;
+  latency += table_latency(tables);
   vector->out.make(output(out, vector, latency + 2), latency);
-  for (auto& cells : vector->cells) cells.resize(static_cast<size_t>(entries));
   for (Vector::Slot& slot : vector->slots) {
     slot.mult.resize(static_cast<size_t>(lanes));
     slot.shift.resize(static_cast<size_t>(lanes));
@@ -305,7 +308,11 @@ void Machine::read_argmax(Reader& in) {
 }
 
 void Machine::read_rows(Reader& in) {
-  i64 in_link = in.get(), params = in.get(), out_link = in.get(), lanes = in.get(), rate = in.get(), norm = in.get();
+  i64 in_link = in.get(), params = in.get(), table_link = in.get(), out_link = in.get();
+  Tables tables;
+  tables.read(in);
+  std::vector<i64> loads = in.records<i64>();
+  i64 lanes = in.get(), rate = in.get(), norm = in.get();
   std::vector<i64> table = in.records<i64>();
   std::vector<RowsStep> steps = in.records<RowsStep>();
   Rows* rows = add<Rows>(static_cast<i64>(steps.size()));
@@ -315,7 +322,10 @@ void Machine::read_rows(Reader& in) {
   rows->steps = std::move(steps);
   rows->in = input(in_link, rows);
   rows->params = input(params, rows);
-  i64 latency = sim.timing.rows_out + (norm ? sim.timing.rows_norm : 0);
+  rows->table_beats = input(table_link, rows);
+  i64 latency = sim.timing.rows_out + (norm ? sim.timing.rows_norm : 0) + table_latency(tables);
+  rows->tables = std::move(tables);
+  rows->loads = std::move(loads);
   rows->out.make(output(out_link, rows, latency + 2), latency);
 }
 

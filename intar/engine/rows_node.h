@@ -7,14 +7,17 @@
 namespace intar {
 
 struct RowsStep {
-  i64 norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, epsilon, zero, lo, hi;
+  i64 norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, epsilon, zero, lo, hi, lookup;
 };
 
 struct Rows : Unit {
   i64 lanes, rate;
   std::vector<i64> table;  // value and fall of every entry (docs/numerics.md)
   std::vector<RowsStep> steps;
-  Link *in = nullptr, *params = nullptr;
+  Tables tables;
+  std::vector<i64> loads;  // slots of `tables` that are filled first
+  size_t loaded = 0;       // of `loads`
+  Link *in = nullptr, *params = nullptr, *table_beats = nullptr;
   Pipe out;
 
   /// Where a pass is; rows take the slots in turn.
@@ -34,24 +37,28 @@ struct Rows : Unit {
   i64 divider_free = 0;
   // Gains and offsets of the beat that the last pass is at, and the gains of the next one.
   bool has_columns = false, has_gains = false;
-  std::vector<i64> next_gains, gains, offsets;
+  std::vector<i64> next_gains, gains, offsets, groups;
 
   Rows(Sim& s, int i) : Unit(s, i) {}
 
   void tick() override {
     out.drain(*this);
+    if (sim.strict && loaded < loads.size()) return filled_tables() ? busy() : wait(WAIT_IN, table_beats);
     bool acted = divided();
     acted = multiplied() || acted;
+    acted = filled_tables() || acted;
     acted = columns_taken() || acted;
     bool powers = raised();
     State filled = collected();
     step = static_cast<i64>(scale.step);
     if (acted || powers || filled == BUSY) return busy();
     if (scale.step == steps.size()) {
-      finished = out.empty();
+      finished = out.empty() && loaded == loads.size();
+      if (loaded < loads.size()) return wait(WAIT_IN, table_beats);
       return wait(IDLE, nullptr);
     }
     bool due_now = slots[scale.slot].quotient_ready <= sim.now;
+    if (due_now && steps[scale.step].lookup >= 0 && loaded < loads.size()) return wait(WAIT_IN, table_beats);
     if (due_now && steps[scale.step].norm && !has_columns) return wait(WAIT_IN, params);
     if (due_now) return wait(WAIT_OUT, out.link);
     if (filled == WAIT_IN && fill.slot == scale.slot && fill.slice == 0) return wait(WAIT_IN, in);
@@ -140,7 +147,7 @@ struct Rows : Unit {
     Slot& slot = slots[scale.slot];
     if (!due(slot.quotient_ready) || !out.can(sim.now)) return false;
     const RowsStep& s = steps[scale.step];
-    if (s.norm && !has_columns) return false;
+    if ((s.norm && !has_columns) || (s.lookup >= 0 && loaded < loads.size())) return false;
     touch(static_cast<i64>(scale.step));
     moved = true;
     i64 beat = scale.slice / (lanes / rate);
@@ -157,6 +164,14 @@ struct Rows : Unit {
     return true;
   }
 
+  /// One cycle of the loads, which nothing else holds up.
+  bool filled_tables() {
+    if (loaded == loads.size() || !table_beats->ready(sim.now)) return false;
+    if (tables.load(sim, table_beats, loads[loaded])) loaded++;
+    moved = true;
+    return true;
+  }
+
   /// Takes gains, then offsets, for each beat of a normalised row; those of the next beat as soon as these are done.
   bool columns_taken() {
     if (!params || scale.step == steps.size()) return false;
@@ -167,13 +182,24 @@ struct Rows : Unit {
       const i64* beat = params->front();
       std::vector<i64>& target = has_gains ? offsets : next_gains;
       target.assign(beat, beat + lanes);
-      if (has_gains) gains = next_gains;
+      if (has_gains) split_gains();
     }
     params->pop(sim);
     has_columns = has_columns || has_gains;
     has_gains = !has_gains;
     moved = true;
     return true;
+  }
+
+  /// Words of gains: 25 bits, above them the group of the table.
+  void split_gains() {
+    gains.resize(next_gains.size());
+    groups.resize(next_gains.size());
+    for (size_t c = 0; c < gains.size(); c++) {
+      const uint64_t word = static_cast<uint64_t>(next_gains[c]);
+      gains[c] = static_cast<i64>(word << 39) >> 39;
+      groups[c] = static_cast<i64>(word >> 25 & 127);
+    }
   }
 
   /// A beat of results: powers are done, normalised elements meet their columns' gains and offsets.
@@ -184,6 +210,7 @@ struct Rows : Unit {
         i64 sum = value * gains[c] + (offsets[c] << (s.out_shift - 14)) + (i64{1} << (s.out_shift - 1));
         value = clamp((sum >> s.out_shift) + s.zero, s.lo, s.hi);
       }
+      if (s.lookup >= 0) value = tables.look_up(s.lookup, s.norm ? groups[c] : 0, value);
       target[c] = value;
     }
   }

@@ -18,6 +18,9 @@ WIDTH_FRACTION = 22
 GAIN_BITS = 25
 """Two's complement bits of a column's gain."""
 
+MAX_GROUPS = 1 << (32 - GAIN_BITS)
+"""Groups of tables that a column's word of 32 bits can name above its gain."""
+
 OFFSET_FRACTION = 14
 """Bits after the point of a column's offset, in output steps."""
 

@@ -397,6 +397,64 @@ class Rational(Frozen):
     hi: int
 
 
+class Lookups(Frozen):
+    """Tables of a unit with `lanes` elements a beat, `rate` of them a cycle.
+
+    `slopes`, `curves`: what entries of tables have besides their bases, `curves` only with `slopes`. `base_bits`,
+    `slope_bits` and `curve_bits` hold all of each that there are, `slope_bits` also what a curve makes of a slope.
+
+    A table comes from ``params`` as its bases, then slopes, then curves, each in beats of their own, in address order from
+    the lowest bit on, in `entry_bits` bits each, which hold all numbers and results.
+    """
+
+    name: str
+    lanes: int
+    rate: int
+    tables: tuple[Table, ...] = ()
+    slopes: bool = False
+    curves: bool = False
+    base_bits: int = Field(default=32, gt=0, le=32)
+    slope_bits: int = Field(default=32, gt=0, le=32)
+    curve_bits: int = Field(default=18, gt=0, le=18)
+    entry_bits: Literal[8, 16, 32] = 32
+
+    @property
+    def parts(self) -> int:
+        """Numbers that an entry of a table has."""
+        return 1 + self.slopes + self.curves
+
+    @property
+    def slots(self) -> tuple[Table | Rational, ...]:
+        """What steps count by: all tables, then all rational functions."""
+        return self.tables
+
+    @property
+    def group_bits(self) -> int:
+        """Bits of the number of a function's group; 0 when no function has groups."""
+        return (max((slot.groups for slot in self.slots), default=1) - 1).bit_length()
+
+    @property
+    def table_entries(self) -> int:
+        """Entries of tables that the lanes hold."""
+        return max((slot.first + slot.entries for slot in self.tables), default=0)
+
+    @property
+    def result_bits(self) -> int:
+        """Two's complement bits of the results of all tables."""
+        bounds = [bound for table in self.tables for bound in (table.lo, table.hi)]
+        return max((1 + (bound if bound >= 0 else ~bound).bit_length() for bound in bounds), default=1)
+
+    def beats(self, table: Table) -> int:
+        """Beats of ``params`` that fill a table."""
+        return self.parts * -(-table.entries * self.entry_bits // (32 * self.lanes))
+
+    @property
+    def widest_number(self) -> int:
+        """Bits that hold each number of an entry and, where bases become results when they are loaded, these."""
+        numbers = [self.base_bits, self.slope_bits, self.curve_bits][: self.parts]
+        return max(numbers) if self.slopes else max(*numbers, self.result_bits)
+
+
 class VectorStep(Step):
     """A chain of operations on ``groups × beats`` beats.
 
@@ -411,9 +469,8 @@ class VectorStep(Step):
     With `pool` > 1 so many consecutive results go out as one beat, their elementwise maximum.
 
     `table` is a slot (`Vector.slots`); -1: no function.
-    A step with `load` ≥ 0 does something else: it fills slot `load` from ``params``. A table: ``ceil(entries / lanes)``
-    beats of bases, then, when the node has them, as many of slopes and of curves. A rational function: for each group
-    ``ceil(WORDS / lanes)`` beats of its `intar.ir.rational.WORDS` numbers.
+    A step with `load` ≥ 0 does something else: it fills slot `load` from ``params``. A table: `Lookups.beats` beats. A
+    rational function: for each group ``ceil(WORDS / lanes)`` beats of its `intar.ir.rational.WORDS` numbers.
     `relu` says that the last clamp's lower bound is a ReLU: reaching it is not a saturation (statistics only).
     `tensor` is the tensor that the step makes, for statistics and messages.
     """
@@ -447,44 +504,23 @@ class VectorStep(Step):
     tensor: str = ""
 
 
-class Vector(Frozen):
+class Vector(Lookups):
     """Vector unit of `lanes` elements per beat, `rate` of them per cycle.
 
     `value_bits` hold source + bias of every affine operation (48 hold all that `docs/numerics.md` allows).
     `shift_only`: no back end needs a multiplier to requantise, because every multiplier is a power of two: `UNIT_MULT`
     in affine operations (constant or from ``params``) and in products, any in sums (negative ones for ``y`` only).
-    `slopes`, `curves`: what entries of tables have besides their bases, `curves` only with `slopes`; in such units
-    `base_bits`, `slope_bits` and `curve_bits` hold all of each, `slope_bits` also what a curve makes of a slope.
 
     Ports ``acc``, ``x``, ``y``, ``params`` (32-bit elements), ``out``; a port that no step uses is not there.
     """
 
     kind: Literal["vector"] = "vector"
-    name: str
-    lanes: int
-    rate: int
     acc_bits: int
     bits: int
-    tables: tuple[Table, ...] = ()
     rationals: tuple[Rational, ...] = ()
-    slopes: bool = False
-    curves: bool = False
-    base_bits: int = Field(default=32, gt=0, le=32)
-    slope_bits: int = Field(default=32, gt=0, le=32)
-    curve_bits: int = Field(default=18, gt=0, le=18)
     value_bits: int = Field(default=48, gt=0, le=48)
     shift_only: bool = False
     steps: tuple[VectorStep, ...]
-
-    @property
-    def parts(self) -> int:
-        """Numbers that an entry of a table has."""
-        return 1 + self.slopes + self.curves
-
-    @property
-    def group_bits(self) -> int:
-        """Bits of the number of a function's group; 0 when no function has groups."""
-        return (max((slot.groups for slot in self.slots), default=1) - 1).bit_length()
 
     @property
     def slots(self) -> tuple[Table | Rational, ...]:
@@ -495,11 +531,6 @@ class Vector(Frozen):
         """The slot among the tables and among the rational functions; -1 where it is none."""
         table, rational = slot < len(self.tables), slot - len(self.tables)
         return (slot, -1) if table else (-1, rational)
-
-    @property
-    def table_entries(self) -> int:
-        """Entries of tables that the lanes hold."""
-        return max((slot.first + slot.entries for slot in self.tables), default=0)
 
     @property
     def rational_groups(self) -> int:
@@ -557,6 +588,12 @@ class Argmax(Frozen):
         return beats, step.cols - (beats - 1) * self.lanes
 
 
+class LoadTable(Step):
+    """Fill table slot `table` from ``tables``: `Lookups.beats` beats."""
+
+    table: int = Field(ge=0)
+
+
 class RowsStep(Step):
     """Softmax or normalisation of `rows` rows of `cols` elements, in the integers of `docs/numerics.md`.
 
@@ -564,8 +601,9 @@ class RowsStep(Step):
     over the output's scale. In the first row only the first `visible` elements count (0: all), with `grow` one more in each
     row that follows; in the output the others, like those beyond `cols`, are as if their power were 0.
     ``norm``: inputs are taken times ``2**lift``, their mean is subtracted where `centred`; `epsilon`, `shift` and
-    `out_shift` are E, s and q. For each beat of a row two beats are taken from ``params``: gains and offsets (0 beyond
-    `cols`).
+    `out_shift` are E, s and q. For each beat of a row two beats are taken from ``params``: gains of 25 bits and offsets (0
+    beyond `cols`). With a `table` the result is looked up there, `lo` and `hi` are the limits of what is looked up, and
+    above its gain a column's word has the table's group.
     `tensor` is the tensor that the step makes, for statistics and messages.
     """
 
@@ -584,6 +622,8 @@ class RowsStep(Step):
     zero: int = 0
     lo: int
     hi: int
+    table: int = -1
+    relu: bool = False
     tensor: str = ""
 
     @property
@@ -592,19 +632,20 @@ class RowsStep(Step):
         return min(self.visible or self.cols, self.cols)
 
 
-class Rows(Frozen):
+class Rows(Lookups):
     """Row reductions: `rate` elements a cycle, rows of at most `depth` beats of `lanes`.
 
-    Ports ``in``, ``params`` (32-bit elements; there when a step is a ``norm``), ``out``.
+    In each play `loads` fill tables from the first cycle on; no row with a table leaves before all of them are done.
+
+    Ports ``in``, ``params`` (32-bit elements; there when a step is a ``norm``), ``tables`` (32-bit elements; there when
+    there are `loads`), ``out``.
     """
 
     kind: Literal["rows"] = "rows"
-    name: str
-    lanes: int
-    rate: int
     bits: int
     depth: int = Field(gt=0)
     steps: tuple[RowsStep, ...]
+    loads: tuple[LoadTable, ...] = ()
 
     @property
     def softmax(self) -> bool:

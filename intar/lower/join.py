@@ -15,6 +15,7 @@ from intar.ir.program import (
     Node,
     Rational,
     Region,
+    Rows,
     Step,
     StoreStep,
     Table,
@@ -46,10 +47,10 @@ def join_rounds(name: str, rounds: Sequence[Sequence[Node]]) -> list[Node]:
     joined: list[Node] = []
     found = []
     for same in zip(*rounds, strict=True):
-        vectors = [node for node in same if isinstance(node, Vector)]
-        if vectors:
-            update = _needs(vectors)
-            same = tuple(node.model_copy(update=update) for node in vectors)
+        lookups = [node for node in same if isinstance(node, Vector | Rows)]
+        if lookups:
+            update = _needs(lookups)
+            same = tuple(node.model_copy(update=update) for node in lookups)
         if any(node != same[0] for node in same):
             found.append(
                 Finding(
@@ -79,6 +80,8 @@ def _join(shares: Mapping[int, Node]) -> Node:
     update: dict[str, object] = {}
     if isinstance(first, Vector):
         update = _vector(shares)
+    elif isinstance(first, Rows):
+        update = _rows(shares)
     elif isinstance(first, Image):
         update = _image(shares)
     elif isinstance(first, Buffer):
@@ -126,12 +129,15 @@ def _image(shares: Mapping[int, Node]) -> dict[str, object]:
     return {"writes": _steps(shares, "writes"), "reads": tuple(reads), "taps": tuple(taps)}
 
 
-def _needs(vectors: Sequence[Vector]) -> dict[str, object]:
-    """What a unit must be built for to do the work of all `vectors`."""
-    widths = ("value_bits", "base_bits", "slope_bits", "curve_bits")
-    update: dict[str, object] = {name: max(getattr(node, name) for node in vectors) for name in widths}
-    update |= {name: any(getattr(node, name) for node in vectors) for name in ("slopes", "curves")}
-    return update | {"shift_only": all(node.shift_only for node in vectors)}
+def _needs(nodes: Sequence[Vector | Rows]) -> dict[str, object]:
+    """What a unit must be built for to do the work of all `nodes`."""
+    widths = ("value_bits", "base_bits", "slope_bits", "curve_bits", "entry_bits")
+    update: dict[str, object] = {
+        name: max(getattr(node, name) for node in nodes) for name in widths if hasattr(nodes[0], name)
+    }
+    update |= {name: any(getattr(node, name) for node in nodes) for name in ("slopes", "curves")}
+    vectors = [node for node in nodes if isinstance(node, Vector)]
+    return update | ({"shift_only": all(node.shift_only for node in vectors)} if vectors else {})
 
 
 def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
@@ -157,6 +163,21 @@ def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
         "rationals": tuple(rationals),
         "steps": tuple(steps),
     } | _needs(list(nodes.values()))
+
+
+def _rows(shares: Mapping[int, Node]) -> dict[str, object]:
+    nodes = {segment: node for segment, node in shares.items() if isinstance(node, Rows)}
+    tables: list[Table] = []
+    places = {segment: _places(tables, node.tables) for segment, node in nodes.items()}
+    update: dict[str, object] = {"tables": tuple(tables)}
+    for name in ("steps", "loads"):
+        update[name] = tuple(
+            step.model_copy(update={"segment": segment, "table": place.get(step.table, -1)})
+            for segment, slots in places.items()
+            for place in [dict(enumerate(slots))]
+            for step in getattr(nodes[segment], name)
+        )
+    return update | _needs(list(nodes.values()))
 
 
 def _places(known: list[SlotT], slots: Sequence[SlotT]) -> list[int]:

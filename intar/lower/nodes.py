@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from intar.errors import Finding, InfeasibleError
 from intar.ir.program import INDEX_BITS, Argmax, Buffer, Core, Feed, Gather, Image, Node, Rows, Vector
 from intar.lower.netlist import Netlist, PortType
+from intar.lower.params import TABLES
 from intar.lower.scales import shift_only, value_bits
 from intar.lower.site import Site
 from intar.lower.tensors import Tensors
@@ -25,7 +26,15 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
         types[name] = a
     for name in ("i.out", "e.ids", "argmax.out", "n.in"):
         types[name] = PortType(1, INDEX_BITS)
-    for name in ("p.out", "params_rows.in", "params_rows.out", "rows.params"):
+    rows = (
+        "params_rows.in",
+        "params_rows.out",
+        "rows.params",
+        "tables_rows.in",
+        "tables_rows.out",
+        "rows.tables",
+    )
+    for name in ("p.out", *rows):
         types[name] = PortType(lanes, 32)
     for memory in tensors.banks:
         types[f"{memory.name}.in"] = types[f"{memory.name}.out"] = a
@@ -71,7 +80,15 @@ def _rows_node(work: Work) -> Rows:
     site, machine, steps = work.site, work.site.machine, tuple(work.steps["rows"])
     depth = max(-(-step.cols // machine.lanes) for step in steps)
     return Rows(
-        name="rows", lanes=machine.lanes, rate=machine.rate, bits=site.a_bits, depth=depth, steps=steps
+        name="rows",
+        lanes=machine.lanes,
+        rate=machine.rate,
+        bits=site.a_bits,
+        depth=depth,
+        tables=tuple(table for table, _ in work.params.tables.get(TABLES, [])),
+        **work.params.entries(TABLES),
+        steps=steps,
+        loads=tuple(work.steps.get("tables", [])),
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from intar.ir.program import UNIT_MULT, Rational, Table, VectorStep, Walk
-from intar.ir.quantgraph import DirectSpec, QAffine, QConv, QMatmul
+from intar.ir.program import UNIT_MULT, LoadTable, Rational, Table, VectorStep, Walk
+from intar.ir.quantgraph import DirectSpec, QAffine, QConv, QMatmul, TableSpec
 from intar.lower.buffers import Memory
 from intar.lower.netlist import Netlist
 from intar.lower.ports import Ports
@@ -26,8 +26,10 @@ ROWS = -1
 """Stands for the rows node where a core is asked for."""
 
 
-def _owner(core: int) -> str:
-    return "rows" if core == ROWS else str(core)
+TABLES = -2
+"""Stands for the tables of the rows node: they come through a memory of their own, beside its parameters."""
+
+_NAMES = {ROWS: "params_rows", TABLES: "tables_rows"}
 
 
 def _width(array: np.ndarray) -> int:
@@ -35,6 +37,25 @@ def _width(array: np.ndarray) -> int:
     return 1 + max(
         (int(value) if value >= 0 else ~int(value)).bit_length() for value in (array.min(), array.max())
     )
+
+
+def table_arrays(spec: TableSpec, constants: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a table's entries have, by role, int64; zeros where they have none."""
+    arrays = {role: constants[name].astype(np.int64) for role, name in spec.arrays.items()}
+    return {role: arrays.get(role, np.zeros_like(arrays["base"])) for role in ROLES}
+
+
+def _steepest(table: Table | TableSpec, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Slopes at the ends of curves."""
+    last = (1 << (table.in_bits - table.log_entries)) - 1
+    return arrays["slope"] + (arrays["curve"] * last >> 8)
+
+
+def entry_bits(table: Table | TableSpec, arrays: Mapping[str, np.ndarray]) -> int:
+    """Bits that hold each number of a table and its results: 8, 16 or 32."""
+    bounds = np.array([table.lo, table.hi])
+    widest = max(_width(array) for array in (*arrays.values(), _steepest(table, arrays), bounds))
+    return next(bits for bits in (8, 16, 32) if widest <= bits)
 
 
 class Params:
@@ -53,7 +74,7 @@ class Params:
         self.loads: dict[int, dict[int, list[int]]] = {}  # slots that are loaded before a stage, by core
         self.bases: dict[tuple[int, str], int] = {}
         self.needs: dict[tuple[int, str], int] = {}
-        self.beats: dict[tuple[int, int], int] = {}  # of the numbers of a slot
+        self.kept: dict[tuple[int, int], tuple[str, int]] = {}  # of a core's slot: label and beats of its numbers
 
     def load(self, cores: Sequence[int], label: str, beats: np.ndarray, note: str) -> None:
         """Append parameter beats (n, lanes) int32 for cores that take the same ones, and have them loaded, once for all."""
@@ -68,7 +89,8 @@ class Params:
             self.needs[core, label] = memory.written
 
     def _memory(self, core: int) -> Memory:
-        return self.memories.setdefault(core, Memory(f"params_{_owner(core)}", self.site.machine.lanes, 32))
+        name = _NAMES.get(core, f"params_{core}")
+        return self.memories.setdefault(core, Memory(name, self.site.machine.lanes, 32))
 
     def read(self, core: int, label: str, first: int, groups: int, beats: int) -> None:
         """Have `groups` groups of `beats` beats from group `first` on arrive at the core's vector unit."""
@@ -76,14 +98,15 @@ class Params:
         base = self.bases[core, label] + first * beats
         walk = Walk(base=base, counts=(1, 1, 1, groups, beats), strides=(0, 0, 0, beats, 1))
         memory.fetch(walk, self.needs[core, label], note=label)
-        self.net.move(f"{memory.name}.out", [f"vector_{core}.params"], groups * beats, note=label)
+        target = "rows.tables" if core == TABLES else f"vector_{core}.params"
+        self.net.move(f"{memory.name}.out", [target], groups * beats, note=label)
 
     def repeat(self, core: int, label: str, beats: int, times: int) -> None:
         """Have all `beats` beats of a label arrive at the rows node, `times` times over."""
         memory = self.memories[core]
         walk = Walk(base=self.bases[core, label], counts=(1, 1, 1, times, beats), strides=(0, 0, 0, 0, 1))
         memory.fetch(walk, self.needs[core, label], note=label)
-        self.net.move(f"{memory.name}.out", [f"{_owner(core)}.params"], walk.beats, note=label)
+        self.net.move(f"{memory.name}.out", ["rows.params"], walk.beats, note=label)
 
     def channels(self, task: QMatmul | QAffine, blocks: Sequence[int]) -> np.ndarray:
         """(4 * len(blocks), lanes): multiplier, shift and group, bias low, bias high of each column block; 1 where no
@@ -146,11 +169,10 @@ class Params:
         spec = visit.task.table
         if spec is None:
             return
-        constants = self.site.constants
-        arrays = {role: constants[name].astype(np.int64) for role, name in spec.arrays.items()}
         if isinstance(spec, DirectSpec):
-            return self._add_rational(visit, spec, arrays["coefficients"], cores)
-        arrays = {role: arrays.get(role, np.zeros_like(arrays["base"])) for role in ROLES}
+            words = self.site.constants[spec.arrays["coefficients"]].astype(np.int64)
+            return self._add_rational(visit, spec, words, cores)
+        arrays = table_arrays(spec, self.site.constants)
         fields = ("in_bits", "log_entries", "groups", "q", "lo", "hi")
         table = Table(**{field: getattr(spec, field) for field in fields})
         for core in cores:
@@ -163,7 +185,8 @@ class Params:
                 self.slots[core, visit.task.name] = len(slots)
                 slots.append((table, arrays))
             place = self.slots[core, visit.task.name]
-            self.stages.setdefault((core, Table, place), set()).add(visit.stage)
+            # The rows node has all of its tables at once.
+            self.stages.setdefault((core, Table, place), set()).add(0 if core == TABLES else visit.stage)
 
     def _add_rational(self, visit: Visit, spec: DirectSpec, words: np.ndarray, cores: Sequence[int]) -> None:
         """Likewise of a function that is evaluated."""
@@ -195,9 +218,7 @@ class Params:
         arrays = {role: [made[role] for _, made in tables] for role in ROLES}
         curves = bool(tables) and (common.curves or any(map(np.any, arrays["curve"])))
         slopes = bool(tables) and (common.slopes or curves or any(map(np.any, arrays["slope"])))
-        for table, made in tables:
-            last = (1 << (table.in_bits - table.log_entries)) - 1
-            arrays["slope"].append(made["slope"] + (made["curve"] * last >> 8))
+        arrays["slope"] += [_steepest(table, made) for table, made in tables]
         widths = {role: [_width(array) for array in arrays[role]] for role in ROLES}
         return {
             "slopes": slopes,
@@ -205,6 +226,7 @@ class Params:
             "base_bits": max(widths["base"], default=1),
             "slope_bits": max(widths["slope"], default=1),
             "curve_bits": max(widths["curve"], default=1),
+            "entry_bits": max([common.entry_bits, *(entry_bits(*made) for made in tables)]),
         }
 
     def place_functions(self, stages: int) -> None:
@@ -228,35 +250,55 @@ class Params:
                 (slot.model_copy(update={"first": first}), words)
                 for first, (slot, words) in zip(set_firsts, rationals, strict=True)
             ]
-            found = self.entries(core)
-            roles = ROLES[: 1 + found["slopes"] + found["curves"]]
-            parts = [[made[role] for role in roles] for _, made in tables]
-            parts += [list(words) for _, words in rationals]
-            for slot, numbers in enumerate(parts):
-                self._keep_function(core, slot, numbers)
             due = self.loads.setdefault(core, {})
             for stage, slots in loads(needs, firsts, stages).items():
                 due.setdefault(stage, []).extend(slots)
             for stage, slots in loads(sets, set_firsts, stages).items():
                 due.setdefault(stage, []).extend(len(tables) + slot for slot in slots)
 
+        self._keep_functions()
+
     def enter(self, stage: int, steps: dict[str, list]) -> None:
         """Functions that a stage needs go through the parameter memory before anything else that the stage does."""
         for core, due in sorted(self.loads.items()):
             for slot in due.get(stage, []):
-                label = f"function {slot}"
-                self.read(core, label, 0, 1, self.beats[core, slot])
-                steps.setdefault(f"vector_{core}", []).append(
-                    VectorStep(load=slot, affine=False, per_channel=False, note=f"load {label}")
-                )
+                label, beats = self.kept[core, slot]
+                self.read(core, label, 0, 1, beats)
+                note = f"load {label}"
+                if core == TABLES:
+                    steps.setdefault("tables", []).append(LoadTable(table=slot, note=note))
+                else:
+                    load = VectorStep(load=slot, affine=False, per_channel=False, note=note)
+                    steps.setdefault(f"vector_{core}", []).append(load)
 
-    def _keep_function(self, core: int, slot: int, parts: list[np.ndarray]) -> None:
-        """Have the numbers of a slot brought into the parameter memory; each part begins a beat."""
-        lanes = self.site.machine.lanes
-        beats = -(-len(parts[0]) // lanes)
-        image = np.zeros((len(parts), beats * lanes), dtype=np.int64)
+    def _keep_functions(self) -> None:
+        """Have the numbers of all slots brought into the parameter memories; what several cores have comes once."""
+        found: dict[bytes, tuple[np.ndarray, list[tuple[int, int]]]] = {}
+        for core in sorted({*self.tables, *self.rationals}):
+            slots = [slot for slot, _ in (*self.tables.get(core, []), *self.rationals.get(core, []))]
+            for index, (slot, beats) in enumerate(zip(slots, self._beats(core), strict=True)):
+                key = f"{slot.model_copy(update={'first': 0})!r}".encode() + beats.tobytes()
+                found.setdefault(key, (beats, []))[1].append((core, index))
+        for number, (beats, owners) in enumerate(found.values()):
+            label, cores = f"function {number}", [core for core, _ in owners]
+            names = ", ".join(_NAMES.get(core, f"core {core}") for core in cores)
+            self.load(cores, label, beats, f"{label} of {names}")
+            self.kept |= dict.fromkeys(owners, (label, len(beats)))
+
+    def _beats(self, core: int) -> list[np.ndarray]:
+        """Beats (n, lanes) of 32-bit numbers for each slot of a core: each part of a table, each set of a rational function
+        begins a beat."""
+        found = self.entries(core)
+        roles = ROLES[: 1 + found["slopes"] + found["curves"]]
+        made = []
+        for _, arrays in self.tables.get(core, []):
+            made.append(self._packed([arrays[role] for role in roles], found["entry_bits"]))
+        return made + [self._packed(list(words), 32) for _, words in self.rationals.get(core, [])]
+
+    def _packed(self, parts: Sequence[np.ndarray], bits: int) -> np.ndarray:
+        lanes, entry = self.site.machine.lanes, np.dtype(f"<i{bits // 8}")
+        beats = -(-len(parts[0]) * entry.itemsize // (4 * lanes))
+        image = np.zeros((len(parts), beats * lanes * 4 // entry.itemsize), dtype=entry)
         for row, part in enumerate(parts):
             image[row, : len(part)] = part
-        label = f"function {slot}"
-        self.beats[core, slot] = len(parts) * beats
-        self.load([core], label, image.reshape(-1, lanes), f"{label} of core {core}")
+        return image.view("<i4").reshape(-1, lanes).astype(np.int64)

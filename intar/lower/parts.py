@@ -18,7 +18,16 @@ import numpy as np
 from intar.errors import Finding, UnsupportedError
 from intar.ir.names import sanitise
 from intar.ir.program import Entry, LoadStep, Node, Program, Region, StoreStep
-from intar.ir.quantgraph import Part, QConv, QMatmul, QProduct, Quantised, operand_bits, stored_bits
+from intar.ir.quantgraph import (
+    Part,
+    QConv,
+    QMatmul,
+    QProduct,
+    Quantised,
+    TableSpec,
+    operand_bits,
+    stored_bits,
+)
 from intar.ir.schedule import Machine, Schedule
 from intar.ir.states import states
 from intar.lower.join import Ported, join_nodes, join_ports, join_rounds
@@ -26,6 +35,7 @@ from intar.lower.kept import Kept, kept_region, kept_states
 from intar.lower.lower import Lowered, perform
 from intar.lower.netlist import Flow, FlowLeg, Netlist, check_names
 from intar.lower.nodes import check_memory, make_nodes
+from intar.lower.params import entry_bits, table_arrays
 from intar.lower.ports import Port, port_arguments, port_nodes
 from intar.lower.site import Common, Place, make_site
 
@@ -175,8 +185,15 @@ def _common(parts: Sequence[Part], schedules: Sequence[Schedule]) -> Common:
         acc_bits={core: max(site.acc_bits(core) for site in sites) for core in cores},
         slopes=any(_have(one, "slope", "curve") for part in parts for one in part.rounds),
         curves=any(_have(one, "curve") for part in parts for one in part.rounds),
+        entry_bits=max(_entry_bits(one) for part in parts for one in part.rounds),
         banks=True,
     )
+
+
+def _entry_bits(quantised: Quantised) -> int:
+    """Bits that hold every number of all tables."""
+    specs = [task.table for task in quantised.graph.tasks if isinstance(task.table, TableSpec)]
+    return max((entry_bits(spec, table_arrays(spec, quantised.constants)) for spec in specs), default=8)
 
 
 def _have(quantised: Quantised, *roles: str) -> bool:

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from intar.ir.norm import GAIN_BITS
 from intar.ir.program import RowsStep, Walk
 from intar.ir.quantgraph import QNorm, QSoftmax
-from intar.lower.params import ROWS
+from intar.lower.params import ROWS, TABLES
 from intar.lower.visits import Visit
 from intar.lower.work import Work
 
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
-    return ()
+    """Where a function's table belongs: not to a vector unit."""
+    return (TABLES,)
 
 
 def prepare(work: Work, visit: Visit) -> None:
@@ -50,6 +52,11 @@ def _columns(work: Work, task: QNorm) -> np.ndarray:
     for row, name in enumerate((task.gain, task.offset)):
         array = work.site.constants[name]
         beats[row, : len(array)] = array
+    if task.table is not None:
+        cols = work.site.tensors[task.output].cols
+        gains = beats[0, :cols] & ((1 << GAIN_BITS) - 1)
+        words = gains | task.table.group_of(cols) << GAIN_BITS
+        beats[0, :cols] = words.astype(np.uint32).view(np.int32)
     return beats.reshape(2, pitch, lanes).transpose(1, 0, 2).reshape(-1, lanes)
 
 
@@ -84,6 +91,8 @@ def _step(work: Work, task: QSoftmax | QNorm, row: int, rows: int, **own: Any) -
         zero=task.zero,
         lo=task.lo,
         hi=task.hi,
+        table=work.params.slot(TABLES, task.name),
+        relu=task.relu,
         tensor=task.output,
         note=f"{task.name} rows {row}+{rows}",
         **own,

@@ -40,9 +40,10 @@ class Place:
 class Common:
     """What the parts of a network that share one machine have in common (a network lowered as a whole: nothing).
 
-    Widths at least; `slopes`, `curves`: units with tables have them; `states`: inputs and outputs that go from part to
-    part, in the first `reserved` words of the output argument; `banks`: memories are called by their rank, so that parts
-    share them; `kept`: where the network's own states lie between calls (None: as `kept_states` has it).
+    Widths at least; `slopes`, `curves`: units with tables have them; `entry_bits`: of what these are loaded in; `states`:
+    inputs and outputs that go from part to part, in the first `reserved` words of the output argument; `banks`: memories are
+    called by their rank, so that parts share them; `kept`: where the network's own states lie between calls (None: as
+    `kept_states` has it).
     """
 
     a_bits: int = 0
@@ -51,6 +52,7 @@ class Common:
     acc_bits: Mapping[int, int] = field(default_factory=dict)
     slopes: bool = False
     curves: bool = False
+    entry_bits: int = 8
     states: Mapping[str, Place] = field(default_factory=dict)
     reserved: int = 0
     banks: bool = False

@@ -2,7 +2,7 @@
 
 A group is a linear part (matmul, matrix product of two activations, convolution, per-channel affine, sum or product of two
 tensors, normalisation of rows), a maximum or a move, then an optional clamp (ReLU, clip), then an optional unary function;
-a softmax is a group of its own, and nothing but a scale and a shift joins a normalisation. An operator joins the group
+a softmax is a group of its own, and no clamp joins a normalisation. An operator joins the group
 before it only when nothing else reads the tensor between them and the model does not quantise that tensor itself.
 """
 
@@ -17,6 +17,7 @@ import numpy as np
 from intar.errors import Finding, UnsupportedError
 from intar.grid.components import grids
 from intar.grid.masks import prefix_mask
+from intar.ir.norm import MAX_GROUPS
 from intar.ir.ops import Op, show
 from intar.ir.reference import KERNELS
 from intar.ir.taskgraph import Task, TaskGraph
@@ -25,9 +26,9 @@ from intar.quant.tables import UNARY, Function, real_functions
 
 MOVES = frozenset({Op.RESHAPE, Op.TRANSPOSE, Op.CONCAT, Op.SLICE, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
 CLAMPS = frozenset({Op.RELU, Op.CLIP})
-UNGROUPED = ("matmul", "product", "conv", "affine", "binary")
+UNGROUPED = ("matmul", "product", "conv", "affine", "binary", "norm")
 """Kinds of groups that a function of one variable joins."""
-BY_COLUMN = ("matmul", "affine")
+BY_COLUMN = ("matmul", "affine", "norm")
 """Those that say of each column what becomes of it."""
 ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL})
 
@@ -116,8 +117,8 @@ class _Constants:
 class Fuser:
     """Goes through the tasks once and collects groups and everything that can't be done."""
 
-    def __init__(self, graph: TaskGraph) -> None:
-        self.graph = graph
+    def __init__(self, graph: TaskGraph, evaluates: bool) -> None:
+        self.graph, self.evaluates = graph, evaluates
         self.on_grid = grids(graph)
         self.constants = _Constants(graph)
         self.groups: list[Group] = []
@@ -293,14 +294,16 @@ class Fuser:
     def _unary(self, task: Task) -> None:
         name = task.inputs[0]
         group = self._before(task, name)
-        if group is not None and group.kind == "norm":
-            group = None  # the rows node has neither a ReLU nor a table
+        groups = int(task.attrs.get("groups", 1))  # type: ignore[arg-type]
+        apart = task.op in CLAMPS or groups > MAX_GROUPS or (task.op is Op.RATIONAL and self.evaluates)
+        if group is not None and group.kind == "norm" and apart:
+            group = None  # the rows node has tables of few groups, nothing else
         own = self.graph.tensor(name).quant
         if group is not None and task.op in CLAMPS and own in (None, self.graph.tensor(task.output).quant):
             self._extend(group, task)
             _clamp(group, task)
             return
-        joins = UNGROUPED if task.attrs.get("groups", 1) == 1 else BY_COLUMN
+        joins = UNGROUPED if groups == 1 else BY_COLUMN
         if group is not None and task.op in UNARY and group.kind in joins:
             self._extend(group, task)
             self._end(group, task)
@@ -413,12 +416,16 @@ def _clamp(group: Group, task: Task) -> None:
         group.high = min(group.high, float(task.attrs["high"]))  # type: ignore[arg-type]
 
 
-def fuse(graph: TaskGraph) -> list[Group]:
+def fuse(graph: TaskGraph, evaluates: bool = False) -> list[Group]:
     """The groups of a valid graph, in topological order.
+
+    Parameters
+    ----------
+    evaluates : rational functions have no tables: lanes evaluate them, which the node of the rows can't.
 
     Raises
     ------
     UnsupportedError
         With every operator that has no quantised form.
     """
-    return Fuser(graph).run()
+    return Fuser(graph, evaluates).run()

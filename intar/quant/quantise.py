@@ -52,7 +52,7 @@ def quantise(
         Calibration data is missing or does not fit the model.
     """
     graph = prepare(graph, skip)
-    groups = fuse(graph)
+    groups = fuse(graph, scheme.rational == "direct")
     formats = choose_formats(graph, groups, scheme, calibration, alike, observed)
     emitter = Emitter(graph, formats, scheme, _largest_gains(groups, alike))
     found = emitter.found

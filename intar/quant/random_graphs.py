@@ -128,24 +128,25 @@ class _Maker:
             "table": table,
         }
 
-    def table(self, name: str, out: QTensor) -> TableSpec:
+    def table(self, name: str, out: QTensor, rng: np.random.Generator | None = None) -> TableSpec:
         """Random contents: any function at all, within the width rules."""
+        rng = self.rng if rng is None else rng
         lo, hi = limits(out.bits)
         in_bits = (
-            int(self.rng.integers(4, MAX_LOG_ENTRIES + 1)) if out.bits <= 8 else self.pick((8, 10, 13, 16))
+            int(rng.integers(4, MAX_LOG_ENTRIES + 1)) if out.bits <= 8 else int(rng.choice((8, 10, 13, 16)))
         )
         entries = min(in_bits, MAX_LOG_ENTRIES)
-        if in_bits > MAX_LOG_ENTRIES and self.chance(0.5):
-            entries = int(self.rng.integers(4, MAX_LOG_ENTRIES + 1))
+        if in_bits > MAX_LOG_ENTRIES and rng.random() < 0.5:
+            entries = int(rng.integers(4, MAX_LOG_ENTRIES + 1))
         size = 1 << entries
         if entries == in_bits:
-            base = self.constant(f"{name}_table", self.rng.integers(lo, hi + 1, size))
+            base = self.constant(f"{name}_table", rng.integers(lo, hi + 1, size))
             return self.spec(in_bits, entries, 0, lo, hi, base)
-        q = int(self.rng.integers(0, 15))
+        q = int(rng.integers(0, 15))
         span = 1 << (in_bits - entries)
-        base = self.constant(f"{name}_table", self.rng.integers(lo << q, (hi << q) + 1, size))
+        base = self.constant(f"{name}_table", rng.integers(lo << q, (hi << q) + 1, size))
         steep = max(1, (hi << q) // span)
-        slope = self.constant(f"{name}_slope", self.rng.integers(-steep, steep + 1, size))
+        slope = self.constant(f"{name}_slope", rng.integers(-steep, steep + 1, size))
         return self.spec(in_bits, entries, q, lo, hi, base, slope)
 
     def by_column(self, common: dict[str, Any], columns: int) -> dict[str, Any]:
@@ -316,7 +317,9 @@ class _Maker:
         if x is None:
             return False
         name, out = f"op{len(self.tasks)}", self.tensor(x.shape)
-        lo, hi = limits(out.bits)
+        joins = self.tables and self.table_rng.random() < 0.4
+        table = self.table(name, out, self.table_rng) if joins else None
+        lo, hi = limits(table.in_bits if table else out.bits)
         step = 2.0 / hi
         made = norm_factors(
             self.rng.normal(0.0, 1.0, x.cols),
@@ -327,12 +330,12 @@ class _Maker:
         )
         self.tasks.append(
             QNorm(
-                name=name,
+                **self.by_column({"name": name, "table": table}, x.cols),
                 inputs=(x.name,),
                 output=out.name,
                 lo=lo,
                 hi=hi,
-                zero=out.zero,
+                zero=0 if table else out.zero,
                 centred=centred,
                 lift=16 - x.bits,
                 epsilon=made.epsilon,

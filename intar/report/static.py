@@ -10,8 +10,7 @@ from typing import Any
 
 from intar.codegen import windows
 from intar.codegen.rtl import LUTRAM_DEPTH, bank_depth, memory_style, table_style, table_words
-from intar.codegen.rtl_steps import table_bits
-from intar.ir.program import Buffer, Core, Image, Load, Node, Program, Store, Vector
+from intar.ir.program import Buffer, Core, Image, Load, Lookups, Node, Program, Rows, Store, Vector
 
 SOURCE = "static count of multipliers and memories (no synthesis)"
 
@@ -55,18 +54,23 @@ def _vector_dsp(node: Vector) -> int:
     lane += any(step.binary == "mul" for step in work) * product_dsp(18, 18)
     if node.rationals:
         lane += RATIONAL_DSP
-    if node.slopes:
-        lane += product_dsp(node.slope_bits, 17)
-    if node.curves:
-        lane += product_dsp(node.curve_bits, 17)
-    return node.rate * lane
+    return node.rate * (lane + _table_dsp(node))
 
 
-def _table_bram(node: Vector) -> float:
-    """Blocks of 36 kbit of a lane's tables: bases, slopes and curves have memories of their own, written four entries at
+def _table_dsp(node: Lookups) -> int:
+    """Multipliers of a lane's tables."""
+    slopes, curves = (
+        node.slopes * product_dsp(node.slope_bits, 17),
+        node.curves * product_dsp(node.curve_bits, 17),
+    )
+    return slopes + curves
+
+
+def _table_bram(node: Lookups) -> float:
+    """Blocks of 36 kbit of a lane's tables: bases, slopes and curves have memories of their own, written several entries at
     a time where the lanes allow it."""
     written, words = table_words(node)
-    base_bits = node.base_bits if node.slopes else table_bits(node)
+    base_bits = node.base_bits if node.slopes else node.result_bits
     widths = (base_bits, node.slope_bits, node.curve_bits)[: node.parts]
     return sum(block_memory(written * width, words, table_style(node))[0] for width in widths)
 
@@ -77,6 +81,8 @@ def _node(node: Node, uram: bool) -> tuple[float, float, int]:
         return node.multipliers * (1 if node.pack > 1 else product_dsp(*node.operand_bits)), 0, 0
     if isinstance(node, Vector):
         return _vector_dsp(node), node.rate * _table_bram(node) if node.tables else 0, 0
+    if isinstance(node, Rows):
+        return node.rate * _table_dsp(node), node.rate * _table_bram(node) if node.tables else 0, 0
     if isinstance(node, Buffer):
         return (0, *block_memory(node.lanes * node.bits, node.depth, memory_style(node, uram)))
     if isinstance(node, Image):

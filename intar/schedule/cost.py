@@ -12,6 +12,7 @@ from functools import cache
 from math import gcd
 
 from intar.ir.deal import Deal, deal, row_cores
+from intar.ir.quantgraph import TableSpec
 from intar.ir.rational import WORDS
 from intar.ir.schedule import Machine
 
@@ -354,10 +355,14 @@ def rows_bytes(cols: int, bits: int, machine: Machine) -> int:
     return ceil_div(4 * row_beats(cols, machine) * machine.lanes * (bits + 25), 8)
 
 
-def table_bytes(entries: int, parts: int, machine: Machine) -> int:
-    """A function table, all its groups: 32-bit bases and, where a table of the unit has them, slopes and curves (`parts`
-    numbers an entry); whole beats."""
-    return 4 * parts * machine.lanes * -(-entries // machine.lanes)
+def table_bytes(spec: TableSpec, tables: Sequence[TableSpec], machine: Machine) -> int:
+    """A function table, all its groups, in whole beats: results of 8 or 16 bits where none of all `tables` has more, else
+    32-bit bases and, where one of the tables has them, slopes and curves."""
+    parts = max(len(table.arrays) for table in tables)
+    low, high = min(table.lo for table in tables), max(table.hi for table in tables)
+    narrow = [size for size in (1, 2) if -(1 << (8 * size - 1)) <= low and high < 1 << (8 * size - 1)]
+    size = narrow[0] if narrow and parts == 1 else 4
+    return 4 * parts * machine.lanes * ceil_div(spec.entries * size, 4 * machine.lanes)
 
 
 def table_load_cycles(entries: int, parts: int, machine: Machine) -> int:

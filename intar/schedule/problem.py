@@ -186,7 +186,8 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
 
 
 def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) -> int:
-    """Parameters, every table on each core, on each core a weight ring for the longest reduction, and the rows node."""
+    """Parameters, tables on each core or on the rows node, on each core a weight ring for the longest reduction, and the
+    rows node."""
     deepest = 0
     rows = [
         cost.rows_bytes(graph.tensor(t.output).cols, a_bits, machine)
@@ -195,7 +196,6 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
     ]
     total = max(rows, default=0)
     tables = [task.table for task in graph.tasks if isinstance(task.table, TableSpec)]
-    parts = max((len(table.arrays) for table in tables), default=1)
     for task in graph.tasks:
         out = graph.tensor(task.output)
         if task.kind in ("matmul", "affine"):
@@ -206,7 +206,8 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
             work = _work(task, graph, w_bits, machine)
             total += cost.kernel_bytes(work, machine) + cost.row_parameter_bytes(work, machine)
         if isinstance(task.table, TableSpec):
-            total += cost.table_bytes(task.table.entries, parts, machine) * machine.cores
+            copies = 1 if isinstance(task, ROW_WISE) else machine.cores
+            total += cost.table_bytes(task.table, tables, machine) * copies
         if isinstance(task.table, DirectSpec):
             total += cost.direct_bytes(task.table.groups, machine) * machine.cores
         items = task.batch if isinstance(task, QProduct) else 1

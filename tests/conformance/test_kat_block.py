@@ -9,7 +9,7 @@ import pytest
 from intar import pipeline
 from intar.assets import import_file
 from intar.device import make_machine
-from intar.ir.quantgraph import QAffine, QMatmul
+from intar.ir.quantgraph import QMatmul, QNorm
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
 from intar.quant.scheme import scheme
@@ -29,9 +29,9 @@ def made() -> pipeline.Design:
 
 
 def test_engine(made: pipeline.Design) -> None:
-    """The first function stands alone behind a normalisation, the second one joins the matmul before it."""
+    """The first function joins the normalisation before it, the second one the matmul."""
     tables = [(type(task), task.table.groups) for task in made.quantised.graph.tasks if task.table]
-    assert tables == [(QAffine, 8), (QMatmul, 8)]
+    assert tables == [(QNorm, 8), (QMatmul, 8)]
     check = pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)])
     assert check.bit_exact, check.first
 

@@ -25,6 +25,7 @@ from intar.ir.program import (
     Rows,
     RowsStep,
     Store,
+    Table,
     Vector,
     VectorStep,
     Window,
@@ -68,6 +69,12 @@ def quotient(slot: Rational, t: int, c: list[int]) -> int:
     reciprocal = value - (fall * (m % 4096) >> 12)
     last = above * reciprocal + (1 << (slot.fraction + 18)) >> (slot.fraction + 19)
     return clamp(last + slot.out_zero, slot.lo, slot.hi)
+
+
+def unpacked(number: int, bits: int) -> list[int]:
+    """The signed entries of `bits` bits in a 32-bit number, lowest first."""
+    parts = [number >> at & ((1 << bits) - 1) for at in range(0, 32, bits)]
+    return [part - (part >> (bits - 1) << bits) for part in parts]
 
 
 class Model:
@@ -247,14 +254,7 @@ class Model:
                 tables[step.load] = sets
                 continue
             if step.load >= 0:
-                entries = node.tables[step.load].groups << node.tables[step.load].log_entries
-                parts = []
-                for _ in range(1 + node.slopes + node.curves):
-                    cells: list[int] = []
-                    for _ in range(-(-entries // node.lanes)):
-                        cells += yield "get", self.link(node.name, "params")
-                    parts.append(cells)
-                tables[step.load] = parts + [[0] * len(parts[0])] * (3 - len(parts))
+                tables[step.load] = yield from self.table(node, step.load, "params")
                 continue
             pooled: list[list[int]] = []
             for _ in range(step.groups):
@@ -286,6 +286,28 @@ class Model:
                         )
                         pooled.clear()
 
+    def table(
+        self, node: Vector | Rows, slot: int, port: str
+    ) -> Generator[tuple, list[int], list[list[int]]]:
+        """Bases, slopes and curves (0 where there are none) of a slot, from beats of a port."""
+        entries = node.tables[slot].groups << node.tables[slot].log_entries
+        parts, per_number = [], 32 // node.entry_bits
+        for _ in range(1 + node.slopes + node.curves):
+            numbers: list[int] = []
+            for _ in range(-(-entries // (per_number * node.lanes))):
+                numbers += yield "get", self.link(node.name, port)
+            parts.append([entry for number in numbers for entry in unpacked(number, node.entry_bits)])
+        return parts + [[0] * len(parts[0])] * (3 - len(parts))
+
+    @staticmethod
+    def look_up(table: Table, cells: list[list[int]], group: int, v: int) -> int:
+        base, slope, curve = cells
+        index, fine = divmod(v + (1 << (table.in_bits - 1)), 1 << (table.in_bits - table.log_entries))
+        index += group << table.log_entries
+        rounding = 1 << (table.q - 1) if table.q else 0
+        steep = slope[index] + (curve[index] * fine >> 8)
+        return clamp((base[index] + steep * fine + rounding) >> table.q, table.lo, table.hi)
+
     @staticmethod
     def chain(node: Vector, step: VectorStep, v: int, y: int, params: list[int], tables: dict) -> int:
         if step.affine:
@@ -305,17 +327,12 @@ class Model:
                 step.b_hi,
             )
         if step.table >= 0:
-            table = node.slots[step.table]
-            if isinstance(table, Rational):
-                return quotient(table, v, tables[step.table][params[1] >> 16 if step.per_channel else 0])
-            base, slope, curve = tables[step.table]
             group = params[1] >> 16 if step.per_channel else 0
-            offset = v + (1 << (table.in_bits - 1))
-            index, fine = divmod(offset, 1 << (table.in_bits - table.log_entries))
-            index += group << table.log_entries
-            rounding = 1 << (table.q - 1) if table.q else 0
-            steep = slope[index] + (curve[index] * fine >> 8)
-            v = clamp((base[index] + steep * fine + rounding) >> table.q, table.lo, table.hi)
+            slot = node.slots[step.table]
+            if isinstance(slot, Rational):
+                return quotient(slot, v, tables[step.table][group])
+            group = params[1] >> 16 if step.per_channel else 0
+            v = Model.look_up(node.tables[step.table], tables[step.table], group, v)
         return v
 
     def gather(self, node: Gather) -> Unit:
@@ -341,6 +358,9 @@ class Model:
                 yield "put", self.link(node.name, "out"), [row.index(max(row))]
 
     def rows(self, node: Rows) -> Unit:
+        tables = {}
+        for load in node.loads:
+            tables[load.table] = yield from self.table(node, load.table, "tables")
         for step in node.steps:
             beats, counted = -(-step.cols // node.lanes), step.visible or step.cols
             for _ in range(step.rows):
@@ -353,19 +373,22 @@ class Model:
                     values = self.softmax(step, row, min(counted, step.cols))
                 for beat in range(beats):
                     part = values[beat * node.lanes : (beat + 1) * node.lanes]
+                    groups = [0] * node.lanes
                     if step.op == "norm":
                         gains = yield "get", self.link(node.name, "params")
                         offsets = yield "get", self.link(node.name, "params")
                         q = step.out_shift
+                        groups = [gain >> 25 & 127 for gain in gains]
+                        gains = [(gain + (1 << 24)) % (1 << 25) - (1 << 24) for gain in gains]
                         part = [
                             (z * gain + (offset << (q - 14)) + (1 << (q - 1))) >> q
                             for z, gain, offset in zip(part, gains, offsets, strict=True)
                         ]
-                    yield (
-                        "put",
-                        self.link(node.name, "out"),
-                        [clamp(v + step.zero, step.lo, step.hi) for v in part],
-                    )
+                    part = [clamp(v + step.zero, step.lo, step.hi) for v in part]
+                    if step.table >= 0:
+                        table, cells = node.tables[step.table], tables[step.table]
+                        part = [self.look_up(table, cells, *pair) for pair in zip(groups, part, strict=True)]
+                    yield "put", self.link(node.name, "out"), part
                 counted += step.grow
 
     def softmax(self, step: RowsStep, row: list[int], counted: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from intar.ir.program import (
     Link,
     Load,
     LoadStep,
+    LoadTable,
     Node,
     Program,
     Rational,
@@ -102,6 +104,18 @@ class Builder:
 
 def beats(rng: random.Random, count: int, lanes: int, bits: int) -> list[list[int]]:
     return [[rng.randrange(-(1 << (bits - 1)), 1 << (bits - 1)) for _ in range(lanes)] for _ in range(count)]
+
+
+def table_beats(rng: random.Random, entries: int, lanes: int, entry_bits: int, bits: int) -> list[list[int]]:
+    """Beats of 32-bit numbers that hold random entries of `bits` bits, `entry_bits` bits each."""
+    per_number = 32 // entry_bits
+    numbers = []
+    for _ in range(-(-entries // per_number)):
+        parts = [part & ((1 << entry_bits) - 1) for part in beats(rng, 1, per_number, bits)[0]]
+        number = sum(part << (entry_bits * place) for place, part in enumerate(parts))
+        numbers.append(number - (number >> 31 << 32))
+    numbers += [0] * (-len(numbers) % lanes)
+    return [numbers[at : at + lanes] for at in range(0, len(numbers), lanes)]
 
 
 def params(mult: list[int], shift: list[int], bias: list[int]) -> list[list[int]]:
@@ -352,6 +366,7 @@ def random_vector(rng: random.Random) -> Builder:
     bias_bits = rng.choice((40, 22))
     curves = slopes and rng.random() < 0.5
     q = rng.randrange(0, 5) if slopes else 0
+    entry_bits = rng.choice((16, 32) if slopes else (8, 8, 16, 32))
     members = rng.choice((1, 1, 2, 3, 8))
     tables: tuple[Table, ...] = tuple(
         Table(
@@ -380,12 +395,8 @@ def random_vector(rng: random.Random) -> Builder:
         if isinstance(table, Rational):
             data["params"] += set_beats(random_sets(rng, table.groups), lanes)
             continue
-        count = -(-table.entries // lanes)
-        data["params"] += beats(rng, count, lanes, 8)
-        if slopes:
-            data["params"] += beats(rng, count, lanes, 5)
-        if curves:
-            data["params"] += beats(rng, count, lanes, 12)
+        for bits in (8, 5, 12)[: 1 + slopes + curves]:
+            data["params"] += table_beats(rng, table.entries, lanes, entry_bits, bits)
     for _ in range(rng.randrange(1, 5)):
         source = rng.choice(("acc", "x"))
         groups, each = rng.randrange(1, 4), rng.randrange(1, 5)
@@ -458,9 +469,10 @@ def random_vector(rng: random.Random) -> Builder:
             rationals=rationals,
             slopes=slopes,
             curves=curves,
-            base_bits=8 if slopes else 32,
+            base_bits=8,
             slope_bits=9,  # of 5 bits and up to 2**7 of a curve
             curve_bits=12,
+            entry_bits=entry_bits,
             shift_only=shifts,
             value_bits=25 if bias_bits == 22 else 48,
             steps=tuple(steps),
@@ -559,10 +571,32 @@ def random_norm(rng: random.Random, cols: int, limits: dict[str, int], bits: int
     )
 
 
+def random_tables(rng: random.Random, lanes: int) -> tuple[dict[str, Any], list[list[int]]]:
+    """Fields of a rows node with two tables of 8-bit inputs, of one group and of several, and the beats that fill them."""
+    parts = rng.choice((1, 1, 2, 3))
+    entry_bits = rng.choice((8, 8, 16, 32) if parts == 1 else (16, 32))
+    limits = {"q": rng.randrange(0, 5) if parts > 1 else 0, "lo": -100, "hi": rng.randrange(0, 128)}
+    first, second = (
+        Table(in_bits=8, log_entries=rng.randrange(4, 9), groups=groups, **limits)
+        for groups in (1, rng.choice((2, 3, 8)))
+    )
+    tables = (first, second.model_copy(update={"first": first.entries}))
+    order = rng.choice(((0, 1), (1, 0)))
+    contents: list[list[int]] = []
+    for slot in order:
+        for bits in (8, 5, 12)[:parts]:
+            contents += table_beats(rng, tables[slot].entries, lanes, entry_bits, bits)
+    widths = {"base_bits": 8, "slope_bits": 9, "curve_bits": 12, "entry_bits": entry_bits}
+    loads = tuple(LoadTable(table=slot) for slot in order)
+    return {"tables": tables, "slopes": parts > 1, "curves": parts > 2, "loads": loads, **widths}, contents
+
+
 def random_rows(rng: random.Random) -> Builder:
     """Rows from flat to steep, short and long, softmax and normalisation in turn."""
     b, lanes, bits = Builder("rows"), rng.choice((1, 2, 4, 8)), rng.choice((8, 16))
     steps, data, columns = [], [], []
+    lookups, contents = random_tables(rng, lanes) if rng.random() < 0.6 else ({}, [])
+    tables = lookups.get("tables", ())
     for _ in range(rng.randrange(1, 4)):
         cols = rng.randrange(1, 5 * lanes + 1)
         limits = {
@@ -571,6 +605,11 @@ def random_rows(rng: random.Random) -> Builder:
             "hi": rng.randrange(50, 1 << (bits - 1)),
         }
         norm = rng.random() < 0.5
+        # A softmax has no columns that say which table of a group it takes.
+        slots = [slot for slot, table in enumerate(tables) if norm or table.groups == 1]
+        slot = rng.choice([-1, *slots])
+        if slot >= 0:
+            limits = {"zero": rng.randrange(-9, 9), "lo": -128, "hi": rng.choice((127, 30)), "table": slot}
         step = random_norm(rng, cols, limits, bits) if norm else random_softmax(rng, cols, limits)
         steps.append(step)
         count = step.rows * -(-cols // lanes)
@@ -580,13 +619,20 @@ def random_rows(rng: random.Random) -> Builder:
             pair = beats(rng, 1, lanes, rng.choice((3, 18, 25))) + beats(
                 rng, 1, lanes, rng.choice((1, 20, 32))
             )
-            columns += [[v if lane < inside else 0 for lane, v in enumerate(row)] for row in pair]
+            pair = [[v if lane < inside else 0 for lane, v in enumerate(row)] for row in pair]
+            if slot >= 0:
+                groups = [rng.randrange(tables[slot].groups) for _ in range(lanes)]
+                words = [v & 0x1FFFFFF | g << 25 for v, g in zip(pair[0], groups, strict=True)]
+                pair[0] = [word - (word >> 31 << 32) for word in words]
+            columns += pair
     depth = max(-(-step.cols // lanes) for step in steps)
     b.load("rows.in", data, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))
     if columns:
         b.load("rows.params", columns, 32, port_bits=rng.choice((32, 256)), depth=rng.randrange(1, 4))
     unit = {"lanes": lanes, "rate": rng.choice([r for r in (1, 2, lanes) if r <= lanes]), "bits": bits}
-    b.node(Rows(name="rows", depth=depth, steps=tuple(steps), **unit))
+    if contents:
+        b.load("rows.tables", contents, 32, port_bits=rng.choice((32, 256)), depth=rng.randrange(1, 4))
+    b.node(Rows(name="rows", depth=depth, steps=tuple(steps), **unit, **lookups))
     b.store("rows.out", len(data), lanes, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))
     return b
 

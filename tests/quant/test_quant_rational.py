@@ -118,6 +118,40 @@ def test_behind_a_matmul_and_in_front_of_one(name: str, floor: float, method: st
     assert 10 * math.log10(signal / noise) > floor
 
 
+@pytest.mark.parametrize(("name", "floor"), [("w8a8", 27), ("w16a16", 70), ("w8a8r16", 33)])
+@pytest.mark.parametrize("function", ["rational", "gelu"])
+def test_behind_a_normalisation(name: str, floor: float, function: str) -> None:
+    """The function ends the normalisation, group by group of its columns."""
+    rng = np.random.default_rng(3)
+    g = Builder("layer")
+    x = g.input("x", (5, 24))
+    h = g.layer_norm(x, 1 + rng.normal(size=24) / 4, rng.normal(size=24) / 4)
+    h = g.rational(h, *coefficients((1, 8)), groups=8) if function == "rational" else g.gelu(h)
+    g.output(g.matmul(h, rng.normal(size=(24, 11)) / 4))
+    graph, samples = g.build(), rng.normal(size=(32, 5, 24))
+    made = quantise(graph, scheme(name), {"x": samples})
+    kinds = [
+        (task.kind, task.table is not None) for task in made.graph.tasks if not task.name.endswith("rescale")
+    ]
+    assert kinds == [("norm", True), ("matmul", False)]
+    out, signal, noise = graph.outputs[0], 0.0, 0.0
+    for sample in samples:
+        real = run_float(graph, {"x": sample})[out]
+        ints = run_golden(made, {"x": quantise_input(made.graph.tensor("x"), sample)}).tensors[out]
+        signal += float((real**2).sum())
+        noise += float(((real - dequantise(made.graph.tensor(out), ints)) ** 2).sum())
+    assert 10 * math.log10(signal / noise) > floor
+
+
+def test_more_groups_than_a_column_can_name_stand_apart() -> None:
+    for groups, kinds in ((128, ["norm"]), (129, ["norm", "affine"])):
+        g = Builder("wide")
+        h = g.rms_norm(g.input("x", (3, groups)), np.ones(groups))
+        g.output(g.rational(h, *coefficients((1, 1)), groups=groups))
+        samples = {"x": np.random.default_rng(0).normal(size=(8, 3, groups))}
+        assert [task.kind for task in quantise(g.build(), scheme("w8a8"), samples).graph.tasks] == kinds
+
+
 def test_groups_that_do_not_join() -> None:
     """A sum says nothing of columns: a function of groups stands behind it on its own, one of all columns joins it."""
     for groups, kinds in ((2, ["binary", "affine"]), (1, ["binary"])):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 
 from node_kernels import rows_part
 from pipelines import pins
@@ -254,6 +255,37 @@ MAXIMA = {
 }
 
 
+# ---------------------------------------------------------------- loads of tables
+
+
+@dataclass(frozen=True)
+class TableLoad:
+    unit: Unit
+    lanes: int
+    numbers: int  # taken a cycle
+    width: int
+    parts: int
+
+
+def table_load(lanes: int, width: int, parts: int) -> TableLoad:
+    numbers = gcd(lanes, 4)
+    flags = {"SLOPES": f"1'b{int(parts > 1)}", "CURVES": f"1'b{int(parts > 2)}"}
+    parameters = {"LANES": lanes, "WIDTH": width, "ENTRY_BITS": 13} | flags
+    inputs = pins("start 1 go 1 first 13 entries_end 16 bounds 41") | {"data": lanes * 32}
+    outputs = pins("take 1 last 1 write_base 1 write_slope 1 write_curve 1 write_at 13")
+    outputs |= {"write_data": numbers * 32}
+    return TableLoad(Unit("intar_table_load", parameters, inputs, outputs), lanes, numbers, width, parts)
+
+
+TABLE_LOADS = {
+    "load_bytes": table_load(4, 8, 1),
+    "load_halves": table_load(8, 16, 1),
+    "load_results": table_load(6, 32, 1),
+    "load_slopes": table_load(12, 16, 2),
+    "load_curves": table_load(3, 32, 3),
+}
+
+
 # ---------------------------------------------------------------- one bit a cycle; the array
 
 DIVIDERS = {
@@ -321,5 +353,5 @@ ARRAYS = {
 }
 
 UNITS: dict[str, Unit] = DIVIDERS | ROOTS
-for group in (STEPS, WALKS, ROWS_WALKS, ROUNDS, SEQUENCERS, MAXIMA, ARRAYS):
+for group in (STEPS, WALKS, ROWS_WALKS, ROUNDS, SEQUENCERS, MAXIMA, TABLE_LOADS, ARRAYS):
     UNITS |= {name: made.unit for name, made in group.items()}

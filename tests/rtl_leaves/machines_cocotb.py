@@ -12,7 +12,7 @@ import machines
 import numpy as np
 from cocotb.triggers import Combine, FallingEdge, RisingEdge
 from extreme_programs import edge
-from machines import Array, Maximum, Plays, RowsWalk, Steps, Walks
+from machines import Array, Maximum, Plays, RowsWalk, Steps, TableLoad, Walks
 from pipelines import moments, rows_of_norms, spread
 from stalls import PATTERNS, waits
 from streams_cocotb import start
@@ -292,6 +292,54 @@ async def maxima_of_runs(dut: Any) -> None:
 
 def packed(values: list[int], bits: int) -> int:
     return sum((v & ((1 << bits) - 1)) << (bits * i) for i, v in enumerate(values))
+
+
+@cocotb.test()
+async def loads_of_tables(dut: Any) -> None:
+    """Tables one behind the other, some cycles apart: entries arrive in order, a beat is taken with its last ones."""
+
+    async def bench(pins: Pins, load: TableLoad, stalls: Iterator[bool], rng: random.Random) -> None:
+        width, per_cycle = load.width, load.numbers * (32 // load.width)
+        pins.put(start=1, go=0)
+        await pins.edge()
+        pins.put(start=0)
+        for _ in range(6):
+            entries, first = 16 * rng.randrange(1, 7), 16 * rng.randrange(500)
+            q, low, high = rng.choice((0, 1, 7)), edge(rng, min(width, 18)), edge(rng, min(width, 18))
+            low, high = min(low, high), max(low, high)
+            bounds = q | (low & 0x3FFFF) << 5 | (high & 0x3FFFF) << 23
+            for part in range(load.parts):
+                values = [edge(rng, width) for _ in range(entries)]
+                for at in range(0, entries, per_cycle):
+                    lane = at * width // 32 % load.lanes
+                    last = at + per_cycle == entries
+                    while next(stalls):
+                        pins.noise(rng, "data", "first", "entries_end")
+                        pins.put(go=0)
+                        await pins.settle()
+                        pins.expect(take=0, last=0)
+                        await pins.edge()
+                        await pins.settle()
+                        pins.expect(write_base=0, write_slope=0, write_curve=0)
+                        await pins.edge()
+                    chosen = values[at : at + per_cycle]
+                    others = rng.getrandbits(32 * load.lanes)
+                    mask = ((1 << 32 * load.numbers) - 1) << 32 * lane
+                    data = others & ~mask | packed(chosen, width) << 32 * lane
+                    pins.put(go=1, data=data, first=first, entries_end=entries - 1, bounds=bounds)
+                    await pins.settle()
+                    ends = last or lane + load.numbers == load.lanes
+                    pins.expect(take=ends, last=last and part == load.parts - 1)
+                    await pins.edge()
+                    pins.put(go=0)
+                    await pins.settle()
+                    pins.expect(write_base=part == 0, write_slope=part == 1, write_curve=part == 2)
+                    if load.parts == 1:
+                        chosen = [min(max((v + (1 << q >> 1)) >> q, low), high) for v in chosen]
+                    pins.expect(write_at=first + at, write_data=packed(chosen, width))
+                    await pins.edge()
+
+    await everywhere(dut, machines.TABLE_LOADS, bench)
 
 
 @cocotb.test()

@@ -35,7 +35,13 @@ def test_cocotb_module(leaf_program: Path, tmp_path: Path, module: str, names: s
             "machines_cocotb",
             {
                 *("step_programs", "step_programs_after_reset", "address_walks", "walks_over_rows"),
-                *("moves_of_rounds", "plays_of_an_inference", "maxima_of_runs", "divisions"),
+                *(
+                    "moves_of_rounds",
+                    "plays_of_an_inference",
+                    "maxima_of_runs",
+                    "loads_of_tables",
+                    "divisions",
+                ),
                 *("reciprocal_roots", "multiply_accumulate"),
             },
         ),

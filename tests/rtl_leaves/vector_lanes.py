@@ -12,7 +12,7 @@ from extreme_programs import edge, wide_vector
 from pipelines import Item, Pipeline, at, pins
 from units import Unit
 
-from intar.codegen.rtl import instances
+from intar.codegen.rtl import instances, table_words
 from intar.codegen.rtl_steps import VECTOR, vector_rom
 from intar.ir.program import UNIT_MULT, Program, Rational, Vector
 
@@ -33,9 +33,9 @@ def lane(program: Program, seed: int) -> Pipeline:
     rendered = dict(instances(program)[node.name].parameters)
     names = [
         *("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY", "VALUE_BITS", "TABLE", "SLOPES", "CURVES"),
-        *("RATIONAL", "SETS", "TABLE_ENTRIES", "GROUP_BITS", "BASE_BITS", "SLOPE_BITS", "CURVE_BITS"),
+        *("RATIONAL", "SETS", "TABLE_ENTRIES", "GROUP_BITS", "BASE_BITS", "SLOPE_BITS", "CURVE_BITS", "WIDTH"),
     ]
-    write = next(n for n in (4, 2, 1) if node.lanes % n == 0)
+    write = table_words(node)[0]
     parameters = {name: str(rendered[name]) for name in names} | {"WRITE": write}
     entries = int(str(rendered["TABLE_ENTRIES"]))
     entry_bits = max(1, (entries - 1).bit_length())
@@ -48,7 +48,11 @@ def lane(program: Program, seed: int) -> Pipeline:
     inputs |= pins("rational_where 38 rational_fine 1 rational_used 1 rational_bounds 54")
     inputs |= pins("write_words 11 write_set_data 352") | {"write_set": max(1, (sets - 1).bit_length())}
     inputs |= pins("write_base 1 write_slope 1 write_curve 1")
-    inputs |= {"group": max(1, node.group_bits), "write_at": entry_bits, "write_data": 32 * write}
+    inputs |= {
+        "group": max(1, node.group_bits),
+        "write_at": entry_bits,
+        "write_data": node.entry_bits * write,
+    }
     unit = Unit("intar_vector_lane", parameters, inputs, pins("result 18"), ("clk",))
     a = 8 if flags["AFFINE"] and not flags["MERGED"] else 1
     b = a + (8 if flags["BINARY"] else 0)
@@ -106,6 +110,60 @@ def lane(program: Program, seed: int) -> Pipeline:
     return Pipeline(unit, operands, "result", latency, make, lambda item: item["expected"], setup)
 
 
+def lookup(program: Program, seed: int) -> Pipeline:
+    """The tables of a lane of the vector unit of `program` by themselves."""
+    node = next(n for n in program.nodes if isinstance(n, Vector))
+    rendered = dict(instances(program)[node.name].parameters)
+    names = [
+        "SLOPES",
+        "CURVES",
+        "TABLE_ENTRIES",
+        "GROUP_BITS",
+        "BASE_BITS",
+        "SLOPE_BITS",
+        "CURVE_BITS",
+        "WIDTH",
+    ]
+    write = table_words(node)[0]
+    parameters = {name: str(rendered[name]) for name in names} | {"WRITE": write}
+    entry_bits = max(1, (node.table_entries - 1).bit_length())
+    inputs = pins("move 1 value 18 table_index 41 table_use 1 table_round 5 table_bounds 41")
+    inputs |= pins("write_base 1 write_slope 1 write_curve 1")
+    inputs |= {
+        "group": max(1, node.group_bits),
+        "write_at": entry_bits,
+        "write_data": node.entry_bits * write,
+    }
+    unit = Unit("intar_lookup", parameters, inputs, pins("result 18"), ("clk",))
+    latency = 7 if node.curves else 5 if node.slopes else 2
+    late = f"table_use+{latency - 1} table_round+{latency - 2} table_bounds+{latency - 1}"
+    operands = at(f"value group table_index {late}")
+    words = [
+        (s, w)
+        for s, w in zip(node.steps, vector_rom(node).steps, strict=True)
+        if s.load < 0 and s.table < len(node.tables)
+    ]
+    tables = {slot: _contents(node, slot, random.Random(seed + slot)) for slot in range(len(node.slots))}
+
+    def make(rng: random.Random) -> Item:
+        step, word = rng.choice(words)
+        plain = step.model_copy(update={"affine": False, "binary": "none"})
+        in_bits = node.tables[step.table].in_bits if step.table >= 0 else 18
+        item = {"value": edge(rng, in_bits)}
+        item["group"] = rng.randrange(node.tables[step.table].groups) if step.table >= 0 else 0
+        item["group"] *= step.per_channel
+        item["table_index"] = step_bits(word, "table_half", "table_log")
+        item["table_use"] = int(step.table >= 0)
+        item["table_round"] = step_bits(word, "table_q", "table_q")
+        item["table_bounds"] = step_bits(word, "table_q", "table_hi")
+        params = [0, item["group"] << 16, 0, 0]
+        item["expected"] = Model.chain(node, plain, item["value"], 0, params, tables)
+        return item
+
+    setup = list(_table_writes(node, tables, write))
+    return Pipeline(unit, operands, "result", latency, make, lambda item: item["expected"], setup)
+
+
 def _contents(node: Vector, slot: int, rng: random.Random) -> list[list[int]]:
     """Sets of coefficients; or bases, slopes and curves of a slot: |base| and |slope x fraction| stay below 2^30, the slope
     in its bits."""
@@ -122,7 +180,8 @@ def _contents(node: Vector, slot: int, rng: random.Random) -> list[list[int]]:
 
 
 def _table_writes(node: Vector, tables: dict, write: int) -> Iterable[Item]:
-    """The writes that fill the memory of a lane; without slopes the unit has rounded and clamped the entries."""
+    """The writes that fill the memory of a lane; without slopes `intar_table_load` has rounded and clamped the entries."""
+    bits = node.entry_bits
     for slot, table in enumerate(node.slots):
         if isinstance(table, Rational):
             for index, words in enumerate(tables[slot]):
@@ -136,13 +195,14 @@ def _table_writes(node: Vector, tables: dict, write: int) -> Iterable[Item]:
         parts = (("write_base", base), ("write_slope", slope), ("write_curve", curve))
         for pin, values in parts[: 1 + node.slopes + node.curves]:
             for entry in range(0, len(values), write):
-                data = sum((v & 0xFFFFFFFF) << (32 * i) for i, v in enumerate(values[entry : entry + write]))
+                part = values[entry : entry + write]
+                data = sum((v & ((1 << bits) - 1)) << (bits * i) for i, v in enumerate(part))
                 yield {pin: 1, "write_at": table.first + entry, "write_data": data}
 
 
 def lanes() -> dict[str, Pipeline]:
     """Lanes of random units until these parameters have had all their values; and of units at the ends of their ranges."""
-    values = {"WRITE": 3} | dict.fromkeys(("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY"), 2)
+    values = {"WRITE": 5} | dict.fromkeys(("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY"), 2)
     values |= {"VALUE_BITS": 2, "SLOPES": 2, "CURVES": 2, "RATIONAL": 2, "TABLE": 2}
     found: dict[str, Pipeline] = {}
     seen: set[tuple[str, str]] = set()
@@ -159,6 +219,12 @@ def lanes() -> dict[str, Pipeline]:
         update = {"curves": curves}
         nodes = [n.model_copy(update=update) if isinstance(n, Vector) else n for n in wide.nodes]
         found[f"lane_wide{seed}"] = lane(wide.model_copy(update={"nodes": tuple(nodes)}), seed)
+    by_form = {}
+    for seed in range(40):
+        program = random_vector(random.Random(seed)).program()
+        node = next(n for n in program.nodes if isinstance(n, Vector))
+        by_form.setdefault((node.parts, node.entry_bits), (program, seed))
+    found |= {f"lookup{parts}_{bits}": lookup(*made) for (parts, bits), made in by_form.items()}
     return found
 
 

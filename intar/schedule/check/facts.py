@@ -89,8 +89,8 @@ class Facts:
         return max(beats, ceil(ceil(beats / ports) * self.machine.lanes * bits / self.machine.port_bits))
 
     def fixed(self) -> int:
-        """Bytes of parameters, of the tables on every core, of the weight rings, and of the rows node: four rows and their
-        powers of 25 bits."""
+        """Bytes of parameters, of the tables on every core or on the rows node, of the weight rings, and of the rows node:
+        four rows and their powers of 25 bits."""
         machine, total = self.machine, 0
         for task in self.graph.tasks:
             if isinstance(task, ROW_WISE):
@@ -98,6 +98,12 @@ class Facts:
                 total = max(total, ceil(4 * row * (self.a_bits + 25) / 8))
         tables = [task.table for task in self.graph.tasks if isinstance(task.table, TableSpec)]
         words = 3 if any(t.curve for t in tables) else 2 if any(t.slope for t in tables) else 1
+        size = next(
+            n
+            for n in (1, 2, 4)
+            if all(-(2 ** (8 * n - 1)) <= t.lo <= t.hi < 2 ** (8 * n - 1) for t in tables)
+        )
+        size = size if words == 1 else 4
         for task in self.graph.tasks:
             if task.kind == "matmul" or task.kind == "affine":
                 total += 16 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
@@ -112,8 +118,9 @@ class Facts:
                 beats = task.table.groups * ceil(WORDS / machine.lanes)
                 total += beats * machine.lanes * 4 * machine.cores
             if isinstance(task.table, TableSpec):
-                beats = ceil(task.table.groups * 2**task.table.log_entries / machine.lanes)
-                total += beats * machine.lanes * 4 * words * machine.cores
+                copies = 1 if isinstance(task, ROW_WISE) else machine.cores
+                beats = ceil(task.table.groups * 2**task.table.log_entries * size / 4 / machine.lanes)
+                total += beats * machine.lanes * 4 * words * copies
         matmuls = [task for task in self.graph.tasks if isinstance(task, QMatmul | QProduct)]
         heights = [
             self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1) for task in matmuls
