@@ -35,6 +35,25 @@ def residual_stack(
     return g.build()
 
 
+def rational_stack(blocks: int, rows: int = 5, width: int = 24, groups: int = 4, seed: int = 0) -> TaskGraph:
+    """A layer, then `blocks` times ``x + W2·gelu(W1·f(LayerNorm(x)))`` with other rational functions `f` in each block."""
+    rng, g = np.random.default_rng(seed), Builder("rational_stack")
+
+    def layer(x: str, inputs: int, outputs: int) -> str:
+        return g.matmul(x, rng.normal(0, 1 / np.sqrt(inputs), (inputs, outputs)).astype(np.float32))
+
+    x = layer(g.input("x", (rows, 9)), 9, width)
+    for _ in range(blocks):
+        scale, shift = rng.normal(1, 0.2, width), rng.normal(0, 0.2, width)
+        normed = g.layer_norm(x, scale.astype(np.float32), shift.astype(np.float32))
+        a, b = rng.normal(0, 0.2, (groups, 4)), rng.uniform(0.01, 0.2, (groups, 3))
+        a[:, 1] += 1
+        bent = g.rational(normed, a.astype(np.float32), b.astype(np.float32), groups=groups)
+        x = g.add(x, layer(g.gelu(layer(bent, width, 2 * width)), 2 * width, width))
+    g.output(x)
+    return g.build()
+
+
 def attention_stack(
     blocks: int,
     rows: int = 6,

@@ -25,7 +25,7 @@ from intar.schedule import Pins
 from intar.schedule.show import to_text
 from intar.session import open_project, size_network
 from lowering.chains import machine
-from lowering.stacks import attention_stack, residual_stack, rotary_stack, samples
+from lowering.stacks import attention_stack, rational_stack, residual_stack, rotary_stack, samples
 
 ODD: dict[str, tuple[TaskGraph, str, Machine, int]] = {
     "one row, narrow": (
@@ -61,6 +61,7 @@ ODD: dict[str, tuple[TaskGraph, str, Machine, int]] = {
         4,
     ),
     "rotary, causal, gated": (rotary_stack(3), "w8a8r16", machine(2, 4, 8, 4, 128), 3),
+    "functions behind norms": (rational_stack(3), "w8a8r16", machine(2, 4, 8, 4, 128), 3),
     "attention with norms": (attention_stack(3), "w16a16", machine(2, 4, 8, 4, 128), 3),
 }
 
