@@ -405,8 +405,6 @@ _IDENTITY_AFFINE = {"mult": UNIT_MULT, "shift": 30, "lo": -_HIGHEST - 1, "hi": _
 _IDENTITY_BINARY = {"b_mx": 2, "b_shift": 1, "b_lo": -_HIGHEST - 1, "b_hi": _HIGHEST}
 
 
-
-
 def vector_rom(node: Vector) -> Rom:
     """The program of a vector unit; an operation that a step does not use becomes the identity."""
     merged = node.merged

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
 
 from intar.errors import InternalError
-from intar.ir.program import Buffer, BufferStep, Image, ImageStep, Load, Node, Program, Step, Store
+from intar.ir.program import Buffer, BufferStep, Image, ImageStep, Load, Node, Program, Rows, Step, Store
 
 StepT = TypeVar("StepT", bound=Step)
 Runs = tuple[tuple[Literal["w", "r"], int], ...]
@@ -61,6 +61,8 @@ def lists(node: Node) -> Iterator[tuple[str, Sequence[Step]]]:
         yield "read", node.reads
     else:
         yield "step", node.steps
+    if isinstance(node, Rows):
+        yield "load", node.loads
 
 
 def check_segments(program: Program) -> None:

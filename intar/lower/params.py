@@ -74,7 +74,9 @@ class Params:
         self.loads: dict[int, dict[int, list[int]]] = {}  # slots that are loaded before a stage, by core
         self.bases: dict[tuple[int, str], int] = {}
         self.needs: dict[tuple[int, str], int] = {}
-        self.kept: dict[tuple[int, int], tuple[str, int]] = {}  # of a core's slot: label and beats of its numbers
+        self.kept: dict[
+            tuple[int, int], tuple[str, int]
+        ] = {}  # of a core's slot: label and beats of its numbers
 
     def load(self, cores: Sequence[int], label: str, beats: np.ndarray, note: str) -> None:
         """Append parameter beats (n, lanes) int32 for cores that take the same ones, and have them loaded, once for all."""

@@ -19,6 +19,7 @@ from intar.ir.program import (
     Program,
     Router,
     RouterStep,
+    Rows,
     Step,
     Store,
     StoreStep,
@@ -132,7 +133,8 @@ def replayed(
 
 def _replayed(node: Node, segments: Sequence[int]) -> Node:
     update: dict[str, object] = {}
-    for name in ("writes", "reads") if isinstance(node, Buffer | Image) else ("steps",):
+    own = ("steps", "loads") if isinstance(node, Rows) else ("steps",)
+    for name in ("writes", "reads") if isinstance(node, Buffer | Image) else own:
         steps: tuple[Step, ...] = getattr(node, name)
         update[name] = tuple(
             step.model_copy(update={"segment": segment}) for segment in segments for step in steps

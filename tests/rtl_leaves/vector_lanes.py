@@ -33,7 +33,16 @@ def lane(program: Program, seed: int) -> Pipeline:
     rendered = dict(instances(program)[node.name].parameters)
     names = [
         *("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY", "VALUE_BITS", "TABLE", "SLOPES", "CURVES"),
-        *("RATIONAL", "SETS", "TABLE_ENTRIES", "GROUP_BITS", "BASE_BITS", "SLOPE_BITS", "CURVE_BITS", "WIDTH"),
+        *(
+            "RATIONAL",
+            "SETS",
+            "TABLE_ENTRIES",
+            "GROUP_BITS",
+            "BASE_BITS",
+            "SLOPE_BITS",
+            "CURVE_BITS",
+            "WIDTH",
+        ),
     ]
     write = table_words(node)[0]
     parameters = {name: str(rendered[name]) for name in names} | {"WRITE": write}

@@ -19,7 +19,7 @@ from node_kernels import bypassing_core, merge, random_parts, rows_part, write_r
 from intar.assets import asset_dir
 from intar.codegen.rtl import Instance, bundles, instances, render_instance
 from intar.ir.names import sanitise
-from intar.ir.program import Buffer, Image, Link, Load, Node, Program, Step, Store
+from intar.ir.program import Buffer, Image, Link, Load, Node, Program, Rows, Step, Store
 from intar.ir.segments import steps_in
 from intar.verify.toolchain import compile_simulator, find_verilator
 
@@ -91,7 +91,8 @@ def _cut(node: Node, segment: int, round_: int) -> Node:
     def moved(step: Step) -> Step:
         return step.model_copy(update={"base": node.base(step, round_)}) if hasattr(node, "base") else step
 
-    names = ("writes", "reads") if isinstance(node, Buffer | Image) else ("steps",)
+    own = ("steps", "loads") if isinstance(node, Rows) else ("steps",)
+    names = ("writes", "reads") if isinstance(node, Buffer | Image) else own
     return node.model_copy(
         update={name: tuple(map(moved, steps_in(getattr(node, name), segment))) for name in names}
     )
