@@ -67,7 +67,8 @@ ODD: dict[str, tuple[TaskGraph, str, Machine, int]] = {
 
 
 def looped(graph: TaskGraph, name: str, target: Machine, mode: Any = "auto", **how: Any) -> pipeline.Design:
-    quantised, _, blocks = size_network(graph, scheme(name), samples(graph), lambda _: target, True)
+    how_built = scheme(name).with_rational("pieces")
+    quantised, _, blocks = size_network(graph, how_built, samples(graph), lambda _: target, True)
     return pipeline.compile_quantised(quantised, target, mode, how.get("pins"), blocks)
 
 
