@@ -232,7 +232,7 @@ def lanes() -> dict[str, Pipeline]:
     for seed in range(40):
         program = random_vector(random.Random(seed)).program()
         node = next(n for n in program.nodes if isinstance(n, Vector))
-        if node.tables:
+        if any(0 <= step.table < len(node.tables) for step in node.steps):
             by_form.setdefault((node.parts, node.entry_bits), (program, seed))
     found |= {f"lookup{parts}_{bits}": lookup(*made) for (parts, bits), made in by_form.items()}
     return found
