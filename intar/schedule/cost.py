@@ -365,9 +365,9 @@ def table_bytes(spec: TableSpec, tables: Sequence[TableSpec], machine: Machine) 
     return 4 * parts * machine.lanes * ceil_div(spec.entries * size, 4 * machine.lanes)
 
 
-def table_load_cycles(entries: int, parts: int, machine: Machine) -> int:
-    """Cycles in which a function table is loaded: up to four numbers of its entries a cycle."""
-    return parts * ceil_div(entries, gcd(machine.lanes, 4))
+def table_load_cycles(spec: TableSpec, tables: Sequence[TableSpec], machine: Machine) -> int:
+    """Cycles in which a function table is loaded: up to 16 bytes of it a cycle."""
+    return table_bytes(spec, tables, machine) // (4 * gcd(machine.lanes, 4))
 
 
 def direct_load_cycles(groups: int, machine: Machine) -> int:

@@ -90,8 +90,7 @@ def load_cycles(quantised: Quantised, machine: Machine) -> int:
     """Cycles in which a vector unit is filled with all functions of a network."""
     specs = [task.table for task in quantised.graph.tasks if task.table is not None]
     tables = [spec for spec in specs if isinstance(spec, TableSpec)]
-    parts = max((len(spec.arrays) for spec in tables), default=1)
-    total = sum(cost.table_load_cycles(spec.entries, parts, machine) for spec in tables)
+    total = sum(cost.table_load_cycles(spec, tables, machine) for spec in tables)
     return total + sum(
         cost.direct_load_cycles(spec.groups, machine) for spec in specs if isinstance(spec, DirectSpec)
     )
