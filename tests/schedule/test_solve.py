@@ -296,5 +296,6 @@ def test_checker_imports_nothing_of_the_solver():
         "intar.ir.circuit",
         "intar.ir.pixels",
         "intar.ir.quantgraph",
+        "intar.ir.rational",
         "intar.ir.schedule",
     }
