@@ -244,7 +244,10 @@ def every_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     tasks = quantised.graph.tasks
     assert {t.weight_bits for t in tasks if t.kind == "matmul"} == {4, 8, 16}
     assert {t.bits for t in quantised.graph.tensors} == {8, 16}
-    made = pipeline.compile_quantised(quantised, machine(2, rows=2, lanes=4, rate=2, port_bits=64))
+    target = machine(2, rows=2, lanes=4, rate=2, port_bits=64)
+    made = pipeline.compile_quantised(
+        quantised, target, "intar"
+    )  # auto looks for minutes at so many branches
     out = tmp_path_factory.mktemp("every_operator")
     pipeline.project(made).write(out)
     yield made, out
