@@ -213,10 +213,11 @@ class QNorm(_QTask):
     """LayerNorm (`centred`) or RMSNorm of every row, in integers (`docs/numerics.md`).
 
     Inputs are taken times ``2**lift``; `gain` and `offset` name int64 arrays in the constants, one element a column;
-    `epsilon`, `shift` and `out_shift` are E, s and q.
+    `epsilon`, `shift` and `out_shift` are E, s and q. The rows node looks functions up and evaluates none.
     """
 
     kind: Literal["norm"] = "norm"
+    table: TableSpec | None = None
     centred: bool
     lift: int
     epsilon: int

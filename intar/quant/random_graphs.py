@@ -149,15 +149,15 @@ class _Maker:
         slope = self.constant(f"{name}_slope", rng.integers(-steep, steep + 1, size))
         return self.spec(in_bits, entries, q, lo, hi, base, slope)
 
-    def by_column(self, common: dict[str, Any], columns: int) -> dict[str, Any]:
-        """The fields of a task with a table for each group of columns, perhaps of parabolas, where it has a table; or with
-        rational functions in place of tables."""
+    def by_column(self, common: dict[str, Any], columns: int, evaluates: bool = True) -> dict[str, Any]:
+        """The fields of a task with a table for each group of columns, perhaps of parabolas, where it has a table; or, where
+        its node `evaluates` functions, with rational ones in place of tables."""
         table, rng = common["table"], self.table_rng
         if table is None:
             return common
         fits = [n for n in range(1, min(columns, 16) + 1) if (n - 1) * -(-columns // n) < columns]
         groups = int(rng.choice(fits))
-        if self.direct_rng.random() < 0.4:
+        if evaluates and self.direct_rng.random() < 0.4:
             return common | {"table": self.direct(common["name"], table, groups)}
         update: dict[str, Any] = {"groups": groups}
         for role, name in table.arrays.items():
@@ -330,7 +330,7 @@ class _Maker:
         )
         self.tasks.append(
             QNorm(
-                **self.by_column({"name": name, "table": table}, x.cols),
+                **self.by_column({"name": name, "table": table}, x.cols, evaluates=False),
                 inputs=(x.name,),
                 output=out.name,
                 lo=lo,
