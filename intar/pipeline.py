@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import combinations, groupby
 from pathlib import Path
@@ -147,12 +147,17 @@ def _try(quantised: Quantised, schedule: Schedule, limit: int = LONGEST_RUN) -> 
     return _run(schedule, lower(quantised, schedule), limit)
 
 
-def _try_parts(quantised: Quantised, parts: Sequence[Part], schedule: PartedSchedule) -> _Trial:
-    """Lower the parts of a network into one machine and run it."""
+def _plans(parts: Sequence[Part], schedule: PartedSchedule) -> list[Schedule]:
+    """The schedules of the parts of a network, checked."""
     for part, own in zip(parts, schedule.parts, strict=True):
         _check(own.schedule, part.graph)
-    schedules = [own.schedule for own in schedule.parts]
-    lowered = lower_networks([LoweredNetwork(quantised.graph.name, quantised, parts, schedules)])
+    return [own.schedule for own in schedule.parts]
+
+
+def _try_parts(quantised: Quantised, parts: Sequence[Part], schedule: PartedSchedule) -> _Trial:
+    """Lower the parts of a network into one machine and run it."""
+    plans = _plans(parts, schedule)
+    lowered = lower_networks([LoweredNetwork(quantised.graph.name, quantised, parts, plans)])
     return _run(schedule, lowered, LONGEST_RUN)
 
 
@@ -303,9 +308,14 @@ class Network:
     pieces: Pieces = ()
 
     @property
+    def cut(self) -> Pieces:
+        """Its pieces, or all its tasks as one."""
+        return self.pieces or (((*(task.name for task in self.quantised.graph.tasks),),),)
+
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
-        whole = (((*(task.name for task in self.quantised.graph.tasks),),),)
-        return divide(self.quantised, self.pieces or whole)
+        """The network in parts, each of which is scheduled by itself."""
+        return divide(self.quantised, self.cut)
 
 
 def compile_networks(networks: Sequence[Network], machine: Machine, mode: Mode = "auto") -> list[Design]:
@@ -325,7 +335,7 @@ def compile_networks(networks: Sequence[Network], machine: Machine, mode: Mode =
         schedule_parts(
             network.quantised.graph.name,
             network.parts,
-            network.pieces or (((*(task.name for task in network.quantised.graph.tasks),),),),
+            network.cut,
             None,
             partial(_best_of_part, machine, mode),
         )
@@ -344,9 +354,7 @@ def design_networks(networks: Sequence[Network], schedules: Sequence[PartedSched
     """Lower the schedules of several networks into one program."""
     lowering = []
     for network, schedule in zip(networks, schedules, strict=True):
-        for part, own in zip(network.parts, schedule.parts, strict=True):
-            _check(own.schedule, part.graph)
-        plans = [own.schedule for own in schedule.parts]
+        plans = _plans(network.parts, schedule)
         lowering.append(LoweredNetwork(network.name, network.quantised, network.parts, plans))
     lowered = lower_networks(lowering)
     memory = engine_memory(schedules[0].machine)

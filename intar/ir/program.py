@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from intar.ir.bits import signed_bits
+
 SCHEMA = "intar.program/1"
 
 INDEX_BITS = 32
@@ -442,7 +444,7 @@ class Lookups(Frozen):
     def result_bits(self) -> int:
         """Two's complement bits of the results of all tables."""
         bounds = [bound for table in self.tables for bound in (table.lo, table.hi)]
-        return max((1 + (bound if bound >= 0 else ~bound).bit_length() for bound in bounds), default=1)
+        return signed_bits(min(bounds, default=0), max(bounds, default=0))
 
     def beats(self, table: Table) -> int:
         """Beats of ``params`` that fill a table."""

@@ -88,21 +88,15 @@ def kept_region(kept: Kept, tensor: QTensor, lanes: int, bits: int) -> Region:
 
 def state_image(argument: Argument, kept: Iterable[State], tensors: Mapping[str, np.ndarray]) -> bytes:
     """The argument of states that holds these states; the room is 0."""
-    known = {state.name: state for state in kept}
-    return argument_bytes(
-        argument, {r.name: _roomy(r, known[r.name], tensors[r.name], 0) for r in argument.fields}
-    )
+    return _image(argument, kept, tensors, 0)
 
 
 def new_rows_image(
     argument: Argument, kept: Iterable[State], tensors: Mapping[str, np.ndarray], position: int
 ) -> bytes:
     """The argument of states that holds nothing but the new rows of a call at `position`."""
-    known = {state.name: state for state in kept}
-    return argument_bytes(
-        argument,
-        {r.name: _roomy(r, known[r.name], tensors[known[r.name].new], position) for r in argument.fields},
-    )
+    kept = list(kept)
+    return _image(argument, kept, {state.name: tensors[state.new] for state in kept}, position)
 
 
 def new_rows(argument: Argument, kept: Iterable[State], image: bytes, position: int) -> dict[str, np.ndarray]:
@@ -114,6 +108,14 @@ def new_rows(argument: Argument, kept: Iterable[State], image: bytes, position: 
             blocks = stored[state.name].reshape(state.blocks, -1, state.inner, stored[state.name].shape[-1])
             found[state.new] = blocks[:, position : position + state.length]
     return found
+
+
+def _image(argument: Argument, kept: Iterable[State], rows: Mapping[str, np.ndarray], position: int) -> bytes:
+    """The argument of states with rows of each, by the state's name, from `position` on."""
+    known = {state.name: state for state in kept}
+    return argument_bytes(
+        argument, {r.name: _roomy(r, known[r.name], rows[r.name], position) for r in argument.fields}
+    )
 
 
 def _roomy(region: Region, state: State, values: np.ndarray, position: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from intar.ir.bits import signed_bits
 from intar.ir.program import UNIT_MULT, LoadTable, Rational, Table, VectorStep, Walk
 from intar.ir.quantgraph import DirectSpec, QAffine, QConv, QMatmul, TableSpec
 from intar.lower.buffers import Memory
@@ -34,9 +35,7 @@ _NAMES = {ROWS: "params_rows", TABLES: "tables_rows"}
 
 def _width(array: np.ndarray) -> int:
     """Two's complement bits that hold every element."""
-    return 1 + max(
-        (int(value) if value >= 0 else ~int(value)).bit_length() for value in (array.min(), array.max())
-    )
+    return signed_bits(int(array.min()), int(array.max()))
 
 
 def table_arrays(spec: TableSpec, constants: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

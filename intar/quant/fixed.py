@@ -28,13 +28,6 @@ def limits(bits: int) -> tuple[int, int]:
     return -(1 << (bits - 1)), (1 << (bits - 1)) - 1
 
 
-def signed_bits(low: int, high: int) -> int:
-    """The smallest two's complement width that holds `low` … `high` (at least 1)."""
-    return 1 + max(
-        (-low - 1 if low < 0 else low).bit_length(), (-high - 1 if high < 0 else high).bit_length()
-    )
-
-
 def requantise(v: np.ndarray, mult: np.ndarray | int, shift: np.ndarray | int) -> np.ndarray:
     """``(v * mult + 2**(shift-1)) >> shift`` exactly, in 64-bit arithmetic.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from intar.quant.fixed import limits, signed_bits
+from intar.ir.bits import signed_bits
+from intar.quant.fixed import limits
 
 MAX_ACC_BITS = 47
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from intar.errors import Finding, InternalError, UnsupportedError
+from intar.ir.bits import signed_bits
 from intar.ir.quantgraph import weight_type
 from intar.ir.taskgraph import QuantParams
-from intar.quant.fixed import VALUE_LIMIT, power_above, signed_bits
+from intar.quant.fixed import VALUE_LIMIT, power_above
 from intar.quant.ranges import MAX_ACC_BITS, acc_range
 
 BIAS_BITS = 7

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
+from intar.ir.bits import signed_bits
 from intar.ir.quantgraph import DirectSpec, Quantised, TableSpec
 from intar.ir.schedule import Machine
 from intar.schedule import cost
@@ -67,7 +65,8 @@ def lane(quantised: Quantised) -> Lane:
         made += LOGIC["curves" if "curve" in kinds else "pieces" if "slope" in kinds else "table"]
         entries = sum(spec.entries for spec in tables)
         for role in kinds:
-            width = _width(quantised.constants[spec.arrays[role]] for spec in tables if role in spec.arrays)
+            arrays = [quantised.constants[spec.arrays[role]] for spec in tables if role in spec.arrays]
+            width = max(signed_bits(int(array.min()), int(array.max())) for array in arrays)
             made += _memory(entries, width)
     return made
 
@@ -78,12 +77,6 @@ def _memory(entries: int, width: int) -> Lane:
         return Lane(lut=entries * width // LUTRAM_BITS)
     blocks = max(cost.ceil_div(entries * width, RAMB18_BITS), cost.ceil_div(4 * width, RAMB18_WIDTH))
     return Lane(ramb18=blocks)
-
-
-def _width(arrays: Iterable[np.ndarray]) -> int:
-    """Two's complement bits of every element."""
-    ends = [int(end) for array in arrays for end in (array.min(), array.max())]
-    return 1 + max((end if end >= 0 else ~end).bit_length() for end in ends)
 
 
 def load_cycles(quantised: Quantised, machine: Machine) -> int:

@@ -16,6 +16,7 @@ from intar.ir.ops import Op
 from intar.ir.quantgraph import Quantised
 from intar.ir.rational import ENTRIES, RECIPROCAL_BITS, reciprocals
 from intar.ir.reference import KERNELS, run_float
+from intar.ir.taskgraph import TaskGraph
 from intar.quant.golden import dequantise, lookup, quantise_input, run_golden
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme
@@ -47,6 +48,23 @@ def exactly(x: Fraction, a: np.ndarray, b: np.ndarray) -> Fraction:
     above = sum((Fraction(float(c)) * x**i for i, c in enumerate(a)), Fraction(0))
     below = sum((abs(Fraction(float(c)) * x**i) for i, c in enumerate(b, 1)), Fraction(1))
     return above / below
+
+
+def decibels(graph: TaskGraph, made: Quantised, samples: np.ndarray) -> float:
+    """Signal over noise of golden's output against float's, over all samples."""
+    out, signal, noise = graph.outputs[0], 0.0, 0.0
+    for sample in samples:
+        real = run_float(graph, {"x": sample})[out]
+        ints = run_golden(made, {"x": quantise_input(made.graph.tensor("x"), sample)}).tensors[out]
+        signal += float((real**2).sum())
+        noise += float(((real - dequantise(made.graph.tensor(out), ints).reshape(real.shape)) ** 2).sum())
+    return 10 * math.log10(signal / noise)
+
+
+def joined(made: Quantised) -> list[tuple[str, bool]]:
+    """Kind of each task, and whether a function ends it."""
+    tasks = (task for task in made.graph.tasks if not task.name.endswith("rescale"))
+    return [(task.kind, task.table is not None) for task in tasks]
 
 
 @pytest.mark.parametrize(
@@ -105,17 +123,8 @@ def test_behind_a_matmul_and_in_front_of_one(name: str, floor: float, method: st
     g.output(g.matmul(h, rng.normal(size=(36, 11)) / 4))
     graph, samples = g.build(), rng.normal(size=(32, 5, 20))
     made = quantise(graph, scheme(name).with_rational(method), {"x": samples})
-    kinds = [
-        (task.kind, task.table is not None) for task in made.graph.tasks if not task.name.endswith("rescale")
-    ]
-    assert kinds == [("matmul", True), ("matmul", False)]
-    out, signal, noise = graph.outputs[0], 0.0, 0.0
-    for sample in samples:
-        real = run_float(graph, {"x": sample})[out]
-        ints = run_golden(made, {"x": quantise_input(made.graph.tensor("x"), sample)}).tensors[out]
-        signal += float((real**2).sum())
-        noise += float(((real - dequantise(made.graph.tensor(out), ints)) ** 2).sum())
-    assert 10 * math.log10(signal / noise) > floor
+    assert joined(made) == [("matmul", True), ("matmul", False)]
+    assert decibels(graph, made, samples) > floor
 
 
 @pytest.mark.parametrize(("name", "floor"), [("w8a8", 27), ("w16a16", 70), ("w8a8r16", 33)])
@@ -130,17 +139,8 @@ def test_behind_a_normalisation(name: str, floor: float, function: str) -> None:
     g.output(g.matmul(h, rng.normal(size=(24, 11)) / 4))
     graph, samples = g.build(), rng.normal(size=(32, 5, 24))
     made = quantise(graph, scheme(name), {"x": samples})
-    kinds = [
-        (task.kind, task.table is not None) for task in made.graph.tasks if not task.name.endswith("rescale")
-    ]
-    assert kinds == [("norm", True), ("matmul", False)]
-    out, signal, noise = graph.outputs[0], 0.0, 0.0
-    for sample in samples:
-        real = run_float(graph, {"x": sample})[out]
-        ints = run_golden(made, {"x": quantise_input(made.graph.tensor("x"), sample)}).tensors[out]
-        signal += float((real**2).sum())
-        noise += float(((real - dequantise(made.graph.tensor(out), ints)) ** 2).sum())
-    assert 10 * math.log10(signal / noise) > floor
+    assert joined(made) == [("norm", True), ("matmul", False)]
+    assert decibels(graph, made, samples) > floor
 
 
 def test_more_groups_than_a_column_can_name_stand_apart() -> None:
@@ -224,8 +224,4 @@ def test_on_an_image(method: str) -> None:
         graph, samples = g.build(), rng.normal(size=(8, 1, 3, 6, 8))
         made = quantise(graph, scheme("w8a8").with_rational(method), {"x": samples})
         assert [task.kind for task in made.graph.tasks if task.kind != "move"] == kinds
-        out, form = graph.outputs[0], made.graph.tensor(graph.outputs[0])
-        real = run_float(graph, {"x": samples[0]})[out]
-        ints = run_golden(made, {"x": quantise_input(made.graph.tensor("x"), samples[0])}).tensors[out]
-        noise = ((real - dequantise(form, ints).reshape(real.shape)) ** 2).sum()
-        assert 10 * math.log10((real**2).sum() / noise) > 25
+        assert decibels(graph, made, samples[:1]) > 25

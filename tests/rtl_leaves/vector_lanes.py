@@ -16,6 +16,9 @@ from intar.codegen.rtl import instances, table_words
 from intar.codegen.rtl_steps import VECTOR, vector_rom
 from intar.ir.program import UNIT_MULT, Program, Rational, Vector
 
+MEMORY = ("TABLE_ENTRIES", "GROUP_BITS", "BASE_BITS", "SLOPE_BITS", "CURVE_BITS", "WIDTH")
+"""Parameters of the memory of tables, of a lane and of its look-up."""
+
 
 def step_bits(word: int, first: str, last: str) -> int:
     """The fields from `first` to `last` of a step of a vector unit."""
@@ -33,16 +36,7 @@ def lane(program: Program, seed: int) -> Pipeline:
     rendered = dict(instances(program)[node.name].parameters)
     names = [
         *("AFFINE", "BINARY", "MERGED", "PRODUCT", "SHIFT_ONLY", "VALUE_BITS", "TABLE", "SLOPES", "CURVES"),
-        *(
-            "RATIONAL",
-            "SETS",
-            "TABLE_ENTRIES",
-            "GROUP_BITS",
-            "BASE_BITS",
-            "SLOPE_BITS",
-            "CURVE_BITS",
-            "WIDTH",
-        ),
+        *("RATIONAL", "SETS", *MEMORY),
     ]
     write = table_words(node)[0]
     parameters = {name: str(rendered[name]) for name in names} | {"WRITE": write}
@@ -123,16 +117,7 @@ def lookup(program: Program, seed: int) -> Pipeline:
     """The tables of a lane of the vector unit of `program` by themselves."""
     node = next(n for n in program.nodes if isinstance(n, Vector))
     rendered = dict(instances(program)[node.name].parameters)
-    names = [
-        "SLOPES",
-        "CURVES",
-        "TABLE_ENTRIES",
-        "GROUP_BITS",
-        "BASE_BITS",
-        "SLOPE_BITS",
-        "CURVE_BITS",
-        "WIDTH",
-    ]
+    names = ["SLOPES", "CURVES", *MEMORY]
     write = table_words(node)[0]
     parameters = {name: str(rendered[name]) for name in names} | {"WRITE": write}
     entry_bits = max(1, (node.table_entries - 1).bit_length())
