@@ -143,7 +143,7 @@ class Directed(_Maker):
             max_error=made.max_error,
         )
 
-    def by_column(self, common: dict[str, Any], columns: int) -> dict[str, Any]:
+    def by_column(self, common: dict[str, Any], columns: int, evaluates: bool = True) -> dict[str, Any]:
         return common
 
     def common(self, name: str, inputs: Sequence[QTensor], out: QTensor) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from intar.ir.bits import signed_bits
 from intar.quant.fixed import (
     FactorRange,
     add_factors,
@@ -15,7 +16,6 @@ from intar.quant.fixed import (
     factors,
     limits,
     requantise,
-    signed_bits,
 )
 
 CORNER_VALUES = (
