@@ -74,7 +74,8 @@ def figures(compiled: Any, elements: float) -> dict[str, Any]:
         "elements_per_thread": elements,
         "instructions_per_element": round(len(loop) / elements, 1),
         "widest_load_bits": max(
-            [int(size) for name in loop for size in re.findall(r"LDG\.E.*\.(64|128)$", name)], default=32
+            [int(size) for name in loop for size in re.findall(r"LDG(?:STS)?\.E.*\.(64|128)$", name)],
+            default=32,
         ),
         "atomics": sum(name.startswith(("ATOM", "RED")) for name in names),
     }
@@ -89,7 +90,7 @@ def disassemble(option: str, cubin: Path) -> str:
     return done.stdout + done.stderr
 
 
-def ours(name: str, channels: int, dtype: str, warps: int = 4, stages: int = 1) -> dict[str, Any]:
+def ours(name: str, channels: int, dtype: str, warps: int, stages: int = 1) -> dict[str, Any]:
     """`forward` or `backward` with the published models' sharing."""
     layout = Layout(ROWS, channels, GROUPS, channels // GROUPS, shared_a=True, shared_b=False)
     tiles = tiling(layout, BYTES[dtype])
@@ -123,15 +124,14 @@ def ours(name: str, channels: int, dtype: str, warps: int = 4, stages: int = 1) 
 
 
 def second_stage(channels: int, dtype: str) -> dict[str, Any]:
-    """`fold`, once for all rows: its figures are of one pass of its loop."""
+    """`fold`, once for each moment and group: its figures are of one pass of its loop."""
     layout = Layout(ROWS, channels, GROUPS, channels // GROUPS, shared_a=True, shared_b=False)
     tiles = tiling(layout, BYTES[dtype])
-    types = dict.fromkeys(("partial", "b", "da", "db"), "*fp32") | {"programs": "i32"}
+    types = {"partial": "*fp32", "totals": "*fp64", "programs": "i32"}
     constants = {
         "WIDTH": tiles.width,
         "GROUP": tiles.group,
-        "ROWS_A": 1,
-        "ROWS_B": GROUPS,
+        "GROUPS": GROUPS,
         **fold_tile(tiles),
     }
     compiled = compile_kernel(kernels.fold, types, constants, 8)
@@ -185,8 +185,12 @@ def main(widths: list[int]) -> None:
     for channels in widths or [768, 3072]:
         for name in ("forward", "backward"):
             rows.append(baseline(name, channels))
-            rows += [ours(name, channels, dtype) for dtype in ("fp32", "bf16")]
-        rows += [ours("backward", channels, dtype, stages=3) for dtype in ("fp32", "bf16")]
+        rows += [ours("forward", channels, dtype, 2) for dtype in ("fp32", "bf16")]
+        rows += [
+            ours("backward", channels, dtype, warps, stages=4)
+            for dtype in ("fp32", "bf16")
+            for warps in (1, 2)
+        ]
         rows += [second_stage(channels, dtype) for dtype in ("fp32", "bf16")]
     print(table(rows))
     RESULTS.write_text(

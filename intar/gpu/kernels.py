@@ -4,9 +4,9 @@ A tile is ``LANES`` rows of ``VECTORS`` vectors of ``VEC`` neighbouring channels
 lies in one group: its coefficients are loaded once a program and every access is one vector of at most 16 bytes.
 
 Backward keeps ten float32 sums for each lane and vector of its tile, over every `programs`-th tile of rows (for float32
-operands with what rounding loses), and adds the lanes up in float64 at the end; `fold` adds the programs' sums, in float64
-too. Nothing is atomic, and what is added to what depends on the
-shape alone: neither on the order in which programs run nor on what the autotuner chooses.
+operands with what rounding loses), and adds the lanes up in float64 at the end; `fold` adds the programs' sums and
+`finish` the groups', in float64 too. Nothing is atomic, and what is added to what depends on the shape alone: neither on the
+order in which programs run nor on what the autotuner chooses.
 
 Set ``TRITON_INTERPRET=1`` before the import to run them on the CPU.
 """
@@ -110,63 +110,171 @@ def backward(
     slope_b = (b[0], 2 * b[1], 3 * b[2], 4 * b[3])
     lane = tl.arange(0, LANES)[:, None, None]
     column = vector * VEC + tl.arange(0, VEC)[None, None, :]
+    columns = vector * VEC < CHANNELS
 
-    COMPENSATED: tl.constexpr = x.dtype.element_ty == tl.float32
-    zero = tl.zeros((LANES, VECTORS), tl.float32)
-    a0, a1, a2, a3, a4 = zero, zero, zero, zero, zero
-    a5, b1, b2, b3, b4 = zero, zero, zero, zero, zero
-    # What rounding took from each of these sums.
-    la0, la1, la2, la3, la4 = zero, zero, zero, zero, zero
-    la5, lb1, lb2, lb3, lb4 = zero, zero, zero, zero, zero
-    for tile in tl.range(program, tl.cdiv(rows, LANES), programs, num_stages=STAGES):
-        first = tile * LANES
-        inside = (first + lane < rows) & (vector * VEC < CHANNELS)
-        here = x + first * x_stride + (lane * x_stride + column)
-        value = tl.load(here, inside, other=0.0).to(tl.float32)
-        here = grad + first * grad_stride + (lane * grad_stride + column)
-        upper = tl.load(here, inside, other=0.0).to(tl.float32)
-        size = tl.abs(value)
-        inverse = reciprocal(tl.fma(horner(size, b, 4), size, 1.0), APPROXIMATE)
-        t = upper * inverse
-        yt = horner(value, a, 6) * inverse * t
-        signed = tl.where(value < 0, -yt, yt)
-        result = tl.fma(t, horner(value, slope_a, 5), -signed * horner(size, slope_b, 4))
-        tl.store(dx + first * CHANNELS + (lane * CHANNELS + column), result, inside)
-
-        power2 = value * value
-        power3 = power2 * value
-        power4 = power2 * power2
-        power5 = power4 * value
-        a0, la0 = add(a0, la0, tl.sum(t, 2), COMPENSATED)
-        a1, la1 = add(a1, la1, tl.sum(t * value, 2), COMPENSATED)
-        a2, la2 = add(a2, la2, tl.sum(t * power2, 2), COMPENSATED)
-        a3, la3 = add(a3, la3, tl.sum(t * power3, 2), COMPENSATED)
-        a4, la4 = add(a4, la4, tl.sum(t * power4, 2), COMPENSATED)
-        a5, la5 = add(a5, la5, tl.sum(t * power5, 2), COMPENSATED)
-        b1, lb1 = add(b1, lb1, tl.sum(signed * value, 2), COMPENSATED)
-        b2, lb2 = add(b2, lb2, tl.sum(yt * power2, 2), COMPENSATED)
-        b3, lb3 = add(b3, lb3, tl.sum(signed * power3, 2), COMPENSATED)
-        b4, lb4 = add(b4, lb4, tl.sum(yt * power4, 2), COMPENSATED)
+    zero = tl.zeros((LANES, VECTORS) if x.dtype.element_ty == tl.float32 else (LANES, VECTORS, 1), tl.float32)
+    sums = (zero, zero, zero, zero, zero, zero, zero, zero, zero, zero)
+    lost = sums  # what rounding took from them
+    full = rows // LANES  # tiles: the last one may be shorter, and only that one needs a mask of rows
+    for tile in tl.range(program, full, programs, num_stages=STAGES):
+        inside = None if CHANNELS % (VECTORS * VEC) == 0 else columns
+        sums, lost = tile_gradients(
+            grad,
+            x,
+            dx,
+            tile * LANES,
+            grad_stride,
+            x_stride,
+            lane,
+            column,
+            inside,
+            a,
+            b,
+            slope_a,
+            slope_b,
+            sums,
+            lost,
+            CHANNELS,
+            APPROXIMATE,
+        )
+    if full % programs == program:
+        first = program * 0 + full * LANES
+        inside = (first + lane < rows) & columns
+        sums, lost = tile_gradients(
+            grad,
+            x,
+            dx,
+            first,
+            grad_stride,
+            x_stride,
+            lane,
+            column,
+            inside,
+            a,
+            b,
+            slope_a,
+            slope_b,
+            sums,
+            lost,
+            CHANNELS,
+            APPROXIMATE,
+        )
 
     place = partial + program * WIDTH + tl.program_id(1) * VECTORS
     count = WIDTH - tl.program_id(1) * VECTORS
-    sums = (a0, a1, a2, a3, a4, a5, b1, b2, b3, b4)
-    lost = (la0, la1, la2, la3, la4, la5, lb1, lb2, lb3, lb4)
     for i in tl.static_range(10):
-        lanes = sums[i].to(tl.float64) + lost[i].to(tl.float64)
+        lanes = tl.reshape(sums[i].to(tl.float64) + lost[i].to(tl.float64), (LANES, VECTORS))
         store_lanes(place + i * programs * WIDTH, lanes, count, LANES, VECTORS)
 
 
 @triton.jit
-def add(total, lost, part, COMPENSATED: tl.constexpr):
-    """`part` onto `total`, and what its rounding loses onto `lost`, so that long sums are as exact as short ones.
+def tile_gradients(
+    grad, x, dx, first, grad_stride, x_stride, lane, column, inside, a, b, slope_a, slope_b, sums, lost,
+    CHANNELS: tl.constexpr, APPROXIMATE: tl.constexpr,
+):  # fmt: skip
+    """Stores `dx` of the rows from `first`, where `inside` (everywhere if None); the sums with the tile's terms."""
+    other: tl.constexpr = None if inside is None else 0.0
+    value = tl.load(x + first * x_stride + (lane * x_stride + column), inside, other=other)
+    upper = tl.load(grad + first * grad_stride + (lane * grad_stride + column), inside, other=other)
+    if value.dtype == tl.float32:
+        result, terms = gradients(value, upper, a, b, slope_a, slope_b, APPROXIMATE)
+        sums, lost = add_vectors(sums, lost, value, terms)
+    else:
+        value, upper = widened(value, APPROXIMATE), widened(upper, APPROXIMATE)
+        result, sums = add_elements(value, upper, a, b, slope_a, slope_b, sums, APPROXIMATE)
+    tl.store(dx + first * CHANNELS + (lane * CHANNELS + column), result, inside)
+    return sums, lost
 
-    Kept for float32 operands only: those of other types are known to three digits.
+
+@triton.jit
+def widened(x, HARDWARE: tl.constexpr):
+    """`x` in float32; two of bfloat16 in two instructions, where Triton takes three."""
+    if HARDWARE and x.dtype == tl.bfloat16:
+        code: tl.constexpr = "shl.b32 $0, $2, 16; and.b32 $1, $2, 0xffff0000;"
+        return tl.inline_asm_elementwise(code, "=r,=r,r", [x], dtype=tl.float32, is_pure=True, pack=2)
+    else:
+        return x.to(tl.float32)
+
+
+@triton.jit
+def gradients(x, upper, a, b, slope_a, slope_b, APPROXIMATE: tl.constexpr):
+    """The gradient of `x`, and what the coefficients' gradients are made of: t, y t, and this with the sign of `x`."""
+    size = tl.abs(x)
+    inverse = reciprocal(tl.fma(horner(size, b, 4), size, 1.0), APPROXIMATE)
+    t = upper * inverse
+    yt = horner(x, a, 6) * inverse * t
+    signed = tl.where(x < 0, -yt, yt)
+    dx = tl.fma(t, horner(x, slope_a, 5), -signed * horner(size, slope_b, 4))
+    return dx, (t, yt, signed)
+
+
+@triton.jit
+def powers(x):
+    """x^2 … x^5."""
+    x2 = x * x
+    x4 = x2 * x2
+    return x2, x2 * x, x4, x4 * x
+
+
+@triton.jit
+def add_elements(x, upper, a, b, slope_a, slope_b, sums, APPROXIMATE: tl.constexpr):
+    """`x` [LANES, VECTORS, VEC] one element of each vector after the other: their gradients, and the sums with their terms.
+
+    A fused multiply-add a term. For operands of 16 bits, which are known to three digits.
     """
+    if x.shape[2] > 1:
+        halves: tl.constexpr = (x.shape[0], x.shape[1], x.shape[2] // 2, 2)
+        even, odd = tl.split(tl.reshape(x, halves))
+        upper_even, upper_odd = tl.split(tl.reshape(upper, halves))
+        even, sums = add_elements(even, upper_even, a, b, slope_a, slope_b, sums, APPROXIMATE)
+        odd, sums = add_elements(odd, upper_odd, a, b, slope_a, slope_b, sums, APPROXIMATE)
+        return tl.reshape(tl.join(even, odd), x.shape), sums
+    else:
+        result, terms = gradients(x, upper, a, b, slope_a, slope_b, APPROXIMATE)
+        t, yt, signed = terms
+        x2, x3, x4, x5 = powers(x)
+        sums = (
+            sums[0] + t,
+            tl.fma(t, x, sums[1]),
+            tl.fma(t, x2, sums[2]),
+            tl.fma(t, x3, sums[3]),
+            tl.fma(t, x4, sums[4]),
+            tl.fma(t, x5, sums[5]),
+            tl.fma(signed, x, sums[6]),
+            tl.fma(yt, x2, sums[7]),
+            tl.fma(signed, x3, sums[8]),
+            tl.fma(yt, x4, sums[9]),
+        )
+        return result, sums
+
+
+@triton.jit
+def add_vectors(sums, lost, x, terms):
+    """The sums with the `terms` of `x` [LANES, VECTORS, VEC], each vector's added up first, and what this rounds off.
+
+    For float32 operands: long sums are as exact as short ones.
+    """
+    t, yt, signed = terms
+    x2, x3, x4, x5 = powers(x)
+    s0, l0 = add(sums[0], lost[0], t)
+    s1, l1 = add(sums[1], lost[1], t * x)
+    s2, l2 = add(sums[2], lost[2], t * x2)
+    s3, l3 = add(sums[3], lost[3], t * x3)
+    s4, l4 = add(sums[4], lost[4], t * x4)
+    s5, l5 = add(sums[5], lost[5], t * x5)
+    s6, l6 = add(sums[6], lost[6], signed * x)
+    s7, l7 = add(sums[7], lost[7], yt * x2)
+    s8, l8 = add(sums[8], lost[8], signed * x3)
+    s9, l9 = add(sums[9], lost[9], yt * x4)
+    return (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9), (l0, l1, l2, l3, l4, l5, l6, l7, l8, l9)
+
+
+@triton.jit
+def add(total, lost, terms):
+    """The sum of a vector's `terms` onto `total`, and what its rounding loses onto `lost` (Fast2Sum)."""
+    part = tl.sum(terms, 2)
     new = total + part
-    if COMPENSATED:
-        lost += part - (new - total)
-    return new, lost
+    return new, lost + (part - (new - total))
 
 
 @triton.jit
@@ -182,13 +290,34 @@ def store_lanes(place, sums, count, LANES: tl.constexpr, VECTORS: tl.constexpr):
 
 @triton.jit(do_not_specialize=["programs"])
 def fold(
-    partial, b, da, db, programs,
-    WIDTH: tl.constexpr, GROUP: tl.constexpr, ROWS_A: tl.constexpr, ROWS_B: tl.constexpr,
-    DEPTH: tl.constexpr, COLUMNS: tl.constexpr,
+    partial, totals, programs,
+    WIDTH: tl.constexpr, GROUP: tl.constexpr, GROUPS: tl.constexpr, DEPTH: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
-    """One coefficient's gradient from `partial` [10, programs, WIDTH]: its group's GROUP vectors, or all where shared.
+    """One moment of one group, `totals` [10, GROUPS] float64, from `partial` [10, programs, WIDTH]: its GROUP vectors.
 
-    Grid: ROWS_A x 6 + ROWS_B x 4 coefficients.
+    Grid: GROUPS, 10.
+    """
+    group, moment = tl.program_id(0), tl.program_id(1)
+    start = group * GROUP
+    total = tl.zeros((DEPTH, COLUMNS), tl.float64)
+    for program in range(0, programs, DEPTH):
+        for column in range(start, start + GROUP, COLUMNS):
+            depth = (program + tl.arange(0, DEPTH))[:, None]
+            vector = (column + tl.arange(0, COLUMNS))[None, :]
+            inside = (depth < programs) & (vector < start + GROUP)
+            place = partial + (moment * programs + depth) * WIDTH + vector
+            total += tl.load(place, inside, other=0.0).to(tl.float64)
+    tl.store(totals + moment * GROUPS + group, tl.sum(tl.sum(total, 1), 0))
+
+
+@triton.jit
+def finish(
+    totals, b, da, db,
+    GROUPS: tl.constexpr, ROUND: tl.constexpr, ROWS_A: tl.constexpr, ROWS_B: tl.constexpr,
+):  # fmt: skip
+    """One coefficient's gradient from `totals` [10, GROUPS]: its group's, or the sum of all where shared.
+
+    Grid: ROWS_A x 6 + ROWS_B x 4 coefficients. ROUND is the power of two from GROUPS.
     """
     index = tl.program_id(0)
     numerator = index < ROWS_A * 6
@@ -196,18 +325,9 @@ def fold(
     row = tl.where(numerator, index // 6, other // 4)
     moment = tl.where(numerator, index % 6, 6 + other % 4)
     shared = tl.where(numerator, ROWS_A, ROWS_B) == 1
-    start = tl.where(shared, 0, row * GROUP)
-    stop = tl.where(shared, WIDTH, start + GROUP)
-
-    total = tl.zeros((DEPTH, COLUMNS), tl.float64)
-    for program in range(0, programs, DEPTH):
-        for column in range(start, stop, COLUMNS):
-            depth = (program + tl.arange(0, DEPTH))[:, None]
-            vector = (column + tl.arange(0, COLUMNS))[None, :]
-            inside = (depth < programs) & (vector < stop)
-            place = partial + (moment * programs + depth) * WIDTH + vector
-            total += tl.load(place, inside, other=0.0).to(tl.float64)
-    result = tl.sum(tl.sum(total, 1), 0).to(tl.float32)
+    group = tl.arange(0, ROUND)
+    inside = (group >= tl.where(shared, 0, row)) & (group < tl.where(shared, GROUPS, row + 1))
+    result = tl.sum(tl.load(totals + moment * GROUPS + group, inside, other=0.0), 0).to(tl.float32)
     if numerator:
         tl.store(da + index, result)
     else:

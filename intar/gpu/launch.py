@@ -28,18 +28,17 @@ except ModuleNotFoundError as missing:
 INTERPRETED = not isinstance(kernels.forward, triton.JITFunction)
 """Whether ``TRITON_INTERPRET=1`` was set when the kernels were imported: they run on the CPU, one program at a time."""
 
-CHOICES_FORWARD = [(lanes, warps) for lanes in (4, 8, 16) for warps in (2, 4, 8)]
-CHOICES_BACKWARD = [(warps, stages) for warps in (2, 4, 8) for stages in (1, 2, 3)]
-"""What the autotuner tries, once for each width and dtype: none of it shows in the results' bits."""
+CHOICES_FORWARD = [(lanes, warps) for lanes in (2, 4, 8) for warps in (2, 4, 8)]
+CHOICES_BACKWARD = [(warps, stages) for warps in (1, 2, 4) for stages in (3, 4, 5)]
+"""What the autotuner tries, once for each width and dtype, for calls that fill a GPU and for others: none of it shows in the
+results' bits."""
 
 if not INTERPRETED:
     _KEY = ["CHANNELS", "SIZE", "SHARED_A", "SHARED_B", "VEC"]
-    _forward = triton.autotune(
-        [triton.Config({"LANES": lanes}, num_warps=warps) for lanes, warps in CHOICES_FORWARD], _KEY
-    )(kernels.forward)
-    _backward = triton.autotune(
-        [triton.Config({"STAGES": stages}, num_warps=warps) for warps, stages in CHOICES_BACKWARD], _KEY
-    )(kernels.backward)
+    _FORWARD = [triton.Config({"LANES": lanes}, num_warps=warps) for lanes, warps in CHOICES_FORWARD]
+    _BACKWARD = [triton.Config({"STAGES": stages}, num_warps=warps) for warps, stages in CHOICES_BACKWARD]
+    _forward = {fills: triton.autotune(_FORWARD, _KEY)(kernels.forward) for fills in (False, True)}
+    _backward = {fills: triton.autotune(_BACKWARD, _KEY)(kernels.backward) for fills in (False, True)}
 
 
 def forward(x: Tensor, a: Tensor, b: Tensor, groups: int) -> Tensor:
@@ -58,7 +57,7 @@ def forward(x: Tensor, a: Tensor, b: Tensor, groups: int) -> Tensor:
                 *operands, **shape, LANES=tiles.lanes
             )
         else:
-            _forward[lambda chosen: (triton.cdiv(layout.rows, chosen["LANES"]), tiles.columns)](
+            _forward[tiles.fills][lambda chosen: (triton.cdiv(layout.rows, chosen["LANES"]), tiles.columns)](
                 *operands, **shape, enable_fp_fusion=True
             )
     return y
@@ -81,17 +80,22 @@ def backward(grad: Tensor, x: Tensor, a: Tensor, b: Tensor, groups: int) -> tupl
         if INTERPRETED:
             kernels.backward[grid](*operands, **shape, STAGES=1)
         else:
-            _backward[grid](*operands, **shape, enable_fp_fusion=True)
-        _fold(partial, b, da, db, tiles)
+            _backward[tiles.fills][grid](*operands, **shape, enable_fp_fusion=True)
+        _fold(partial, b, da, db, layout, tiles)
     return dx, da, db
 
 
-def _fold(partial: Tensor, b: Tensor, da: Tensor, db: Tensor, tiles: Tiling) -> None:
+def _fold(partial: Tensor, b: Tensor, da: Tensor, db: Tensor, layout: Layout, tiles: Tiling) -> None:
     """Second stage: `partial` [10, programs, width] to the gradients of `a` and `b`."""
-    kernels.fold[da.numel() + db.numel(),](
-        partial, b, da, db, tiles.programs,
-        WIDTH=tiles.width, GROUP=tiles.group, ROWS_A=len(da), ROWS_B=len(db), **fold_tile(tiles),
-        num_warps=8, enable_fp_fusion=True,
+    groups = layout.groups
+    totals = torch.empty((10, groups), dtype=torch.float64, device=partial.device)
+    kernels.fold[groups, 10](
+        partial, totals, tiles.programs,
+        WIDTH=tiles.width, GROUP=tiles.group, GROUPS=groups, **fold_tile(tiles), num_warps=8,
+    )  # fmt: skip
+    kernels.finish[da.numel() + db.numel(),](
+        totals, b, da, db,
+        GROUPS=groups, ROUND=triton.next_power_of_2(groups), ROWS_A=len(da), ROWS_B=len(db), num_warps=1,
     )  # fmt: skip
 
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from intar.gpu.layout import Layout
 
-TILE = 256
-"""Vectors in a tile of the backward kernel: two for each thread of four warps."""
+TILE = {4: 128, 2: 64}
+"""Vectors in a tile of the backward kernel, by the bytes of an element: two for each thread of one or two warps."""
 VECTOR_BYTES = 16
-LEAST_VECTORS, MOST_VECTORS = 8, 64
-"""Vectors side by side in a tile: at least a cache line of 128 bytes, at most a quarter of a tile."""
-MOST_PROGRAMS, LEAST_TILES = 1024, 16
-"""Programs that share the rows of a column of tiles, and the tiles that each has at least, unless there are fewer."""
+LEAST_VECTORS, MOST_VECTORS = 8, {4: 64, 2: 32}
+"""Vectors side by side in a tile: at least a cache line of 128 bytes, at most half a tile."""
+PROGRAMS = {4: 1056, 2: 2112}
+"""Backward programs in all, by the bytes of an element: 8 and 16 for each multiprocessor of an H100."""
+LEAST_TILES = 16
+"""Tiles that a program has at least, unless there are fewer."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Tiling:
     vectors, lanes : vectors and rows of a tile.
     columns : tiles side by side.
     programs : backward programs for each column; program `p` has the tiles of rows p, p + programs, …
+    fills : there is work for as many programs as are ever started: what is best for such a call is not for a small one.
     group : vectors of a group.
     width : vectors of all groups (the last one filled up).
     """
@@ -35,6 +38,7 @@ class Tiling:
     lanes: int
     columns: int
     programs: int
+    fills: bool
     group: int
     width: int
 
@@ -44,9 +48,11 @@ def tiling(layout: Layout, item_bytes: int) -> Tiling:
     vec = math.gcd(layout.size, layout.channels, VECTOR_BYTES // item_bytes)
     group = layout.size // vec
     width = layout.groups * group
-    sizes = [2**k for k in range(12) if LEAST_VECTORS <= 2**k <= MOST_VECTORS]
+    sizes = [2**k for k in range(12) if LEAST_VECTORS <= 2**k <= MOST_VECTORS[item_bytes]]
     vectors = min(sizes, key=lambda size: (-(-width // size) * size, -size))
-    lanes = TILE // vectors
+    columns = -(-width // vectors)
+    lanes = TILE[item_bytes] // vectors
     tiles = -(-layout.rows // lanes)
-    programs = min(MOST_PROGRAMS, max(1, tiles // LEAST_TILES))
-    return Tiling(vec, vectors, lanes, -(-width // vectors), programs, group, width)
+    most = max(1, PROGRAMS[item_bytes] // columns)
+    programs = max(1, min(most, tiles // LEAST_TILES))
+    return Tiling(vec, vectors, lanes, columns, programs, programs == most, group, width)

@@ -14,7 +14,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 COMPILE = """
 import json, gpu_static
-rows = [gpu_static.ours(name, 768, dtype) for name in ("forward", "backward") for dtype in ("fp32", "bf16")]
+rows = [gpu_static.ours("forward", 768, dtype, 2) for dtype in ("fp32", "bf16")]
+rows += [gpu_static.ours("backward", 768, dtype, 2, 4) for dtype in ("fp32", "bf16")]
 print(json.dumps([*rows, gpu_static.second_stage(768, "fp32")]))
 """
 
@@ -41,18 +42,18 @@ device = Device()
 driver.set_active(device)
 from intar.gpu import launch
 assert not launch.INTERPRETED
-tuned = (launch._forward, launch._backward)
+tuned = [*launch._forward.values(), *launch._backward.values()]
 for kernel in tuned:
     kernel.configs = kernel.configs[:2]
 a, b = torch.zeros(1, 6), torch.zeros(8, 4)
 found = []
-for rows in (64, 4000, 333, 16, 1):
+for rows in (64, 4000, 333, 16, 1, 12000):
     x = torch.zeros(rows, 768)
     device.launches.clear()
     launch.forward(x, a, b, 8)
     launch.backward(x, x, a, b, 8)
     found.append(list(device.launches))
-compiled = [len(kernel.fn.device_caches[0][0]) for kernel in tuned]
+compiled = [len(tuner[True].fn.device_caches[0][0]) for tuner in (launch._forward, launch._backward)]
 print(json.dumps({"launches": found, "compiled": compiled}))
 """
 
@@ -78,16 +79,18 @@ def test_code_for_sm90() -> None:
 
 
 def test_launches_of_several_batch_sizes() -> None:
-    """The autotuner's choices are compiled once, and not again for another number of rows; grids cover the rows."""
+    """The autotuner's choices are compiled once, and not again for another number of rows, though calls that fill a GPU are
+    tuned by themselves; grids cover the rows."""
     found = json.loads(run(LAUNCH))
     assert found["compiled"] == [2, 2]
-    rows = {4000: (1000, 62), 333: (84, 5), 16: (4, 1), 1: (1, 1)}
-    first, *others = found["launches"]
-    assert [name for name, _ in first] == ["forward"] * 3 + ["backward"] * 3 + [
-        "fold"
-    ]  # both choices, then the best
+    rows = {4000: (2000, 125), 333: (167, 10), 16: (8, 1), 1: (1, 1)}
+    first, *others, large = found["launches"]
+    both_then_the_best = ["forward"] * 3 + ["backward"] * 3
+    for tuned in (first, large):
+        assert [name for name, _ in tuned] == [*both_then_the_best, "fold", "finish"]
+    second_stage = [["fold", [8, 10, 1]], ["finish", [38, 1, 1]]]
     assert others == [
-        [["forward", [tiles, 3, 1]], ["backward", [programs, 3, 1]], ["fold", [38, 1, 1]]]
+        [["forward", [tiles, 3, 1]], ["backward", [programs, 3, 1]], *second_stage]
         for tiles, programs in rows.values()
     ]
 
