@@ -54,7 +54,7 @@ from intar.quant.search import Metric, Search, Trial, search_formats
 from intar.quant.store import load as load_quantised
 from intar.report.summary import report_dict
 from intar.schedule.cost import lower_bounds
-from intar.schedule.functions import multipliers, weight
+from intar.schedule.functions import dsp_blocks, weight
 from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
 from intar.schedule.problem import make_problem
@@ -211,8 +211,9 @@ def _integers(
     except UnsupportedError:  # some function can't be evaluated to its error bound
         return made
     machine = sized(made)
-    possible = [one for one in (made, direct) if multipliers(one, machine) <= find_board(machine.device).dsp]
-    return min(possible or [made], key=lambda one: weight(one, machine))
+    board = find_board(machine.device)
+    possible = [one for one in (made, direct) if dsp_blocks(one, machine, board.multiplier) <= board.dsp]
+    return min(possible or [made], key=lambda one: weight(one, machine, board.multiplier))
 
 
 def tune(

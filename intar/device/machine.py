@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
 from intar.ir.circuit import circuit
-from intar.ir.packing import products_at_once
+from intar.ir.packing import array_blocks, products_at_once
 from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool, QProduct, Quantised, operand_bits, stored_bits
 from intar.ir.schedule import Machine
 
@@ -184,17 +184,12 @@ def _mistakes(board: Board, budget: Budget) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _blocks(cores: int, rows: int, lanes: int, pack: int) -> int:
-    """DSP blocks of all arrays, each of which makes up to `pack` products of a row."""
-    return cores * rows * ceil_div(lanes, pack)
-
-
 def _overdrawn(board: Board, budget: Budget, a_bits: int, w_bits: int) -> Iterator[Finding]:
     """Arrays of operands of so many bits that take more DSPs than there are."""
     pack = products_at_once(a_bits, w_bits, board.multiplier)
     why = f"a DSP makes {pack} product{'s' if pack > 1 else ''} of {a_bits} by {w_bits} bits a cycle"
     most = min(budget.dsp or board.dsp, board.dsp)
-    arrays = _blocks(budget.cores or 1, budget.rows or 1, budget.lanes or 1, pack)
+    arrays = array_blocks(budget.cores or 1, budget.rows or 1, budget.lanes or 1, pack)
     if arrays > most:
         yield Finding(
             f"cores, rows and lanes take {arrays} DSPs, more than the {most} "
@@ -249,7 +244,11 @@ def _shape(
         for cores in [fixed_cores] if fixed_cores else range(1, ports + 1):
             highest = min(lanes, tallest)
             for rows in [budget.rows] if budget.rows else [r for r in _powers(lanes) if r < 2 * highest]:
-                if cores * rows * lanes > most or _blocks(cores, rows, lanes, pack) > dsp or rows > lanes:
+                if (
+                    cores * rows * lanes > most
+                    or array_blocks(cores, rows, lanes, pack) > dsp
+                    or rows > lanes
+                ):
                     continue
                 cycles = _estimate(network, cores, rows, lanes, port_bits)
                 key = (cycles, cores * rows * lanes, cores, rows)

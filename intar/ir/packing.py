@@ -26,3 +26,8 @@ def products_at_once(a_bits: int, w_bits: int, multiplier: tuple[int, int]) -> i
     while factor_bits(a_bits, w_bits, products + 1) <= wide:
         products += 1
     return products
+
+
+def array_blocks(cores: int, rows: int, lanes: int, products: int) -> int:
+    """Multipliers of all arrays, each of which makes up to `products` products of a row."""
+    return cores * rows * -(-lanes // products)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intar.ir.bits import signed_bits
-from intar.ir.quantgraph import DirectSpec, Quantised, TableSpec
+from intar.ir.packing import array_blocks, products_at_once
+from intar.ir.quantgraph import DirectSpec, Quantised, TableSpec, operand_bits
 from intar.ir.schedule import Machine
 from intar.schedule import cost
 from intar.schedule.problem import make_problem
@@ -89,14 +90,19 @@ def load_cycles(quantised: Quantised, machine: Machine) -> int:
     )
 
 
-def multipliers(quantised: Quantised, machine: Machine) -> int:
-    """DSP blocks of the arrays, one a multiplier, and of all vector lanes."""
-    return machine.multipliers + machine.cores * machine.rate * lane(quantised).dsp
+def dsp_blocks(quantised: Quantised, machine: Machine, multiplier: tuple[int, int]) -> int:
+    """DSP blocks of the arrays and of all vector lanes; `multiplier` are the bits of a block's factors."""
+    return _arrays(quantised, machine, multiplier) + machine.cores * machine.rate * lane(quantised).dsp
 
 
-def weight(quantised: Quantised, machine: Machine) -> float:
-    """Area times time of a network: DSP blocks (LUTs and memories converted) of all multipliers and vector lanes, times the
+def weight(quantised: Quantised, machine: Machine, multiplier: tuple[int, int]) -> float:
+    """Area times time of a network: DSP blocks (LUTs and memories converted) of the arrays and all vector lanes, times the
     least cycles of its tasks and those of loading its functions."""
-    area = machine.multipliers + machine.cores * machine.rate * lane(quantised).area
+    lanes = machine.cores * machine.rate * lane(quantised).area
     floor = max(cost.lower_bounds(make_problem(quantised.graph, machine).works, machine).values())
-    return area * (floor + load_cycles(quantised, machine))
+    return (_arrays(quantised, machine, multiplier) + lanes) * (floor + load_cycles(quantised, machine))
+
+
+def _arrays(quantised: Quantised, machine: Machine, multiplier: tuple[int, int]) -> int:
+    products = products_at_once(*operand_bits(quantised.graph), multiplier)
+    return array_blocks(machine.cores, machine.rows, machine.lanes, products)

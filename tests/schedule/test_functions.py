@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 
 from intar.device import make_machine
+from intar.device.boards import DSP48E2, find_board
 from intar.frontends.builder import Builder
 from intar.ir.quantgraph import Quantised
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme
-from intar.schedule.functions import lane, load_cycles, multipliers, weight
+from intar.schedule.functions import dsp_blocks, lane, load_cycles, weight
 from intar.session import size_network
+
+DSP48E1 = find_board("pynq-z2").multiplier
 
 A = (0.0005, 0.5, 0.2488, 0.0505, 0.00486, 0.000183)
 B = (0.1, 0.101, 0.05, 0.000366)
@@ -66,7 +69,7 @@ def test_the_choice_is_the_smaller_product(width: int, rows: int, method: str) -
     made, machine, _ = size_network(graph, scheme("w8a8"), samples, sized)
     assert [task.table.method for task in made.graph.tasks if task.table] == [method]
     others = [quantise(graph, scheme("w8a8").with_rational(how), samples) for how in ("table", "direct")]
-    assert weight(made, machine) == min(weight(other, machine) for other in others)
+    assert weight(made, machine, DSP48E2) == min(weight(other, machine, DSP48E2) for other in others)
 
 
 def test_what_the_device_has_no_blocks_for_is_out() -> None:
@@ -76,6 +79,6 @@ def test_what_the_device_has_no_blocks_for_is_out() -> None:
         graph, scheme("w16a16"), samples, partial(make_machine, "pynq-z2", budget)
     )
     direct = quantise(graph, scheme("w16a16").with_rational("direct"), samples)
-    assert weight(direct, machine) < weight(made, machine)
-    assert multipliers(made, machine) <= 220 < multipliers(direct, machine)
+    assert weight(direct, machine, DSP48E1) < weight(made, machine, DSP48E1)
+    assert dsp_blocks(made, machine, DSP48E1) <= 220 < dsp_blocks(direct, machine, DSP48E1)
     assert [task.table.method for task in made.graph.tasks if task.table] == ["pieces"]
