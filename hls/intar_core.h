@@ -1,4 +1,4 @@
-// intar_core.h: the ROWS x LANES multiply-accumulate array, output stationary.
+// intar_core.h: the ROWS x LANES multiply-accumulate array, output stationary; a cell adds up DEPTH products a cycle.
 //
 // Two tasks, so that a tile drains while the next one is computed, and a tile that waits for operands never holds
 // back the one before it: core_mac() hands over finished accumulators, GROUP rows at a time, core_drain() sends them
@@ -46,52 +46,57 @@ inline int64_t digit(int64_t number, int index) {
   return (((number >> (index * BITS)) & (2 * half - 1)) ^ half) - half;
 }
 
-// acc[r][l] = (first ? 0 : acc[r][l]) + a[r] * w[l], PACK products of a row by one multiplier.
+// acc[r][l] = (first ? 0 : acc[r][l]) + sum over d of a[r * DEPTH + d] * w[l * DEPTH + d], PACK products of a row by one
+// multiplier.
 //
 // The weights of lanes p, p + FACTORS, p + 2 * FACTORS, ... are the digits of one factor, FIELD bits apart, which hold
 // any product; so the products are the digits of a[r] * factor.  A digit below 0 borrows 1 from the next one, which gets
 // it back as its carry.  Exact for all operands of A_USED and W_USED bits.
-template <int ROWS, int LANES, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS>
-inline void packed_accumulate(element<ACC_BITS> (&acc)[ROWS][LANES], const beat<ROWS, A_BITS>& a,
-                              const beat<LANES, W_BITS>& w, bool first) {
+template <int ROWS, int LANES, int DEPTH, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS>
+inline void packed_accumulate(element<ACC_BITS> (&acc)[ROWS][LANES], const beat<ROWS * DEPTH, A_BITS>& a,
+                              const beat<LANES * DEPTH, W_BITS>& w, bool first) {
 #pragma HLS INLINE
   const int FIELD = A_USED + W_USED;
   const int FACTORS = (LANES + PACK - 1) / PACK;
-FACTOR:
-  for (int p = 0; p < FACTORS; ++p) {
+CHANNEL:
+  for (int k = 0; k < DEPTH; ++k) {
 #pragma HLS UNROLL
-    int32_t factor = 0;
-  WEIGHT:
-    for (int d = 0; d < PACK; ++d) {
+  FACTOR:
+    for (int p = 0; p < FACTORS; ++p) {
 #pragma HLS UNROLL
-      const int l = d * FACTORS + p;
-      if (l < LANES) factor += static_cast<int32_t>(digit<W_USED>(w[l], 0)) * (1 << (d * FIELD));
-    }
-  ROW:
-    for (int r = 0; r < ROWS; ++r) {
-#pragma HLS UNROLL
-      const int64_t product = static_cast<int64_t>(factor) * digit<A_USED>(a[r], 0);
-    LANE:
+      int32_t factor = 0;
+    WEIGHT:
       for (int d = 0; d < PACK; ++d) {
 #pragma HLS UNROLL
         const int l = d * FACTORS + p;
-        if (l < LANES) {
-          const element<ACC_BITS> before = first ? 0 : acc[r][l];
-          const int carry = d == 0 ? 0 : static_cast<int>((product >> (d * FIELD - 1)) & 1);
-          acc[r][l] = before + digit<FIELD>(product, d) + carry;
+        if (l < LANES) factor += static_cast<int32_t>(digit<W_USED>(w[l * DEPTH + k], 0)) * (1 << (d * FIELD));
+      }
+    ROW:
+      for (int r = 0; r < ROWS; ++r) {
+#pragma HLS UNROLL
+        const int64_t product = static_cast<int64_t>(factor) * digit<A_USED>(a[r * DEPTH + k], 0);
+      LANE:
+        for (int d = 0; d < PACK; ++d) {
+#pragma HLS UNROLL
+          const int l = d * FACTORS + p;
+          if (l < LANES) {
+            const element<ACC_BITS> before = first && k == 0 ? 0 : acc[r][l];
+            const int carry = d == 0 ? 0 : static_cast<int>((product >> (d * FIELD - 1)) & 1);
+            acc[r][l] = before + digit<FIELD>(product, d) + carry;
+          }
         }
       }
     }
   }
 }
 
-// acc[r][l] = (first ? 0 : acc[r][l]) + a[r] * w[l]
-template <int ROWS, int LANES, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS>
-inline void multiply_accumulate(element<ACC_BITS> (&acc)[ROWS][LANES], const beat<ROWS, A_BITS>& a,
-                                const beat<LANES, W_BITS>& w, bool first) {
+// acc[r][l] = (first ? 0 : acc[r][l]) + sum over d of a[r * DEPTH + d] * w[l * DEPTH + d]
+template <int ROWS, int LANES, int DEPTH, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS>
+inline void multiply_accumulate(element<ACC_BITS> (&acc)[ROWS][LANES], const beat<ROWS * DEPTH, A_BITS>& a,
+                                const beat<LANES * DEPTH, W_BITS>& w, bool first) {
 #pragma HLS INLINE
   if (PACK > 1 && SHARED_MULTIPLIERS) {
-    packed_accumulate<ROWS, LANES, A_BITS, W_BITS, A_USED, W_USED, PACK, ACC_BITS>(acc, a, w, first);
+    packed_accumulate<ROWS, LANES, DEPTH, A_BITS, W_BITS, A_USED, W_USED, PACK, ACC_BITS>(acc, a, w, first);
     return;
   }
 ROW:
@@ -100,8 +105,13 @@ ROW:
   LANE:
     for (int l = 0; l < LANES; ++l) {
 #pragma HLS UNROLL
-      const element<ACC_BITS> before = first ? 0 : acc[r][l];
-      acc[r][l] = before + static_cast<int32_t>(a[r]) * static_cast<int32_t>(w[l]);
+      element<ACC_BITS> sum = first ? 0 : acc[r][l];
+    CHANNEL:
+      for (int d = 0; d < DEPTH; ++d) {
+#pragma HLS UNROLL
+        sum += static_cast<int32_t>(a[r * DEPTH + d]) * static_cast<int32_t>(w[l * DEPTH + d]);
+      }
+      acc[r][l] = sum;
     }
   }
 }
@@ -124,10 +134,10 @@ ROW:
 }
 
 // Without contexts all visits of a tile follow each other: one loop, without gaps from tile to tile.
-template <int ROWS, int GROUP, int LANES, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS,
+template <int ROWS, int GROUP, int LANES, int DEPTH, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS,
           int STEPS>
-inline void core_mac(const core_step (&steps)[STEPS], const part& played, hls::stream<beat<ROWS, A_BITS> >& a,
-                     hls::stream<beat<LANES, W_BITS> >& w, hls::stream<beat<GROUP * LANES, ACC_BITS> >& out) {
+inline void core_mac(const core_step (&steps)[STEPS], const part& played, hls::stream<beat<ROWS * DEPTH, A_BITS> >& a,
+                     hls::stream<beat<LANES * DEPTH, W_BITS> >& w, hls::stream<beat<GROUP * LANES, ACC_BITS> >& out) {
 #pragma HLS INLINE
   static_assert(ROWS % GROUP == 0, "the array is a whole number of groups");
   element<ACC_BITS> acc[ROWS][LANES];
@@ -146,7 +156,7 @@ STEP:
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
 #pragma HLS PIPELINE II=1 style=flp
       if (position < depth) {
-        multiply_accumulate<ROWS, LANES, A_BITS, W_BITS, A_USED, W_USED, PACK, ACC_BITS>(acc, a.read(), w.read(),
+        multiply_accumulate<ROWS, LANES, DEPTH, A_BITS, W_BITS, A_USED, W_USED, PACK, ACC_BITS>(acc, a.read(), w.read(),
                                                                                          position == 0);
       } else {
         out.write(accumulators<ROWS, GROUP, LANES, ACC_BITS>(acc, position - depth));
@@ -157,11 +167,11 @@ STEP:
 }
 
 // With contexts the accumulators of a tile wait in `saved` from one visit to the next.
-template <int ROWS, int GROUP, int LANES, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS,
+template <int ROWS, int GROUP, int LANES, int DEPTH, int A_BITS, int W_BITS, int A_USED, int W_USED, int PACK, int ACC_BITS,
           int CONTEXTS, int STEPS>
 inline void core_mac_contexts(const core_step (&steps)[STEPS], const part& played,
                               element<ACC_BITS> (&saved)[CONTEXTS][ROWS][LANES],
-                              hls::stream<beat<ROWS, A_BITS> >& a, hls::stream<beat<LANES, W_BITS> >& w,
+                              hls::stream<beat<ROWS * DEPTH, A_BITS> >& a, hls::stream<beat<LANES * DEPTH, W_BITS> >& w,
                               hls::stream<beat<GROUP * LANES, ACC_BITS> >& out) {
 #pragma HLS INLINE
   static_assert(ROWS % GROUP == 0, "the array is a whole number of groups");
@@ -202,7 +212,7 @@ STEP:
           for (int n = 0; n < depth; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #pragma HLS PIPELINE II=1 style=flp
-            multiply_accumulate<ROWS, LANES, A_BITS, W_BITS, A_USED, W_USED, PACK, ACC_BITS>(acc, a.read(), w.read(),
+            multiply_accumulate<ROWS, LANES, DEPTH, A_BITS, W_BITS, A_USED, W_USED, PACK, ACC_BITS>(acc, a.read(), w.read(),
                                                                                              v == 0 && n == 0);
           }
           if (last) {

@@ -10,8 +10,9 @@
 
 namespace intar {
 
-// Blocks of `rows` rows (`rows_last` in the last of `m_tiles`), `blocks` per m tile; each is sent `replay` times over
-// its `lanes` channels (from `k_first` on in the first block, up to `k_last` in the last one).
+// `DEPTH` neighbouring elements of a row are a channel; in a beat they stand together, or with `BY_CHANNEL` those of all rows
+// behind each other.  Blocks of `rows` rows (`rows_last` in the last of `m_tiles`), `blocks` per m tile; each is sent `replay` times over
+// its channels (from `k_first` on in the first block, up to `k_last` in the last one).
 struct feed_step {
   int32_t tiles, m_tiles, rows, rows_last, blocks, k_first, k_last, replay;
 };
@@ -67,10 +68,11 @@ STEP:
   }
 }
 
-template <int ROWS, int GROUP, int LANES, int BITS, int STEPS>
+template <int ROWS, int GROUP, int LANES, int BITS, int DEPTH, bool BY_CHANNEL, int STEPS>
 inline void feed_send(const feed_step (&steps)[STEPS], const part& played,
-                      hls::stream<beat<GROUP * LANES, BITS> >& in, hls::stream<beat<ROWS, BITS> >& out) {
+                      hls::stream<beat<GROUP * LANES, BITS> >& in, hls::stream<beat<ROWS * DEPTH, BITS> >& out) {
 #pragma HLS INLINE
+  static_assert(LANES % DEPTH == 0, "a row is a whole number of channels");
   constexpr int GROUPS = ROWS / GROUP;
   element<BITS> block[ROWS][LANES];
 #pragma HLS ARRAY_PARTITION variable=block type=complete dim=0
@@ -94,7 +96,7 @@ STEP:
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024
 #pragma HLS PIPELINE off
           const int first = (b == 0) ? step.k_first : 0;
-          const int end = (b == step.blocks - 1) ? step.k_last : LANES;
+          const int end = (b == step.blocks - 1) ? step.k_last : LANES / DEPTH;
           // With one group the block is taken over in the cycle that sends its first channel.
           const int lead = groups - 1;
           int channel = first;
@@ -119,11 +121,15 @@ STEP:
               }
             }
             if (n >= lead) {
-              beat<ROWS, BITS> sent;
+              beat<ROWS * DEPTH, BITS> sent;
             ROW_OUT:
               for (int r = 0; r < ROWS; ++r) {
 #pragma HLS UNROLL
-                sent[r] = block[r][channel];
+              ELEMENT:
+                for (int d = 0; d < DEPTH; ++d) {
+#pragma HLS UNROLL
+                  sent[BY_CHANNEL ? d * ROWS + r : r * DEPTH + d] = block[r][channel * DEPTH + d];
+                }
               }
               out.write(sent);
               channel = (channel == end - 1) ? first : channel + 1;

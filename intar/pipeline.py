@@ -110,8 +110,7 @@ class Design:
         """The network's outputs, in their own shapes, from the bytes of the arguments after a call at `position`."""
         tensors = stored_tensors(self.arguments("output"), images)
         at = self.program.positions if position is None else position
-        for argument in self.arguments("state"):
-            tensors |= new_rows(argument, self.states, images[argument.name], at)
+        tensors |= new_rows(self.arguments("state"), self.states, images, at)
         return from_circuit(self.quantised.graph, tensors)
 
 
@@ -403,7 +402,7 @@ def recompile(made: Design, mode: Mode) -> Design:
 
 def engine_memory(machine: Machine) -> EngineMemory:
     """The engine's memory model of the machine."""
-    return EngineMemory(latency=machine.latency)
+    return EngineMemory(machine.latency, machine.words_num, machine.words_den)
 
 
 def integer_samples(
@@ -688,7 +687,10 @@ def verify_rtl(
         for index, (name, value) in enumerate(numbers, len(made.program.arguments)):
             job.append(SimArgument(name, 0x10 + 0xC * index, value=value))
         jobs.append(job)
-    model = memory or MemoryModel(latency=made.schedule.machine.latency)
+    machine = made.schedule.machine
+    model = memory or MemoryModel(
+        latency=machine.latency, words_num=machine.words_num, words_den=machine.words_den
+    )
     limit = 20 * max(network.predicted.cycles for network, _ in called) + 20_000
     result = simulation.run(jobs, model, wait, reset_between, limit, abort_after)
     outputs = [

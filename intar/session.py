@@ -52,6 +52,7 @@ from intar.quant.scheme import Scheme
 from intar.quant.scheme import scheme as find_scheme
 from intar.quant.search import Metric, Search, Trial, search_formats
 from intar.quant.store import load as load_quantised
+from intar.quant.streamed import stream_states
 from intar.report.summary import report_dict
 from intar.schedule.cost import lower_bounds
 from intar.schedule.functions import dsp_blocks, weight
@@ -173,13 +174,14 @@ def size_network(
         )
     if blocks:
         made = _integers(graph, scheme, calibration, sized, alike(spelled, blocks))
+        machine = sized(made)
+        made = stream_states(made, machine)
         try:
             parts = divide(made, pieces(made.graph, blocks))
         except UnsupportedError:
             if loop:
                 raise
             parts = ()
-        machine = sized(made)
         parts = parts if _keeps(made, parts, machine) else ()
         if loop and not parts:
             raise UnsupportedError(
@@ -192,7 +194,8 @@ def size_network(
         if any(len(part.rounds) > 1 and (loop or _pays(part, machine)) for part in parts):
             return made, machine, blocks
     made = _integers(graph, scheme, calibration, sized)
-    return made, sized(made), ()
+    machine = sized(made)
+    return stream_states(made, machine), machine, ()
 
 
 def _integers(

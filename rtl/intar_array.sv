@@ -1,5 +1,7 @@
 // intar_array: the datapath of a core: ROWS x LANES multiply-accumulate cells, output-stationary.
 //
+// A cell adds up DEPTH products: element r DEPTH + d of a_data times element c DEPTH + d of w_data, all d.
+//
 // Every cycle with `move` takes one operand pair into the pipeline: operands (cycle t) -> products (t+1) ->
 // accumulators (t+2). `first` starts the accumulators at 0, or with `resume` at `context_data`; `flush` copies the
 // sums to the shadow accumulators, `spill` to `spill_data`. Flags come with the pair and are used two
@@ -15,6 +17,7 @@
 module intar_array #(
     parameter int ROWS     = 4,
     parameter int LANES    = 4,
+    parameter int DEPTH    = 1,
     parameter int A_BITS   = 8,
     parameter int W_BITS   = 8,
     parameter int A_USED   = A_BITS,  // bits of an operand that count: it fits in them
@@ -27,8 +30,8 @@ module intar_array #(
     input  logic                           clk,
     input  logic                           move,
     input  logic                           take,          // the pair is valid
-    input  logic [ROWS*A_BITS-1:0]         a_data,
-    input  logic [LANES*W_BITS-1:0]        w_data,
+    input  logic [ROWS*DEPTH*A_BITS-1:0]   a_data,
+    input  logic [LANES*DEPTH*W_BITS-1:0]  w_data,
     input  logic                           multiply,      // the operand registers hold a pair
     input  logic                           add_valid,     // flags of the pair that is in the product registers
     input  logic                           add_first,
@@ -45,9 +48,11 @@ module intar_array #(
   localparam int FACTORS = (LANES + PACK - 1) / PACK;  // multipliers of a row
   localparam int FACTOR_BITS = (PACK > 1) ? (PACK - 1) * FIELD + W_USED + 1 : W_USED;
 
-  logic signed [A_USED-1:0] a[0:ROWS-1];
-  logic signed [FACTOR_BITS-1:0] w[0:FACTORS-1];
-  logic [PACK*FIELD-1:0] product[0:ROWS-1][0:FACTORS-1];
+  localparam int PRODUCTS = DEPTH * FACTORS;  // of a row: all of the first channel, then those of the next one
+
+  logic signed [A_USED-1:0] a[0:ROWS*DEPTH-1];
+  logic signed [FACTOR_BITS-1:0] w[0:PRODUCTS-1];
+  logic [PACK*FIELD-1:0] product[0:ROWS-1][0:PRODUCTS-1];
   logic signed [ACC_BITS-1:0] acc[0:ROWS-1][0:LANES-1];
   logic signed [ACC_BITS-1:0] shadow[0:ROWS-1][0:LANES-1];
 
@@ -75,12 +80,15 @@ module intar_array #(
       /* verilator unroll_disable */
       for (int r = 0; r < ROWS; r = r + 1) begin
         /* verilator unroll_full */
-        for (int p = 0; p < FACTORS; p = p + 1)
-          acc[r][p] = acc[r][p] + ACC_BITS'($signed(product[r][p][0+:FIELD]));
+        for (int p = 0; p < PRODUCTS; p = p + 1)
+          acc[r][p%FACTORS] = acc[r][p%FACTORS] + ACC_BITS'($signed(product[r][p][0+:FIELD]));
         /* verilator unroll_full */
-        for (int c = FACTORS; c < LANES; c = c + 1)
-          acc[r][c] = acc[r][c] + ACC_BITS'($signed(product[r][c%FACTORS][c/FACTORS*FIELD+:FIELD]))
-              + ACC_BITS'({1'b0, product[r][c%FACTORS][c/FACTORS*FIELD-1]});
+        for (int d = 0; d < PRODUCTS; d = d + FACTORS) begin
+          /* verilator unroll_full */
+          for (int c = FACTORS; c < LANES; c = c + 1)
+            acc[r][c] = acc[r][c] + ACC_BITS'($signed(product[r][d+c%FACTORS][c/FACTORS*FIELD+:FIELD]))
+                + ACC_BITS'({1'b0, product[r][d+c%FACTORS][c/FACTORS*FIELD-1]});
+        end
       end
       if (add_flush) begin
         /* verilator unroll_disable */
@@ -101,17 +109,19 @@ module intar_array #(
       /* verilator unroll_disable */
       for (int r = 0; r < ROWS; r = r + 1) begin
         /* verilator unroll_full */
-        for (int p = 0; p < FACTORS; p = p + 1) product[r][p] = (PACK*FIELD)'(a[r] * w[p]);
+        for (int p = 0; p < PRODUCTS; p = p + 1)
+          product[r][p] = (PACK*FIELD)'(a[r*DEPTH+p/FACTORS] * w[p]);
       end
     end
     if (move && take) begin
       /* verilator unroll_full */
-      for (int r = 0; r < ROWS; r = r + 1) a[r] = $signed(a_data[r*A_BITS+:A_USED]);
+      for (int r = 0; r < ROWS * DEPTH; r = r + 1) a[r] = $signed(a_data[r*A_BITS+:A_USED]);
       /* verilator unroll_full */
-      for (int p = 0; p < FACTORS; p = p + 1) begin
-        w[p] = FACTOR_BITS'($signed(w_data[p*W_BITS+:W_USED]));
-        for (int c = p + FACTORS; c < LANES; c = c + FACTORS)
-          w[p] = w[p] + (FACTOR_BITS'($signed(w_data[c*W_BITS+:W_USED])) <<< (c / FACTORS * FIELD));
+      for (int p = 0; p < PRODUCTS; p = p + 1) begin
+        w[p] = FACTOR_BITS'($signed(w_data[(p%FACTORS*DEPTH+p/FACTORS)*W_BITS+:W_USED]));
+        for (int c = p % FACTORS + FACTORS; c < LANES; c = c + FACTORS)
+          w[p] = w[p] + (FACTOR_BITS'($signed(w_data[(c*DEPTH+p/FACTORS)*W_BITS+:W_USED]))
+              <<< (c / FACTORS * FIELD));
       end
     end
   end

@@ -1,4 +1,5 @@
-// intar_core: ROWS x LANES multiply-accumulate array, one operand pair a cycle, double accumulators.
+// intar_core: ROWS x LANES multiply-accumulate array, one operand pair a cycle, double accumulators; a cell adds up DEPTH
+// products of a pair.
 //
 // Step        256 bits, 32-bit fields, lowest first: tiles - 1, m_tiles - 1, visits - 1, contexts - 1, k - 1,
 //             k_last - 1, rows - 1, rows_last - 1.
@@ -15,6 +16,7 @@
 module intar_core #(
     parameter int ROWS         = 4,
     parameter int LANES        = 4,
+    parameter int DEPTH        = 1,  // see intar_array
     parameter int A_BITS       = 8,
     parameter int W_BITS       = 8,
     parameter int A_USED       = A_BITS,  // see intar_array
@@ -34,10 +36,10 @@ module intar_core #(
     output logic                      done,
     input  logic                      a_valid,
     output logic                      a_ready,
-    input  logic [ROWS*A_BITS-1:0]    a_data,
+    input  logic [ROWS*DEPTH*A_BITS-1:0]  a_data,
     input  logic                      w_valid,
     output logic                      w_ready,
-    input  logic [LANES*W_BITS-1:0]   w_data,
+    input  logic [LANES*DEPTH*W_BITS-1:0] w_data,
     output logic                      out_valid,
     input  logic                      out_ready,
     output logic [LANES*ACC_BITS-1:0] out_data
@@ -179,6 +181,7 @@ module intar_core #(
   intar_array #(
       .ROWS(ROWS),
       .LANES(LANES),
+      .DEPTH(DEPTH),
       .A_BITS(A_BITS),
       .W_BITS(W_BITS),
       .A_USED(A_USED),

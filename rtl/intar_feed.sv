@@ -3,17 +3,20 @@
 // Step        256 bits, 32-bit fields, lowest first: tiles - 1, m_tiles - 1, blocks - 1, rows - 1, rows_last - 1,
 //             k_last - 1, replay - 1, k_first.
 //             for tile: for m: for block: take `rows` beats (`rows_last` for the last m), then `replay` times for
-//             each channel l of the block (from `k_first` in the first block, 0 in others, on; LANES, or `k_last` in the last
-//             block) send element l of each row; rows that were not taken are 0.
+//             each channel l of the block (from `k_first` in the first block, 0 in others, on; all, or `k_last` in the last
+//             block) send element l of each row; rows that were not taken are 0. A channel is DEPTH neighbouring elements,
+//             which stand together in the beat, or with BY_CHANNEL those of all rows behind each other.
 // Storage     two banks: one block is sent while the next one is collected.
 // Latency     last row of a block taken in cycle t -> its first operand beat is pushed in t+2. A bank whose last
 //             channel leaves the bank in t takes rows from t+1 on.
 // Throughput  1 operand beat per cycle without a gap, across blocks and steps, while rows arrive in time
 //             (rows <= channels x replay).
 module intar_feed #(
-    parameter int ROWS  = 4,  // elements of an operand beat
+    parameter int ROWS  = 4,  // channels of an operand beat
     parameter int LANES = 4,  // elements of a row beat
+    parameter int DEPTH = 1,  // elements of a channel; divides LANES
     parameter int BITS  = 8,
+    parameter bit BY_CHANNEL = 1'b0,
     parameter int SEGMENTS = 1,  // see intar_steps
     parameter int STEPS = 1,
     parameter logic [STEPS*256-1:0] PROGRAM = '0,
@@ -29,9 +32,10 @@ module intar_feed #(
     input  logic [LANES*BITS-1:0] in_data,
     output logic                  out_valid,
     input  logic                  out_ready,
-    output logic [ROWS*BITS-1:0]  out_data
+    output logic [ROWS*DEPTH*BITS-1:0] out_data
 );
-  localparam int LANE_BITS = (LANES > 1) ? $clog2(LANES) : 1;
+  localparam int CHANNELS = LANES / DEPTH;
+  localparam int CHANNEL_BITS = (CHANNELS > 1) ? $clog2(CHANNELS) : 1;
   logic [1:0] full;  // by bank; set by the filling side, cleared by the sending side
 
   // ---- filling
@@ -89,7 +93,7 @@ module intar_feed #(
   assign send_tile_last = send_tile == send_step[0+:32];
   assign send_m_last = send_m == send_step[32+:32];
   assign send_block_last = send_block == send_step[64+:32];
-  assign channel_last = channel == (send_block_last ? send_step[160+:32] : 32'(LANES - 1));
+  assign channel_last = channel == (send_block_last ? send_step[160+:32] : 32'(CHANNELS - 1));
   assign send_last = channel_last && send_replay == send_step[192+:32];
   assign send_end = send_last && send_block_last && send_m_last && send_tile_last;
   intar_steps #(
@@ -158,7 +162,13 @@ module intar_feed #(
       always_ff @(posedge clk) begin
         if (fill_go && !fill_bank && (mine || clear)) bank0 <= mine ? in_data : '0;
         if (fill_go && fill_bank && (mine || clear)) bank1 <= mine ? in_data : '0;
-        if (send_go) out_data[r*BITS+:BITS] <= chosen[32'(channel[LANE_BITS-1:0])*BITS+:BITS];
+      end
+      for (genvar d = 0; d < DEPTH; d = d + 1) begin : g_elements
+        localparam int PLACE = BY_CHANNEL ? d * ROWS + r : r * DEPTH + d;
+        always_ff @(posedge clk) begin
+          if (send_go)
+            out_data[PLACE*BITS+:BITS] <= chosen[(32'(channel[CHANNEL_BITS-1:0])*DEPTH+d)*BITS+:BITS];
+        end
       end
     end
   endgenerate

@@ -3,11 +3,12 @@
 intar check designs/gpt2/model.py:scaled        16 tokens → the next one: d = 128, 4 layers
 intar check designs/gpt2/model.py:scaled_step   one token behind up to 32 cached ones → the next one
 intar check designs/gpt2/model.py:medium        the trunk: 24 layers of d = 1024, 64 embedded tokens
+intar check designs/gpt2/model.py:medium_step   the same for one embedded token behind up to 256 cached ones
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -165,6 +166,27 @@ class Step(nn.Module):
         return {"next": self.model.next(hidden), **rows}
 
 
+class TrunkStep(nn.Module):
+    """The trunk of one embedded token (batch, 1, width) behind cached keys and values: ``hidden`` and the new rows.
+
+    `mask` and caches as those of :class:`Step`; the host embeds, and has the head.
+    """
+
+    def __init__(self, trunk: Trunk) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(
+        self, hidden: torch.Tensor, mask: torch.Tensor, **caches: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        rows = {}
+        for number, block in enumerate(self.trunk.h):
+            y, k, v = block.attn.step(block.ln_1(hidden), mask, caches[f"k_{number}"], caches[f"v_{number}"])
+            hidden = block.feed_forward(hidden + y)
+            rows |= {f"k_{number}_new": k, f"v_{number}_new": v}
+        return {"hidden": self.trunk.ln_f(hidden), **rows}
+
+
 def make(config: Config, checkpoint: Path | None = None, seed: int = 0) -> GPT2:
     """A model for inference: weights of a Hugging Face folder (``model.safetensors``), or random ones as GPT-2 starts.
 
@@ -247,6 +269,22 @@ def _step(
     return step, {name: torch.stack([call[name] for call in calls]) for name in calls[0]}
 
 
+def _trunk_step(config: Config, cached: int, samples: int = 4) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """The trunk one token at a time behind up to `cached` ones, with the last tokens of random texts as examples."""
+    model = make(config)
+    tokens, positions = _tokens(config, cached + 1, samples)
+    caches: dict[str, torch.Tensor] = {}
+    with torch.no_grad():
+        hidden = embedded = model.embed(tokens, positions)
+        for number, block in enumerate(model.trunk.h):
+            _, keys, values = block.attn.split(block.ln_1(hidden))
+            caches |= {f"k_{number}": keys[:, :, :-1].clone(), f"v_{number}": values[:, :, :-1].clone()}
+            hidden = block(hidden)
+    mask = torch.zeros(samples, config.heads, 1, cached + 1)
+    mask[0, ..., cached // 2 : cached] = HIDDEN  # one text is half as long
+    return TrunkStep(model.trunk), {"hidden": embedded[:, -1:].clone(), "mask": mask, **caches}
+
+
 def _trunk(config: Config, tokens: int, samples: int = 4) -> tuple[nn.Module, torch.Tensor]:
     """The trunk with embedded random tokens."""
     model = make(config)
@@ -284,3 +322,24 @@ def small() -> tuple[nn.Module, torch.Tensor]:
 
 def medium() -> tuple[nn.Module, torch.Tensor]:
     return _trunk(MEDIUM, 64)
+
+
+def medium_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _trunk_step(MEDIUM, 256)
+
+
+def medium_step_2() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """The first layers of it only."""
+    return _trunk_step(replace(MEDIUM, layers=2), 256)
+
+
+def medium_step_4() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _trunk_step(replace(MEDIUM, layers=4), 256)
+
+
+def scaled_trunk_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _trunk_step(SCALED, 32)
+
+
+def tiny_trunk_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _trunk_step(replace(TINY, layers=3), 12)

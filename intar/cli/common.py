@@ -32,7 +32,7 @@ Model = Annotated[
 Project = Annotated[Path, typer.Argument(help="Folder that `intar compile … -o` wrote.")]
 Device = Annotated[str | None, typer.Option(help="Board (`intar devices`).")]
 Scheme = Annotated[
-    str | None, typer.Option(help="w8a8, w16a16, w4a8 or w8a8r16; with -pow2: requantise by shifts.")
+    str | None, typer.Option(help="w8a8, w16a16, w4a8, w8a8r16 or w4a8r16; with -pow2: requantise by shifts.")
 ]
 Bits = Annotated[
     list[str] | None,

@@ -383,6 +383,7 @@ class _Views:
         blocks = self._inner(
             "blocks", wide, max(2, node.rows // group), "blocks of rows that wait to be sent"
         )
+        order = f"{node.depth}, {'true' if node.by_channel else 'false'}"
         collect = Function(
             f"{node.name}_collect",
             "task",
@@ -398,7 +399,7 @@ class _Views:
             node.name,
             "blocks to channels",
             (Port("in", wide, blocks.name), self._port("out")),
-            f"intar::feed_send<{node.rows}, {group}, {node.lanes}, {node.bits}>",
+            f"intar::feed_send<{node.rows}, {group}, {node.lanes}, {node.bits}, {order}>",
             (rom.name, "in", "out"),
         )
         return (rom,), (collect, send), (blocks,)
@@ -434,7 +435,7 @@ class _Views:
         )
         ports = (self._port("a"), self._port("w"), Port("out", wide, tiles.name))
         used = ", ".join(map(str, (*node.operand_bits, node.pack)))
-        sizes = f"{node.rows}, {group}, {node.lanes}, {node.a_bits}, {node.w_bits}, {used}, {node.acc_bits}"
+        sizes = f"{node.rows}, {group}, {node.lanes}, {node.depth}, {node.a_bits}, {node.w_bits}, {used}, {node.acc_bits}"
         if node.contexts == 1:
             mac = Function(
                 f"{node.name}_mac",

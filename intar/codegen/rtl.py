@@ -523,10 +523,11 @@ class _Builder:
         self._stream(made, node, "out", True, node.lanes, node.bits)
 
     def _feed(self, made: Instance, node: Feed) -> None:
-        made.parameters += [("ROWS", node.rows), ("LANES", node.lanes), ("BITS", node.bits)]
+        shape = [("ROWS", node.rows), ("LANES", node.lanes), ("DEPTH", node.depth), ("BITS", node.bits)]
+        made.parameters += [*shape, ("BY_CHANNEL", int(node.by_channel))]
         made.parameters += self._program("", steps.feed_rom(node))
         self._stream(made, node, "in", False, node.lanes, node.bits)
-        self._stream(made, node, "out", True, node.rows, node.bits)
+        self._stream(made, node, "out", True, node.rows * node.depth, node.bits)
 
     def _core(self, made: Instance, node: Core) -> None:
         link = self.link(node, "out")
@@ -535,6 +536,7 @@ class _Builder:
         made.parameters += [
             ("ROWS", node.rows),
             ("LANES", node.lanes),
+            ("DEPTH", node.depth),
             ("A_BITS", node.a_bits),
             ("W_BITS", node.w_bits),
             ("A_USED", node.operand_bits[0]),
@@ -544,8 +546,8 @@ class _Builder:
             ("MAX_CONTEXTS", max(step.contexts for step in node.steps)),
             *self._program("", steps.core_rom(node)),
         ]
-        self._stream(made, node, "a", False, node.rows, node.a_bits)
-        self._stream(made, node, "w", False, node.lanes, node.w_bits)
+        self._stream(made, node, "a", False, node.rows * node.depth, node.a_bits)
+        self._stream(made, node, "w", False, node.lanes * node.depth, node.w_bits)
         self._stream(made, node, "out", True, node.lanes, link.bits)
 
     def _vector(self, made: Instance, node: Vector) -> None:

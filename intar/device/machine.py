@@ -9,7 +9,17 @@ from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
 from intar.ir.circuit import circuit
 from intar.ir.packing import array_blocks, products_at_once
-from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool, QProduct, Quantised, operand_bits, stored_bits
+from intar.ir.quantgraph import (
+    QConv,
+    QMatmul,
+    QMove,
+    QPool,
+    QProduct,
+    Quantised,
+    operand_bits,
+    stored_bits,
+    weight_bits,
+)
 from intar.ir.schedule import Machine
 
 USABLE = 0.7
@@ -17,20 +27,32 @@ USABLE = 0.7
 
 ALIASES = {"clock": "clock_mhz", "onchip": "onchip_bytes", "memory": "onchip_bytes"}
 
+REAL = ("clock_mhz", "efficiency")
+"""Options that need not be whole numbers."""
+
 MOST_CORES = 8
+
+WORDS_DEN = 64
+"""Cycles in which words of a slow port are counted."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Overrides; None means: choose. `multipliers` are multiply-accumulates a cycle of all arrays, `dsp` the DSP blocks that
-    make them: as many, or fewer where a block makes several (`intar.ir.packing`). `ports` are weight ports, one a core;
-    `inputs` and `outputs` ports for those."""
+    """Overrides; None means: choose.
+
+    `multipliers` are multiply-accumulates a cycle of all arrays, `dsp` the DSP blocks that make them: as many, or fewer
+    where a block makes several (`intar.ir.packing`). `depth`: channels that a cell multiplies a cycle (1 if not given).
+    `ports` are weight ports, one a core; `inputs` and `outputs` ports for those, `states` ports that read states for
+    products. `efficiency`: what a memory channel gives of its share of the board's bandwidth; unless it is given, a port
+    gets a word a cycle.
+    """
 
     multipliers: int | None = None
     dsp: int | None = None
     cores: int | None = None
     rows: int | None = None
     lanes: int | None = None
+    depth: int | None = None
     rate: int | None = None
     ports: int | None = None
     port_bits: int | None = None
@@ -39,6 +61,8 @@ class Budget:
     latency: int | None = None
     inputs: int | None = None
     outputs: int | None = None
+    states: int | None = None
+    efficiency: float | None = None
 
     @staticmethod
     def parse(options: Mapping[str, object]) -> Budget:
@@ -53,8 +77,8 @@ class Budget:
                 findings.append(Finding(f"there is no budget {key!r}", f"budget {key}={raw}", hint=hint))
                 continue
             value = _number(raw)
-            if value is None or value <= 0 or (name != "clock_mhz" and value != int(value)):
-                what = f"{raw!r} is not a positive {'number' if name == 'clock_mhz' else 'whole number'}"
+            if value is None or value <= 0 or (name not in REAL and value != int(value)):
+                what = f"{raw!r} is not a positive {'number' if name in REAL else 'whole number'}"
                 hint = "write for example 32, or 512K and 2M for bytes"
                 findings.append(Finding(what, f"budget {key}={raw}", hint=hint))
             elif name in values:
@@ -62,7 +86,7 @@ class Budget:
                     Finding(f"{name} is given twice", f"budget {key}={raw}", hint="keep one of the two")
                 )
             else:
-                values[name] = value if name == "clock_mhz" else int(value)
+                values[name] = value if name in REAL else int(value)
         if findings:
             raise ConfigError(findings)
         return Budget(**values)  # type: ignore[arg-type]
@@ -88,7 +112,8 @@ class _Network:
     """What the choice depends on: (rows, k, n) of matmuls, (rows, cols) of vector tasks, bits of weights and tensors, bits
     of the arrays' operands.
 
-    A convolution of C channels from T taps each to P pixels counts as a matmul of (C, T, P): that is how it runs.
+    Where cells multiply `depth` channels a cycle, `k` counts operand beats, and a weight has the bits of so many channels. A
+    convolution of C channels from T taps each to P pixels counts as a matmul of (C, T, P): that is how it runs.
     """
 
     matmuls: tuple[tuple[int, int, int], ...]
@@ -96,24 +121,27 @@ class _Network:
     weight_bits: int
     tensor_bits: int
     operands: tuple[int, int]
+    depth: int
 
 
-def _network(quantised: Quantised) -> _Network:
+def _network(quantised: Quantised, channels: int) -> _Network:
     graph = circuit(quantised.graph)
     matmuls, vectors = [], []
-    a_bits, w_bits = stored_bits(graph)
+    a_bits, _ = stored_bits(graph)
     for task in graph.tasks:
         out = graph.tensor(task.output)
         if isinstance(task, QMatmul):
-            matmuls.append((out.rows, graph.tensor(task.inputs[0]).cols, out.cols))
+            depth = ceil_div(graph.tensor(task.inputs[0]).cols, channels)
+            matmuls.append((out.rows, depth, out.cols))
         elif isinstance(task, QProduct):
-            rows, depth = out.rows // task.batch, graph.tensor(task.inputs[0]).cols
+            rows, depth = out.rows // task.batch, ceil_div(graph.tensor(task.inputs[0]).cols, channels)
             matmuls.extend([(rows, depth, out.cols)] * task.batch)
         elif isinstance(task, QConv):
             matmuls.extend((group.channels, len(group.taps), out.cols) for group in task.groups)
         elif not isinstance(task, QMove | QPool):
             vectors.append((out.rows, out.cols))
-    return _Network(tuple(matmuls), tuple(vectors), w_bits, a_bits, operand_bits(graph))
+    stream = weight_bits(graph) * channels
+    return _Network(tuple(matmuls), tuple(vectors), stream, a_bits, operand_bits(graph), channels)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -160,12 +188,22 @@ def _mistakes(board: Board, budget: Budget) -> Iterator[Finding]:
                 why,
                 f"take at most {budget.lanes}",
             )
+    if budget.efficiency is not None and budget.efficiency > 1:
+        yield Finding(
+            f"an efficiency of {budget.efficiency}", "budget efficiency", "a channel gives no more than it has",
+            "take at most 1",
+        )  # fmt: skip
     if budget.ports is not None and budget.cores is not None and budget.ports != budget.cores:
         yield Finding(
             f"{budget.ports} weight ports for {budget.cores} cores", "budget ports",
             "every core has a weight port of its own", "leave `ports` out, or make both equal",
         )  # fmt: skip
-    have = (budget.cores or 1) * (budget.rows or 1) * (budget.lanes or 1)
+    if budget.depth and budget.lanes and budget.lanes % budget.depth:
+        yield Finding(
+            f"a depth of {budget.depth} does not divide {budget.lanes} lanes", "budget depth",
+            "a feed sends a beat of a row in equal parts", f"take {_slice(budget.lanes, budget.depth)}",
+        )  # fmt: skip
+    have = (budget.cores or 1) * (budget.rows or 1) * (budget.lanes or 1) * (budget.depth or 1)
     if budget.multipliers is not None and have > budget.multipliers:
         yield Finding(
             f"cores, rows and lanes make {have} multipliers, more than the {budget.multipliers} allowed",
@@ -189,7 +227,8 @@ def _overdrawn(board: Board, budget: Budget, a_bits: int, w_bits: int) -> Iterat
     pack = products_at_once(a_bits, w_bits, board.multiplier)
     why = f"a DSP makes {pack} product{'s' if pack > 1 else ''} of {a_bits} by {w_bits} bits a cycle"
     most = min(budget.dsp or board.dsp, board.dsp)
-    arrays = array_blocks(budget.cores or 1, budget.rows or 1, budget.lanes or 1, pack)
+    cells = (budget.rows or 1) * (budget.depth or 1)
+    arrays = array_blocks(budget.cores or 1, cells, budget.lanes or 1, pack)
     if arrays > most:
         yield Finding(
             f"cores, rows and lanes take {arrays} DSPs, more than the {most} "
@@ -244,9 +283,10 @@ def _shape(
         for cores in [fixed_cores] if fixed_cores else range(1, ports + 1):
             highest = min(lanes, tallest)
             for rows in [budget.rows] if budget.rows else [r for r in _powers(lanes) if r < 2 * highest]:
+                cells = rows * network.depth
                 if (
-                    cores * rows * lanes > most
-                    or array_blocks(cores, rows, lanes, pack) > dsp
+                    cores * cells * lanes > most
+                    or array_blocks(cores, cells, lanes, pack) > dsp
                     or rows > lanes
                 ):
                     continue
@@ -300,6 +340,15 @@ def read_budget(board: Board | str, budget: Budget | Mapping[str, object] | None
     return board, budget
 
 
+def _pace(board: Board, efficiency: float | None, port_bits: int, clock: float) -> dict[str, int]:
+    """Words that a memory channel gives a port in how many cycles."""
+    if efficiency is None:
+        return {}
+    channel = board.bandwidth * 1e9 * efficiency / board.ports
+    words = int(channel / (port_bits / 8 * clock * 1e6) * WORDS_DEN)
+    return {"words_num": max(1, words), "words_den": WORDS_DEN} if words < WORDS_DEN else {}
+
+
 def make_machine(
     board: Board | str, budget: Budget | Mapping[str, object] | None, quantised: Quantised
 ) -> Machine:
@@ -318,8 +367,16 @@ def make_machine(
     ConfigError : unknown board or option, or a budget that contradicts itself or exceeds the board; lists everything.
     """
     board, budget = read_budget(board, budget)
-    network = _network(quantised)
-    if findings := list(_overdrawn(board, budget, *network.operands)):
+    network = _network(quantised, budget.depth or 1)
+    findings = list(_overdrawn(board, budget, *network.operands))
+    if network.depth > 1 and any(isinstance(task, QConv) for task in quantised.graph.tasks):
+        findings.append(
+            Finding(
+                f"a depth of {network.depth} in a network with convolutions", "budget depth",
+                "an array takes one tap of a convolution a cycle", "leave `depth` out",
+            )
+        )  # fmt: skip
+    if findings:
         raise ConfigError(findings)
     clock = budget.clock_mhz or board.clock
     port_bits = budget.port_bits or board.port_bits
@@ -339,6 +396,7 @@ def make_machine(
         cores=cores,
         rows=rows,
         lanes=lanes,
+        depth=network.depth,
         rate=_slice(lanes, budget.rate) if budget.rate else _rate(network, cores, rows, lanes, port_bits),
         port_bits=port_bits,
         onchip_bytes=budget.onchip_bytes or int(board.onchip_bytes * USABLE),
@@ -346,5 +404,7 @@ def make_machine(
         latency=budget.latency or 64,
         inputs=budget.inputs or 1,
         outputs=budget.outputs or 1,
+        state_ports=budget.states or 0,
+        **_pace(board, budget.efficiency, port_bits, clock),
         device=board.name,
     )

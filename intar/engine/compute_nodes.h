@@ -15,7 +15,7 @@ struct FeedStep {
 };
 
 struct Feed : Unit {
-  i64 rows, lanes;
+  i64 rows, lanes, depth, by_channel;  // depth: elements of a row that go out together
   Link* in = nullptr;
   Out out;
   std::vector<FeedStep> steps;
@@ -64,7 +64,12 @@ struct Feed : Unit {
     if (sim.values) {
       i64* beat = out.link->reserve();
       const i64 channel = bank.first + sent;
-      for (i64 r = 0; r < rows; r++) beat[r] = r < bank.rows ? bank.cells[static_cast<size_t>(r * lanes + channel)] : 0;
+      for (i64 r = 0; r < rows; r++) {
+        for (i64 d = 0; d < depth; d++) {
+          const i64 place = by_channel ? d * rows + r : r * depth + d;
+          beat[place] = r < bank.rows ? bank.cells[static_cast<size_t>(r * lanes + channel * depth + d)] : 0;
+        }
+      }
     }
     out.send(sim);
     touch(bank.step);
@@ -103,7 +108,7 @@ struct Feed : Unit {
     taken = 0;
     bank.rows = wanted;
     bank.first = block == 0 ? s.k_first : 0;
-    bank.channels = block == s.blocks - 1 ? s.k_last : lanes;
+    bank.channels = block == s.blocks - 1 ? s.k_last : lanes / depth;
     bank.replay = s.replay;
     bank.step = static_cast<i64>(fill_step);
     bank.full = true;
@@ -131,7 +136,7 @@ struct CoreStep {
 };
 
 struct Core : Unit {
-  i64 rows, lanes, acc_bits;
+  i64 rows, lanes, depth, acc_bits;
   i64 a_limit, w_limit;  // operands are within -limit ... limit - 1 (0: they are as wide as the elements that bring them)
   Link *a = nullptr, *w = nullptr;
   Out out;
@@ -200,14 +205,17 @@ struct Core : Unit {
     std::vector<i64>& sums = accumulators[static_cast<size_t>(context)];
     if (visit == 0 && beat == 0) std::fill(sums.begin(), sums.end(), 0);
     const i64 *left = a->front(), *right = w->front();
-    if (a_limit) check(left, rows, a_limit);
-    if (w_limit) check(right, lanes, w_limit);
+    if (a_limit) check(left, rows * depth, a_limit);
+    if (w_limit) check(right, lanes * depth, w_limit);
     for (i64 r = 0; r < rows; r++) {
-      const i64 factor = left[r];
       i64* sum = &sums[static_cast<size_t>(r * lanes)];
-      if (factor == 0) continue;
-      for (i64 c = 0; c < lanes; c++) {
-        sum[c] += static_cast<i64>(static_cast<int32_t>(factor)) * static_cast<i64>(static_cast<int32_t>(right[c]));
+      for (i64 d = 0; d < depth; d++) {
+        const i64 factor = left[r * depth + d];
+        if (factor == 0) continue;
+        for (i64 c = 0; c < lanes; c++) {
+          sum[c] += static_cast<i64>(static_cast<int32_t>(factor)) *
+                    static_cast<i64>(static_cast<int32_t>(right[c * depth + d]));
+        }
       }
     }
   }

@@ -362,32 +362,33 @@ class _Encoder:
 
     def encode_feed(self, node: Feed) -> None:
         self.port(node, "in", bool(node.steps), node.lanes, node.bits)
-        self.port(node, "out", bool(node.steps), node.rows)
+        self.port(node, "out", bool(node.steps), node.rows * node.depth)
+        self.expect(node.lanes % node.depth == 0, node.name, "depth does not divide lanes")
         steps = self.played(node.steps)
-        self.put(node.rows, node.lanes, len(steps))
+        self.put(node.rows, node.lanes, node.depth, node.by_channel, len(steps))
         for index, step in enumerate(steps):
             where = f"{node.name} step {index}"
             self.expect(
                 0 < step.rows <= node.rows and 0 < step.rows_last <= node.rows, where, "rows out of range"
             )
             self.expect(
-                0 < step.k_last <= node.lanes and step.replay > 0, where, "channels or replay out of range"
+                0 < step.k_last <= node.channels and step.replay > 0, where, "channels or replay out of range"
             )
-            ends = step.k_last if step.blocks == 1 else node.lanes
+            ends = step.k_last if step.blocks == 1 else node.channels
             self.expect(step.k_first < ends, where, "no channel in the first block")
             self.put(step.tiles, step.m_tiles, step.rows, step.rows_last, step.blocks)
             self.put(step.k_first, step.k_last, step.replay)
         self.unit(node, "", [step.note for step in steps])
 
     def encode_core(self, node: Core) -> None:
-        self.port(node, "a", bool(node.steps), node.rows, node.a_bits)
-        self.port(node, "w", bool(node.steps), node.lanes, node.w_bits)
+        self.port(node, "a", bool(node.steps), node.rows * node.depth, node.a_bits)
+        self.port(node, "w", bool(node.steps), node.lanes * node.depth, node.w_bits)
         self.port(node, "out", bool(node.steps), node.lanes)
         self.expect(node.a_bits <= 32 and node.w_bits <= 32 and 1 <= node.acc_bits <= 62, node.name, "widths")
         steps = self.played(node.steps)
         widths = zip(node.operand_bits, (node.a_bits, node.w_bits), strict=True)
         limits = [1 << used - 1 if used < bits else 0 for used, bits in widths]
-        self.put(node.rows, node.lanes, node.acc_bits, *limits, node.contexts, len(steps))
+        self.put(node.rows, node.lanes, node.depth, node.acc_bits, *limits, node.contexts, len(steps))
         for index, step in enumerate(steps):
             where = f"{node.name} step {index}"
             self.expect(

@@ -215,11 +215,14 @@ void Machine::read_buffer(Reader& in, bool image) {
 
 void Machine::read_feed(Reader& in) {
   i64 in_link = in.get(), out_link = in.get(), rows = in.get(), lanes = in.get();
+  i64 depth = in.get(), by_channel = in.get();
   std::vector<FeedStep> steps = in.records<FeedStep>();
   Feed* feed = add<Feed>(static_cast<i64>(steps.size()));
   feed->steps = std::move(steps);
   feed->rows = rows;
   feed->lanes = lanes;
+  feed->depth = depth;
+  feed->by_channel = by_channel;
   feed->in = input(in_link, feed);
   output(feed->out, out_link, feed, sim.timing.feed_out);
   if (!sim.values) return;
@@ -227,13 +230,14 @@ void Machine::read_feed(Reader& in) {
 }
 
 void Machine::read_core(Reader& in) {
-  i64 a = in.get(), w = in.get(), out = in.get(), rows = in.get(), lanes = in.get(), acc_bits = in.get();
-  i64 a_limit = in.get(), w_limit = in.get(), contexts = in.get();
+  i64 a = in.get(), w = in.get(), out = in.get(), rows = in.get(), lanes = in.get(), depth = in.get();
+  i64 acc_bits = in.get(), a_limit = in.get(), w_limit = in.get(), contexts = in.get();
   std::vector<CoreStep> steps = in.records<CoreStep>();
   Core* core = add<Core>(static_cast<i64>(steps.size()));
   core->steps = std::move(steps);
   core->rows = rows;
   core->lanes = lanes;
+  core->depth = depth;
   core->acc_bits = acc_bits;
   core->a_limit = a_limit;
   core->w_limit = w_limit;

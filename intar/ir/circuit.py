@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from intar.ir.quantgraph import PORT_WISE, Piece, QArgmax, QEmbedding, QMove, QTensor, QuantGraph
+from intar.ir.quantgraph import PORT_WISE, Piece, QArgmax, QEmbedding, QMove, QProduct, QTensor, QuantGraph
 
 
 def piece_indices(piece: Piece, visit: int) -> np.ndarray:
@@ -87,10 +87,23 @@ def _without_port_tasks(graph: QuantGraph) -> QuantGraph:
     )
 
 
+def _without_streams(graph: QuantGraph) -> QuantGraph:
+    """The graph without states that ports bring to the products that read them: the stages know nothing of these."""
+    gone = {task.state for task in graph.tasks if isinstance(task, QProduct)} - {""}
+    if not gone:
+        return graph
+    return graph.model_copy(
+        update={
+            "tensors": tuple(tensor for tensor in graph.tensors if tensor.name not in gone),
+            "inputs": tuple(name for name in graph.inputs if name not in gone),
+        }
+    )
+
+
 def circuit(graph: QuantGraph) -> QuantGraph:
     """The graph that is scheduled and lowered; itself where there is nothing to leave out."""
     moves = border_moves(graph)  # not those behind an embedding: a port brings a row for each id
-    graph = _without_port_tasks(graph)
+    graph = _without_streams(_without_port_tasks(graph))
     if not moves:
         return graph
     names = {

@@ -34,7 +34,7 @@ def row_cores(k: int, cores: int, machine: Machine) -> int:
     In the cycles of an array tile (its products, or its drain if that is longer) a beat of activations goes to one core in
     each cycle, and every core needs a beat for each of its rows and each `lanes` channels.
     """
-    tile = max(k, machine.rows, machine.rows * machine.lanes // machine.rate)
+    tile = max(machine.pairs(k), machine.rows, machine.rows * machine.lanes // machine.rate)
     beats = machine.rows * -(-k // machine.lanes)
     return min(cores, -(-tile // beats))
 

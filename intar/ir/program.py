@@ -284,8 +284,8 @@ class FeedStep(Step):
 
     ``for tile in tiles: for m in m_tiles: for b in blocks:`` take `rows` beats (`rows_last` when ``m`` is the last),
     then, `replay` times, for each channel ``l`` of the block (from `k_first` in the first block, else 0, up to `k_last` - 1
-    in the last block, else `lanes` - 1) send one beat of the `rows` parameter of the node: element ``l`` of each row taken,
-    0 for rows not taken.
+    in the last block, else the last one) send one beat of the `rows` parameter of the node: element ``l`` of each row taken,
+    0 for rows not taken. Where the node has a `depth`, a channel is as many neighbouring elements.
     """
 
     tiles: int = Field(gt=0)
@@ -299,14 +299,25 @@ class FeedStep(Step):
 
 
 class Feed(Frozen):
-    """Transposer before a core: ``in`` (`lanes` elements of one row) to ``out`` (`rows` elements of one channel)."""
+    """Transposer before a core: ``in`` (`lanes` elements of one row) to ``out`` (`rows` elements of one channel).
+
+    With a `depth` the elements of a row go out so many at a time: element ``r * depth + d`` of a beat is the ``d``-th of row
+    ``r``; `by_channel`: element ``d * rows + r``.
+    """
 
     kind: Literal["feed"] = "feed"
     name: str
     rows: int
     lanes: int
     bits: int
+    depth: int = Field(default=1, gt=0)
+    by_channel: bool = False
     steps: tuple[FeedStep, ...]
+
+    @property
+    def channels(self) -> int:
+        """Beats that a block of rows goes out in."""
+        return self.lanes // self.depth
 
 
 class CoreStep(Step):
@@ -332,6 +343,8 @@ class CoreStep(Step):
 class Core(Frozen):
     """`rows` × `lanes` MAC array, output-stationary, double accumulators. Ports ``a``, ``w``, ``out``.
 
+    A cell adds up `depth` products a cycle: ``acc[r][c] += sum(a[r * depth + d] * w[c * depth + d])``.
+
     `a_used`, `w_used`: bits that its operands fit in, the width of its multipliers (0: as wide as the elements, `a_bits` and
     `w_bits`). `pack` lanes of a row share a multiplier; no bit and no cycle depends on it.
     """
@@ -340,6 +353,7 @@ class Core(Frozen):
     name: str
     rows: int
     lanes: int
+    depth: int = Field(default=1, gt=0)
     a_bits: int
     w_bits: int
     a_used: int = Field(default=0, ge=0)
@@ -357,7 +371,7 @@ class Core(Frozen):
     @property
     def multipliers(self) -> int:
         """Multipliers of the array: `pack` products of a row have one."""
-        return self.rows * -(-self.lanes // self.pack)
+        return self.rows * self.depth * -(-self.lanes // self.pack)
 
 
 class Table(Frozen):
@@ -712,7 +726,8 @@ class Region(Frozen):
 
     `rows` rows of `row_beats` beats of `lanes` elements of `bits` bits, `cols` of the elements used per row,
     starting at port word `base`; beats are packed from the least significant bit on. Where several ports share a tensor,
-    this one has every `step`-th beat of all rows, from beat `first` on. It is a tensor of the entry `entry`.
+    this one has every `step`-th beat of all rows, from beat `first` on; where several share a state, it has every `parts`-th
+    block of rows, from block `part` on. It is a tensor of the entry `entry`.
     """
 
     name: str
@@ -724,6 +739,8 @@ class Region(Frozen):
     bits: int
     first: int = 0
     step: int = 1
+    part: int = 0
+    parts: int = 1
     entry: int = 0
 
     @property

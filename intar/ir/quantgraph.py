@@ -126,6 +126,11 @@ class _QTask(Frozen):
     source: str = ""
     fused: tuple[str, ...] = Field(default=(), description="names of the float tasks that this one performs")
 
+    @property
+    def operands(self) -> tuple[str, ...]:
+        """All tensors that it reads: its inputs, and what ports bring for it alone."""
+        return self.inputs
+
 
 class QEmbedding(_QTask):
     """``weight[clamp(id, 0, rows - 1)]`` for each id of an input of the network.
@@ -180,15 +185,21 @@ class QProduct(_QTask):
     """``clamp(rq(x @ y, mult, shift) + zero, lo, hi)``, then the table; x and y are activations with zero point 0.
 
     `batch` products of the same size lie one below the other: x is (batch * M, K), y (batch * K, N), or (batch * N, K)
-    when `transposed`; the output is (batch * M, N).
+    when `transposed`; the output is (batch * M, N). With a `state`, an input of the network, y are the rows behind those of
+    the state, item by item.
     """
 
     kind: Literal["product"] = "product"
+    state: str = ""
     batch: int = Field(default=1, gt=0)
     transposed: bool = False
     mult: int
     shift: int
     acc_bits: int
+
+    @property
+    def operands(self) -> tuple[str, ...]:
+        return (*self.inputs, self.state) if self.state else self.inputs
 
 
 class QSoftmax(_QTask):
@@ -424,6 +435,13 @@ ROW_WISE = (QSoftmax, QNorm)
 """Tasks of the rows node: a row's results need the whole row."""
 
 
+def state_bits(graph: QuantGraph, stored: int) -> int:
+    """Bits of an element of a state in device memory: as `stored` on chip, or 8 or 16 where products read it there."""
+    bits = {tensor.name: tensor.bits for tensor in graph.tensors}
+    read = [bits[task.inputs[1]] for task in graph.tasks if isinstance(task, QProduct) and task.state]
+    return (8 if max(read) <= 8 else 16) if read else stored
+
+
 def operand_bits(graph: QuantGraph) -> tuple[int, int]:
     """Bits that the operands of all arrays fit in: those of a core's ports ``a`` and ``w`` (1 where there is no array).
 
@@ -440,6 +458,15 @@ def operand_bits(graph: QuantGraph) -> tuple[int, int]:
             found.append((bits[task.inputs[0]], bits[task.inputs[1]]))
     a, w = zip(*found, strict=True)
     return max(a), max(w)
+
+
+def weight_bits(graph: QuantGraph) -> int:
+    """Bits in which a matmul's weights come through the ports: of products' second operands, which stand where weights do,
+    these know nothing."""
+    if any(isinstance(task, QConv) for task in graph.tasks):
+        return stored_bits(graph)[1]
+    weighted = [task.weight_bits for task in graph.tasks if isinstance(task, QMatmul)]
+    return max(weighted, default=stored_bits(graph)[1])
 
 
 def stored_bits(graph: QuantGraph) -> tuple[int, int]:

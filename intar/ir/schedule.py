@@ -20,17 +20,20 @@ class Frozen(BaseModel):
 
 
 class Machine(Frozen):
-    """What the schedule may use. Port widths are powers of two, `rate` divides `lanes`.
+    """What the schedule may use. Port widths are powers of two, `rate` and `depth` divide `lanes`.
 
-    `cores` compute cores of `rows` × `lanes` multipliers, each with a vector unit of `rate` lanes a cycle and a weight
-    port of its own; a beat is `lanes` elements; ports are `port_bits` wide and move one word a cycle;
-    `onchip_bytes` bounds all buffers together; `latency` is the memory's read latency in cycles. `inputs` and `outputs` are
-    the ports that share the network's inputs and outputs, beat by beat.
+    `cores` compute cores of `rows` × `lanes` cells, each with a vector unit of `rate` lanes a cycle and a weight
+    port of its own; a cell multiplies `depth` channels a cycle; a beat is `lanes` elements; ports are `port_bits` wide and
+    move one word a cycle; `onchip_bytes` bounds all buffers together; `latency` is the memory's read latency in cycles.
+    `inputs` and `outputs` are the ports that share the network's inputs and outputs, beat by beat. `state_ports` ports read
+    states for the products that need them (`intar.quant.streamed`), each for as many cores; 0: states come as inputs do.
+    The memory gives each port `words_num` words in `words_den` cycles, which the cost model does not count with.
     """
 
     cores: int = Field(gt=0)
     rows: int = Field(gt=0)
     lanes: int = Field(gt=0)
+    depth: int = Field(default=1, gt=0)
     rate: int = Field(gt=0)
     port_bits: int = Field(gt=0)
     onchip_bytes: int = Field(gt=0)
@@ -38,11 +41,18 @@ class Machine(Frozen):
     latency: int = Field(default=64, gt=0)
     inputs: int = Field(default=1, gt=0)
     outputs: int = Field(default=1, gt=0)
+    state_ports: int = Field(default=0, ge=0)
+    words_num: int = Field(default=1, gt=0)
+    words_den: int = Field(default=1, gt=0)
     device: str = ""
 
     @property
     def multipliers(self) -> int:
-        return self.cores * self.rows * self.lanes
+        return self.cores * self.rows * self.lanes * self.depth
+
+    def pairs(self, k: int) -> int:
+        """Operand beats of a reduction over `k` channels."""
+        return -(-k // self.depth)
 
 
 class Placement(Frozen):

@@ -35,7 +35,7 @@ def states(graph: QuantGraph) -> tuple[State, ...]:
     No state is an input whose new rows have another format, lie along its last axis, or that the host lays out.
     """
     moves = border_moves(graph)
-    read = dict.fromkeys(name for task in graph.tasks for name in task.inputs)
+    read = dict.fromkeys(name for task in graph.tasks for name in task.operands)
     made = {task.output for task in graph.tasks}
     found = []
     for name in read:

@@ -206,10 +206,6 @@ class Ported:
     stride: int = 0
 
 
-KEPT = ("s", "sr")
-"""Both ends of the argument of what all entries keep."""
-
-
 def join_ports(parts: Mapping[int, Ported], rounds: Sequence[int], reserved: int) -> dict[str, Port]:
     """The ports of all parts by segment; the first `reserved` words of the output argument belong to all of them.
 
@@ -224,7 +220,7 @@ def join_ports(parts: Mapping[int, Ported], rounds: Sequence[int], reserved: int
         for name, port in part.ports.items():
             mine = joined.setdefault(name, Port(name, port.port_bits))
             regions = [region.model_copy(update={"entry": part.entry}) for region in port.regions]
-            if name in KEPT:
+            if name[0] == "s":  # both ends of an argument of what all entries keep
                 mine.steps += _moved(port.steps, segment, 0, 0)
                 mine.row = max(mine.row, port.row)
                 mine.turns += port.turns

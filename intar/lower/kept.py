@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from intar.ir.program import Argument, Region
-from intar.ir.quantgraph import QTensor, QuantGraph
+from intar.ir.quantgraph import QuantGraph, state_bits
 from intar.ir.schedule import Machine
 from intar.ir.states import State, states
 from intar.lower.images import argument_bytes, stored_tensors
@@ -20,12 +20,16 @@ from intar.lower.images import argument_bytes, stored_tensors
 
 @dataclass(frozen=True)
 class Kept:
-    """A state from word `base` of its argument on: a row has `words` words, a block room for `room` positions."""
+    """A state from word `base` of its arguments on: a row of `cols` elements of `bits` bits has `words` words, a block room
+    for `room` positions. Block `b` lies in the argument of port ``b % ports``, behind those before it."""
 
     state: State
     base: int
     words: int
     room: int
+    cols: int
+    bits: int
+    ports: int = 1
 
     @property
     def position_words(self) -> int:
@@ -34,17 +38,18 @@ class Kept:
 
     @property
     def rows(self) -> int:
-        """Rows of all blocks, room included."""
-        return self.state.blocks * self.room * self.state.inner
+        """Rows of all blocks of a port, room included."""
+        return self.state.blocks // self.ports * self.room * self.state.inner
 
-    def runs(self, name: str, row: int, rows: int) -> Iterator[tuple[int, int]]:
-        """(first word, rows) of each run in which rows of the state or of its new rows lie, those at position 0."""
+    def runs(self, name: str, row: int, rows: int) -> Iterator[tuple[int, int, int]]:
+        """(port, first word, rows) of each run in which rows of the state or of its new rows lie, those at position 0."""
         state = self.state
         height = (state.rows if name == state.name else state.length) * state.inner
         while rows:
             block, at = divmod(row, height)
             count = min(rows, height - at)
-            yield self.base + block * self.room * self.position_words + at * self.words, count
+            first = self.base + block // self.ports * self.room * self.position_words + at * self.words
+            yield block % self.ports, first, count
             row, rows = row + count, rows - count
 
 
@@ -60,29 +65,33 @@ def kept_states(graph: QuantGraph, machine: Machine, a_bits: int, room: int = 0)
     room : positions of a block beyond the state's own, at least; those that a call adds when 0.
     """
     found: dict[str, Kept] = {}
-    base = 0
+    base, element = 0, state_bits(graph, a_bits)
     for state in states(graph):
         tensor = graph.tensor(state.name)
-        bits = -(-tensor.cols // machine.lanes) * machine.lanes * a_bits
+        bits = -(-tensor.cols // machine.lanes) * machine.lanes * element
         if bits % machine.port_bits:
             return {}
-        kept = Kept(state, base, bits // machine.port_bits, state.rows + max(room, state.length))
+        room_here = state.rows + max(room, state.length)
+        form = {"cols": tensor.cols, "bits": element, "ports": max(1, machine.state_ports)}
+        kept = Kept(state, base, bits // machine.port_bits, room_here, **form)
         found[state.name] = found[state.new] = kept
         base += kept.rows * kept.words
     alike = {(kept.position_words, kept.state.rows) for kept in found.values()}
     return found if len(alike) == 1 else {}
 
 
-def kept_region(kept: Kept, tensor: QTensor, lanes: int, bits: int) -> Region:
-    """A state's place in the argument of states, room included."""
+def kept_region(kept: Kept, lanes: int, port: int) -> Region:
+    """A state's place in the argument of states of a port, room included."""
     return Region(
         name=kept.state.name,
         base=kept.base,
         rows=kept.rows,
-        cols=tensor.cols,
-        row_beats=-(-tensor.cols // lanes),
+        cols=kept.cols,
+        row_beats=-(-kept.cols // lanes),
         lanes=lanes,
-        bits=bits,
+        bits=kept.bits,
+        part=port,
+        parts=kept.ports,
     )
 
 
@@ -99,14 +108,20 @@ def new_rows_image(
     return _image(argument, kept, {state.name: tensors[state.new] for state in kept}, position)
 
 
-def new_rows(argument: Argument, kept: Iterable[State], image: bytes, position: int) -> dict[str, np.ndarray]:
+def new_rows(
+    arguments: Iterable[Argument], kept: Iterable[State], images: Mapping[str, bytes], position: int
+) -> dict[str, np.ndarray]:
     """The new rows that a call at `position` has stored, by output."""
-    stored = stored_tensors([argument], {argument.name: image})
-    found = {}
-    for state in kept:
-        if state.name in stored:
-            blocks = stored[state.name].reshape(state.blocks, -1, state.inner, stored[state.name].shape[-1])
-            found[state.new] = blocks[:, position : position + state.length]
+    known = {state.name: state for state in kept}
+    found: dict[str, np.ndarray] = {}
+    for argument in arguments:
+        stored = stored_tensors([argument], images)
+        for region in argument.fields:
+            state = known[region.name]
+            blocks = stored[region.name].reshape(_blocks(region, state), -1, state.inner, region.cols)
+            shape = (state.blocks, state.length, state.inner, region.cols)
+            made = found.setdefault(state.new, np.zeros(shape, blocks.dtype))
+            made[region.part :: region.parts] = blocks[:, position : position + state.length]
     return found
 
 
@@ -118,10 +133,17 @@ def _image(argument: Argument, kept: Iterable[State], rows: Mapping[str, np.ndar
     )
 
 
+def _blocks(region: Region, state: State) -> int:
+    """Blocks of a state in a region."""
+    return state.blocks // region.parts
+
+
 def _roomy(region: Region, state: State, values: np.ndarray, position: int) -> np.ndarray:
     """Rows of a state with room for all positions of the region; `values` stand from `position` on."""
-    shape = (state.blocks, region.rows // state.blocks // state.inner, state.inner, region.cols)
+    blocks = _blocks(region, state)
+    shape = (blocks, region.rows // blocks // state.inner, state.inner, region.cols)
     made = np.zeros(shape, np.int64)
     given = np.asarray(values).reshape(state.blocks, -1, state.inner, region.cols)
+    given = given[region.part :: region.parts]
     made[:, position : position + given.shape[1]] = given
     return made

@@ -58,8 +58,9 @@ def _share(work: Work, visit: Visit, share: Share) -> None:
 def _follow(work: Work, visit: Visit) -> None:
     """All column blocks at once: slice after slice of the input into the sums of all of them."""
     task, rows = visit.task, visit.rows
-    depth, k = work.site.pitch(task.inputs[0]), work.weights.k(task)
-    k_last = k - (depth - 1) * work.site.machine.lanes
+    depth, k = work.site.pitch(task.inputs[0]), work.weights.pairs(task)
+    whole = work.site.machine.pairs(work.site.machine.lanes)
+    k_last = k - (depth - 1) * whole
     note = f"{task.name} follows {task.inputs[0]}"
     shape: dict = {"tiles": 1, "m_tiles": 1, "rows": rows, "rows_last": rows, "k_last": k_last, "note": note}
     source = work.tensors.reader(visit, 0)
@@ -69,7 +70,7 @@ def _follow(work: Work, visit: Visit) -> None:
     for core in cores:
         count = len(work.weights.blocks(visit, core))
         work.step(f"feed_{core}", FeedStep(blocks=depth, replay=count, **shape))
-        size = work.site.machine.lanes if depth > 1 else k_last
+        size = whole if depth > 1 else k_last
         work.step(f"core_{core}", CoreStep(visits=depth, contexts=count, k=size, **shape))
         work.weights.stream_slices(visit, core, note)
         work.net.move(f"feed_{core}.out", [f"core_{core}.a"], k * count, note=note)
@@ -130,8 +131,8 @@ def operands(work: Work, visit: Visit, share: Share) -> None:
 
 def products(work: Work, visit: Visit, core: int, blocks: Sequence[int], share: Share) -> None:
     """One core's blocks: operands and weights meet, accumulators go to the vector unit."""
-    k, depth = work.weights.k(visit.task), work.site.pitch(visit.task.inputs[0])
-    k_last = k - (depth - 1) * work.site.machine.lanes
+    k, depth = work.weights.pairs(visit.task), work.site.pitch(visit.task.inputs[0])
+    k_last = k - (depth - 1) * work.site.machine.pairs(work.site.machine.lanes)
     work.step(f"feed_{core}", FeedStep(blocks=depth, k_last=k_last, **share.shape))
     work.step(f"core_{core}", CoreStep(k=k, k_last=k, **share.shape))
     work.weights.use(visit, core, blocks, share.m_tiles, share.note)

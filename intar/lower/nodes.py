@@ -21,9 +21,18 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     types = net.types
     shared = [f"x{n or ''}.out" for n in range(machine.inputs)]
     shared += [f"y{n or ''}.in" for n in range(machine.outputs)]
-    shared += ["r.out", "s.in", "sr.out"]
-    for name in (*shared, "e.out", "argmax.in", "gather.in", "gather.out", "rows.in", "rows.out"):
+    for name in (*shared, "r.out", "e.out", "argmax.in", "gather.in", "gather.out", "rows.in", "rows.out"):
         types[name] = a
+    if site.kept:
+        kept = next(iter(site.kept.values()))
+        row = -(-kept.cols // lanes) * lanes if machine.state_ports else lanes
+        for n in range(kept.ports):
+            types[f"s{n or ''}.in"] = PortType(lanes, kept.bits)
+            for name in (f"sr{n or ''}.out", f"turn_state_{n}.in", f"pack_state_{n}.in"):
+                types[name] = PortType(row, kept.bits)
+            types[f"join_state_{n}.in"], types[f"join_state_{n}.out"] = a, PortType(row, site.a_bits)
+            for name in (f"turn_state_{n}.out", f"pack_state_{n}.out"):
+                types[name] = PortType(site.weight_lanes, kept.bits)
     for name in ("i.out", "e.ids", "argmax.out", "n.in"):
         types[name] = PortType(1, INDEX_BITS)
     rows = (
@@ -39,14 +48,17 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     for memory in tensors.banks:
         types[f"{memory.name}.in"] = types[f"{memory.name}.out"] = a
     for core in range(machine.cores):
-        for name in (f"w{core}.out", f"weights_{core}.in", f"weights_{core}.out", f"core_{core}.w"):
-            types[name] = PortType(lanes, site.w_bits)
+        types[f"w{core}.out"] = PortType(site.weight_lanes, site.weight_bits)
+        for name in (f"weights_{core}.in", f"weights_{core}.out", f"core_{core}.w"):
+            types[name] = PortType(site.weight_lanes, site.w_bits)
         for name in (f"kernels_{core}.in", f"kernels_{core}.out"):
             types[name] = a
         for name in (f"params_{core}.in", f"params_{core}.out", f"vector_{core}.params"):
             types[name] = PortType(lanes, 32)
-        types[f"feed_{core}.in"] = types[f"turn_{core}.in"] = types[f"turn_{core}.out"] = a
-        types[f"feed_{core}.out"] = types[f"core_{core}.a"] = PortType(machine.rows, site.a_bits)
+        types[f"feed_{core}.in"] = types[f"turn_{core}.in"] = types[f"pack_{core}.in"] = a
+        types[f"turn_{core}.out"] = types[f"pack_{core}.out"] = PortType(site.weight_lanes, site.a_bits)
+        operands = PortType(machine.rows * machine.depth, site.a_bits)
+        types[f"feed_{core}.out"] = types[f"core_{core}.a"] = operands
         types[f"core_{core}.out"] = types[f"vector_{core}.acc"] = PortType(lanes, site.acc_bits(core))
         for port in ("x", "y", "out"):
             types[f"vector_{core}.{port}"] = a
@@ -65,6 +77,7 @@ def make_nodes(work: Work) -> list[Node]:
             nodes.append(store.memory.node())
     for core in range(machine.cores):
         nodes.extend(_core_nodes(work, core))
+    nodes.extend(_state_nodes(work))
     if "gather" in work.steps:
         steps = tuple(work.steps["gather"])
         nodes.append(Gather(name="gather", lanes=machine.lanes, bits=work.site.a_bits, steps=steps))
@@ -95,16 +108,21 @@ def _rows_node(work: Work) -> Rows:
 def _core_nodes(work: Work, core: int) -> list[Node]:
     site, machine = work.site, work.site.machine
     nodes: list[Node] = []
+    form: dict = {"lanes": machine.lanes, "depth": machine.depth}
+    wide: dict = {"lanes": machine.lanes, "bits": site.a_bits}
     if f"turn_{core}" in work.steps:
-        steps = tuple(work.steps[f"turn_{core}"])
-        lanes = machine.lanes
-        nodes.append(Feed(name=f"turn_{core}", rows=lanes, lanes=lanes, bits=site.a_bits, steps=steps))
+        turn = tuple(work.steps[f"turn_{core}"])
+        nodes.append(Feed(name=f"turn_{core}", rows=machine.lanes, depth=machine.depth, **wide, steps=turn))
+    if f"pack_{core}" in work.steps:
+        pack = tuple(work.steps[f"pack_{core}"])
+        shape: dict = {"rows": machine.depth, "depth": machine.lanes, "by_channel": True}
+        nodes.append(Feed(name=f"pack_{core}", **shape, **wide, steps=pack))
     if f"core_{core}" in work.steps:
         nodes.append(
             Feed(
                 name=f"feed_{core}",
                 rows=machine.rows,
-                lanes=machine.lanes,
+                **form,
                 bits=site.a_bits,
                 steps=tuple(work.steps[f"feed_{core}"]),
             )
@@ -113,7 +131,7 @@ def _core_nodes(work: Work, core: int) -> list[Node]:
             Core(
                 name=f"core_{core}",
                 rows=machine.rows,
-                lanes=machine.lanes,
+                **form,
                 a_bits=site.a_bits,
                 w_bits=site.w_bits,
                 a_used=site.operands[0],
@@ -141,6 +159,25 @@ def _core_nodes(work: Work, core: int) -> list[Node]:
                 steps=steps,
             )
         )
+    return nodes
+
+
+def _state_nodes(work: Work) -> list[Node]:
+    """What stands between the states' ports and the arrays: a row of a state is one beat."""
+    site, machine = work.site, work.site.machine
+    nodes: list[Node] = []
+    for number in range(machine.state_ports if site.kept else 0):
+        kept = next(iter(site.kept.values()))
+        columns = -(-kept.cols // machine.lanes)
+        row: dict = {"lanes": columns * machine.lanes, "bits": kept.bits}
+        forms: dict[str, dict] = {
+            "turn": {"rows": machine.lanes, "depth": machine.depth, **row},
+            "pack": {"rows": machine.depth, "depth": machine.lanes, "by_channel": True, **row},
+            "join": {"rows": columns, "depth": machine.lanes, "lanes": machine.lanes, "bits": site.a_bits},
+        }
+        for kind, form in forms.items():
+            if steps := work.steps.get(f"{kind}_state_{number}"):
+                nodes.append(Feed(name=f"{kind}_state_{number}", **form, steps=tuple(steps)))
     return nodes
 
 

@@ -27,6 +27,7 @@ from intar.ir.quantgraph import (
     TableSpec,
     operand_bits,
     stored_bits,
+    weight_bits,
 )
 from intar.ir.schedule import Machine, Schedule
 from intar.ir.states import states
@@ -97,9 +98,11 @@ def lower_networks(networks: Sequence[Network]) -> Lowered:
     for number, own in enumerate(carried):
         if left := own.leaves():
             joined["y"].regions += [region.model_copy(update={"entry": number}) for region in left]
-    if "s" in joined:
-        joined["s"].regions = _kept_regions(networks, keeping, machine.lanes, common.a_bits)
-        joined["s"].words = max(k.base + k.rows * k.words for found in keeping for k in found.values())
+    words = max((k.base + k.rows * k.words for found in keeping for k in found.values()), default=0)
+    for number in range(max(1, machine.state_ports)):
+        if (name := f"s{number or ''}") in joined:
+            joined[name].regions = _kept_regions(keeping, machine.lanes, number)
+            joined[name].words = words
     routers, links = net.finish()
     everything = [*port_nodes(joined), *join_nodes(nodes), *routers]
     check_memory(everything, machine.onchip_bytes)
@@ -125,7 +128,10 @@ def _keep(networks: Sequence[Network], machine: Machine, a_bits: int) -> list[di
     kept = [kept_states(network.quantised.graph, machine, a_bits, room) for network in networks]
     keeping = [found for found in kept if found]
     places = [
-        {k.state.name: (k.base, k.words, k.room, k.state.blocks, k.state.inner) for k in found.values()}
+        {
+            k.state.name: (k.base, k.words, k.room, k.state.blocks, k.state.inner, k.bits)
+            for k in found.values()
+        }
         for found in keeping
     ]
     if any(place != places[0] for place in places[1:]):
@@ -153,15 +159,12 @@ def _kept_in(name: str, part: Part, kept: Mapping[str, Kept]) -> tuple[dict[str,
     return rounds[0], steps.pop() if steps else 0
 
 
-def _kept_regions(
-    networks: Sequence[Network], keeping: Sequence[Mapping[str, Kept]], lanes: int, a_bits: int
-) -> list[Region]:
-    """The places of all states."""
+def _kept_regions(keeping: Sequence[Mapping[str, Kept]], lanes: int, port: int) -> list[Region]:
+    """The places of all states in the argument of a port."""
     found: dict[str, Region] = {}
-    for network, kept in zip(networks, keeping, strict=True):
+    for kept in keeping:
         for place in kept.values():
-            tensor = network.quantised.graph.tensor(place.state.name)
-            found.setdefault(tensor.name, kept_region(place, tensor, lanes, a_bits))
+            found.setdefault(place.state.name, kept_region(place, lanes, port))
     return list(found.values())
 
 
@@ -181,6 +184,7 @@ def _common(parts: Sequence[Part], schedules: Sequence[Schedule]) -> Common:
     return Common(
         a_bits=activations,
         w_bits=weights,
+        weight_bits=max((weight_bits(part.graph) for part in parts if _weighs(part)), default=weights),
         operands=(max(a for a, _ in operands), max(w for _, w in operands)),
         acc_bits={core: max(site.acc_bits(core) for site in sites) for core in cores},
         slopes=any(_have(one, "slope", "curve") for part in parts for one in part.rounds),
@@ -188,6 +192,11 @@ def _common(parts: Sequence[Part], schedules: Sequence[Schedule]) -> Common:
         entry_bits=max(_entry_bits(one) for part in parts for one in part.rounds),
         banks=True,
     )
+
+
+def _weighs(part: Part) -> bool:
+    """It has weights."""
+    return any(isinstance(task, QMatmul | QConv) for task in part.graph.tasks)
 
 
 def _entry_bits(quantised: Quantised) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Literal
@@ -30,8 +30,9 @@ def _role(port: str) -> Role:
     return roles.get(port[0], "constant")
 
 
-RELOADS = {"r": "y", "sr": "s"}
-"""Loads that read what a store has written, through the other half of its AXI master."""
+def rewritten(port: str) -> str:
+    """The store whose argument a load port reads, through the other half of its AXI master; empty where it has its own."""
+    return "y" if port == "r" else f"s{port[2:]}" if port.startswith("sr") else ""
 
 
 def row_pitch(words: int) -> int:
@@ -199,8 +200,8 @@ class Ports:
         if name in self.site.lookups:
             self._look_up(name, row, rows, sinks, note)
         elif name in self.site.kept:
-            self._keep(name, "sr", row, rows, note)
-            self.net.move("sr.out", sinks, rows * self.site.pitch(name), note=name)
+            for end, count in self.keep(name, "sr", row, rows, self.site.pitch(name), note):
+                self.net.move(f"{end}.out", sinks, count, note=name)
         elif outside and self.tensors.whole(name):
             shares = self._shared("x", self.site.machine.inputs, name)
             for port, region in shares:
@@ -237,8 +238,8 @@ class Ports:
         if picked and name not in self.site.stored and name not in self.tensors.spilled:
             self.net.move(memory.port("out"), picked, beats, note=name)
         elif name in self.site.kept:
-            self._keep(name, "s", row, rows, note)
-            self.net.move(memory.port("out"), ["s.in", *picked], beats, note=name)
+            for end, count in self.keep(name, "s", row, rows, memory.pitch, note):
+                self.net.move(memory.port("out"), [f"{end}.in", *picked], count, note=name)
         elif memory.slots == 1 and name not in self.tensors.spilled and name not in self.site.common.states:
             shares = self._shared("y", self.site.machine.outputs, name)
             for port, region in shares:
@@ -263,24 +264,24 @@ class Ports:
             for first, count, size in spans or [(row, rows, self.site.machine.rows)]:
                 memory.fetch(first, row_blocks(count, size, memory.pitch), note, rows=count, height=size)
 
-    def _keep(self, name: str, end: str, row: int, rows: int, note: str) -> None:
-        """Commands for rows of a state (``sr``), or for new ones (``s``).
+    def keep(
+        self, name: str, end: str, row: int, rows: int, pitch: int, note: str
+    ) -> Iterator[tuple[str, int]]:
+        """Commands for rows, of `pitch` beats, of a state (``sr``), or for new ones (``s``): (port, beats) of each.
 
         Reads wait for no write: rows that a call stores stand at its position or behind, where what it reads does not count.
         """
-        kept, port = self.site.kept[name], self.port("s")
-        if not any(region.name == kept.state.name for region in port.regions):
-            tensor = self.site.tensors[name]
-            port.regions.append(kept_region(kept, tensor, self.site.machine.lanes, self.site.a_bits))
-            port.words = max(port.words, kept.base + kept.rows * kept.words)
-            port.row = kept.position_words
-        for base, count in kept.runs(name, row, rows):
-            beats = count * self.site.pitch(name)
-            if end == "s":
-                port.steps.append(StoreStep(base=base, beats=beats, note=note))
-            else:
-                self.port(end).steps.append(LoadStep(base=base, beats=beats, note=note))
-            port.turns.append("w" if end == "s" else "r")
+        kept = self.site.kept[name]
+        for number, base, count in kept.runs(name, row, rows):
+            owner, port = self.port(f"s{number or ''}"), self.port(f"{end}{number or ''}")
+            if not any(region.name == kept.state.name for region in owner.regions):
+                owner.regions.append(kept_region(kept, self.site.machine.lanes, number))
+                owner.words = max(owner.words, kept.base + kept.rows * kept.words)
+                owner.row = kept.position_words
+            step = StoreStep if end == "s" else LoadStep
+            port.steps.append(step(base=base, beats=count * pitch, note=note))
+            owner.turns.append("w" if end == "s" else "r")
+            yield port.name, count * pitch
 
     def _index(self, name: str, row: int, rows: int) -> None:
         """The indices of the largest elements of rows that go to the argmax node."""
@@ -304,14 +305,14 @@ def port_nodes(ports: Mapping[str, Port]) -> list[Node]:
     """A load or store node for each port."""
     return [
         _store_node(port, ports)
-        if _role(name) in ("output", "state") and name not in RELOADS
+        if _role(name) in ("output", "state") and not rewritten(name)
         else _load_node(port, ports)
         for name, port in ports.items()
     ]
 
 
 def _load_node(port: Port, ports: Mapping[str, Port]) -> Load:
-    owner = ports[RELOADS.get(port.name, port.name)]
+    owner = ports[rewritten(port.name) or port.name]
     return Load(
         name=port.name,
         port_bits=port.port_bits,
@@ -324,7 +325,7 @@ def _load_node(port: Port, ports: Mapping[str, Port]) -> Load:
 
 
 def _store_node(port: Port, ports: Mapping[str, Port]) -> Store:
-    shared = any(owner == port.name and reload in ports for reload, owner in RELOADS.items())
+    shared = any(rewritten(name) == port.name for name in ports)
     turns = [(side, len(list(run))) for side, run in groupby(port.turns)] if shared else []
     return Store(
         name=port.name,
@@ -342,7 +343,7 @@ def port_arguments(ports: Mapping[str, Port]) -> tuple[list[Argument], dict[str,
     """The kernel's arguments, and the bytes of the constant ones."""
     arguments, images = [], {}
     for name, port in ports.items():
-        if name in RELOADS:
+        if rewritten(name):
             continue
         role = _role(name)
         arguments.append(

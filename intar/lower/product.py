@@ -1,7 +1,8 @@
 """Product of two activations: the second operand's beats take the way of weights, from its buffer to the cores.
 
 Where the second operand has a row for each element of the reduction, beat k of a column block is row k, block n of its
-buffer. Where it has a row for each result column (``transposed``), `lanes` rows at a time are turned by a feed node.
+buffer; where cells multiply several channels a cycle, a feed node packs as many rows into a beat. Where it has a row for
+each result column (``transposed``), `lanes` rows at a time are turned by a feed node.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import replace
 
 from intar.ir.program import FeedStep, Walk
 from intar.ir.quantgraph import QProduct
-from intar.lower import matmul
+from intar.lower import matmul, streamed
 from intar.lower.netlist import Flow, FlowLeg
 from intar.lower.shares import Share, shares
 from intar.lower.visits import Visit
@@ -19,6 +20,9 @@ from intar.lower.work import Work
 
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
+    assert isinstance(visit.task, QProduct)
+    if visit.task.state:
+        return streamed.vector_cores(work, visit)
     return matmul.vector_cores(work, visit)
 
 
@@ -29,6 +33,8 @@ def prepare(work: Work, visit: Visit) -> None:
 def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, QProduct)
+    if task.state:
+        return streamed.append(work, visit)
     for item, part in _items(work, visit):
         for share in shares(work.site, part):
             matmul.operands(work, part, share)
@@ -53,7 +59,8 @@ def _items(work: Work, visit: Visit) -> Iterator[tuple[int, Visit]]:
 
 def _second(work: Work, visit: Visit, item: int, share: Share) -> None:
     """The share's column blocks of the item's second operand: to one core after the other, or by rows each to all."""
-    task, lanes, first = visit.task, work.site.machine.lanes, share.first
+    task, machine, first = visit.task, work.site.machine, share.first
+    lanes = machine.lanes
     assert isinstance(task, QProduct)
     source = work.tensors.reader(visit, 1)
     k, blocks, note = work.weights.k(task), share.end - first, f"{share.note} second operand"
@@ -72,13 +79,20 @@ def _second(work: Work, visit: Visit, item: int, share: Share) -> None:
             last=last,
         )
         work.net.move(port, [f"{turn}.in"], walk.beats, note=note)
-        k_last = k - (pitch - 1) * lanes
+        k_last = machine.pairs(k - (pitch - 1) * lanes)
         rows = {"rows": lanes, "rows_last": last}
         work.step(turn, FeedStep(tiles=1, m_tiles=blocks, blocks=pitch, k_last=k_last, note=note, **rows))
         port = f"{turn}.out"
     else:
         walk = Walk(base=first, counts=(1, 1, 1, blocks, k), strides=(0, 0, 0, 1, pitch))
+        if machine.depth > 1:
+            pack = f"pack_{visit.cores[0]}"
+            work.net.move(port, [f"{pack}.in"], walk.beats, note=note)
+            high = {"rows": machine.depth, "rows_last": k - (machine.pairs(k) - 1) * machine.depth}
+            bounds = {"tiles": blocks, "m_tiles": machine.pairs(k), "blocks": 1, "k_last": 1}
+            work.step(pack, FeedStep(**bounds, **high, note=note))
+            port = f"{pack}.out"
     source.fetch(row, walk, note)
     entrances = tuple(work.weights.entrance(core) for core in share.cores)
     legs = (entrances,) if share.by_rows else tuple((entrance,) for entrance in entrances)
-    work.net.flow(Flow(tuple(FlowLeg(port, leg) for leg in legs), share.tiles, k, note=note))
+    work.net.flow(Flow(tuple(FlowLeg(port, leg) for leg in legs), share.tiles, machine.pairs(k), note=note))

@@ -23,6 +23,7 @@ from intar.ir.quantgraph import (
     Quantised,
     operand_bits,
     stored_bits,
+    weight_bits,
 )
 from intar.ir.schedule import Machine, Schedule
 from intar.lower.kept import Kept, kept_states
@@ -48,6 +49,7 @@ class Common:
 
     a_bits: int = 0
     w_bits: int = 0
+    weight_bits: int = 0
     operands: tuple[int, int] = (0, 0)
     acc_bits: Mapping[int, int] = field(default_factory=dict)
     slopes: bool = False
@@ -61,8 +63,9 @@ class Common:
 
 @dataclass(frozen=True)
 class Site:
-    """The work and the machine. `a_bits` and `w_bits` are the widths in which activations and weights are stored, `operands`
-    what those that the arrays read fit in; `pack` lanes of an array share a multiplier.
+    """The work and the machine. `a_bits` and `w_bits` are the widths in which activations and weights are stored,
+    `weight_bits` that in which weights come through the ports, `operands` what those that the arrays read fit in; `pack`
+    lanes of an array share a multiplier.
 
     `indices` are the tensors of ids and indices, which are none of the graph's; `lookups` the embeddings, by the input of
     the graph that each makes, `argmaxes` the argmaxes, by the output that each reads; `stored` are the network's outputs;
@@ -76,6 +79,7 @@ class Site:
     tasks: Mapping[str, QTask]
     a_bits: int
     w_bits: int
+    weight_bits: int
     operands: tuple[int, int]
     common: Common = Common()
     indices: Mapping[str, QTensor] = field(default_factory=dict)
@@ -89,6 +93,11 @@ class Site:
         """Products of a row of an array that share one multiplier of the device."""
         ports = find_board(self.machine.device).multiplier if self.machine.device else DSP48E2
         return min(self.machine.lanes, products_at_once(*self.operands, ports))
+
+    @property
+    def weight_lanes(self) -> int:
+        """Elements of a beat of weights: `depth` channels of each lane, lane after lane."""
+        return self.machine.lanes * self.machine.depth
 
     @property
     def machine(self) -> Machine:
@@ -134,6 +143,7 @@ def make_site(quantised: Quantised, schedule: Schedule, common: Common = Common(
         tasks={task.name: task for task in graph.tasks},
         a_bits=a_bits,
         w_bits=common.w_bits or w_bits,  # a part without arrays has no say
+        weight_bits=common.weight_bits or weight_bits(graph),
         operands=(max(a_used, common.operands[0]), max(w_used, common.operands[1])),
         common=common,
         indices={t.name: t for t in quantised.graph.tensors if t.bits == INDEX_BITS},

@@ -25,7 +25,7 @@ class Weights:
         for core in range(site.machine.cores):
             self._make(
                 core,
-                [v for v in visits if isinstance(v.task, QMatmul | QProduct) and core in busy_cores(site, v)],
+                [v for v in visits if _weighs(v) and core in busy_cores(site, v)],
             )
 
     def _make(self, core: int, mine: Sequence[Visit]) -> None:
@@ -33,9 +33,9 @@ class Weights:
         reused = [v for v in mine if not v.resident and tiles_again(self.site, v)]
         if reused or any(v.resident for v in mine):
             ring = [v for v in mine if not v.resident]
-            slot = max((self.k(v.task) for v in ring), default=0)
-            stay = {v.task.name: len(self.blocks(v, core)) * self.k(v.task) for v in mine if v.resident}
-            memory = Memory(f"weights_{core}", self.site.machine.lanes, self.site.w_bits)
+            slot = max((self.pairs(v.task) for v in ring), default=0)
+            stay = {v.task.name: len(self.blocks(v, core)) * self.pairs(v.task) for v in mine if v.resident}
+            memory = Memory(f"weights_{core}", self.site.weight_lanes, self.site.w_bits)
             self.memories[core] = WeightMemory(memory, slot, sum(stay.values()))
 
     def k(self, task: object) -> int:
@@ -44,6 +44,10 @@ class Weights:
             return self.site.tensors[task.inputs[0]].cols
         assert isinstance(task, QMatmul)
         return int(self.site.constants[task.weight].shape[0])
+
+    def pairs(self, task: object) -> int:
+        """Beats of a column block of a matmul's or product's weights."""
+        return self.site.machine.pairs(self.k(task))
 
     def blocks(self, visit: Visit, core: int) -> list[int]:
         """Column blocks of a matmul or product that a core makes."""
@@ -65,10 +69,10 @@ class Weights:
             if task.name in store.resident:
                 return
             blocks = self.blocks(visit, core)
-            store.keep(task.name, len(blocks) * self.k(task))
-        port, beats = self.ports.port(f"w{core}"), len(blocks) * self.k(task)
+            store.keep(task.name, len(blocks) * self.pairs(task))
+        port, beats = self.ports.port(f"w{core}"), len(blocks) * self.pairs(task)
         if not port.repeat(beats, note):
-            port.constants(self._beats(task, blocks), self.site.w_bits, note)
+            port.constants(self._beats(task, blocks), self.site.weight_bits, note)
         self.net.move(f"w{core}.out", [self.entrance(core)], beats, note=note)
 
     def use(self, visit: Visit, core: int, blocks: Sequence[int], repeat: int, note: str) -> None:
@@ -76,7 +80,7 @@ class Weights:
         store = self.memories.get(core)
         if store is None:
             return
-        k = self.k(visit.task)
+        k = self.pairs(visit.task)
         if visit.resident:
             store.read_resident(
                 visit.task.name, self.blocks(visit, core).index(blocks[0]), len(blocks), repeat, k
@@ -87,13 +91,16 @@ class Weights:
 
     def stream_slices(self, visit: Visit, core: int, note: str) -> None:
         """Have all column blocks of a core arrive slice after slice of the reduction, `lanes` channels long, once."""
-        task, lanes = visit.task, self.site.machine.lanes
+        task, site = visit.task, self.site
         assert isinstance(task, QMatmul)
-        k, blocks = self.k(task), self.blocks(visit, core)
+        k, blocks = self.pairs(task), self.blocks(visit, core)
+        lanes = site.machine.pairs(site.machine.lanes)
         store = self.memories.get(core)
-        whole = self._beats(task, blocks).reshape(len(blocks), k, lanes)
-        slices = [whole[:, first : first + lanes].reshape(-1, lanes) for first in range(0, k, lanes)]
-        self.ports.port(f"w{core}").constants(np.concatenate(slices), self.site.w_bits, note)
+        whole = self._beats(task, blocks).reshape(len(blocks), k, site.weight_lanes)
+        slices = [
+            whole[:, first : first + lanes].reshape(-1, site.weight_lanes) for first in range(0, k, lanes)
+        ]
+        self.ports.port(f"w{core}").constants(np.concatenate(slices), site.weight_bits, note)
         target = f"{store.memory.name}.in" if store else f"core_{core}.w"
         self.net.move(f"w{core}.out", [target], len(blocks) * k, note=note)
         if store is None:
@@ -105,11 +112,17 @@ class Weights:
         self.net.move(f"{store.memory.name}.out", [f"core_{core}.w"], len(blocks) * k, note=note)
 
     def _beats(self, task: QMatmul, blocks: Sequence[int]) -> np.ndarray:
-        """(len(blocks) * K, lanes): one beat per k, column blocks one after the other."""
+        """(len(blocks) * pairs, lanes * depth): `depth` channels a beat, column blocks one after the other."""
         weight = self.site.constants[task.weight]
-        lanes = self.site.machine.lanes
-        beats = np.zeros((len(blocks), weight.shape[0], lanes), weight.dtype)
+        lanes, depth = self.site.machine.lanes, self.site.machine.depth
+        beats = np.zeros((len(blocks), self.pairs(task) * depth, lanes), weight.dtype)
         for index, block in enumerate(blocks):
             tile = weight[:, block * lanes : (block + 1) * lanes]
-            beats[index, :, : tile.shape[1]] = tile
-        return beats.reshape(-1, lanes)
+            beats[index, : len(tile), : tile.shape[1]] = tile
+        return beats.reshape(-1, depth, lanes).swapaxes(1, 2).reshape(-1, lanes * depth)
+
+
+def _weighs(visit: Visit) -> bool:
+    """Cores take weights that may come through a ring: of a state each beat is used once."""
+    task = visit.task
+    return isinstance(task, QMatmul) or (isinstance(task, QProduct) and not task.state)

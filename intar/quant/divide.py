@@ -130,8 +130,8 @@ class _Cutter:
     def _piece(self, index: int) -> Quantised:
         tasks = self.tasks[index]
         made = {task.output for task in tasks}
-        used = {name for task in tasks for name in (*task.inputs, task.output)}
-        read = [name for task in tasks for name in task.inputs if name not in made]
+        used = {name for task in tasks for name in (*task.operands, task.output)}
+        read = [name for task in tasks for name in task.operands if name not in made]
         graph = QuantGraph(
             name=self.graph.name,
             tensors=tuple(tensor for tensor in self.graph.tensors if tensor.name in used),
@@ -198,7 +198,7 @@ def _renames(first: QuantGraph, other: QuantGraph, inputs: Set[str]) -> _Names:
     """Names by their places; the network's `inputs` keep theirs, unless they stand for what comes from the round before."""
     found = _Names({}, {}, {})
     for a, b in zip(first.tasks, other.tasks, strict=False):
-        for x, y in zip([*a.inputs, a.output], [*b.inputs, b.output], strict=False):
+        for x, y in zip([*a.operands, a.output], [*b.operands, b.output], strict=False):
             if y not in inputs:
                 found.tensors.setdefault(y, x)
         found.tasks[b.name] = a.name
@@ -215,6 +215,8 @@ def _renamed(quantised: Quantised, names: _Names) -> Quantised:
             "inputs": names.of(task.inputs),
             "output": names.of((task.output,))[0],
         }
+        if isinstance(task, QProduct):
+            update["state"] = names.tensors.get(task.state, task.state)
         for role in ROLES:
             if isinstance(value := getattr(task, role, None), str):
                 update[role] = names.constants.get(value, value)

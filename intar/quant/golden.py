@@ -110,12 +110,12 @@ def golden_tensors(
     graph, constants = quantised.graph, quantised.constants
     known = {tensor.name: tensor for tensor in graph.tensors}
     bound = [_bind(graph, one) for one in batch]
-    unread = Counter(name for task in graph.tasks for name in set(task.inputs))
+    unread = Counter(name for task in graph.tasks for name in set(task.operands))
     values = {name: [one[name].reshape(-1, known[name].cols) for one in bound] for name in graph.inputs}
     for name in graph.inputs:
         yield name, [array.reshape(known[name].shape) for array in values[name]], 0
     for task in graph.tasks:
-        operands = [values[name] for name in task.inputs]
+        operands = [values[name] for name in task.operands]
         if isinstance(
             task, QMatmul
         ):  # the rows of all inferences take their turn with one copy of the weights
@@ -127,8 +127,8 @@ def golden_tensors(
         tensor = known[task.output]
         yield task.output, [result.reshape(tensor.shape) for result in results], count
         values[task.output] = [result.reshape(-1, tensor.cols) for result in results]
-        unread.subtract(set(task.inputs))
-        for name in {*task.inputs, task.output}:
+        unread.subtract(set(task.operands))
+        for name in {*task.operands, task.output}:
             if not unread[name]:
                 del values[name]
 
@@ -299,8 +299,9 @@ def _matmul(task: QMatmul, x: np.ndarray, constants: Mapping[str, np.ndarray]) -
     return requantise(acc + constants[task.bias], constants[task.mult], constants[task.shift])
 
 
-def _product(task: QProduct, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    left, right = (array.reshape(task.batch, -1, array.shape[-1]) for array in (x, y))
+def _product(task: QProduct, x: np.ndarray, *rows: np.ndarray) -> np.ndarray:
+    left, *parts = (array.reshape(task.batch, -1, array.shape[-1]) for array in (x, *rows))
+    right = np.concatenate(parts[::-1], axis=1)  # a state stands before what is new
     if task.transposed:
         right = right.swapaxes(1, 2)
     acc = _sums(left, right, task.acc_bits)

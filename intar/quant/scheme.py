@@ -87,7 +87,10 @@ W4A8 = Scheme("w4a8", 4, 8)
 W8A8R16 = Scheme("w8a8r16", 8, 16, operand_bits=8)
 """8-bit operands of matmuls, 16 bits everywhere else: residual sums, normalisations, scores."""
 
-_ALL = (W8A8, W16A16, W4A8, W8A8R16)
+W4A8R16 = Scheme("w4a8r16", 4, 16, operand_bits=8)
+"""The same with 4-bit weights."""
+
+_ALL = (W8A8, W16A16, W4A8, W8A8R16, W4A8R16)
 SCHEMES = {scheme.name: scheme for scheme in _ALL}
 SCHEMES |= {f"{s.name}-pow2": replace(s, name=f"{s.name}-pow2", power_of_two=True) for s in _ALL}
 """The schemes that can be asked for by name."""

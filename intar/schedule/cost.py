@@ -42,9 +42,11 @@ class Work:
     """What one task asks of the machine.
 
     `kind` is ``matmul``, ``product`` (of two activations), ``rows`` (softmax, or with `norm` a normalisation),
+    ``stream`` (a product with a state that comes through ports, whose rows take `words` words an item),
     ``vector`` (affine, binary), ``move``, ``conv`` or ``pool``. `rows` × `cols` is the output; `k` is the reduction length
     of a matmul or product, 0 otherwise;
-    `w_bits` the stored weight width; `tail` says that a matmul's results meet a second tensor on their way out; a product is
+    `w_bits` the stored weight width, `stream_bits` that of weights on their way through a port;
+    `tail` says that a matmul's results meet a second tensor on their way out; a product is
     `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
     or pool, of which the tiles of each of the `runs` (first tile, end) read so many taps of each group, `sets` are its sets
     of parameters, `reduce` convolution channels give one channel of the output, `reach` is the last element of a channel
@@ -67,6 +69,8 @@ class Work:
     norm: bool = False
     beats: bool = False
     by_rows: bool = False
+    stream_bits: int = 0
+    words: int = 0
 
     @property
     def products(self) -> int:
@@ -123,7 +127,7 @@ def rounds(work: Work, cores: int, machine: Machine) -> int:
 
 def array_tile(work: Work, machine: Machine) -> int:
     """Cycles of one array tile (`rows` × `lanes` results): products, or the drain if that is longer."""
-    return max(work.k, machine.rows, machine.rows * machine.lanes // machine.rate)
+    return max(machine.pairs(work.k), machine.rows, machine.rows * machine.lanes // machine.rate)
 
 
 def items(work: Work, rows: int) -> list[tuple[int, int]]:
@@ -171,7 +175,15 @@ def compute_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
         return rows * row_beats(work.cols, machine) * (machine.lanes // machine.rate)
     if work.on_grid:
         return tiles_cycles(work, cores, machine)
+    if work.kind == "stream":
+        return streamed_cycles(work, machine)
     return rows * (row_beats(work.cols, machine) if work.beats else work.cols)
+
+
+def streamed_cycles(work: Work, machine: Machine) -> int:
+    """Cycles of a product with a state: each port brings an item's rows to its cores, which take column blocks in turn."""
+    blocks = ceil_div(row_beats(work.cols, machine), machine.cores // machine.state_ports)
+    return ceil_div(work.items, machine.state_ports) * max(work.words, blocks * array_tile(work, machine))
 
 
 def tiles_cycles(work: Work, cores: int, machine: Machine) -> int:
@@ -232,7 +244,7 @@ def kernel_bytes(work: Work, machine: Machine) -> int:
 def slice_cycles(work: Work, cores: int, machine: Machine) -> int:
     """Cycles of a matmul on its last column block of input, when the sums of its own column blocks leave."""
     return rounds(work, cores, machine) * max(
-        machine.lanes, machine.rows, machine.rows * machine.lanes // machine.rate
+        machine.pairs(machine.lanes), machine.rows, machine.rows * machine.lanes // machine.rate
     )
 
 
@@ -246,7 +258,12 @@ def weight_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
         return ceil_div(rows, work.rows // work.items) * row_beats(work.cols, machine) * work.k
     if work.kind != "matmul":
         return 0
-    return port_cycles(rounds(work, cores, machine) * work.k, work.w_bits, machine)
+    return stream_cycles(work, rounds(work, cores, machine), machine)
+
+
+def stream_cycles(work: Work, blocks: int, machine: Machine) -> int:
+    """Cycles in which the weights of so many column blocks come through a port."""
+    return port_cycles(blocks * machine.pairs(work.k), work.stream_bits * machine.depth, machine)
 
 
 def passes(work: Work, rows: int, cores: int, machine: Machine) -> int:
@@ -310,19 +327,19 @@ def fetch_cycles(work: Work, cores: int, machine: Machine) -> int:
     """Cycles until the weights of a first column tile are there on all of `cores` cores."""
     if work.kind == "product":
         return work.k if work.by_rows else cores * work.k
-    return port_cycles(work.k, work.w_bits, machine)
+    return stream_cycles(work, 1, machine)
 
 
 def ring_bytes(k: int, w_bits: int, machine: Machine) -> int:
     """Weight rings of all cores for reductions of length `k`: two column tiles each."""
-    return ceil_div(2 * k * machine.lanes * w_bits, 8) * machine.cores
+    return ceil_div(2 * machine.pairs(k) * machine.depth * machine.lanes * w_bits, 8) * machine.cores
 
 
 def resident_bytes(work: Work, cores: int, machine: Machine) -> int:
     """All weights of a task kept on chip, in equal memories of `cores` cores."""
     if work.kind != "matmul":
         return 0
-    beats = rounds(work, cores, machine) * work.k
+    beats = rounds(work, cores, machine) * machine.pairs(work.k) * machine.depth
     return ceil_div(beats * machine.lanes * work.w_bits, 8) * sharing(work, cores, machine)
 
 
@@ -559,7 +576,7 @@ def area(work: Work, machine: Machine) -> tuple[int, int]:
     A move stops all of them.
     """
     cycles = compute_cycles(work, work.rows, 1, machine)
-    if work.kind == "move":
+    if work.kind in ("move", "stream"):
         return machine.cores * cycles, machine.cores * cycles
     if work.kind == "rows":
         return 0, 0
@@ -571,7 +588,7 @@ def area(work: Work, machine: Machine) -> tuple[int, int]:
     products = tiles * column_cycles(work, work.rows, 1, machine)
     if work.kind == "product":
         return products, 0
-    stream = port_cycles(tiles * work.k, work.w_bits, machine)
+    stream = stream_cycles(work, tiles, machine)
     return max(products, stream), 0
 
 
@@ -599,7 +616,7 @@ def lower_bounds(works: Sequence[Work], machine: Machine) -> dict[str, int]:
     matmuls = [w for w in works if w.kind == "matmul"]
     macs = sum(w.rows * w.cols * w.k for w in works if w.arrays)
     macs += sum(_kept_products(w, machine) for w in works if w.kind == "conv")
-    port = sum(port_cycles(row_beats(w.cols, machine) * w.k, w.w_bits, machine) for w in matmuls)
+    port = sum(stream_cycles(w, row_beats(w.cols, machine), machine) for w in matmuls)
     return {
         "area": spread([area(w, machine) for w in works], machine),
         "ideal": ceil_div(macs, machine.multipliers),

@@ -105,4 +105,4 @@ def weight(quantised: Quantised, machine: Machine, multiplier: tuple[int, int]) 
 
 def _arrays(quantised: Quantised, machine: Machine, multiplier: tuple[int, int]) -> int:
     products = products_at_once(*operand_bits(quantised.graph), multiplier)
-    return array_blocks(machine.cores, machine.rows, machine.lanes, products)
+    return array_blocks(machine.cores, machine.rows * machine.depth, machine.lanes, products)

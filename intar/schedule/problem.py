@@ -21,7 +21,9 @@ from intar.ir.quantgraph import (
     QTask,
     QuantGraph,
     TableSpec,
+    state_bits,
     stored_bits,
+    weight_bits,
 )
 from intar.ir.schedule import Machine
 from intar.schedule import cost
@@ -153,7 +155,8 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
     out = graph.tensor(task.output)
     if isinstance(task, QMatmul):
         k = graph.tensor(task.inputs[0]).cols
-        return Work("matmul", out.rows, out.cols, k, w_bits, task.tail is not None)
+        tail, stream = task.tail is not None, weight_bits(graph)
+        return Work("matmul", out.rows, out.cols, k, w_bits, tail, stream_bits=stream)
     if isinstance(task, QConv | QPool):
         kind = "conv" if isinstance(task, QConv) else "pool"
         groups = tuple((group.channels, len(group.taps)) for group in task.groups)
@@ -172,6 +175,11 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
                 for group, span in zip(task.groups, first.spans, strict=True)
             ),
         )
+    if isinstance(task, QProduct) and task.state:
+        k, cols = graph.tensor(task.inputs[0]).cols, graph.tensor(task.inputs[1]).cols
+        row = cost.row_beats(cols, machine) * machine.lanes * state_bits(graph, 0)
+        words = (out.cols if task.transposed else k) * cost.ceil_div(row, machine.port_bits)
+        return Work("stream", out.rows, out.cols, k, w_bits, items=task.batch, words=words)
     if isinstance(task, QProduct):
         k = graph.tensor(task.inputs[0]).cols
         return Work("product", out.rows, out.cols, k, w_bits, items=task.batch)
@@ -258,7 +266,7 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
     for task in graph.tasks:
         work = _work(task, graph, w_bits, machine)
         by_row = task.inputs[:1] if isinstance(task, QProduct) else task.inputs
-        row_wise = not (work.on_grid or work.kind == "move") and all(
+        row_wise = not (work.on_grid or work.kind in ("move", "stream")) and all(
             graph.tensor(name).rows == work.rows for name in by_row
         )
         whole = 1 << number[task.inputs[1]] if isinstance(task, QProduct) else 0

@@ -254,7 +254,7 @@ class Stages:
     def _whole(self, work: Work) -> tuple[int, ...]:
         if work.kind == "rows":
             return ()
-        everywhere = work.arrays or work.on_grid
+        everywhere = work.arrays or work.on_grid or work.kind == "stream"
         return tuple(range(self.problem.machine.cores)) if everywhere else (0,)
 
     def _heights(self, rows: int) -> list[int]:

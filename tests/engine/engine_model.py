@@ -217,9 +217,13 @@ class Model:
                             rows.append((yield "get", self.link(node.name, "in")))
                         rows += [[0] * node.lanes] * (node.rows - len(rows))
                         for _ in range(step.replay):
-                            last = step.k_last if block == step.blocks - 1 else node.lanes
+                            last = step.k_last if block == step.blocks - 1 else node.lanes // node.depth
                             for channel in range(0 if block else step.k_first, last):
-                                yield "put", self.link(node.name, "out"), [row[channel] for row in rows]
+                                span = slice(channel * node.depth, (channel + 1) * node.depth)
+                                sent = [row[span] for row in rows]
+                                if node.by_channel:
+                                    sent = [list(column) for column in zip(*sent, strict=True)]
+                                yield "put", self.link(node.name, "out"), [x for row in sent for x in row]
 
     def core(self, node: Core) -> Unit:
         sums = [[[0] * node.lanes for _ in range(node.rows)] for _ in range(node.contexts)]
@@ -236,7 +240,9 @@ class Model:
                                 w = yield "get", self.link(node.name, "w")
                                 for r in range(node.rows):
                                     for c in range(node.lanes):
-                                        sums[x][r][c] += a[r] * w[c]
+                                        for d in range(node.depth):
+                                            product = a[r * node.depth + d] * w[c * node.depth + d]
+                                            sums[x][r][c] += product
                             if last:
                                 for r in range(step.rows_last if m == step.m_tiles - 1 else step.rows):
                                     yield "put", self.link(node.name, "out"), sums[x][r]

@@ -34,27 +34,29 @@ void exhaust() {
     a[0] = static_cast<element<A> >(intar::digit<A>(n, 0));
     for (int l = 0; l < PACK; ++l) w[l] = static_cast<element<W> >(intar::digit<W>(n >> A, l));
     const bool first = n % 64 == 0;
-    intar::packed_accumulate<1, PACK, A, W, A, W, PACK, 32>(packed, a, w, first);
-    intar::multiply_accumulate<1, PACK, A, W, A, W, 1, 32>(plain, a, w, first);
+    intar::packed_accumulate<1, PACK, 1, A, W, A, W, PACK, 32>(packed, a, w, first);
+    intar::multiply_accumulate<1, PACK, 1, A, W, A, W, 1, 32>(plain, a, w, first);
     compare<1, PACK, 32>(packed, plain);
   }
 }
 
-// Long sums of products at the ends of the range, in an array whose lanes are no multiple of PACK; the operands are
-// kept in wider elements.
+// Long sums of products at the ends of the range, in an array whose lanes are no multiple of PACK and whose cells add up
+// three products at a time; the operands are kept in wider elements.
 template <int A, int W, int PACK>
 void chains() {
-  const int LANES = 2 * PACK + 1, ROWS = 3;
+  const int LANES = 2 * PACK + 1, ROWS = 3, DEPTH = 3;
   const int64_t low_a = -(1 << (A - 1)), low_w = -(1 << (W - 1));
   for (int ends = 0; ends < 32; ++ends) {
     element<48> packed[ROWS][LANES] = {}, plain[ROWS][LANES] = {};
-    beat<ROWS, 16> a;
-    beat<LANES, 16> w;
-    for (int r = 0; r < ROWS; ++r) a[r] = static_cast<int16_t>((ends >> r) & 1 ? low_a : -low_a - 1);
-    for (int l = 0; l < LANES; ++l) w[l] = static_cast<int16_t>((ends >> (2 + l % 3)) & 1 ? low_w : -low_w - 1);
+    beat<ROWS * DEPTH, 16> a;
+    beat<LANES * DEPTH, 16> w;
+    for (int r = 0; r < ROWS * DEPTH; ++r) a[r] = static_cast<int16_t>((ends >> r % 3) & 1 ? low_a : -low_a - 1);
+    for (int l = 0; l < LANES * DEPTH; ++l) {
+      w[l] = static_cast<int16_t>((ends >> (2 + l % 3)) & 1 ? low_w : -low_w - 1);
+    }
     for (int n = 0; n < 5000; ++n) {
-      intar::packed_accumulate<ROWS, LANES, 16, 16, A, W, PACK, 48>(packed, a, w, n == 0);
-      intar::multiply_accumulate<ROWS, LANES, 16, 16, A, W, 1, 48>(plain, a, w, n == 0);
+      intar::packed_accumulate<ROWS, LANES, DEPTH, 16, 16, A, W, PACK, 48>(packed, a, w, n == 0);
+      intar::multiply_accumulate<ROWS, LANES, DEPTH, 16, 16, A, W, 1, 48>(plain, a, w, n == 0);
     }
     compare<ROWS, LANES, 48>(packed, plain);
   }

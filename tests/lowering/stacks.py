@@ -90,6 +90,35 @@ def attention_stack(
     return g.build()
 
 
+def stepping_stack(
+    blocks: int, cached: int, width: int = 16, heads: int = 2, new: int = 1, seed: int = 0
+) -> TaskGraph:
+    """`blocks` times attention of `new` tokens behind `cached` ones, and a feed-forward pair; states ``k_0``, ``v_0``, …."""
+    rng, g = np.random.default_rng(seed), Builder("stepping_stack")
+    size, outputs = width // heads, []
+
+    def layer(x: str, inputs: int, outputs: int) -> str:
+        return g.matmul(x, rng.normal(0, 0.5 / np.sqrt(inputs), (inputs, outputs)).astype(np.float32))
+
+    def split(x: str, name: str = "") -> str:
+        return g.transpose(g.reshape(x, (new, heads, size)), (1, 0, 2), name=name)
+
+    x = g.input("x", (new, width))
+    mask = g.input("mask", (heads, new, cached + new))
+    for block in range(blocks):
+        kept = [g.input(f"{part}_{block}", (heads, cached, size)) for part in "kv"]
+        q = split(layer(x, width, width))
+        rows = [split(layer(x, width, width), f"{part}_{block}_new") for part in "kv"]
+        keys, values = (g.concat(pair, axis=1) for pair in zip(kept, rows, strict=True))
+        seen = g.product(g.softmax(g.add(g.product(q, keys, "second"), mask)), values)
+        joined = g.reshape(g.transpose(seen, (1, 0, 2)), (new, width))
+        x = g.add(x, layer(joined, width, width))
+        x = g.add(x, layer(g.gelu(layer(x, width, 2 * width)), 2 * width, width))
+        outputs += rows
+    g.output(x, *outputs)
+    return g.build()
+
+
 def rotary_stack(blocks: int, rows: int = 6, width: int = 8, seed: int = 0) -> TaskGraph:
     """`blocks` times causal attention with rotary embedding and a gated pair, RMSNorm before each; a layer behind."""
     rng, g = np.random.default_rng(seed), Builder("rotary_stack")
@@ -114,6 +143,6 @@ def rotary_stack(blocks: int, rows: int = 6, width: int = 8, seed: int = 0) -> T
 
 
 def samples(graph: TaskGraph, count: int = 8, seed: int = 1) -> Mapping[str, np.ndarray]:
-    """Normal samples for its input."""
-    (name,) = graph.inputs
-    return {name: np.random.default_rng(seed).normal(0, 1, (count, *graph.tensor(name).shape))}
+    """Normal samples for its inputs."""
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(0, 1, (count, *graph.tensor(name).shape)) for name in graph.inputs}

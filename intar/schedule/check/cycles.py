@@ -105,7 +105,7 @@ def _alongside(facts: Facts, tensors: list[str], tasks: list[tuple[QTask, Placem
         else:
             exposed += facts.words(tensor)
     for task, place in tasks:
-        if not isinstance(task, QMatmul | QProduct):
+        if not isinstance(task, QMatmul | QProduct) or _from_ports(task):
             return exposed, 0
         rows = facts.rows[task.output]
         if place.axis == "rows" and task.output not in tensors:
@@ -127,4 +127,11 @@ def _block(facts: Facts, task: QMatmul | QProduct, place: Placement, last: bool)
 
 def _streams(task: QTask) -> bool:
     """True for a matmul and for a product that is no batch."""
-    return isinstance(task, QMatmul) or (isinstance(task, QProduct) and task.batch == 1)
+    return isinstance(task, QMatmul) or (
+        isinstance(task, QProduct) and task.batch == 1 and not _from_ports(task)
+    )
+
+
+def _from_ports(task: QTask) -> bool:
+    """True for a product with a state, which runs with nothing beside it."""
+    return isinstance(task, QProduct) and bool(task.state)

@@ -46,10 +46,11 @@ class Facts:
         self.tensors = {t.name: t for t in graph.tensors}
         self.a_bits = max([8] + [t.bits for t in graph.tensors])
         widths = [t.weight_bits for t in graph.tasks if isinstance(t, QMatmul | QConv)]
+        self.weight_bits = max([1, *widths])
         widths += [self.tensors[t.inputs[1]].bits for t in graph.tasks if isinstance(t, QProduct)]
         self.w_bits = max([1, *widths])
         if any(isinstance(task, QConv) for task in graph.tasks):
-            self.a_bits = self.w_bits = max(self.a_bits, self.w_bits)
+            self.a_bits = self.w_bits = self.weight_bits = max(self.a_bits, self.w_bits)
         self.stage_of = {p.task: i for i, s in enumerate(schedule.stages) for p in s.tasks}
         self.maker = {task.output: task.name for task in graph.tasks}
         self.reading: dict[str, list[int]] = {t.name: [] for t in graph.tensors}
@@ -87,6 +88,11 @@ class Facts:
     def transfer(self, beats: int, bits: int, ports: int = 1) -> int:
         """Cycles of ports that take turns: each moves at most one word, and all of them at most one beat a cycle."""
         return max(beats, ceil(ceil(beats / ports) * self.machine.lanes * bits / self.machine.port_bits))
+
+    def weigh(self, blocks: int, k: int) -> int:
+        """Cycles of a port for the weights of so many column blocks, `depth` channels of each lane a beat."""
+        depth = self.machine.depth
+        return self.transfer(blocks * ceil(k / depth), self.weight_bits * depth)
 
     def fixed(self) -> int:
         """Bytes of parameters, of the tables on every core or on the rows node, of the weight rings, and of the rows node:
@@ -126,8 +132,8 @@ class Facts:
             self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1) for task in matmuls
         ]
         if any(height > machine.rows for height in heights):
-            depth = max(self.cols[task.inputs[0]] for task in matmuls)
-            total += machine.cores * ceil(2 * depth * machine.lanes * self.w_bits / 8)
+            beats = 2 * max(ceil(self.cols[task.inputs[0]] / machine.depth) for task in matmuls)
+            total += machine.cores * ceil(beats * machine.depth * machine.lanes * self.w_bits / 8)
         return total
 
     def produced(self, tensor: str) -> int:
@@ -208,8 +214,8 @@ class Facts:
                 each, cores = blocks, self.fed(task, cores)
                 total += (cores - 1) * blocks * machine.lanes * 16
             if placement.resident:
-                beats = each * self.cols[task.inputs[0]]
-                total += ceil(beats * machine.lanes * self.w_bits / 8) * cores
+                beats = each * ceil(self.cols[task.inputs[0]] / machine.depth)
+                total += ceil(beats * machine.depth * machine.lanes * self.w_bits / 8) * cores
         return total
 
     def fed(self, task: QMatmul | QProduct, cores: int) -> int:
@@ -222,8 +228,8 @@ class Facts:
 
     def tile(self, task: QMatmul | QProduct) -> int:
         """Cycles of an array tile."""
-        size = self.machine.rows
-        return max(self.cols[task.inputs[0]], size, size * self.machine.lanes // self.machine.rate)
+        size, drain = self.machine.rows, self.machine.rows * self.machine.lanes // self.machine.rate
+        return max(ceil(self.cols[task.inputs[0]] / self.machine.depth), size, drain)
 
     def rounds(self, task: QMatmul | QProduct, rows: int, cores: int) -> list[int]:
         """Rows of each round in which the cores take as many rows each, one after the other."""

@@ -94,8 +94,10 @@ def _pattern(facts: Facts, stage: Stage, where: str) -> Iterator[Violation]:
             and len(stage.tasks[0].cores) != facts.machine.cores
         ):
             yield Violation("cores", where, f"{tasks[0].name} is not on all cores")
-    elif len(tasks) > 1 and any(isinstance(task, (QMove, *GRID)) for task in tasks):
-        yield Violation("pattern", where, "a move task, or a task on images, beside others")
+    elif len(tasks) > 1 and any(isinstance(task, (QMove, *GRID)) or _from_ports(task) for task in tasks):
+        yield Violation(
+            "pattern", where, "a move task, a task on images, or a product with a state beside others"
+        )
     if stage.pattern == "parallel" and len(tasks) < 2 and not facts.fixed_groups:
         yield Violation("pattern", where, "one task in a parallel stage")
     if stage.pattern in ("pipelined", "interleaved"):
@@ -105,6 +107,10 @@ def _pattern(facts: Facts, stage: Stage, where: str) -> Iterator[Violation]:
             arrays = isinstance(facts.tasks[placement.task], QMatmul | QProduct)
             if arrays and len(placement.cores) != facts.machine.cores:
                 yield Violation("cores", where, f"{placement.task} is not on all cores")
+
+
+def _from_ports(task: QTask) -> bool:
+    return isinstance(task, QProduct) and bool(task.state)
 
 
 def _tiles(

@@ -100,7 +100,7 @@ class Pipelined(_Tiles):
         for u in self.before[name]:
             if u != source:
                 starts.append(self.end(u, 0) + self.delay - (ahead if self._late(name, u) else 0))
-        last = self._turns(name) * max(machine.lanes, machine.rows, drain)
+        last = self._turns(name) * max(ceil(machine.lanes / machine.depth), machine.rows, drain)
         return max(max(starts) + self.takes[name, 0], self.end(source, 0) + self.delay + last)
 
     def _came(self, k: int, t: int) -> int:
@@ -189,7 +189,7 @@ class Interleaved(_Tiles):
         ends.append(self.vector + max(0, time - 2 * facts.tile(task)))
         if not place.resident and self.column is not None:
             depth = facts.cols[task.inputs[0]]
-            first = facts.transfer(depth, facts.w_bits)
+            first = facts.weigh(1, depth)
             if isinstance(task, QProduct):
                 first = depth * (1 if place.axis == "rows" else len(place.cores))
             ends.append(self.column + first + min(time, passes(facts, task, height, place)[0]))

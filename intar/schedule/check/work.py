@@ -56,6 +56,8 @@ def passes(facts: Facts, task: QTask, rows: int, placement: Placement, once: boo
         return rows * max(25, steps, 2 * beats), 0
     if not isinstance(task, QMatmul | QProduct):
         return rows * steps, 0
+    if isinstance(task, QProduct) and task.state:
+        return streamed(facts, task), 0
     depth = facts.cols[task.inputs[0]]
     by_rows = placement.axis == "rows"
     turns = beats if by_rows else ceil(beats / cores)
@@ -64,8 +66,20 @@ def passes(facts: Facts, task: QTask, rows: int, placement: Placement, once: boo
     products = turns * column_tile(facts, task, rows, placement)
     if isinstance(task, QProduct):
         return products, again * ceil(rows / item) * beats * depth
-    fetch = again * facts.transfer(turns * depth, facts.w_bits)
+    fetch = again * facts.weigh(turns, depth)
     return max(products, rows * beats if task.tail else 0), fetch
+
+
+def streamed(facts: Facts, task: QProduct) -> int:
+    """Cycles of a product with a state: in each round an item a port, whose rows come a word a cycle while the cores of the
+    port multiply their column blocks."""
+    machine, cols = facts.machine, facts.cols[task.output]
+    deep, width = facts.cols[task.inputs[0]], facts.cols[task.inputs[1]]
+    bits = 8 if facts.tensors[task.inputs[1]].bits <= 8 else 16
+    row = ceil(ceil(width / machine.lanes) * machine.lanes * bits / machine.port_bits)
+    arriving = (cols if task.transposed else deep) * row
+    turns = ceil(ceil(cols / machine.lanes) / (machine.cores // machine.state_ports))
+    return ceil(task.batch / machine.state_ports) * max(arriving, turns * facts.tile(task))
 
 
 def lag(facts: Facts, task: QTask) -> int:

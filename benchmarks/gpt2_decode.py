@@ -1,0 +1,109 @@
+"""GPT-2 medium, one token behind up to 256 cached ones, all 24 layers: cycles, traffic, and what limits them.
+
+``python benchmarks/gpt2_decode.py [--layers N] [--budget KEY=VALUE] [--rtl N] [-o benchmarks/results]`` prints JSON:
+cycles a token (the engine's), bytes a token by kind, the bound of the memory's bandwidth, tokens/s at the machine's clock,
+the share of the bound, and what the arrays do with their cycles. The trunk is compiled (no table, no head), random weights
+of 4 bits; operands and cached rows have 8 bits, the residual stream and everything else 16. ``--rtl N``: N calls on the RTL
+besides, every integer compared with golden's. The HBM of a U280 gives 425 of its 460 GB/s (Wang et al., arXiv 2005.04324).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from intar import pipeline
+from intar.assets import asset_dir
+from intar.device import boards
+from intar.ir.program import Load, Store
+from intar.ir.segments import steps_in
+from intar.report.lost import core_cycles
+from intar.session import open_source, stored_inputs
+
+DEVICE, SCHEME, BITS = "u280", "w4a8r16", {"k_*": 8, "v_*": 8}
+BUDGET = {
+    "cores": 32, "rows": 1, "lanes": 32, "depth": 4, "rate": 16, "port_bits": 512, "states": 16, "efficiency": 0.924,
+}  # fmt: skip
+ANCHORS = {"StreamTensor, U55C": 230, "CODO, U280": 231, "LoopLynx, one U50": 152}
+"""Tokens a second of others' GPT-2 medium, W4A8 (LoopLynx: W8A8)."""
+
+KINDS = {"w": "weights", "p": "parameters and tables", "sr": "cached rows read", "s": "new rows stored"}
+
+
+def traffic(made: pipeline.Design) -> dict[str, int]:
+    """Bytes that all ports move for one token, by kind."""
+    program, found = made.program, {}
+    bits = {link.src: link.lanes * link.bits for link in program.links}
+    bits |= {link.dst: link.lanes * link.bits for link in program.links}
+    for node in program.nodes:
+        if not isinstance(node, Load | Store):
+            continue
+        end = f"{node.name}.{'out' if isinstance(node, Load) else 'in'}"
+        words = 0
+        for segment, rounds in enumerate(program.rounds):
+            for step in steps_in(node.steps, segment):
+                repeat = getattr(step, "repeat", 1)
+                words += rounds * repeat * -(-step.beats * bits[end] // node.port_bits)
+        kind = KINDS.get(node.name.rstrip("0123456789"), "activations")
+        found[kind] = found.get(kind, 0) + words * node.port_bits // 8
+    return found
+
+
+def measure(layers: int, budget: dict[str, object], rtl: int) -> dict[str, object]:
+    """Compile the trunk of so many layers and, if asked to, simulate it."""
+    began = time.process_time()
+    model = f"{asset_dir('designs') / 'gpt2' / 'model.py'}:medium_step{'' if layers == 24 else f'_{layers}'}"
+    source = open_source(model, device=DEVICE, scheme=SCHEME, budget=budget, bits=BITS)
+    made = pipeline.compile_quantised(source.quantised, source.machine, "sequential", blocks=source.blocks)
+    machine, cycles, board = source.machine, made.predicted.cycles, boards()[DEVICE]
+    moved = traffic(made)
+    bound = sum(moved.values()) / (board.bandwidth * 1e9) * machine.clock_mhz * 1e6
+    cores = core_cycles(made).values()
+    spent = {cause: sum(core[cause] for core in cores) / len(cores) / cycles for cause in next(iter(cores))}
+    result: dict[str, object] = {
+        "layers": layers,
+        "looped": bool(source.blocks),
+        "budget": budget,
+        "multipliers": machine.multipliers,
+        "words_per_cycle": machine.words_num / machine.words_den,
+        "latency": machine.latency,
+        "cycles": cycles,
+        "tokens_per_second": round(machine.clock_mhz * 1e6 / cycles, 1),
+        "bytes": moved,
+        "bound_cycles": round(bound),
+        "share_of_bound": round(bound / cycles, 3),
+        "arrays": {cause: round(share, 3) for cause, share in spent.items()},
+        "anchors_tokens_per_second": ANCHORS,
+        "cpu_s": round(time.process_time() - began, 1),
+    }
+    if rtl:
+        with tempfile.TemporaryDirectory() as folder:
+            target = pipeline.project(made).write(Path(folder) / "project")
+            check = pipeline.verify_rtl(made, stored_inputs(target, made, rtl, 0), target)
+        result |= {"rtl_cycles": max(check.cycles), "rtl_bit_exact": check.bit_exact}
+    result["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--layers", type=int, choices=(2, 4, 24), default=24)
+    parser.add_argument(
+        "--budget", action="append", default=[], help="KEY=VALUE, in place of what the file says"
+    )
+    parser.add_argument("--rtl", type=int, default=0, help="calls on the RTL")
+    parser.add_argument("-o", "--out", type=Path, help="folder for gpt2_decode.json")
+    options = parser.parse_args()
+    budget = BUDGET | dict(item.split("=", 1) for item in options.budget)
+    text = json.dumps(measure(options.layers, budget, options.rtl), indent=1) + "\n"
+    print(text, end="")
+    if options.out:
+        (options.out / "gpt2_decode.json").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

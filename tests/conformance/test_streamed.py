@@ -1,0 +1,136 @@
+"""Products that read states through ports of their own: the integers are those of the network as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lowering.stacks import samples, stepping_stack
+
+from intar import pipeline
+from intar.device import make_machine
+from intar.errors import ConfigError
+from intar.ir.program import Feed, Load, Store
+from intar.ir.quantgraph import QProduct, Quantised
+from intar.ir.states import states
+from intar.quant.golden import run_golden
+from intar.quant.quantise import quantise
+from intar.quant.random_graphs import random_inputs
+from intar.quant.scheme import W4A8R16
+from intar.quant.streamed import stream_states
+from intar.session import size_network
+
+NARROW = W4A8R16.with_bits({"k_*": 8, "v_*": 8})
+BUDGET = {"cores": 4, "rows": 1, "lanes": 8, "rate": 8, "depth": 2, "port_bits": 64, "states": 2}
+
+
+def require(check: pipeline.Check) -> None:
+    assert check.bit_exact, f"{check.executor} differs in {check.mismatches} integers; {check.first}"
+
+
+def streamed(cached: int, heads: int = 2, new: int = 1, **budget: int) -> tuple[Quantised, pipeline.Design]:
+    """One block as it is, and the design of it with states that come through ports."""
+    graph = stepping_stack(1, cached, width=8 * heads, heads=heads, new=new)
+    data = dict(samples(graph))
+    data["mask"] = np.where(data["mask"] > 0, 0.0, -64.0)
+    plain = quantise(graph, NARROW, data)
+    machine = make_machine("u280", {**BUDGET, **budget}, plain)
+    quantised = stream_states(plain, machine)
+    assert [bool(task.state) for task in quantised.graph.tasks if isinstance(task, QProduct)] == [True, True]
+    return plain, pipeline.compile_quantised(quantised, machine, "sequential")
+
+
+@pytest.mark.parametrize(
+    "cached, heads, new, budget",
+    [
+        (12, 2, 1, {}),
+        (7, 4, 1, {"depth": 1, "states": 2}),  # two items a port, one channel a cycle
+        (13, 2, 1, {"lanes": 4, "rate": 4, "depth": 4, "port_bits": 32}),  # rows of two beats
+        (9, 2, 2, {"rows": 2, "states": 1}),  # two new tokens, one port
+        (5, 2, 1, {"efficiency": 0.3, "port_bits": 64}),
+    ],
+)
+def test_engine(cached: int, heads: int, new: int, budget: dict[str, int]) -> None:
+    plain, made = streamed(cached, heads, new, **budget)
+    inputs = [random_inputs(plain, seed) for seed in range(2)]
+    for one in inputs:
+        before, after = run_golden(plain, one).tensors, run_golden(made.quantised, one).tensors
+        assert all(np.array_equal(before[name], after[name]) for name in plain.graph.outputs)
+    require(pipeline.verify_engine(made, inputs))
+    ports = {node.name for node in made.program.nodes if isinstance(node, Load | Store)}
+    number = made.schedule.machine.state_ports
+    assert {f"{end}{n or ''}" for end in ("s", "sr") for n in range(number)} <= ports
+    assert any(isinstance(node, Feed) and node.name.startswith("pack") for node in made.program.nodes)
+
+
+def test_weights_come_in_their_own_width() -> None:
+    """Four bits through the ports, though second operands of eight stand where they do."""
+    _, made = streamed(12)
+    links = {link.src: link.bits for link in made.program.links}
+    assert {bits for src, bits in links.items() if src.startswith("w")} == {4}
+    assert {bits for src, bits in links.items() if src.startswith("sr")} == {8}
+
+
+def test_calls_go_on_from_each_other() -> None:
+    """Each call finds the rows that the one before has stored."""
+    plain, made = streamed(6)
+    calls, kept = [], {}
+    form = plain.graph.tensor("mask")
+    for position in range(3):
+        one = random_inputs(plain, position) | kept
+        mask = np.full(form.shape, -(1 << 15))
+        mask[..., :position] = mask[..., -1:] = form.zero
+        calls.append(one | {"mask": mask})
+        made_rows = run_golden(plain, calls[-1]).tensors
+        kept = {state.name: np.array(one[state.name]) for state in states(plain.graph)}
+        for state in states(plain.graph):
+            kept[state.name][:, position : position + 1] = made_rows[state.new]
+    require(pipeline.verify_engine(made, calls, pipeline.Calls((0, 1, 2))))
+
+
+def looped() -> pipeline.Design:
+    graph = stepping_stack(3, 6)
+    sized = size_network(graph, NARROW, samples(graph), lambda made: make_machine("u280", BUDGET, made), True)
+    quantised, machine, blocks = sized
+    assert blocks and machine.state_ports
+    return pipeline.compile_quantised(quantised, machine, "sequential", blocks=blocks)
+
+
+def test_in_a_loop() -> None:
+    made = looped()
+    assert 3 in made.program.rounds
+    require(pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
+
+
+@pytest.mark.sim
+def test_generated_code(tmp_path: Path) -> None:
+    """A loop of three blocks: the C++ and the RTL, in as many cycles as predicted."""
+    made = looped()
+    inputs = [random_inputs(made.quantised, 3)]
+    pipeline.project(made).write(tmp_path)
+    require(pipeline.verify_csim(made, inputs, tmp_path))
+    check = pipeline.verify_rtl(made, inputs, tmp_path)
+    require(check)
+    assert set(check.cycles) == {made.predicted.cycles}
+
+
+@pytest.mark.parametrize(
+    "budget, scheme, message",
+    [
+        ({"states": 4, "cores": 4}, NARROW, "2 blocks can't be dealt out to 4 ports"),
+        (
+            {"cores": 2, "lanes": 4, "rate": 4, "port_bits": 32},
+            NARROW,
+            "serves 1 cores, and a row has 2 beats",
+        ),
+        ({}, W4A8R16, "more reads it than one product"),  # 16-bit states, of which products read 8-bit copies
+        ({"port_bits": 512}, NARROW, "no whole port words"),
+    ],
+)
+def test_refusals(budget: dict[str, int], scheme, message: str) -> None:
+    graph = stepping_stack(1, 6)
+    quantised = quantise(graph, scheme, samples(graph))
+    machine = make_machine("u280", {**BUDGET, **budget}, quantised)
+    with pytest.raises(ConfigError, match=message):
+        stream_states(quantised, machine)
