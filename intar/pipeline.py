@@ -58,6 +58,9 @@ from intar.verify.csim import run_csim, variations
 from intar.verify.simulate import Argument as SimArgument
 from intar.verify.simulate import MemoryModel, build_simulation
 
+INPUTS_FILE = "data/inputs.npz"
+"""Integer samples of a network in a project, below its folder."""
+
 BENCH_INFERENCES = 4
 """Inferences that a generated test bench carries."""
 
@@ -79,6 +82,16 @@ class Design:
     images: dict[str, bytes] = field(repr=False)
     predicted: EngineResult = field(repr=False)
     entry: int = 0
+
+    @property
+    def name(self) -> str:
+        """What a call names it by: the entry, or the network where it has no name as an entry."""
+        return self.program.entries[self.entry].name if self.program.entries else self.quantised.graph.name
+
+    @property
+    def folder(self) -> str:
+        """Where in a project its own files lie, with a slash behind: those of the first network at the top."""
+        return f"entries/{self.name}/" if self.entry else ""
 
     @property
     def states(self) -> list[State]:
@@ -468,19 +481,24 @@ def _sources(made: Design, folder: str = "") -> dict[str, bytes]:
 
 
 def project(
-    made: Design, inputs: Mapping[str, np.ndarray] | None = None, others: Sequence[Design] = ()
+    made: Design,
+    inputs: Mapping[str, np.ndarray] | None = None,
+    others: Sequence[Design] = (),
+    other_inputs: Sequence[Mapping[str, np.ndarray]] = (),
 ) -> Project:
     """All files of the generated project.
 
     Parameters
     ----------
     inputs : integer samples to keep with it.
-    others : the other networks of the program.
+    others, other_inputs : the other networks of the program and their samples.
     """
     graph = made.quantised.graph
     files: dict[str, bytes] = {**_sources(made), "program.json": made.program.to_json().encode()}
     for other in others:
-        files |= _sources(other, f"entries/{other.program.entries[other.entry].name}/")
+        files |= _sources(other, other.folder)
+    for other, samples in zip(others, other_inputs, strict=False):
+        files[f"{other.folder}{INPUTS_FILE}"] = to_npz(dict(samples))
     files |= {f"data/{name}.bin": data for name, data in made.images.items()}
     target = build_target(made.schedule.machine)
     files |= render_rtl(made.program, uram=target.uram)
@@ -489,7 +507,7 @@ def project(
     moves = [host_moves(one.quantised.graph) for one in networks]
     files |= render_host(made.program, target, moves, text_entries(networks))
     if inputs:
-        files["data/inputs.npz"] = to_npz(dict(inputs))
+        files[INPUTS_FILE] = to_npz(dict(inputs))
         files |= _bench_data(made, inputs)
     lock = {
         "schema": LOCK_SCHEMA,

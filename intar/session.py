@@ -39,7 +39,7 @@ from intar.ir.schedule import (
 from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
 from intar.ir.taskgraph import TaskGraph
 from intar.lower.kept import kept_states
-from intar.pipeline import Check, Design, Network, design, design_networks
+from intar.pipeline import INPUTS_FILE, Check, Design, Network, design, design_networks
 from intar.project import read_lock, read_project
 from intar.quant.blocks import pieces
 from intar.quant.calibrate import WAY_OUT, load_calibration
@@ -54,6 +54,7 @@ from intar.quant.search import Metric, Search, Trial, search_formats
 from intar.quant.store import load as load_quantised
 from intar.quant.streamed import stream_states
 from intar.report.summary import report_dict
+from intar.report.write import report_folder
 from intar.schedule.cost import lower_bounds
 from intar.schedule.functions import dsp_blocks, weight
 from intar.schedule.parts import schedule_parts
@@ -62,7 +63,6 @@ from intar.schedule.problem import make_problem
 from intar.schedule.solve import solve
 from intar.schedule.validate import validate
 
-REPORT = Path("report") / "report.json"
 LOOP_PAYS = 32
 """Memory latencies that a round takes at least where a loop is made unasked: the barrier costs about four."""
 
@@ -151,7 +151,7 @@ def size_network(
     sized: Callable[[Quantised], Machine],
     loop: bool | None = None,
 ) -> tuple[Quantised, Machine, Blocks]:
-    """The integers of a network, its machine, and the blocks in it that are looped, if any: these have common formats.
+    """The integers of a network, its machine, and the blocks in it that are looped, if any: these have common widths.
 
     A block is looped where each round takes `LOOP_PAYS` memory latencies at least (`loop` True: always, False: never),
     unless the blocks' integers differ all the same, as in a model with its own scales.
@@ -473,6 +473,22 @@ def open_project(directory: Path) -> Design:
     return open_networks(directory)[0]
 
 
+def open_entries(directory: Path, entry: str | None = None) -> list[Design]:
+    """The designs of a written project: of all its networks, or of the one whose entry is called so.
+
+    Raises
+    ------
+    ConfigError
+        There is no such entry.
+    """
+    made = open_networks(directory)
+    found = [one for one in made if entry in (None, one.name)]
+    if not found:
+        hint = f"one of: {', '.join(one.name for one in made)}"
+        raise ConfigError(Finding(f"{str(directory)!r} has no entry {entry!r}", "--entry", hint=hint))
+    return found
+
+
 def open_networks(directory: Path) -> list[Design]:
     """The designs of all networks of a written project: its entries, or the one that it has."""
     folder = read_project(directory)
@@ -494,7 +510,7 @@ def stored_inputs(directory: Path, made: Design, count: int, seed: int) -> list[
     """Inputs for a run: the project's own real samples (``data/inputs.npz``), then random integers."""
     rng = np.random.default_rng(seed)
     graph, ids = made.quantised.graph, id_rows(made.quantised)
-    file = directory / "data" / "inputs.npz"
+    file = directory / made.folder / INPUTS_FILE
     real = dict(np.load(file)) if file.exists() else {}
     samples = []
     for index in range(count):
@@ -515,9 +531,9 @@ def stored_inputs(directory: Path, made: Design, count: int, seed: int) -> list[
 def update_report(
     directory: Path, made: Design, checks: Sequence[Check] = (), **parts: Any
 ) -> dict[str, Any]:
-    """Write ``report/report.json``, keeping what earlier commands measured on the same project."""
+    """Write ``report.json`` (`report_folder`), keeping what earlier commands measured on the same network."""
     fresh = report_dict(made, checks, **parts)
-    file = directory / REPORT
+    file = report_folder(directory, made) / "report.json"
     if file.exists():
         old = json.loads(file.read_text())
         for key, value in old.items():

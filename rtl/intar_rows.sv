@@ -37,18 +37,23 @@ module intar_rows #(
     parameter int CURVE_BITS = 8,
     parameter int WIDTH = 8,
     parameter STYLE = "auto",
-    parameter int SEGMENTS = 1,    // see intar_steps
+    parameter int SEGMENTS = 1,    // see intar_round_steps
     parameter int STEPS = 1,
-    parameter logic [STEPS*340-1:0] PROGRAM = '0,
+    parameter int ROWS = 0,        // of numbers, see intar_round_steps; its HEAD is 105, of LOAD_PROGRAM 0
+    parameter logic [STEPS*((ROWS > 0) ? 122 : 340)-1:0] PROGRAM = '0,
+    parameter logic [((ROWS > 0) ? ROWS : 1)*235-1:0] NUMBERS = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0,
     parameter int LOAD_STEPS = 1,
-    parameter logic [LOAD_STEPS*73-1:0] LOAD_PROGRAM = '0,
+    parameter int LOAD_ROWS = 0,
+    parameter logic [LOAD_STEPS*((LOAD_ROWS > 0) ? 17 : 73)-1:0] LOAD_PROGRAM = '0,
+    parameter logic [((LOAD_ROWS > 0) ? LOAD_ROWS : 1)*73-1:0] LOAD_NUMBERS = '0,
     parameter logic [SEGMENTS*32-1:0] LOAD_ENDS = '0
 ) (
     input  logic                  clk,
     input  logic                  rst_n,
     input  logic                  start,
     input  logic [7:0]            segment,
+    input  logic [15:0]           round,
     output logic                  done,
     input  logic                  in_valid,
     output logic                  in_ready,
@@ -96,7 +101,9 @@ module intar_rows #(
       .PLACE_BITS(PLACE_BITS),
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
+      .ROWS(ROWS),
       .PROGRAM(PROGRAM),
+      .NUMBERS(NUMBERS),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
   ) fill (
@@ -104,6 +111,7 @@ module intar_rows #(
       .rst_n(rst_n),
       .start(start),
       .segment(segment),
+      .round(round),
       .advance(fill_go),
       .valid(fill_valid),
       .step(fill_step),
@@ -159,7 +167,9 @@ module intar_rows #(
       .PLACE_BITS(PLACE_BITS),
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
+      .ROWS(ROWS),
       .PROGRAM(PROGRAM),
+      .NUMBERS(NUMBERS),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
   ) powers (
@@ -167,6 +177,7 @@ module intar_rows #(
       .rst_n(rst_n),
       .start(start),
       .segment(segment),
+      .round(round),
       .advance(power_go),
       .valid(power_valid),
       .step(power_step),
@@ -317,10 +328,13 @@ module intar_rows #(
   logic [18:0] quotients[0:3];
   logic [5:0] downs[0:3];
   logic [STEP_BITS-1:0] unused_divide_next;
-  intar_steps #(
+  intar_round_steps #(
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
+      .HEAD(MULT_AT),
+      .ROWS(ROWS),
       .PROGRAM(PROGRAM),
+      .NUMBERS(NUMBERS),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
   ) divide_steps (
@@ -328,6 +342,7 @@ module intar_rows #(
       .rst_n(rst_n),
       .start(start),
       .segment(segment),
+      .round(round),
       .advance(quotient_ready && divide_row == divide_step[0+:32]),
       .valid(divide_valid),
       .step(divide_step),
@@ -406,7 +421,9 @@ module intar_rows #(
       .PLACE_BITS(PLACE_BITS),
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
+      .ROWS(ROWS),
       .PROGRAM(PROGRAM),
+      .NUMBERS(NUMBERS),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
   ) scale (
@@ -414,6 +431,7 @@ module intar_rows #(
       .rst_n(rst_n),
       .start(start),
       .segment(segment),
+      .round(round),
       .advance(scale_go),
       .valid(scale_valid),
       .step(scale_step),
@@ -583,15 +601,17 @@ module intar_rows #(
       logic [ENTRY_BITS-1:0] write_at;
       logic [WRITE*WIDTH-1:0] write_data;
       logic [40:0] index, bounds;
-      logic [4:0] round;
+      logic [4:0] rounding;
       logic [RATE*GROUP-1:0] groups;
       logic unused_load;
       assign filled = !load_valid;
       assign unused_load = &{1'b0, load_step, unused_load_next};
-      intar_steps #(
+      intar_round_steps #(
           .STEPS(LOAD_STEPS),
           .STEP_BITS(73),
+          .ROWS(LOAD_ROWS),
           .PROGRAM(LOAD_PROGRAM),
+          .NUMBERS(LOAD_NUMBERS),
           .SEGMENTS(SEGMENTS),
           .ENDS(LOAD_ENDS)
       ) load_steps (
@@ -599,6 +619,7 @@ module intar_rows #(
           .rst_n(rst_n),
           .start(start),
           .segment(segment),
+          .round(round),
           .advance(load_last),
           .valid(load_valid),
           .step(load_step),
@@ -631,10 +652,10 @@ module intar_rows #(
       intar_delay #(.WIDTH(41), .MOVES(RESULT)) place (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+1+:41]), .out_data(index));
       intar_delay #(.WIDTH(1), .MOVES(LATENCY - 1)) use_it (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT]), .out_data(table_use));
       if (SLOPES) begin : g_slopes
-        intar_delay #(.WIDTH(5), .MOVES(LATENCY - 2)) rounds (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+42+:5]), .out_data(round));
+        intar_delay #(.WIDTH(5), .MOVES(LATENCY - 2)) rounds (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+42+:5]), .out_data(rounding));
         intar_delay #(.WIDTH(41), .MOVES(LATENCY - 1)) limits (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+42+:41]), .out_data(bounds));
       end else begin : g_whole
-        assign {round, bounds} = '0;
+        assign {rounding, bounds} = '0;
       end
       for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
         logic signed [17:0] result;
@@ -657,7 +678,7 @@ module intar_rows #(
             .group(groups[p*GROUP+:GROUP]),
             .table_index(index),
             .table_use(table_use),
-            .table_round(round),
+            .table_round(rounding),
             .table_bounds(bounds),
             .write_base(write_base),
             .write_slope(write_slope),

@@ -10,13 +10,17 @@ module intar_rows_walk #(
     parameter int SEGMENTS   = 1,  // see intar_steps
     parameter int STEPS      = 1,
     parameter int STEP_BITS = 257,
-    parameter logic [STEPS*STEP_BITS-1:0] PROGRAM = '0,
+    parameter int HEAD      = 105,  // see intar_round_steps
+    parameter int ROWS      = 0,
+    parameter logic [STEPS*((ROWS > 0) ? HEAD + 17 : STEP_BITS)-1:0] PROGRAM = '0,
+    parameter logic [((ROWS > 0) ? ROWS : 1)*(STEP_BITS-HEAD)-1:0] NUMBERS = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                  clk,
     input  logic                  rst_n,
     input  logic                  start,
     input  logic [7:0]            segment,
+    input  logic [15:0]           round,
     input  logic                  advance,
     output logic                  valid,
     output logic [STEP_BITS-1:0]  step,
@@ -37,10 +41,13 @@ module intar_rows_walk #(
   logic beat_last, step_last;
   logic [STEP_BITS-1:0] next_step;
   logic [16:0] counted, left, next_counted;  // elements of this row that count, of it from this slice on; of the next row
-  intar_steps #(
+  intar_round_steps #(
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
+      .HEAD(HEAD),
+      .ROWS(ROWS),
       .PROGRAM(PROGRAM),
+      .NUMBERS(NUMBERS),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
   ) steps (
@@ -48,6 +55,7 @@ module intar_rows_walk #(
       .rst_n(rst_n),
       .start(start),
       .segment(segment),
+      .round(round),
       .advance(advance && row_last && step_last),
       .valid(valid),
       .step(step),

@@ -55,7 +55,9 @@ module intar_vector #(
     parameter     STYLE         = "auto",  // ram_style of the tables
     parameter int SEGMENTS      = 1,  // see intar_steps
     parameter int STEPS         = 1,
-    parameter logic [STEPS*616-1:0] PROGRAM = '0,
+    parameter int ROWS          = 0,  // of numbers, see intar_round_steps; its HEAD is 72
+    parameter logic [STEPS*((ROWS > 0) ? 89 : 616)-1:0] PROGRAM = '0,
+    parameter logic [((ROWS > 0) ? ROWS : 1)*544-1:0] NUMBERS = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0,
     parameter bit REDUCE        = 1'b0,  // some step takes maxima
     parameter int X_STEPS       = 1,     // with REDUCE: steps that read x
@@ -70,6 +72,7 @@ module intar_vector #(
     input  logic                      rst_n,
     input  logic                      start,
     input  logic [7:0]                segment,
+    input  logic [15:0]               round,
     output logic                      done,
     input  logic                      acc_valid,
     output logic                      acc_ready,
@@ -112,10 +115,13 @@ module intar_vector #(
   logic [LANES*BITS-1:0] made_data;
   logic source_x_valid, source_x_ready;  // x, or maxima of x
   logic [LANES*BITS-1:0] source_x;
-  intar_steps #(
+  intar_round_steps #(
       .STEPS(STEPS),
       .STEP_BITS(616),
+      .HEAD(72),
+      .ROWS(ROWS),
       .PROGRAM(PROGRAM),
+      .NUMBERS(NUMBERS),
       .SEGMENTS(SEGMENTS),
       .ENDS(ENDS)
   ) steps (
@@ -123,6 +129,7 @@ module intar_vector #(
       .rst_n(rst_n),
       .start(start),
       .segment(segment),
+      .round(round),
       .advance(advance),
       .valid(valid),
       .step(step),
@@ -207,10 +214,13 @@ module intar_vector #(
       logic [31:0] fetch_group;
       logic [1:0] kind;
       logic unused_fetch;
-      intar_steps #(
+      intar_round_steps #(
           .STEPS(STEPS),
           .STEP_BITS(616),
+          .HEAD(72),
+          .ROWS(ROWS),
           .PROGRAM(PROGRAM),
+          .NUMBERS(NUMBERS),
           .SEGMENTS(SEGMENTS),
           .ENDS(ENDS)
       ) fetch_steps (
@@ -218,6 +228,7 @@ module intar_vector #(
           .rst_n(rst_n),
           .start(start),
           .segment(segment),
+          .round(round),
           .advance(fetch_advance),
           .valid(fetch_valid),
           .step(fetch_step),
@@ -427,7 +438,7 @@ module intar_vector #(
     end
     if (TABLE && SLOPES) begin : g_slopes
       intar_delay #(.WIDTH(5), .MOVES(LATENCY - 2))
-          round (.clk(clk), .move(move), .in_data(step[433+:5]), .out_data(table_round));
+          rounding (.clk(clk), .move(move), .in_data(step[433+:5]), .out_data(table_round));
       intar_delay #(.WIDTH(41), .MOVES(LATENCY - 1))
           bounds (.clk(clk), .move(move), .in_data(step[433+:41]), .out_data(table_bounds));
     end else begin : g_no_slopes

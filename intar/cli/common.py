@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,6 +68,9 @@ Loop = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Entry = Annotated[
+    str | None, typer.Option(help="This entry of a kernel that performs several networks.  [default: all]")
+]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Number of inferences.")]
 Seed = Annotated[int, typer.Option(help="Seed of random inputs after the stored real ones.")]
 
@@ -78,6 +81,12 @@ def show(as_json: bool, document: Any, human: Callable[[], None]) -> None:
         typer.echo(json.dumps(document, indent=1))
     else:
         human()
+
+
+def show_all(as_json: bool, documents: Mapping[str, Any], human: Callable[[], None]) -> None:
+    """Print the document of a kernel's one network, or those of several by their entries; or what `human` prints."""
+    several = {"entries": dict(documents)} if len(documents) > 1 else None
+    show(as_json, several or next(iter(documents.values())), human)
 
 
 def printable(text: str, keep: str = "") -> str:

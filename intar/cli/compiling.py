@@ -221,8 +221,10 @@ def compile_command(
         else:
             made = pipeline.compile_quantised(source.quantised, source.machine, mode, pins, source.blocks)
         step()
-        samples = pipeline.integer_samples(source.quantised, source.calibration)
-        project = pipeline.project(made, samples, made_all[1:])
+        samples = [
+            pipeline.integer_samples(one.quantised, one.calibration) for one in (source, *more.values())
+        ]
+        project = pipeline.project(made, samples[0], made_all[1:], samples[1:])
         step()
         linted = lint_files(project.files, made.program) if lint else None
         step()
@@ -230,6 +232,8 @@ def compile_command(
         step()
         numerics = pipeline.numerics(source.graph, source.quantised, source.calibration)
         report = update_report(target, made, numerics=numerics)
+        for other in made_all[1:]:
+            update_report(target, other)
         step()
 
     def human() -> None:

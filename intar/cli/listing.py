@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from intar.cli.common import Json, Project, check_pattern, console, notes, progress, show
+from intar.cli.common import Entry, Json, Project, check_pattern, console, notes, progress, show, show_all
 
 app = typer.Typer()
 
@@ -45,42 +45,50 @@ def designs(as_json: Json = False) -> None:
 
 
 @app.command()
-def report(project: Project, as_json: Json = False) -> None:
-    """Report of a project: Gantt here, report.json, one HTML page and a Perfetto trace in its folder."""
+def report(project: Project, entry: Entry = None, as_json: Json = False) -> None:
+    """Report of a project: Gantt here, report.json, one HTML page and a Perfetto trace in its folder; of each entry."""
     from intar.engine import build as engine
     from intar.report.gantt import gantt_rows, terminal_gantt
     from intar.report.lost import lost_cycles
     from intar.report.resources import resource_table
     from intar.report.summary import MODES, pattern_rows
     from intar.report.write import write_report
-    from intar.session import open_project, update_report
+    from intar.session import open_entries, update_report
     from intar.verify.tools import require
 
     require(engine.missing_tools())
-    made = open_project(project)
-    with progress("where the cycles go", *(f"pattern {mode}" for mode in MODES), "pages") as step:
-        document = update_report(project, made, lost_cycles=lost_cycles(made))
-        step()
-        patterns = document["patterns"] or []
-        if len(patterns) < len(MODES):
-            patterns = []
-            for row in pattern_rows(made, document["cycles"]["simulated"]):
-                patterns.append(row)
-                step()
-            document = update_report(project, made, patterns=patterns)
-        pages = write_report(project, made, document)
+    networks = open_entries(project, entry)
+    documents: dict[str, dict[str, Any]] = {}
+    pages: list[Path] = []
+    for made in networks:
+        with progress("where the cycles go", *(f"pattern {mode}" for mode in MODES), "pages") as step:
+            document = update_report(project, made, lost_cycles=lost_cycles(made))
+            step()
+            patterns = document["patterns"] or []
+            if len(patterns) < len(MODES):
+                patterns = []
+                for row in pattern_rows(made, document["cycles"]["simulated"]):
+                    patterns.append(row)
+                    step()
+                document = update_report(project, made, patterns=patterns)
+            pages += write_report(project, made, document)
+        documents[made.name] = document
 
     def human() -> None:
-        console.print(terminal_gantt(gantt_rows(made), console.width - 2))
-        table = Table("pattern", "predicted cycles", title="the same machine", title_justify="left")
-        for row in patterns:
-            table.add_row(row["pattern"], f"{row['predicted']:,}" if row["predicted"] else row["reason"])
-        console.print(table)
+        for made in networks:
+            document = documents[made.name]
+            if len(networks) > 1:
+                console.print(f"entry {made.name}: {made.predicted.cycles:,} cycles", highlight=False)
+            console.print(terminal_gantt(gantt_rows(made), console.width - 2))
+            table = Table("pattern", "predicted cycles", title="the same machine", title_justify="left")
+            for row in document["patterns"]:
+                table.add_row(row["pattern"], f"{row['predicted']:,}" if row["predicted"] else row["reason"])
+            console.print(table)
         console.print(resource_table(document["resources"], document["device"]))
         for page in pages:
             console.print(f"report: {page}")
 
-    show(as_json, document, human)
+    show_all(as_json, documents, human)
 
 
 @app.command()

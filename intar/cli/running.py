@@ -2,58 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from intar.cli.common import Count, Json, Project, Seed, console, notes, progress, show
+from intar.cli.common import Count, Entry, Json, Project, Seed, console, notes, progress, show, show_all
+
+if TYPE_CHECKING:
+    from intar.pipeline import Check
 
 app = typer.Typer()
 
 
-def _verified(check_: Any, report: dict[str, Any], as_json: bool, other_memory: bool = False) -> None:
-    def human() -> None:
-        verdict = (
-            "[green]bit-exact[/]" if check_.bit_exact else f"[red]{check_.mismatches} integers differ[/]"
-        )
-        console.print(f"{check_.executor}: {check_.inferences} inferences, {verdict}, {check_.seconds:.2f} s")
-        if check_.first:
-            console.print(f"first difference: {check_.first}")
-        if check_.cycles:
-            predicted, slowest = report["cycles"]["predicted"], max(check_.cycles)
-            other = " with the default memory" if other_memory else ""
-            console.print(f"cycles: {slowest:,} simulated, {predicted:,} predicted{other}")
+def _verified(
+    checks: Mapping[str, Check], reports: Mapping[str, Any], as_json: bool, other_memory: bool = False
+) -> None:
+    """Show what was checked of each network, and its report; status 1 where an integer differs."""
 
-    show(as_json, report, human)
-    if not check_.bit_exact:
+    def human() -> None:
+        for name, check_ in checks.items():
+            verdict = (
+                "[green]bit-exact[/]" if check_.bit_exact else f"[red]{check_.mismatches} integers differ[/]"
+            )
+            entry = f" {name}" if len(checks) > 1 else ""
+            console.print(
+                f"{check_.executor}{entry}: {check_.inferences} inferences, {verdict}, {check_.seconds:.2f} s"
+            )
+            if check_.first:
+                console.print(f"first difference: {check_.first}")
+            if check_.cycles:
+                predicted, slowest = reports[name]["cycles"]["predicted"], max(check_.cycles)
+                other = " with the default memory" if other_memory else ""
+                console.print(f"cycles: {slowest:,} simulated, {predicted:,} predicted{other}")
+
+    show_all(as_json, reports, human)
+    if not all(check_.bit_exact for check_ in checks.values()):
         raise typer.Exit(1)
 
 
 @app.command()
-def csim(project: Project, count: Count = 4, seed: Seed = 0, as_json: Json = False) -> None:
+def csim(
+    project: Project, entry: Entry = None, count: Count = 4, seed: Seed = 0, as_json: Json = False
+) -> None:
     """Compile the generated C++, run it, compare with golden to the bit."""
     from intar import pipeline
     from intar.engine import build as engine
-    from intar.session import open_project, stored_inputs, update_report
+    from intar.session import open_entries, stored_inputs, update_report
     from intar.verify import csim_build
     from intar.verify.hls_lint import has_libclang, lint_directory
     from intar.verify.tools import require
 
     require(engine.missing_tools(), csim_build.missing_tools())
-    made = open_project(project)
+    networks = open_entries(project, entry)
+    checks, reports = {}, {}
     with progress("lint the C++", f"compile the C++ and run {count} inferences") as step:
         if has_libclang():
-            lint_directory(project, made.program)
+            lint_directory(project, networks[0].program)
         step()
-        result = pipeline.verify_csim(made, stored_inputs(project, made, count, seed), project)
+        for made in networks:
+            result = pipeline.verify_csim(made, stored_inputs(project, made, count, seed), project)
+            checks[made.name], reports[made.name] = result, update_report(project, made, [result])
         step()
-    _verified(result, update_report(project, made, [result]), as_json)
+    _verified(checks, reports, as_json)
 
 
 @app.command()
 def sim(
     project: Project,
+    entry: Entry = None,
     count: Count = 4,
     seed: Seed = 0,
     waves: Annotated[bool, typer.Option(help="Record build/sim/dump.vcd, for GTKWave or Surfer.")] = False,
@@ -73,36 +91,40 @@ def sim(
     from intar import pipeline
     from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
-    from intar.session import open_project, stored_inputs, update_report
+    from intar.session import open_entries, stored_inputs, update_report
     from intar.verify import toolchain
     from intar.verify.simulate import MemoryModel
     from intar.verify.tools import require
 
     require(engine.missing_tools(), toolchain.missing_tools())
-    made = open_project(project)
+    networks = open_entries(project, entry)
     if wait not in ("interrupt", "poll"):
         raise ConfigError(Finding(f"there is no way {wait!r} to wait", "--wait", hint="interrupt or poll"))
     stalls = (0.3 if protocol else 0.0) if stall is None else stall
-    memory = MemoryModel(latency=made.schedule.machine.latency, stall=stalls, seed=seed)
-    with progress("build the simulator", f"simulate {count} inferences") as step:
-        result = pipeline.verify_rtl(
-            made,
-            stored_inputs(project, made, count, seed),
-            project,
-            memory=memory,
-            wait=wait,
-            reset_between=reset,
-            waves=waves,
-            mode="axiram" if protocol else "dpi",
-            abort_after=abort,
-            built=step,
-        )
-        step()
+    memory = MemoryModel(latency=networks[0].schedule.machine.latency, stall=stalls, seed=seed)
+    other_memory = protocol or stalls > 0
+    checks, reports = {}, {}
+    names = [made.name for made in networks]
+    with progress("build the simulator", *(f"{name}: simulate {count} inferences" for name in names)) as step:
+        for made in networks:
+            result = pipeline.verify_rtl(
+                made,
+                stored_inputs(project, made, count, seed),
+                project,
+                memory=memory,
+                wait=wait,
+                reset_between=reset,
+                waves=waves,
+                mode="axiram" if protocol else "dpi",
+                abort_after=abort,
+                built=step if made is networks[0] else lambda: None,
+            )
+            checks[made.name] = result
+            reports[made.name] = update_report(project, made, [] if other_memory else [result])
+            step()
     if waves:
         notes.print(f"waves: {project / 'build' / 'sim' / 'dump.vcd'}", soft_wrap=True)
-    other_memory = protocol or stalls > 0
-    report = update_report(project, made, [] if other_memory else [result])
-    _verified(result, report, as_json, other_memory)
+    _verified(checks, reports, as_json, other_memory)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from intar.assets import asset_dir
 from intar.codegen.hls_checks import tensor_ids
@@ -166,6 +167,9 @@ def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str,
     context = {
         "name": program.name,
         "rounds": program.rounds if program.rounds != (1,) else (),
+        "plays": tuple(accumulate(program.rounds[:-1], initial=0))
+        if any(rom.by_play for node in nodes for rom in node.roms)
+        else (),
         "target": target,
         "nodes": nodes,
         "arguments": arguments,

@@ -19,7 +19,8 @@ class Row:
 class Rom:
     """A constant table ``static const type name[]``; `columns` names the fields for the reader.
 
-    `parts`: of a list of which each segment plays a part, the first row and the one after the last of each.
+    `parts`: of a list of which each segment plays a part, the first row and the one after the last of each; with `by_play`
+    each round of each segment plays a part.
     """
 
     type: str
@@ -27,6 +28,7 @@ class Rom:
     columns: str
     rows: tuple[Row, ...]
     parts: tuple[tuple[int, int], ...] = ()
+    by_play: bool = False
 
 
 @dataclass(frozen=True)

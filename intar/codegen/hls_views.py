@@ -52,6 +52,7 @@ from intar.ir.program import (
     Link,
     Load,
     LoadStep,
+    LoadTable,
     Lookups,
     Node,
     Program,
@@ -64,7 +65,7 @@ from intar.ir.program import (
     Vector,
     VectorStep,
 )
-from intar.ir.segments import ends, turns_in
+from intar.ir.segments import ends, is_played, turns_in
 
 
 def node_views(program: Program, uram: bool) -> tuple[NodeView, ...]:
@@ -662,12 +663,12 @@ class _Views:
         ]
         tables, memories = self._tables(node)
         locals_ += memories
-        loads = self._rom(
+        loads = self._listed(
             "int32_t",
             "LOADS",
             "slots of tables that are filled",
             [Row(str(load.table), load.note) for load in node.loads] or [Row("0", "no table")],
-            [load.segment for load in node.loads] or [0],
+            node.loads or (LoadTable(table=0),),
         )
         ports = [self._port("in")]
         for name in ("params", "tables"):
@@ -774,8 +775,15 @@ class _Views:
     def _listed(
         self, type_: str, suffix: str, columns: str, rows: Sequence[Row], steps: Sequence[Step]
     ) -> Rom:
-        """A list with a row for each step."""
-        return self._rom(type_, suffix, columns, rows, [step.segment for step in steps])
+        """A list with a row for each step; where rounds have steps of their own, of what each play has."""
+        rom = self._rom(type_, suffix, columns, rows, [step.segment for step in steps])
+        if all(step.only < 0 for step in steps):
+            return rom
+        parts = []
+        for play in self.program.plays:
+            own = [i for i, step in enumerate(steps) if is_played(step, *play)]
+            parts.append((own[0], own[-1] + 1) if own else (0, 0))
+        return replace(rom, parts=tuple(parts), by_play=True)
 
     def _played(self, function: Function, roms: Sequence[Rom]) -> Function:
         """The function with the part that it plays beside each list among its arguments."""
@@ -795,5 +803,5 @@ class _Views:
 
     def _part(self, rom: Rom) -> str:
         if len(rom.parts) > 1:
-            return f"{rom.name}_PARTS[segment]"
+            return f"{rom.name}_PARTS[{'PLAYS[segment] + round' if rom.by_play else 'segment'}]"
         return "{" + ", ".join(map(str, rom.parts[0])) + "}"

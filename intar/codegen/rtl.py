@@ -7,7 +7,7 @@ The kernel has the ports and the register map of a Vitis kernel (ap_ctrl_chain);
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import gcd
 
@@ -36,6 +36,7 @@ from intar.ir.program import (
     Program,
     Router,
     Rows,
+    Step,
     Store,
     Vector,
 )
@@ -64,8 +65,9 @@ _USES = {
     "intar_argmax": ("intar_steps",),
     "intar_feed": ("intar_steps",),
     "intar_core": ("intar_steps", "intar_array"),
+    "intar_round_steps": ("intar_steps",),
     "intar_vector": (
-        "intar_steps",
+        "intar_round_steps",
         "intar_maximum",
         "intar_slice",
         "intar_vector_lane",
@@ -77,9 +79,9 @@ _USES = {
     "intar_router": ("intar_steps", "intar_slice"),
     "intar_rows": (
         *("intar_rows_walk", "intar_rows_power", "intar_rows_divide", "intar_rows_root", "intar_rows_norm"),
-        *("intar_lookup", "intar_table_load", "intar_delay", "intar_steps"),
+        *("intar_lookup", "intar_table_load", "intar_delay", "intar_round_steps"),
     ),
-    "intar_rows_walk": ("intar_steps",),
+    "intar_rows_walk": ("intar_round_steps",),
     "intar_rows_power": ("intar_rows_table",),
 }
 """Modules that a library module instantiates."""
@@ -433,6 +435,16 @@ class _Builder:
             found.append((f"{prefix}ENDS", steps.words(32, behind)))
         return found
 
+    def _in_rounds(
+        self, prefix: str, rom: Rom, played: Sequence[Step], head: int
+    ) -> list[tuple[str, str | int | Rom]]:
+        """The parameters of a step program whose rounds may have numbers of their own (`intar_round_steps`)."""
+        program, numbers = steps.numbers_apart(rom, played, head)
+        found = self._program(prefix, program)
+        if numbers:
+            found += [(f"{prefix}ROWS", len(numbers.steps)), (f"{prefix}NUMBERS", numbers)]
+        return found
+
     def _memory(
         self, made: Instance, node: Load | Store, link: Link, burst: int, fifo: int, outstanding: int
     ) -> None:
@@ -578,7 +590,8 @@ class _Builder:
         made.parameters += [(name, f"1'b{int(value)}") for name, value in flags.items()]
         made.parameters += [("VALUE_BITS", node.value_bits)]
         made.parameters += [("SETS", max(1, node.rational_groups)), *_lookup_parameters(node)]
-        made.parameters += self._program("", steps.vector_rom(node))
+        made.parameters += self._in_rounds("", steps.vector_rom(node), node.steps, steps.VECTOR_HEAD)
+        made.ports.append(("round", "round"))
         if any(step.reduce > 1 for step in work):
             made.parameters += [("REDUCE", "1'b1"), *self._program("X_", steps.maximum_rom(node))]
         if any(step.pool > 1 for step in work):
@@ -616,12 +629,14 @@ class _Builder:
             ("DEPTH", node.depth),
             ("SOFTMAX", f"1'b{int(node.softmax)}"),
             ("NORM", f"1'b{int(node.norm)}"),
-            *self._program("", steps.rows_rom(node)),
+            *self._in_rounds("", steps.rows_rom(node), node.steps, steps.ROWS_HEAD),
         ]
+        made.ports.append(("round", "round"))
         if node.loads:
             flags = {"TABLE": True, "SLOPES": node.slopes, "CURVES": node.curves}
             made.parameters += [(name, f"1'b{int(value)}") for name, value in flags.items()]
-            made.parameters += [*_lookup_parameters(node), *self._program("LOAD_", steps.loads_rom(node))]
+            made.parameters += _lookup_parameters(node)
+            made.parameters += self._in_rounds("LOAD_", steps.loads_rom(node), node.loads, 0)
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "params", False, node.lanes, 32)
         self._stream(made, node, "tables", False, node.lanes, 32)

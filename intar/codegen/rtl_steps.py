@@ -33,6 +33,7 @@ from intar.ir.program import (
     Walk,
 )
 from intar.ir.rational import FRACTIONS
+from intar.ir.segments import first_rounds
 
 Layout = tuple[tuple[str, int], ...]
 
@@ -109,6 +110,11 @@ ROWS = (
     *FUNCTION,
 )
 
+VECTOR_HEAD, ROWS_HEAD = 72, 105
+"""Bits of a step below its numbers, which may differ from round to round."""
+
+ROW_BITS = 16
+"""Bits of the row of a step's numbers."""
 
 MAXIMUM = _fields(32, "maxima_end beats_end")
 
@@ -169,6 +175,47 @@ def _rom(
         tuple(note for _, note in packed),
         tuple(step.segment for step in steps),
     )
+
+
+def numbers_apart(rom: Rom, played: Sequence[Step], head: int) -> tuple[Rom, Rom | None]:
+    """A program in which the steps of single rounds (`Step.only`), if there are any, are one, and the bits from `head` on of
+    all steps as rows of a memory beside it.
+
+    Above its head a step then has the row of its numbers, and whether round r has them r rows further on.
+
+    Raises
+    ------
+    InternalError
+        Steps of a segment differ in their heads from round to round, or there are too many rows.
+    """
+    if all(step.only < 0 for step in played):
+        return rom, None
+    lists: dict[int, dict[int, list[int]]] = {}
+    for place, step in enumerate(played):
+        lists.setdefault(step.segment, {}).setdefault(step.only, []).append(place)
+    rows: dict[tuple[int, ...], int] = {}
+    numbers: list[tuple[int, str]] = []
+    program: list[tuple[int, str, int]] = []
+    for segment, by_round in lists.items():
+        for same in zip(*by_round.values(), strict=True):
+            heads = {rom.steps[place] & ((1 << head) - 1) for place in same}
+            if len(heads) > 1:
+                raise InternalError(
+                    f"{rom.notes[same[0]]!r} differs from round to round in more than numbers"
+                )
+            tails = tuple(rom.steps[place] >> head for place in same)
+            tails = tails[:1] if len(set(tails)) == 1 else tails
+            if tails not in rows:
+                rows[tails] = len(numbers)
+                of = f"{rom.notes[same[0]]}, round "
+                numbers += [(tail, f"{of}{n}" if n else rom.notes[same[0]]) for n, tail in enumerate(tails)]
+            word = heads.pop() | rows[tails] << head | (len(tails) > 1) << (head + ROW_BITS)
+            program.append((word, rom.notes[same[0]], segment))
+    if len(numbers) > 1 << ROW_BITS:
+        raise InternalError(f"{len(numbers)} rows of numbers are too many for one node")
+    words_, notes, segments = zip(*program, strict=True)
+    made = Rom(head + ROW_BITS + 1, words_, notes, segments)
+    return made, Rom(rom.bits - head, tuple(tail for tail, _ in numbers), tuple(note for _, note in numbers))
 
 
 def words(bits: int, values: Sequence[int]) -> str:
@@ -415,7 +462,7 @@ def vector_rom(node: Vector) -> Rom:
 
 def maximum_rom(node: Vector) -> Rom:
     """The program of the maxima in front of a vector unit: a step for each step that reads x."""
-    reads = [step for step in node.steps if step.load < 0 and step.source == "x"]
+    reads = [step for step in first_rounds(node.steps) if step.load < 0 and step.source == "x"]
     return _rom(
         MAXIMUM,
         node.name,
@@ -426,7 +473,7 @@ def maximum_rom(node: Vector) -> Rom:
 
 def pool_rom(node: Vector) -> Rom:
     """The program of the maxima behind a vector unit: a step for each step that gives results."""
-    work = [step for step in node.steps if step.load < 0]
+    work = [step for step in first_rounds(node.steps) if step.load < 0]
     return _rom(
         MAXIMUM,
         node.name,

@@ -28,6 +28,7 @@ from intar.ir.program import (
     Router,
     Rows,
     RowsStep,
+    Step,
     Store,
     Vector,
     VectorStep,
@@ -67,11 +68,15 @@ MERGED_SIDES = {"w": 0, "r": 1}
 
 @dataclass(frozen=True)
 class UnitInfo:
-    """One unit of the engine: a node, or one side of a buffer (`port` ``"in"`` or ``"out"``)."""
+    """One unit of the engine: a node, or one side of a buffer (`port` ``"in"`` or ``"out"``).
+
+    `notes` are those of the steps that the play has, of the unit's list from step `first` on.
+    """
 
     node: str
     port: str
     notes: tuple[str, ...]
+    first: int = 0
 
     @property
     def name(self) -> str:
@@ -116,6 +121,7 @@ class _Encoder:
         self.program = program
         self.segment = segment
         self.round = round
+        self.numbers = 0 if align else round  # whose steps' numbers: they change no cycle
         self.position = position
         self.merged = merged
         self.policy = policy
@@ -142,7 +148,7 @@ class _Encoder:
 
     def played(self, steps: tuple[StepT, ...]) -> tuple[StepT, ...]:
         """The steps of the play that is encoded."""
-        return steps_in(steps, self.segment)
+        return steps_in(steps, self.segment, self.numbers)
 
     def port(self, node: Node, name: str, needed: bool, lanes: int, bits: int = 0) -> Link | None:
         """Writes the link index of a port (-1: none) and checks its shape."""
@@ -162,8 +168,10 @@ class _Encoder:
             )
         return link
 
-    def unit(self, node: Node, port: str, notes: list[str]) -> None:
-        self.result.units.append(UnitInfo(node.name, port, tuple(notes)))
+    def unit(self, node: Node, port: str, played: Sequence[Step], among: Sequence[Step]) -> None:
+        """A unit that plays these steps of its list."""
+        first = next((index for index, step in enumerate(among) if played and step is played[0]), 0)
+        self.result.units.append(UnitInfo(node.name, port, tuple(step.note for step in played), first))
 
     def encode(self) -> Encoded:
         self.put(len(self.program.links))
@@ -258,7 +266,7 @@ class _Encoder:
             self.expect(end <= limit, f"{node.name} step {index}", f"a table up to word {end} of {limit}")
             place = self.place(bases[index])
             self.put(place, step.beats, step.repeat, need, words, step.table, step.pitch)
-        self.unit(node, "", [step.note for step in steps])
+        self.unit(node, "", steps, node.steps)
 
     def turns(self, node: Load | Store) -> tuple[list[int], int]:
         """Commands of the other side that come before each command of a port whose sides take turns, and that side's unit.
@@ -294,7 +302,7 @@ class _Encoder:
         for index, step in enumerate(steps):
             words = self.words_of(step.beats, ratio)
             self.put(self.place(bases[index]), step.beats, words, before[index] if before else 0)
-        self.unit(node, "", [step.note for step in steps])
+        self.unit(node, "", steps, node.steps)
 
     # ------------------------------------------------------------ buffers
 
@@ -353,10 +361,10 @@ class _Encoder:
                 self.expect(
                     planned == total, node.name, f"the merged order has {planned} of {total} iterations"
                 )
-            self.unit(node, "", [step.note for step in (*writes, *reads)])
+            self.unit(node, "", (*writes, *reads), ())
         else:
-            self.unit(node, "out", [step.note for step in reads])
-            self.unit(node, "in", [step.note for step in writes])
+            self.unit(node, "out", reads, node.reads)
+            self.unit(node, "in", writes, node.writes)
 
     # ------------------------------------------------------------ compute nodes
 
@@ -378,7 +386,7 @@ class _Encoder:
             self.expect(step.k_first < ends, where, "no channel in the first block")
             self.put(step.tiles, step.m_tiles, step.rows, step.rows_last, step.blocks)
             self.put(step.k_first, step.k_last, step.replay)
-        self.unit(node, "", [step.note for step in steps])
+        self.unit(node, "", steps, node.steps)
 
     def encode_core(self, node: Core) -> None:
         self.port(node, "a", bool(node.steps), node.rows * node.depth, node.a_bits)
@@ -403,7 +411,7 @@ class _Encoder:
                 self.expect(step.k == step.k_last, where, "one visit, but k_last is not k")
             self.put(step.tiles, step.m_tiles, step.visits, step.contexts)
             self.put(step.k, step.k_last, step.rows, step.rows_last)
-        self.unit(node, "", [step.note for step in steps])
+        self.unit(node, "", steps, node.steps)
 
     def encode_vector(self, node: Vector) -> None:
         work = [step for step in node.steps if step.load < 0]
@@ -432,7 +440,7 @@ class _Encoder:
         self.put(len(steps))
         for index, step in enumerate(steps):
             self.vector_step(node, f"{node.name} step {index}", step)
-        self.unit(node, "", [step.note for step in steps])
+        self.unit(node, "", steps, node.steps)
 
     def rationals(self, node: Vector) -> None:
         self.put(node.lanes, node.rational_groups, len(node.rationals))
@@ -481,7 +489,7 @@ class _Encoder:
         for index, step in enumerate(steps):
             self.walk(f"{node.name} step {index}", step.walk)
             self.put(step.row)
-        self.unit(node, "", [step.note for step in steps])
+        self.unit(node, "", steps, node.steps)
 
     def encode_argmax(self, node: Argmax) -> None:
         self.port(node, "in", bool(node.steps), node.lanes, node.bits)
@@ -490,7 +498,7 @@ class _Encoder:
         self.put(node.lanes, len(steps))
         for step in steps:
             self.put(step.rows, *node.beats(step))
-        self.unit(node, "", [step.note for step in steps])
+        self.unit(node, "", steps, node.steps)
 
     def encode_rows(self, node: Rows) -> None:
         self.port(node, "in", bool(node.steps), node.lanes, node.bits)
@@ -524,7 +532,7 @@ class _Encoder:
             self.put(step.op == "norm", step.rows, beats, step.cols, step.first, step.grow)
             self.put(step.mult, step.shift, step.numerator, step.out_shift)
             self.put(step.centred, step.lift, step.epsilon, step.zero, step.lo, step.hi, step.table)
-        self.unit(node, "", [step.note for step in steps])
+        self.unit(node, "", steps, node.steps)
 
     def encode_router(self, node: Router) -> None:
         sources = {leg.src for step in node.steps for leg in step.legs}
@@ -545,7 +553,7 @@ class _Encoder:
             self.put(step.rounds, step.beats, step.period, step.beats_last, len(step.legs))
             for leg in step.legs:
                 self.put(leg.src, len(leg.dsts), *leg.dsts)
-        self.unit(node, "", [step.note for step in steps])
+        self.unit(node, "", steps, node.steps)
 
 
 def encode(
@@ -569,7 +577,8 @@ def encode(
     policy : 0: merged buffers follow `Buffer.merged`, which must then cover every iteration.
     turns : stores and loads of one argument take turns (`Store.turns`), as they do in merged runs.
     align : for runs without values: where in a block of so many words a step begins is all that its base says. A multiple
-        of every burst length, at whose multiples the ports cut their commands: nothing else depends on addresses.
+        of every burst length, at whose multiples the ports cut their commands: nothing else depends on addresses. All
+        rounds have the numbers of the first one then.
 
     Raises
     ------

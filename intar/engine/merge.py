@@ -136,7 +136,9 @@ def plan_merged(
     if not any(isinstance(node, Buffer | Image) for node in program.nodes):
         return program
     rounds = {"rounds": program.rounds}
-    program = program.model_copy(update={"rounds": (1,) * len(program.rounds)})
+    program = program.model_copy(
+        update={"rounds": (1,) * len(program.rounds)}
+    )  # later rounds' steps are not played
     for _ in range(deepen + 1):
         planned, reasons, deadlock = _attempt(program, memory, max_cycles, ran)
         if planned is not None:

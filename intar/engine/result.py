@@ -114,12 +114,11 @@ class Deadlock:
 
 @dataclass(frozen=True)
 class Play:
-    """One play of a segment: it begins in cycle `first` with the start pulse. `last`: no round of the segment follows."""
+    """One play of a segment: it begins in cycle `first` with the start pulse."""
 
     segment: int
     round: int
     first: int
-    last: bool
 
 
 @dataclass(frozen=True)
@@ -154,10 +153,7 @@ class EngineResult:
 
 
 def combine(plays: Sequence[EngineResult], outputs: dict[str, bytes]) -> EngineResult:
-    """The result of an inference from those of its plays, which follow each other without a gap.
-
-    `Span.step` counts the steps of all segments of a unit.
-    """
+    """The result of an inference from those of its plays, which follow each other without a gap."""
     ends = [0, *accumulate(play.cycles for play in plays)]
     nodes, links = {name: _added(plays, name) for name in plays[0].nodes}, {}
     for name, first in plays[0].links.items():
@@ -167,20 +163,15 @@ def combine(plays: Sequence[EngineResult], outputs: dict[str, bytes]) -> EngineR
         links[name] = LinkUse(pushes, pops, max(use.high_water for use in uses), first.depth, *sums)
     spans: list[Span] = []
     merged: dict[str, tuple[tuple[str, int], ...]] = {}
-    steps: dict[str, int] = {}  # of the segments before, by unit
     for play, at in zip(plays, ends, strict=False):
         (place,) = play.plays
         for span in play.stages:
             shift = at if span.first >= 0 else 0
-            step = steps.get(span.node, 0) + span.step
             begin, end = span.first + shift, span.last + shift
-            spans.append(replace(span, step=step, round=place.round, first=begin, last=end))
+            spans.append(replace(span, round=place.round, first=begin, last=end))
         if place.round == 0:
             for name, order in play.merged.items():
                 merged[name] = merged.get(name, ()) + order
-        if place.last:
-            for span in play.stages:
-                steps[span.node] = steps.get(span.node, 0) + 1
     deadlock = plays[-1].deadlock
     return EngineResult(
         outputs=outputs,

@@ -139,7 +139,11 @@ class _Report:
         }
 
     def stages(self) -> tuple[Span, ...]:
-        keys = [(unit.name, i, note) for unit in self.encoded.units for i, note in enumerate(unit.notes)]
+        keys = [
+            (unit.name, i, note)
+            for unit in self.encoded.units
+            for i, note in enumerate(unit.notes, unit.first)
+        ]
         return tuple(Span(*key, *row) for key, row in zip(keys, self.arrays.spans.tolist(), strict=True))
 
     def merged(self) -> dict[str, tuple[tuple[str, int], ...]]:
@@ -243,7 +247,7 @@ def run(
             arrays = _execute(program, encoded, words, (*head, max_cycles - at), buffers)
             play = _play(program, encoded, arrays)
             known[key] = play
-        place = Play(segment, round, at, round + 1 == program.rounds[segment])
+        place = Play(segment, round, at)
         done.append(replace(play, plays=(place,)))
         at += play.cycles
         if done[-1].deadlock is not None:

@@ -32,9 +32,13 @@ class Frozen(BaseModel):
 
 
 class Step(Frozen):
-    """A step of some node, played in segment `segment` of the program; `note` says what for."""
+    """A step of some node, played in segment `segment` of the program; `note` says what for.
+
+    `only`: the one round of the segment in which it is played; -1: in each.
+    """
 
     segment: int = Field(default=0, ge=0)
+    only: int = Field(default=-1, ge=-1)
     note: str = ""
 
 
@@ -775,7 +779,9 @@ class Program(Frozen):
     """The whole machine. `constants` of the images are kept beside it (`Images`), keyed by argument name.
 
     Segment `i` of all nodes' programs is played ``rounds[i]`` times before segment ``i + 1``. A play ends when all nodes
-    have ended theirs; then the next one starts, and all counts (`need`) with it from 0.
+    have ended theirs; then the next one starts, and all counts (`need`) with it from 0. Vector units and rows nodes may have
+    steps of each round for a segment (`Step.only`), which differ in their numbers alone: multipliers, shifts, offsets,
+    bounds, functions.
 
     A call plays the segments of one of the `entries`, which its argument `entry` chooses; without any there is one, of all
     segments.

@@ -390,7 +390,7 @@ class Quantised:
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a network: one graph, and for each round the constants with which it is performed.
+    """A piece of a network: the same graph in each round, but for its numbers (scales, factors, bounds) and its constants.
 
     `takes` are the inputs that come from the part or the round before, `gives` the outputs that go to the next one, in the
     same order. The first round of a first part takes the network's inputs; `leaves` are the network's own names of what the

@@ -6,15 +6,37 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
 
 from intar.errors import InternalError
-from intar.ir.program import Buffer, BufferStep, Image, ImageStep, Load, Node, Program, Rows, Step, Store
+from intar.ir.program import (
+    Buffer,
+    BufferStep,
+    Image,
+    ImageStep,
+    Load,
+    Node,
+    Program,
+    Rows,
+    Step,
+    Store,
+    Vector,
+)
 
 StepT = TypeVar("StepT", bound=Step)
 Runs = tuple[tuple[Literal["w", "r"], int], ...]
 
 
-def steps_in(steps: Sequence[StepT], segment: int) -> tuple[StepT, ...]:
-    """The steps of a segment."""
-    return tuple(step for step in steps if step.segment == segment)
+def is_played(step: Step, segment: int, round: int) -> bool:
+    """True if a step belongs to a play."""
+    return step.segment == segment and step.only in (-1, round)
+
+
+def steps_in(steps: Sequence[StepT], segment: int, round: int = 0) -> tuple[StepT, ...]:
+    """The steps of a play; all rounds of a segment have as many."""
+    return tuple(step for step in steps if is_played(step, segment, round))
+
+
+def first_rounds(steps: Sequence[StepT]) -> tuple[StepT, ...]:
+    """The steps without those that only later rounds play."""
+    return tuple(step for step in steps if step.only <= 0)
 
 
 def ends(owners: Sequence[int], segments: int) -> tuple[int, ...]:
@@ -66,7 +88,8 @@ def lists(node: Node) -> Iterator[tuple[str, Sequence[Step]]]:
 
 
 def check_segments(program: Program) -> None:
-    """Raise InternalError unless each list has its segments in order, none is empty everywhere, and strides are complete."""
+    """Raise InternalError unless each list has its segments in order, none is empty everywhere, strides are complete, and
+    where rounds have steps of their own each has as many."""
     found = []
     known = len(program.rounds)
     used: set[int] = set()
@@ -76,6 +99,16 @@ def check_segments(program: Program) -> None:
             used.update(order)
             if order != sorted(order) or (order and order[-1] >= known):
                 found.append(f"the {name}s of {node.name!r} are in segments {order} of {known}")
+            own = [(step.segment, step.only) for step in steps if step.only >= 0]
+            if own and not isinstance(node, Vector | Rows):
+                found.append(f"{node.name!r} has {name}s of single rounds")
+            for segment in {segment for segment, _ in own} & {*program.segments}:
+                counts = {own.count((segment, round)) for round in range(program.rounds[segment])}
+                mixed = any(step.segment == segment and step.only < 0 for step in steps)
+                if mixed or len(counts) > 1 or own != sorted(own):
+                    found.append(
+                        f"the {name}s of {node.name!r} in segment {segment} differ from round to round"
+                    )
         if isinstance(node, Load | Store) and node.strides and len(node.strides) != known:
             found.append(f"{node.name!r} has {len(node.strides)} strides for {known} segments")
     covered = [segment for entry in program.entries for segment in range(entry.first, entry.end)]

@@ -16,6 +16,7 @@ from intar.ir.program import (
     Rational,
     Region,
     Rows,
+    RowsStep,
     Step,
     StoreStep,
     Table,
@@ -23,6 +24,14 @@ from intar.ir.program import (
     VectorStep,
 )
 from intar.lower.ports import Port
+
+NUMBERS = frozenset(
+    [
+        *("mult", "shift", "bias", "zero", "lo", "hi", "numerator", "out_shift", "epsilon"),
+        *("b_zx", "b_zy", "b_mx", "b_my", "b_shift", "b_zero", "b_lo", "b_hi"),
+    ]
+)
+"""Fields of steps that are their numbers."""
 
 StepT = TypeVar("StepT", bound=Step)
 SlotT = TypeVar("SlotT", Table, Rational)
@@ -37,7 +46,8 @@ def in_segment(steps: Iterable[StepT], segment: int) -> tuple[StepT, ...]:
 
 
 def join_rounds(name: str, rounds: Sequence[Sequence[Node]]) -> list[Node]:
-    """The nodes of a part, which have the same steps in all rounds; vector units as wide as the widest needs them.
+    """The nodes of a part, which have the same steps in all rounds, or, where only their numbers and functions differ, the
+    steps of every round (`Step.only`); vector units and rows nodes as wide as the widest needs them.
 
     Raises
     ------
@@ -51,6 +61,11 @@ def join_rounds(name: str, rounds: Sequence[Sequence[Node]]) -> list[Node]:
         if lookups:
             update = _needs(lookups)
             same = tuple(node.model_copy(update=update) for node in lookups)
+            if any(node != same[0] for node in same) and len({_numberless(node) for node in same}) == 1:
+                shares = dict(enumerate(same))
+                numbered = _vector(shares, "only") if isinstance(same[0], Vector) else _rows(shares, "only")
+                joined.append(same[0].model_copy(update=numbered))
+                continue
         if any(node != same[0] for node in same):
             found.append(
                 Finding(
@@ -61,6 +76,23 @@ def join_rounds(name: str, rounds: Sequence[Sequence[Node]]) -> list[Node]:
     if found:
         raise UnsupportedError(found)
     return joined
+
+
+def _numberless(node: Vector | Rows) -> str:
+    """A vector unit or rows node without the numbers of its steps and its functions."""
+    update: dict[str, object] = {"tables": (), "steps": tuple(map(_step, node.steps))}
+    if isinstance(node, Vector):
+        update["rationals"] = ()
+    else:
+        update["loads"] = tuple(load.model_copy(update={"table": 0}) for load in node.loads)
+    return repr(node.model_copy(update=update))
+
+
+def _step(step: VectorStep | RowsStep) -> VectorStep | RowsStep:
+    """The step without its numbers; which function it uses or loads is one, whether it does is none."""
+    slots = [name for name in ("table", "load") if getattr(step, name, -1) >= 0]
+    numbers = NUMBERS & set(type(step).model_fields)
+    return step.model_copy(update=dict.fromkeys([*numbers, *slots], 0))
 
 
 # ---------------------------------------------------------------- nodes
@@ -140,8 +172,11 @@ def _needs(nodes: Sequence[Vector | Rows]) -> dict[str, object]:
     return update | ({"shift_only": all(node.shift_only for node in vectors)} if vectors else {})
 
 
-def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
-    """Functions of parts take the same slots where they have the same geometry: each part fills its own."""
+def _vector(shares: Mapping[int, Node], play: str = "segment") -> dict[str, object]:
+    """Functions of parts take the same slots where they have the same geometry: each part fills its own.
+
+    `play` : the field of a step that says whose it is.
+    """
     nodes = {segment: node for segment, node in shares.items() if isinstance(node, Vector)}
     tables: list[Table] = []
     rationals: list[Rational] = []
@@ -155,7 +190,7 @@ def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
         slots = (*first, *(len(tables) + place for place in second))
         place = dict(enumerate(slots)) | {-1: -1}
         steps += [
-            step.model_copy(update={"segment": segment, "table": place[step.table], "load": place[step.load]})
+            step.model_copy(update={play: segment, "table": place[step.table], "load": place[step.load]})
             for step in node.steps
         ]
     return {
@@ -165,14 +200,14 @@ def _vector(shares: Mapping[int, Node]) -> dict[str, object]:
     } | _needs(list(nodes.values()))
 
 
-def _rows(shares: Mapping[int, Node]) -> dict[str, object]:
+def _rows(shares: Mapping[int, Node], play: str = "segment") -> dict[str, object]:
     nodes = {segment: node for segment, node in shares.items() if isinstance(node, Rows)}
     tables: list[Table] = []
     places = {segment: _places(tables, node.tables) for segment, node in nodes.items()}
     update: dict[str, object] = {"tables": tuple(tables)}
     for name in ("steps", "loads"):
         update[name] = tuple(
-            step.model_copy(update={"segment": segment, "table": place.get(step.table, -1)})
+            step.model_copy(update={play: segment, "table": place.get(step.table, -1)})
             for segment, slots in places.items()
             for place in [dict(enumerate(slots))]
             for step in getattr(nodes[segment], name)

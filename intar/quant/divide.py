@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import TypeVar
 
 from intar.errors import Finding, UnsupportedError
 from intar.ir.circuit import border_moves, identity_move
 from intar.ir.quantgraph import (
+    Frozen,
     Part,
     QConv,
     QEmbedding,
@@ -15,6 +17,7 @@ from intar.ir.quantgraph import (
     QMove,
     QProduct,
     QTask,
+    QTensor,
     QuantGraph,
     Quantised,
 )
@@ -22,6 +25,14 @@ from intar.ir.states import states
 
 ROLES = ("weight", "bias", "mult", "shift", "gain", "offset")
 """Fields of tasks that name constants (in some kinds of tasks some of them are numbers)."""
+
+NUMBERS = frozenset(
+    [
+        *("lo", "hi", "zero", "mult", "shift", "numerator", "out_shift", "epsilon", "zx", "zy", "mx", "my"),
+        *("acc_bits", "max_error", "in_bits", "q", "out_zero", "lift", "fraction"),
+    ]
+)
+"""Fields of tasks, their tails and functions that are numbers of a step: they may differ from round to round."""
 
 
 def divide(quantised: Quantised, pieces: Sequence[Sequence[Sequence[str]]]) -> tuple[Part, ...]:
@@ -34,8 +45,8 @@ def divide(quantised: Quantised, pieces: Sequence[Sequence[Sequence[str]]]) -> t
     Raises
     ------
     UnsupportedError
-        A tensor is read further on than in the next piece, or rounds of a part are not alike: in everything but the values
-        of their constants.
+        A tensor is read further on than in the next piece, or rounds of a part are not alike: in everything but their
+        numbers (scales, factors, bounds) and the values of their constants.
     """
     cutter = _Cutter(quantised, [set(names) for rounds in pieces for names in rounds])
     parts, first = [], 0
@@ -102,7 +113,8 @@ class _Cutter:
             takes = given
             self._same_formats(plain[0].graph, takes, gives)
         alike = [_renamed(one, rename) for one, rename in zip(plain, renames, strict=True)]
-        graph = _widest([one.graph for one in alike])
+        graphs = _widest([one.graph for one in alike])
+        graph = graphs[0]
         for index, one in enumerate(alike):
             self._compare(graph, one.graph, first + index)
             ends = renames[index].of(self.crossing[first + index])
@@ -116,7 +128,7 @@ class _Cutter:
         moved &= {*takes} | (set() if last and rounds == 1 else {*gives})
         if moved:
             self._say(f"{sorted(moved)} take another shape or order where they go from part to part")
-        made = tuple(Quantised(graph, one.constants) for one in alike)
+        made = tuple(Quantised(own, one.constants) for own, one in zip(graphs, alike, strict=True))
         kept = [
             {
                 rename.tensors.get(name, name): name
@@ -144,18 +156,18 @@ class _Cutter:
 
     def _same_formats(self, graph: QuantGraph, takes: Sequence[str], gives: Sequence[str]) -> None:
         for taken, given in zip(takes, gives, strict=True):
-            a, b = (graph.tensor(name).model_copy(update={"name": ""}) for name in (taken, given))
+            a, b = (_bare(graph.tensor(name)).model_copy(update={"name": ""}) for name in (taken, given))
             if a != b:
-                self._say(f"a round takes {taken!r} and gives {given!r}: their shapes or formats differ")
+                self._say(f"a round takes {taken!r} and gives {given!r}: their shapes or widths differ")
 
     def _compare(self, graph: QuantGraph, other: QuantGraph, index: int) -> None:
-        yours = {tensor.name: tensor for tensor in other.tensors}
-        differ = [tensor.name for tensor in graph.tensors if yours.get(tensor.name) != tensor]
+        yours = {tensor.name: _bare(tensor) for tensor in other.tensors}
+        differ = [tensor.name for tensor in graph.tensors if yours.get(tensor.name) != _bare(tensor)]
         differ += [a.name for a, b in zip(graph.tasks, other.tasks, strict=False) if _plain(a) != _plain(b)]
         if differ or len(graph.tasks) != len(other.tasks) or graph.inputs != other.inputs:
             self._say(
                 f"piece {index} is not like the first of its part",
-                f"other formats or operations: {', '.join(differ[:5])}" if differ else "other tasks",
+                f"other shapes, widths or operations: {', '.join(differ[:5])}" if differ else "other tasks",
             )
 
 
@@ -175,11 +187,25 @@ def constant_names(task: QTask) -> list[str]:
 
 def _plain(task: QTask) -> QTask:
     """What must be the same in all rounds."""
-    table = task.table and task.table.model_copy(update={"max_error": 0.0})
-    update: dict[str, object] = {"source": "", "fused": (), "table": table}
-    if isinstance(task, QMatmul | QProduct | QConv):
-        update["acc_bits"] = 0
-    return task.model_copy(update=update)
+    update: dict[str, object] = {"source": "", "fused": (), "table": task.table and _numberless(task.table)}
+    if isinstance(task, QMatmul):
+        update["tail"] = task.tail and _numberless(task.tail)
+    return _numberless(task.model_copy(update=update))
+
+
+FieldsT = TypeVar("FieldsT", bound=Frozen)
+
+
+def _numberless(value: FieldsT) -> FieldsT:
+    """A task, tail or function without its numbers; what names constants stays."""
+    fields = NUMBERS & set(type(value).model_fields)
+    numbers = [name for name in fields if not isinstance(getattr(value, name), str)]
+    return value.model_copy(update=dict.fromkeys(numbers, 0))
+
+
+def _bare(tensor: QTensor) -> QTensor:
+    """A tensor without its scale and zero point."""
+    return tensor.model_copy(update={"scale": 1.0, "zero": 0})
 
 
 @dataclass(frozen=True)
@@ -238,12 +264,17 @@ def _renamed(quantised: Quantised, names: _Names) -> Quantised:
     return Quantised(renamed, constants)
 
 
-def _widest(graphs: Sequence[QuantGraph]) -> QuantGraph:
-    """The first graph, with accumulators for the sums of all."""
-    tasks = []
-    for task, *others in zip(*(graph.tasks for graph in graphs), strict=False):
-        if isinstance(task, QMatmul | QProduct | QConv):
-            widths = [other.acc_bits for other in others if isinstance(other, QMatmul | QProduct | QConv)]
-            task = task.model_copy(update={"acc_bits": max([task.acc_bits, *widths])})
-        tasks.append(task)
-    return graphs[0].model_copy(update={"tasks": tuple(tasks)})
+def _widest(graphs: Sequence[QuantGraph]) -> list[QuantGraph]:
+    """The graphs, with accumulators for the sums of all."""
+    widths = [
+        max((task.acc_bits for task in same if isinstance(task, QMatmul | QProduct | QConv)), default=0)
+        for same in zip(*(graph.tasks for graph in graphs), strict=False)
+    ]
+    made = []
+    for graph in graphs:
+        tasks = list(graph.tasks)
+        for index, (task, width) in enumerate(zip(tasks, widths, strict=False)):
+            if isinstance(task, QMatmul | QProduct | QConv):
+                tasks[index] = task.model_copy(update={"acc_bits": width})
+        made.append(graph.model_copy(update={"tasks": tuple(tasks)}))
+    return made

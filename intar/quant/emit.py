@@ -48,7 +48,7 @@ from intar.quant.fuse import Group
 from intar.quant.norms import norm_factors
 from intar.quant.ranges import MAX_ACC_BITS, product_bits
 from intar.quant.scheme import Scheme
-from intar.quant.tables import Function, build_table, rational_groups, wrong_width
+from intar.quant.tables import TableData, rational_groups, wrong_width
 from intar.quant.weights import Weights, imported_weights, quantise_weights
 
 NEGLIGIBLE = 1 << 40
@@ -61,10 +61,10 @@ class Emitter:
     """Collects tensors, tasks and constants; what can't be done goes to `found`, so that all of it is reported."""
 
     def __init__(
-        self, graph: TaskGraph, formats: Formats, scheme: Scheme, largest_gains: Mapping[str, float]
+        self, graph: TaskGraph, formats: Formats, scheme: Scheme, functions: Mapping[str, TableData]
     ) -> None:
         self.graph, self.scheme, self.formats = graph, scheme, formats
-        self.largest_gains = largest_gains  # by output, of normalisations that share their shifts
+        self.functions = functions  # tables, by output
         self.on_grid = grids(graph)
         self.tensors: dict[str, QTensor] = {}
         self.tasks: list[QTask] = []
@@ -176,22 +176,16 @@ class Emitter:
         task, out = group.function, self.formats.stored[group.output]
         if evaluated(task.op, self.scheme):
             return self._direct(group, target)
-        lo, hi = limits(out.bits)
-
-        def between_integers(function: Function) -> Function:
-            return lambda t: function(target.scale * (t - target.zero)) / out.scale + out.zero
-
         if task.op is Op.RATIONAL and (wrong := wrong_width(self.scheme, target.bits, where(task))):
             self.found.append(wrong)
             return None
-        functions = [between_integers(function) for function in group.functions]
-        data = build_table(functions, target.bits, lo, hi)
-        name = group.first.name
+        lo, hi = limits(out.bits)
+        data, name = self.functions[group.output], group.first.name
         return TableSpec(
             function=_function_name(task),
             in_bits=target.bits,
             log_entries=data.log_entries,
-            groups=len(functions),
+            groups=len(group.functions),
             q=data.q,
             lo=lo,
             hi=hi,
@@ -390,8 +384,7 @@ class Emitter:
             return
         epsilon = float(task.attrs["epsilon"])  # type: ignore[arg-type]
         lift = norm.BITS - x.bits
-        largest = self.largest_gains.get(group.output, 0.0)
-        made = norm_factors(group.gain, group.offset, epsilon, x.scale / (1 << lift), target.scale, largest)
+        made = norm_factors(group.gain, group.offset, epsilon, x.scale / (1 << lift), target.scale)
         self.tasks.append(
             QNorm(
                 **self._common(group, (source,), target, group.output),

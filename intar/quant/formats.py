@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from math import ceil
 
 import numpy as np
@@ -158,6 +157,12 @@ class Classes:
         self._parent: dict[str, str] = {}
         self.fixed = dict(fixed)
 
+    def copy(self) -> Classes:
+        """The same sets, to join more of them."""
+        made = Classes(self.fixed)
+        made._parent = dict(self._parent)
+        return made
+
     def root(self, name: str) -> str:
         self._parent.setdefault(name, name)
         while self._parent[name] != name:
@@ -182,7 +187,9 @@ def choose_formats(
     alike: Sequence[Sequence[str]] = (),
     known: Mapping[str, Observed] | None = None,
 ) -> Formats:
-    """A format for every tensor that the groups read, write or pass to a function; one for all of each set in `alike`.
+    """A format for every tensor that the groups read, write or pass to a function; of each set in `alike` as wide.
+
+    Where images meet windows a set has one format: what stands outside of an image is no number of a step.
 
     `known` is what the calibration data has been found to do; None: it is found out.
 
@@ -206,10 +213,14 @@ def choose_formats(
             for name in group.inputs:
                 classes.join(group.output, name)
     kept = set(stored)
+    windows = {name for g in groups if g.kind in ("conv", "pool") for name in (*g.inputs, g.output)}
+    rounds = classes.copy()  # what has one width: in the same place of all rounds, too
     for same in alike:
         for name in same[1:]:
             if {name, same[0]} <= kept:
-                classes.join(same[0], name)
+                rounds.join(same[0], name)
+                if windows & {*same}:
+                    classes.join(same[0], name)
     roots = {name: classes.root(name) for name in stored}
     open_roots = {root for root in roots.values() if root not in classes.fixed}
     needed = [name for name in stored if roots[name] in open_roots] + [n for n in inner if n not in fixed]
@@ -225,15 +236,15 @@ def choose_formats(
             root = roots[name]
             together[root] = merge(together[root], observed[name]) if root in together else observed[name]
     chosen = dict(classes.fixed)
-    centred = {classes.root(name) for group in groups if centres(group) for name in group.inputs}
-    bits = class_bits(graph, groups, classes, scheme, widths)
+    centred = {rounds.root(name) for group in groups if centres(group) for name in group.inputs}
+    bits = class_bits(graph, groups, rounds, scheme, widths)
 
     def made(root: str, bits: int) -> Format:
-        cover = symmetric_format if root in centred else format_of_range
+        cover = symmetric_format if rounds.root(root) in centred else format_of_range
         return cover(*value_range(together[root], scheme, bits), bits, scheme.power_of_two)
 
     for root in open_roots:
-        chosen[root] = made(root, bits[root])
+        chosen[root] = made(root, bits[rounds.root(root)])
     operands = {}
     for group in groups:
         if group.kind in OPERANDS:
@@ -245,15 +256,11 @@ def choose_formats(
                 elif (
                     read < wide.bits <= scheme.activation_bits
                 ):  # a state's format, taken over from another network
-                    cover = symmetric_format if roots[name] in centred else format_of_range
+                    cover = symmetric_format if rounds.root(name) in centred else format_of_range
                     low, high = (wide.scale * (limit - wide.zero) for limit in limits(wide.bits))
                     operands[group.output, index] = cover(low, high, read, scheme.power_of_two)
     formats = {name: fixed.get(name, chosen[roots[name]]) for name in stored}
     pre = {}
-    for same in alike:
-        passed = [name for name in same if name in inner and name in observed]
-        if passed:
-            together |= dict.fromkeys(passed, reduce(merge, (observed[name] for name in passed)))
     for group in groups:
         if group.identity and group.pre:
             pre[group.pre] = formats[group.inputs[0]]
@@ -261,7 +268,7 @@ def choose_formats(
             pre[group.pre] = fixed[group.pre]
         elif group.pre:
             width = table_bits(group, max(scheme.activation_bits, formats[group.output].bits), scheme)
-            low, high = value_range(together.get(group.pre, observed[group.pre]), scheme, width)
+            low, high = value_range(observed[group.pre], scheme, width)
             if width > MAX_LOG_ENTRIES and group.function is not None:
                 step = formats[group.output].scale
                 ends = [bent_range(function, low, high, step) for function in group.functions]

@@ -24,16 +24,9 @@ class NormFactors:
 
 
 def norm_factors(
-    gain: np.ndarray,
-    offset: np.ndarray,
-    epsilon: float,
-    scale: float,
-    out_scale: float,
-    largest_gain: float = 0.0,
+    gain: np.ndarray, offset: np.ndarray, epsilon: float, scale: float, out_scale: float
 ) -> NormFactors:
     """The integers of ``normalised * gain + offset`` on rows of ``len(gain)`` elements in steps of `scale`.
-
-    `out_shift` leaves room for gains up to `largest_gain`, too.
 
     Raises
     ------
@@ -47,7 +40,7 @@ def norm_factors(
         raise FactorRange(f"epsilon {epsilon:.4g} is far above the square of the input's step {scale:.4g}")
     fraction = norm.fraction_bits(columns)
     real = np.asarray(gain, np.float64) / out_scale
-    largest = max(float(np.abs(real).max(initial=0.0)), largest_gain / out_scale)
+    largest = float(np.abs(real).max(initial=0.0))
     if not isfinite(largest):
         raise FactorRange("a scale is not a finite number of output steps")
     limit = 1 << (norm.GAIN_BITS - 1)

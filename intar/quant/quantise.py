@@ -15,7 +15,8 @@ from intar.quant.absorb import absorb_binaries
 from intar.quant.calibrate import Observed
 from intar.quant.emit import Emitter
 from intar.quant.formats import choose_formats
-from intar.quant.fuse import Group, fuse
+from intar.quant.functions import function_tables
+from intar.quant.fuse import fuse
 from intar.quant.merge_moves import merge_moves
 from intar.quant.scheme import W8A8, Scheme
 
@@ -39,8 +40,8 @@ def quantise(
     scheme : widths and range method.
     calibration : for each input, samples along a first axis; None for a model that is quantised throughout.
     skip : names of passes of :func:`intar.grid.prepare` to leave out.
-    alike : sets of tensors that shall have the same format, as far as the model leaves them open, and whose makers shall
-        have the same shifts.
+    alike : sets of tensors in the same place of all rounds of a loop: they have one width, as far as the model leaves it
+        open, and their functions tables of one size.
     observed : what calibration has found on the same prepared graph and data (:func:`intar.quant.calibrate.observe`): it is
         not run again.
 
@@ -54,7 +55,7 @@ def quantise(
     graph = prepare(graph, skip)
     groups = fuse(graph, scheme.rational == "direct")
     formats = choose_formats(graph, groups, scheme, calibration, alike, observed)
-    emitter = Emitter(graph, formats, scheme, _largest_gains(groups, alike))
+    emitter = Emitter(graph, formats, scheme, function_tables(groups, formats, scheme, alike))
     found = emitter.found
     for group in groups:
         try:
@@ -75,16 +76,6 @@ def quantise(
         )
     )
     return finish(made, emitter.constants)
-
-
-def _largest_gains(groups: Sequence[Group], alike: Sequence[Sequence[str]]) -> dict[str, float]:
-    """The largest factor of all normalisations in the same place, by the output of each."""
-    norms = {group.output: group for group in groups if group.kind == "norm"}
-    found: dict[str, float] = {}
-    for same in alike:
-        gains = {name: float(np.abs(norms[name].gain).max(initial=0.0)) for name in same if name in norms}
-        found |= dict.fromkeys(gains, max(gains.values(), default=0.0))
-    return found
 
 
 def finish(graph: QuantGraph, constants: Mapping[str, np.ndarray]) -> Quantised:

@@ -55,6 +55,11 @@ class TableData:
     curve: np.ndarray | None
     max_error: float
 
+    @property
+    def form(self) -> tuple[bool, int]:
+        """Parabolas or not, and log2 of the entries: of two forms the larger is the finer one."""
+        return self.curve is not None, self.log_entries
+
 
 Function = Callable[[np.ndarray], np.ndarray]
 """From float64 arrays to float64 arrays, element by element."""
@@ -114,7 +119,9 @@ def bent_range(function: Function, low: float, high: float, step: float) -> tupl
     return min(float(grid[max(left - 1, 0)]), 0.0), max(float(grid[::-1][max(right - 1, 0)]), 0.0)
 
 
-def build_table(functions: Sequence[Function], in_bits: int, lo: int, hi: int) -> TableData:
+def build_table(
+    functions: Sequence[Function], in_bits: int, lo: int, hi: int, form: tuple[bool, int] | None = None
+) -> TableData:
     """Tabulate a function for each group.
 
     Parameters
@@ -123,6 +130,7 @@ def build_table(functions: Sequence[Function], in_bits: int, lo: int, hi: int) -
         zero point included.
     in_bits : width of ``t``, 4 … 16.
     lo, hi : limits of the output.
+    form : `TableData.form` of a table of wide inputs; None: the first that is good enough.
     """
     low, high = limits(in_bits)
     inputs = np.arange(low, high + 1, dtype=np.float64)
@@ -133,6 +141,8 @@ def build_table(functions: Sequence[Function], in_bits: int, lo: int, hi: int) -
         return TableData(in_bits, 0, base, None, None, float(np.abs(base - wanted).max()))
     # Fitted beyond the limits, so that the piece in which the output saturates follows the function up to there.
     fitted = np.clip(real, 2 * lo - hi, 2 * hi - lo)
+    if form:
+        return _piecewise(fitted, form[1], form[0], lo, hi)
     best: TableData | None = None
     for curved in (False, True):
         for log_entries in range(MIN_LOG_ENTRIES, MAX_LOG_ENTRIES + 1):

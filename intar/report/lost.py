@@ -35,7 +35,8 @@ class Counts:
         """The counts of the cycles before this one, by unit."""
         if cycle not in self.known:
             memory = engine_memory(self.design.schedule.machine)
-            result = run(self.design.program, {}, memory=memory, values=False, max_cycles=cycle - 1)
+            entry, program = self.design.entry, self.design.program
+            result = run(program, {}, memory=memory, values=False, max_cycles=cycle - 1, entry=entry)
             self.known[cycle] = result.nodes
         return self.known[cycle]
 

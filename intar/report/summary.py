@@ -96,6 +96,7 @@ def report_dict(
     return {
         "schema": SCHEMA,
         "design": design.quantised.graph.name,
+        "entry": design.name if design.program.entries else None,
         "device": machine.device,
         "pattern": design.schedule.mode,
         "budget": machine.model_dump(mode="json") | {"multipliers": machine.multipliers},

@@ -12,8 +12,13 @@ from intar.report.html import render_html
 from intar.report.perfetto import perfetto_json
 
 
+def report_folder(directory: Path, design: Design) -> Path:
+    """Where the report of a network of a project lies: ``report``, of a further entry a folder of its name there."""
+    return Path(directory) / "report" / (design.name if design.entry else "")
+
+
 def write_report(directory: Path, design: Design, report: Mapping[str, Any]) -> list[Path]:
-    """Write ``report/report.html`` and ``report/schedule.perfetto.json`` of a project; give their paths.
+    """Write ``report.html`` and ``schedule.perfetto.json`` into a project (`report_folder`); give their paths.
 
     Parameters
     ----------
@@ -23,7 +28,7 @@ def write_report(directory: Path, design: Design, report: Mapping[str, Any]) -> 
     files = {"report.html": render_html(design, report), "schedule.perfetto.json": perfetto_json(design)}
     paths = []
     for name, data in files.items():
-        path = Path(directory) / "report" / name
+        path = report_folder(directory, design) / name
         write_atomic(path, data)
         paths.append(path)
     return paths

@@ -191,6 +191,48 @@ def test_one_kernel_in_csim(texts: Texts, written: Path) -> None:
     assert (ran.mismatches, ran.tokens) == (0, text.tokens)
 
 
+def command(*words: str) -> dict:
+    ran = CliRunner().invoke(app, [*words, "--json"])
+    assert ran.exit_code == 0, ran.output
+    return json.loads(ran.stdout)
+
+
+def test_commands_take_all_entries(kernel: list[pipeline.Design], written: Path) -> None:
+    """csim and report, of every entry or of the one that is named; each report has that entry's schedule and cycles."""
+    ran = command("csim", str(written), "-n", "2")["entries"]
+    assert {name: found["bit_exact"]["csim"] for name, found in ran.items()} == {
+        "step": True,
+        "prefill": True,
+    }
+    one = command("csim", str(written), "-n", "1", "--seed", "1", "--entry", "prefill")
+    assert (one["entry"], one["bit_exact"]["csim"]) == ("prefill", True)
+    found = command("report", str(written))["entries"]
+    for made in kernel:
+        report = found[made.name]
+        assert report["cycles"]["predicted"] == made.predicted.cycles
+        tasks = {task.name for task in made.quantised.graph.tasks}
+        assert set().union(*(stage["tasks"] for stage in report["stages"])) <= tasks
+        cores = made.schedule.machine.cores * made.predicted.cycles
+        assert 0 < sum(report["lost_cycles"].values()) < cores
+    folder = written / "report"
+    pages = {file.relative_to(folder).as_posix() for file in folder.rglob("*.*")}
+    names = {"report.json", "report.html", "schedule.perfetto.json"}
+    assert pages == names | {f"prefill/{name}" for name in names}
+    ran = CliRunner().invoke(app, ["csim", str(written), "--entry", "decode"])
+    assert isinstance(ran.exception, ConfigError) and "one of: step, prefill" in str(ran.exception)
+
+
+def test_spans_name_the_steps_of_their_entry(kernel: list[pipeline.Design]) -> None:
+    for made in kernel:
+        nodes = {node.name: node for node in made.program.nodes}
+        spans = [span for span in made.predicted.stages if span.node in nodes and span.first >= 0]
+        lists = {span.node: nodes[span.node].steps for span in spans}
+        entry = made.program.entries[made.entry]
+        for span in spans:
+            step = lists[span.node][span.step]
+            assert step.note == span.note and entry.first <= step.segment < entry.end
+
+
 def test_host_program(kernel: list[pipeline.Design], texts: Texts, written: Path) -> None:
     """The generated XRT program, with the C++ on our simulator for a board: ids in, ids out."""
     text, _ = texts
@@ -292,6 +334,14 @@ def test_one_kernel_in_rtl(kernel: list[pipeline.Design], texts: Texts, written:
     assert (ran.mismatches, ran.tokens) == (0, text.tokens)
     step, prefill = (made.predicted.cycles for made in kernel)
     assert ran.cycles == (prefill, step, step, step)
+
+
+@pytest.mark.sim
+def test_sim_takes_all_entries(kernel: list[pipeline.Design], written: Path) -> None:
+    found = command("sim", str(written), "-n", "1")["entries"]
+    assert {name: one["bit_exact"]["rtl"] for name, one in found.items()} == {"step": True, "prefill": True}
+    cycles = [found[made.name]["cycles"] for made in kernel]
+    assert [one["simulated"] for one in cycles] == [made.predicted.cycles for made in kernel]
 
 
 @pytest.mark.full

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -11,10 +12,11 @@ from lowering.stacks import attention_stack, residual_stack, samples
 
 from intar.errors import UnsupportedError
 from intar.frontends import Builder
-from intar.ir.repeats import alike, repeated_blocks
+from intar.ir.quantgraph import QuantGraph, Quantised
+from intar.ir.repeats import Blocks, alike, repeated_blocks
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.blocks import pieces
-from intar.quant.divide import divide
+from intar.quant.divide import constant_names, divide
 from intar.quant.golden import run_golden
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
@@ -64,21 +66,47 @@ def test_what_is_a_loop(graph, found: int) -> None:
     assert len(repeated_blocks(graph)) == found
 
 
-def test_formats_are_those_of_all_blocks() -> None:
-    """The same place has the same format in every block, wide enough for all; without the request it has its own."""
+@pytest.mark.parametrize("asked", [{}, {"matmul_2.in": 16}])
+def test_blocks_have_scales_of_their_own_and_one_width(asked: dict[str, int]) -> None:
+    """The same place has the same bits in every block; scales and zero points are those without a loop."""
     graph = residual_stack(4)
     blocks = repeated_blocks(graph)
-    data = samples(graph)
-    joint = quantise(graph, scheme("w8a8"), data, alike=alike(graph, blocks)).graph
-    own = quantise(graph, scheme("w8a8"), data).graph
+    data, how = samples(graph), scheme("w8a8").with_bits(asked)
+    looped = quantise(graph, how, data, alike=alike(graph, blocks)).graph
     for same in alike(graph, blocks):
-        known = [name for name in dict.fromkeys(same) if name in {t.name for t in joint.tensors}]
-        formats = {(joint.tensor(name).scale, joint.tensor(name).zero) for name in known}
-        assert len(formats) <= 1
-        if known:
-            spans = [own.tensor(name).scale for name in known]
-            assert joint.tensor(known[0]).scale >= max(spans) - 1e-6
-    assert len({tensor.scale for tensor in own.tensors}) > len({tensor.scale for tensor in joint.tensors})
+        known = [looped.tensor(name) for name in same if name in {t.name for t in looped.tensors}]
+        assert len({tensor.bits for tensor in known}) <= 1
+    assert len(divide_whole(looped, blocks)) == 4
+    if not asked:
+        assert looped.tensors == quantise(graph, how, data).graph.tensors
+        assert len({tensor.scale for tensor in looped.tensors}) == len(looped.tensors)
+
+
+def divide_whole(graph: QuantGraph, blocks: Blocks) -> tuple[Quantised, ...]:
+    """The rounds of a network that is nothing but blocks."""
+    (part,) = divide(Quantised(graph, dict.fromkeys(constants_of(graph), np.zeros(1))), pieces(graph, blocks))
+    return part.rounds
+
+
+def constants_of(graph: QuantGraph) -> list[str]:
+    return [name for task in graph.tasks for name in constant_names(task)]
+
+
+def test_functions_of_blocks_have_tables_of_one_size() -> None:
+    """A range far wider than the others needs more entries, which all rounds then have."""
+    graph = residual_stack(3, function="gelu")
+    data = samples(graph)
+    blocks = repeated_blocks(graph)
+    wide = {task.inputs[1] for task in graph.tasks if task.name == blocks[1][0]}
+    document = graph.model_dump(by_alias=True)
+    constants = {name: array * (40 if name in wide else 1) for name, array in graph.constants.items()}
+    graph = TaskGraph.model_validate({**document, "constants": constants})
+    alone = quantise(graph, scheme("w16a16"), data)
+    looped = quantise(graph, scheme("w16a16"), data, alike=alike(graph, blocks))
+    own, common = ([t.table for t in made.graph.tasks if t.table] for made in (alone, looped))
+    sizes = [table.log_entries for table in own]
+    assert len(set(sizes)) > 1 and {table.log_entries for table in common} == {max(sizes)}
+    assert max(table.max_error for table in common) <= 0.75
 
 
 def test_parts_make_the_network() -> None:
@@ -97,17 +125,25 @@ def test_parts_make_the_network() -> None:
     np.testing.assert_array_equal(state, run_golden(quantised, inputs).tensors[name])
 
 
-def test_a_model_with_its_own_scales_is_not_looped() -> None:
-    """Blocks whose formats the model fixes one by one stay what they are."""
-    graph = residual_stack(4)
+def with_formats(graph: TaskGraph, bits: Callable[[int], int]) -> TaskGraph:
+    """The graph with formats of its own for all sums, of so many bits each."""
     document = graph.model_dump(by_alias=True)
-    for index, tensor in enumerate(document["tensors"]):
-        if tensor["name"] not in graph.constants and "add" in tensor["name"]:
-            tensor["quant"] = {"bits": 8, "scale": 0.05 * (index + 1)}
-    graph = TaskGraph.model_validate({**document, "constants": graph.constants})
+    sums = [t for t in document["tensors"] if t["name"] not in graph.constants and "add" in t["name"]]
+    for index, tensor in enumerate(sums):
+        tensor["quant"] = {"bits": bits(index), "scale": 0.05 * (index + 1)}
+    return TaskGraph.model_validate({**document, "constants": graph.constants})
+
+
+def test_a_model_with_its_own_scales_is_looped_where_widths_are_common() -> None:
+    """Formats that the model fixes stay what they are; other widths in other blocks are other operations."""
+    graph = with_formats(residual_stack(4), lambda _: 8)
+    quantised, _, blocks = size_network(graph, scheme("w8a8"), samples(graph), lambda _: machine(), True)
+    assert len(blocks) == 3  # what goes into the first one has no format of its own
+    assert quantised.graph == quantise(graph, scheme("w8a8"), samples(graph)).graph
+    graph = with_formats(residual_stack(4), lambda index: 16 if index == 1 else 8)
     quantised, _, blocks = size_network(graph, scheme("w8a8"), samples(graph), lambda _: machine())
     assert repeated_blocks(graph) and blocks == ()
-    with pytest.raises(UnsupportedError, match="formats differ"):
+    with pytest.raises(UnsupportedError, match="other shapes, widths or operations"):
         size_network(graph, scheme("w8a8"), samples(graph), lambda _: machine(), True)
     with pytest.raises(UnsupportedError, match="no block of tasks repeats 3 times"):
         size_network(residual_stack(2), scheme("w8a8"), None, lambda _: machine(), True)

@@ -13,7 +13,7 @@ from units import Unit, literal
 
 from intar.codegen import rtl_steps
 from intar.codegen.digits import digits
-from intar.ir.program import Rows, Walk
+from intar.ir.program import Rows, Step, Walk
 
 
 def listing(bits: int, values: Sequence[int]) -> str:
@@ -50,6 +50,53 @@ STEPS = {
     "steps_five": steps(37, 5),
     "steps_segments": steps(9, 2, 0, 3, 1),
     "steps_late": steps(8, 0, 1),
+}
+
+
+@dataclass(frozen=True)
+class RoundSteps:
+    unit: Unit
+    plays: dict[tuple[int, int], tuple[int, ...]]  # the steps of each round of each segment
+
+
+def round_steps(bits: int, head: int, *segments: tuple[int, int]) -> RoundSteps:
+    """Segments of so many steps in so many rounds; about a third of the steps has the same numbers in all rounds."""
+    rng = random.Random(bits + head)
+    plays: dict[tuple[int, int], tuple[int, ...]] = {}
+    for segment, (count, rounds) in enumerate(segments):
+        same = [rng.random() < 0.3 for _ in range(count)]
+        first = [rng.getrandbits(bits) for _ in range(count)]
+        low = (1 << head) - 1
+        for round_ in range(rounds):
+            plays[segment, round_] = tuple(
+                word if alike or not round_ else word & low | rng.getrandbits(bits - head) << head
+                for word, alike in zip(first, same, strict=True)
+            )
+    listed = [
+        (word, Step(segment=segment, only=round_ if segments[segment][1] > 1 else -1))
+        for (segment, round_), words in plays.items()
+        for word in words
+    ]
+    rom = rtl_steps.Rom(bits, tuple(word for word, _ in listed), ("",) * len(listed))
+    program, numbers = rtl_steps.numbers_apart(rom, [step for _, step in listed], head)
+    parameters = {"STEPS": len(program.steps), "STEP_BITS": bits, "HEAD": head}
+    parameters |= {"PROGRAM": listing(program.bits, program.steps)}
+    if numbers:
+        parameters |= {"ROWS": len(numbers.steps), "NUMBERS": listing(numbers.bits, numbers.steps)}
+    if len(segments) > 1:
+        counts = [count for count, _ in segments]
+        ends = [sum(counts[: i + 1]) for i in range(len(counts))]
+        parameters |= {"SEGMENTS": len(segments), "ENDS": listing(32, ends)}
+    inputs = pins("start 1 segment 8 round 16 advance 1")
+    outputs = {"valid": 1, "step": bits, "next_step": bits}
+    return RoundSteps(Unit("intar_round_steps", parameters, inputs, outputs), plays)
+
+
+ROUND_STEPS = {
+    "round_steps_plain": round_steps(23, 5, (3, 1)),
+    "round_steps_loop": round_steps(40, 9, (4, 5)),
+    "round_steps_segments": round_steps(31, 12, (2, 1), (0, 1), (3, 4), (5, 2), (1, 1)),
+    "round_steps_headless": round_steps(12, 0, (2, 3), (1, 1)),
 }
 
 
@@ -166,7 +213,9 @@ def rows_walk(*shows: str) -> RowsWalk:
     }
     outputs |= pins("slice_last 1 row_first 1 row_last 1")
     return RowsWalk(
-        Unit("intar_rows_walk", parameters, pins("start 1 segment 8 advance 1"), outputs), node, words
+        Unit("intar_rows_walk", parameters, pins("start 1 segment 8 round 16 advance 1"), outputs),
+        node,
+        words,
     )
 
 
@@ -353,5 +402,5 @@ ARRAYS = {
 }
 
 UNITS: dict[str, Unit] = DIVIDERS | ROOTS
-for group in (STEPS, WALKS, ROWS_WALKS, ROUNDS, SEQUENCERS, MAXIMA, TABLE_LOADS, ARRAYS):
+for group in (STEPS, ROUND_STEPS, WALKS, ROWS_WALKS, ROUNDS, SEQUENCERS, MAXIMA, TABLE_LOADS, ARRAYS):
     UNITS |= {name: made.unit for name, made in group.items()}

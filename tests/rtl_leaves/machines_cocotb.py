@@ -12,7 +12,7 @@ import machines
 import numpy as np
 from cocotb.triggers import Combine, FallingEdge, RisingEdge
 from extreme_programs import edge
-from machines import Array, Maximum, Plays, RowsWalk, Steps, TableLoad, Walks
+from machines import Array, Maximum, Plays, RoundSteps, RowsWalk, Steps, TableLoad, Walks
 from pipelines import moments, rows_of_norms, spread
 from stalls import PATTERNS, waits
 from streams_cocotb import start
@@ -93,6 +93,36 @@ async def step_programs(dut: Any) -> None:
                 await pins.edge()
 
     await everywhere(dut, machines.STEPS, bench)
+
+
+@cocotb.test()
+async def steps_of_rounds(dut: Any) -> None:
+    """Each round of a segment has its own numbers, in whatever order rounds are played."""
+
+    async def bench(pins: Pins, steps: RoundSteps, stalls: Iterator[bool], rng: random.Random) -> None:
+        for (segment, round_), todo in rng.choices(list(steps.plays.items()), k=20):
+            pins.put(start=1, segment=segment, round=round_, advance=0)
+            await pins.settle()
+            if todo:
+                pins.expect(next_step=todo[0])
+            await pins.edge()
+            pins.put(start=0)
+            for index, word in enumerate(todo):
+                advance = False
+                while not advance:
+                    advance = not next(stalls)
+                    pins.put(advance=advance)
+                    await pins.settle()
+                    pins.expect(valid=1, step=word)
+                    if index + 1 < len(todo):
+                        pins.expect(next_step=todo[index + 1])
+                    await pins.edge()
+            pins.put(advance=rng.random() < 0.5)  # without a step it does nothing
+            await pins.settle()
+            pins.expect(valid=0)
+            await pins.edge()
+
+    await everywhere(dut, machines.ROUND_STEPS, bench)
 
 
 @cocotb.test()

@@ -34,7 +34,8 @@ def test_cocotb_module(leaf_program: Path, tmp_path: Path, module: str, names: s
         (
             "machines_cocotb",
             {
-                *("step_programs", "step_programs_after_reset", "address_walks", "walks_over_rows"),
+                *("step_programs", "step_programs_after_reset", "steps_of_rounds"),
+                *("address_walks", "walks_over_rows"),
                 *(
                     "moves_of_rounds",
                     "plays_of_an_inference",

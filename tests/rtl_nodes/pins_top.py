@@ -94,7 +94,7 @@ def _cut(node: Node, segment: int, round_: int) -> Node:
     own = ("steps", "loads") if isinstance(node, Rows) else ("steps",)
     names = ("writes", "reads") if isinstance(node, Buffer | Image) else own
     return node.model_copy(
-        update={name: tuple(map(moved, steps_in(getattr(node, name), segment))) for name in names}
+        update={name: tuple(map(moved, steps_in(getattr(node, name), segment, round_))) for name in names}
     )
 
 

@@ -88,12 +88,30 @@ def test_step_words_hold_their_fields() -> None:
         (rtl_steps.CORE, "intar_core"),
         (rtl_steps.GATHER, "intar_gather"),
         (rtl_steps.ARGMAX, "intar_argmax"),
-        (rtl_steps.VECTOR, "intar_vector"),
     ],
 )
 def test_layouts_have_the_width_of_the_modules(layout: rtl_steps.Layout, module: str) -> None:
     source = (Path(__file__).parents[2] / "rtl" / f"{module}.sv").read_text()
     assert f"STEPS*{rtl_steps.width(layout)}-1:0]" in source
+
+
+@pytest.mark.parametrize(
+    "layout, head, module, name",
+    [
+        (rtl_steps.VECTOR, rtl_steps.VECTOR_HEAD, "intar_vector", ""),
+        (rtl_steps.ROWS, rtl_steps.ROWS_HEAD, "intar_rows", ""),
+        (rtl_steps.SLOT_LOAD, 0, "intar_rows", "LOAD_"),
+    ],
+)
+def test_numbers_have_the_width_of_the_modules(
+    layout: rtl_steps.Layout, head: int, module: str, name: str
+) -> None:
+    """Whole steps, those whose numbers lie apart, and rows of these."""
+    source = (Path(__file__).parents[2] / "rtl" / f"{module}.sv").read_text()
+    width, apart = rtl_steps.width(layout), head + rtl_steps.ROW_BITS + 1
+    rows = f"({name}ROWS > 0)"
+    assert f"{name}STEPS*({rows} ? {apart} : {width})-1:0] {name}PROGRAM" in source
+    assert f"({rows} ? {name}ROWS : 1)*{width - head}-1:0] {name}NUMBERS" in source
 
 
 def test_load_has_the_width_of_both_its_layouts() -> None:
