@@ -195,6 +195,8 @@ def _check(schedule: Schedule, graph: QuantGraph) -> None:
 
 
 RESTRICTED: tuple[Mode, ...] = ("intar", "sequential", "dataflow")
+MOST_BANKS = 24
+"""Banks for every copy, at most: a switch, which reaches all of them and some nodes besides, has 32 outputs."""
 RIVAL = 0.05
 """The solver's objective and the engine's cycles agree within this share: closer schedules are told apart by the engine."""
 
@@ -278,7 +280,7 @@ def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -
 def _own_banks(schedule: Schedule, graph: QuantGraph) -> Iterator[Schedule]:
     """The schedule with a bank for every copy of a tensor, if that fits: no stage waits for the readers of another."""
     apart = own_banks(schedule)
-    if not validate(apart, graph):
+    if len(apart.banks) <= MOST_BANKS and not validate(apart, graph):
         yield apart
 
 
