@@ -16,7 +16,7 @@ struct router_step {
 // From input `source` to the outputs whose bits are set in `targets`.
 struct router_leg {
   int32_t source;
-  uint32_t targets;
+  uint64_t targets;
 };
 
 class router_walker {

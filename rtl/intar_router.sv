@@ -1,21 +1,22 @@
 // intar_router: static switch: merges, splits and broadcasts beats by a pattern.
 //
-// Step        136 + 40 MAX_LEGS bits, lowest first: rounds - 1, period - 1, beats, beats_last (32 each),
-//             legs - 1 (8); then for each leg the input (8) and a bit for each output (32).
+// Step        136 + (8 + TARGETS) MAX_LEGS bits, lowest first: rounds - 1, period - 1, beats, beats_last (32 each),
+//             legs - 1 (8); then for each leg the input (8) and a bit for each output (TARGETS: 32, 64, ...).
 //             for round: for leg: `beats` beats (`beats_last` in every period-th round) go from the input
 //             to all outputs of the leg. A leg without beats costs a cycle.
 // Latency     beat taken in cycle t -> pushed in t+1 on all its outputs; it is taken when all of them are free.
 // Throughput  1 beat per cycle, across legs, rounds and steps without a gap.
 module intar_router #(
     parameter int INPUTS   = 1,  // 1 to 256
-    parameter int OUTPUTS  = 1,  // 1 to 32
+    parameter int OUTPUTS  = 1,  // 1 to 256
     parameter int LANES    = 1,  // elements of a beat
     parameter int BITS     = 8,  // of an element
     parameter int OUT_BITS = 8,  // of an element on the outputs, enough for all values: sign-extended or cut
     parameter int MAX_LEGS = 1,  // 1 to 256
     parameter int SEGMENTS = 1,  // see intar_steps
     parameter int STEPS    = 1,
-    parameter logic [STEPS*(136+40*MAX_LEGS)-1:0] PROGRAM = '0,
+    parameter int TARGETS  = 32 * ((OUTPUTS + 31) / 32),
+    parameter logic [STEPS*(136+(8+TARGETS)*MAX_LEGS)-1:0] PROGRAM = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                     clk,
@@ -30,7 +31,8 @@ module intar_router #(
     input  logic [OUTPUTS-1:0]       out_ready,
     output logic [OUTPUTS*LANES*OUT_BITS-1:0] out_data
 );
-  localparam int STEP_BITS = 136 + 40 * MAX_LEGS;
+  localparam int LEG_BITS = 8 + TARGETS;
+  localparam int STEP_BITS = 136 + LEG_BITS * MAX_LEGS;
   localparam int SOURCE_BITS = (INPUTS > 1) ? $clog2(INPUTS) : 1;
 
   logic valid, go, advance, empty, beat_last, leg_last, round_last, period_last;
@@ -61,7 +63,7 @@ module intar_router #(
   assign beat_last = empty || beat == beats - 1'b1;
 
   logic [7:0] source;
-  logic [31:0] targets;
+  logic [TARGETS-1:0] targets;
   logic [OUTPUTS-1:0] target, free;
   logic [LANES*BITS-1:0] data;
   logic [LANES*OUT_BITS-1:0] fitted;
@@ -72,8 +74,8 @@ module intar_router #(
     targets = '0;
     for (int i = 0; i < MAX_LEGS; i = i + 1) begin
       if (leg == 8'(i)) begin
-        source = step[136+40*i+:8];
-        targets = step[144+40*i+:32];
+        source = step[136+LEG_BITS*i+:8];
+        targets = step[144+LEG_BITS*i+:TARGETS];
       end
     end
   end

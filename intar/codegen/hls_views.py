@@ -716,6 +716,8 @@ class _Views:
         )
 
     def _router(self, node: Router) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
+        if node.outputs > 64:
+            raise InternalError(f"router {node.name!r} has {node.outputs} outputs, a pattern has bits for 64")
         legs: list[Row] = []
         steps: list[Row] = []
         segments: list[int] = []

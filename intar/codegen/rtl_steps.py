@@ -119,10 +119,11 @@ ROW_BITS = 16
 MAXIMUM = _fields(32, "maxima_end beats_end")
 
 
-def router_layout(legs: int) -> Layout:
-    """The layout of a router's step with room for `legs` legs."""
+def router_layout(legs: int, outputs: int) -> Layout:
+    """The layout of a router's step with room for `legs` legs, each to any of `outputs` outputs."""
+    targets = 32 * -(-outputs // 32)
     head = (*_fields(32, "rounds_end period_end beats beats_last"), ("legs_end", 8))
-    return head + tuple(field for i in range(legs) for field in ((f"source{i}", 8), (f"targets{i}", 32)))
+    return head + tuple(field for i in range(legs) for field in ((f"source{i}", 8), (f"targets{i}", targets)))
 
 
 def width(layout: Layout) -> int:
@@ -437,7 +438,7 @@ def router_rom(node: Router) -> Rom:
         for i, leg in enumerate(s.legs):
             fields |= {f"source{i}": leg.src, f"targets{i}": sum(1 << dst for dst in set(leg.dsts))}
         steps.append((fields, s.note))
-    return _rom(router_layout(max_legs(node)), node.name, steps, node.steps)
+    return _rom(router_layout(max_legs(node), node.outputs), node.name, steps, node.steps)
 
 
 def max_legs(node: Router) -> int:

@@ -27,6 +27,9 @@ USABLE = 0.7
 
 ALIASES = {"clock": "clock_mhz", "onchip": "onchip_bytes", "memory": "onchip_bytes"}
 
+CORES = 63
+"""Cores at most: one port has the parameters of all of them and of the rows node, and a router 64 outputs."""
+
 REAL = ("clock_mhz", "efficiency")
 """Options that need not be whole numbers."""
 
@@ -193,6 +196,13 @@ def _mistakes(board: Board, budget: Budget) -> Iterator[Finding]:
             f"an efficiency of {budget.efficiency}", "budget efficiency", "a channel gives no more than it has",
             "take at most 1",
         )  # fmt: skip
+    if budget.cores is not None and budget.cores > CORES:
+        yield Finding(
+            f"{budget.cores} cores",
+            "budget cores",
+            "their parameters come from one port",
+            f"take at most {CORES}",
+        )
     if budget.ports is not None and budget.cores is not None and budget.ports != budget.cores:
         yield Finding(
             f"{budget.ports} weight ports for {budget.cores} cores", "budget ports",

@@ -77,9 +77,26 @@ def test_generated_code(tmp_path) -> None:
     assert set(simulated.cycles) == {made.predicted.cycles}
 
 
+@pytest.mark.sim
+@pytest.mark.full
+def test_more_cores_than_a_word_has_bits(tmp_path) -> None:
+    """Parameters of 34 cores leave one port."""
+    quantised = chain(1, [8, 68], 8, 4)
+    target = machine(34, 1, 2, 2, 32).model_copy(update={"depth": 2})
+    made = pipeline.design(quantised, solve(quantised.graph, target, "sequential"))
+    inputs = [random_inputs(quantised, n) for n in range(2)]
+    assert pipeline.verify_engine(made, inputs).bit_exact
+    pipeline.project(made).write(tmp_path / "made")
+    assert pipeline.verify_csim(made, inputs, tmp_path / "made").bit_exact
+    simulated = pipeline.verify_rtl(made, inputs, tmp_path / "made")
+    assert simulated.bit_exact, simulated.first
+    assert set(simulated.cycles) == {made.predicted.cycles}
+
+
 def test_mistakes() -> None:
     for quantised, budget, message in (
         (chain(1, [8, 8]), {"lanes": 8, "depth": 3}, "depth of 3 does not divide 8 lanes"),
+        (chain(1, [8, 8]), {"cores": 64}, "64 cores"),
         (random_images(0, scheme("w8a8"))[1], {"depth": 2}, "in a network with convolutions"),
         (chain(1, [8, 8]), {"efficiency": 1.5}, "efficiency of 1.5"),
     ):
