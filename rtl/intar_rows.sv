@@ -8,7 +8,7 @@
 // Passes      four, each on a row of its own, a slice of RATE elements a cycle: collect a row and find its maximum;
 //             powers of two of the distances to it, and their sum; divide (one bit a cycle); multiply and clamp.
 //             Of a row that is normalised: collect it; sums of elements and squares; reciprocal root; scale, move and clamp.
-//             Rows are handed on through four slots of the row memory and four of the power memory.
+//             Rows are handed on through SLOTS slots of the row memory and as many of the power memory.
 // Tables      with TABLE results go through an intar_lookup a lane. LOAD_PROGRAM names the slots that a play fills from `tables`
 //             (intar_table_load), from its first cycle on; 73 bits a slot, lowest first: first entry (16), entries - 1 (16), q (5), lo,
 //             hi (18 each). No row that is looked up leaves before all of them are full.
@@ -18,13 +18,15 @@
 // Latency     a row's last slice taken in t -> its powers from t+2 on; its last slice read for the powers in t ->
 //             division in t+12; that takes 20 cycles, a root 25; last slice of a beat read for the product in t -> pushed in
 //             t+7, with NORM in t+13; with TABLE 2 later, with SLOPES 5, with CURVES 7.
-// Throughput  a beat every LANES / RATE cycles (of a normalised row 2 at least), at least 20 cycles a row (25). The product's
+// Throughput  a beat every LANES / RATE cycles (of a normalised row 2 at least), at least 20 / DIVISIONS cycles a row (25). The product's
 //             pipeline stops as a whole while a finished beat is not taken; the other passes go on as far as slots are free.
 module intar_rows #(
     parameter int LANES = 4,  // elements of a beat, a power of two
     parameter int RATE  = 4,  // elements a cycle; divides LANES
     parameter int BITS  = 8,  // up to 16
     parameter int DEPTH = 1,  // most beats of a row
+    parameter int SLOTS = 4,      // a power of two, 4 at least
+    parameter int DIVISIONS = 1,  // dividers, which rows of a softmax take in turn
     parameter bit SOFTMAX = 1'b1,  // some step is a softmax
     parameter bit NORM = 1'b0,     // some step normalises
     parameter bit TABLE = 1'b0,    // some step looks its results up
@@ -70,7 +72,9 @@ module intar_rows #(
 );
   localparam int SLICES = LANES / RATE;
   localparam int PLACE_BITS = (DEPTH * SLICES > 1) ? $clog2(DEPTH * SLICES) : 1;
-  localparam int MEMORY = 4 << PLACE_BITS;
+  localparam int SLOT_BITS = $clog2(SLOTS);
+  localparam int AT = PLACE_BITS + SLOT_BITS;
+  localparam int MEMORY = 1 << AT;
   localparam int POWER = 25;   // bits of a power
   localparam int TOTAL = 41;   // of a sum of powers
   localparam int DIRECT = 6;   // latency of the product
@@ -85,13 +89,13 @@ module intar_rows #(
 
   // By slot: a row that is still to be read, one whose maximum is known; a row of powers that is still to be read, one whose
   // sum, one whose reciprocal is known.
-  logic [3:0] row_held, row_ready, power_held, sum_ready, divided;
+  logic [SLOTS-1:0] row_held, row_ready, power_held, sum_ready, divided;
 
   // ---- collect
   logic fill_valid, fill_go, fill_slice_last, fill_first, fill_last;
   logic [STEP_BITS-1:0] fill_step;
-  logic [1:0] fill_slot;
-  logic [PLACE_BITS+1:0] fill_at;
+  logic [SLOT_BITS-1:0] fill_slot;
+  logic [AT-1:0] fill_at;
   logic [31:0] fill_slice;
   logic [RATE-1:0] fill_used;
   logic [RATE*BITS-1:0] slice_in;
@@ -99,6 +103,7 @@ module intar_rows #(
       .LANES(LANES),
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
+      .SLOT_BITS(SLOT_BITS),
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
       .ROWS(ROWS),
@@ -134,9 +139,9 @@ module intar_rows #(
   endgenerate
 
   logic signed [BITS-1:0] slice_top, slice_top1, top, new_top;
-  logic signed [BITS-1:0] tops[0:3];
+  logic signed [BITS-1:0] tops[0:SLOTS-1];
   logic fill1, fill_first1, fill_last1;
-  logic [1:0] fill_slot1;
+  logic [SLOT_BITS-1:0] fill_slot1;
   always_comb begin
     slice_top = {1'b1, {(BITS - 1) {1'b0}}};
     for (int p = 0; p < RATE; p = p + 1) begin
@@ -157,14 +162,15 @@ module intar_rows #(
   // ---- powers: a row that has begun goes on without a stop
   logic power_valid, power_go, power_first, power_last, unused_power_slice_last;
   logic [STEP_BITS-1:0] power_step;
-  logic [1:0] power_slot;
-  logic [PLACE_BITS+1:0] power_at;
+  logic [SLOT_BITS-1:0] power_slot;
+  logic [AT-1:0] power_at;
   logic [31:0] unused_power_slice;
   logic [RATE-1:0] power_used;
   intar_rows_walk #(
       .LANES(LANES),
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
+      .SLOT_BITS(SLOT_BITS),
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
       .ROWS(ROWS),
@@ -229,14 +235,14 @@ module intar_rows #(
 
   // ---- their sum, ten cycles later
   logic power10, first10, last10, norm10, centred10, power11, first11, last11;
-  logic [1:0] slot10, slot11;
-  logic [PLACE_BITS+1:0] at10;
+  logic [SLOT_BITS-1:0] slot10, slot11;
+  logic [AT-1:0] at10;
   logic [9:0] going;
   logic [TOTAL-1:0] slice_sum, slice_sum11, total, new_total;
-  logic [TOTAL-1:0] totals[0:3];
+  logic [TOTAL-1:0] totals[0:SLOTS-1];
   logic [RATE*POWER-1:0] stored[0:MEMORY-1];
   intar_delay #(
-      .WIDTH(PLACE_BITS + 6),
+      .WIDTH(AT + 4),
       .MOVES(10)
   ) places (
       .clk(clk),
@@ -245,7 +251,7 @@ module intar_rows #(
       .out_data({centred10, norm10, first10, last10, at10})
   );
   assign power10 = going[9];
-  assign slot10 = at10[PLACE_BITS+:2];
+  assign slot10 = at10[PLACE_BITS+:SLOT_BITS];
   always_comb begin
     slice_sum = '0;
     for (int p = 0; p < RATE; p = p + 1) slice_sum = slice_sum + TOTAL'(power[p*POWER+:POWER]);
@@ -265,8 +271,8 @@ module intar_rows #(
 
   // ---- of a normalised row: its elements, 16 bits wide, and the sums of them and of their squares
   logic [RATE*POWER-1:0] lifted10;
-  logic signed [31:0] sums[0:3];
-  logic [45:0] squares[0:3];
+  logic signed [31:0] sums[0:SLOTS-1];
+  logic [45:0] squares[0:SLOTS-1];
   generate
     if (NORM) begin : g_moments
       logic [3:0] lift1;
@@ -310,7 +316,7 @@ module intar_rows #(
       assign lifted10 = '0;
       assign unused_moments = &{1'b0, centred10};
       always_comb begin
-        for (int i = 0; i < 4; i = i + 1) begin
+        for (int i = 0; i < SLOTS; i = i + 1) begin
           sums[i] = '0;
           squares[i] = '0;
         end
@@ -318,15 +324,16 @@ module intar_rows #(
     end
   endgenerate
 
-  // ---- divide
-  logic divide_valid, divide_go, divide_norm, dividing, quotient_ready;
+  // ---- divide: rows begin in order and, since a root waits for all divisions and they for it, end in order
+  logic divide_valid, divide_go, divide_norm, quotient_ready;
   logic [STEP_BITS-1:0] divide_step;
-  logic [1:0] divide_slot;
+  logic [SLOT_BITS-1:0] divide_slot, quotient_slot;
   logic [31:0] divide_row;
   logic [18:0] quotient;
   logic [4:0] extra;
-  logic [18:0] quotients[0:3];
-  logic [5:0] downs[0:3];
+  logic [18:0] quotients[0:SLOTS-1];
+  logic [5:0] shifts_out[0:SLOTS-1];
+  logic [5:0] downs[0:SLOTS-1];
   logic [STEP_BITS-1:0] unused_divide_next;
   intar_round_steps #(
       .STEPS(STEPS),
@@ -343,31 +350,48 @@ module intar_rows #(
       .start(start),
       .segment(segment),
       .round(round),
-      .advance(quotient_ready && divide_row == divide_step[0+:32]),
+      .advance(divide_go && divide_row == divide_step[0+:32]),
       .valid(divide_valid),
       .step(divide_step),
       .next_step(unused_divide_next)
   );
-  assign divide_go = divide_valid && !dividing && sum_ready[divide_slot];
+  logic [DIVISIONS-1:0] division_busy, division_ready;
+  logic divider_busy, root_busy, root_ready;  // divider_busy: of the one whose turn it is
   assign divide_norm = NORM && divide_step[NORM_AT];
-  logic division_busy, division_ready, root_busy, root_ready;
+  assign divide_go = divide_valid && !root_busy && !(divide_norm ? |division_busy : divider_busy) && sum_ready[divide_slot];
   logic [18:0] ratio, root;
   logic [4:0] ratio_extra, pair;
   generate
     if (SOFTMAX) begin : g_division
-      intar_rows_divide divider (
-          .clk(clk),
-          .rst_n(rst_n),
-          .go(divide_go && !divide_norm),
-          .total(totals[divide_slot]),
-          .numerator(divide_step[NUMERATOR_AT+:43]),
-          .busy(division_busy),
-          .ready(division_ready),
-          .quotient(ratio),
-          .extra(ratio_extra)
-      );
+      localparam int TURN_BITS = (DIVISIONS > 1) ? $clog2(DIVISIONS) : 1;
+      logic [TURN_BITS-1:0] turn;
+      logic [DIVISIONS*24-1:0] ratios;
+      assign divider_busy = division_busy[turn];
+      always_ff @(posedge clk) begin
+        if (start) turn <= '0;
+        else if (divide_go && !divide_norm) turn <= (turn == TURN_BITS'(DIVISIONS - 1)) ? '0 : turn + 1'b1;
+      end
+      for (genvar d = 0; d < DIVISIONS; d = d + 1) begin : g_divider
+        intar_rows_divide divider (
+            .clk(clk),
+            .rst_n(rst_n),
+            .go(divide_go && !divide_norm && turn == TURN_BITS'(d)),
+            .total(totals[divide_slot]),
+            .numerator(divide_step[NUMERATOR_AT+:43]),
+            .busy(division_busy[d]),
+            .ready(division_ready[d]),
+            .quotient(ratios[d*24+:19]),
+            .extra(ratios[d*24+19+:5])
+        );
+      end
+      always_comb begin
+        {ratio_extra, ratio} = '0;
+        for (int d = 0; d < DIVISIONS; d = d + 1) begin
+          if (division_ready[d]) {ratio_extra, ratio} = ratios[d*24+:24];
+        end
+      end
     end else begin : g_no_division
-      assign {division_busy, division_ready, ratio, ratio_extra} = '0;
+      assign {division_busy, division_ready, divider_busy, ratio, ratio_extra} = '0;
     end
     if (NORM) begin : g_root
       intar_rows_root rooter (
@@ -387,21 +411,25 @@ module intar_rows #(
       assign {root_busy, root_ready, root, pair} = '0;
     end
   endgenerate
-  assign dividing = division_busy || root_busy;
-  assign quotient_ready = division_ready || root_ready;
-  assign quotient = divide_norm ? root : ratio;
-  assign extra = divide_norm ? pair : ratio_extra;
+  assign quotient_ready = |division_ready || root_ready;
+  assign quotient = root_ready ? root : ratio;
+  assign extra = root_ready ? pair : ratio_extra;
   always_ff @(posedge clk) begin
     if (start) begin
       divide_slot <= '0;
       divide_row <= '0;
-    end else if (quotient_ready) begin
-      divide_slot <= divide_slot + 1'b1;
-      divide_row <= (divide_row == divide_step[0+:32]) ? '0 : divide_row + 1'b1;
+      quotient_slot <= '0;
+    end else begin
+      if (divide_go) begin
+        divide_slot <= divide_slot + 1'b1;
+        divide_row <= (divide_row == divide_step[0+:32]) ? '0 : divide_row + 1'b1;
+      end
+      if (quotient_ready) quotient_slot <= quotient_slot + 1'b1;
     end
+    if (divide_go) shifts_out[divide_slot] <= divide_norm ? divide_step[SHIFT_AT+:6] : divide_step[OUT_SHIFT_AT+:6];
     if (quotient_ready) begin
-      quotients[divide_slot] <= quotient;
-      downs[divide_slot] <= (divide_norm ? divide_step[SHIFT_AT+:6] : divide_step[OUT_SHIFT_AT+:6]) + 6'(extra);
+      quotients[quotient_slot] <= quotient;
+      downs[quotient_slot] <= shifts_out[quotient_slot] + 6'(extra);
     end
   end
 
@@ -411,14 +439,15 @@ module intar_rows #(
   logic [RATE*BITS-1:0] looked_up;
   logic scale_valid, scale_go, scale_norm, columns_valid, scale_slice_last, scale_last, unused_scale_first, move;
   logic [STEP_BITS-1:0] scale_step;
-  logic [1:0] scale_slot;
-  logic [PLACE_BITS+1:0] scale_at;
+  logic [SLOT_BITS-1:0] scale_slot;
+  logic [AT-1:0] scale_at;
   logic [31:0] scale_slice;
   logic [RATE-1:0] unused_scale_used;
   intar_rows_walk #(
       .LANES(LANES),
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
+      .SLOT_BITS(SLOT_BITS),
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
       .ROWS(ROWS),
@@ -742,7 +771,7 @@ module intar_rows #(
       end
       if (power11 && last11) sum_ready[slot11] <= 1'b1;
       if (divide_go) sum_ready[divide_slot] <= 1'b0;
-      if (quotient_ready) divided[divide_slot] <= 1'b1;
+      if (quotient_ready) divided[quotient_slot] <= 1'b1;
       if (scale_go && scale_last) begin
         power_held[scale_slot] <= 1'b0;
         divided[scale_slot] <= 1'b0;

@@ -3,7 +3,7 @@
 //   pair   floor(log2(W) / 2);  root  the greatest integer below 2^19 with root^2 w <= 2^60, w = W 2^22 / 4^pair (24 bits)
 //
 // Bit by bit: `rest` = 2^60 - root^2 w, `part` = 2^(b+1) root w and `term` = 4^b w for the bit b that is tried.
-// Latency     go in t (while !busy) -> ready in t+24, with root and pair; !busy in t+25. epsilon stays until then.
+// Latency     go in t (while !busy) -> ready in t+24, with root and pair; !busy in t+25.
 module intar_rows_root (
     input  logic               clk,
     input  logic               rst_n,
@@ -22,6 +22,7 @@ module intar_rows_root (
   logic [4:0] phase, highest;
   logic [15:0] count_in;
   logic signed [31:0] sum_in;
+  logic [60:0] epsilon_in;
   logic [45:0] squares_in;
   logic [61:0] product1, product2, square1, square2, spread;
   logic [83:0] shifted;
@@ -47,13 +48,14 @@ module intar_rows_root (
     if (go) begin
       count_in <= count;
       sum_in <= sum;
+      epsilon_in <= epsilon;
       squares_in <= squares;
     end
     product1 <= 62'(count_in) * 62'(squares_in);
     product2 <= product1;
     square1 <= 62'(64'(sum_in) * 64'(sum_in));
     square2 <= square1;
-    spread <= product2 - square2 + 62'(epsilon);
+    spread <= product2 - square2 + 62'(epsilon_in);
     if (phase == PREPARE - 5'd1) pair <= highest;
     if (phase == PREPARE) begin
       rest <= 63'd1 << 60;

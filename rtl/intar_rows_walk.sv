@@ -1,12 +1,13 @@
 // intar_rows_walk: where one pass of intar_rows is: step, row, slot of the row, slice of the row.
 //
-// Every advance goes on by one slice of RATE elements; rows take the four slots in turn, across steps. Fields of a step
+// Every advance goes on by one slice of RATE elements; rows take the slots in turn, across steps. Fields of a step
 // that count are in intar_rows. All outputs are those of the slice that the next advance passes. `used` are the elements of
 // the slice that count: the first `first` of a step's first row; with `grow` one more in each row after it, up to `cols`.
 module intar_rows_walk #(
     parameter int LANES      = 4,
     parameter int RATE       = 4,
     parameter int PLACE_BITS = 1,  // of the number of a slice in its row
+    parameter int SLOT_BITS = 2,   // of the number of a slot
     parameter int SEGMENTS   = 1,  // see intar_steps
     parameter int STEPS      = 1,
     parameter int STEP_BITS = 257,
@@ -24,8 +25,8 @@ module intar_rows_walk #(
     input  logic                  advance,
     output logic                  valid,
     output logic [STEP_BITS-1:0]  step,
-    output logic [1:0]            slot,
-    output logic [PLACE_BITS+1:0] at,          // slot and slice
+    output logic [SLOT_BITS-1:0]  slot,
+    output logic [PLACE_BITS+SLOT_BITS-1:0] at,  // slot and slice
     output logic [31:0]           slice,       // of the beat
     output logic                  slice_last,  // of the beat
     output logic                  row_first,

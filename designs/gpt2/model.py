@@ -4,6 +4,7 @@ intar check designs/gpt2/model.py:scaled        16 tokens → the next one: d = 
 intar check designs/gpt2/model.py:scaled_step   one token behind up to 32 cached ones → the next one
 intar check designs/gpt2/model.py:medium        the trunk: 24 layers of d = 1024, 64 embedded tokens
 intar check designs/gpt2/model.py:medium_step   the same for one embedded token behind up to 256 cached ones
+intar check designs/gpt2/model.py:layer_64      one of these layers; 128, 256, 512 and 1024 tokens likewise
 """
 
 from __future__ import annotations
@@ -292,6 +293,13 @@ def _trunk(config: Config, tokens: int, samples: int = 4) -> tuple[nn.Module, to
         return model.trunk, model.embed(*_tokens(config, tokens, samples))
 
 
+def _layer(config: Config, tokens: int, samples: int = 1) -> tuple[nn.Module, torch.Tensor]:
+    """One block with embedded random tokens (of few words: the token table is not part of it)."""
+    model = make(replace(config, layers=1, vocabulary=256))
+    with torch.no_grad():
+        return model.trunk.h[0], model.embed(*_tokens(replace(config, vocabulary=256), tokens, samples))
+
+
 def tiny() -> tuple[nn.Module, dict[str, torch.Tensor]]:
     return _prefill(TINY, 4)
 
@@ -343,3 +351,23 @@ def scaled_trunk_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
 
 def tiny_trunk_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
     return _trunk_step(replace(TINY, layers=3), 12)
+
+
+def layer_64() -> tuple[nn.Module, torch.Tensor]:
+    return _layer(MEDIUM, 64)
+
+
+def layer_128() -> tuple[nn.Module, torch.Tensor]:
+    return _layer(MEDIUM, 128)
+
+
+def layer_256() -> tuple[nn.Module, torch.Tensor]:
+    return _layer(MEDIUM, 256)
+
+
+def layer_512() -> tuple[nn.Module, torch.Tensor]:
+    return _layer(MEDIUM, 512)
+
+
+def layer_1024() -> tuple[nn.Module, torch.Tensor]:
+    return _layer(MEDIUM, 1024)

@@ -627,6 +627,8 @@ class _Builder:
             ("RATE", node.rate),
             ("BITS", node.bits),
             ("DEPTH", node.depth),
+            ("SLOTS", node.held),
+            ("DIVISIONS", node.divisions),
             ("SOFTMAX", f"1'b{int(node.softmax)}"),
             ("NORM", f"1'b{int(node.norm)}"),
             *self._in_rounds("", steps.rows_rom(node), node.steps, steps.ROWS_HEAD),

@@ -508,11 +508,12 @@ class _Encoder:
         self.expect(
             node.rate > 0 and node.lanes % max(node.rate, 1) == 0, node.name, "rate does not divide lanes"
         )
+        self.expect(node.held & (node.held - 1) == 0, node.name, "rows held are no power of two")
         self.tables(node)
         loads = self.played(node.loads)
         self.expect(all(s.table < len(node.tables) for s in loads), node.name, "there is no such table slot")
         self.put(len(loads), *(step.table for step in loads))
-        self.put(node.lanes, node.rate, node.norm, 2 * len(exp2.table()))
+        self.put(node.lanes, node.rate, node.held, node.divisions, node.norm, 2 * len(exp2.table()))
         for entry in exp2.table():
             self.put(*entry)
         steps = self.played(node.steps)

@@ -316,12 +316,14 @@ void Machine::read_rows(Reader& in) {
   Tables tables;
   tables.read(in);
   std::vector<i64> loads = in.records<i64>();
-  i64 lanes = in.get(), rate = in.get(), norm = in.get();
+  i64 lanes = in.get(), rate = in.get(), slots = in.get(), divisions = in.get(), norm = in.get();
   std::vector<i64> table = in.records<i64>();
   std::vector<RowsStep> steps = in.records<RowsStep>();
   Rows* rows = add<Rows>(static_cast<i64>(steps.size()));
   rows->lanes = lanes;
   rows->rate = rate;
+  rows->slots.resize(static_cast<size_t>(slots));
+  rows->dividers_free.resize(static_cast<size_t>(divisions));
   rows->table = std::move(table);
   rows->steps = std::move(steps);
   rows->in = input(in_link, rows);

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+
 from intar.engine.result import Deadlock, EngineResult
 from intar.engine.run import LONGEST_RUN, run
 from intar.engine.timing import MemoryModel
 from intar.errors import InternalError
-from intar.ir.program import Buffer, Image, Load, Program, Router, Store
-from intar.ir.segments import iterations, steps_in
+from intar.ir.program import Buffer, BufferStep, Image, ImageStep, Load, Program, Router, Store
+from intar.ir.segments import iterations, merged_in, steps_in
 
 Order = tuple[tuple[str, int], ...]
 
-_POLICIES = {0: "order of completion", 3: "reads on demand", 1: "writes first", 2: "reads first"}
+COMPLETION, TASKS = 0, -1
+_POLICIES = {
+    COMPLETION: "order of completion",
+    TASKS: "task by task",
+    3: "reads on demand",
+    1: "writes first",
+    2: "reads first",
+}
 
 
-def _with_orders(program: Program, result: EngineResult) -> Program:
+def _with_orders(program: Program, found: Mapping[str, Order]) -> Program:
     constant = _constant_buffers(program)
-    orders = dict(result.merged)
+    orders = dict(found)
     for node in program.nodes:
         if node.name in constant and isinstance(node, Buffer | Image):
             orders[node.name] = tuple(
@@ -33,6 +44,50 @@ def _writes_first(node: Buffer | Image, segment: int) -> Order:
     """All writes of a segment, then all its reads."""
     totals = {"w": iterations(steps_in(node.writes, segment)), "r": iterations(steps_in(node.reads, segment))}
     return tuple((side, count) for side, count in totals.items() if count)
+
+
+def _in_turn(program: Program, completed: Mapping[str, Order]) -> dict[str, Order]:
+    """The order of the tasks, one after the other, in each buffer; that of completion where `Buffer.merged` says none."""
+    orders = dict(completed)
+    for node in program.nodes:
+        if isinstance(node, Buffer | Image):
+            found = [_task_by_task(node, segment) for segment in program.segments]
+            known = [order for order in found if order is not None]
+            if len(known) == len(found):
+                orders[node.name] = tuple(run for order in known for run in order)
+    return orders
+
+
+def _task_by_task(node: Buffer | Image, segment: int) -> Order | None:
+    """What is written and then read, one after the other; of each the writes first, as far as its reads leave room for them
+    (tiles of a ring). None where that is not possible, or not all."""
+    needs = {"w": _needs(steps_in(node.writes, segment)), "r": _needs(steps_in(node.reads, segment))}
+    runs = [
+        (side, sum(count for _, count in run))
+        for side, run in groupby(merged_in(node, segment), itemgetter(0))
+    ]
+    done, found = {"w": 0, "r": 0}, []
+    while runs:
+        ends = {"w": done["w"] + runs.pop(0)[1] if runs[0][0] == "w" else done["w"]}
+        ends["r"] = done["r"] + (runs.pop(0)[1] if runs and runs[0][0] == "r" else 0)
+        while done != ends:
+            possible = [
+                side
+                for side, other in (("w", "r"), ("r", "w"))
+                if done[side] < ends[side] and needs[side][done[side]] <= done[other]
+            ]
+            if not possible:
+                return None
+            done[possible[0]] += 1
+            found.append(possible[0])
+    if any(done[side] < len(listed) for side, listed in needs.items()):
+        return None
+    return tuple((side, len(list(run))) for side, run in groupby(found))
+
+
+def _needs(steps: Sequence[BufferStep | ImageStep]) -> list[int]:
+    """What the other side must have finished, for each iteration."""
+    return [need for step in steps for need in step.needs()]
 
 
 def _constant_buffers(program: Program) -> set[str]:
@@ -75,14 +130,15 @@ def _attempt(
     reasons: list[str] = []
     deadlock: Deadlock | None = None
     for policy, name in _POLICIES.items():
-        found = first
-        if policy:
+        found, orders = first, first.merged if policy == COMPLETION else _in_turn(program, first.merged)
+        if policy > 0:
             found = run(
                 program, memory=memory, values=False, merged=True, policy=policy, max_cycles=max_cycles
             )
+            orders = found.merged
         checked = found
         if found.deadlock is None:
-            candidate = _with_orders(program, found)
+            candidate = _with_orders(program, orders)
             checked = run(candidate, memory=memory, values=False, merged=True, max_cycles=max_cycles)
             if checked.deadlock is None:
                 return candidate, [], None
@@ -117,10 +173,11 @@ def plan_merged(
     """Return `program` with every `Buffer.merged` filled with an order that cannot deadlock.
 
     The first candidate is the order in which iterations finish when both sides run by themselves. If the
-    strict run (`run` with ``merged=True``) gets stuck on it, orders found by running strictly and deciding on
-    the way are tried; such a run is itself the proof. In the proof links hold no more than `Link.depth` beats
-    and pipelines none, and a bounded Kahn network doesn't depend on speed: a back end that holds at least as
-    much is safe. Rounds of a segment are alike: one of each is planned and proved.
+    strict run (`run` with ``merged=True``) gets stuck on it, the order of the tasks is tried (one after the other,
+    as if none followed another), then orders found by running strictly and deciding on the way; such a run is itself
+    the proof. In the proof links hold no more than `Link.depth` beats and pipelines none, and a bounded Kahn network
+    doesn't depend on speed: a back end that holds at least as much is safe. Rounds of a segment are alike: one of each
+    is planned and proved.
 
     Parameters
     ----------

@@ -1,7 +1,5 @@
-// Rows node: softmax and normalisation of whole rows in four passes that work on four rows at once.
+// Rows node: softmax and normalisation of whole rows in four passes that work on four rows or more at once.
 #pragma once
-#include <array>
-
 #include "compute_nodes.h"
 
 namespace intar {
@@ -31,10 +29,12 @@ struct Rows : Unit {
     i64 power_free = 0, sum_ready = NEVER, quotient_ready = NEVER;  // power memory, sum and reciprocal
     std::vector<i64> taken, result;
   };
-  static constexpr size_t SLOTS = 4;
-  std::array<Slot, SLOTS> slots;
+  std::vector<Slot> slots;
   Pass fill, power, divide, scale;
-  i64 divider_free = 0;
+  // A root waits for all divisions, a division for a root; divisions take the dividers in turn.
+  std::vector<i64> dividers_free;
+  size_t divider = 0;
+  i64 root_free = 0;
   // Gains and offsets of the beat that the last pass is at, and the gains of the next one.
   bool has_columns = false, has_gains = false;
   std::vector<i64> next_gains, gains, offsets, groups;
@@ -73,7 +73,7 @@ struct Rows : Unit {
     const RowsStep& s = steps[pass.step];
     if (++pass.slice < slices(s)) return false;
     pass.slice = 0;
-    pass.slot = (pass.slot + 1) % SLOTS;
+    pass.slot = (pass.slot + 1) % slots.size();
     if (++pass.row == s.rows) {
       pass.row = 0;
       pass.step++;
@@ -131,11 +131,18 @@ struct Rows : Unit {
   bool divided() {
     if (divide.step == steps.size()) return false;
     Slot& slot = slots[divide.slot];
-    if (!due(slot.sum_ready) || !due(divider_free)) return false;
+    bool root = steps[divide.step].norm;
+    i64 divisions_end = root ? *std::max_element(dividers_free.begin(), dividers_free.end()) : dividers_free[divider];
+    if (!due(slot.sum_ready) || !due(std::max(root_free, divisions_end))) return false;
     slot.sum_ready = NEVER;
-    i64 time = steps[divide.step].norm ? sim.timing.rows_root : sim.timing.rows_divide;
-    slot.quotient_ready = divider_free = sim.now + time;
-    at(divider_free);
+    slot.quotient_ready = sim.now + (root ? sim.timing.rows_root : sim.timing.rows_divide);
+    if (root) {
+      root_free = slot.quotient_ready;
+    } else {
+      dividers_free[divider] = slot.quotient_ready;
+      divider = (divider + 1) % dividers_free.size();
+    }
+    at(slot.quotient_ready);
     moved = true;
     divide.slice = slices(steps[divide.step]) - 1;
     next(divide);

@@ -208,7 +208,8 @@ class Buffer(Frozen):
     """On-chip memory of `depth` beats, one write side (port ``in``) and one read side (port ``out``).
 
     `merged` is a static interleaving of the two sides' iterations, as runs ``(side, iterations)`` with side
-    ``"w"`` or ``"r"``: the order in which a single-threaded back end (HLS) performs them. A run lies in one segment.
+    ``"w"`` or ``"r"``: the order in which a single-threaded back end (HLS) performs them. A run lies in one segment. Before
+    `plan_merged` has found it, it is the order of the tasks, which may break rules (`need`).
     """
 
     kind: Literal["buffer"] = "buffer"
@@ -656,6 +657,7 @@ class Rows(Lookups):
     """Row reductions: `rate` elements a cycle, rows of at most `depth` beats of `lanes`.
 
     In each play `loads` fill tables from the first cycle on; no row with a table leaves before all of them are done.
+    `held` rows, a power of two, are on their way at a time, of which `divisions` rows of a softmax are divided at a time.
 
     Ports ``in``, ``params`` (32-bit elements; there when a step is a ``norm``), ``tables`` (32-bit elements; there when
     there are `loads`), ``out``.
@@ -664,6 +666,8 @@ class Rows(Lookups):
     kind: Literal["rows"] = "rows"
     bits: int
     depth: int = Field(gt=0)
+    held: int = Field(default=4, ge=4)
+    divisions: int = Field(default=1, gt=0)
     steps: tuple[RowsStep, ...]
     loads: tuple[LoadTable, ...] = ()
 

@@ -27,6 +27,7 @@ class Machine(Frozen):
     move one word a cycle; `onchip_bytes` bounds all buffers together; `latency` is the memory's read latency in cycles.
     `inputs` and `outputs` are the ports that share the network's inputs and outputs, beat by beat. `state_ports` ports read
     states for the products that need them (`intar.quant.streamed`), each for as many cores; 0: states come as inputs do.
+    `divisions` rows of a softmax are divided at a time.
     The memory gives each port `words_num` words in `words_den` cycles, which the cost model does not count with.
     """
 
@@ -44,6 +45,7 @@ class Machine(Frozen):
     state_ports: int = Field(default=0, ge=0)
     words_num: int = Field(default=1, gt=0)
     words_den: int = Field(default=1, gt=0)
+    divisions: int = Field(default=1, gt=0)
     device: str = ""
 
     @property
@@ -53,6 +55,11 @@ class Machine(Frozen):
     def pairs(self, k: int) -> int:
         """Operand beats of a reduction over `k` channels."""
         return -(-k // self.depth)
+
+    @property
+    def row_slots(self) -> int:
+        """Rows that the rows node holds: 4, or 2 for each that it divides at a time; a power of two."""
+        return max(4, 1 << (2 * self.divisions - 1).bit_length())
 
 
 class Placement(Frozen):

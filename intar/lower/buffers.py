@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import Literal
+
+import numpy as np
 
 from intar.ir.program import Buffer, BufferStep, Walk
 
 
 @dataclass
 class Memory:
-    """One buffer node: its two programs so far."""
+    """One buffer node: its two programs so far, and the order in which the iterations of both were appended."""
 
     name: str
     lanes: int
@@ -25,11 +28,13 @@ class Memory:
     reads: list[BufferStep] = field(default_factory=list)
     written: int = 0
     read: int = 0
+    order: list[tuple[Literal["w", "r"], int]] = field(default_factory=list)
 
     def write(self, walk: Walk, need: int, need_step: int = 0, note: str = "") -> None:
         """Append a write step."""
         self.writes.append(BufferStep(walk=walk, need=need, need_step=need_step, note=note))
         self.written += walk.counts[0]
+        self.order.append(("w", walk.counts[0]))
 
     def fetch(
         self, walk: Walk, need: int, need_step: int = 0, elements: bool = False, note: str = ""
@@ -37,6 +42,7 @@ class Memory:
         """Append a read step."""
         self.reads.append(BufferStep(walk=walk, need=need, need_step=need_step, elements=elements, note=note))
         self.read += walk.counts[0]
+        self.order.append(("r", walk.counts[0]))
 
     def node(self) -> Buffer:
         return Buffer(
@@ -46,6 +52,7 @@ class Memory:
             bits=self.bits,
             writes=tuple(self.writes),
             reads=tuple(self.reads),
+            merged=tuple(self.order),
         )
 
 
@@ -67,6 +74,19 @@ class Blocks:
             return None
         step = height // self.height
         return self.before + skipped + step, step
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """`across` beats of each of `rows` rows from `row` on, the first of them beat `first`, are completed with every write
+    count after `before`, `count` times, each time `across` beats further on."""
+
+    row: int
+    rows: int
+    first: int
+    across: int
+    count: int
+    before: int
 
 
 def row_blocks(rows: int, size: int, pitch: int) -> Walk:
@@ -114,6 +134,7 @@ class TensorMemory:
     loaded: int = 0
     blocks: dict[int, list[Blocks]] = field(default_factory=dict)
     columns: dict[int, list[int]] = field(default_factory=dict)
+    rounds: list[Rounds] = field(default_factory=list)
     portions: list[tuple[Walk, int]] = field(default_factory=list)
     awaited: int = 0
     _complete: list[int] | None = None
@@ -151,6 +172,30 @@ class TensorMemory:
             self.blocks.setdefault(tile, []).append(Blocks(row, rows, height, self.memory.written))
         self.memory.write(walk.model_copy(update={"base": walk.base + self.base(row)}), need, note=note)
         self.ready[tile] = self.memory.written
+
+    def write_rounds(self, row: int, rows: int, walk: Walk, first: int, across: int, note: str) -> None:
+        """Write rows as `walk` says, whose second loop goes over rounds of `across` beats of each row, the first one beat
+        `first`: a reader of a few columns can follow."""
+        _, count, *inner = walk.counts
+        _, stride, *strides = walk.strides
+        self.rounds.append(Rounds(row, rows, first, across, count, self.memory.written))
+        outer = {"counts": (count, 1, *inner), "strides": (stride, 0, *strides)}
+        self.write(row, walk.model_copy(update=outer), note)
+
+    @property
+    def counts(self) -> np.ndarray:
+        """(rows, pitch) of a tensor that is there as a whole: the write counts from which on its beats are there."""
+        found = np.full((self.rows, self.pitch), self.ready[0])
+        for done in self.rounds:
+            rows = found[done.row : done.row + done.rows]
+            for number in range(done.count):
+                start = done.first + number * done.across
+                rows[:, start : start + done.across] = done.before + number + 1
+        for blocks in self.blocks.get(0, ()):
+            counts = blocks.before + 1 + np.arange(blocks.rows) // blocks.height
+            rows = found[blocks.row : blocks.row + blocks.rows]
+            np.minimum(rows, counts[:, None], out=rows)
+        return found
 
     def write_columns(self, row: int, rows: int, note: str, first: int = 0, count: int = 0) -> None:
         """Write `rows` rows from `row` on column by column: of each row one beat, then the next column.
@@ -205,8 +250,9 @@ class TensorMemory:
         self.drained[0] = self.memory.read
 
     def in_blocks(self, row: int, rows: int, height: int) -> bool:
-        """Some rows, more than `height` of them, are completed so that a reader of `height` at a time can follow."""
-        return rows > height and self._need(row, rows, height) is not None
+        """A reader that takes some rows `height` at a time can follow, and has the first of them before all of the tile."""
+        need = self._need(row, rows, height)
+        return need is not None and (rows > height or need[0] < self.ready[self._tile(row)])
 
     def _need(self, row: int, rows: int, height: int) -> tuple[int, int] | None:
         needs = (blocks.need(row, rows, height) for blocks in self.blocks.get(self._tile(row), ()))
@@ -221,6 +267,11 @@ class TensorMemory:
                 end += blocks.rows
         return found if end == row + rows else []
 
+    def fetch_beats(self, walk: Walk, need: int, note: str) -> None:
+        """Read beats of the tensor, addresses from its first one on, which are there from a write count on."""
+        self.memory.fetch(walk.model_copy(update={"base": walk.base + self.base(0)}), need, note=note)
+        self.drained[0] = self.memory.read
+
     def fetch(
         self, row: int, walk: Walk, note: str, elements: bool = False, rows: int = 0, height: int = 0
     ) -> None:
@@ -232,7 +283,7 @@ class TensorMemory:
         tile = self._tile(row)
         scale = self.memory.lanes if elements else 1
         moved = walk.model_copy(update={"base": walk.base + self.base(row) * scale})
-        follows = self._need(row, rows, height) if rows > height else None
+        follows = self._need(row, rows, height) if height else None
         need, step = follows or (self.ready[tile], 0)
         self.memory.fetch(moved, need, step, elements=elements, note=note)
         self.drained[tile] = self.memory.read

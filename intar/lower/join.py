@@ -117,10 +117,12 @@ def _join(shares: Mapping[int, Node]) -> Node:
     elif isinstance(first, Image):
         update = _image(shares)
     elif isinstance(first, Buffer):
-        for side in ("writes", "reads"):
-            update[side] = _steps(shares, side)
+        update = {side: _steps(shares, side) for side in ("writes", "reads")}
     else:
         update["steps"] = _steps(shares, "steps")
+    if isinstance(first, Buffer | Image):
+        orders = (node.merged for node in shares.values() if isinstance(node, Buffer | Image))
+        update["merged"] = tuple(run for order in orders for run in order)
     for size in ("depth", "contexts"):
         if hasattr(first, size):
             update[size] = max(getattr(node, size) for node in shares.values())

@@ -142,21 +142,26 @@ def products(work: Work, visit: Visit, core: int, blocks: Sequence[int], share: 
 
 
 def results(work: Work, visit: Visit, share: Share) -> None:
-    """What the vector units of the cores send, into every copy of the output; in the last round block of rows by block."""
+    """What the vector units of the cores send, into every copy of the output; in the last round block of rows by block,
+    before it round by round where a move follows."""
     legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(visit)) for core in share.cores)
     _in_turn(work, legs, share)
     target, pitch = _target(work, visit, share), work.site.pitch(visit.task.output)
+    moved = visit.task.output in work.site.moved
     for memory in work.tensors.results(visit):
         if visit.followed:
             across = {"counts": (share.tiles, 1, 1, share.across, share.rows), "ragged": -1}
             strides = {"strides": (share.across, 0, 0, 1, pitch)}
             memory.write_portions(target.model_copy(update={**across, **strides}), share.note)
-        elif share.end == pitch:
-            for walk, blocks in _by_blocks(target, share.tiles - 1):
-                height = share.height if blocks else 0
-                memory.write(share.row, walk, share.note, share.count, height)
-        else:
-            memory.write(share.row, target, share.note)
+            continue
+        last = share.end == pitch
+        for walk, blocks in _by_blocks(target, share.tiles - 1) if last else ((target, False),):
+            if blocks:
+                memory.write(share.row, walk, share.note, share.count, share.height)
+            elif moved:
+                memory.write_rounds(share.row, share.count, walk, share.first, share.across, share.note)
+            else:
+                memory.write(share.row, walk, share.note)
 
 
 def _target(work: Work, visit: Visit, share: Share) -> Walk:

@@ -98,6 +98,8 @@ def _rows_node(work: Work) -> Rows:
         rate=machine.rate,
         bits=site.a_bits,
         depth=depth,
+        held=machine.row_slots,
+        divisions=machine.divisions,
         tables=tuple(table for table, _ in work.params.tables.get(TABLES, [])),
         **work.params.entries(TABLES),
         steps=steps,

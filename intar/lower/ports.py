@@ -186,10 +186,24 @@ class Ports:
         return state.swap if state else 0
 
     def _shared(self, kind: str, ports: int, name: str) -> list[tuple[Port, Region]]:
-        """The ports that a whole tensor goes through, beat by beat in turn, and where it lies in their arguments."""
+        """The ports that a tensor goes through, beat by beat in turn, and where it lies in their arguments."""
         ports = min(ports, self.site.tensors[name].rows * self.site.pitch(name))
         shares = [self.port(f"{kind}{number or ''}") for number in range(ports)]
         return [(port, self._region(port, name, first, ports)) for first, port in enumerate(shares)]
+
+    def _dealt(self, name: str) -> bool:
+        """An input goes through all ports for inputs: it comes as a whole, or in row tiles that are equally many whole words
+        for each."""
+        site, tensor = self.site, self.site.tensors[name]
+        heights = {
+            height
+            for tile in self.tensors.tile_heights(name)
+            for height in (tile, tensor.rows % tile)
+            if height
+        }
+        beats = [divmod(height * site.pitch(name), site.machine.inputs) for height in heights]
+        word, beat = site.machine.port_bits, site.machine.lanes * site.a_bits
+        return not any(rest or share * beat % word for share, rest in beats)
 
     def _load(self, name: str, stage: int, row: int, rows: int) -> None:
         """Bring rows of a network input or a spilled tensor into all its copies."""
@@ -202,10 +216,13 @@ class Ports:
         elif name in self.site.kept:
             for end, count in self.keep(name, "sr", row, rows, self.site.pitch(name), note):
                 self.net.move(f"{end}.out", sinks, count, note=name)
-        elif outside and self.tensors.whole(name):
+        elif outside and self._dealt(name):
             shares = self._shared("x", self.site.machine.inputs, name)
+            skipped, share = (count * self.site.pitch(name) // len(shares) for count in (row, rows))
             for port, region in shares:
-                port.steps.append(LoadStep(base=region.base, beats=region.beats, note=note))
+                base = region.base + self.site.words(skipped, region.bits)
+                beats = region.beats if rows == region.rows else share
+                port.steps.append(LoadStep(base=base, beats=beats, note=note))
             legs = tuple(FlowLeg(f"{port.name}.out", sinks) for port, _ in shares)
             self._take_turns(legs, rows * self.site.pitch(name), name)
         else:

@@ -1,4 +1,4 @@
-"""Softmax and normalisation on the rows node: row after row."""
+"""Softmax and normalisation on the rows node: row after row, following who makes the rows and followed by who reads them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from intar.ir.norm import GAIN_BITS
-from intar.ir.program import RowsStep, Walk
+from intar.ir.program import RowsStep
 from intar.ir.quantgraph import QNorm, QSoftmax
+from intar.lower.buffers import row_blocks
 from intar.lower.params import ROWS, TABLES
 from intar.lower.visits import Visit
 from intar.lower.work import Work
@@ -31,18 +32,18 @@ def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, QSoftmax | QNorm)
     pitch = work.site.pitch(task.output)
-    note = f"{task.name} rows {visit.row}+{visit.rows}"
-    walk = Walk(counts=(1, 1, 1, visit.rows, pitch), strides=(0, 0, 0, pitch, 1))
-    source = work.tensors.reader(visit, 0)
-    source.fetch(visit.row, walk, note)
-    work.net.move(source.port("out"), ["rows.in"], walk.beats, note=note)
+    note, beats = f"{task.name} rows {visit.row}+{visit.rows}", visit.rows * pitch
+    source, size = work.tensors.reader(visit, 0), work.site.machine.rows
+    for row, rows, height in source.spans(visit.row, visit.rows) or [(visit.row, visit.rows, size)]:
+        source.fetch(row, row_blocks(rows, height, pitch), note, rows=rows, height=height)
+    work.net.move(source.port("out"), ["rows.in"], beats, note=note)
     if isinstance(task, QNorm):
         work.params.repeat(ROWS, task.name, 2 * pitch, visit.rows)
     for step in _softmaxes(work, visit) if isinstance(task, QSoftmax) else [_norm(work, visit)]:
         work.step("rows", step)
-    work.net.move("rows.out", work.tensors.sinks(visit), walk.beats, note=note)
+    work.net.move("rows.out", work.tensors.sinks(visit), beats, note=note)
     for memory in work.tensors.results(visit):
-        memory.write(visit.row, walk, note)
+        memory.write(visit.row, row_blocks(visit.rows, size, pitch), note, visit.rows, size)
 
 
 def _columns(work: Work, task: QNorm) -> np.ndarray:

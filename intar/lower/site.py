@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from intar.device.boards import DSP48E2, find_board
+from intar.ir.beats import beat_addresses
 from intar.ir.circuit import argmaxes, circuit, lookups
 from intar.ir.packing import products_at_once
 from intar.ir.program import INDEX_BITS
@@ -16,6 +18,7 @@ from intar.ir.quantgraph import (
     QConv,
     QEmbedding,
     QMatmul,
+    QMove,
     QProduct,
     QTask,
     QTensor,
@@ -93,6 +96,15 @@ class Site:
         """Products of a row of an array that share one multiplier of the device."""
         ports = find_board(self.machine.device).multiplier if self.machine.device else DSP48E2
         return min(self.machine.lanes, products_at_once(*self.operands, ports))
+
+    @cached_property
+    def moved(self) -> frozenset[str]:
+        """Tensors of which a move takes whole beats."""
+        lanes, tasks = self.machine.lanes, self.graph.tasks
+        moves = [
+            task for task in tasks if isinstance(task, QMove) and beat_addresses(task, self.tensors, lanes)
+        ]
+        return frozenset(name for task in moves for name in task.inputs)
 
     @property
     def weight_lanes(self) -> int:

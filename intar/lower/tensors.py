@@ -59,9 +59,9 @@ class Tensors:
         copies = self.copies(name, stage)
         return [copy for copy in copies if not isinstance(copy.memory, ImageMemory)][number]
 
-    def whole(self, name: str) -> bool:
-        """True if no stage has a tensor as row tiles."""
-        return all(held.memory.slots == 1 for held in self.held[name])
+    def tile_heights(self, name: str) -> set[int]:
+        """Heights of the row tiles in which stages have a tensor."""
+        return {held.memory.tile_rows for held in self.held[name] if held.memory.slots > 1}
 
     def results(self, visit: Visit) -> list[TensorMemory]:
         """The memories that a visit's output goes to."""

@@ -26,6 +26,7 @@ class ImageMemory(Memory):
             self.taps.extend(taps)
         self.windows.append(step.model_copy(update={"tap": first + step.tap}))
         self.read += step.tiles * step.passes
+        self.order.append(("r", step.tiles * step.passes))
 
     def node(self) -> Image:  # type: ignore[override]
         return Image(
@@ -37,6 +38,7 @@ class ImageMemory(Memory):
             taps=tuple(self.taps),
             writes=tuple(self.writes),
             reads=tuple(self.windows),
+            merged=tuple(self.order),
         )
 
 

@@ -148,12 +148,13 @@ def deals(work: Work, rows: int, cores: int, machine: Machine) -> list[Deal]:
 
 
 def row_cycles(work: Work, machine: Machine) -> int:
-    """Cycles of one row on the rows node: a beat takes lanes / rate cycles, the division of a short row longer.
+    """Cycles of one row on the rows node: a beat takes lanes / rate cycles, the divisions of short rows longer.
 
     A beat of a normalisation takes two at least: its gains and offsets.
     """
     slices = machine.lanes // machine.rate
-    return max(row_beats(work.cols, machine) * max(slices, 1 + work.norm), ROOT if work.norm else DIVISION)
+    least = ROOT if work.norm else ceil_div(DIVISION, machine.divisions)
+    return max(row_beats(work.cols, machine) * max(slices, 1 + work.norm), least)
 
 
 def delay(work: Work, machine: Machine) -> int:
@@ -368,8 +369,8 @@ def row_parameter_bytes(work: Work, machine: Machine) -> int:
 
 
 def rows_bytes(cols: int, bits: int, machine: Machine) -> int:
-    """Row memory and power memory of the rows node: four rows each, powers of 25 bits."""
-    return ceil_div(4 * row_beats(cols, machine) * machine.lanes * (bits + 25), 8)
+    """Row memory and power memory of the rows node, of as many rows as it holds, powers of 25 bits."""
+    return ceil_div(machine.row_slots * row_beats(cols, machine) * machine.lanes * (bits + 25), 8)
 
 
 def table_bytes(spec: TableSpec, tables: Sequence[TableSpec], machine: Machine) -> int:

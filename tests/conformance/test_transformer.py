@@ -13,7 +13,7 @@ from intar import pipeline
 from intar.errors import UnsupportedError
 from intar.frontends.builder import Builder
 from intar.ir.ops import Op
-from intar.ir.program import Core, Gather, Router
+from intar.ir.program import Core, Gather, Router, Rows
 from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, Quantised
 from intar.ir.reference import run_float
 from intar.quant.golden import dequantise, quantise_input, run_golden
@@ -72,6 +72,19 @@ def test_every_pattern_in_the_engine(quantised: Quantised, mode: pipeline.Mode) 
     assert {(core.a_bits, core.w_bits, core.operand_bits, core.pack) for core in cores} == {
         (16, 8, (8, 8), 2)
     }
+
+
+def test_rows_of_a_softmax_are_divided_at_a_time(quantised: Quantised) -> None:
+    one, several = (
+        pipeline.compile_quantised(
+            quantised, machine(2, rows=4).model_copy(update={"divisions": count}), "sequential"
+        )
+        for count in (1, 5)
+    )
+    (rows,) = (node for node in several.program.nodes if isinstance(node, Rows))
+    assert (rows.divisions, rows.held) == (5, 16)
+    assert several.predicted.cycles < one.predicted.cycles
+    require(pipeline.verify_engine(several, [random_inputs(quantised, 0)]))
 
 
 def test_one_wide_operand(tmp_path: Path) -> None:

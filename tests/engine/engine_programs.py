@@ -636,7 +636,18 @@ def random_rows(rng: random.Random) -> Builder:
     unit = {"lanes": lanes, "rate": rng.choice([r for r in (1, 2, lanes) if r <= lanes]), "bits": bits}
     if contents:
         b.load("rows.tables", contents, 32, port_bits=rng.choice((32, 256)), depth=rng.randrange(1, 4))
-    b.node(Rows(name="rows", depth=depth, steps=tuple(steps), **unit, **lookups))
+    held, divisions = rng.choice(((4, 1), (4, 1), (4, 2), (8, 3), (16, 20)))
+    b.node(
+        Rows(
+            name="rows",
+            depth=depth,
+            held=held,
+            divisions=divisions,
+            steps=tuple(steps),
+            **unit,
+            **lookups,
+        )
+    )
     b.store("rows.out", len(data), lanes, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))
     return b
 

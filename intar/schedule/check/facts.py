@@ -96,12 +96,13 @@ class Facts:
 
     def fixed(self) -> int:
         """Bytes of parameters, of the tables on every core or on the rows node, of the weight rings, and of the rows node:
-        four rows and their powers of 25 bits."""
+        four rows or twice as many as it divides at a time, and their powers of 25 bits."""
         machine, total = self.machine, 0
         for task in self.graph.tasks:
             if isinstance(task, ROW_WISE):
                 row = ceil(self.cols[task.output] / machine.lanes) * machine.lanes
-                total = max(total, ceil(4 * row * (self.a_bits + 25) / 8))
+                held = next(n for n in (4, 8, 16, 32, 64) if n >= 2 * machine.divisions)
+                total = max(total, ceil(held * row * (self.a_bits + 25) / 8))
         tables = [task.table for task in self.graph.tasks if isinstance(task.table, TableSpec)]
         words = 3 if any(t.curve for t in tables) else 2 if any(t.slope for t in tables) else 1
         size = next(

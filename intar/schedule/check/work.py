@@ -51,7 +51,7 @@ def passes(facts: Facts, task: QTask, rows: int, placement: Placement, once: boo
         return over_pixels(facts, task, cores), 0
     steps = beats * (machine.lanes // machine.rate)
     if isinstance(task, QSoftmax):
-        return rows * max(20, steps), 0
+        return rows * max(ceil(20 / machine.divisions), steps), 0
     if isinstance(task, QNorm):
         return rows * max(25, steps, 2 * beats), 0
     if not isinstance(task, QMatmul | QProduct):
