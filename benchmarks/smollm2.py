@@ -4,6 +4,8 @@ layer in RTL.
 Needs the weights (`designs/smollm2/model.py` says from where), the extra `llm`, and the file lee.cor of the package gensim
 (``pip download --no-deps gensim``, it lies in gensim/test/test_data).
 
+    python benchmarks/smollm2.py formats                    the cheapest widths by the search, on the calibration text, into
+                                                            designs/smollm2/formats.json
     python benchmarks/smollm2.py perplexity --lee lee.cor   float and golden, 1,024 tokens in four texts of 256
                                                             (--bits '*.down_proj.in=16': other widths than the design's)
     python benchmarks/smollm2.py compile                    PyTorch module to all files written, one process
@@ -33,16 +35,27 @@ import torch
 from intar.assets import asset_dir, import_file
 from intar.frontends.load import sample_arrays
 from intar.frontends.torch_graph import import_torch
+from intar.grid import prepare
+from intar.ir.io import write_atomic
+from intar.ir.loops import looped_form
+from intar.ir.repeats import alike
+from intar.quant.chosen import ChosenFormats, read_formats
 from intar.quant.golden import dequantise, golden_tensors
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme
+from intar.quant.search import Outputs, Trial, search_formats
 from intar.session import parse_bits
 from intar.tokenizer import load_tokenizer
 
 FILE = asset_dir("designs") / "smollm2" / "model.py"
 RESULTS = Path(__file__).parent / "results" / "smollm2.json"
-SCHEME, BITS = "w8a8r16", {"*.in": 16}
+SCHEME, WIDEST = "w8a8r16", {"*.in": 16}
+FORMATS = FILE.parent / "formats.json"
 TOKENS, TEXT = 1024, 256
+SEARCHED, TEXTS = 128, 2
+"""Tokens of a text that the search looks at, and texts."""
+BOUND = 0.997
+"""Perplexity of the widest formats over that of the chosen ones, at least: on Lee's text the widest take most of 1.05."""
 PROMPT = "The capital of France is"
 
 smollm2 = import_file(FILE)
@@ -60,6 +73,47 @@ def surprise(logits: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     return np.log(np.exp(logits).sum(axis=-1)) - logits[np.arange(len(logits)), tokens[1:]]
 
 
+def bits() -> dict[str, int]:
+    """The widths that the search has found."""
+    return dict(read_formats(FORMATS).bits)
+
+
+def formats(options: argparse.Namespace) -> dict[str, Any]:
+    module, samples = smollm2.logits(SEARCHED)
+    graph, blocks = looped_form(prepare(import_torch(module, samples, "smollm2")))
+    tokens = samples["tokens"][:TEXTS].numpy()
+    trials: list[float] = []
+
+    def relative(_: Outputs, golden: Outputs) -> float:
+        nats = [surprise(one["logits"][0], text) for one, text in zip(golden, tokens, strict=True)]
+        trials.append(float(np.mean(np.concatenate(nats))))
+        return math.exp(trials[0] - trials[-1])
+
+    def tell(trial: Trial) -> None:
+        print(
+            f"{time.process_time():.0f} s: {trial.score:.5f}, {trial.moved} bits", file=sys.stderr, flush=True
+        )
+
+    calibration = sample_arrays(samples, graph.inputs)
+    how = {"metric": relative, "count": TEXTS, "alike": alike(graph, blocks), "step": tell}
+    found = search_formats(graph, scheme(SCHEME), calibration, BOUND, **how)
+    rows = [
+        {"place": list(step.unit.patterns), "bits": step.unit.narrow if step.kept else step.unit.wide}
+        | {"alone": step.alone.score, "score": step.trial.score, "moved": step.trial.moved, "kept": step.kept}
+        for step in found.steps
+    ]
+    chosen = ChosenFormats(scheme=SCHEME, bits=dict(found.chosen.bits), trade_off=tuple(rows))
+    write_atomic(FORMATS, (chosen.model_dump_json(by_alias=True, indent=1) + "\n").encode())
+    ends = {"wide": found.wide, "narrow": found.narrow, "chosen": found.chosen}
+    return {
+        "tokens": TEXTS * SEARCHED,
+        "bound": BOUND,
+        "cpu_s": round(time.process_time(), 1),
+        **{name: {"score": trial.score, "moved": trial.moved} for name, trial in ends.items()},
+        "trade_off": rows,
+    }
+
+
 def perplexity(options: argparse.Namespace) -> dict[str, Any]:
     texts = windows(options.lee)
     module, samples = smollm2.logits()
@@ -70,8 +124,8 @@ def perplexity(options: argparse.Namespace) -> dict[str, Any]:
             for text in texts
         ]
     graph = import_torch(module, samples, "smollm2")
-    bits = parse_bits(options.bits)[1] or BITS
-    quantised = quantise(graph, scheme(SCHEME).with_bits(bits), sample_arrays(samples, graph.inputs))
+    asked = parse_bits(options.bits)[1] or bits()
+    quantised = quantise(graph, scheme(SCHEME).with_bits(asked), sample_arrays(samples, graph.inputs))
     form, whole, clamped = quantised.graph.tensor("logits"), [], 0
     for text in texts:
         for name, (array,), count in golden_tensors(
@@ -86,7 +140,7 @@ def perplexity(options: argparse.Namespace) -> dict[str, Any]:
         "tokens": TOKENS,
         "text": TEXT,
         "scheme": SCHEME,
-        "bits": bits,
+        "bits": asked,
         **made,
         "ratio": round(made["golden"] / made["float"], 4),
         "saturations": clamped,
@@ -113,19 +167,7 @@ def run(*arguments: str) -> tuple[str, dict[str, Any]]:
 
 
 def options_of(budget: str, pattern: str) -> list[str]:
-    bits = [item for place, width in BITS.items() for item in ("--bits", f"{place}={width}")]
-    return [
-        *bits,
-        "--scheme",
-        SCHEME,
-        "--device",
-        "u280",
-        "--budget",
-        budget,
-        "--pattern",
-        pattern,
-        "--unroll",
-    ]
+    return ["--bits", str(FORMATS), "--device", "u280", "--budget", budget, "--pattern", pattern]
 
 
 def compile_step(options: argparse.Namespace) -> dict[str, Any]:
@@ -188,6 +230,7 @@ def beside_transformers(options: argparse.Namespace) -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "formats": formats,
     "perplexity": perplexity,
     "compile": compile_step,
     "text": text,
@@ -208,7 +251,7 @@ def main() -> None:
     found = {options.part: PARTS[options.part](options)}
     print(json.dumps(found, indent=1))
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(dict(sorted((kept | found).items())), indent=1) + "\n")
+    write_atomic(RESULTS, (json.dumps(dict(sorted((kept | found).items())), indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from intar.errors import InfeasibleError
+from intar.ir.loops import looped_form
 from intar.ir.ops import Op
 from intar.ir.quantgraph import QConv, QMatmul
-from intar.ir.repeats import repeated_blocks
 from intar.ir.taskgraph import TaskGraph
 from intar.schedule.problem import make_problem
 from intar.session import Source, open_source, solve_blocks
@@ -93,7 +93,7 @@ def check_model(
 
 
 def _blocks(source: Source) -> dict[str, Any] | None:
-    blocks = repeated_blocks(source.graph)
+    _, blocks = looped_form(source.graph)
     if not blocks:
         return None
     return {

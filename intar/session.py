@@ -22,10 +22,11 @@ from intar.frontends.load import SUFFIXES, make_model, sample_arrays
 from intar.grid import prepare
 from intar.ir.circuit import circuit
 from intar.ir.io import write_atomic
+from intar.ir.loops import looped_form
 from intar.ir.names import SAFE
 from intar.ir.ops import Op
 from intar.ir.quantgraph import Part, QuantGraph, Quantised, stored_bits
-from intar.ir.repeats import LEAST_ROUNDS, Blocks, alike, repeated_blocks
+from intar.ir.repeats import LEAST_ROUNDS, Blocks, alike
 from intar.ir.schedule import (
     PARTS_SCHEMA,
     AnySchedule,
@@ -161,8 +162,7 @@ def size_network(
     UnsupportedError
         With `loop` True: no block repeats, or the blocks' integers differ.
     """
-    spelled = prepare(graph)  # the operators that `quantise` sees
-    blocks = () if loop is False else repeated_blocks(spelled)
+    spelled, blocks = (graph, ()) if loop is False else looped_form(prepare(graph))
     if loop and not blocks:
         raise UnsupportedError(
             Finding(
@@ -173,7 +173,7 @@ def size_network(
             )
         )
     if blocks:
-        made = _integers(graph, scheme, calibration, sized, alike(spelled, blocks))
+        made = _integers(spelled, scheme, calibration, sized, alike(spelled, blocks))
         machine = sized(made)
         made = stream_states(made, machine)
         try:
@@ -239,16 +239,16 @@ def tune(
         raise CalibrationError(
             Finding("there are no samples to compare golden with float on", source.graph.name, hint=WAY_OUT)
         )
-    same = alike(prepare(source.graph), source.blocks) if source.blocks else ()
+    graph, blocks = looped_form(prepare(source.graph)) if source.blocks else (source.graph, ())
     return search_formats(
-        source.graph,
+        graph,
         source.scheme,
         source.calibration,
         bound,
         metric=metric,
         count=count,
         weights=weights,
-        alike=same,
+        alike=alike(graph, blocks),
         step=step,
     )
 

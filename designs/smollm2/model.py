@@ -425,8 +425,8 @@ def tiny_chunk() -> Made:
     return _step(*_tiny(), length=4)
 
 
-def logits() -> Made:
-    return _whole(_real(), _read_text(256))
+def logits(length: int = 256) -> Made:
+    return _whole(_real(), _read_text(length))
 
 
 def step() -> Made:

@@ -10,6 +10,7 @@ import numpy as np
 
 from intar.errors import CalibrationError, Finding, UnsupportedError
 from intar.grid.masks import ADDED
+from intar.ir.loops import is_copy
 from intar.ir.ops import Op
 from intar.ir.program import INDEX_BITS
 from intar.ir.taskgraph import QuantParams, TaskGraph
@@ -229,6 +230,8 @@ def choose_formats(
         if group.kind == "embedding" and group.output in observed:
             table = graph.constant(group.first.inputs[1])  # samples have only some of its rows
             observed[group.output] = Observed(float(table.min()), float(table.max()))
+        elif group.kind == "affine" and is_copy(graph, group.first) and group.output in observed:
+            observed[group.output] = observed.get(group.inputs[0], observed[group.output])
 
     together: dict[str, Observed] = {}
     for name in stored:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
@@ -16,7 +17,9 @@ from intar import pipeline
 from intar.assets import asset_dir, import_file
 from intar.errors import ConfigError
 from intar.frontends.load import make_model
-from intar.generate import StepFunction, generate, run_text, step_function
+from intar.generate import StepFunction, Text, generate, run_text, step_function
+from intar.ir.ops import Op
+from intar.ir.quantgraph import QEmbedding
 from intar.tokenizer import load_tokenizer
 
 FILE = asset_dir("designs") / "smollm2" / "model.py"
@@ -80,6 +83,51 @@ def test_many_tokens_a_call(name: str) -> None:
     sample = {key: value[:1].numpy() for key, value in make_model(f"{FILE}:{name}")[1].items()}
     check = pipeline.verify_engine(made.design, [made.integers(sample)])
     assert check.bit_exact, check.first
+
+
+@pytest.fixture(scope="module")
+def looped() -> tuple[intar.Accelerator, StepFunction, Text]:
+    """Three layers as one block in three rounds: each looks the angles of its positions up itself."""
+    config = replace(smollm2.TINY, layers=3)
+    torch.manual_seed(1)
+    texts = torch.randint(config.vocabulary, (4, 8))
+    form = {"budget": {"multipliers": 16, "rows": 1, "lanes": 16}, "scheme": "w8a8r16", "loop": True}
+    made = intar.compile(*smollm2._step(smollm2.make(config), texts), **form)
+    step = step_function(made.design.quantised)
+    return made, step, generate(step, PROMPT, 2)
+
+
+def smollm2_table(made: intar.Accelerator) -> np.ndarray:
+    """The token table."""
+    (lookup,) = [task for task in made.graph.tasks if task.op is Op.EMBEDDING and "tokens" in task.inputs]
+    return made.graph.constant(lookup.inputs[1])
+
+
+def test_layers_loop(looped: tuple[intar.Accelerator, StepFunction, Text], tmp_path: Path) -> None:
+    """Golden, engine and C++; the scales of each round are its own, and those of an unrolled network."""
+    made, step, text = looped
+    assert made.design.program.rounds == (1, 3, 1)
+    check = pipeline.verify_engine(made.design, [call.inputs for call in text.calls])
+    assert check.bit_exact, check.first
+    ran = run_text(text, [(step, made.design, made.write(tmp_path / "project"))], "csim")
+    assert (ran.mismatches, ran.tokens) == (0, text.tokens)
+    scales = [step.graph.tensor(f"k_{layer}").scale for layer in range(3)]
+    assert len(set(scales)) == 3
+    lookups = [task for task in step.graph.tasks if isinstance(task, QEmbedding)]
+    assert len(lookups) == 1 + 2 * 3
+    copies = {task.inputs[0]: step.graph.tensor(task.output) for task in step.graph.tasks}
+    (words,) = [task for task in lookups if "positions" not in task.inputs]
+    most = np.abs(smollm2_table(made)).max()  # rows that no sample has seen are not cut off
+    assert copies[words.output].scale * 32767 >= most * (1 - 1e-6)
+
+
+@pytest.mark.full
+@pytest.mark.sim
+def test_layers_loop_in_rtl(looped: tuple[intar.Accelerator, StepFunction, Text], tmp_path: Path) -> None:
+    made, step, text = looped
+    ran = run_text(text, [(step, made.design, made.write(tmp_path / "project"))], "sim")
+    assert (ran.mismatches, ran.tokens) == (0, text.tokens)
+    assert set(ran.cycles) == {made.design.predicted.cycles}
 
 
 @pytest.mark.full
