@@ -58,7 +58,7 @@ def measure(layers: int, budget: dict[str, object], rtl: int) -> dict[str, objec
     began = time.process_time()
     model = f"{asset_dir('designs') / 'gpt2' / 'model.py'}:medium_step{'' if layers == 24 else f'_{layers}'}"
     source = open_source(model, device=DEVICE, scheme=SCHEME, budget=budget, bits=BITS)
-    made = pipeline.compile_quantised(source.quantised, source.machine, "sequential", blocks=source.blocks)
+    made = pipeline.compile_quantised(source.quantised, source.machine, "auto", blocks=source.blocks)
     machine, cycles, board = source.machine, made.predicted.cycles, boards()[DEVICE]
     moved = traffic(made)
     bound = sum(moved.values()) / (board.bandwidth * 1e9) * machine.clock_mhz * 1e6
@@ -91,7 +91,7 @@ def measure(layers: int, budget: dict[str, object], rtl: int) -> dict[str, objec
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layers", type=int, choices=(2, 4, 24), default=24)
+    parser.add_argument("--layers", type=int, choices=(2, 24), default=24)
     parser.add_argument(
         "--budget", action="append", default=[], help="KEY=VALUE, in place of what the file says"
     )

@@ -13,10 +13,10 @@ struct router_step {
   int32_t rounds, first, legs, beats, period, beats_last;
 };
 
-// From input `source` to the outputs whose bits are set in `targets`.
+// From input `source` to the outputs whose bits are set in `targets`, 64 of them in a word.
 struct router_leg {
   int32_t source;
-  uint64_t targets;
+  uint64_t targets[2];
 };
 
 class router_walker {

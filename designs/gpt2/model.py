@@ -270,20 +270,25 @@ def _step(
     return step, {name: torch.stack([call[name] for call in calls]) for name in calls[0]}
 
 
-def _trunk_step(config: Config, cached: int, samples: int = 4) -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """The trunk one token at a time behind up to `cached` ones, with the last tokens of random texts as examples."""
+def _last_step(
+    config: Config, cached: int, samples: int = 4, head: bool = False
+) -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """One token behind up to `cached` ones, with the last tokens of random texts as examples: the trunk alone, or with
+    the token table before and the `head` behind it."""
     model = make(config)
     tokens, positions = _tokens(config, cached + 1, samples)
-    caches: dict[str, torch.Tensor] = {}
+    given: dict[str, torch.Tensor] = {}
     with torch.no_grad():
         hidden = embedded = model.embed(tokens, positions)
         for number, block in enumerate(model.trunk.h):
             _, keys, values = block.attn.split(block.ln_1(hidden))
-            caches |= {f"k_{number}": keys[:, :, :-1].clone(), f"v_{number}": values[:, :, :-1].clone()}
+            given |= {f"k_{number}": keys[:, :, :-1].clone(), f"v_{number}": values[:, :, :-1].clone()}
             hidden = block(hidden)
     mask = torch.zeros(samples, config.heads, 1, cached + 1)
     mask[0, ..., cached // 2 : cached] = HIDDEN  # one text is half as long
-    return TrunkStep(model.trunk), {"hidden": embedded[:, -1:].clone(), "mask": mask, **caches}
+    if head:
+        return Step(model), {"tokens": tokens[:, -1:], "positions": positions[:, -1:], "mask": mask, **given}
+    return TrunkStep(model.trunk), {"hidden": embedded[:, -1:].clone(), "mask": mask, **given}
 
 
 def _trunk(config: Config, tokens: int, samples: int = 4) -> tuple[nn.Module, torch.Tensor]:
@@ -333,20 +338,21 @@ def medium() -> tuple[nn.Module, torch.Tensor]:
 
 
 def medium_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    return _trunk_step(MEDIUM, 256)
+    return _last_step(MEDIUM, 256)
 
 
 def medium_step_2() -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    """The first layers of it only."""
-    return _trunk_step(replace(MEDIUM, layers=2), 256)
+    """Two layers of it only."""
+    return _last_step(replace(MEDIUM, layers=2), 256)
 
 
-def medium_step_4() -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    return _trunk_step(replace(MEDIUM, layers=4), 256)
+def medium_text_step_2() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    """Two layers with the token table and the head."""
+    return _last_step(replace(MEDIUM, layers=2), 256, head=True)
 
 
 def scaled_trunk_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    return _trunk_step(SCALED, 32)
+    return _last_step(SCALED, 32)
 
 
 def tiny_trunk_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:

@@ -716,8 +716,10 @@ class _Views:
         )
 
     def _router(self, node: Router) -> tuple[tuple[Rom, ...], tuple[Function, ...]]:
-        if node.outputs > 64:
-            raise InternalError(f"router {node.name!r} has {node.outputs} outputs, a pattern has bits for 64")
+        if node.outputs > 128:
+            raise InternalError(
+                f"router {node.name!r} has {node.outputs} outputs, a pattern has bits for 128"
+            )
         legs: list[Row] = []
         steps: list[Row] = []
         segments: list[int] = []
@@ -734,7 +736,7 @@ class _Views:
                 mask = sum(1 << target for target in set(leg.dsts))
                 legs.append(
                     Row(
-                        braces(leg.src, f"{mask:#x}u"),
+                        braces(leg.src, braces(f"{mask % (1 << 64):#x}u", f"{mask >> 64:#x}u")),
                         f"in{leg.src} to {', '.join(f'out{d}' for d in sorted(set(leg.dsts)))}",
                     )
                 )

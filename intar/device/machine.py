@@ -28,7 +28,7 @@ USABLE = 0.7
 ALIASES = {"clock": "clock_mhz", "onchip": "onchip_bytes", "memory": "onchip_bytes"}
 
 CORES = 63
-"""Cores at most: one port has the parameters of all of them and of the rows node, and a router 64 outputs."""
+"""Cores at most: a router has 128 outputs, and a tensor may go to all cores and to what stands before states' ports."""
 
 REAL = ("clock_mhz", "efficiency")
 """Options that need not be whole numbers."""
@@ -201,7 +201,7 @@ def _mistakes(board: Board, budget: Budget) -> Iterator[Finding]:
         yield Finding(
             f"{budget.cores} cores",
             "budget cores",
-            "their parameters come from one port",
+            "one buffer feeds all of them",
             f"take at most {CORES}",
         )
     if budget.ports is not None and budget.cores is not None and budget.ports != budget.cores:

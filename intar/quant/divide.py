@@ -113,6 +113,7 @@ class _Cutter:
             takes = given
             self._same_formats(plain[0].graph, takes, gives)
         alike = [_renamed(one, rename) for one, rename in zip(plain, renames, strict=True)]
+        alike = [_ordered(one, alike[0].graph) for one in alike]
         graphs = _widest([one.graph for one in alike])
         graph = graphs[0]
         for index, one in enumerate(alike):
@@ -262,6 +263,13 @@ def _renamed(quantised: Quantised, names: _Names) -> Quantised:
     )
     constants = {names.constants.get(name, name): array for name, array in quantised.constants.items()}
     return Quantised(renamed, constants)
+
+
+def _ordered(quantised: Quantised, first: QuantGraph) -> Quantised:
+    """The same with its tensors in the order in which those of the first round stand: a network's inputs come first."""
+    place = {tensor.name: number for number, tensor in enumerate(first.tensors)}
+    tensors = sorted(quantised.graph.tensors, key=lambda tensor: place.get(tensor.name, len(place)))
+    return Quantised(quantised.graph.model_copy(update={"tensors": tuple(tensors)}), quantised.constants)
 
 
 def _widest(graphs: Sequence[QuantGraph]) -> list[QuantGraph]:

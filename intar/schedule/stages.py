@@ -447,8 +447,9 @@ def _balanced(works: tuple[Work, ...], cores: int) -> tuple[int, ...]:
     """One core each, then one more to the matmul with the most products per core, until none is left."""
     sizes = [int(work.kind != "rows") for work in works]
     loads = [work.rows * work.cols * work.k for work in works]
-    while sum(sizes) < cores and any(loads):
-        busiest = max(range(len(works)), key=lambda i: (loads[i] / sizes[i], -i))
+    busy = [i for i, load in enumerate(loads) if load]
+    while sum(sizes) < cores and busy:
+        busiest = max(busy, key=lambda i: (loads[i] / sizes[i], -i))
         sizes[busiest] += 1
     return tuple(sizes)
 

@@ -9,6 +9,7 @@ import pytest
 from lowering.stacks import samples, stepping_stack
 
 from intar import pipeline
+from intar.assets import asset_dir
 from intar.device import make_machine
 from intar.errors import ConfigError
 from intar.ir.program import Feed, Load, Store
@@ -19,7 +20,7 @@ from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
 from intar.quant.scheme import W4A8R16
 from intar.quant.streamed import stream_states
-from intar.session import size_network
+from intar.session import open_source, size_network
 
 NARROW = W4A8R16.with_bits({"k_*": 8, "v_*": 8})
 BUDGET = {"cores": 4, "rows": 1, "lanes": 8, "rate": 8, "depth": 2, "port_bits": 64, "states": 2}
@@ -109,6 +110,26 @@ def test_generated_code(tmp_path: Path) -> None:
     made = looped()
     inputs = [random_inputs(made.quantised, 3)]
     pipeline.project(made).write(tmp_path)
+    require(pipeline.verify_csim(made, inputs, tmp_path))
+    check = pipeline.verify_rtl(made, inputs, tmp_path)
+    require(check)
+    assert set(check.cycles) == {made.predicted.cycles}
+
+
+@pytest.mark.sim
+@pytest.mark.full
+def test_the_trunk_of_a_small_gpt2(tmp_path: Path) -> None:
+    """Four layers of d = 128 in a loop, 32 cached tokens, on eight cores of 16 lanes and four channels a cycle."""
+    budget = {"cores": 8, "rows": 1, "lanes": 16, "rate": 8, "depth": 4, "port_bits": 256, "states": 4}
+    model = f"{asset_dir('designs') / 'gpt2' / 'model.py'}:scaled_trunk_step"
+    source = open_source(
+        model, device="u280", scheme="w4a8r16", budget=budget, bits={"k_*": 8, "v_*": 8}, loop=True
+    )
+    made = pipeline.compile_quantised(source.quantised, source.machine, "sequential", blocks=source.blocks)
+    assert 4 in made.program.rounds
+    inputs = [random_inputs(made.quantised, seed) for seed in range(2)]
+    pipeline.project(made).write(tmp_path)
+    require(pipeline.verify_engine(made, inputs))
     require(pipeline.verify_csim(made, inputs, tmp_path))
     check = pipeline.verify_rtl(made, inputs, tmp_path)
     require(check)
