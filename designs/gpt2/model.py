@@ -355,10 +355,6 @@ def scaled_trunk_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
     return _last_step(SCALED, 32)
 
 
-def tiny_trunk_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
-    return _trunk_step(replace(TINY, layers=3), 12)
-
-
 def layer_64() -> tuple[nn.Module, torch.Tensor]:
     return _layer(MEDIUM, 64)
 
