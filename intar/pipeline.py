@@ -196,7 +196,7 @@ def _check(schedule: Schedule, graph: QuantGraph) -> None:
 
 RESTRICTED: tuple[Mode, ...] = ("intar", "sequential", "dataflow")
 MOST_BANKS = 24
-"""Banks for every copy, at most: a switch, which reaches all of them and some nodes besides, has 32 outputs."""
+"""Banks for every copy, at most: every switch in front of them has an output for each."""
 RIVAL = 0.05
 """The solver's objective and the engine's cycles agree within this share: closer schedules are told apart by the engine."""
 

@@ -16,9 +16,10 @@ def looped_form(graph: TaskGraph) -> tuple[TaskGraph, Blocks]:
     before a loop, which only the first block may read. Looked-up rows that are themselves what goes from block to block
     (tokens, of a network that adds no positions to them) are copied in front of the first block.
     """
-    spread = _spread(graph)
+    names = {task.name for task in graph.tasks} | {tensor.name for tensor in graph.tensors}
+    spread = _spread(graph, names)
     blocks = repeated_blocks(spread)
-    return (_copied(spread, blocks), blocks) if blocks else (graph, ())
+    return (_copied(spread, blocks, names), blocks) if blocks else (graph, ())
 
 
 def is_copy(graph: TaskGraph, task: Task) -> bool:
@@ -44,8 +45,11 @@ def _fresh(base: str, taken: set[str]) -> str:
     return f"{base}_{count}"
 
 
-def _spread(graph: TaskGraph) -> TaskGraph:
-    """The graph with a lookup in front of each reader of those that at least `LEAST_ROUNDS` tasks read."""
+def _spread(graph: TaskGraph, names: set[str]) -> TaskGraph:
+    """The graph with a lookup in front of each reader of those that at least `LEAST_ROUNDS` tasks read.
+
+    `names` are those that anything has or had: new ones are added.
+    """
     shared = {
         task.output: task
         for task in _lookups(graph)
@@ -53,7 +57,6 @@ def _spread(graph: TaskGraph) -> TaskGraph:
     }
     if not shared:
         return graph
-    names = {task.name for task in graph.tasks} | {tensor.name for tensor in graph.tensors}
     tensors = [tensor for tensor in graph.tensors if tensor.name not in shared]
     tasks: list[Task] = []
     for task in graph.tasks:
@@ -70,10 +73,9 @@ def _spread(graph: TaskGraph) -> TaskGraph:
     return make_graph(graph.name, tensors, tasks, graph.inputs, graph.outputs, graph.constants)
 
 
-def _copied(graph: TaskGraph, blocks: Blocks) -> TaskGraph:
+def _copied(graph: TaskGraph, blocks: Blocks, names: set[str]) -> TaskGraph:
     """The graph with a copy of looked-up rows that a block reads and does not look up itself."""
     inside = {name for block in blocks for name in block}
-    names = {task.name for task in graph.tasks} | {tensor.name for tensor in graph.tensors}
     for lookup in _lookups(graph):
         readers = [task for task in graph.consumers(lookup.output) if task.name in inside]
         if lookup.name in inside or not readers:

@@ -116,6 +116,9 @@ def test_layers_loop(looped: tuple[intar.Accelerator, StepFunction, Text], tmp_p
     lookups = [task for task in step.graph.tasks if isinstance(task, QEmbedding)]
     assert len(lookups) == 1 + 2 * 3
     copies = {task.inputs[0]: step.graph.tensor(task.output) for task in step.graph.tasks}
+    numerics = {row["name"] for row in pipeline.numerics(made.graph, made.design.quantised, made.calibration)}
+    known = {tensor.name for tensor in step.graph.tensors}
+    assert numerics == known & {tensor.name for tensor in made.graph.tensors} and len(known - numerics) >= 7
     (words,) = [task for task in lookups if "positions" not in task.inputs]
     most = np.abs(smollm2_table(made)).max()  # rows that no sample has seen are not cut off
     assert copies[words.output].scale * 32767 >= most * (1 - 1e-6)
