@@ -132,11 +132,10 @@ RUN:
   }
 }
 
-// Words by which a call at `position` stores further on, `row` for each position; none is behind the last one.
+// Words by which a call at `position` stores further on, `row` for each position.
 inline int32_t appended(int64_t position, int32_t last, int32_t row) {
 #pragma HLS INLINE
-  const uint32_t at = static_cast<uint32_t>(position);
-  return (at > static_cast<uint32_t>(last) ? last : static_cast<int32_t>(at)) * row;
+  return call_position(position, last) * row;
 }
 
 // One turn at a memory that is written and read back: a burst, from memory when `reads`.

@@ -13,10 +13,10 @@
 namespace intar {
 
 // `rows` rows of `beats` beats with `cols` elements.  Softmax: `first` of them count in the first row, `grow` more in each row
-// after it.  Normalisation (`norm`): `numerator` is epsilon.  With table >= 0 results are looked up there.
+// after it; none from the call's position up to `cached` does.  Normalisation (`norm`): `numerator` is epsilon.  With table >= 0 results are looked up there.
 struct rows_step {
   bool norm;
-  int32_t rows, beats, cols, first, grow, mult, shift;
+  int32_t rows, beats, cols, first, grow, cached, mult, shift;
   int64_t numerator;
   int32_t out_shift;
   bool centred;
@@ -99,12 +99,18 @@ inline int64_t normalised(int64_t apart, int32_t root, int32_t down, int32_t gai
   return (z * gain + moved + (static_cast<int64_t>(1) << (out_shift - 1))) >> out_shift;
 }
 
+// Element `column` of a row is among the first `counted`, and none from `position` up to `cached`.
+inline bool counts(int column, int32_t counted, int32_t position, int32_t cached) {
+#pragma HLS INLINE
+  return column < counted && (column < position || column >= cached);
+}
+
 // `row` and `powers` hold one row, RATE elements a place.  SOFTMAX, NORM: some step is one.  `bases`, `slopes` and `curves`
 // hold one copy of all tables per lane of RATE; the slots that `loads` names are filled first.
 template <int LANES, int RATE, int BITS, bool SOFTMAX, bool NORM, bool TABLES, int ENTRY_PARTS, int ENTRY_BITS, int PLACES, int STEPS,
           int LOADS, int COUNT, int BASES, int SLOPES, int CURVES, typename PARAMS, typename TABLE_BEATS>
 inline void rows_unit(const rows_step (&steps)[STEPS], const part& played, const int32_t (&loads)[LOADS], const part& loaded,
-                      const table_info (&tables)[COUNT], int32_t (&bases)[RATE][BASES], int32_t (&slopes)[RATE][SLOPES],
+                      int32_t position, const table_info (&tables)[COUNT], int32_t (&bases)[RATE][BASES], int32_t (&slopes)[RATE][SLOPES],
                       int32_t (&curves)[RATE][CURVES], element<BITS> (&row)[RATE][PLACES], int32_t (&powers)[RATE][PLACES],
                       hls::stream<beat<LANES, BITS> >& in, PARAMS& params, TABLE_BEATS& table_beats,
                       hls::stream<beat<LANES, BITS> >& out) {
@@ -175,7 +181,7 @@ STEP:
         for (int i = 0; i < RATE; ++i) {
 #pragma HLS UNROLL
           const int32_t value = operand[part * RATE + i];
-          const bool used = n * RATE + i < counted;
+          const bool used = counts(n * RATE + i, counted, position, step.cached);
           row[i][n] = static_cast<element<BITS> >(value);
           if (used && value > top) top = value;
           const int32_t lifted = (NORM && used) ? value * (1 << step.lift) : 0;
@@ -199,7 +205,7 @@ STEP:
         LANE:
           for (int i = 0; i < RATE; ++i) {
 #pragma HLS UNROLL
-            const bool used = n * RATE + i < counted;
+            const bool used = counts(n * RATE + i, counted, position, step.cached);
             const int32_t power = used ? power_of(top - row[i][n], step.mult, step.shift) : 0;
             powers[i][n] = power;
             slice_total += power;

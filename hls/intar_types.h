@@ -34,6 +34,13 @@ inline int32_t entry_number(int64_t entry, int32_t entries) {
   return asked >= static_cast<uint32_t>(entries) ? entries - 1 : static_cast<int32_t>(asked);
 }
 
+// Where in its text a call stands: none is behind the last position.
+inline int32_t call_position(int64_t position, int32_t last) {
+#pragma HLS INLINE
+  const uint32_t asked = static_cast<uint32_t>(position);
+  return asked > static_cast<uint32_t>(last) ? last : static_cast<int32_t>(asked);
+}
+
 // What a link carries: LANES signed elements.
 template <int LANES, int BITS>
 using beat = hls::vector<element<BITS>, LANES>;

@@ -17,9 +17,10 @@ from intar.session import Source, open_source, solve_blocks
 
 
 def synthetic_samples(graph: TaskGraph, count: int = 2) -> dict[str, np.ndarray]:
-    """Random samples (ids 0): enough to find out sizes, which don't depend on the values of calibration data."""
+    """Random samples (ids and positions 0): enough to find out sizes, which don't depend on the values of data."""
     rng = np.random.default_rng(0)
     ids = {task.inputs[0] for task in graph.tasks if task.op is Op.EMBEDDING}
+    ids |= {task.inputs[1] for task in graph.tasks if task.op is Op.CACHED_SOFTMAX}
     return {
         name: rng.normal(size=(count, *graph.tensor(name).shape)) * (name not in ids) for name in graph.inputs
     }

@@ -10,7 +10,7 @@ from intar.errors import UnsupportedError
 from intar.ir.circuit import border_moves
 from intar.ir.quantgraph import QuantGraph
 from intar.quant.golden import id_rows
-from intar.quant.steps import StepFunction, mask_integers, step_function
+from intar.quant.steps import StepFunction, step_function
 
 if TYPE_CHECKING:
     from intar.pipeline import Design
@@ -47,9 +47,6 @@ def text_entries(designs: Sequence[Design]) -> tuple[TextEntry, ...]:
 
 
 def _entry(made: Design, step: StepFunction) -> TextEntry:
-    graph = made.quantised.graph
-    mask = graph.tensor("mask")
-    shown, hidden = mask_integers(mask)
     return TextEntry(
         number=made.entry,
         length=step.length,
@@ -57,11 +54,6 @@ def _entry(made: Design, step: StepFunction) -> TextEntry:
         vocabulary=id_rows(made.quantised)["tokens"],
         tokens=_fields(made, "tokens"),
         positions=_fields(made, "positions"),
-        mask=_fields(made, "mask"),
-        mask_shape=mask.shape,
-        mask_rows=mask.rows,
-        shown=shown,
-        hidden=hidden,
         next=_fields(made, "next")[0],
     )
 

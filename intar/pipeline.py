@@ -29,6 +29,7 @@ from intar.hosting import host_moves, text_entries
 from intar.ir.circuit import as_stored, from_circuit, to_circuit
 from intar.ir.io import to_npz
 from intar.ir.names import sanitise
+from intar.ir.ops import POSITION
 from intar.ir.program import Argument, Load, Program
 from intar.ir.quantgraph import Part, QuantGraph, Quantised
 from intar.ir.reference import AT_ONCE
@@ -108,6 +109,12 @@ class Design:
             a.model_copy(update={"fields": tuple(r for r in a.fields if r.entry == self.entry)})
             for a in found
         ]
+
+    def position(self, inputs: Mapping[str, np.ndarray]) -> int:
+        """Where a call with these inputs stands; behind all that it reads where the network does not depend on it."""
+        if self.quantised.graph.positions:
+            return int(np.asarray(inputs[POSITION]).item())
+        return self.program.positions
 
     def input_images(self, inputs: Mapping[str, np.ndarray]) -> dict[str, bytes]:
         """Bytes of the arguments of inputs and states for one inference, by name; `inputs` are integers by tensor name."""
@@ -427,7 +434,7 @@ def integer_samples(
     graph = quantised.graph
     return {
         name: np.stack([quantise_input(graph.tensor(name), sample) for sample in (data or {})[name][:count]])
-        for name in graph.inputs
+        for name in graph.given
         if name in (data or {})
     }
 
@@ -463,13 +470,14 @@ def _bench_data(made: Design, inputs: Mapping[str, np.ndarray]) -> dict[str, byt
     for out in made.arguments("output"):
         data[f"data/{out.name}.golden.bin"] = b"".join(argument_bytes(out, one) for one in stored)
         data[f"data/{out.name}.mask.bin"] = argument_bytes(out, ones)
-    behind = made.program.positions  # where a call leaves its new rows: behind all that it reads
+    places = [made.position(one) for one in batch]
     for kept in made.arguments("state"):
-        rows = [new_rows_image(kept, made.states, one, behind) for one in (*stored, ones)]
-        data[f"data/{kept.name}.golden.bin"] = b"".join(rows[:-1])
-        data[f"data/{kept.name}.mask.bin"] = rows[-1]
+        for kind, sets in (("golden", stored), ("mask", [ones] * count)):
+            rows = [new_rows_image(kept, made.states, *each) for each in zip(sets, places, strict=True)]
+            data[f"data/{kept.name}.{kind}.bin"] = b"".join(rows)
     if made.program.scalars:
-        data["data/calls.bin"] = np.array([made.program.call(made.entry, behind)] * count, "<i8").tobytes()
+        numbers = [made.program.call(made.entry, place) for place in places]
+        data["data/calls.bin"] = np.array(numbers, "<i8").tobytes()
     return data
 
 
@@ -575,10 +583,12 @@ class Calls:
     designs: tuple[Design, ...] = ()
 
 
-def _each(made: Design, inputs: Sequence[object], calls: Calls | None) -> list[tuple[Design, int]]:
-    """The network and the position of each call; without `calls` new rows are stored behind all that is read."""
+def _each(
+    made: Design, inputs: Sequence[Mapping[str, np.ndarray]], calls: Calls | None
+) -> list[tuple[Design, int]]:
+    """The network and the position of each call: of `calls`, or of its inputs."""
     designs = (calls.designs if calls else ()) or (made,) * len(inputs)
-    positions = calls.positions if calls else (made.program.positions,) * len(inputs)
+    positions = calls.positions if calls else tuple(map(made.position, inputs))
     return list(zip(designs, positions, strict=True))
 
 

@@ -515,9 +515,11 @@ def stored_inputs(directory: Path, made: Design, count: int, seed: int) -> list[
     samples = []
     for index in range(count):
         one = {}
-        for name in graph.inputs:
+        for name in graph.given:
             tensor = graph.tensor(name)
             low, high = -1 << (tensor.bits - 1), 1 << (tensor.bits - 1)
+            if name not in graph.inputs:
+                low, high = 0, graph.positions + 1
             if name in ids:
                 low, high = 0, ids[name]
             if name in real and index < len(real[name]):

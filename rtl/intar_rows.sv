@@ -1,7 +1,8 @@
 // intar_rows: softmax and normalisation of whole rows: row beats in, row beats out, in integers (docs/numerics.md).
 //
-// Step        340 bits, lowest first: rows - 1 (32), beats of a row - 1 (32), elements of a row (17) | elements that count in
-//             the first row (17), one more in each row after it (1) | normalise (1), subtract the mean (1), lift (4) |
+// Step        357 bits, lowest first: rows - 1 (32), beats of a row - 1 (32), elements of a row (17) | elements that count in
+//             the first row (17), one more in each row after it (1) | normalise (1), subtract the mean (1), lift (4) | first
+//             element behind `position` that counts again (17; 0: none in between) |
 //             distances: mult (25), shift (6); of a normalisation s in shift | numerator or epsilon (61), out_shift or q (6) |
 //             zero, lo, hi (18 each) | table use (1), half (17), low bits (4), first entry (16), log2 of a group's entries (4),
 //             q (5), lo, hi (18 each).
@@ -41,8 +42,8 @@ module intar_rows #(
     parameter STYLE = "auto",
     parameter int SEGMENTS = 1,    // see intar_round_steps
     parameter int STEPS = 1,
-    parameter int ROWS = 0,        // of numbers, see intar_round_steps; its HEAD is 105, of LOAD_PROGRAM 0
-    parameter logic [STEPS*((ROWS > 0) ? 122 : 340)-1:0] PROGRAM = '0,
+    parameter int ROWS = 0,        // of numbers, see intar_round_steps; its HEAD is 122, of LOAD_PROGRAM 0
+    parameter logic [STEPS*((ROWS > 0) ? 139 : 357)-1:0] PROGRAM = '0,
     parameter logic [((ROWS > 0) ? ROWS : 1)*235-1:0] NUMBERS = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0,
     parameter int LOAD_STEPS = 1,
@@ -56,6 +57,7 @@ module intar_rows #(
     input  logic                  start,
     input  logic [7:0]            segment,
     input  logic [15:0]           round,
+    input  logic [31:0]           position,  // of the call; it stays while the node works
     output logic                  done,
     input  logic                  in_valid,
     output logic                  in_ready,
@@ -83,9 +85,9 @@ module intar_rows #(
   localparam int VALUE = TABLE ? 18 : BITS;  // bits of a result, perhaps of one that is looked up
   localparam int GROUP = (GROUP_BITS > 0) ? GROUP_BITS : 1;
   localparam int GAIN = NORM ? 25 + GROUP_BITS : 25;  // bits of a gain that are kept
-  localparam int STEP_BITS = 340;
-  localparam int NORM_AT = 99, CENTRED_AT = 100, LIFT_AT = 101, MULT_AT = 105, SHIFT_AT = 130, NUMERATOR_AT = 136,
-                 OUT_SHIFT_AT = 197, LIMITS_AT = 203, TABLE_AT = 257;  // fields of a step
+  localparam int STEP_BITS = 357;
+  localparam int NORM_AT = 99, CENTRED_AT = 100, LIFT_AT = 101, MULT_AT = 122, SHIFT_AT = 147, NUMERATOR_AT = 153,
+                 OUT_SHIFT_AT = 214, LIMITS_AT = 220, TABLE_AT = 274;  // fields of a step
 
   // By slot: a row that is still to be read, one whose maximum is known; a row of powers that is still to be read, one whose
   // sum, one whose reciprocal is known.
@@ -117,6 +119,7 @@ module intar_rows #(
       .start(start),
       .segment(segment),
       .round(round),
+      .position(position),
       .advance(fill_go),
       .valid(fill_valid),
       .step(fill_step),
@@ -184,6 +187,7 @@ module intar_rows #(
       .start(start),
       .segment(segment),
       .round(round),
+      .position(position),
       .advance(power_go),
       .valid(power_valid),
       .step(power_step),
@@ -461,6 +465,7 @@ module intar_rows #(
       .start(start),
       .segment(segment),
       .round(round),
+      .position(position),
       .advance(scale_go),
       .valid(scale_valid),
       .step(scale_step),

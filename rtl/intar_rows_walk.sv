@@ -2,7 +2,8 @@
 //
 // Every advance goes on by one slice of RATE elements; rows take the slots in turn, across steps. Fields of a step
 // that count are in intar_rows. All outputs are those of the slice that the next advance passes. `used` are the elements of
-// the slice that count: the first `first` of a step's first row; with `grow` one more in each row after it, up to `cols`.
+// the slice that count: the first `first` of a step's first row; with `grow` one more in each row after it, up to `cols`; but
+// none from `position` up to the step's `cached`.
 module intar_rows_walk #(
     parameter int LANES      = 4,
     parameter int RATE       = 4,
@@ -10,8 +11,8 @@ module intar_rows_walk #(
     parameter int SLOT_BITS = 2,   // of the number of a slot
     parameter int SEGMENTS   = 1,  // see intar_steps
     parameter int STEPS      = 1,
-    parameter int STEP_BITS = 257,
-    parameter int HEAD      = 105,  // see intar_round_steps
+    parameter int STEP_BITS = 357,
+    parameter int HEAD      = 122,  // see intar_round_steps
     parameter int ROWS      = 0,
     parameter logic [STEPS*((ROWS > 0) ? HEAD + 17 : STEP_BITS)-1:0] PROGRAM = '0,
     parameter logic [((ROWS > 0) ? ROWS : 1)*(STEP_BITS-HEAD)-1:0] NUMBERS = '0,
@@ -22,6 +23,7 @@ module intar_rows_walk #(
     input  logic                  start,
     input  logic [7:0]            segment,
     input  logic [15:0]           round,
+    input  logic [31:0]           position,
     input  logic                  advance,
     output logic                  valid,
     output logic [STEP_BITS-1:0]  step,
@@ -42,6 +44,8 @@ module intar_rows_walk #(
   logic beat_last, step_last;
   logic [STEP_BITS-1:0] next_step;
   logic [16:0] counted, left, next_counted;  // elements of this row that count, of it from this slice on; of the next row
+  logic [16:0] ahead, gap_end;  // elements from this slice on that lie before `position`, before `cached`
+  logic [16:0] first_ahead, next_gap_end;
   intar_round_steps #(
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
@@ -73,7 +77,9 @@ module intar_rows_walk #(
     next_counted = counted;
     if (step_last) next_counted = next_step[81+:17];
     else if (step[98] && counted < step[64+:17]) next_counted = counted + 1'b1;
-    for (int p = 0; p < RATE; p = p + 1) used[p] = left > 17'(p);
+    first_ahead = (|position[31:17]) ? '1 : position[16:0];
+    next_gap_end = step_last ? next_step[105+:17] : step[105+:17];
+    for (int p = 0; p < RATE; p = p + 1) used[p] = left > 17'(p) && (ahead > 17'(p) || gap_end <= 17'(p));
   end
   always_ff @(posedge clk) begin
     if (start) begin
@@ -84,14 +90,20 @@ module intar_rows_walk #(
       slot <= '0;
       counted <= next_step[81+:17];
       left <= next_step[81+:17];
+      ahead <= first_ahead;
+      gap_end <= next_step[105+:17];
     end else if (advance) begin
       slice_count <= slice_last ? '0 : slice_count + 1'b1;
       place <= row_last ? '0 : place + 1'b1;
       if (slice_last) beat <= beat_last ? '0 : beat + 1'b1;
       left <= (left > 17'(RATE)) ? left - 17'(RATE) : '0;
+      ahead <= (ahead > 17'(RATE)) ? ahead - 17'(RATE) : '0;
+      gap_end <= (gap_end > 17'(RATE)) ? gap_end - 17'(RATE) : '0;
       if (row_last) begin
         counted <= next_counted;
         left <= next_counted;
+        ahead <= first_ahead;
+        gap_end <= next_gap_end;
         slot <= slot + 1'b1;
         row <= step_last ? '0 : row + 1'b1;
       end

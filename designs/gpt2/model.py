@@ -42,8 +42,11 @@ SMALL = Config(layers=12, heads=12, width=768)
 MEDIUM = Config(layers=24, heads=16, width=1024)
 
 
-HIDDEN = -64.0
-"""What a mask adds to the scores of cached rows that hold no token yet: their share comes to exactly nothing."""
+def counted(position: torch.Tensor, length: int, cached: int) -> torch.Tensor:
+    """Which scores of `length` tokens count behind `cached` rows, of which a text has filled those before the position of
+    its first new token: (batch, 1, length, cached + length), of positions (batch)."""
+    columns, own = torch.arange(cached + length), torch.arange(length)[:, None]
+    return (columns < position.reshape(-1, 1, 1, 1)) | ((columns >= cached) & (columns - cached <= own))
 
 
 class Attention(nn.Module):
@@ -72,15 +75,15 @@ class Attention(nn.Module):
         return self.join(F.scaled_dot_product_attention(q, k, v, is_causal=True))
 
     def step(
-        self, x: torch.Tensor, mask: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+        self, x: torch.Tensor, keep: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same behind cached keys and values (batch, heads, cached, width / heads); with the new rows of both.
 
-        `mask` (batch, heads, tokens, cached + tokens) is added to the scores.
+        `keep` (batch, 1, tokens, cached + tokens) says which scores count.
         """
         q, k, v = self.split(x)
         scores = q @ torch.cat([keys, k], dim=2).transpose(2, 3) * q.shape[-1] ** -0.5
-        y = torch.softmax(scores + mask, dim=-1) @ torch.cat([values, v], dim=2)
+        y = torch.softmax(scores.masked_fill(~keep, -torch.inf), dim=-1) @ torch.cat([values, v], dim=2)
         return self.join(y), k, v
 
 
@@ -147,8 +150,8 @@ class GPT2(nn.Module):
 class Step(nn.Module):
     """A GPT-2 that goes on behind cached keys and values: ``next`` and the new rows ``k_0_new``, ``v_0_new``, ….
 
-    Inputs: tokens, positions (batch, tokens), mask (batch, heads, tokens, cached + tokens) to add to the scores, and
-    the caches k_0, v_0, … (batch, heads, cached, width / heads).
+    Inputs: tokens, positions (batch, tokens), position (batch), that of the first token, and the caches k_0, v_0, …
+    (batch, heads, cached, width / heads), of which the rows before the position count.
     """
 
     def __init__(self, model: GPT2) -> None:
@@ -156,12 +159,13 @@ class Step(nn.Module):
         self.model = model
 
     def forward(
-        self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, **caches: torch.Tensor
+        self, tokens: torch.Tensor, positions: torch.Tensor, position: torch.Tensor, **caches: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         hidden, rows = self.model.embed(tokens, positions), {}
+        keep = counted(position, tokens.shape[1], caches["k_0"].shape[2])
         for number, block in enumerate(self.model.trunk.h):
             keys, values = caches[f"k_{number}"], caches[f"v_{number}"]
-            y, k, v = block.attn.step(block.ln_1(hidden), mask, keys, values)
+            y, k, v = block.attn.step(block.ln_1(hidden), keep, keys, values)
             hidden = block.feed_forward(hidden + y)
             rows |= {f"k_{number}_new": k, f"v_{number}_new": v}
         return {"next": self.model.next(hidden), **rows}
@@ -254,13 +258,10 @@ def _step(
     with torch.no_grad():
         for position in range(0, cached, length):
             behind = slice(position, position + length)
-            mask = torch.zeros(samples, config.heads, length, cached + length)
-            mask[..., position:cached] = HIDDEN
-            mask[..., cached:] = torch.full((length, length), HIDDEN).triu(1)
             given = {
                 "tokens": tokens[:, behind],
                 "positions": torch.arange(cached)[behind].expand(samples, length),
-                "mask": mask,
+                "position": torch.full((samples,), position),
                 **{name: cache.clone() for name, cache in caches.items()},
             }
             made = step(**given)

@@ -56,9 +56,12 @@ class Config:
 
 TINY = Config(layers=2, width=32, hidden=48, heads=4, shared=2, vocabulary=40, spread=0.25)
 
-HIDDEN = -128.0
-"""What a mask adds to the scores of cached rows that hold no token yet: their share comes to exactly nothing, since the real
-model's scores are less than 110 apart."""
+
+def counted(position: torch.Tensor, length: int, cached: int) -> torch.Tensor:
+    """Which scores of `length` tokens count behind `cached` rows, of which a text has filled those before the position of
+    its first new token: (batch, 1, length, cached + length), of positions (batch)."""
+    columns, own = torch.arange(cached + length), torch.arange(length)[:, None]
+    return (columns < position.reshape(-1, 1, 1, 1)) | ((columns >= cached) & (columns - cached <= own))
 
 
 def angles(config: Config, positions: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -118,15 +121,15 @@ class Attention(nn.Module):
         return self.join(y), k, v
 
     def step(
-        self, x: torch.Tensor, turn: Turn, mask: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+        self, x: torch.Tensor, turn: Turn, keep: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The same behind cached keys, turned already, and values (batch, shared, cached, size).
 
-        `mask` (batch, heads, tokens, cached + tokens) is added to the scores.
+        `keep` (batch, 1, tokens, cached + tokens) says which scores count.
         """
         q, k, v = self.project(x, *turn)
         keys, values = torch.cat([keys, k], dim=2), torch.cat([values, v], dim=2)
-        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, enable_gqa=True)
+        y = F.scaled_dot_product_attention(q, keys, values, attn_mask=keep, enable_gqa=True)
         return self.join(y), k, v
 
 
@@ -205,17 +208,18 @@ class Logits(Language):
 class Step(Language):
     """A Llama that goes on behind cached keys and values: ``next`` and the new rows ``k_0_new``, ``v_0_new``, ….
 
-    Inputs: tokens, positions (batch, tokens), mask (batch, heads, tokens, cached + tokens) to add to the scores, and the
-    caches k_0, v_0, … (batch, shared, cached, size).
+    Inputs: tokens, positions (batch, tokens), position (batch), that of the first token, and the caches k_0, v_0, …
+    (batch, shared, cached, size), of which the rows before the position count.
     """
 
     def forward(
-        self, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor, **caches: torch.Tensor
+        self, tokens: torch.Tensor, positions: torch.Tensor, position: torch.Tensor, **caches: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         hidden, turn, rows = self.model.embed_tokens(tokens), self.turn(positions), {}
+        keep = counted(position, tokens.shape[1], caches["k_0"].shape[2])
         for number, layer in enumerate(self.model.layers):
             keys, values = caches[f"k_{number}"], caches[f"v_{number}"]
-            y, k, v = layer.self_attn.step(layer.input_layernorm(hidden), turn, mask, keys, values)
+            y, k, v = layer.self_attn.step(layer.input_layernorm(hidden), turn, keep, keys, values)
             hidden = layer.feed_forward(hidden + y)
             rows |= {f"k_{number}_new": k, f"v_{number}_new": v}
         return {"next": self.model.head(hidden[:, -1]).argmax(-1), **rows}
@@ -351,14 +355,6 @@ def _texts(ids: list[int], length: int) -> torch.Tensor:
     return torch.tensor(ids[: len(ids) // length * length]).view(-1, length)
 
 
-def _mask(length: int, position: int, cached: int) -> torch.Tensor:
-    """What is added to the scores of `length` tokens from `position` on, behind `cached` rows: (length, cached + length)."""
-    mask = torch.zeros(length, cached + length)
-    mask[:, position:cached] = HIDDEN
-    mask[:, cached:] = torch.full((length, length), HIDDEN).triu(1)
-    return mask
-
-
 def _step(
     model: Llama, texts: torch.Tensor, length: int = 1, every: int = 1
 ) -> tuple[Step, dict[str, torch.Tensor]]:
@@ -370,13 +366,12 @@ def _step(
     calls = []
     for position in range(0, cached, length * every):
         behind = slice(position, position + length)
-        mask = _mask(length, position, cached).expand(samples, config.heads, -1, -1)
         filled = (torch.arange(cached) < position)[:, None]
         calls.append(
             {
                 "tokens": texts[:, behind],
                 "positions": torch.arange(cached)[behind].expand(samples, length),
-                "mask": mask,
+                "position": torch.full((samples,), position),
                 **{name: row * filled for name, row in rows.items()},
             }
         )

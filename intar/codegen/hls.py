@@ -156,10 +156,11 @@ def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str,
         ),
         *(stream for node in nodes for stream in node.streams),
         *(
-            Stream(function.entry.stream, function.entry.type, 2, f"entry of {function.name}")
+            Stream(port.stream, port.type, 2, f"{about} of {function.name}")
             for node in nodes
             for function in node.functions
-            if function.entry
+            for about, port in (("entry", function.entry), ("position", function.placed))
+            if port
         ),
     )
     functions = [function for node in nodes for function in node.functions]
@@ -175,9 +176,11 @@ def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str,
         "arguments": arguments,
         "scalars": program.scalars,
         "entries": program.entries,
+        "positions": program.positions,
         "streams": streams,
         "loads": [f for f in functions if f.role == "load"],
         "tasks": [f for f in functions if f.role == "task"],
+        "placed": [f.placed for f in functions if f.placed],
         "stores": [f for f in functions if f.role == "store"],
         "tensors": list(tensor_ids(program)),
     }

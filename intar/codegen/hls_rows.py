@@ -39,8 +39,8 @@ IMAGE_COLUMNS = (
     "phase, step, end, wrap, pad"
 )
 ROWS_COLUMNS = (
-    "norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, table, relu, "
-    "tensor"
+    "norm, rows, beats, cols, first, grow, cached, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, table, "
+    "relu, tensor"
 )
 VECTOR_COLUMNS = (
     "groups, beats, source, reduce, pool, {affine, params, mult, shift, bias, zero, lo, hi}, "

@@ -62,7 +62,7 @@ class Pointer:
 class Function:
     """One C++ function: `role` is ``load``, ``task`` or ``store``; the body calls `callee` with `arguments`. Control-driven
     ones take `scalars`, numbers of the call; to a task of a program with entries the number of the one to perform comes in
-    through `entry`.
+    through `entry`, to one that depends on it the call's position through `placed`.
 
     A router's body is a loop of its own over `beats` beats from step `first` on (expressions).
     """
@@ -78,6 +78,7 @@ class Function:
     pointer: Pointer | None = None
     scalars: tuple[str, ...] = ()
     entry: Port | None = None
+    placed: Port | None = None
     router: Router | None = None
     first: str = ""
     beats: str = ""

@@ -685,10 +685,12 @@ class _Views:
             (*ports, self._port("out")),
             f"intar::rows_unit<{node.lanes}, {node.rate}, {node.bits}, {kinds}>",
             (
-                *(rom.name, loads.name, tables.name, "bases", "slopes", "curves", "row", "powers"),
+                *(rom.name, loads.name, "position" if node.placed else "0", tables.name),
+                *("bases", "slopes", "curves", "row", "powers"),
                 *("in", "params", "tables", "out"),
             ),
             tuple(locals_),
+            placed=Port("placed", "int32_t", f"{node.name}_position") if node.placed else None,
         )
         return (rom, loads, tables), (task,)
 
@@ -701,6 +703,7 @@ class _Views:
             s.cols,
             s.first,
             int(s.grow),
+            s.cached,
             s.mult,
             s.shift,
             int64(s.epsilon if norm else s.numerator),

@@ -63,10 +63,7 @@ class TextField:
 
 @dataclass(frozen=True)
 class TextEntry:
-    """An entry of the kernel that takes `length` tokens behind up to `cached` ones and gives the next.
-
-    `shown` and `hidden` are the integers of a mask of `mask_rows` rows: row ``r`` is of token ``r % length``.
-    """
+    """An entry of the kernel that takes `length` tokens behind up to `cached` ones and gives the next."""
 
     number: int
     length: int
@@ -74,11 +71,6 @@ class TextEntry:
     vocabulary: int
     tokens: tuple[TextField, ...]
     positions: tuple[TextField, ...]
-    mask: tuple[TextField, ...]
-    mask_shape: tuple[int, ...]
-    mask_rows: int
-    shown: int
-    hidden: int
     next: TextField
 
 

@@ -639,6 +639,7 @@ class _Builder:
             made.parameters += [(name, f"1'b{int(value)}") for name, value in flags.items()]
             made.parameters += _lookup_parameters(node)
             made.parameters += self._in_rounds("LOAD_", steps.loads_rom(node), node.loads, 0)
+        made.ports.append(("position", "position" if node.placed else "32'd0"))
         self._stream(made, node, "in", False, node.lanes, node.bits)
         self._stream(made, node, "params", False, node.lanes, 32)
         self._stream(made, node, "tables", False, node.lanes, 32)

@@ -102,6 +102,7 @@ ROWS = (
     *_fields(17, "cols first"),
     *_fields(1, "grow norm centred"),
     ("lift", 4),
+    ("cached", 17),
     ("mult", 25),
     ("shift", 6),
     ("numerator", 61),
@@ -110,7 +111,7 @@ ROWS = (
     *FUNCTION,
 )
 
-VECTOR_HEAD, ROWS_HEAD = 72, 105
+VECTOR_HEAD, ROWS_HEAD = 72, 122
 """Bits of a step below its numbers, which may differ from round to round."""
 
 ROW_BITS = 16
@@ -411,7 +412,7 @@ def rows_rom(node: Rows) -> Rom:
         beats, norm = -(-s.cols // node.lanes), s.op == "norm"
         fields = _ends(node.name, rows=s.rows, beats=beats) | {"grow": int(s.grow), "norm": int(norm)}
         fields |= {"centred": int(s.centred), "numerator": s.epsilon if norm else s.numerator}
-        names = ("cols", "first", "lift", "mult", "shift", "out_shift", "zero", "lo", "hi")
+        names = ("cols", "first", "cached", "lift", "mult", "shift", "out_shift", "zero", "lo", "hi")
         if s.table >= 0:
             fields |= _table_fields(node.tables[s.table]) | {"table_use": 1}
         steps.append((fields | {name: getattr(s, name) for name in names}, s.note))

@@ -530,7 +530,9 @@ class _Encoder:
             self.expect(
                 step.op == "norm" or not grouped, where, "a table with groups needs columns that say which"
             )
+            self.expect(step.cached < step.first, where, "no element of a row may count")
             self.put(step.op == "norm", step.rows, beats, step.cols, step.first, step.grow)
+            self.put(min(self.position, step.cached), step.cached)
             self.put(step.mult, step.shift, step.numerator, step.out_shift)
             self.put(step.centred, step.lift, step.epsilon, step.zero, step.lo, step.hi, step.table)
         self.unit(node, "", steps, node.steps)

@@ -5,7 +5,7 @@
 namespace intar {
 
 struct RowsStep {
-  i64 norm, rows, beats, cols, first, grow, mult, shift, numerator, out_shift, centred, lift, epsilon, zero, lo, hi, lookup;
+  i64 norm, rows, beats, cols, first, grow, filled, cached, mult, shift, numerator, out_shift, centred, lift, epsilon, zero, lo, hi, lookup;
 };
 
 struct Rows : Unit {
@@ -249,11 +249,13 @@ struct Rows : Unit {
 
   /// docs/numerics.md, softmax.
   void compute(const RowsStep& s, i64 row, Slot& slot) const {
-    i64 counted = std::min(s.cols, s.first + row * s.grow);
-    i64 top = *std::max_element(slot.taken.begin(), slot.taken.begin() + counted);
+    i64 counted = std::min(s.cols, s.first + row * s.grow);  // but for those from `filled` up to `cached`
+    i64 top = *std::max_element(slot.taken.begin() + s.cached, slot.taken.begin() + counted);
+    if (s.filled > 0) top = std::max(top, *std::max_element(slot.taken.begin(), slot.taken.begin() + s.filled));
     std::vector<i64> powers(slot.taken.size(), 0);
     i64 total = 0;
     for (i64 c = 0; c < counted; c++) {
+      if (c >= s.filled && c < s.cached) continue;
       i64 exponent = ((top - slot.taken[static_cast<size_t>(c)]) * s.mult + (i64{1} << (s.shift - 1))) >> s.shift;
       i64 whole = std::min<i64>(exponent >> 16, 26), fine = exponent & 255;
       const i64* entry = &table[static_cast<size_t>(2 * ((exponent >> 8) & 255))];

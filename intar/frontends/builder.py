@@ -78,6 +78,11 @@ class Builder:
             mask = finite_mask(np.asarray(mask, np.float32))
         return self._task(Op.SOFTMAX, [x] if mask is None else [x, mask], name=name)
 
+    def cached_softmax(self, x: str, position: str, cached: int, *, name: str = "") -> str:
+        """Softmax of scores (…, L, cached + L): row i counts the columns before `position`, an input of one integer, and
+        those from `cached` to ``cached + i``."""
+        return self._task(Op.CACHED_SOFTMAX, [x, position], {"cached": cached}, name=name)
+
     def layer_norm(
         self, x: str, scale: Operand, shift: Operand, epsilon: float = 1e-5, *, name: str = ""
     ) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from intar.frontends.assemble import Assembly
 from intar.frontends.onnx_nodes import Node, Rejected, live
 from intar.frontends.onnx_norms import rewrite_norms
 from intar.frontends.onnx_patterns import rewrite
+from intar.frontends.positions import Masked, PositionMask, position_mask
 from intar.frontends.simplify import simplify
-from intar.ir.ops import AttrValue, Op, Shape
+from intar.ir.ops import POSITION, AttrValue, Op, Shape, broadcast_shape, show
 from intar.ir.taskgraph import QuantParams, TaskGraph
 
 
@@ -30,6 +32,8 @@ class Importer(ABC):
     grids : integer tensors made by QuantizeLinear: the real tensor (name in `graph`) and the format.
     integer_inputs : type (``int8``) of each input that arrives as integers.
     ids : type (``int64``) of each input that holds ids, which only choose rows of tables.
+    placed : tensors, by the model's name, that the input `POSITION` and constants decide.
+    masked : scores under a mask of these, by the model's name of the sum or choice.
     alias : name in `graph` of each activation, by the model's name.
     graph : the task graph in the making.
     opset : version of ONNX's own operator set whose meaning the nodes have.
@@ -41,6 +45,9 @@ class Importer(ABC):
         self.grids: dict[str, tuple[str, QuantParams | None]] = {}
         self.integer_inputs: dict[str, str] = {}
         self.ids: dict[str, str] = {}
+        self.placed: set[str] = set()
+        self.masked: dict[str, Masked] = {}
+        self._masks: dict[str, PositionMask] = {}
         self.alias: dict[str, str] = {}
         self.graph = Assembly(name)
         self.opset = opset
@@ -119,10 +126,10 @@ class Importer(ABC):
             self.lacking.append(Finding(what, where, hint=hint if (what, where) == found[-1] else ""))
 
     def _check_ids(self) -> None:
-        """Inputs of integers do nothing but choose rows of tables."""
+        """Inputs of integers do nothing but choose rows of tables, or say where a call stands."""
         for name, kind in self.ids.items():
             readers = [task for task in self.graph.tasks if self.alias.get(name) in task.inputs]
-            if not readers or any(task.op is not Op.EMBEDDING for task in readers):
+            if not readers or any(task.op not in (Op.EMBEDDING, Op.CACHED_SOFTMAX) for task in readers):
                 self.lacking.append(
                     Finding(
                         f"it has type {kind}, and is not only looked up",
@@ -172,7 +179,34 @@ class Importer(ABC):
     def known(self, name: str) -> bool:
         """Whether the tensor has been translated."""
         tensor = self.grids[name][0] if name in self.grids else self.alias.get(name, "")
-        return name in self.values or name in self.packed or tensor in self.graph.shapes
+        given = name in self.values or name in self.packed or name in self.placed or name in self.masked
+        return given or tensor in self.graph.shapes
+
+    def mask(self, name: str) -> PositionMask | None:
+        """The mask that a tensor is if the position decides it, else None. Raises Rejected where it is no such mask."""
+        if name not in self.placed:
+            return None
+        if name not in self._masks:
+            self._masks[name] = position_mask(partial(self.at_position, name))
+        return self._masks[name]
+
+    def at_position(self, name: str, position: int) -> np.ndarray:
+        """The value of a `placed` tensor in a call at a position."""
+        raise InternalError(f"'{name}' does not depend on a position")
+
+    def put_mask(self, node: Node, scores: str, mask: PositionMask) -> None:
+        """Put scores under a mask. Raises Rejected where they have another shape."""
+        x = self.tensor(scores)
+        shape = self.graph.shapes[x]
+        if (
+            len(mask.shape) > len(shape)
+            or broadcast_shape(shape, mask.shape) != shape
+            or mask.shape[-2:] != shape[-2:]
+        ):
+            raise Rejected(
+                f"the mask {show(mask.shape)} that the input '{POSITION}' decides does not fit the scores {show(shape)}"
+            )
+        self.masked[node.outputs[0]] = Masked(x, mask)
 
     def is_constant(self, name: str) -> bool:
         """Whether its value is known before the circuit runs."""
@@ -218,6 +252,11 @@ class Importer(ABC):
             )
         if name in self.alias:
             return self.alias[name]
+        if name in self.placed or name in self.masked:
+            raise Rejected(
+                f"it computes on what the input '{POSITION}' decides",
+                "such a mask is added to scores, or chooses between them and -inf, before a softmax along the last axis",
+            )
         if name not in self._registered:
             if name in self.packed:
                 array, quant = self.packed[name]

@@ -65,14 +65,20 @@ def fold(
         value = values[node.inputs[0]]  # activations are real numbers, whatever width the model gives them
         values[node.outputs[0]] = value if value.dtype.kind == "f" else value.astype(np.float32)
         return shape_of(node.inputs[1]) is not None
-    foldable = node.domain == "" and node.op not in NOT_FOLDED and node.proto is not None
-    if not foldable or any(name and name not in values for name in node.inputs):
+    if not decided(node) or any(name and name not in values for name in node.inputs):
         return False
-    if any(isinstance(value, (onnx.GraphProto, list)) and _has_graph(value) for value in node.attrs.values()):
-        return False
-    for name, value in zip(node.outputs, _evaluate(node, values, opsets), strict=False):
+    for name, value in zip(node.outputs, evaluate(node, values, opsets), strict=False):
         values[name] = value
     return True
+
+
+def decided(node: Node) -> bool:
+    """What the node reads decides its outputs: no random numbers, no control flow, an operator of ONNX's own."""
+    if node.domain or node.op in NOT_FOLDED or node.proto is None:
+        return False
+    return not any(
+        isinstance(value, (onnx.GraphProto, list)) and _has_graph(value) for value in node.attrs.values()
+    )
 
 
 def _has_graph(value: Any) -> bool:
@@ -80,9 +86,8 @@ def _has_graph(value: Any) -> bool:
     return any(isinstance(item, onnx.GraphProto) for item in items)
 
 
-def _evaluate(
-    node: Node, values: MutableMapping[str, np.ndarray], opsets: dict[str, int]
-) -> list[np.ndarray]:
+def evaluate(node: Node, values: MutableMapping[str, np.ndarray], opsets: dict[str, int]) -> list[np.ndarray]:
+    """The outputs of a node from the values of its inputs. Raises Rejected (see :func:`fold`)."""
     if node.op in _SIZED_BY:
         wanted = values[node.inputs[_SIZED_BY[node.op]]]
         elements = prod(int(n) for n in wanted.reshape(-1)) * (

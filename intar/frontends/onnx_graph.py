@@ -8,7 +8,9 @@ find spelled-out functions (`onnx_patterns`), translate node by node (`onnx_ops`
 from __future__ import annotations
 
 import difflib
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +19,12 @@ from onnx import TensorProto, numpy_helper
 
 from intar.errors import Finding, GraphError
 from intar.frontends.importer import Importer
-from intar.frontends.onnx_fold import fold
+from intar.frontends.onnx_fold import decided, evaluate, fold
 from intar.frontends.onnx_load import load_onnx
 from intar.frontends.onnx_nodes import Node, Rejected, from_proto, in_order
 from intar.frontends.onnx_qdq import ONNX_TYPES, expand_quantised
 from intar.ir.cycles import cycle_finding, rings
-from intar.ir.ops import Shape
+from intar.ir.ops import POSITION, Shape
 from intar.ir.taskgraph import TaskGraph
 
 Shapes = Mapping[str, int | Sequence[int]]
@@ -66,6 +68,7 @@ class OnnxImporter(Importer):
         super().__init__(model.graph.name or "model", values, opset)
         self.model = model
         self.shapes = shapes
+        self._decided: list[Node] = []
 
     def run(self, where: str) -> TaskGraph:
         """Translate everything; `where` is what messages call the model."""
@@ -188,10 +191,37 @@ class OnnxImporter(Importer):
             return self.graph.shapes.get(tensor)
 
         try:
-            return fold(node, self.values, self.opsets, shape_of)
+            return fold(node, self.values, self.opsets, shape_of) or self._decided_by_position(node)
         except Rejected as reason:
             self.reject(node, reason)
             return True
+
+    def _decided_by_position(self, node: Node) -> bool:
+        """Note a node that the position and constants decide; True when it is one (but rows of tables that it chooses)."""
+        if POSITION not in self.ids or prod(self.graph.shapes[self.alias[POSITION]]) != 1:
+            return False
+        placed = {POSITION, *self.placed}
+        read = {name for name in node.inputs if name}
+        if (
+            not read & placed
+            or read - placed - self.values.keys()
+            or not decided(node)
+            or node.op == "Gather"
+        ):
+            return False
+        self._decided.append(node)
+        self.placed.update(node.outputs)
+        return True
+
+    def at_position(self, name: str, position: int) -> np.ndarray:
+        """The value of a tensor that the position decides."""
+        shape = self.graph.shapes[self.alias[POSITION]]
+        known = ChainMap({POSITION: np.full(shape, position, self.ids[POSITION])}, self.values)
+        for node in self._decided:
+            known.update(zip(node.outputs, evaluate(node, known, self.opsets), strict=False))
+            if name in node.outputs:
+                break
+        return known[name]
 
     def is_read(self, name: str) -> bool:
         """Whether a node of the model, or the model itself, uses the tensor."""

@@ -15,7 +15,7 @@ from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected, scalar
 from intar.frontends.onnx_norms import layer_norm, rms_norm
 from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
-from intar.ir.ops import HIDDEN, Op
+from intar.ir.ops import HIDDEN, POSITION, Op
 
 Handler = Callable[[Importer, Node], None]
 
@@ -33,6 +33,11 @@ def _binary(op: Op) -> Handler:
             raise Rejected(
                 "it uses broadcasting as it was before operator set 7", hint="export the model again"
             )
+        for x, mask in (node.inputs[:2], node.inputs[1::-1]) if op is Op.ADD else ():
+            placed = importer.mask(mask)
+            if placed is not None and placed.form == "added":
+                importer.put_mask(node, x, placed)
+                return
         importer.emit(node, op, [importer.tensor(name) for name in node.inputs[:2]])
 
     return handler
@@ -69,13 +74,20 @@ def _div(importer: Importer, node: Node) -> None:
 
 def _softmax(importer: Importer, node: Node) -> None:
     """Along one axis; before operator set 13 along all axes from `axis` on together."""
-    x, shape, output = importer.tensor(node.inputs[0]), importer.shape(node.inputs[0]), node.outputs[0]
+    masked = importer.masked.get(node.inputs[0])
+    x = masked.scores if masked else importer.tensor(node.inputs[0])
+    shape, output = importer.graph.shapes[x], node.outputs[0]
     rank, old = len(shape), importer.opset < 13
     axis = int(node.attrs.get("axis", 1 if old else -1))
     if not -rank <= axis < rank:
         raise Rejected(f"its axis {axis} does not exist in a tensor of {rank} axes", code="graph")
     axis += rank * (axis < 0)
-    if axis == rank - 1:
+    if masked and axis != rank - 1:
+        importer.tensor(node.inputs[0])  # says what such a mask is for
+    if masked:
+        at = importer.alias[POSITION]
+        importer.emit(node, Op.CACHED_SOFTMAX, [x, at], {"cached": masked.mask.cached})
+    elif axis == rank - 1:
         importer.emit(node, Op.SOFTMAX, [x])
     elif old:
         flat = {"shape": (prod(shape[:axis]), prod(shape[axis:]))}
@@ -92,6 +104,19 @@ def _softmax(importer: Importer, node: Node) -> None:
 def _where(importer: Importer, node: Node) -> None:
     """The choice between scores and a number so low that a softmax drops them: a mask is added."""
     chosen, x, low = node.inputs
+    placed = importer.mask(chosen)
+    if placed is not None:
+        scores, hidden = (x, low) if placed.form == "keeps" else (low, x)
+        if (
+            placed.form == "added"
+            or not importer.is_constant(hidden)
+            or (importer.real(hidden) > HIDDEN).any()
+        ):
+            raise Rejected(
+                "it chooses between two tensors", f"scores are hidden behind a constant of {HIDDEN:g} or less"
+            )
+        importer.put_mask(node, scores, placed)
+        return
     if not importer.is_constant(chosen):
         raise Rejected("its condition is computed at run time", "only constant masks are known")
     keep = np.asarray(importer.value(chosen, "condition"), bool)

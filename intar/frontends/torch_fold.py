@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import MutableMapping
 from math import prod
 from typing import Any
 
@@ -29,24 +30,29 @@ def given_constants(program: ExportedProgram) -> dict[str, tuple[str, torch.Tens
     return found
 
 
-def fold(node: FxNode, constants: dict[FxNode, Any]) -> bool:
+def fold(node: FxNode, constants: MutableMapping[FxNode, Any]) -> bool:
     """Put the node's value into `constants` if all it reads is there; True when it is.
 
-    Random numbers are no constants, and results of more than LARGEST elements are left alone.
+    Results that are not :func:`decided` are left alone.
     """
     target = node.target
-    seeded = torch.Tag.nondeterministic_seeded in getattr(target, "tags", ())
-    if seeded or any(source not in constants for source in node.all_input_nodes):
+    if not decided(node) or any(source not in constants for source in node.all_input_nodes):
         return False
-    if not callable(target) or (target is not operator.getitem and not hasattr(target, "_schema")):
-        return False
-    value = node.meta.get("val")
-    if isinstance(value, torch.Tensor) and prod(value.shape) > LARGEST:
-        return False
+    assert callable(target)
     with torch.no_grad():
         args: Any = map_arg(node.args, constants.__getitem__)
         constants[node] = target(*args, **map_arg(node.kwargs, constants.__getitem__))
     return True
+
+
+def decided(node: FxNode) -> bool:
+    """What the node reads decides its value: no random number, and not more than LARGEST elements."""
+    target, value = node.target, node.meta.get("val")
+    if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()):
+        return False
+    if not callable(target) or (target is not operator.getitem and not hasattr(target, "_schema")):
+        return False
+    return not isinstance(value, torch.Tensor) or prod(value.shape) <= LARGEST
 
 
 def to_array(tensor: torch.Tensor) -> np.ndarray:

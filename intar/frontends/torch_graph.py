@@ -8,22 +8,26 @@ the path is that of ONNX models: spelled-out functions are found, nodes translat
 from __future__ import annotations
 
 import operator
+from collections import ChainMap
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node as FxNode
 
+from intar.errors import InternalError
 from intar.frontends.importer import Importer, quoted
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.torch_export import program_of
-from intar.frontends.torch_fold import fold, given_constants
+from intar.frontends.torch_fold import decided, fold, given_constants, to_array
 from intar.frontends.torch_nodes import Writer
 from intar.frontends.torch_ops import HANDLERS, SUPPORTED
 from intar.frontends.torch_places import operator as operator_name
 from intar.frontends.torch_places import qualified, source_line, task_name
+from intar.ir.ops import POSITION
 from intar.ir.taskgraph import TaskGraph
 
 OPSET = 20
@@ -57,6 +61,7 @@ class TorchImporter(Importer):
         super().__init__(name, self.writer.values, OPSET)
         self.program = program
         self._places: dict[tuple[str, str], list[str]] = {}
+        self._position: tuple[FxNode, torch.Tensor] | None = None
 
     def run(self) -> TaskGraph:
         """Translate everything."""
@@ -75,6 +80,20 @@ class TorchImporter(Importer):
         outputs = self._results()
         return self.translate(self.writer.nodes, outputs, self.graph.name)
 
+    def at_position(self, name: str, position: int) -> np.ndarray:
+        """The value of a tensor that the position decides."""
+        if self._position is None:
+            raise InternalError(f"'{name}' does not depend on a position")
+        start, given = self._position
+        known: ChainMap[FxNode, Any] = ChainMap(
+            {start: torch.full_like(given, position)}, self.writer.constants
+        )
+        for node in self.writer.placed:
+            fold(node, known)
+            if self.writer.names.get(node) == name:
+                return to_array(known[node])
+        raise InternalError(f"'{name}' is no tensor that the position decides")
+
     def is_read(self, name: str) -> bool:
         """Whether something in the model, or the model itself, uses the tensor."""
         return bool(name) and any(name in node.inputs for node in self.writer.nodes)
@@ -87,9 +106,23 @@ class TorchImporter(Importer):
         if not value.dtype.is_floating_point:
             self.ids[name] = str(value.dtype).removeprefix("torch.")
         self.alias[name] = self.graph.input(name, [int(n) for n in value.shape])
+        if name == POSITION and name in self.ids and value.numel() == 1:
+            self._position = node, torch.empty(value.shape, dtype=value.dtype)
+
+    def _placed(self, node: FxNode) -> bool:
+        """Note a node that the position and constants decide; True when it is one (but rows of tables that it chooses)."""
+        if self._position is None or operator_name(node) == "embedding" or not decided(node):
+            return False
+        placed = {self._position[0], *self.writer.placed}
+        sources = set(node.all_input_nodes)
+        if not sources & placed or sources - placed - self.writer.constants.keys():
+            return False
+        self.writer.placed.append(node)
+        self.placed.add(self.writer.name(node))
+        return True
 
     def _operator(self, node: FxNode) -> None:
-        if node in self.writer.names or fold(node, self.writer.constants):
+        if node in self.writer.names or fold(node, self.writer.constants) or self._placed(node):
             return
         if node.target is operator.getitem:
             self._item(node)

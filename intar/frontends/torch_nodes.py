@@ -25,6 +25,7 @@ class Writer:
     values : arrays of constants by name.
     constants : values known before the circuit runs, by node of the program.
     names : name of the tensor that stands for a node of the program.
+    placed : nodes of the program that the call's position and constants decide, in the program's order.
     current : the node of the program that is being written.
     """
 
@@ -33,6 +34,7 @@ class Writer:
         self.values: dict[str, np.ndarray] = {}
         self.constants: dict[FxNode, Any] = {}
         self.names: dict[FxNode, str] = {}
+        self.placed: list[FxNode] = []
         self.current: FxNode
         self._taken: set[str] = set()
 
@@ -50,6 +52,8 @@ class Writer:
             return operand
         if not isinstance(operand, FxNode):
             return self.constant(operand)
+        if operand not in self.names and operand in self.placed:
+            self.names[operand] = self.fresh(operand.name)
         if operand not in self.names:
             self.names[operand] = self.constant(self.constants[operand], operand.name)
         return self.names[operand]

@@ -70,13 +70,15 @@ def argmaxes(graph: QuantGraph) -> dict[str, QArgmax]:
 
 
 def _without_port_tasks(graph: QuantGraph) -> QuantGraph:
-    """The graph without what ports do on the way: it takes embedded rows and gives what the argmaxes read."""
+    """The graph without what ports do on the way, and numbers of the call: it takes embedded rows and gives what the
+    argmaxes read."""
     looked, picked = lookups(graph), argmaxes(graph)
-    if not looked and not picked:
+    numbers = {name for name in graph.given if name not in graph.inputs}
+    if not looked and not picked and not numbers:
         return graph
     ids = {task.inputs[0] for task in looked.values()}
     chosen = {task.output: name for name, task in picked.items()}
-    gone = {*ids, *chosen}
+    gone = {*ids, *chosen, *numbers}
     return graph.model_copy(
         update={
             "tensors": tuple(tensor for tensor in graph.tensors if tensor.name not in gone),

@@ -14,7 +14,18 @@ from math import inf, prod
 from intar.ir import image_ops
 from intar.ir.shapes import Attrs, AttrValue, Shape, ShapeMismatch, show
 
-__all__ = ["HIDDEN", "OPS", "AttrValue", "Attrs", "Op", "OpSpec", "Shape", "ShapeMismatch", "show"]
+__all__ = [
+    "HIDDEN",
+    "OPS",
+    "POSITION",
+    "AttrValue",
+    "Attrs",
+    "Op",
+    "OpSpec",
+    "Shape",
+    "ShapeMismatch",
+    "show",
+]
 
 
 class Op(str, Enum):
@@ -24,6 +35,7 @@ class Op(str, Enum):
     MATMUL = "matmul"
     PRODUCT = "product"
     SOFTMAX = "softmax"
+    CACHED_SOFTMAX = "cached_softmax"
     ARGMAX = "argmax"
     LAYER_NORM = "layer_norm"
     RMS_NORM = "rms_norm"
@@ -162,6 +174,18 @@ def _softmax(shapes: list[Shape], attrs: Attrs) -> Shape:
     return shapes[0]
 
 
+def _cached_softmax(shapes: list[Shape], attrs: Attrs) -> Shape:
+    x, position = shapes
+    cached = attrs["cached"]
+    if prod(position) != 1:
+        raise ShapeMismatch(f"the position is one number, not {show(position)}")
+    if len(x) < 2 or not isinstance(cached, int) or cached < 1 or x[-1] != cached + x[-2]:
+        raise ShapeMismatch(
+            f"scores {show(x)} don't have a column for each of {cached} cached tokens and one for each row"
+        )
+    return x
+
+
 def _norm(shapes: list[Shape], attrs: Attrs) -> Shape:
     x, epsilon = shapes[0], attrs["epsilon"]
     if not x:
@@ -283,6 +307,9 @@ def _product_macs(shapes: list[Shape], attrs: Attrs) -> int:
 HIDDEN = -1000.0
 """An element of a softmax whose mask is at or below this is hidden: next to any other it is nothing."""
 
+POSITION = "position"
+"""The input that says where in a text the first token of a call stands: what `cached_softmax` reads."""
+
 _BROADCAST = {"broadcast": ("none", "left", "right", "both")}
 _WINDOW = {"stride": tuple, "pads": tuple, "dilation": tuple}
 _WINDOW_DEFAULTS: dict[str, AttrValue] = {"stride": (1, 1), "pads": (0, 0, 0, 0), "dilation": (1, 1)}
@@ -315,6 +342,12 @@ OPS: dict[Op, OpSpec] = {
         _softmax,
         "exp(x + mask) over its sum along the last axis; the mask is a constant, at or below -1000 it hides an element",
         constants=(1,),
+    ),
+    Op.CACHED_SOFTMAX: OpSpec(
+        (2, 2),
+        _cached_softmax,
+        "softmax of scores (…, L, cached + L): row i counts the columns before `position` and cached to cached + i",
+        {"cached": int},
     ),
     Op.ARGMAX: OpSpec(
         (1, 1),

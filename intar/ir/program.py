@@ -620,7 +620,8 @@ class RowsStep(Step):
 
     ``softmax``: `mult` and `shift` turn distances to the row's maximum into exponents; `numerator` and `out_shift` are one
     over the output's scale. In the first row only the first `visible` elements count (0: all), with `grow` one more in each
-    row that follows; in the output the others, like those beyond `cols`, are as if their power were 0.
+    row that follows, and in no row those from the call's position up to `cached`, which is less than `visible`; others, like
+    those beyond `cols`, leave as if their power were 0.
     ``norm``: inputs are taken times ``2**lift``, their mean is subtracted where `centred`; `epsilon`, `shift` and
     `out_shift` are E, s and q. For each beat of a row two beats are taken from ``params``: gains of 25 bits and offsets (0
     beyond `cols`). With a `table` the result is looked up there, `lo` and `hi` are the limits of what is looked up, and
@@ -633,6 +634,7 @@ class RowsStep(Step):
     cols: int = Field(gt=0)
     visible: int = Field(default=0, ge=0)
     grow: bool = False
+    cached: int = Field(default=0, ge=0)
     mult: int = 0
     shift: int
     numerator: int = 0
@@ -675,6 +677,11 @@ class Rows(Lookups):
     def softmax(self) -> bool:
         """A step is a softmax."""
         return any(step.op == "softmax" for step in self.steps)
+
+    @property
+    def placed(self) -> bool:
+        """Which elements count in a step depends on the call's position."""
+        return any(step.cached for step in self.steps)
 
     @property
     def norm(self) -> bool:
@@ -790,8 +797,8 @@ class Program(Frozen):
     A call plays the segments of one of the `entries`, which its argument `entry` chooses; without any there is one, of all
     segments.
 
-    `positions`: a call has an argument `position` from 0 to this one, which says where in a state it stores its new rows;
-    the last one is behind all rows of a state (0: there is no such argument).
+    `positions`: a call has an argument `position` from 0 to this one, which says where in a state it stores its new rows and
+    how many rows of it count; the last one is behind all rows of a state (0: there is no such argument).
     """
 
     schema_: str = Field(default=SCHEMA, alias="schema")

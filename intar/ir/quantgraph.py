@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from intar.ir.ops import POSITION
 from intar.ir.program import INDEX_BITS
 
 SCHEMA = "intar.quantgraph/2"
@@ -207,7 +208,8 @@ class QSoftmax(_QTask):
     to powers of two, `numerator` and `out_shift` stand for one over the output's scale.
 
     The rows are `batch` items of equal size. In the first row of each only the first `visible` elements count (0: all), and
-    with `causal` one more in each row that follows.
+    with `causal` one more in each row that follows. With `cached`, columns from the call's position up to `cached` (not
+    included) don't count either: rows of a state that no token has filled yet.
     """
 
     kind: Literal["softmax"] = "softmax"
@@ -218,6 +220,7 @@ class QSoftmax(_QTask):
     batch: int = Field(default=1, gt=0)
     visible: int = Field(default=0, ge=0)
     causal: bool = False
+    cached: int = Field(default=0, ge=0)
 
 
 class QNorm(_QTask):
@@ -378,6 +381,16 @@ class QuantGraph(Frozen):
             if tensor.name == name:
                 return tensor
         raise KeyError(name)
+
+    @property
+    def positions(self) -> int:
+        """The last position of a call: rows of a state that its softmaxes know of; 0: it has no position."""
+        return max((task.cached for task in self.tasks if isinstance(task, QSoftmax)), default=0)
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """What a call is given: the inputs, and the number `POSITION` where something depends on it."""
+        return (*self.inputs, *((POSITION,) if self.positions else ()))
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,15 @@ def rational(x: Array, a: Array, b: Array) -> Array:
     return above / (1 + below)
 
 
+def counted_columns(position: int, cached: int, rows: int) -> Array:
+    """Which scores count of `rows` tokens, the first of which stands at `position`: (rows, cached + rows), true where.
+
+    Columns are `cached` rows of a state, of which a text has filled those before the position, then the new tokens.
+    """
+    columns, own = np.arange(cached + rows), np.arange(rows)[:, None]
+    return (columns < position) | ((columns >= cached) & (columns <= cached + own))
+
+
 def _rational(x: list[Array], attrs: Attrs) -> Array:
     groups = int(attrs["groups"])  # type: ignore[arg-type]
     size = -(-x[0].shape[-1] // groups)
@@ -87,6 +96,11 @@ def _softmax(x: list[Array], attrs: Attrs) -> Array:
     return exp / exp.sum(axis=-1, keepdims=True)
 
 
+def _cached_softmax(x: list[Array], attrs: Attrs) -> Array:
+    keep = counted_columns(int(x[1].reshape(-1)[0]), int(attrs["cached"]), x[0].shape[-2])  # type: ignore[arg-type]
+    return _softmax([np.where(keep, x[0], -np.inf)], attrs)
+
+
 def _layer_norm(x: list[Array], attrs: Attrs) -> Array:
     centred = x[0] - x[0].mean(axis=-1, keepdims=True)
     variance = (centred**2).mean(axis=-1, keepdims=True)
@@ -108,6 +122,7 @@ KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
     Op.MATMUL: _matmul,
     Op.PRODUCT: _product,
     Op.SOFTMAX: _softmax,
+    Op.CACHED_SOFTMAX: _cached_softmax,
     Op.ARGMAX: lambda x, attrs: np.asarray(
         x[0].argmax(axis=-1, keepdims=bool(attrs["keepdims"])), np.float64
     ),

@@ -99,8 +99,8 @@ def perform(quantised: Quantised, schedule: Schedule, common: Common = Common())
 
 
 def positions(site: Site) -> int:
-    """The last position at which a call may store new rows of a state."""
-    return max((kept.state.rows for kept in site.kept.values()), default=0)
+    """The last position of a call: behind all rows of a state."""
+    return max([site.graph.positions, *(kept.state.rows for kept in site.kept.values())])
 
 
 def _assemble(work: Work) -> Lowered:

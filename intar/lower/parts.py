@@ -113,7 +113,11 @@ def lower_networks(networks: Sequence[Network]) -> Lowered:
         name=sanitise([name])[name],
         rounds=tuple(rounds),
         entries=tuple(entries) if len(entries) > 1 else (),
-        positions=max((kept.state.rows for found in keeping for kept in found.values()), default=0),
+        positions=max(
+            *(network.quantised.graph.positions for network in networks),
+            *(kept.state.rows for found in keeping for kept in found.values()),
+            0,
+        ),
         nodes=tuple(everything),
         links=tuple(links),
         arguments=tuple(arguments),

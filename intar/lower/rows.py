@@ -70,7 +70,8 @@ def _softmaxes(work: Work, visit: Visit) -> Iterator[RowsStep]:
     while row < end:
         rows = min((row // size + 1) * size, end) - row if task.causal else end - row
         visible = task.visible + row % size * task.causal
-        own = {"visible": visible, "grow": task.causal, "mult": task.mult, "numerator": task.numerator}
+        own = {"visible": visible, "grow": task.causal, "cached": task.cached}
+        own |= {"mult": task.mult, "numerator": task.numerator}
         yield _step(work, task, row, rows, **own)
         row += rows
 

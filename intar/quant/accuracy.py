@@ -87,7 +87,7 @@ def _side_by_side(
     """Each tensor that golden and float have, in each sample: its integers, its real values, and the saturations (those of
     all samples with the first)."""
     known = {tensor.name: tensor for tensor in shared}
-    tensors = {name: quantised.graph.tensor(name) for name in quantised.graph.inputs}
+    tensors = {name: quantised.graph.tensor(name) for name in quantised.graph.given}
     inputs = [{name: quantise_input(tensors[name], array) for name, array in one.items()} for one in batch]
     reals, waiting = float_tensors(graph, batch), {}
     for name, ints, count in golden_tensors(quantised, inputs):

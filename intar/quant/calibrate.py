@@ -65,7 +65,13 @@ def samples(graph: TaskGraph, calibration: Mapping[str, np.ndarray]) -> list[dic
         elif not len(array):
             found.append(Finding("it holds no sample", place, hint=WAY_OUT))
         elif wrong := _no_ids(graph, name, array):
-            found.append(Finding(wrong, place, hint="ids are the rows of the table that they choose from"))
+            found.append(
+                Finding(
+                    wrong,
+                    place,
+                    hint="ids are the rows of the table that they choose from, positions the tokens before",
+                )
+            )
         else:
             arrays[name] = array.astype(np.float64)
     for key in calibration:
@@ -84,7 +90,14 @@ def samples(graph: TaskGraph, calibration: Mapping[str, np.ndarray]) -> list[dic
 
 
 def _no_ids(graph: TaskGraph, name: str, array: np.ndarray) -> str:
-    """What is wrong with samples of an input that holds ids; nothing for other inputs."""
+    """What is wrong with samples of an input that holds ids, or the position; nothing for other inputs."""
+    limits = [
+        int(t.attrs["cached"])
+        for t in graph.consumers(name)
+        if t.op is Op.CACHED_SOFTMAX and t.inputs[1] == name
+    ]  # type: ignore[arg-type]
+    if limits and not (np.all(array == np.rint(array)) and array.min() >= 0 and array.max() <= min(limits)):
+        return f"its values are not all positions 0 … {min(limits)}"
     tables = [task.inputs[1] for task in graph.consumers(name) if task.op is Op.EMBEDDING]
     rows = min((graph.tensor(table).shape[0] for table in tables), default=0)
     if not tables or (np.all(array == np.rint(array)) and array.min() >= 0 and array.max() < rows):

@@ -369,6 +369,7 @@ class Emitter:
                 batch=int(np.prod(self._shape(group.output)[:-2], dtype=np.int64)),
                 visible=group.visible,
                 causal=group.causal,
+                cached=group.cached,
             )
         )
 

@@ -151,7 +151,7 @@ def inverse_factor(scale: float) -> tuple[int, int]:
 
 
 def softmax(
-    x: np.ndarray, mult: int, shift: int, numerator: int, out_shift: int, visible: np.ndarray | None = None
+    x: np.ndarray, mult: int, shift: int, numerator: int, out_shift: int, counts: np.ndarray | None = None
 ) -> np.ndarray:
     """Softmax of each row in units of the output's last place, before zero point and clamp (`docs/numerics.md`).
 
@@ -159,10 +159,9 @@ def softmax(
     ----------
     x : int64 (rows, cols), values of at most 16 bits, ``cols <= 2**16``.
     mult, shift : from :func:`exponent_factor`. numerator, out_shift : from :func:`inverse_factor`.
-    visible : how many elements of each row count, from its first on (at least 1); all when None.
+    counts : which elements count, at least one of each row; all when None.
     """
-    columns = x.shape[1]
-    counts = np.arange(columns) < (np.full(len(x), columns) if visible is None else visible)[:, None]
+    counts = np.ones(x.shape, bool) if counts is None else counts
     value, fall = (np.array(column, np.int64) for column in zip(*exp2.table(), strict=True))
     top = np.where(counts, x, np.iinfo(np.int64).min).max(axis=1, keepdims=True)
     distance = np.where(counts, top - x, 0)

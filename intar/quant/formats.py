@@ -321,8 +321,9 @@ def class_bits(
 
 
 def _indices(groups: Sequence[Group]) -> list[str]:
-    """Tensors of ids and indices."""
+    """Tensors of ids and indices, and the call's position."""
     looked = [name for group in groups if group.kind == "embedding" for name in group.inputs]
+    looked += [name for group in groups if group.cached for name in group.first.inputs[1:]]
     return [*looked, *(group.output for group in groups if group.kind == "argmax")]
 
 

@@ -18,7 +18,7 @@ from intar.errors import Finding, UnsupportedError
 from intar.grid.components import grids
 from intar.grid.masks import prefix_mask
 from intar.ir.norm import MAX_GROUPS
-from intar.ir.ops import Op, show
+from intar.ir.ops import POSITION, Op, show
 from intar.ir.reference import KERNELS
 from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where
@@ -51,7 +51,7 @@ class Group:
         ``gain * x + offset``) or channel (``conv``: on top of the weights of its taps; an elementwise operator on a
         grid is a convolution with one tap of weight 1), float64; a ``product`` has one factor and no addend; a ``norm``
         has its own scale and shift in them.
-    visible, causal : the mask of a ``softmax``, as in :class:`intar.ir.quantgraph.QSoftmax`.
+    visible, causal, cached : the mask of a ``softmax``, as in :class:`intar.ir.quantgraph.QSoftmax`.
     elementwise : `gain` and `offset` have an entry for each element, not for each column (``affine`` only).
     relu : a ReLU follows the linear part.
     low, high : a clip follows the linear part.
@@ -69,6 +69,7 @@ class Group:
     elementwise: bool = False
     visible: int = 0
     causal: bool = False
+    cached: int = 0
     relu: bool = False
     low: float = -inf
     high: float = inf
@@ -152,6 +153,8 @@ class Fuser:
             self._product(task)
         elif task.op is Op.SOFTMAX:
             self._softmax(task)
+        elif task.op is Op.CACHED_SOFTMAX:
+            self._cached_softmax(task)
         elif task.op in (Op.LAYER_NORM, Op.RMS_NORM):
             self._norm(task)
         elif task.op in MOVES:
@@ -232,6 +235,23 @@ class Fuser:
                 return
             group.visible, group.causal = found
         self._open(group)
+
+    def _cached_softmax(self, task: Task) -> None:
+        """The position is a number of the call, which the rows node reads: no tensor, and nobody else understands it."""
+        scores, position = task.inputs
+        others = [t for t in self.graph.consumers(position) if t.op is not Op.CACHED_SOFTMAX]
+        if position not in self.graph.inputs or self.graph.tensor(position).name != POSITION:
+            hint = f"call an input of one integer '{POSITION}'"
+            self._refuse(f"its position is '{position}', not the input '{POSITION}'", where(task), hint)
+        elif others or position in self.graph.outputs:
+            by = f"by {others[0].op} too" if others else "out as it is"
+            self._refuse(f"the input '{POSITION}' is read {by}", where(task), "give it an input of its own")
+        else:
+            cached, rows = int(task.attrs["cached"]), self.graph.tensor(scores).shape[-2]  # type: ignore[arg-type]
+            group = Group("softmax", task, (scores,), task.output)
+            group.visible, group.causal = (cached + 1, True) if rows > 1 else (0, False)
+            group.cached = cached
+            self._open(group)
 
     def _norm(self, task: Task) -> None:
         gain = self.constants[task.inputs[1]]

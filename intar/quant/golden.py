@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from intar.errors import ConfigError, Finding, GraphError
-from intar.ir.ops import show
+from intar.ir.ops import POSITION, show
 from intar.ir.quantgraph import (
     DirectSpec,
     Piece,
@@ -90,7 +90,7 @@ def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> Golden
     tensors, saturations = {}, {}
     for name, (array,), count in golden_tensors(quantised, [inputs]):
         tensors[name] = array
-        if name not in quantised.graph.inputs:
+        if name not in quantised.graph.given:
             saturations[name] = count
     return GoldenResult(
         {tensor.name: tensors[tensor.name] for tensor in quantised.graph.tensors}, saturations
@@ -111,8 +111,9 @@ def golden_tensors(
     known = {tensor.name: tensor for tensor in graph.tensors}
     bound = [_bind(graph, one) for one in batch]
     unread = Counter(name for task in graph.tasks for name in set(task.operands))
-    values = {name: [one[name].reshape(-1, known[name].cols) for one in bound] for name in graph.inputs}
-    for name in graph.inputs:
+    values = {name: [one[name].reshape(-1, known[name].cols) for one in bound] for name in graph.given}
+    positions = [int(one[POSITION].item()) for one in bound] if graph.positions else [0] * len(batch)
+    for name in graph.given:
         yield name, [array.reshape(known[name].shape) for array in values[name]], 0
     for task in graph.tasks:
         operands = [values[name] for name in task.operands]
@@ -122,7 +123,10 @@ def golden_tensors(
             rows, count = _perform(task, [np.concatenate(arrays) for arrays in operands], constants)
             results = np.split(rows, len(batch))
         else:
-            done = [_perform(task, list(arrays), constants) for arrays in zip(*operands, strict=True)]
+            done = [
+                _perform(task, list(arrays), constants, position)
+                for *arrays, position in zip(*operands, positions, strict=True)
+            ]
             results, count = [result for result, _ in done], sum(count for _, count in done)
         tensor = known[task.output]
         yield task.output, [result.reshape(tensor.shape) for result in results], count
@@ -134,9 +138,9 @@ def golden_tensors(
 
 
 def _perform(
-    task: QTask, operands: list[np.ndarray], constants: Mapping[str, np.ndarray]
+    task: QTask, operands: list[np.ndarray], constants: Mapping[str, np.ndarray], position: int = 0
 ) -> tuple[np.ndarray, int]:
-    """What a task makes of its operands (rows, columns), and the saturations."""
+    """What a task makes of its operands (rows, columns) in a call at `position`, and the saturations."""
     if isinstance(task, QMove):
         return move(operands, task.pieces, task.visits), 0
     if isinstance(task, QEmbedding):
@@ -153,8 +157,8 @@ def _perform(
     elif isinstance(task, QProduct):
         v = _product(task, *operands)
     elif isinstance(task, QSoftmax):
-        shown = visible(task, operands[0])
-        v = softmax(operands[0], task.mult, task.shift, task.numerator, task.out_shift, shown)
+        counts = counted(task, operands[0], position)
+        v = softmax(operands[0], task.mult, task.shift, task.numerator, task.out_shift, counts)
     elif isinstance(task, QNorm):
         v = _norm(task, operands[0], constants)
     else:
@@ -186,8 +190,13 @@ def id_rows(quantised: Quantised) -> dict[str, int]:
 
 
 def check_ids(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> None:
-    """Ids are rows of their tables: ConfigError with all that are not (the circuit takes the first or last row)."""
+    """Ids are rows of their tables (the circuit takes the first or last row), a position is inside of the states or right
+    behind them (the circuit takes that one): ConfigError with all that are not."""
     found = []
+    last = quantised.graph.positions
+    if last and POSITION in inputs and not 0 <= (at := int(np.asarray(inputs[POSITION]).item())) <= last:
+        why = f"the states hold {last} tokens: a position is 0 … {last}"
+        found.append(Finding(f"the position {at} is out of range", f"input '{POSITION}'", why))
     for name, rows in id_rows(quantised).items():
         ids = np.asarray(inputs.get(name, 0))
         wrong = ids[(ids < 0) | (ids >= rows)]
@@ -308,11 +317,13 @@ def _product(task: QProduct, x: np.ndarray, *rows: np.ndarray) -> np.ndarray:
     return requantise(acc.reshape(len(x), -1), task.mult, task.shift)
 
 
-def visible(task: QSoftmax, x: np.ndarray) -> np.ndarray:
-    """How many elements of each row of a softmax count."""
+def counted(task: QSoftmax, x: np.ndarray, position: int) -> np.ndarray:
+    """Which elements of the rows of a softmax count in a call at `position`."""
     rows, columns = x.shape
     inner = np.arange(rows) % (rows // task.batch)
-    return np.minimum((task.visible or columns) + inner * task.causal, columns)
+    at = np.arange(columns)
+    empty = (at >= position) & (at < task.cached)
+    return (at < ((task.visible or columns) + inner * task.causal)[:, None]) & ~empty
 
 
 def _norm(task: QNorm, x: np.ndarray, constants: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -335,13 +346,13 @@ def _binary(task: QBinary | QTail, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _bind(graph: QuantGraph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     found, bound = [], {}
-    for name in graph.inputs:
+    for name in graph.given:
         tensor, place = graph.tensor(name), f"input '{name}'"
         if name not in inputs:
             found.append(Finding("no integers were given", place))
             continue
         array = np.asarray(inputs[name])
-        lo, hi = limits(tensor.bits)
+        lo, hi = (0, graph.positions) if name == POSITION and graph.positions else limits(tensor.bits)
         if array.dtype.kind not in "iu":
             found.append(
                 Finding(f"the values are {array.dtype}, not integers", place, hint="use quantise_input")
@@ -351,7 +362,8 @@ def _bind(graph: QuantGraph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.n
                 Finding(f"the array has shape {show(array.shape)}, expected {show(tensor.shape)}", place)
             )
         elif int(array.min()) < lo or int(array.max()) > hi:
-            found.append(Finding(f"values leave the type's range {lo} … {hi}", place))
+            what = "the position is none of" if hi == graph.positions else "values leave the type's range"
+            found.append(Finding(f"{what} {lo} … {hi}", place))
         bound[name] = array.astype(np.int64)
     found += [Finding(f"the graph has no input '{name}'", graph.name) for name in inputs if name not in bound]
     if found:

@@ -66,12 +66,13 @@ def quantise(
         raise UnsupportedError(found)
     tasks = absorb_binaries(emitter.tasks, emitter.tensors, graph.outputs)
     used = {*graph.inputs, *graph.outputs, *(n for task in tasks for n in (*task.inputs, task.output))}
+    numbers = {name for group in groups if group.cached for name in group.first.inputs[1:]}
     made = merge_moves(
         QuantGraph(
             name=graph.name,
             tensors=tuple(tensor for tensor in emitter.tensors.values() if tensor.name in used),
             tasks=tuple(tasks),
-            inputs=graph.inputs,
+            inputs=tuple(name for name in graph.inputs if name not in numbers),
             outputs=graph.outputs,
         )
     )

@@ -503,8 +503,11 @@ def random_inputs(quantised: Quantised, seed: int) -> dict[str, np.ndarray]:
     """Integers (int64) for each input, uniform over its type (ids: its table) with the extremes well represented."""
     rng = np.random.default_rng([seed, 2])
     result, rows = {}, id_rows(quantised)
-    for name in quantised.graph.inputs:
+    for name in quantised.graph.given:
         tensor = quantised.graph.tensor(name)
+        if name not in quantised.graph.inputs:
+            result[name] = rng.integers(0, quantised.graph.positions + 1, tensor.shape)
+            continue
         lo, hi = limits(tensor.bits)
         first, end = (-1, rows[name] + 1) if name in rows else (lo, hi + 1)
         values = rng.integers(first, end, tensor.shape)

@@ -6,7 +6,7 @@ A network is a step function if its inputs and outputs are called so:
 |---|---|
 | ``tokens`` | an input of ids (1, L) |
 | ``positions`` | an input of ids (1, L), if there is one: where the tokens stand in the text |
-| ``mask`` | an input (…, L, T + L) that is added to the scores, if there is one: 0, or its least number for a row to hide |
+| ``position`` | the number of the call that says where its first token stands, and so which rows of the states count |
 | ``next`` | an output: the argmax over the vocabulary of the last token's row |
 | ``X`` and ``X_new`` | a state, any number of them: T rows that a text has had so far, and the L rows that a call adds |
 
@@ -18,19 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log
 
 import numpy as np
 
 from intar.errors import Finding, UnsupportedError
-from intar.ir.ops import show
-from intar.ir.quantgraph import QArgmax, QBinary, QTensor, QuantGraph, Quantised
+from intar.ir.ops import POSITION, show
+from intar.ir.quantgraph import QArgmax, QTensor, QuantGraph, Quantised
 from intar.ir.states import NEW
-from intar.quant.fixed import limits
-from intar.quant.golden import id_rows, quantise_input
-
-NOTHING = 26 * log(2) + 0.1
-"""What is so far below the largest element of a row has no share in its softmax (docs/numerics.md)."""
+from intar.quant.golden import id_rows
 
 Integers = dict[str, np.ndarray]
 
@@ -68,14 +63,8 @@ class StepFunction:
         found: Integers = {"tokens": np.array([tokens], np.int64), **states}
         if "positions" in self.graph.inputs:
             found["positions"] = position + np.arange(self.length)[None]
-        if "mask" in self.graph.inputs:
-            tensor = self.graph.tensor("mask")
-            hidden = np.zeros((self.length, self.cached + self.length), bool)
-            hidden[:, position : self.cached] = True
-            hidden[:, self.cached :] = np.triu(np.ones((self.length, self.length), bool), 1)
-            shown, hides = mask_integers(tensor)
-            found["mask"] = np.broadcast_to(np.where(hidden, hides, shown), tensor.shape)
-        return {name: found[name].reshape(self.graph.tensor(name).shape) for name in self.graph.inputs}
+        found[POSITION] = np.array(position)
+        return {name: found[name].reshape(self.graph.tensor(name).shape) for name in self.graph.given}
 
     def append(self, states: Integers, outputs: Mapping[str, np.ndarray], position: int) -> Integers:
         """The states with the new rows of a call whose first token stood at `position`."""
@@ -113,7 +102,7 @@ def step_function(quantised: Quantised) -> StepFunction:
     states = [
         state
         for name in graph.inputs
-        if name not in ("tokens", "positions", "mask")
+        if name not in ("tokens", "positions")
         for state in [_state(graph, name, length, found)]
         if state is not None
     ]
@@ -122,20 +111,16 @@ def step_function(quantised: Quantised) -> StepFunction:
         found.append(
             Finding(f"the states have {sorted(cached)} rows", graph.name, "they hold the same tokens")
         )
-    if states and "mask" not in graph.inputs:
-        hint = "rows of a state that no token has filled yet are hidden by it"
-        found.append(Finding("there are states but no input 'mask'", graph.name, hint=hint))
-    if "mask" in graph.inputs:
-        shape = (length, max(cached, default=0) + length)
-        if graph.tensor("mask").shape[-2:] != shape:
-            what = f"the mask is {show(graph.tensor('mask').shape)}, expected … × {show(shape)}"
-            found.append(
-                Finding(what, "input 'mask'", "it has a row for each token and a column for each key")
-            )
-        found += _spread(graph)
+    rows = max(cached, default=0)
+    if graph.positions != rows:
+        what = f"the input '{POSITION}' hides rows of {graph.positions} cached ones, the states have {rows}"
+        hint = "rows of a state that no token has filled yet are hidden by it (docs/generate.md)"
+        if not graph.positions:
+            what = f"there are states but no input '{POSITION}'"
+        found.append(Finding(what, graph.name, hint=hint))
     if found:
         raise UnsupportedError(found)
-    return StepFunction(quantised, length, max(cached, default=0), tuple(states))
+    return StepFunction(quantised, length, rows, tuple(states))
 
 
 def _state(graph: QuantGraph, name: str, length: int, found: list[Finding]) -> State | None:
@@ -163,32 +148,3 @@ def _state(graph: QuantGraph, name: str, length: int, found: list[Finding]) -> S
 def tensor_format(tensor: QTensor) -> tuple[int, float, int]:
     """Width, scale and zero point: what two tensors have in common whose integers mean the same."""
     return tensor.bits, tensor.scale, tensor.zero
-
-
-def _spread(graph: QuantGraph) -> list[Finding]:
-    """Scores under the mask are no further apart than it hides (docs/numerics.md, softmax)."""
-    found = []
-    hides = -_ends(graph.tensor("mask"))[0]
-    for task in graph.tasks:
-        if isinstance(task, QBinary) and "mask" in task.inputs:
-            lowest = _ends(graph.tensor(task.output))[0]
-            for name in set(task.inputs) - {"mask"}:
-                low, high = _ends(graph.tensor(name))
-                if low - max(lowest, high - hides) < NOTHING:
-                    what = f"the scores '{name}' are up to {high - low:.1f} apart"
-                    most = min(hides, high - lowest) - NOTHING
-                    why = f"the mask goes down to {-hides:.1f} in the samples: it hides what is less than {most:.1f} apart"
-                    hint = "give calibration samples with a lower number at what is hidden"
-                    found.append(Finding(what, "input 'mask'", why, hint))
-    return found
-
-
-def _ends(tensor: QTensor) -> tuple[float, float]:
-    """The least and the largest real number that a tensor can hold."""
-    low, high = (tensor.scale * (limit - tensor.zero) for limit in limits(tensor.bits))
-    return low, high
-
-
-def mask_integers(tensor: QTensor) -> tuple[int, int]:
-    """What a mask adds to a score that counts, and to one that it hides."""
-    return int(quantise_input(tensor, np.zeros(()))), limits(tensor.bits)[0]

@@ -49,6 +49,7 @@ def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
             found[name].append(place)
 
     indices = {name for group in groups if group.kind == "embedding" for name in group.inputs}
+    indices |= {name for group in groups if group.cached for name in group.first.inputs[1:]}
     for name in graph.inputs:
         if name not in indices:
             for own in {name, graph.tensor(name).source or name}:

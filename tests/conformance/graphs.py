@@ -16,7 +16,8 @@ from intar import pipeline
 from intar.assets import asset_dir
 from intar.engine import plan_merged, run
 from intar.frontends import load_model
-from intar.ir.ops import Op
+from intar.ir.ops import POSITION, Op
+from intar.ir.program import INDEX_BITS
 from intar.ir.quantgraph import ROW_WISE as ROW_TASKS
 from intar.ir.quantgraph import (
     DirectSpec,
@@ -51,7 +52,7 @@ COMPUTE = (
 )
 TAILS = ("matmul_add", "matmul_mul")
 PRODUCTS = ("product", "product_transposed")
-ROW_WISE = ("softmax", "softmax_causal", "softmax_hidden", "layer_norm", "rms_norm")
+ROW_WISE = ("softmax", "softmax_causal", "softmax_hidden", "softmax_cached", "layer_norm", "rms_norm")
 MOVES = ("reshape", "transpose", "slice", "concat")
 
 
@@ -220,7 +221,9 @@ class Directed(_Maker):
         if isinstance(task, QSoftmax):
             x = self.tensors[task.inputs[0]]
             visible = int(self.rng.integers(1, x.cols + 1)) if "_" in kind else 0
-            task = task.model_copy(update={"visible": visible, "causal": kind == "softmax_causal"})
+            causal = kind in ("softmax_causal", "softmax_cached")
+            cached = int(self.rng.integers(0, visible)) if kind == "softmax_cached" else 0
+            task = task.model_copy(update={"visible": visible, "causal": causal, "cached": cached})
         elif isinstance(task, QNorm):
             task = task.model_copy(update={"centred": kind == "layer_norm"})
         self.tasks.append(task)
@@ -228,9 +231,12 @@ class Directed(_Maker):
     def result(self, name: str, inputs: Sequence[str]) -> Quantised:
         made = {*inputs, *(task.output for task in self.tasks)}
         outputs = tuple(task.output for task in self.tasks if task.output not in self.read)
+        tensors = [t for t in self.tensors.values() if t.name in made & {*self.read, *outputs}]
+        if any(isinstance(task, QSoftmax) and task.cached for task in self.tasks):
+            tensors.append(QTensor(name=POSITION, shape=(1,), bits=INDEX_BITS, scale=1.0))
         graph = QuantGraph(
             name=name,
-            tensors=tuple(t for t in self.tensors.values() if t.name in made & {*self.read, *outputs}),
+            tensors=tuple(tensors),
             tasks=tuple(self.tasks),
             inputs=tuple(t for t in inputs if t in self.read),
             outputs=outputs,

@@ -200,6 +200,7 @@ def test_rows_shared_by_cores_generated(
         ("softmax", 16, 8, "interleaved", (7, 13), 5),
         ("softmax_causal", 8, 8, "sequential", (2, 5, 7), 9),
         ("softmax_hidden", 8, 8, "pipelined", (9, 20), 24),
+        ("softmax_cached", 8, 8, "interleaved", (2, 5, 17), 9),
         ("layer_norm", 8, 8, "sequential", (5, 33), 17),
         ("layer_norm", 16, 8, "interleaved", (7, 13), 5),
         ("rms_norm", 16, 8, "pipelined", (9, 20), 24),
@@ -239,7 +240,7 @@ Built = tuple[pipeline.Design, Path]
 @pytest.fixture(scope="module")
 def every_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     """All kinds of tasks, both activation widths and three weight widths in one graph that the solver schedules."""
-    kinds = (*COMPUTE, *TAILS, *PRODUCTS, "softmax_causal", *MOVES, "layer_norm", "matmul")
+    kinds = (*COMPUTE, *TAILS, *PRODUCTS, "softmax_causal", "softmax_cached", *MOVES, "layer_norm", "matmul")
     quantised = network(kinds, (5, 13), 11, bits=(8, 16), weight_bits=(4, 8, 16), seed=EVERY_SEED)
     tasks = quantised.graph.tasks
     assert {t.weight_bits for t in tasks if t.kind == "matmul"} == {4, 8, 16}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from intar.errors import GraphError
+from intar.frontends import Builder
 from intar.ir import exp2
 from intar.ir.quantgraph import (
     DirectSpec,
@@ -24,8 +25,10 @@ from intar.ir.quantgraph import (
 )
 from intar.ir.rational import reciprocals
 from intar.quant.golden import _sums, dequantise, golden_tensors, quantise_input, run_golden
+from intar.quant.quantise import quantise
 from intar.quant.random_graphs import OPS, quantised_graphs, random_inputs, random_quantised
 from intar.quant.ranges import acc_bits, acc_range
+from intar.quant.scheme import W16A16
 
 
 def rq(v: int, m: int, s: int) -> int:
@@ -91,7 +94,9 @@ def _linear(task, quantised, flat, const, row: int, col: int) -> int:
         inner = row % (x.rows // task.batch)
         counted = min((task.visible or x.cols) + inner * task.causal, x.cols)
         whole = flat[x.name][row * x.cols : (row + 1) * x.cols]
-        return _softmax(task, whole[:counted], col) if col < counted else 0
+        filled = min(flat["position"][0], task.cached) if task.cached else 0
+        columns = [*range(filled), *range(task.cached, counted)]
+        return _softmax(task, [whole[c] for c in columns], columns.index(col)) if col in columns else 0
     if isinstance(task, QNorm):
         return _norm(task, const, flat[x.name][row * x.cols : (row + 1) * x.cols], col)
     at = row * x.cols + col
@@ -187,6 +192,32 @@ def check(quantised: Quantised, seed: int) -> None:
         array = result.tensors[tensor.name]
         assert array.shape == tensor.shape and array.dtype == np.int64
         assert array.min() >= -(1 << (tensor.bits - 1)) and array.max() < 1 << (tensor.bits - 1)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_columns_behind_the_position(rows: int) -> None:
+    """Rows of a state that no token has filled yet don't count, whatever they hold."""
+    cached = 6
+    g = Builder("cached")
+    x, at = g.input("x", (2, rows, cached + rows)), g.input("position", (1,))
+    g.output(g.cached_softmax(x, at, cached))
+    data = {
+        "x": np.random.default_rng(1).normal(size=(3, 2, rows, cached + rows)),
+        "position": np.arange(3)[:, None],
+    }
+    quantised = quantise(g.build(), W16A16, data)
+    inputs = random_inputs(quantised, 3)
+    for position in range(cached + 1):
+        inputs["position"] = np.array([position])
+        result = run_golden(quantised, inputs)
+        expected, _ = slow(quantised, inputs)
+        assert {n: a.reshape(-1).tolist() for n, a in result.tensors.items()} == expected
+        behind = inputs["x"].copy()
+        behind[..., position:cached] = 32767
+        again = run_golden(quantised, inputs | {"x": behind}).tensors
+        name = quantised.graph.outputs[0]
+        assert np.array_equal(again[name], result.tensors[name])
+        assert (result.tensors[name][..., position:cached] == 0).all()
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
