@@ -129,6 +129,8 @@ class Importer(ABC):
         """Inputs of integers do nothing but choose rows of tables, or say where a call stands."""
         for name, kind in self.ids.items():
             readers = [task for task in self.graph.tasks if self.alias.get(name) in task.inputs]
+            if not readers and self.placed and name == POSITION:
+                continue  # what it decides was rejected already, or nothing needs it
             if not readers or any(task.op not in (Op.EMBEDDING, Op.CACHED_SOFTMAX) for task in readers):
                 self.lacking.append(
                     Finding(
@@ -151,6 +153,9 @@ class Importer(ABC):
                         "remove the output",
                     )
                 )
+            elif name in self.placed or name in self.masked:
+                what = f"what the input '{POSITION}' decides reaches it without a softmax"
+                self.lacking.append(Finding(what, f"output '{name}'", hint="compute it on the host"))
             elif name in self.grids:
                 tensor, quant = self.grids[name]
                 if quant is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.fx import Node as FxNode
 
 from intar.frontends.masks import additive_mask, finite_mask
 from intar.frontends.onnx_nodes import Rejected
@@ -38,7 +39,7 @@ def _attention(w: Writer, a: Arguments) -> None:
     scores = w.emit("Mul", [scores, float(scale) if scale is not None else 1 / sqrt(shape[-1])])
     if grouped:
         scores = w.emit("Reshape", [scores, w.integers((*shape[:-1], keys[-2]))])
-    if mask in w.placed and a["attn_mask"].meta["val"].dtype == torch.bool:
+    if isinstance(mask, FxNode) and mask in w.placed and mask.meta["val"].dtype == torch.bool:
         scores = w.emit("Where", [mask, scores, -np.inf])
     elif mask is not None:
         scores = w.emit("Add", [scores, mask])

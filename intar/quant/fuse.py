@@ -240,7 +240,7 @@ class Fuser:
         """The position is a number of the call, which the rows node reads: no tensor, and nobody else understands it."""
         scores, position = task.inputs
         others = [t for t in self.graph.consumers(position) if t.op is not Op.CACHED_SOFTMAX]
-        if position not in self.graph.inputs or self.graph.tensor(position).name != POSITION:
+        if position not in self.graph.inputs or position != POSITION:
             hint = f"call an input of one integer '{POSITION}'"
             self._refuse(f"its position is '{position}', not the input '{POSITION}'", where(task), hint)
         elif others or position in self.graph.outputs:

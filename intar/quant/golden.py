@@ -352,7 +352,8 @@ def _bind(graph: QuantGraph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.n
             found.append(Finding("no integers were given", place))
             continue
         array = np.asarray(inputs[name])
-        lo, hi = (0, graph.positions) if name == POSITION and graph.positions else limits(tensor.bits)
+        number = name not in graph.inputs
+        lo, hi = (0, graph.positions) if number else limits(tensor.bits)
         if array.dtype.kind not in "iu":
             found.append(
                 Finding(f"the values are {array.dtype}, not integers", place, hint="use quantise_input")
@@ -362,7 +363,7 @@ def _bind(graph: QuantGraph, inputs: Mapping[str, np.ndarray]) -> dict[str, np.n
                 Finding(f"the array has shape {show(array.shape)}, expected {show(tensor.shape)}", place)
             )
         elif int(array.min()) < lo or int(array.max()) > hi:
-            what = "the position is none of" if hi == graph.positions else "values leave the type's range"
+            what = "the position is none of" if number else "values leave the type's range"
             found.append(Finding(f"{what} {lo} … {hi}", place))
         bound[name] = array.astype(np.int64)
     found += [Finding(f"the graph has no input '{name}'", graph.name) for name in inputs if name not in bound]

@@ -27,7 +27,7 @@ def merge_moves(graph: QuantGraph) -> QuantGraph:
                 break
     if len(tasks) == len(graph.tasks):
         return graph
-    kept = {*graph.inputs, *(task.output for task in tasks)}
+    kept = {*graph.given, *(task.output for task in tasks)}
     tensors = tuple(tensor for tensor in graph.tensors if tensor.name in kept)
     return graph.model_copy(update={"tasks": tuple(tasks), "tensors": tensors})
 

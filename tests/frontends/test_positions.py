@@ -96,7 +96,7 @@ def test_masks_of_torch(module: nn.Module, heads: int) -> None:
     for number in range(CACHED + 1):
         one = {name: value[number : number + 1] for name, value in given.items()}
         made = run_float(graph, {name: value.numpy() for name, value in one.items()})
-        assert np.abs(made["output"] - module(**one).numpy()).max() < 1e-5
+        assert np.abs(made[graph.outputs[0]] - module(**one).numpy()).max() < 1e-5
 
 
 def onnx_model(limit: int = CACHED) -> onnx.ModelProto:
@@ -152,7 +152,7 @@ def doubled(scores: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     ("mask", "what"),
     [
         (shifted, "hides other scores"),
-        (read_elsewhere, "computes on what the input 'position' decides"),
+        (read_elsewhere, "hides other scores"),
         (doubled, "computes on what the input 'position' decides"),
     ],
 )

@@ -168,8 +168,8 @@ class RowsWalk:
     node: Rows
     words: tuple[int, ...]
 
-    def slices(self) -> list[dict[str, int]]:
-        """The outputs of every advance."""
+    def slices(self, position: int) -> list[dict[str, int]]:
+        """The outputs of every advance in a call at a position."""
         node, found, row = self.node, [], 0
         parts = node.lanes // node.rate
         place_bits = rtl_place_bits(node)
@@ -178,7 +178,8 @@ class RowsWalk:
             for index in range(step.rows):
                 counted = min(step.cols, step.first + index) if step.grow else step.first
                 for place in range(beats * parts):
-                    used = [place * node.rate + p < counted for p in range(node.rate)]
+                    columns = [place * node.rate + p for p in range(node.rate)]
+                    used = [c < counted and (c < position or c >= step.cached) for c in columns]
                     item = {"step": word, "slot": row % 4, "at": (row % 4) << place_bits | place}
                     item |= {"slice": place % parts, "slice_last": place % parts == parts - 1}
                     item |= {"row_first": place == 0, "row_last": place == beats * parts - 1}
@@ -195,6 +196,8 @@ def rtl_place_bits(node: Rows) -> int:
 def rows_walk(*shows: str) -> RowsWalk:
     part = rows_part(*shows)
     node = next(n for n in part.nodes if isinstance(n, Rows))
+    steps = [s.model_copy(update={"cached": (s.op == "softmax") * (s.first // 2)}) for s in node.steps]
+    node = node.model_copy(update={"steps": tuple(steps)})
     words, bits = rtl_steps.rows_rom(node).steps, rtl_steps.width(rtl_steps.ROWS)
     parameters = {
         "LANES": node.lanes,
@@ -213,7 +216,7 @@ def rows_walk(*shows: str) -> RowsWalk:
     }
     outputs |= pins("slice_last 1 row_first 1 row_last 1")
     return RowsWalk(
-        Unit("intar_rows_walk", parameters, pins("start 1 segment 8 round 16 advance 1"), outputs),
+        Unit("intar_rows_walk", parameters, pins("start 1 segment 8 round 16 position 32 advance 1"), outputs),
         node,
         words,
     )

@@ -177,11 +177,11 @@ async def address_walks(dut: Any) -> None:
 @cocotb.test()
 async def walks_over_rows(dut: Any) -> None:
     async def bench(pins: Pins, walk: RowsWalk, stalls: Iterator[bool], rng: random.Random) -> None:
-        for _ in range(2):
-            pins.put(start=1)
+        for position in (0, 1 << 17, rng.randrange(1, 6)):
+            pins.put(start=1, position=position)
             await pins.edge()
             pins.put(start=0)
-            for wanted in walk.slices():
+            for wanted in walk.slices(position):
                 advance = False
                 while not advance:
                     advance = not next(stalls)
