@@ -47,12 +47,17 @@ class Text:
 
 
 def generate(
-    step: StepFunction, prompt: Sequence[int], count: int, prefill: StepFunction | None = None
+    step: StepFunction,
+    prompt: Sequence[int],
+    count: int,
+    prefill: StepFunction | None = None,
+    shorter: Sequence[StepFunction] = (),
 ) -> Text:
     """`count` tokens behind the prompt, each the most probable one.
 
     With states each token has a call of its own (`step.length` is 1), but for those of the prompt that `prefill` takes
-    several at a time, whose states are the same; without states each call sees the last `step.length` tokens.
+    several at a time, whose states are the same; without states each call sees the last `step.length` tokens. Calls whose
+    position allows it are performed by a `shorter` form of the two, which reads the first rows of the states only.
 
     Raises
     ------
@@ -64,14 +69,16 @@ def generate(
     states, position = step.empty(), 0
     while len(text) < len(prompt) + count:
         left = min(len(prompt), step.cached) - position
-        taken = prefill if prefill is not None and left >= prefill.length else step
+        whole = prefill if prefill is not None and left >= prefill.length else step
+        forms = [whole, *(s for s in shorter if s.length == whole.length and s.cached >= position)]
+        taken = min(forms, key=lambda form: form.cached)
         tokens = text[position : position + taken.length] if step.states else text[-step.length :]
         inputs = taken.inputs(tokens, position, states)
         made = run_golden(taken.quantised, inputs).tensors
         outputs = {name: made[name] for name in taken.graph.outputs}
         calls.append(Call(taken, position, inputs, outputs))
         if step.states:
-            states = taken.append(states, outputs, position)
+            states = whole.append(states, outputs, position)
             position += taken.length
         if not step.states or position == len(text):
             text.append(int(outputs["next"].reshape(-1)[0]))

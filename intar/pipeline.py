@@ -24,7 +24,7 @@ from intar.codegen.rtl import bundles, render_rtl, top_name
 from intar.device import boards
 from intar.engine import LONGEST_RUN, EngineResult, plan_merged, run
 from intar.engine import MemoryModel as EngineMemory
-from intar.errors import InfeasibleError, InternalError
+from intar.errors import Finding, InfeasibleError, InternalError, UnsupportedError
 from intar.hosting import host_moves, text_entries
 from intar.ir.circuit import as_stored, from_circuit, to_circuit
 from intar.ir.io import to_npz
@@ -48,6 +48,7 @@ from intar.quant.blocks import Pieces, pieces
 from intar.quant.divide import divide
 from intar.quant.golden import golden_tensors, quantise_input
 from intar.quant.pooled import pool_products
+from intar.quant.shorter import shorter
 from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE
 from intar.quant.store import to_json as quant_json
 from intar.schedule.build import at_least, own_banks
@@ -74,7 +75,7 @@ class Design:
     """A compiled network: integers, schedule, program, constant images and the engine's prediction.
 
     `predicted` is the engine's run with all-zero inputs: cycles, waits and spans don't depend on values. Where the program
-    performs several networks, this one is its entry `entry`.
+    performs several networks, this one is its entry `entry`; it may be a shorter form `of` another (`quant.shorter`).
     """
 
     quantised: Quantised
@@ -83,6 +84,7 @@ class Design:
     images: dict[str, bytes] = field(repr=False)
     predicted: EngineResult = field(repr=False)
     entry: int = 0
+    of: str = ""
 
     @property
     def name(self) -> str:
@@ -321,12 +323,13 @@ def _best_of_part(machine: Machine, mode: Mode, part: Part, pins: Pins) -> Sched
 class Network:
     """A network to be compiled into a kernel with others: its name there, its integers, and its pieces (`quant.blocks`).
 
-    Without pieces it is one part.
+    Without pieces it is one part. It may be a shorter form `of` another one, for calls at the first positions.
     """
 
     name: str
     quantised: Quantised
     pieces: Pieces = ()
+    of: str = ""
 
     @property
     def cut(self) -> Pieces:
@@ -337,6 +340,39 @@ class Network:
     def parts(self) -> tuple[Part, ...]:
         """The network in parts, each of which is scheduled by itself."""
         return divide(self.quantised, self.cut)
+
+
+def at_lengths(network: Network, count: int) -> list[Network]:
+    """The network, and shorter forms of it, each for another `count`-th of the rows of its states.
+
+    Calls at the first positions read and multiply only so many rows of the states as their form has. Forms of no more rows
+    than a call adds are left out.
+
+    Raises
+    ------
+    UnsupportedError
+        Nothing in the network depends on the position, or its states go through what has no shorter form.
+    """
+    full = network.quantised.graph.positions
+    if count > 1 and not full:
+        what = f"nothing in it depends on the input '{POSITION}'"
+        hint = "lengths are those of a cache of which the position decides what counts (docs/generate.md)"
+        raise UnsupportedError(Finding(what, f"network {network.name}", hint=hint))
+    added = max((state.length for state in states(network.quantised.graph)), default=0)
+    rows = [-(-full * part // count) for part in range(1, count)]
+    return [
+        network,
+        *(
+            replace(
+                network,
+                name=f"{network.name}_{cached}",
+                quantised=shorter(network.quantised, cached),
+                of=network.name,
+            )
+            for cached in dict.fromkeys(rows)
+            if added < cached < full
+        ),
+    ]
 
 
 def compile_networks(networks: Sequence[Network], machine: Machine, mode: Mode = "auto") -> list[Design]:
@@ -384,7 +420,8 @@ def design_networks(networks: Sequence[Network], schedules: Sequence[PartedSched
     for entry, (network, schedule) in enumerate(zip(networks, schedules, strict=True)):
         predicted = run(program, {}, memory=memory, values=False, entry=entry)
         predicted.raise_deadlock()
-        designs.append(Design(network.quantised, schedule, program, lowered.images, predicted, entry))
+        made = Design(network.quantised, schedule, program, lowered.images, predicted, entry, network.of)
+        designs.append(made)
     return designs
 
 
@@ -506,7 +543,10 @@ def project(
     graph = made.quantised.graph
     files: dict[str, bytes] = {**_sources(made), "program.json": made.program.to_json().encode()}
     for other in others:
-        files |= _sources(other, other.folder)
+        if other.of:
+            files[f"{other.folder}schedule.json"] = other.schedule.to_json().encode()
+        else:
+            files |= _sources(other, other.folder)
     for other, samples in zip(others, other_inputs, strict=False):
         files[f"{other.folder}{INPUTS_FILE}"] = to_npz(dict(samples))
     files |= {f"data/{name}.bin": data for name, data in made.images.items()}
@@ -529,7 +569,11 @@ def project(
         "top": top_name(made.program),
     }
     if made.program.entries:
-        lock["entries"] = [entry.name for entry in made.program.entries]
+        names = [entry.name for entry in made.program.entries]
+        lock["entries"] = names
+        lock["lengths"] = {
+            names[one.entry]: [one.of, one.quantised.graph.positions] for one in networks if one.of
+        }
     files[LOCK] = (json.dumps(lock, indent=1, sort_keys=True) + "\n").encode()
     return Project(dict(sorted(files.items())))
 

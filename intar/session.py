@@ -52,6 +52,7 @@ from intar.quant.quantise import quantise
 from intar.quant.scheme import Scheme
 from intar.quant.scheme import scheme as find_scheme
 from intar.quant.search import Metric, Search, Trial, search_formats
+from intar.quant.shorter import shorter
 from intar.quant.store import load as load_quantised
 from intar.quant.streamed import stream_states
 from intar.report.summary import report_dict
@@ -492,15 +493,22 @@ def open_entries(directory: Path, entry: str | None = None) -> list[Design]:
 def open_networks(directory: Path) -> list[Design]:
     """The designs of all networks of a written project: its entries, or the one that it has."""
     folder = read_project(directory)
-    names = read_lock(folder).get("entries", [])
+    lock = read_lock(folder)
+    names, lengths = lock.get("entries", []), lock.get("lengths", {})
     folders = [folder, *(folder / "entries" / name for name in names[1:])]
-    integers = [load_quantised(place) for place in folders]
+    whole = {place: load_quantised(place) for place in folders if place.name not in lengths}
+    integers = [
+        shorter(whole[folders[names.index(lengths[place.name][0])]], lengths[place.name][1])
+        if place.name in lengths and place not in whole
+        else whole[place]
+        for place in folders
+    ]
     schedules = [read_schedule(place / "schedule.json") for place in folders]
     if len(folders) == 1:
         return [design(integers[0], schedules[0])]
     parted = [schedule for schedule in schedules if isinstance(schedule, PartedSchedule)]
     networks = [
-        Network(name, own, schedule.pieces)
+        Network(name, own, schedule.pieces, lengths.get(name, [""])[0])
         for name, own, schedule in zip(names, integers, parted, strict=True)
     ]
     return design_networks(networks, parted)

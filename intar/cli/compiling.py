@@ -154,6 +154,13 @@ def compile_command(
             help="NAME=MODEL: the kernel performs this network, too (a prefill); it shares states and machine."
         ),
     ] = None,
+    lengths: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="So many forms of each step function: a call reads so many parts of its states as it needs.",
+        ),
+    ] = 1,
     edited: Annotated[
         Path | None, typer.Option("--schedule", help="Use this (edited) schedule.json.")
     ] = None,
@@ -180,9 +187,12 @@ def compile_command(
 
     mode, pins = check_pattern(pattern), parse_pins(pin or [])
     entries = parse_entries(entry or [])
-    if entries and (edited or pin):
-        what = "a schedule is pinned or edited for a single network only"
-        raise ConfigError(Finding(what, "--entry", hint="leave --schedule and --pin away"))
+    if (entries or lengths > 1) and (edited or pin):
+        what, where = (
+            "a schedule is pinned or edited for a single network only",
+            "--entry" if entries else "--lengths",
+        )
+        raise ConfigError(Finding(what, where, hint="leave --schedule and --pin away"))
     refuse_foreign(out)
     require(engine.missing_tools())
     with progress(
@@ -208,11 +218,14 @@ def compile_command(
         }
         step()
         made_all: list[pipeline.Design] = []
-        if more:
+        if more or lengths > 1:
             named = {pipeline.main_entry(known.name, more): source, **more}
             networks = [
-                pipeline.Network(name, one.quantised, pieces(one.quantised.graph, one.blocks))
+                form
                 for name, one in named.items()
+                for form in pipeline.at_lengths(
+                    pipeline.Network(name, one.quantised, pieces(one.quantised.graph, one.blocks)), lengths
+                )
             ]
             made_all = pipeline.compile_networks(networks, source.machine, mode)
             made = made_all[0]

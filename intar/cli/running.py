@@ -252,9 +252,11 @@ def generate(
     designs = [(step_function(made.quantised), made, project) for made in open_networks(project)]
     if prefill:
         other = open_networks(prefill)[0]
-        designs = [designs[0], (step_function(other.quantised), other, prefill)]
+        alone = [one for one in designs if one[0].length == designs[0][0].length]
+        designs = [*alone, (step_function(other.quantised), other, prefill)]
+    whole, shorter = ([step for step, made, _ in designs if bool(made.of) == kind] for kind in (False, True))
     with progress("generate with golden", f"the same calls: {backend}") as advance:
-        text = generate(designs[0][0], ids, tokens, designs[1][0] if len(designs) > 1 else None)
+        text = generate(whole[0], ids, tokens, whole[1] if len(whole) > 1 else None, shorter)
         advance()
         ran = run_text(text, designs, backend)
         advance()

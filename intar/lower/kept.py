@@ -62,7 +62,7 @@ def kept_states(graph: QuantGraph, machine: Machine, a_bits: int, room: int = 0)
     Parameters
     ----------
     a_bits : of an element as it is stored.
-    room : positions of a block beyond the state's own, at least; those that a call adds when 0.
+    room : positions of a block, at least; those of the state and of a call when 0.
     """
     found: dict[str, Kept] = {}
     base, element = 0, state_bits(graph, a_bits)
@@ -71,7 +71,7 @@ def kept_states(graph: QuantGraph, machine: Machine, a_bits: int, room: int = 0)
         bits = -(-tensor.cols // machine.lanes) * machine.lanes * element
         if bits % machine.port_bits:
             return {}
-        room_here = state.rows + max(room, state.length)
+        room_here = max(room, state.rows + state.length)
         form = {"cols": tensor.cols, "bits": element, "ports": max(1, machine.state_ports)}
         kept = Kept(state, base, bits // machine.port_bits, room_here, **form)
         found[state.name] = found[state.new] = kept

@@ -128,7 +128,8 @@ def lower_networks(networks: Sequence[Network]) -> Lowered:
 def _keep(networks: Sequence[Network], machine: Machine, a_bits: int) -> list[dict[str, Kept]]:
     """Where the states of each network lie: in the same words, where they have the same names."""
     known = [states(network.quantised.graph) for network in networks]
-    room = max((state.length for found in known for state in found), default=0)
+    rows = max((state.rows for found in known for state in found), default=0)
+    room = rows + max((state.length for found in known for state in found), default=0)
     kept = [kept_states(network.quantised.graph, machine, a_bits, room) for network in networks]
     keeping = [found for found in kept if found]
     places = [

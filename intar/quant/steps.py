@@ -59,8 +59,12 @@ class StepFunction:
         return {tensor.name: np.full(tensor.shape, tensor.zero, np.int64) for tensor in tensors}
 
     def inputs(self, tokens: Sequence[int], position: int, states: Integers) -> Integers:
-        """The integers of all inputs for a call with `length` tokens, the first one at `position` of the text."""
-        found: Integers = {"tokens": np.array([tokens], np.int64), **states}
+        """The integers of all inputs for a call with `length` tokens, the first one at `position` of the text.
+
+        `states` may have more rows than the network reads: it takes the first ones.
+        """
+        found: Integers = {"tokens": np.array([tokens], np.int64)}
+        found |= {s.name: np.take(states[s.name], range(s.rows), s.axis) for s in self.states}
         if "positions" in self.graph.inputs:
             found["positions"] = position + np.arange(self.length)[None]
         found[POSITION] = np.array(position)

@@ -1,0 +1,132 @@
+"""Step functions in several lengths: a call reads and multiplies as many rows of the caches as its position needs."""
+
+from __future__ import annotations
+
+import runpy
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import intar
+from intar import pipeline
+from intar.assets import asset_dir
+from intar.cli import app
+from intar.errors import ConfigError, UnsupportedError
+from intar.generate import StepFunction, Text, generate, run_text, step_function
+from intar.session import open_networks
+from intar.verify.csim import FLAGS
+from intar.verify.csim_build import compile_csim
+
+GPT2 = asset_dir("designs") / "gpt2" / "model.py"
+PROMPT = [3, 17, 5, 8, 11]
+
+
+@pytest.fixture(scope="module")
+def kernel() -> list[pipeline.Design]:
+    """Three blocks, looped: a step of one token that reads 2, 4, 6 or 8 cached rows; a prefill of two tokens: 4, 6 or 8."""
+    model = runpy.run_path(str(GPT2))
+    config = replace(model["TINY"], layers=3)
+    form = {"budget": {"multipliers": 16, "rows": 1, "lanes": 16}, "scheme": "w8a8r16", "loop": True}
+    step = intar.compile(*model["_step"](config, 8, samples=4), **form)
+    chunk = intar.compile(*model["_step"](config, 8, 2, samples=4), **form, like=step)
+    networks = [
+        network
+        for name, made in (("step", step), ("prefill", chunk))
+        for network in pipeline.at_lengths(
+            pipeline.Network(name, made.design.quantised, made.design.schedule.pieces), 4
+        )
+    ]
+    return pipeline.compile_networks(networks, step.design.schedule.machine)
+
+
+Texts = tuple[Text, list[tuple[StepFunction, pipeline.Design]]]
+
+
+@pytest.fixture(scope="module")
+def texts(kernel: list[pipeline.Design]) -> Texts:
+    steps = [step_function(made.quantised) for made in kernel]
+    whole = [step for step, made in zip(steps, kernel, strict=True) if not made.of]
+    shorter = [step for step, made in zip(steps, kernel, strict=True) if made.of]
+    text = generate(whole[0], PROMPT, 3, whole[1], shorter)
+    assert text.tokens == generate(whole[0], PROMPT, 3).tokens
+    return text, list(zip(steps, kernel, strict=True))
+
+
+def test_a_call_is_the_shortest_that_will_do(kernel: list[pipeline.Design], texts: Texts) -> None:
+    assert [entry.name for entry in kernel[0].program.entries] == [
+        *("step", "step_2", "step_4", "step_6"),
+        *("prefill", "prefill_4", "prefill_6"),
+    ]
+    assert [made.of for made in kernel] == ["", "step", "step", "step", "", "prefill", "prefill"]
+    performed = [(call.position, call.step.length, call.step.cached) for call in texts[0].calls]
+    assert performed == [(0, 2, 4), (2, 2, 4), (4, 1, 4), (5, 1, 6), (6, 1, 6)]
+    for made in (kernel[:4], kernel[4:]):
+        cycles = [one.predicted.cycles for one in (*made[1:], made[0])]
+        assert cycles == sorted(set(cycles))  # fewer rows, fewer cycles
+
+
+def test_on_the_engine(kernel: list[pipeline.Design], texts: Texts) -> None:
+    text, performed = texts
+    designs = {id(step): made for step, made in performed}
+    positions = tuple(call.position for call in text.calls)
+    calls = pipeline.Calls(positions, tuple(designs[id(call.step)] for call in text.calls))
+    check = pipeline.verify_engine(kernel[0], [call.inputs for call in text.calls], calls)
+    assert check.bit_exact, check.first
+    assert check.cycles == tuple(made.predicted.cycles for made in calls.designs)
+
+
+@pytest.fixture(scope="module")
+def written(kernel: list[pipeline.Design], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pipeline.project(kernel[0], others=kernel[1:]).write(
+        tmp_path_factory.mktemp("lengths") / "project"
+    )
+
+
+def test_a_project_is_opened_as_it_was_made(kernel: list[pipeline.Design], written: Path) -> None:
+    again = open_networks(written)
+    assert [(made.program, made.images, made.of) for made in again] == [
+        (made.program, made.images, made.of) for made in kernel
+    ]
+    assert [made.quantised.graph for made in again] == [made.quantised.graph for made in kernel]
+
+
+def test_the_host_chooses_likewise(kernel: list[pipeline.Design], texts: Texts, written: Path) -> None:
+    """The generated XRT program, with the C++ on our simulator for a board."""
+    shutil.copytree(Path(__file__).parent / "fake_xrt" / "xrt", written / "hls" / "xrt")
+    (written / "hls" / "fake_kernel.h").write_text(
+        f'#include "kernel.h"\n#define FAKE_KERNEL {kernel[0].program.name}_sim\n'
+    )
+    sources = [written / "host" / "generate.cpp", written / "hls" / "sim_top.cpp"]
+    headers = [written / "hls", written / "hls" / "intar"]
+    binary = compile_csim(sources, headers, written / "build" / "cpp", (*FLAGS, "-O0"))
+    words = ["kernel.xclbin", "-n", "3", "--data", str(written / "data"), *map(str, PROMPT)]
+    ran = subprocess.run([binary, *words], capture_output=True, text=True, check=False)
+    assert ran.stdout.split() == [str(token) for token in texts[0].tokens], ran.stderr
+    assert "5 calls" in ran.stderr
+
+
+@pytest.mark.full
+@pytest.mark.sim
+@pytest.mark.parametrize("backend", ["csim", "sim"])
+def test_in_generated_code(texts: Texts, written: Path, backend: str) -> None:
+    """Every integer of every call; in the RTL each in as many cycles as the engine has found for its length."""
+    text, performed = texts
+    ran = run_text(text, [(step, made, written) for step, made in performed], backend)
+    assert (ran.mismatches, ran.tokens) == (0, text.tokens), ran.first
+    designs = {id(step): made for step, made in performed}
+    assert ran.cycles == tuple(designs[id(call.step)].predicted.cycles for call in text.calls)
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    words = ["compile", f"{GPT2}:tiny_step", "-o", str(tmp_path / "out"), "--lengths", "2"]
+    ran = CliRunner().invoke(app, [*words, "--pin", "add=sequential"])
+    assert isinstance(ran.exception, ConfigError) and "leave --schedule and --pin away" in str(ran.exception)
+    words[1] = f"{GPT2}:tiny"
+    ran = CliRunner().invoke(app, words)
+    assert isinstance(ran.exception, UnsupportedError) and "depends on the input 'position'" in str(
+        ran.exception
+    )
