@@ -91,13 +91,12 @@ def samples(graph: TaskGraph, calibration: Mapping[str, np.ndarray]) -> list[dic
 
 def _no_ids(graph: TaskGraph, name: str, array: np.ndarray) -> str:
     """What is wrong with samples of an input that holds ids, or the position; nothing for other inputs."""
-    limits = [
-        int(t.attrs["cached"])
-        for t in graph.consumers(name)
-        if t.op is Op.CACHED_SOFTMAX and t.inputs[1] == name
-    ]  # type: ignore[arg-type]
-    if limits and not (np.all(array == np.rint(array)) and array.min() >= 0 and array.max() <= min(limits)):
-        return f"its values are not all positions 0 … {min(limits)}"
+    placed = [
+        task for task in graph.consumers(name) if task.op is Op.CACHED_SOFTMAX and task.inputs[1] == name
+    ]
+    last = min((int(task.attrs["cached"]) for task in placed), default=0)  # type: ignore[arg-type]
+    if placed and not (np.all(array == np.rint(array)) and array.min() >= 0 and array.max() <= last):
+        return f"its values are not all positions 0 … {last}"
     tables = [task.inputs[1] for task in graph.consumers(name) if task.op is Op.EMBEDDING]
     rows = min((graph.tensor(table).shape[0] for table in tables), default=0)
     if not tables or (np.all(array == np.rint(array)) and array.min() >= 0 and array.max() < rows):
