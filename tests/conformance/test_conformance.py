@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from intar import pipeline
+from intar.ir.program import INDEX_BITS
 from intar.ir.quantgraph import QMatmul, QProduct
 from intar.ir.schedule import Machine, Pattern
 from intar.quant.random_graphs import random_inputs
@@ -244,7 +245,7 @@ def every_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     quantised = network(kinds, (5, 13), 11, bits=(8, 16), weight_bits=(4, 8, 16), seed=EVERY_SEED)
     tasks = quantised.graph.tasks
     assert {t.weight_bits for t in tasks if t.kind == "matmul"} == {4, 8, 16}
-    assert {t.bits for t in quantised.graph.tensors} == {8, 16}
+    assert {t.bits for t in quantised.graph.tensors} == {8, 16, INDEX_BITS}  # that of the position
     target = machine(2, rows=2, lanes=4, rate=2, port_bits=64)
     made = pipeline.compile_quantised(
         quantised, target, "intar"
