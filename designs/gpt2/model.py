@@ -174,7 +174,7 @@ class Step(nn.Module):
 class TrunkStep(nn.Module):
     """The trunk of one embedded token (batch, 1, width) behind cached keys and values: ``hidden`` and the new rows.
 
-    `mask` and caches as those of :class:`Step`; the host embeds, and has the head.
+    `position` and caches as those of :class:`Step`; the host embeds, and has the head.
     """
 
     def __init__(self, trunk: Trunk) -> None:
@@ -182,11 +182,12 @@ class TrunkStep(nn.Module):
         self.trunk = trunk
 
     def forward(
-        self, hidden: torch.Tensor, mask: torch.Tensor, **caches: torch.Tensor
+        self, hidden: torch.Tensor, position: torch.Tensor, **caches: torch.Tensor
     ) -> dict[str, torch.Tensor]:
         rows = {}
+        keep = counted(position, 1, caches["k_0"].shape[2])
         for number, block in enumerate(self.trunk.h):
-            y, k, v = block.attn.step(block.ln_1(hidden), mask, caches[f"k_{number}"], caches[f"v_{number}"])
+            y, k, v = block.attn.step(block.ln_1(hidden), keep, caches[f"k_{number}"], caches[f"v_{number}"])
             hidden = block.feed_forward(hidden + y)
             rows |= {f"k_{number}_new": k, f"v_{number}_new": v}
         return {"hidden": self.trunk.ln_f(hidden), **rows}
@@ -285,11 +286,12 @@ def _last_step(
             _, keys, values = block.attn.split(block.ln_1(hidden))
             given |= {f"k_{number}": keys[:, :, :-1].clone(), f"v_{number}": values[:, :, :-1].clone()}
             hidden = block(hidden)
-    mask = torch.zeros(samples, config.heads, 1, cached + 1)
-    mask[0, ..., cached // 2 : cached] = HIDDEN  # one text is half as long
+    position = torch.full((samples,), cached)
+    position[0] = cached // 2  # one text is half as long
     if head:
-        return Step(model), {"tokens": tokens[:, -1:], "positions": positions[:, -1:], "mask": mask, **given}
-    return TrunkStep(model.trunk), {"hidden": embedded[:, -1:].clone(), "mask": mask, **given}
+        own = {"tokens": tokens[:, -1:], "positions": positions[:, -1:]}
+        return Step(model), own | {"position": position, **given}
+    return TrunkStep(model.trunk), {"hidden": embedded[:, -1:].clone(), "position": position, **given}
 
 
 def _trunk(config: Config, tokens: int, samples: int = 4) -> tuple[nn.Module, torch.Tensor]:

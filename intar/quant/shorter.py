@@ -86,7 +86,7 @@ class _Shorter:
 
     def _task(self, task: QTask) -> QTask:
         """The task without the rows; what it makes is noted."""
-        cut = [self.axes.get(name) for name in task.inputs]
+        cut = [self.axes.get(name) for name in task.operands]
         placed = isinstance(task, QSoftmax) and task.cached > 0
         if not any(cut) and not placed:
             return task
@@ -145,8 +145,15 @@ class _Shorter:
         self.axes[task.output] = axis
         return task.model_copy(update={"pieces": tuple(pieces)})
 
-    def _product(self, task: QProduct, x: _Axis | None, y: _Axis | None) -> QProduct | None:
+    def _product(
+        self, task: QProduct, x: _Axis | None, y: _Axis | None, state: _Axis | None = None
+    ) -> QProduct | None:
         second, out = self.graph.tensor(task.inputs[1]), self.graph.tensor(task.output)
+        if state is not None and task.transposed:
+            self.axes[task.output] = _Axis(out.rows, out.cols, 1)
+            return None if x or y else task
+        if state is not None:
+            return task if y is None and self._columns(task.inputs[0]) else None
         if y is None:
             return None
         by_columns = y.inner == 1 and y.size == second.cols
