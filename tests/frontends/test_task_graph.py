@@ -184,6 +184,7 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
         g.product(x, x, "second"),
         g.softmax(x),
         g.softmax(x, np.triu(np.full((3, 4), -np.inf), 1)),
+        g.cached_softmax(x, g.input("position", (1,)), 1),
         g.layer_norm(x, vector, vector + 1),
         g.rms_norm(x, vector),
         g.rope(x, np.cos(normal(3, 4)), np.sin(normal(3, 4))),
