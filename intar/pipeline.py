@@ -548,6 +548,8 @@ def project(
         else:
             files |= _sources(other, other.folder)
     for other, samples in zip(others, other_inputs, strict=False):
+        if not samples:
+            continue
         files[f"{other.folder}{INPUTS_FILE}"] = to_npz(dict(samples))
     files |= {f"data/{name}.bin": data for name, data in made.images.items()}
     target = build_target(made.schedule.machine)

@@ -496,13 +496,13 @@ def open_networks(directory: Path) -> list[Design]:
     lock = read_lock(folder)
     names, lengths = lock.get("entries", []), lock.get("lengths", {})
     folders = [folder, *(folder / "entries" / name for name in names[1:])]
-    whole = {place: load_quantised(place) for place in folders if place.name not in lengths}
-    integers = [
-        shorter(whole[folders[names.index(lengths[place.name][0])]], lengths[place.name][1])
-        if place.name in lengths and place not in whole
-        else whole[place]
-        for place in folders
-    ]
+    labels = names or [""]
+    whole = {
+        name: load_quantised(place)
+        for name, place in zip(labels, folders, strict=True)
+        if name not in lengths
+    }
+    integers = [shorter(whole[lengths[n][0]], lengths[n][1]) if n in lengths else whole[n] for n in labels]
     schedules = [read_schedule(place / "schedule.json") for place in folders]
     if len(folders) == 1:
         return [design(integers[0], schedules[0])]

@@ -218,8 +218,8 @@ def compile_command(
         }
         step()
         made_all: list[pipeline.Design] = []
+        named = {pipeline.main_entry(known.name, more): source, **more}
         if more or lengths > 1:
-            named = {pipeline.main_entry(known.name, more): source, **more}
             networks = [
                 form
                 for name, one in named.items()
@@ -234,10 +234,9 @@ def compile_command(
         else:
             made = pipeline.compile_quantised(source.quantised, source.machine, mode, pins, source.blocks)
         step()
-        samples = [
-            pipeline.integer_samples(one.quantised, one.calibration) for one in (source, *more.values())
-        ]
-        project = pipeline.project(made, samples[0], made_all[1:], samples[1:])
+        samples = {n: pipeline.integer_samples(one.quantised, one.calibration) for n, one in named.items()}
+        others = [samples.get(other.name, {}) for other in made_all[1:]]
+        project = pipeline.project(made, next(iter(samples.values())), made_all[1:], others)
         step()
         linted = lint_files(project.files, made.program) if lint else None
         step()

@@ -216,7 +216,9 @@ def rows_walk(*shows: str) -> RowsWalk:
     }
     outputs |= pins("slice_last 1 row_first 1 row_last 1")
     return RowsWalk(
-        Unit("intar_rows_walk", parameters, pins("start 1 segment 8 round 16 position 32 advance 1"), outputs),
+        Unit(
+            "intar_rows_walk", parameters, pins("start 1 segment 8 round 16 position 32 advance 1"), outputs
+        ),
         node,
         words,
     )
