@@ -212,7 +212,7 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
     graph = g.build()
     assert {task.op for task in graph.tasks} == set(Op)
     a, b = normal(2, 3, 4, seed=5).astype(np.float64), normal(4, seed=6).astype(np.float64)
-    results = run_float(graph, {"x": a, "y": b})
+    results = run_float(graph, {"x": a, "y": b, "position": np.zeros(1)})
     assert all(results[name].shape == graph.tensor(name).shape for name in made)
     rows = normal(3, 5)[np.clip(np.rint(b), 0, 2).astype(int)]
     assert np.array_equal(results["embedding_1"], rows)
@@ -224,6 +224,9 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
         np.allclose(np.tril(results["softmax_2"]).sum(axis=-1), 1)
         and not np.triu(results["softmax_2"], 1).any()
     )
+    assert np.allclose(results["cached_softmax_1"].sum(axis=-1), 1)
+    assert not np.triu(results["cached_softmax_1"][..., 1:], 1).any()
+    assert not results["cached_softmax_1"][..., 0].any()
     assert np.allclose((results["layer_norm_1"] - vector - 1)[..., 1:] / vector[1:], _unit(a)[..., 1:])
     assert np.allclose(results["rms_norm_1"], a / np.sqrt((a**2).mean(-1, keepdims=True) + 1e-6) * vector)
     turned = np.concatenate([-a[..., 2:], a[..., :2]], axis=-1)
