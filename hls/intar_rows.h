@@ -13,7 +13,8 @@
 namespace intar {
 
 // `rows` rows of `beats` beats with `cols` elements.  Softmax: `first` of them count in the first row, `grow` more in each row
-// after it; none from the call's position up to `cached` does.  Normalisation (`norm`): `numerator` is epsilon.  With table >= 0 results are looked up there.
+// after it; none from the call's position up to `cached` does.  Normalisation (`norm`): `numerator` is epsilon.  With table >= 0
+// results are looked up there.
 struct rows_step {
   bool norm;
   int32_t rows, beats, cols, first, grow, cached, mult, shift;
