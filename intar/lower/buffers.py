@@ -70,6 +70,8 @@ class Blocks:
         None if that is not known."""
         skipped, rest = divmod(row - self.row, self.height)
         within = self.row <= row and row + rows <= self.row + self.rows
+        if within and rest + rows <= self.height:
+            return self.before + skipped + 1, 0
         if not within or rest or height % self.height or (height > self.height and rows % height):
             return None
         step = height // self.height
@@ -266,6 +268,11 @@ class TensorMemory:
                 found.append((blocks.row, blocks.rows, blocks.height))
                 end += blocks.rows
         return found if end == row + rows else []
+
+    def finish(self, row: int, rows: int) -> None:
+        """Some rows are there with all that has been written so far."""
+        done = Blocks(row, rows, rows, self.memory.written - 1)
+        self.blocks.setdefault(self._tile(row), []).append(done)
 
     def fetch_beats(self, walk: Walk, need: int, note: str) -> None:
         """Read beats of the tensor, addresses from its first one on, which are there from a write count on."""

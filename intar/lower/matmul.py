@@ -112,9 +112,10 @@ def _by_blocks(walk: Walk, round: int) -> Iterator[tuple[Walk, bool]]:
 
 def operands(work: Work, visit: Visit, share: Share) -> None:
     """The share's rows to the feeds of its cores, once a round; the first round follows whoever makes the rows."""
-    depth = work.site.pitch(visit.task.inputs[0])
+    pitch = work.site.pitch(visit.task.inputs[0])
+    depth = visit.beats or pitch
     source = work.tensors.reader(visit, 0)
-    walk = share.walk(depth, depth, 0)
+    walk = share.walk(pitch, depth, 0)
     if share.first == 0 and source.in_blocks(share.row, share.count, share.height):
         for part, blocks in _by_blocks(walk, 0):
             height = share.height if blocks else 0
@@ -131,8 +132,12 @@ def operands(work: Work, visit: Visit, share: Share) -> None:
 
 def products(work: Work, visit: Visit, core: int, blocks: Sequence[int], share: Share) -> None:
     """One core's blocks: operands and weights meet, accumulators go to the vector unit."""
-    k, depth = work.weights.pairs(visit.task), work.site.pitch(visit.task.inputs[0])
-    k_last = k - (depth - 1) * work.site.machine.pairs(work.site.machine.lanes)
+    machine = work.site.machine
+    k, depth = (
+        machine.pairs(work.weights.channels(visit)),
+        visit.beats or work.site.pitch(visit.task.inputs[0]),
+    )
+    k_last = k - (depth - 1) * machine.pairs(machine.lanes)
     work.step(f"feed_{core}", FeedStep(blocks=depth, k_last=k_last, **share.shape))
     work.step(f"core_{core}", CoreStep(k=k, k_last=k, **share.shape))
     work.weights.use(visit, core, blocks, share.m_tiles, share.note)

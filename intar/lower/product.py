@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from intar.ir.program import FeedStep, Walk
 from intar.ir.quantgraph import QProduct
-from intar.lower import matmul, streamed
+from intar.lower import causal, matmul, streamed
 from intar.lower.netlist import Flow, FlowLeg
 from intar.lower.shares import Share, shares
 from intar.lower.visits import Visit
@@ -35,13 +35,24 @@ def append(work: Work, visit: Visit) -> None:
     assert isinstance(task, QProduct)
     if task.state:
         return streamed.append(work, visit)
-    for item, part in _items(work, visit):
-        for share in shares(work.site, part):
+    scored, shared = causal.made_for(work.site, task), causal.read_by(work.site, task)
+    for item, whole in _items(work, visit):
+        for part in shared.parts(whole) if shared else (whole,):
+            _item(work, part, item, None if visit.by_rows else scored)
+        if scored:
+            for memory in work.tensors.results(visit):
+                memory.finish(whole.row, whole.rows)
+
+
+def _item(work: Work, part: Visit, item: int, scored: causal.Bands | None) -> None:
+    """Rows of an item; where they are scores for a causal softmax, those that it sees."""
+    for whole in shares(work.site, part):
+        for share in causal.seen(scored, whole, work.site.machine.rows) if scored else (whole,):
             matmul.operands(work, part, share)
             _second(work, part, item, share)
             for position, core in enumerate(share.cores):
                 matmul.products(work, part, core, share.blocks(position), share)
-                work.vector(core, task, share.tiles, share.core_rows, "acc", False, share.note)
+                work.vector(core, part.task, share.tiles, share.core_rows, "acc", False, share.note)
             matmul.results(work, part, share)
 
 
@@ -63,7 +74,7 @@ def _second(work: Work, visit: Visit, item: int, share: Share) -> None:
     lanes = machine.lanes
     assert isinstance(task, QProduct)
     source = work.tensors.reader(visit, 1)
-    k, blocks, note = work.weights.k(task), share.end - first, f"{share.note} second operand"
+    k, blocks, note = work.weights.channels(visit), share.end - first, f"{share.note} second operand"
     pitch = work.site.pitch(task.inputs[1])
     row = item * (work.site.tensors[task.inputs[1]].rows // task.batch)
     port = source.port("out")

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from intar.ir.norm import GAIN_BITS
-from intar.ir.program import RowsStep
+from intar.ir.program import RowsStep, Walk
 from intar.ir.quantgraph import QNorm, QSoftmax
+from intar.lower import causal
 from intar.lower.buffers import row_blocks
 from intar.lower.params import ROWS, TABLES
 from intar.lower.visits import Visit
@@ -31,6 +32,10 @@ def prepare(work: Work, visit: Visit) -> None:
 def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, QSoftmax | QNorm)
+    if isinstance(task, QSoftmax) and (bands := causal.bands(work.site, task)):
+        for part in bands.parts(visit):
+            _band(work, part, task)
+        return
     pitch = work.site.pitch(task.output)
     note, beats = f"{task.name} rows {visit.row}+{visit.rows}", visit.rows * pitch
     source, size = work.tensors.reader(visit, 0), work.site.machine.rows
@@ -44,6 +49,20 @@ def append(work: Work, visit: Visit) -> None:
     work.net.move("rows.out", work.tensors.sinks(visit), beats, note=note)
     for memory in work.tensors.results(visit):
         memory.write(visit.row, row_blocks(visit.rows, size, pitch), note, visit.rows, size)
+
+
+def _band(work: Work, part: Visit, task: QSoftmax) -> None:
+    """Rows of which only the first beats count, for who makes them and who reads them, too."""
+    pitch, note = work.site.pitch(task.output), f"{task.name} rows {part.row}+{part.rows}"
+    walk = Walk(counts=(1, 1, 1, part.rows, part.beats), strides=(0, 0, 0, pitch, 1))
+    source = work.tensors.reader(part, 0)
+    source.fetch(part.row, walk, note, rows=part.rows, height=part.rows)
+    work.net.move(source.port("out"), ["rows.in"], walk.beats, note=note)
+    for step in _softmaxes(work, part):
+        work.step("rows", step)
+    work.net.move("rows.out", work.tensors.sinks(part), walk.beats, note=note)
+    for memory in work.tensors.results(part):
+        memory.write(part.row, walk, note, part.rows, part.rows)
 
 
 def _columns(work: Work, task: QNorm) -> np.ndarray:
@@ -72,7 +91,7 @@ def _softmaxes(work: Work, visit: Visit) -> Iterator[RowsStep]:
         visible = task.visible + row % size * task.causal
         own = {"visible": visible, "grow": task.causal, "cached": task.cached}
         own |= {"mult": task.mult, "numerator": task.numerator}
-        yield _step(work, task, row, rows, **own)
+        yield _step(work, visit, row, rows, **own)
         row += rows
 
 
@@ -80,14 +99,17 @@ def _norm(work: Work, visit: Visit) -> RowsStep:
     task = visit.task
     assert isinstance(task, QNorm)
     own = {"op": "norm", "centred": task.centred, "lift": task.lift, "epsilon": task.epsilon}
-    return _step(work, task, visit.row, visit.rows, **own)
+    return _step(work, visit, visit.row, visit.rows, **own)
 
 
-def _step(work: Work, task: QSoftmax | QNorm, row: int, rows: int, **own: Any) -> RowsStep:
+def _step(work: Work, visit: Visit, row: int, rows: int, **own: Any) -> RowsStep:
     """A step over some rows, with the fields that only this kind of task has."""
+    task, beats = visit.task, visit.beats
+    assert isinstance(task, QSoftmax | QNorm)
+    cols = work.site.tensors[task.output].cols
     return RowsStep(
         rows=rows,
-        cols=work.site.tensors[task.output].cols,
+        cols=min(cols, beats * work.site.machine.lanes) if beats else cols,
         shift=task.shift,
         out_shift=task.out_shift,
         zero=task.zero,

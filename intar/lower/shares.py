@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from intar.ir.deal import deal, row_cores
 from intar.ir.program import Walk
-from intar.ir.quantgraph import QProduct
+from intar.ir.quantgraph import QProduct, QTask
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 
@@ -98,6 +98,13 @@ def _sharing(site: Site, visit: Visit) -> tuple[int, ...]:
     """The cores among which rows are dealt out."""
     k = site.tensors[visit.task.inputs[0]].cols
     return visit.cores[: row_cores(k, len(visit.cores), site.machine)]
+
+
+def sharing(site: Site, task: QTask) -> int:
+    """Cores among which rows of a task are dealt out; 1 where they share its columns."""
+    places = (p for stage in site.schedule.stages for p in stage.tasks if p.task == task.name)
+    k = site.tensors[task.inputs[0]].cols
+    return max(row_cores(k, len(p.cores), site.machine) if p.axis == "rows" else 1 for p in places)
 
 
 def shares(site: Site, visit: Visit) -> Iterator[Share]:

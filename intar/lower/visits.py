@@ -13,7 +13,8 @@ class Visit:
     """One task on rows ``row .. row+rows-1``; `stage` is its stage and `cores` where it runs.
 
     `follows`: takes its input column block by column block; `followed`: a task of the stage takes its output so.
-    `by_rows`: the cores take rows of it instead of column blocks.
+    `by_rows`: the cores take rows of it instead of column blocks. `beats`: of each row of its first input it takes so many
+    beats only; 0: all.
     """
 
     task: QTask
@@ -25,6 +26,7 @@ class Visit:
     follows: bool = False
     followed: bool = False
     by_rows: bool = False
+    beats: int = 0
 
 
 def list_visits(site: Site) -> list[Visit]:

@@ -49,6 +49,11 @@ class Weights:
         """Beats of a column block of a matmul's or product's weights."""
         return self.site.machine.pairs(self.k(task))
 
+    def channels(self, visit: Visit) -> int:
+        """Length of the reduction of a visit, which may end before that of its task."""
+        k = self.k(visit.task)
+        return min(k, visit.beats * self.site.machine.lanes) if visit.beats else k
+
     def blocks(self, visit: Visit, core: int) -> list[int]:
         """Column blocks of a matmul or product that a core makes."""
         pitch = self.site.pitch(visit.task.output)
@@ -80,7 +85,7 @@ class Weights:
         store = self.memories.get(core)
         if store is None:
             return
-        k = self.pairs(visit.task)
+        k = self.site.machine.pairs(self.channels(visit))
         if visit.resident:
             store.read_resident(
                 visit.task.name, self.blocks(visit, core).index(blocks[0]), len(blocks), repeat, k

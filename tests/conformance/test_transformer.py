@@ -87,6 +87,34 @@ def test_rows_of_a_softmax_are_divided_at_a_time(quantised: Quantised) -> None:
     require(pipeline.verify_engine(several, [random_inputs(quantised, 0)]))
 
 
+@pytest.fixture(scope="module")
+def longer() -> Quantised:
+    """Heads whose first rows see one beat of scores, and their last rows three."""
+    graph, samples = block(tokens=20)
+    return quantise(graph, W8A8R16, {"x": samples})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_hidden_scores_are_not_made(longer: Quantised, mode: pipeline.Mode) -> None:
+    made = pipeline.compile_quantised(longer, machine(3, rows=4), mode)
+    (rows,) = (node for node in made.program.nodes if isinstance(node, Rows))
+    assert {step.cols for step in rows.steps if step.op == "softmax"} == {8, 16, 20}
+    require(pipeline.verify_engine(made, [random_inputs(longer, seed) for seed in range(2)]))
+
+
+@pytest.mark.sim
+@pytest.mark.full
+@pytest.mark.parametrize("mode", ("auto", "sequential"))
+def test_hidden_scores_in_csim_and_rtl(longer: Quantised, mode: pipeline.Mode, tmp_path: Path) -> None:
+    made = pipeline.compile_quantised(longer, machine(3, rows=4), mode)
+    inputs = [random_inputs(longer, seed) for seed in range(2)]
+    pipeline.project(made).write(tmp_path)
+    require(pipeline.verify_csim(made, inputs, tmp_path))
+    check = pipeline.verify_rtl(made, inputs, tmp_path)
+    require(check)
+    assert set(check.cycles) == {made.predicted.cycles}
+
+
 def test_one_wide_operand(tmp_path: Path) -> None:
     """What the last matmul reads, behind GELU, has 16 bits, all other operands 8; bit for bit in engine and C++."""
     graph, samples = block()
