@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from intar.ir.quantgraph import QProduct, QSoftmax
 from intar.lower.shares import Share, sharing
@@ -102,7 +103,7 @@ def seen(found: Bands, share: Share, size: int) -> Iterator[Share]:
 def _part(share: Share, first: int, blocks: int, row: int, count: int, size: int) -> Share:
     """Column blocks from `first` on, of one round, of `count` rows from `row` on."""
     m_tiles = -(-count // size)
-    form = {"first": first, "tiles": 1, "row": row, "count": count, "m_tiles": m_tiles}
-    rows = {"rows": min(size, count), "rows_last": count - (m_tiles - 1) * size}
+    form: dict[str, Any] = {"first": first, "tiles": 1, "row": row, "count": count, "m_tiles": m_tiles}
+    rows: dict[str, Any] = {"rows": min(size, count), "rows_last": count - (m_tiles - 1) * size}
     note = f"{share.note} {first}+{blocks} rows {row}+{count}"
     return replace(share, cores=share.cores[:blocks], **form, **rows, note=note)
