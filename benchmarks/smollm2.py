@@ -4,8 +4,8 @@ layer in RTL.
 Needs the weights (`designs/smollm2/model.py` says from where), the extra `llm`, and the file lee.cor of the package gensim
 (``pip download --no-deps gensim``, it lies in gensim/test/test_data).
 
-    python benchmarks/smollm2.py formats                    the cheapest widths by the search, on the calibration text, into
-                                                            designs/smollm2/formats.json
+    python benchmarks/smollm2.py formats                    which operands could be narrower: the search, on the text for
+                                                            calibration
     python benchmarks/smollm2.py perplexity --lee lee.cor   float and golden, 1,024 tokens in four texts of 256
                                                             (--bits '*.down_proj.in=16': other widths than the design's)
     python benchmarks/smollm2.py compile                    PyTorch module to all files written, one process
@@ -39,7 +39,6 @@ from intar.grid import prepare
 from intar.ir.io import write_atomic
 from intar.ir.loops import looped_form
 from intar.ir.repeats import alike
-from intar.quant.chosen import ChosenFormats, read_formats
 from intar.quant.golden import dequantise, golden_tensors
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme
@@ -49,8 +48,7 @@ from intar.tokenizer import load_tokenizer
 
 FILE = asset_dir("designs") / "smollm2" / "model.py"
 RESULTS = Path(__file__).parent / "results" / "smollm2.json"
-SCHEME, WIDEST = "w8a8r16", {"*.in": 16}
-FORMATS = FILE.parent / "formats.json"
+SCHEME, BITS = "w8a8r16", {"*.in": 16}
 TOKENS, TEXT = 1024, 256
 SEARCHED, TEXTS = 64, 2
 """Tokens of a text that the search looks at, and texts."""
@@ -82,11 +80,6 @@ def divergence(real: np.ndarray, golden: np.ndarray) -> float:
     return float((np.exp(p) * (p - q)).sum(axis=-1).mean())
 
 
-def bits() -> dict[str, int]:
-    """The widths that the search has found."""
-    return dict(read_formats(FORMATS).bits)
-
-
 def formats(options: argparse.Namespace) -> dict[str, Any]:
     module, samples = smollm2.logits(SEARCHED)
     graph, blocks = looped_form(prepare(import_torch(module, samples, "smollm2")))
@@ -112,8 +105,6 @@ def formats(options: argparse.Namespace) -> dict[str, Any]:
         | {"alone": step.alone.score, "score": step.trial.score, "moved": step.trial.moved, "kept": step.kept}
         for step in found.steps
     ]
-    chosen = ChosenFormats(scheme=SCHEME, bits=dict(found.chosen.bits), trade_off=tuple(rows))
-    write_atomic(FORMATS, (chosen.model_dump_json(by_alias=True, indent=1) + "\n").encode())
     ends = {"wide": found.wide, "narrow": found.narrow, "chosen": found.chosen}
     return {
         "tokens": TEXTS * SEARCHED,
@@ -135,7 +126,7 @@ def perplexity(options: argparse.Namespace) -> dict[str, Any]:
             for text in texts
         ]
     graph = import_torch(module, samples, "smollm2")
-    asked = parse_bits(options.bits)[1] or bits()
+    asked = parse_bits(options.bits)[1] or BITS
     quantised = quantise(graph, scheme(SCHEME).with_bits(asked), sample_arrays(samples, graph.inputs))
     form, whole, clamped = quantised.graph.tensor("logits"), [], 0
     for text in texts:
@@ -178,7 +169,8 @@ def run(*arguments: str) -> tuple[str, dict[str, Any]]:
 
 
 def options_of(budget: str, pattern: str) -> list[str]:
-    return ["--bits", str(FORMATS), "--device", "u280", "--budget", budget, "--pattern", pattern]
+    bits = [item for place, width in BITS.items() for item in ("--bits", f"{place}={width}")]
+    return [*bits, "--scheme", SCHEME, "--device", "u280", "--budget", budget, "--pattern", pattern]
 
 
 def compile_step(options: argparse.Namespace) -> dict[str, Any]:
