@@ -21,6 +21,7 @@ __all__ = [
     "State",
     "StepFunction",
     "Text",
+    "forms",
     "generate",
     "run_text",
     "step_function",
@@ -57,7 +58,8 @@ def generate(
 
     With states each token has a call of its own (`step.length` is 1), but for those of the prompt that `prefill` takes
     several at a time, whose states are the same; without states each call sees the last `step.length` tokens. Calls whose
-    position allows it are performed by a `shorter` form of the two, which reads the first rows of the states only.
+    position allows it are performed by the first that fits of the `shorter` forms of the two (:func:`forms`), which read the
+    first rows of the states only.
 
     Raises
     ------
@@ -70,8 +72,8 @@ def generate(
     while len(text) < len(prompt) + count:
         left = min(len(prompt), step.cached) - position
         whole = prefill if prefill is not None and left >= prefill.length else step
-        forms = [whole, *(s for s in shorter if s.length == whole.length and s.cached >= position)]
-        taken = min(forms, key=lambda form: form.cached)
+        fits = (s for s in shorter if s.length == whole.length and s.cached >= position)
+        taken = next(fits, whole)
         tokens = text[position : position + taken.length] if step.states else text[-step.length :]
         inputs = taken.inputs(tokens, position, states)
         made = run_golden(taken.quantised, inputs).tensors
@@ -83,6 +85,18 @@ def generate(
         if not step.states or position == len(text):
             text.append(int(outputs["next"].reshape(-1)[0]))
     return Text(tuple(prompt), tuple(text[len(prompt) :]), tuple(calls))
+
+
+def forms(
+    designs: Sequence[tuple[StepFunction, Design, Path]],
+) -> tuple[list[StepFunction], list[StepFunction]]:
+    """The step functions that read all rows of the states, in order; the shorter forms of them that take fewer cycles, the
+    fastest first."""
+    whole = {step.length: made.predicted.cycles for step, made, _ in designs if not made.of}
+    short = [(made.predicted.cycles, step) for step, made, _ in designs if made.of]
+    faster = [(cycles, step) for cycles, step in short if cycles < whole[step.length]]
+    ranked = sorted(faster, key=lambda form: form[0])
+    return [step for step, made, _ in designs if not made.of], [step for _, step in ranked]
 
 
 def _check(step: StepFunction, prompt: Sequence[int], count: int, prefill: StepFunction | None) -> None:

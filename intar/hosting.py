@@ -52,6 +52,7 @@ def _entry(made: Design, step: StepFunction) -> TextEntry:
         length=step.length,
         cached=step.cached,
         vocabulary=id_rows(made.quantised)["tokens"],
+        cycles=made.predicted.cycles,
         tokens=_fields(made, "tokens"),
         positions=_fields(made, "positions"),
         next=_fields(made, "next")[0],

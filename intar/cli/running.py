@@ -240,7 +240,7 @@ def generate(
 ) -> None:
     """Generate tokens greedily with a step function of a language model; csim and sim are compared with golden."""
     from intar.errors import ConfigError, Finding
-    from intar.generate import BACKENDS, generate, run_text, step_function
+    from intar.generate import BACKENDS, forms, generate, run_text, step_function
     from intar.report.text import text_report
     from intar.session import open_networks, parse_prompt
     from intar.tokenizer import load_tokenizer
@@ -254,7 +254,7 @@ def generate(
         other = open_networks(prefill)[0]
         alone = [one for one in designs if one[0].length == designs[0][0].length]
         designs = [*alone, (step_function(other.quantised), other, prefill)]
-    whole, shorter = ([step for step, made, _ in designs if bool(made.of) == kind] for kind in (False, True))
+    whole, shorter = forms(designs)
     with progress("generate with golden", f"the same calls: {backend}") as advance:
         text = generate(whole[0], ids, tokens, whole[1] if len(whole) > 1 else None, shorter)
         advance()

@@ -63,12 +63,13 @@ class TextField:
 
 @dataclass(frozen=True)
 class TextEntry:
-    """An entry of the kernel that takes `length` tokens behind up to `cached` ones and gives the next."""
+    """An entry of the kernel that takes `length` tokens behind up to `cached` ones and gives the next, in `cycles`."""
 
     number: int
     length: int
     cached: int
     vocabulary: int
+    cycles: int
     tokens: tuple[TextField, ...]
     positions: tuple[TextField, ...]
     next: TextField

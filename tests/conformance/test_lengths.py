@@ -16,7 +16,7 @@ from intar import pipeline
 from intar.assets import asset_dir
 from intar.cli import app
 from intar.errors import ConfigError, UnsupportedError
-from intar.generate import StepFunction, Text, generate, run_text, step_function
+from intar.generate import StepFunction, Text, forms, generate, run_text, step_function
 from intar.session import open_networks
 from intar.verify.csim import FLAGS
 from intar.verify.csim_build import compile_csim
@@ -49,8 +49,7 @@ Texts = tuple[Text, list[tuple[StepFunction, pipeline.Design]]]
 @pytest.fixture(scope="module")
 def texts(kernel: list[pipeline.Design]) -> Texts:
     steps = [step_function(made.quantised) for made in kernel]
-    whole = [step for step, made in zip(steps, kernel, strict=True) if not made.of]
-    shorter = [step for step, made in zip(steps, kernel, strict=True) if made.of]
+    whole, shorter = forms([(step, made, Path()) for step, made in zip(steps, kernel, strict=True)])
     text = generate(whole[0], PROMPT, 3, whole[1], shorter)
     assert text.tokens == generate(whole[0], PROMPT, 3).tokens
     return text, list(zip(steps, kernel, strict=True))
