@@ -53,12 +53,12 @@ def traffic(made: pipeline.Design) -> dict[str, int]:
     return found
 
 
-def measure(layers: int, budget: dict[str, object], rtl: int) -> dict[str, object]:
+def measure(layers: int, budget: dict[str, object], pattern: pipeline.Mode, rtl: int) -> dict[str, object]:
     """Compile the trunk of so many layers and, if asked to, simulate it."""
     began = time.process_time()
     model = f"{asset_dir('designs') / 'gpt2' / 'model.py'}:medium_step{'' if layers == 24 else f'_{layers}'}"
     source = open_source(model, device=DEVICE, scheme=SCHEME, budget=budget, bits=BITS)
-    made = pipeline.compile_quantised(source.quantised, source.machine, "auto", blocks=source.blocks)
+    made = pipeline.compile_quantised(source.quantised, source.machine, pattern, blocks=source.blocks)
     machine, cycles, board = source.machine, made.predicted.cycles, boards()[DEVICE]
     moved = traffic(made)
     bound = sum(moved.values()) / (board.bandwidth * 1e9) * machine.clock_mhz * 1e6
@@ -67,6 +67,7 @@ def measure(layers: int, budget: dict[str, object], rtl: int) -> dict[str, objec
     result: dict[str, object] = {
         "layers": layers,
         "looped": bool(source.blocks),
+        "pattern": pattern,
         "budget": budget,
         "multipliers": machine.multipliers,
         "words_per_cycle": machine.words_num / machine.words_den,
@@ -95,11 +96,12 @@ def main() -> None:
     parser.add_argument(
         "--budget", action="append", default=[], help="KEY=VALUE, in place of what the file says"
     )
+    parser.add_argument("--pattern", choices=("auto", "sequential"), default="auto")
     parser.add_argument("--rtl", type=int, default=0, help="calls on the RTL")
     parser.add_argument("-o", "--out", type=Path, help="folder for gpt2_decode.json")
     options = parser.parse_args()
     budget = BUDGET | dict(item.split("=", 1) for item in options.budget)
-    text = json.dumps(measure(options.layers, budget, options.rtl), indent=1) + "\n"
+    text = json.dumps(measure(options.layers, budget, options.pattern, options.rtl), indent=1) + "\n"
     print(text, end="")
     if options.out:
         (options.out / "gpt2_decode.json").write_text(text)
