@@ -262,6 +262,7 @@ class _Views:
     def _turns(self, node: Store, link: Link, reload: Load) -> Rom:
         """The commands of a store and of the load that takes turns with it."""
         writes, reads = iter(node.steps), iter(reload.steps)
+        back = self.program.outputs_of(reload.name)["out"]
         rows: list[Row] = []
         segments: list[int] = []
         for segment in self.program.segments:
@@ -270,9 +271,9 @@ class _Views:
                 for _ in range(commands):
                     step: StoreStep | LoadStep = next(writes) if side == "w" else next(reads)
                     repeat = step.repeat if isinstance(step, LoadStep) else 1
-                    moving = node.strides if side == "w" else reload.strides
+                    moving, beats = (node.strides, link) if side == "w" else (reload.strides, back)
                     stride = moving[segment] if moving else 0
-                    bursts.add(step, word_count(step.beats, link, node.port_bits), repeat, stride)
+                    bursts.add(step, word_count(step.beats, beats, node.port_bits), repeat, stride)
                 rows += [Row(f"{{{row.values}, {int(side == 'r')}}}", row.note) for row in bursts.rows()]
                 segments += bursts.segments
         return self._rom("intar::passage", "TURNS", f"{{{BURST_COLUMNS}}}, reads", rows, segments)
