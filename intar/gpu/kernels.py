@@ -108,6 +108,7 @@ def backward(
     a, b = coefficients(a, b, vector, SIZE, VEC, GROUPS, SHARED_A, SHARED_B)
     slope_a = (a[1], 2 * a[2], 3 * a[3], 4 * a[4], 5 * a[5])
     slope_b = (b[0], 2 * b[1], 3 * b[2], 4 * b[3])
+    functions = (a, b, slope_a, slope_b)
     lane = tl.arange(0, LANES)[:, None, None]
     column = vector * VEC + tl.arange(0, VEC)[None, None, :]
     columns = vector * VEC < CHANNELS
@@ -119,46 +120,16 @@ def backward(
     for tile in tl.range(program, full, programs, num_stages=STAGES):
         inside = None if CHANNELS % (VECTORS * VEC) == 0 else columns
         sums, lost = tile_gradients(
-            grad,
-            x,
-            dx,
-            tile * LANES,
-            grad_stride,
-            x_stride,
-            lane,
-            column,
-            inside,
-            a,
-            b,
-            slope_a,
-            slope_b,
-            sums,
-            lost,
-            CHANNELS,
-            APPROXIMATE,
-        )
+            grad, x, dx, tile * LANES, grad_stride, x_stride, lane, column, inside, functions, sums, lost,
+            CHANNELS, APPROXIMATE,
+        )  # fmt: skip
     if full % programs == program:
-        first = program * 0 + full * LANES
+        first = full.to(tl.int64) * LANES
         inside = (first + lane < rows) & columns
         sums, lost = tile_gradients(
-            grad,
-            x,
-            dx,
-            first,
-            grad_stride,
-            x_stride,
-            lane,
-            column,
-            inside,
-            a,
-            b,
-            slope_a,
-            slope_b,
-            sums,
-            lost,
-            CHANNELS,
-            APPROXIMATE,
-        )
+            grad, x, dx, first, grad_stride, x_stride, lane, column, inside, functions, sums, lost,
+            CHANNELS, APPROXIMATE,
+        )  # fmt: skip
 
     place = partial + program * WIDTH + tl.program_id(1) * VECTORS
     count = WIDTH - tl.program_id(1) * VECTORS
@@ -169,7 +140,7 @@ def backward(
 
 @triton.jit
 def tile_gradients(
-    grad, x, dx, first, grad_stride, x_stride, lane, column, inside, a, b, slope_a, slope_b, sums, lost,
+    grad, x, dx, first, grad_stride, x_stride, lane, column, inside, functions, sums, lost,
     CHANNELS: tl.constexpr, APPROXIMATE: tl.constexpr,
 ):  # fmt: skip
     """Stores `dx` of the rows from `first`, where `inside` (everywhere if None); the sums with the tile's terms."""
@@ -177,11 +148,11 @@ def tile_gradients(
     value = tl.load(x + first * x_stride + (lane * x_stride + column), inside, other=other)
     upper = tl.load(grad + first * grad_stride + (lane * grad_stride + column), inside, other=other)
     if value.dtype == tl.float32:
-        result, terms = gradients(value, upper, a, b, slope_a, slope_b, APPROXIMATE)
+        result, terms = gradients(value, upper, functions, APPROXIMATE)
         sums, lost = add_vectors(sums, lost, value, terms)
     else:
         value, upper = widened(value, APPROXIMATE), widened(upper, APPROXIMATE)
-        result, sums = add_elements(value, upper, a, b, slope_a, slope_b, sums, APPROXIMATE)
+        result, sums = add_elements(value, upper, functions, sums, APPROXIMATE)
     tl.store(dx + first * CHANNELS + (lane * CHANNELS + column), result, inside)
     return sums, lost
 
@@ -197,8 +168,9 @@ def widened(x, HARDWARE: tl.constexpr):
 
 
 @triton.jit
-def gradients(x, upper, a, b, slope_a, slope_b, APPROXIMATE: tl.constexpr):
+def gradients(x, upper, functions, APPROXIMATE: tl.constexpr):
     """The gradient of `x`, and what the coefficients' gradients are made of: t, y t, and this with the sign of `x`."""
+    a, b, slope_a, slope_b = functions
     size = tl.abs(x)
     inverse = reciprocal(tl.fma(horner(size, b, 4), size, 1.0), APPROXIMATE)
     t = upper * inverse
@@ -217,7 +189,7 @@ def powers(x):
 
 
 @triton.jit
-def add_elements(x, upper, a, b, slope_a, slope_b, sums, APPROXIMATE: tl.constexpr):
+def add_elements(x, upper, functions, sums, APPROXIMATE: tl.constexpr):
     """`x` [LANES, VECTORS, VEC] one element of each vector after the other: their gradients, and the sums with their terms.
 
     A fused multiply-add a term. For operands of 16 bits, which are known to three digits.
@@ -226,11 +198,11 @@ def add_elements(x, upper, a, b, slope_a, slope_b, sums, APPROXIMATE: tl.constex
         halves: tl.constexpr = (x.shape[0], x.shape[1], x.shape[2] // 2, 2)
         even, odd = tl.split(tl.reshape(x, halves))
         upper_even, upper_odd = tl.split(tl.reshape(upper, halves))
-        even, sums = add_elements(even, upper_even, a, b, slope_a, slope_b, sums, APPROXIMATE)
-        odd, sums = add_elements(odd, upper_odd, a, b, slope_a, slope_b, sums, APPROXIMATE)
+        even, sums = add_elements(even, upper_even, functions, sums, APPROXIMATE)
+        odd, sums = add_elements(odd, upper_odd, functions, sums, APPROXIMATE)
         return tl.reshape(tl.join(even, odd), x.shape), sums
     else:
-        result, terms = gradients(x, upper, a, b, slope_a, slope_b, APPROXIMATE)
+        result, terms = gradients(x, upper, functions, APPROXIMATE)
         t, yt, signed = terms
         x2, x3, x4, x5 = powers(x)
         sums = (

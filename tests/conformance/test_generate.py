@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import runpy
 import shutil
 import subprocess
 import sys
@@ -15,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from looped_gpt2 import GPT2, step_and_prefill
 from typer.testing import CliRunner
 
 import intar
 from intar import pipeline
-from intar.assets import asset_dir
 from intar.cli import app
 from intar.engine import run
 from intar.errors import ConfigError, UnsupportedError
@@ -31,7 +30,6 @@ from intar.session import open_networks
 from intar.verify.csim import FLAGS
 from intar.verify.csim_build import compile_csim
 
-GPT2 = asset_dir("designs") / "gpt2" / "model.py"
 PROMPT = [3, 17, 5, 8, 11]
 
 
@@ -121,16 +119,7 @@ def test_csim_through_the_command(project: Path) -> None:
 @pytest.fixture(scope="module")
 def kernel() -> list[pipeline.Design]:
     """One kernel that performs a step and, four tokens a call, its prefill: three blocks, looped in both."""
-    model = runpy.run_path(str(GPT2))
-    config = replace(model["TINY"], layers=3)
-    form = {"budget": {"multipliers": 16, "rows": 1, "lanes": 16}, "scheme": "w8a8r16", "loop": True}
-    step = intar.compile(*model["_step"](config, 8, samples=4), **form)
-    chunk = intar.compile(*model["_step"](config, 8, 4, samples=4), **form, like=step)
-    networks = [
-        pipeline.Network(name, made.design.quantised, made.design.schedule.pieces)
-        for name, made in (("step", step), ("prefill", chunk))
-    ]
-    return pipeline.compile_networks(networks, step.design.schedule.machine)
+    return pipeline.compile_networks(*step_and_prefill(4))
 
 
 Texts = tuple[Text, list[tuple[StepFunction, pipeline.Design]]]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import runpy
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from looped_gpt2 import GPT2, step_and_prefill
 from typer.testing import CliRunner
 
-import intar
 from intar import pipeline
-from intar.assets import asset_dir
 from intar.cli import app
 from intar.errors import ConfigError, UnsupportedError
 from intar.generate import StepFunction, Text, forms, generate, run_text, step_function
@@ -21,26 +18,14 @@ from intar.session import open_networks
 from intar.verify.csim import FLAGS
 from intar.verify.csim_build import compile_csim
 
-GPT2 = asset_dir("designs") / "gpt2" / "model.py"
 PROMPT = [3, 17, 5, 8, 11]
 
 
 @pytest.fixture(scope="module")
 def kernel() -> list[pipeline.Design]:
     """Three blocks, looped: a step of one token that reads 2, 4, 6 or 8 cached rows; a prefill of two tokens: 4, 6 or 8."""
-    model = runpy.run_path(str(GPT2))
-    config = replace(model["TINY"], layers=3)
-    form = {"budget": {"multipliers": 16, "rows": 1, "lanes": 16}, "scheme": "w8a8r16", "loop": True}
-    step = intar.compile(*model["_step"](config, 8, samples=4), **form)
-    chunk = intar.compile(*model["_step"](config, 8, 2, samples=4), **form, like=step)
-    networks = [
-        network
-        for name, made in (("step", step), ("prefill", chunk))
-        for network in pipeline.at_lengths(
-            pipeline.Network(name, made.design.quantised, made.design.schedule.pieces), 4
-        )
-    ]
-    return pipeline.compile_networks(networks, step.design.schedule.machine)
+    networks, machine = step_and_prefill(2)
+    return pipeline.compile_networks([n for one in networks for n in pipeline.at_lengths(one, 4)], machine)
 
 
 Texts = tuple[Text, list[tuple[StepFunction, pipeline.Design]]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import cocotb
@@ -63,6 +63,25 @@ async def everywhere(dut: Any, group: dict[str, Any], bench: Bench) -> None:
         await Combine(*running)
 
 
+async def started(pins: Pins, todo: Sequence[int], stalls: Iterator[bool]) -> None:
+    """A play that has just been started gives these steps, one each time it may advance, and shows the next one."""
+    await pins.settle()
+    if todo:
+        pins.expect(next_step=todo[0])
+    await pins.edge()
+    pins.put(start=0)
+    for index, word in enumerate(todo):
+        advance = False
+        while not advance:
+            advance = not next(stalls)
+            pins.put(advance=advance)
+            await pins.settle()
+            pins.expect(valid=1, step=word)
+            if index + 1 < len(todo):
+                pins.expect(next_step=todo[index + 1])
+            await pins.edge()
+
+
 @cocotb.test()
 async def step_programs(dut: Any) -> None:
     async def bench(pins: Pins, steps: Steps, stalls: Iterator[bool], rng: random.Random) -> None:
@@ -71,21 +90,7 @@ async def step_programs(dut: Any) -> None:
             first = steps.ends[segment - 1] if segment else 0
             todo = steps.program[first : steps.ends[segment]]
             pins.put(start=1, segment=segment, advance=0)
-            await pins.settle()
-            if todo:
-                pins.expect(next_step=todo[0])
-            await pins.edge()
-            pins.put(start=0)
-            for index, word in enumerate(todo):
-                advance = False
-                while not advance:
-                    advance = not next(stalls)
-                    pins.put(advance=advance)
-                    await pins.settle()
-                    pins.expect(valid=1, step=word)
-                    if index + 1 < len(todo):
-                        pins.expect(next_step=todo[index + 1])
-                    await pins.edge()
+            await started(pins, todo, stalls)
             for _ in range(rng.randrange(1, 4)):
                 pins.put(advance=rng.random() < 0.5)  # without a step it does nothing
                 await pins.settle()
@@ -102,21 +107,7 @@ async def steps_of_rounds(dut: Any) -> None:
     async def bench(pins: Pins, steps: RoundSteps, stalls: Iterator[bool], rng: random.Random) -> None:
         for (segment, round_), todo in rng.choices(list(steps.plays.items()), k=20):
             pins.put(start=1, segment=segment, round=round_, advance=0)
-            await pins.settle()
-            if todo:
-                pins.expect(next_step=todo[0])
-            await pins.edge()
-            pins.put(start=0)
-            for index, word in enumerate(todo):
-                advance = False
-                while not advance:
-                    advance = not next(stalls)
-                    pins.put(advance=advance)
-                    await pins.settle()
-                    pins.expect(valid=1, step=word)
-                    if index + 1 < len(todo):
-                        pins.expect(next_step=todo[index + 1])
-                    await pins.edge()
+            await started(pins, todo, stalls)
             pins.put(advance=rng.random() < 0.5)  # without a step it does nothing
             await pins.settle()
             pins.expect(valid=0)
