@@ -1,13 +1,15 @@
 """Resources of whole designs: compile, synthesise with Yosys, count; `docs/resources.md` shows the tables.
 
-    python benchmarks/resources.py [DESIGN[:SCHEME] …]      needs the extra `synth`; three minutes a design
+    python benchmarks/resources.py [DESIGN[:SCHEME] …]      needs the extra `synth`; minutes a design
 
-Writes ``benchmarks/results/resources.json`` and ``resources.md``. The designs are compiled with their own budgets, and with
-their own schemes where none is given.
+Puts a row for each design into ``benchmarks/results/resources.json`` and ``resources.md``. The designs are compiled with
+their own budgets, and with their own schemes where none is given. `--blocks` counts multipliers and memories only, which
+takes a fraction of the time.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -17,26 +19,37 @@ from typing import Any
 
 from intar import pipeline
 from intar.codegen.rtl import top_name
+from intar.ir.io import write_atomic
 from intar.report.resources import COUNTS, count_text
 from intar.session import open_source
 from intar.verify.synth import synthesise_design
 
-DESIGNS = ("digits", "digits:w8a8-pow2", "intar_mlp", "intar_mlp:w16a16-pow2")
+DESIGNS = (
+    "digits",
+    "digits:w8a8-pow2",
+    "intar_mlp",
+    "intar_mlp:w16a16-pow2",
+    "self_attn",
+    "cnn4l",
+    "vae",
+    "gating_net",
+)
 RESULTS = Path(__file__).parent / "results"
 
 
-def measure(chosen: str) -> dict[str, Any]:
-    """Counts of one design and the multipliers of its budget."""
+def measure(chosen: str, blocks: bool) -> dict[str, Any]:
+    """Counts of one design, those of its arrays, and the multipliers of its budget."""
     name, _, scheme = chosen.partition(":")
     source = open_source(name, scheme=scheme or None)
     made = pipeline.compile_quantised(source.quantised, source.machine)
     with tempfile.TemporaryDirectory() as folder:
         target = pipeline.project(made).write(Path(folder) / name)
-        found = synthesise_design(target, top_name(made.program), source.machine.device)
+        found = synthesise_design(target, top_name(made.program), source.machine.device, blocks)
     return {
         "design": chosen,
         "device": source.machine.device,
         "multipliers": source.machine.multipliers,
+        "in_arrays": found["by_module"].get("intar_array", {}).get("dsp", 0),
         **found,
     }
 
@@ -48,10 +61,13 @@ def _cells(counts: dict[str, Any]) -> str:
 def table(rows: list[dict[str, Any]]) -> str:
     """Totals of each design, then its modules by look-up tables."""
     lines = [
-        "| design | device | multipliers | " + " | ".join(COUNTS) + " |",
-        "|---" * (3 + len(COUNTS)) + "|",
+        "| design | device | multipliers | dsp in arrays | " + " | ".join(COUNTS) + " |",
+        "|---" * (4 + len(COUNTS)) + "|",
     ]
-    lines += [f"| {row['design']} | {row['device']} | {row['multipliers']} | {_cells(row)} |" for row in rows]
+    lines += [
+        f"| {row['design']} | {row['device']} | {row['multipliers']} | {row['in_arrays']:g} | {_cells(row)} |"
+        for row in rows
+    ]
     for row in rows:
         lines += ["", f"{row['design']} ({row['source']}):", "", "| module | " + " | ".join(COUNTS) + " |"]
         lines.append("|---" * (1 + len(COUNTS)) + "|")
@@ -60,18 +76,30 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main(names: list[str]) -> None:
-    """Measure and write."""
-    rows = []
-    for name in names or DESIGNS:
+def keep(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Put a row into the files, in place of the one of the same design."""
+    kept = (
+        json.loads((RESULTS / "resources.json").read_text()) if (RESULTS / "resources.json").exists() else []
+    )
+    rows = sorted([*(old for old in kept if old["design"] != row["design"]), row], key=lambda r: r["design"])
+    write_atomic(RESULTS / "resources.json", (json.dumps(rows, indent=1) + "\n").encode())
+    write_atomic(RESULTS / "resources.md", table(rows).encode())
+    return rows
+
+
+def main() -> None:
+    """Measure and write, a design at a time."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("designs", nargs="*", default=DESIGNS, help=f"default: {' '.join(DESIGNS)}")
+    parser.add_argument("--blocks", action="store_true", help="multipliers and memories only")
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for name in options.designs:
         start = time.monotonic()
-        rows.append(measure(name))
-        print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "resources.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (RESULTS / "resources.md").write_text(table(rows))
+        rows = keep(measure(name, options.blocks))
+        print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     print(table(rows))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
