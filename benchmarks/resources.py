@@ -71,7 +71,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         lines += ["", f"{row['design']} ({row['source']}):", "", "| module | " + " | ".join(COUNTS) + " |"]
         lines.append("|---" * (1 + len(COUNTS)) + "|")
-        by_size = sorted(row["by_module"].items(), key=lambda item: (-item[1]["lut"], item[0]))
+        by_size = sorted(
+            row["by_module"].items(), key=lambda item: (-(item[1]["lut"] or item[1]["dsp"]), item[0])
+        )
         lines += [f"| `{module}` | {_cells(own)} |" for module, own in by_size]
     return "\n".join(lines) + "\n"
 
