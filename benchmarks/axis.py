@@ -17,7 +17,7 @@ from typing import get_args
 
 import numpy as np
 
-from intar import pipeline
+from intar import pipeline, proof
 from intar.frontends.builder import Builder
 from intar.ir.quantgraph import QMatmul, QProduct, Quantised
 from intar.ir.schedule import Axis, Machine
@@ -89,7 +89,7 @@ def measure(case: str, quantised: Quantised, target: Machine) -> Row:
         schedule = solve(quantised.graph, target, "sequential", pinned)
         made = pipeline.design(quantised, schedule)
         model[name], engine[name] = schedule.objective, made.predicted.cycles
-        exact &= pipeline.verify_engine(made, [random_inputs(quantised, 0)]).bit_exact
+        exact &= proof.verify_engine(made, [random_inputs(quantised, 0)]).bit_exact
     taken = tuple(p.axis for stage in schedule.stages for p in stage.tasks if p.task in arrays)
     return Row(case, f"{target.cores} of {target.rows} x {target.lanes}", model, engine, taken, exact)
 

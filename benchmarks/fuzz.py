@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.ir.quantgraph import Quantised
-from intar.ir.schedule import Machine, Schedule
+from intar.ir.schedule import Machine, Mode, Schedule
+from intar.proof import Check
 from intar.quant.random_graphs import ATTENTION, USUAL, random_inputs, random_quantised
 from intar.schedule.build import build_schedule, lay_out
 from intar.schedule.dp import after, enough
@@ -70,7 +71,7 @@ class Outcome:
         return (self.predicted - self.simulated) / self.simulated if self.simulated else None
 
 
-def random_case(seed: int, solved: bool = True) -> tuple[Quantised, Machine, pipeline.Mode]:
+def random_case(seed: int, solved: bool = True) -> tuple[Quantised, Machine, Mode]:
     """A network, a machine and a mode; the seed decides all of it. Not `solved`: without moves, which run alone anyway."""
     rng = np.random.default_rng([seed, 3])
     bits = (None, (8, 16))[int(rng.integers(2))]
@@ -149,7 +150,7 @@ def _execute(
     outcome: Outcome,
     quantised: Quantised,
     machine: Machine,
-    mode: pipeline.Mode,
+    mode: Mode,
     executors: Sequence[str],
     inferences: int,
 ) -> Outcome:
@@ -162,11 +163,11 @@ def _execute(
     with tempfile.TemporaryDirectory(prefix="intar_fuzz_") as scratch:
         out = Path(scratch)
         if {"csim", "rtl"} & set(executors):
-            pipeline.project(made).write(out)
-        runs: dict[str, Callable[[], pipeline.Check]] = {
-            "engine": lambda: pipeline.verify_engine(made, inputs),
-            "csim": lambda: pipeline.verify_csim(made, inputs, out, sweep=True),
-            "rtl": lambda: pipeline.verify_rtl(made, inputs, out),
+            rendering.project(made).write(out)
+        runs: dict[str, Callable[[], Check]] = {
+            "engine": lambda: proof.verify_engine(made, inputs),
+            "csim": lambda: proof.verify_csim(made, inputs, out, sweep=True),
+            "rtl": lambda: proof.verify_rtl(made, inputs, out),
         }
         checks = [runs[name]() for name in executors]
     simulated = next((c.cycles[0] for c in checks if c.executor == "rtl"), 0)

@@ -16,10 +16,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.assets import asset_dir
+from intar.design import Design
 from intar.device import boards
 from intar.ir.program import Load, Store
+from intar.ir.schedule import Mode
 from intar.ir.segments import steps_in
 from intar.report.lost import core_cycles
 from intar.session import open_source, stored_inputs
@@ -34,7 +36,7 @@ ANCHORS = {"StreamTensor, U55C": 230, "CODO, U280": 231, "LoopLynx, one U50": 15
 KINDS = {"w": "weights", "p": "parameters and tables", "sr": "cached rows read", "s": "new rows stored"}
 
 
-def traffic(made: pipeline.Design) -> dict[str, int]:
+def traffic(made: Design) -> dict[str, int]:
     """Bytes that all ports move for one token, by kind."""
     program, found = made.program, {}
     bits = {link.src: link.lanes * link.bits for link in program.links}
@@ -53,7 +55,7 @@ def traffic(made: pipeline.Design) -> dict[str, int]:
     return found
 
 
-def measure(layers: int, budget: dict[str, object], pattern: pipeline.Mode, rtl: int) -> dict[str, object]:
+def measure(layers: int, budget: dict[str, object], pattern: Mode, rtl: int) -> dict[str, object]:
     """Compile the trunk of so many layers and, if asked to, simulate it."""
     began = time.process_time()
     model = f"{asset_dir('designs') / 'gpt2' / 'model.py'}:medium_step{'' if layers == 24 else f'_{layers}'}"
@@ -83,8 +85,8 @@ def measure(layers: int, budget: dict[str, object], pattern: pipeline.Mode, rtl:
     }
     if rtl:
         with tempfile.TemporaryDirectory() as folder:
-            target = pipeline.project(made).write(Path(folder) / "project")
-            check = pipeline.verify_rtl(made, stored_inputs(target, made, rtl, 0), target)
+            target = rendering.project(made).write(Path(folder) / "project")
+            check = proof.verify_rtl(made, stored_inputs(target, made, rtl, 0), target)
         result |= {"rtl_cycles": max(check.cycles), "rtl_bit_exact": check.bit_exact}
     result["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
     return result

@@ -25,12 +25,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.assets import asset_dir
 from intar.bench import Results
 from intar.device import make_machine, read_budget
 from intar.ir.quantgraph import Quantised
-from intar.ir.schedule import Schedule
+from intar.ir.schedule import Mode, Schedule
 from intar.report.lost import CAUSES, core_cycles
 from intar.report.summary import cycle_limit
 from intar.session import open_source, stored_inputs
@@ -75,7 +75,7 @@ def measure(
     device: str,
     tokens: int,
     integers: Quantised,
-    mode: pipeline.Mode,
+    mode: Mode,
     rtl: bool,
     smaller: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
@@ -108,8 +108,8 @@ def measure(
     }
     if rtl:
         with tempfile.TemporaryDirectory() as folder:
-            target = pipeline.project(made).write(Path(folder) / "project")
-            check = pipeline.verify_rtl(made, stored_inputs(target, made, 1, 0), target)
+            target = rendering.project(made).write(Path(folder) / "project")
+            check = proof.verify_rtl(made, stored_inputs(target, made, 1, 0), target)
         row |= {"simulated": max(check.cycles), "bit_exact": check.bit_exact}
     return row
 

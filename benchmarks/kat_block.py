@@ -18,11 +18,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
+from intar.design import Design
 from intar.device import make_machine
 from intar.frontends.torch_graph import import_torch
 from intar.gpu import KATBlock
 from intar.ir.reference import run_float
+from intar.ir.schedule import Mode
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.golden import dequantise, quantise_input, run_golden
 from intar.quant.quantise import quantise
@@ -49,7 +51,7 @@ def block(kind: str, width: int, heads: int, tokens: int) -> tuple[TaskGraph, np
     return import_torch(module, samples[:1]), samples.numpy()
 
 
-def quality(graph: TaskGraph, made: pipeline.Design, samples: np.ndarray) -> float:
+def quality(graph: TaskGraph, made: Design, samples: np.ndarray) -> float:
     """Signal over noise of the output, decibels."""
     name, out = graph.inputs[0], graph.outputs[0]
     tensors, signal, noise = made.quantised.graph, 0.0, 0.0
@@ -63,7 +65,7 @@ def quality(graph: TaskGraph, made: pipeline.Design, samples: np.ndarray) -> flo
     return 10 * float(np.log10(signal / noise))
 
 
-def measure(kind: str, options: argparse.Namespace, pattern: pipeline.Mode) -> dict[str, object]:
+def measure(kind: str, options: argparse.Namespace, pattern: Mode) -> dict[str, object]:
     """Cycles, resources and accuracy of one block in one pattern."""
     graph, samples = block(kind, options.width, options.heads, options.tokens)
     how = scheme(options.scheme).with_rational(options.rational)
@@ -88,12 +90,12 @@ def measure(kind: str, options: argparse.Namespace, pattern: pipeline.Mode) -> d
         {name: quantise_input(quantised.graph.tensor(name), sample[None]) for name in graph.inputs}
         for sample in samples[:2]
     ]
-    row["engine"] = pipeline.verify_engine(made, integers).mismatches
+    row["engine"] = proof.verify_engine(made, integers).mismatches
     if options.rtl:
         with tempfile.TemporaryDirectory() as folder:
-            pipeline.project(made).write(Path(folder))
-            row["csim"] = pipeline.verify_csim(made, integers, Path(folder)).mismatches
-            rtl = pipeline.verify_rtl(made, integers, Path(folder))
+            rendering.project(made).write(Path(folder))
+            row["csim"] = proof.verify_csim(made, integers, Path(folder)).mismatches
+            rtl = proof.verify_rtl(made, integers, Path(folder))
             row |= {"rtl": rtl.mismatches, "simulated": max(rtl.cycles)}
     return row
 

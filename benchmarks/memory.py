@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from intar import pipeline
+from intar import pipeline, proof
 from intar.errors import InfeasibleError
 from intar.frontends.builder import Builder
 from intar.ir.program import Buffer
 from intar.ir.quantgraph import Quantised
-from intar.ir.schedule import Machine
+from intar.ir.schedule import Machine, Mode
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
 from intar.schedule import solve
 
-MODES: tuple[pipeline.Mode, ...] = ("auto", "intar", "sequential", "dataflow")
+MODES: tuple[Mode, ...] = ("auto", "intar", "sequential", "dataflow")
 RESULTS = Path(__file__).parent / "results" / "memory.json"
 
 
@@ -80,7 +80,7 @@ CASES = {
 }
 
 
-def measure(case: str, quantised: Quantised, target: Machine, mode: pipeline.Mode) -> Row | None:
+def measure(case: str, quantised: Quantised, target: Machine, mode: Mode) -> Row | None:
     """None if nothing fits."""
     try:
         schedule = solve(quantised.graph, target, mode)
@@ -100,11 +100,11 @@ def measure(case: str, quantised: Quantised, target: Machine, mode: pipeline.Mod
         spilled=tuple(
             h.tensor for h in schedule.residency if h.place == "spill" and h.first_stage < h.last_stage
         ),
-        bit_exact=pipeline.verify_engine(made, [random_inputs(quantised, 0)]).bit_exact,
+        bit_exact=proof.verify_engine(made, [random_inputs(quantised, 0)]).bit_exact,
     )
 
 
-def rows(cases: tuple[str, ...] = tuple(CASES), modes: tuple[pipeline.Mode, ...] = MODES) -> Iterator[Row]:
+def rows(cases: tuple[str, ...] = tuple(CASES), modes: tuple[Mode, ...] = MODES) -> Iterator[Row]:
     """All schedules that exist."""
     for case in cases:
         make, cores, memories = CASES[case]

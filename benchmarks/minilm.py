@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.assets import asset_dir, import_file
 from intar.errors import UserError
-from intar.quant.golden import dequantise, quantise_input
+from intar.quant.golden import dequantise, golden_outputs, quantise_input
 from intar.report.summary import cycle_limit
 from intar.session import open_source, parse_bits, parse_budget
 
@@ -52,7 +52,7 @@ def measure(in_csim: int, in_rtl: int, budget: list[str], folder: Path) -> dict[
         )
         began = time.perf_counter()
         made = pipeline.compile_quantised(source.quantised, source.machine, "auto", None, source.blocks)
-        pipeline.project(made).write(folder)
+        rendering.project(made).write(folder)
         compiling = time.perf_counter() - began
     given, judged = lee.encode(lee.lee(), TOKENS), lee.judgements()
     with console.status("float"), torch.no_grad():
@@ -67,17 +67,17 @@ def measure(in_csim: int, in_rtl: int, budget: list[str], folder: Path) -> dict[
         for index in range(len(judged))
     ]
     with console.status("golden"):
-        golden = pipeline.golden_outputs(made, integers)
+        golden = golden_outputs(made.quantised, integers)
     got = np.array([dequantise(tensors[out], one[out]).reshape(-1) for one in golden])
     got /= np.linalg.norm(got, axis=1, keepdims=True)
     cosines = (got * real).sum(axis=1)
     csim = rtl = None
     if in_csim:
         with console.status(f"{in_csim} texts through the C++"):
-            csim = pipeline.verify_csim(made, integers[:in_csim], folder)
+            csim = proof.verify_csim(made, integers[:in_csim], folder)
     if in_rtl:
         with console.status(f"{in_rtl} texts through the RTL"):
-            rtl = pipeline.verify_rtl(made, integers[:in_rtl], folder)
+            rtl = proof.verify_rtl(made, integers[:in_rtl], folder)
     machine = source.machine
     return {
         "tokens": TOKENS,

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from intar import pipeline
+from intar import pipeline, rendering
 from intar.codegen.rtl import top_name
 from intar.ir.io import write_atomic
 from intar.report.resources import COUNTS, count_text
@@ -43,7 +43,7 @@ def measure(chosen: str, blocks: bool) -> dict[str, Any]:
     source = open_source(name, scheme=scheme or None)
     made = pipeline.compile_quantised(source.quantised, source.machine)
     with tempfile.TemporaryDirectory() as folder:
-        target = pipeline.project(made).write(Path(folder) / name)
+        target = rendering.project(made).write(Path(folder) / name)
         found = synthesise_design(target, top_name(made.program), source.machine.device, blocks)
     return {
         "design": chosen,

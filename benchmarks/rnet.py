@@ -19,11 +19,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from intar import designs, pipeline
+from intar import designs, pipeline, proof, rendering
 from intar.assets import import_file
 from intar.errors import UserError
 from intar.ir.reference import run_float
-from intar.quant.golden import quantise_input
+from intar.proof import Check
+from intar.quant.golden import golden_outputs, integer_samples, quantise_input
 from intar.report.summary import cycle_limit
 from intar.session import open_source
 
@@ -48,18 +49,18 @@ def measure(pictures_in_rtl: int, folder: Path) -> dict[str, Any]:
     with console.status("compile"):
         began = time.perf_counter()
         made = pipeline.compile_quantised(source.quantised, source.machine, blocks=source.blocks)
-        project = pipeline.project(made, pipeline.integer_samples(source.quantised, source.calibration))
+        project = rendering.project(made, integer_samples(source.quantised, source.calibration))
         project.write(folder)
         compiling = time.perf_counter() - began
     with console.status(f"float and golden on {len(pictures)} pictures"):
         real = decisions([run_float(source.graph, {name: picture})[face] for picture in pictures])
         tensor = source.quantised.graph.tensor(name)
         integers = [{name: quantise_input(tensor, picture)} for picture in pictures]
-        golden = decisions([out[face] for out in pipeline.golden_outputs(made, integers)])
+        golden = decisions([out[face] for out in golden_outputs(made.quantised, integers)])
     with console.status(f"generated C++ on {len(pictures)} pictures"):
-        csim = pipeline.verify_csim(made, integers, folder)
+        csim = proof.verify_csim(made, integers, folder)
     every = np.arange(len(pictures))
-    rows: list[tuple[str, np.ndarray, np.ndarray, pipeline.Check | None]] = [
+    rows: list[tuple[str, np.ndarray, np.ndarray, Check | None]] = [
         ("float", real, every, None),
         ("integer (golden)", golden, every, None),
         ("C++ (csim)", decisions([out[face] for out in csim.outputs]), every, csim),
@@ -68,7 +69,7 @@ def measure(pictures_in_rtl: int, folder: Path) -> dict[str, Any]:
     if pictures_in_rtl:
         chosen = np.linspace(0, len(pictures) - 1, pictures_in_rtl).astype(int)
         with console.status(f"RTL under Verilator on {pictures_in_rtl} pictures"):
-            rtl = pipeline.verify_rtl(made, [integers[i] for i in chosen], folder)
+            rtl = proof.verify_rtl(made, [integers[i] for i in chosen], folder)
         rows.append(("RTL (Verilator)", decisions([out[face] for out in rtl.outputs]), chosen, rtl))
     simulated = max(rtl.cycles) if rtl else None
     return {

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.errors import UserError
 from intar.ir.io import write_atomic
 from intar.report.lost import CAUSES, core_cycles
@@ -64,8 +64,8 @@ def measure(kernel: str, factor: int, rtl: bool) -> dict[str, Any]:
     check = None
     if rtl:
         with tempfile.TemporaryDirectory() as folder:
-            target = pipeline.project(made).write(Path(folder) / "project")
-            check = pipeline.verify_rtl(made, stored_inputs(target, made, 1, 0), target)
+            target = rendering.project(made).write(Path(folder) / "project")
+            check = proof.verify_rtl(made, stored_inputs(target, made, 1, 0), target)
     return {
         "kernel": kernel,
         "factor": factor,

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.frontends.builder import Builder
 from intar.ir.io import write_atomic
 from intar.ir.schedule import Machine
@@ -47,9 +47,9 @@ def measure(rows: int, lanes: int, batch: int, width: int, directory: Path) -> d
         cores=1, rows=rows, lanes=lanes, rate=lanes, port_bits=8 * lanes, onchip_bytes=1 << 26, clock_mhz=300
     )
     made = pipeline.compile_quantised(quantised, machine, "sequential")
-    pipeline.project(made).write(directory)
+    rendering.project(made).write(directory)
     begin = time.perf_counter()
-    check = pipeline.verify_rtl(made, [random_inputs(quantised, 0)], directory)
+    check = proof.verify_rtl(made, [random_inputs(quantised, 0)], directory)
     total = time.perf_counter() - begin
     dsp = static_resources(made.program, uram=True)["dsp"]
     products = sum(batch * width * width for _ in quantised.graph.tasks)

@@ -11,13 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
+from intar.design import Design
 from intar.device import make_machine, read_budget
 from intar.errors import ConfigError, Finding
 from intar.frontends import load_model
 from intar.frontends.load import sample_arrays
+from intar.ir.schedule import Mode
 from intar.ir.taskgraph import TaskGraph
-from intar.quant.golden import check_ids, dequantise, quantise_input
+from intar.proof import Check
+from intar.quant.accuracy import numerics_report
+from intar.quant.golden import check_ids, dequantise, golden_outputs, integer_samples, quantise_input
 from intar.quant.like import take_formats
 from intar.quant.scheme import scheme as find_scheme
 from intar.report.lost import lost_cycles
@@ -41,7 +45,7 @@ class Accelerator:
     """
 
     graph: TaskGraph
-    design: pipeline.Design
+    design: Design
     calibration: Mapping[str, np.ndarray] | None = field(repr=False, default=None)
 
     def integers(self, x: Samples) -> dict[str, np.ndarray]:
@@ -61,26 +65,26 @@ class Accelerator:
 
     def __call__(self, x: Samples) -> np.ndarray | dict[str, np.ndarray]:
         """One inference of the integer model."""
-        return self._real(pipeline.golden_outputs(self.design, [self.integers(x)])[0])
+        return self._real(golden_outputs(self.design.quantised, [self.integers(x)])[0])
 
     def write(self, directory: str | Path) -> Path:
         """Write the generated project (OutputError when the folder holds something else)."""
-        samples = pipeline.integer_samples(self.design.quantised, self.calibration)
-        target = pipeline.project(self.design, samples).write(directory)
+        samples = integer_samples(self.design.quantised, self.calibration)
+        target = rendering.project(self.design, samples).write(directory)
         update_report(target, self.design)
         return target
 
-    def csim(self, x: Samples, directory: str | Path | None = None) -> pipeline.Check:
+    def csim(self, x: Samples, directory: str | Path | None = None) -> Check:
         """One inference of the generated C++; in a written project, or in one of the accelerator's own."""
         target = self._project(directory)
-        check = pipeline.verify_csim(self.design, [self.integers(x)], target)
+        check = proof.verify_csim(self.design, [self.integers(x)], target)
         update_report(target, self.design, [check])
         return check
 
-    def simulate(self, x: Samples, directory: str | Path | None = None) -> pipeline.Check:
+    def simulate(self, x: Samples, directory: str | Path | None = None) -> Check:
         """One inference of the RTL, likewise; the check carries its cycles."""
         target = self._project(directory)
-        check = pipeline.verify_rtl(self.design, [self.integers(x)], target)
+        check = proof.verify_rtl(self.design, [self.integers(x)], target)
         update_report(target, self.design, [check])
         return check
 
@@ -93,7 +97,7 @@ class Accelerator:
         document = update_report(
             target,
             self.design,
-            numerics=pipeline.numerics(self.graph, self.design.quantised, self.calibration),
+            numerics=numerics_report(self.graph, self.design.quantised, self.calibration),
             patterns=list(pattern_rows(self.design)),
             lost_cycles=lost_cycles(self.design),
         )
@@ -123,7 +127,7 @@ def compile(
     device: str = "u280",
     scheme: str = "w8a8",
     budget: Mapping[str, object] | None = None,
-    pattern: pipeline.Mode = "auto",
+    pattern: Mode = "auto",
     pins: Pins | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     loop: bool | None = None,

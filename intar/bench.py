@@ -14,13 +14,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from intar import designs, pipeline
+from intar import designs, pipeline, proof, rendering
+from intar.design import Design
 from intar.errors import InfeasibleError, UnsupportedError
 from intar.ir.io import write_atomic
+from intar.ir.schedule import Mode
+from intar.proof import Check
 from intar.report.summary import cycle_limit
 from intar.session import open_source, stored_inputs
 
-PATTERNS: tuple[pipeline.Mode, ...] = ("auto", "intar", "sequential", "dataflow")
+PATTERNS: tuple[Mode, ...] = ("auto", "intar", "sequential", "dataflow")
 KEYS = ("kernel", "pattern", "multipliers", "limit", "predicted", "simulated", "published", "bit_exact")
 """What a row has. `limit`: products, or words of a port, over what does them; `published`: cycles of others' design."""
 
@@ -33,9 +36,7 @@ LONG = 2_000_000
 Row = dict[str, Any]
 
 
-def rows(
-    design: str, patterns: Sequence[pipeline.Mode] = PATTERNS, *, simulate: bool = True
-) -> Iterator[Row]:
+def rows(design: str, patterns: Sequence[Mode] = PATTERNS, *, simulate: bool = True) -> Iterator[Row]:
     """One row of KEYS for each pattern, in that order.
 
     `simulated` and `bit_exact` are None without `simulate`; where a pattern does not fit, so are `limit` and `predicted`.
@@ -44,7 +45,7 @@ def rows(
     if not patterns:
         return
     source = open_source(design)
-    seen: dict[str, pipeline.Check] = {}
+    seen: dict[str, Check] = {}
     for pattern in patterns:
         row = dict.fromkeys(KEYS) | {
             "kernel": design,
@@ -66,12 +67,12 @@ def rows(
         yield row
 
 
-def _simulated(made: pipeline.Design) -> pipeline.Check:
+def _simulated(made: Design) -> Check:
     """The RTL on random integers."""
     count = INFERENCES if made.predicted.cycles < LONG else 1
     with tempfile.TemporaryDirectory() as folder:
-        target = pipeline.project(made).write(Path(folder) / "project")
-        return pipeline.verify_rtl(made, stored_inputs(target, made, count, 0), target)
+        target = rendering.project(made).write(Path(folder) / "project")
+        return proof.verify_rtl(made, stored_inputs(target, made, count, 0), target)
 
 
 class Results:
@@ -84,7 +85,7 @@ class Results:
         """What is there so far."""
         return json.loads(self.file.read_text()) if self.file.exists() else []
 
-    def missing(self, design: str, patterns: Sequence[pipeline.Mode]) -> list[pipeline.Mode]:
+    def missing(self, design: str, patterns: Sequence[Mode]) -> list[Mode]:
         """Patterns of a design that have not been simulated yet."""
         done = {row["pattern"] for row in self.rows() if row["kernel"] == design and row["bit_exact"]}
         return [pattern for pattern in patterns if pattern not in done]
@@ -109,7 +110,7 @@ def _place(row: Row) -> tuple[str, int]:
 
 def run(
     chosen: Iterable[str],
-    patterns: Sequence[pipeline.Mode] = PATTERNS,
+    patterns: Sequence[Mode] = PATTERNS,
     *,
     simulate: bool = True,
     folder: Path | None = None,

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from intar import pipeline
+from intar import pipeline, rendering
 from intar.device import make_machine
 from intar.errors import ConfigError, Finding, UserError
 from intar.ir.quantgraph import Quantised
+from intar.ir.schedule import Mode
 from intar.report.static import static_resources
 
 SCHEMA = "intar.explore/1"
@@ -29,11 +30,11 @@ class Point:
     """One budget (overrides of the board's defaults, as `Budget.parse` takes them) in one pattern."""
 
     budget: tuple[tuple[str, object], ...]
-    pattern: pipeline.Mode
+    pattern: Mode
 
 
 def points(
-    sweeps: Mapping[str, Sequence[object]], fixed: Mapping[str, object], patterns: Sequence[pipeline.Mode]
+    sweeps: Mapping[str, Sequence[object]], fixed: Mapping[str, object], patterns: Sequence[Mode]
 ) -> list[Point]:
     """Every combination of the swept values with every pattern, in the order given."""
     twice = sorted(set(sweeps) & set(fixed))
@@ -70,7 +71,7 @@ def evaluate(quantised: Quantised, board: str, point: Point) -> dict[str, Any]:
         made = pipeline.compile_quantised(quantised, machine, point.pattern)
     except UserError as error:
         return row | {"reason": error.findings[0].what}
-    counted = static_resources(made.program, pipeline.build_target(machine).uram)
+    counted = static_resources(made.program, rendering.build_target(machine).uram)
     cycles = made.predicted.cycles
     return row | {
         "cycles": cycles,

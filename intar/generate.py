@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from intar import pipeline
+from intar import proof
+from intar.design import Design
 from intar.errors import ConfigError, Finding
-from intar.pipeline import Calls, Design
+from intar.proof import Calls
 from intar.quant.golden import check_ids, run_golden
 from intar.quant.steps import Integers, State, StepFunction, step_function, tensor_format
 
@@ -188,7 +189,7 @@ def run_text(text: Text, designs: Sequence[tuple[StepFunction, Design, Path]], b
         inputs = [text.calls[number].inputs for number in mine]
         positions = tuple(text.calls[number].position for number in mine)
         calls = Calls(positions, performed) if performed[0].program.scalars else None
-        verify = pipeline.verify_rtl if backend == "sim" else pipeline.verify_csim
+        verify = proof.verify_rtl if backend == "sim" else proof.verify_csim
         check = verify(performed[0], inputs, folder, calls=calls)
         made |= dict(zip(mine, check.outputs, strict=True))
         cycles |= dict(zip(mine, check.cycles, strict=False))

@@ -13,7 +13,7 @@ from intar.quant.golden import id_rows
 from intar.quant.steps import StepFunction, step_function
 
 if TYPE_CHECKING:
-    from intar.pipeline import Design
+    from intar.design import Design
 
 
 def host_moves(graph: QuantGraph) -> dict[str, HostMove]:

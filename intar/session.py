@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from intar import designs
+from intar.design import Design
 from intar.device import make_machine, read_budget
 from intar.device.boards import find_board, suggest
 from intar.device.machine import Budget
@@ -40,8 +41,10 @@ from intar.ir.schedule import (
 from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
 from intar.ir.taskgraph import TaskGraph
 from intar.lower.kept import kept_states
-from intar.pipeline import INPUTS_FILE, Check, Design, Network, design, design_networks
+from intar.networks import Network, design_networks
+from intar.pipeline import design
 from intar.project import read_lock, read_project
+from intar.proof import Check
 from intar.quant.blocks import pieces
 from intar.quant.calibrate import WAY_OUT, load_calibration
 from intar.quant.chosen import read_formats
@@ -55,6 +58,7 @@ from intar.quant.search import Metric, Search, Trial, search_formats
 from intar.quant.shorter import shorter
 from intar.quant.store import load as load_quantised
 from intar.quant.streamed import stream_states
+from intar.rendering import INPUTS_FILE
 from intar.report.summary import report_dict
 from intar.report.write import report_folder
 from intar.schedule.cost import lower_bounds

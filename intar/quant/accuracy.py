@@ -18,16 +18,20 @@ from intar.quant.golden import dequantise, golden_tensors, quantise_input
 
 SQNR_BOUND_DB = 20.0
 
+MOST_SAMPLES = 64
+"""Samples that a report is made from, at most."""
+
 
 def numerics_report(
-    graph: TaskGraph, quantised: Quantised, data: Mapping[str, np.ndarray]
+    graph: TaskGraph, quantised: Quantised, data: Mapping[str, np.ndarray] | None
 ) -> list[dict[str, Any]]:
     """Compare the golden model with the float reference on real samples.
 
     Parameters
     ----------
     graph : the float graph that `quantised` was made from; where passes were left out, as prepared without them.
-    data : samples, as for calibration (:func:`intar.quant.calibrate.samples`).
+    data : samples, as for calibration (:func:`intar.quant.calibrate.samples`), of which the first `MOST_SAMPLES` count;
+        without any the report is empty.
 
     Returns
     -------
@@ -42,10 +46,13 @@ def numerics_report(
     CalibrationError
         The data does not fit the model.
     """
+    if not data:
+        return []
     graph = prepare(graph)
     shared = [tensor for tensor in quantised.graph.tensors if tensor.name in graph.by_name]
     signal, noise, worst, saturated = (dict.fromkeys((t.name for t in shared), 0.0) for _ in range(4))
-    batch, masks = samples(graph, data), valid_elements(graph)
+    batch = samples(graph, {name: arrays[:MOST_SAMPLES] for name, arrays in data.items()})
+    masks = valid_elements(graph)
     for first in range(0, len(batch), AT_ONCE):
         for tensor, ints, real, count in _side_by_side(
             graph, quantised, shared, batch[first : first + AT_ONCE]

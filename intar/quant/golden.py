@@ -32,6 +32,7 @@ from intar.ir.quantgraph import (
     TableSpec,
     Tap,
 )
+from intar.ir.reference import AT_ONCE
 from intar.ir.taps import batches, largest, read_taps, weigh
 from intar.quant.direct import evaluate
 from intar.quant.fixed import clamp, limits, requantise, softmax
@@ -68,6 +69,18 @@ def quantise_input(tensor: QTensor, array: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(ratio).astype(np.float64) + tensor.zero, lo, hi).astype(np.int64)
 
 
+def integer_samples(
+    quantised: Quantised, data: Mapping[str, np.ndarray] | None, count: int = 64
+) -> dict[str, np.ndarray]:
+    """Real samples as the network's input integers, (samples, *shape) by input; empty without data."""
+    graph, given = quantised.graph, data or {}
+    return {
+        name: np.stack([quantise_input(graph.tensor(name), sample) for sample in given[name][:count]])
+        for name in graph.given
+        if name in given
+    }
+
+
 def dequantise(tensor: QTensor, ints: np.ndarray) -> np.ndarray:
     """The real values (float64) of a tensor's integers."""
     return tensor.scale * (np.asarray(ints).astype(np.float64) - tensor.zero)
@@ -95,6 +108,19 @@ def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> Golden
     return GoldenResult(
         {tensor.name: tensors[tensor.name] for tensor in quantised.graph.tensors}, saturations
     )
+
+
+def golden_outputs(
+    quantised: Quantised, inputs: Sequence[Mapping[str, np.ndarray]]
+) -> list[dict[str, np.ndarray]]:
+    """Golden's network outputs for each inference."""
+    results: list[dict[str, np.ndarray]] = [{} for _ in inputs]
+    for first in range(0, len(inputs), AT_ONCE):
+        for name, arrays, _ in golden_tensors(quantised, inputs[first : first + AT_ONCE]):
+            if name in quantised.graph.outputs:
+                for result, array in zip(results[first:], arrays, strict=False):
+                    result[name] = array
+    return results
 
 
 def golden_tensors(

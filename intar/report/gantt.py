@@ -12,9 +12,9 @@ from itertools import groupby
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from intar.design import Design
 from intar.engine.result import Span
 from intar.ir.program import Node, Router, Vector
-from intar.pipeline import Design
 
 KINDS: Mapping[str, str] = {
     "load": "ports",

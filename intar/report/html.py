@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from intar.pipeline import Design
+from intar.design import Design
 from intar.report import svg
 from intar.report.gantt import colour_index, gantt_rows, link_rows
 from intar.report.lost import CAUSES, Counts, core_cycles

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from intar.design import Design, engine_memory
 from intar.engine import run
 from intar.engine.result import NodeCycles
 from intar.errors import InternalError
 from intar.ir.program import Core
-from intar.pipeline import Design, engine_memory
 
 CAUSES = ("start_up", "weights", "activations", "output_room", "between_steps", "drain", "unused")
 """Causes: before the core's first product; no weights; no activations; the results before are not taken yet; nothing

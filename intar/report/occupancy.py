@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from intar.design import Design
 from intar.engine import Span
 from intar.ir.program import Buffer, BufferStep, Walk
-from intar.pipeline import Design
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from intar.pipeline import Design
+from intar.design import Design
 from intar.report.gantt import GROUPS, label_of, unit_groups
 from intar.report.occupancy import occupancy
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
+from intar.design import Design
 from intar.ir.program import Core
 from intar.ir.schedule import PartedSchedule, Residency, Schedule, Stage
-from intar.pipeline import Design
 from intar.report.gantt import label_of, unit_groups
 from intar.report.lost import Counts
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from intar.design import Design
 from intar.errors import InfeasibleError, UnsupportedError
 from intar.ir.quantgraph import QConv, QMatmul, QProduct, QuantGraph
-from intar.ir.schedule import Stage
-from intar.pipeline import Check, Design, Mode, build_target, recompile
+from intar.ir.schedule import Mode, Stage
+from intar.pipeline import recompile
+from intar.proof import Check
+from intar.rendering import build_target
 from intar.report.static import static_resources
 
 SCHEMA = "intar.report/1"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from intar.design import Design
 from intar.generate import Ran, StepFunction, Text
-from intar.pipeline import Design
 from intar.tokenizer import Tokenizer
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from intar.design import Design
 from intar.ir.program import Load, Store
-from intar.pipeline import Design
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from intar.design import Design
 from intar.ir.io import write_atomic
-from intar.pipeline import Design
 from intar.report.html import render_html
 from intar.report.perfetto import perfetto_json
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import intar
-from intar import designs, pipeline
+from intar import designs, pipeline, rendering
 from intar.errors import OutputError
 from intar.project import LOCK, LOCK_SCHEMA, Project
 from intar.session import open_project, open_source
@@ -53,7 +53,7 @@ def test_accelerator_follows_the_float_model(tmp_path: Path):
 def test_same_input_same_bytes():
     source = open_source("digits")
     first, second = (
-        pipeline.project(pipeline.compile_quantised(open_source("digits").quantised, source.machine))
+        rendering.project(pipeline.compile_quantised(open_source("digits").quantised, source.machine))
         for _ in range(2)
     )
     assert first.files == second.files and first.digest == second.digest
@@ -63,7 +63,7 @@ def test_same_input_same_bytes():
 def test_a_project_opens_again(name: str, tmp_path: Path):
     source = open_source(name)
     made = pipeline.compile_quantised(source.quantised, source.machine)
-    target = pipeline.project(made).write(tmp_path / "p")
+    target = rendering.project(made).write(tmp_path / "p")
     again = open_project(target)
     assert again.program == made.program and again.images == made.images
 

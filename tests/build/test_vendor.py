@@ -14,7 +14,8 @@ import pytest
 
 from intar.cli import main
 from intar.errors import ToolError
-from intar.pipeline import compile_quantised, project
+from intar.pipeline import compile_quantised
+from intar.rendering import project
 from intar.session import open_source
 from intar.verify import vendor_reports
 

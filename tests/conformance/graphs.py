@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from intar import pipeline
 from intar.assets import asset_dir
+from intar.design import Design, engine_memory
 from intar.engine import plan_merged, run
 from intar.frontends import load_model
 from intar.ir.ops import POSITION, Op
@@ -338,11 +338,11 @@ def in_pattern(
     )
 
 
-def forced(quantised: Quantised, schedule: Schedule) -> pipeline.Design:
+def forced(quantised: Quantised, schedule: Schedule) -> Design:
     """A design from a schedule that claims nothing about cost, which the validator would refuse."""
     lowered = lower(quantised, schedule)
     program = plan_merged(lowered.program)
-    memory = pipeline.engine_memory(schedule.machine)
+    memory = engine_memory(schedule.machine)
     predicted = run(program, {}, memory=memory, values=False)
     predicted.raise_deadlock()
-    return pipeline.Design(quantised, schedule, program, lowered.images, predicted)
+    return Design(quantised, schedule, program, lowered.images, predicted)

@@ -6,14 +6,14 @@ import runpy
 from dataclasses import replace
 
 import intar
-from intar import pipeline
 from intar.assets import asset_dir
 from intar.ir.schedule import Machine
+from intar.networks import Network
 
 GPT2 = asset_dir("designs") / "gpt2" / "model.py"
 
 
-def step_and_prefill(tokens: int) -> tuple[list[pipeline.Network], Machine]:
+def step_and_prefill(tokens: int) -> tuple[list[Network], Machine]:
     """The networks `step` and `prefill` (`tokens` a call) with the same states, and the step's machine."""
     model = runpy.run_path(str(GPT2))
     config = replace(model["TINY"], layers=3)
@@ -21,7 +21,7 @@ def step_and_prefill(tokens: int) -> tuple[list[pipeline.Network], Machine]:
     step = intar.compile(*model["_step"](config, 8, samples=4), **form)
     chunk = intar.compile(*model["_step"](config, 8, tokens, samples=4), **form, like=step)
     networks = [
-        pipeline.Network(name, made.design.quantised, made.design.schedule.pieces)
+        Network(name, made.design.quantised, made.design.schedule.pieces)
         for name, made in (("step", step), ("prefill", chunk))
     ]
     return networks, step.design.schedule.machine

@@ -7,25 +7,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
+from intar.design import Design
 from intar.ir.program import Rows
+from intar.ir.schedule import Mode
+from intar.proof import Check
 from intar.quant.random_graphs import random_inputs
 from intar.report.summary import cycle_limit
 from intar.session import open_source
 
-Made = tuple[pipeline.Design, Path, list[dict[str, np.ndarray]]]
+Made = tuple[Design, Path, list[dict[str, np.ndarray]]]
 
 
-def require(check: pipeline.Check) -> None:
+def require(check: Check) -> None:
     assert check.bit_exact, f"{check.executor} differs in {check.mismatches} integers; {check.first}"
 
 
 @pytest.mark.parametrize("mode", ["auto", "intar", "sequential", "dataflow"])
-def test_every_pattern_in_the_engine(mode: pipeline.Mode) -> None:
+def test_every_pattern_in_the_engine(mode: Mode) -> None:
     source = open_source("self_attn_small")
     made = pipeline.compile_quantised(source.quantised, source.machine, mode)
     assert sum(isinstance(node, Rows) for node in made.program.nodes) == 1
-    require(pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
+    require(proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
     assert cycle_limit(made) == -(-294_912 // 32)
     # Alone in its stage the softmax follows the product before it and is followed, which the model does not see.
     assert -0.05 < made.schedule.objective / made.predicted.cycles - 1 < 0.1
@@ -36,19 +39,19 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Made:
     source = open_source("self_attn_small")
     made = pipeline.compile_quantised(source.quantised, source.machine)
     out = tmp_path_factory.mktemp("self_attn_small")
-    pipeline.project(made).write(out)
+    rendering.project(made).write(out)
     return made, out, [random_inputs(made.quantised, seed) for seed in range(2)]
 
 
 def test_csim(generated: Made) -> None:
     made, out, samples = generated
-    require(pipeline.verify_csim(made, samples, out, sweep=True))
+    require(proof.verify_csim(made, samples, out, sweep=True))
 
 
 @pytest.mark.sim
 def test_rtl(generated: Made) -> None:
     """The bits, and the engine's cycles exactly."""
     made, out, samples = generated
-    check = pipeline.verify_rtl(made, samples, out)
+    check = proof.verify_rtl(made, samples, out)
     require(check)
     assert set(check.cycles) == {made.predicted.cycles}

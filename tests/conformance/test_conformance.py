@@ -24,10 +24,12 @@ from conformance.graphs import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
+from intar.design import Design
 from intar.ir.program import INDEX_BITS
 from intar.ir.quantgraph import QMatmul, QProduct
 from intar.ir.schedule import Machine, Pattern
+from intar.proof import Check
 from intar.quant.random_graphs import random_inputs
 from intar.verify.csim import run_csim
 from intar.verify.simulate import MemoryModel
@@ -58,7 +60,7 @@ def single(
     shape: tuple[int, ...],
     columns: int,
     group: int = 1,
-) -> pipeline.Design:
+) -> Design:
     """The operator alone, twice side by side, or between an affine and a matmul in row tiles.
 
     In a `group` of cores (alone: on one more), which share the rows of all that has products.
@@ -76,11 +78,11 @@ def single(
     return forced(quantised, in_pattern(quantised, target, stages, tile_rows, resident, **shared))
 
 
-def samples(made: pipeline.Design, count: int) -> list[dict[str, np.ndarray]]:
+def samples(made: Design, count: int) -> list[dict[str, np.ndarray]]:
     return [random_inputs(made.quantised, seed) for seed in range(count)]
 
 
-def require(check: pipeline.Check, what: object) -> None:
+def require(check: Check, what: object) -> None:
     """Every integer equal, or a message with the place of the first that is not."""
     assert check.bit_exact, f"{what}: {check.executor} differs in {check.mismatches} integers; {check.first}"
 
@@ -90,7 +92,7 @@ def require(check: pipeline.Check, what: object) -> None:
 def test_operator_engine(kind: str, bits: int, weight_bits: int, pattern: Pattern, resident: bool) -> None:
     for shape, columns in SHAPES:
         made = single(kind, bits, weight_bits, pattern, resident, shape, columns)
-        require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+        require(proof.verify_engine(made, samples(made, 2)), (shape, columns))
 
 
 @pytest.mark.parametrize("pattern", ["sequential", "parallel", "pipelined", "interleaved"])
@@ -100,7 +102,7 @@ def test_product_engine(kind: str, bits: int, pattern: Pattern) -> None:
     for shape, columns in SHAPES:
         if len(shape) > 1:
             made = single(kind, bits, 8, pattern, False, shape, columns)
-            require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+            require(proof.verify_engine(made, samples(made, 2)), (shape, columns))
 
 
 @pytest.mark.parametrize("group", [2, 3])
@@ -118,7 +120,7 @@ def test_rows_shared_by_cores_engine(kind: str, pattern: Pattern, resident: bool
     for number, (shape, columns) in enumerate((*SHAPES, ((1, 19), 3), ((26, 17), 10))):
         if len(shape) > 1 or kind not in PRODUCTS:
             made = single(kind, (8, 16)[number % 2], 8, pattern, resident, shape, columns, group)
-            require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+            require(proof.verify_engine(made, samples(made, 2)), (shape, columns))
 
 
 @pytest.mark.parametrize("pattern", ["sequential", "pipelined", "interleaved"])
@@ -127,7 +129,7 @@ def test_rows_shared_by_cores_engine(kind: str, pattern: Pattern, resident: bool
 def test_row_wise_engine(kind: str, bits: int, pattern: Pattern) -> None:
     for shape, columns in SHAPES:
         made = single(kind, bits, 8, pattern, False, shape, columns)
-        require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+        require(proof.verify_engine(made, samples(made, 2)), (shape, columns))
 
 
 @pytest.mark.parametrize(("pattern", "resident"), [p for p in PATTERNS if p[0] != "parallel"])
@@ -136,7 +138,7 @@ def test_row_wise_engine(kind: str, bits: int, pattern: Pattern) -> None:
 def test_tail_engine(kind: str, bits: int, pattern: Pattern, resident: bool) -> None:
     for shape, columns in SHAPES:
         made = single(kind, bits, 8, pattern, resident, shape, columns)
-        require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+        require(proof.verify_engine(made, samples(made, 2)), (shape, columns))
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -146,7 +148,7 @@ def test_move_engine(kind: str, bits: int) -> None:
         if kind == "transpose" and len(shape) == 1:
             continue
         made = single(kind, bits, 8, "sequential", False, shape, columns)
-        require(pipeline.verify_engine(made, samples(made, 2)), (shape, columns))
+        require(proof.verify_engine(made, samples(made, 2)), (shape, columns))
 
 
 SHARED = [
@@ -175,8 +177,8 @@ def test_rows_shared_by_cores_generated(
     tmp_path: Path,
 ) -> None:
     made = single(kind, bits, weight_bits, pattern, pattern == "interleaved", shape, columns, group=3)
-    pipeline.project(made).write(tmp_path)
-    verify = partial(pipeline.verify_csim, sweep=True) if executor == "csim" else pipeline.verify_rtl
+    rendering.project(made).write(tmp_path)
+    verify = partial(proof.verify_csim, sweep=True) if executor == "csim" else proof.verify_rtl
     check = verify(made, samples(made, 2), tmp_path)
     require(check, (kind, bits, weight_bits, pattern, shape, columns))
     if executor == "rtl":
@@ -228,14 +230,14 @@ def test_operator_generated(
 ) -> None:
     resident = pattern == "interleaved"
     made = single(kind, bits, weight_bits, pattern, resident, shape, columns)
-    pipeline.project(made).write(tmp_path)
-    verify = partial(pipeline.verify_csim, sweep=True) if executor == "csim" else pipeline.verify_rtl
+    rendering.project(made).write(tmp_path)
+    verify = partial(proof.verify_csim, sweep=True) if executor == "csim" else proof.verify_rtl
     require(verify(made, samples(made, 2), tmp_path), (kind, bits, weight_bits, pattern, shape, columns))
 
 
 # ---------------------------------------------------------------- two graphs through everything
 
-Built = tuple[pipeline.Design, Path]
+Built = tuple[Design, Path]
 
 
 @pytest.fixture(scope="module")
@@ -251,7 +253,7 @@ def every_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
         quantised, target, "intar"
     )  # auto looks for minutes at so many branches
     out = tmp_path_factory.mktemp("every_operator")
-    pipeline.project(made).write(out)
+    rendering.project(made).write(out)
     yield made, out
 
 
@@ -273,15 +275,15 @@ def tiled_chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     ]
     made = forced(quantised, in_pattern(quantised, target, stages, 4, by_rows=(3, 5)))
     out = tmp_path_factory.mktemp("tiled_chain")
-    pipeline.project(made).write(out)
+    rendering.project(made).write(out)
     yield made, out
 
 
 @pytest.mark.parametrize("which", ["every_operator", "tiled_chain"])
 def test_graph_engine_and_csim(which: str, request: pytest.FixtureRequest) -> None:
     made, out = request.getfixturevalue(which)
-    require(pipeline.verify_engine(made, samples(made, 4)), which)
-    require(pipeline.verify_csim(made, samples(made, 4), out, sweep=True), which)
+    require(proof.verify_engine(made, samples(made, 4)), which)
+    require(proof.verify_csim(made, samples(made, 4), out, sweep=True), which)
 
 
 def test_seeds_change_the_order(tiled_chain: Built) -> None:
@@ -305,7 +307,7 @@ def test_seeds_change_the_order(tiled_chain: Built) -> None:
 def test_graph_rtl(which: str, request: pytest.FixtureRequest) -> None:
     """Bits, and the engine's cycles to the last one."""
     made, out = request.getfixturevalue(which)
-    check = pipeline.verify_rtl(made, samples(made, 2), out)
+    check = proof.verify_rtl(made, samples(made, 2), out)
     require(check, which)
     assert check.cycles[0] == made.predicted.cycles
 
@@ -321,7 +323,7 @@ def test_graph_rtl_under_back_pressure(wait: str, reset: bool, abort: float, eve
     """A memory that refuses three cycles in ten changes the time and nothing else, nor does a run that was cut off."""
     made, out = every_operator
     stalls = MemoryModel(latency=made.schedule.machine.latency, stall=0.3, seed=5)
-    check = pipeline.verify_rtl(
+    check = proof.verify_rtl(
         made,
         samples(made, 2),
         out,
@@ -345,21 +347,21 @@ def wide_lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     target = machine(3, rows=1, lanes=144, rate=36, port_bits=256)
     made = forced(quantised, in_pattern(quantised, target, [("sequential", 1)] * len(kinds)))
     out = tmp_path_factory.mktemp("wide_lanes")
-    pipeline.project(made).write(out)
+    rendering.project(made).write(out)
     yield made, out
 
 
 def test_wide_lanes_engine(wide_lanes: Built) -> None:
     made, _ = wide_lanes
-    require(pipeline.verify_engine(made, samples(made, 2)), "144 lanes")
+    require(proof.verify_engine(made, samples(made, 2)), "144 lanes")
 
 
 @pytest.mark.full
 @pytest.mark.sim
 def test_wide_lanes_csim_and_rtl(wide_lanes: Built) -> None:
     made, out = wide_lanes
-    require(pipeline.verify_csim(made, samples(made, 2), out, sweep=True), "144 lanes")
-    check = pipeline.verify_rtl(made, samples(made, 2), out)
+    require(proof.verify_csim(made, samples(made, 2), out, sweep=True), "144 lanes")
+    check = proof.verify_rtl(made, samples(made, 2), out)
     require(check, "144 lanes")
     assert check.cycles == (made.predicted.cycles,) * 2
 

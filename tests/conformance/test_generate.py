@@ -18,13 +18,16 @@ from looped_gpt2 import GPT2, step_and_prefill
 from typer.testing import CliRunner
 
 import intar
-from intar import pipeline
+from intar import proof, rendering
 from intar.cli import app
+from intar.design import Design
 from intar.engine import run
 from intar.errors import ConfigError, UnsupportedError
 from intar.frontends import Builder
 from intar.frontends.load import make_model
 from intar.generate import StepFunction, Text, generate, run_text, step_function
+from intar.networks import compile_networks, shared_bytes
+from intar.proof import Calls
 from intar.quant.golden import run_golden
 from intar.session import open_networks
 from intar.verify.csim import FLAGS
@@ -75,7 +78,7 @@ def test_a_step_is_what_a_whole_prefill_computes(step: StepFunction) -> None:
 
 def test_engine_performs_every_call(single: intar.Accelerator, step: StepFunction) -> None:
     text = generate(step, PROMPT, 3)
-    check = pipeline.verify_engine(single.design, [call.inputs for call in text.calls])
+    check = proof.verify_engine(single.design, [call.inputs for call in text.calls])
     assert check.bit_exact, check.first
     assert set(check.cycles) == {single.design.predicted.cycles}
 
@@ -98,7 +101,7 @@ def test_prefill_in_chunks(single: intar.Accelerator, step: StepFunction) -> Non
     text, alone = generate(step, PROMPT, 3, prefill), generate(step, PROMPT, 3)
     assert [call.step.length for call in text.calls] == [4, 1, 1, 1]
     assert text.tokens == alone.tokens
-    check = pipeline.verify_engine(chunk.design, [text.calls[0].inputs])
+    check = proof.verify_engine(chunk.design, [text.calls[0].inputs])
     assert check.bit_exact, check.first
     other = step_function(compiled("tiny_chunk", samples=1).design.quantised)
     with pytest.raises(ConfigError, match="differ in shape or format"):
@@ -117,21 +120,21 @@ def test_csim_through_the_command(project: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def kernel() -> list[pipeline.Design]:
+def kernel() -> list[Design]:
     """One kernel that performs a step and, four tokens a call, its prefill: three blocks, looped in both."""
-    return pipeline.compile_networks(*step_and_prefill(4))
+    return compile_networks(*step_and_prefill(4))
 
 
-Texts = tuple[Text, list[tuple[StepFunction, pipeline.Design]]]
+Texts = tuple[Text, list[tuple[StepFunction, Design]]]
 
 
 @pytest.fixture(scope="module")
-def texts(kernel: list[pipeline.Design]) -> Texts:
+def texts(kernel: list[Design]) -> Texts:
     steps = [step_function(made.quantised) for made in kernel]
     return generate(steps[0], PROMPT, 3, steps[1]), list(zip(steps, kernel, strict=True))
 
 
-def test_entries_share_nodes_states_and_constants(kernel: list[pipeline.Design], tmp_path: Path) -> None:
+def test_entries_share_nodes_states_and_constants(kernel: list[Design], tmp_path: Path) -> None:
     program = kernel[0].program
     assert [entry.name for entry in program.entries] == ["step", "prefill"]
     assert sorted(program.rounds) == [1, 1, 1, 1, 3, 3]
@@ -140,28 +143,28 @@ def test_entries_share_nodes_states_and_constants(kernel: list[pipeline.Design],
     assert [region.name for region in kept.fields] == ["k_0", "v_0", "k_1", "v_1", "k_2", "v_2"]
     width = program.outputs_of("w0")["out"].bits // 8
     weights = width * (3 * 12 * 16 * 16 + 16 * 24)  # bytes of those of the matmuls
-    assert pipeline.shared_bytes(program) > weights and len(kernel[0].images["w0"]) < 1.1 * weights
-    pipeline.project(kernel[0], others=kernel[1:]).write(tmp_path / "project")
+    assert shared_bytes(program) > weights and len(kernel[0].images["w0"]) < 1.1 * weights
+    rendering.project(kernel[0], others=kernel[1:]).write(tmp_path / "project")
     again = open_networks(tmp_path / "project")
     assert [(made.program, made.images) for made in again] == [(made.program, made.images) for made in kernel]
 
 
-def test_one_kernel_on_the_engine(kernel: list[pipeline.Design], texts: Texts) -> None:
+def test_one_kernel_on_the_engine(kernel: list[Design], texts: Texts) -> None:
     """Each call finds in device memory what the ones before have stored there."""
     text, performed = texts
     designs = {id(step): made for step, made in performed}
-    calls = pipeline.Calls(
+    calls = Calls(
         tuple(call.position for call in text.calls), tuple(designs[id(call.step)] for call in text.calls)
     )
-    check = pipeline.verify_engine(kernel[0], [call.inputs for call in text.calls], calls)
+    check = proof.verify_engine(kernel[0], [call.inputs for call in text.calls], calls)
     assert check.bit_exact, check.first
     assert check.cycles == tuple(made.predicted.cycles for made in calls.designs)
     elsewhere = replace(calls, positions=(0, 5, 5, 6))
-    wrong = pipeline.verify_engine(kernel[0], [call.inputs for call in text.calls], elsewhere)
+    wrong = proof.verify_engine(kernel[0], [call.inputs for call in text.calls], elsewhere)
     assert not wrong.bit_exact  # a row that is not where the next call looks for it is missed
 
 
-def test_no_position_is_beyond_the_last_one(kernel: list[pipeline.Design], texts: Texts) -> None:
+def test_no_position_is_beyond_the_last_one(kernel: list[Design], texts: Texts) -> None:
     """A call stores inside of the states whatever its position is."""
     made = kernel[1]
     images = {**made.images, **made.input_images(texts[0].calls[0].inputs)}
@@ -170,8 +173,10 @@ def test_no_position_is_beyond_the_last_one(kernel: list[pipeline.Design], texts
 
 
 @pytest.fixture(scope="module")
-def written(kernel: list[pipeline.Design], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pipeline.project(kernel[0], others=kernel[1:]).write(tmp_path_factory.mktemp("kernel") / "project")
+def written(kernel: list[Design], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return rendering.project(kernel[0], others=kernel[1:]).write(
+        tmp_path_factory.mktemp("kernel") / "project"
+    )
 
 
 def test_one_kernel_in_csim(texts: Texts, written: Path) -> None:
@@ -186,7 +191,7 @@ def command(*words: str) -> dict:
     return json.loads(ran.stdout)
 
 
-def test_commands_take_all_entries(kernel: list[pipeline.Design], written: Path) -> None:
+def test_commands_take_all_entries(kernel: list[Design], written: Path) -> None:
     """csim and report, of every entry or of the one that is named; each report has that entry's schedule and cycles."""
     ran = command("csim", str(written), "-n", "2")["entries"]
     assert {name: found["bit_exact"]["csim"] for name, found in ran.items()} == {
@@ -211,7 +216,7 @@ def test_commands_take_all_entries(kernel: list[pipeline.Design], written: Path)
     assert isinstance(ran.exception, ConfigError) and "one of: step, prefill" in str(ran.exception)
 
 
-def test_spans_name_the_steps_of_their_entry(kernel: list[pipeline.Design]) -> None:
+def test_spans_name_the_steps_of_their_entry(kernel: list[Design]) -> None:
     for made in kernel:
         nodes = {node.name: node for node in made.program.nodes}
         spans = [span for span in made.predicted.stages if span.node in nodes and span.first >= 0]
@@ -222,7 +227,7 @@ def test_spans_name_the_steps_of_their_entry(kernel: list[pipeline.Design]) -> N
             assert step.note == span.note and entry.first <= step.segment < entry.end
 
 
-def test_host_program(kernel: list[pipeline.Design], texts: Texts, written: Path) -> None:
+def test_host_program(kernel: list[Design], texts: Texts, written: Path) -> None:
     """The generated XRT program, with the C++ on our simulator for a board: ids in, ids out."""
     text, _ = texts
     shutil.copytree(Path(__file__).parent / "fake_xrt" / "xrt", written / "hls" / "xrt")
@@ -251,7 +256,7 @@ def test_host_program(kernel: list[pipeline.Design], texts: Texts, written: Path
 
 
 def test_python_host(
-    kernel: list[pipeline.Design], texts: Texts, written: Path, monkeypatch: pytest.MonkeyPatch
+    kernel: list[Design], texts: Texts, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same in Python, with pyxrt's interface to the engine for a board."""
     text, _ = texts
@@ -316,7 +321,7 @@ def test_python_host(
 
 
 @pytest.mark.sim
-def test_one_kernel_in_rtl(kernel: list[pipeline.Design], texts: Texts, written: Path) -> None:
+def test_one_kernel_in_rtl(kernel: list[Design], texts: Texts, written: Path) -> None:
     """Prefill and decode through one kernel, whose states lie in the simulated memory all the time."""
     text, performed = texts
     ran = run_text(text, [(step, made, written) for step, made in performed], "sim")
@@ -326,7 +331,7 @@ def test_one_kernel_in_rtl(kernel: list[pipeline.Design], texts: Texts, written:
 
 
 @pytest.mark.sim
-def test_sim_takes_all_entries(kernel: list[pipeline.Design], written: Path) -> None:
+def test_sim_takes_all_entries(kernel: list[Design], written: Path) -> None:
     found = command("sim", str(written), "-n", "1")["entries"]
     assert {name: one["bit_exact"]["rtl"] for name, one in found.items()} == {"step": True, "prefill": True}
     cycles = [found[made.name]["cycles"] for made in kernel]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.assets import import_file
+from intar.design import Design
 from intar.device import make_machine
 from intar.ir.quantgraph import QMatmul, QNorm
 from intar.quant.quantise import quantise
@@ -18,7 +19,7 @@ script = import_file(Path(__file__).parents[2] / "benchmarks" / "kat_block.py")
 
 
 @pytest.fixture(scope="module")
-def made() -> pipeline.Design:
+def made() -> Design:
     graph, samples = script.block("grkan", 16, 2, 5)
     quantised = quantise(graph, scheme("w8a8r16"), {graph.inputs[0]: samples})
     made = pipeline.compile_quantised(
@@ -28,21 +29,21 @@ def made() -> pipeline.Design:
     return made
 
 
-def test_engine(made: pipeline.Design) -> None:
+def test_engine(made: Design) -> None:
     """The first function joins the normalisation before it, the second one the matmul."""
     tables = [(type(task), task.table.groups) for task in made.quantised.graph.tasks if task.table]
     assert tables == [(QNorm, 8), (QMatmul, 8)]
-    check = pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)])
+    check = proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)])
     assert check.bit_exact, check.first
 
 
 @pytest.mark.full
-def test_csim_and_rtl(made: pipeline.Design, tmp_path: Path) -> None:
-    pipeline.project(made).write(tmp_path)
+def test_csim_and_rtl(made: Design, tmp_path: Path) -> None:
+    rendering.project(made).write(tmp_path)
     inputs = [random_inputs(made.quantised, seed) for seed in range(2)]
     for check in (
-        pipeline.verify_csim(made, inputs, tmp_path),
-        pipeline.verify_rtl(made, inputs, tmp_path),
+        proof.verify_csim(made, inputs, tmp_path),
+        proof.verify_rtl(made, inputs, tmp_path),
     ):
         assert check.bit_exact, f"{check.executor}: {check.first}"
     assert max(check.cycles) == made.predicted.cycles

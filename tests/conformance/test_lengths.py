@@ -10,10 +10,13 @@ import pytest
 from looped_gpt2 import GPT2, step_and_prefill
 from typer.testing import CliRunner
 
-from intar import pipeline
+from intar import proof, rendering
 from intar.cli import app
+from intar.design import Design
 from intar.errors import ConfigError, UnsupportedError
 from intar.generate import StepFunction, Text, forms, generate, run_text, step_function
+from intar.networks import at_lengths, compile_networks
+from intar.proof import Calls
 from intar.session import open_networks
 from intar.verify.csim import FLAGS
 from intar.verify.csim_build import compile_csim
@@ -22,17 +25,17 @@ PROMPT = [3, 17, 5, 8, 11]
 
 
 @pytest.fixture(scope="module")
-def kernel() -> list[pipeline.Design]:
+def kernel() -> list[Design]:
     """Three blocks, looped: a step of one token that reads 2, 4, 6 or 8 cached rows; a prefill of two tokens: 4, 6 or 8."""
     networks, machine = step_and_prefill(2)
-    return pipeline.compile_networks([n for one in networks for n in pipeline.at_lengths(one, 4)], machine)
+    return compile_networks([n for one in networks for n in at_lengths(one, 4)], machine)
 
 
-Texts = tuple[Text, list[tuple[StepFunction, pipeline.Design]]]
+Texts = tuple[Text, list[tuple[StepFunction, Design]]]
 
 
 @pytest.fixture(scope="module")
-def texts(kernel: list[pipeline.Design]) -> Texts:
+def texts(kernel: list[Design]) -> Texts:
     steps = [step_function(made.quantised) for made in kernel]
     whole, shorter = forms([(step, made, Path()) for step, made in zip(steps, kernel, strict=True)])
     text = generate(whole[0], PROMPT, 3, whole[1], shorter)
@@ -40,7 +43,7 @@ def texts(kernel: list[pipeline.Design]) -> Texts:
     return text, list(zip(steps, kernel, strict=True))
 
 
-def test_a_call_is_the_shortest_that_will_do(kernel: list[pipeline.Design], texts: Texts) -> None:
+def test_a_call_is_the_shortest_that_will_do(kernel: list[Design], texts: Texts) -> None:
     assert [entry.name for entry in kernel[0].program.entries] == [
         *("step", "step_2", "step_4", "step_6"),
         *("prefill", "prefill_4", "prefill_6"),
@@ -53,24 +56,24 @@ def test_a_call_is_the_shortest_that_will_do(kernel: list[pipeline.Design], text
         assert cycles == sorted(set(cycles))  # fewer rows, fewer cycles
 
 
-def test_on_the_engine(kernel: list[pipeline.Design], texts: Texts) -> None:
+def test_on_the_engine(kernel: list[Design], texts: Texts) -> None:
     text, performed = texts
     designs = {id(step): made for step, made in performed}
     positions = tuple(call.position for call in text.calls)
-    calls = pipeline.Calls(positions, tuple(designs[id(call.step)] for call in text.calls))
-    check = pipeline.verify_engine(kernel[0], [call.inputs for call in text.calls], calls)
+    calls = Calls(positions, tuple(designs[id(call.step)] for call in text.calls))
+    check = proof.verify_engine(kernel[0], [call.inputs for call in text.calls], calls)
     assert check.bit_exact, check.first
     assert check.cycles == tuple(made.predicted.cycles for made in calls.designs)
 
 
 @pytest.fixture(scope="module")
-def written(kernel: list[pipeline.Design], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return pipeline.project(kernel[0], others=kernel[1:]).write(
+def written(kernel: list[Design], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return rendering.project(kernel[0], others=kernel[1:]).write(
         tmp_path_factory.mktemp("lengths") / "project"
     )
 
 
-def test_a_project_is_opened_as_it_was_made(kernel: list[pipeline.Design], written: Path) -> None:
+def test_a_project_is_opened_as_it_was_made(kernel: list[Design], written: Path) -> None:
     again = open_networks(written)
     assert [(made.program, made.images, made.of) for made in again] == [
         (made.program, made.images, made.of) for made in kernel
@@ -78,7 +81,7 @@ def test_a_project_is_opened_as_it_was_made(kernel: list[pipeline.Design], writt
     assert [made.quantised.graph for made in again] == [made.quantised.graph for made in kernel]
 
 
-def test_the_host_chooses_likewise(kernel: list[pipeline.Design], texts: Texts, written: Path) -> None:
+def test_the_host_chooses_likewise(kernel: list[Design], texts: Texts, written: Path) -> None:
     """The generated XRT program, with the C++ on our simulator for a board."""
     shutil.copytree(Path(__file__).parent / "fake_xrt" / "xrt", written / "hls" / "xrt")
     (written / "hls" / "fake_kernel.h").write_text(

@@ -13,13 +13,14 @@ import torch
 from safetensors.torch import save_file
 
 import intar
-from intar import pipeline
+from intar import proof
 from intar.assets import asset_dir, import_file
 from intar.errors import ConfigError
 from intar.frontends.load import make_model
 from intar.generate import StepFunction, Text, generate, run_text, step_function
 from intar.ir.ops import Op
 from intar.ir.quantgraph import QEmbedding
+from intar.quant.accuracy import numerics_report
 from intar.tokenizer import load_tokenizer
 
 FILE = asset_dir("designs") / "smollm2" / "model.py"
@@ -62,7 +63,7 @@ def test_a_step_is_what_the_whole_computes(step: StepFunction) -> None:
 
 def test_engine_and_cpp(single: intar.Accelerator, step: StepFunction, tmp_path: Path) -> None:
     text = generate(step, PROMPT, 3)
-    check = pipeline.verify_engine(single.design, [call.inputs for call in text.calls])
+    check = proof.verify_engine(single.design, [call.inputs for call in text.calls])
     assert check.bit_exact, check.first
     ran = run_text(text, [(step, single.design, single.write(tmp_path / "project"))], "csim")
     assert (ran.mismatches, ran.tokens) == (0, text.tokens)
@@ -81,7 +82,7 @@ def test_rtl(single: intar.Accelerator, step: StepFunction, tmp_path: Path) -> N
 def test_many_tokens_a_call(name: str) -> None:
     made = compiled(name)
     sample = {key: value[:1].numpy() for key, value in make_model(f"{FILE}:{name}")[1].items()}
-    check = pipeline.verify_engine(made.design, [made.integers(sample)])
+    check = proof.verify_engine(made.design, [made.integers(sample)])
     assert check.bit_exact, check.first
 
 
@@ -107,7 +108,7 @@ def test_layers_loop(looped: tuple[intar.Accelerator, StepFunction, Text], tmp_p
     """Golden, engine and C++; the scales of each round are its own, and those of an unrolled network."""
     made, step, text = looped
     assert made.design.program.rounds == (1, 3, 1)
-    check = pipeline.verify_engine(made.design, [call.inputs for call in text.calls])
+    check = proof.verify_engine(made.design, [call.inputs for call in text.calls])
     assert check.bit_exact, check.first
     ran = run_text(text, [(step, made.design, made.write(tmp_path / "project"))], "csim")
     assert (ran.mismatches, ran.tokens) == (0, text.tokens)
@@ -116,7 +117,7 @@ def test_layers_loop(looped: tuple[intar.Accelerator, StepFunction, Text], tmp_p
     lookups = [task for task in step.graph.tasks if isinstance(task, QEmbedding)]
     assert len(lookups) == 1 + 2 * 3
     copies = {task.inputs[0]: step.graph.tensor(task.output) for task in step.graph.tasks}
-    numerics = {row["name"] for row in pipeline.numerics(made.graph, made.design.quantised, made.calibration)}
+    numerics = {row["name"] for row in numerics_report(made.graph, made.design.quantised, made.calibration)}
     known = {tensor.name for tensor in step.graph.tensors}
     assert numerics == known & {tensor.name for tensor in made.graph.tensors} and len(known - numerics) >= 7
     (words,) = [task for task in lookups if "positions" not in task.inputs]
@@ -140,7 +141,7 @@ def test_a_real_layer(tmp_path: Path) -> None:
     made = intar.compile(module, data, budget={"dsp": 2048}, scheme="w8a8r16", bits={"*.in": 16})
     own = step_function(made.design.quantised)
     text = generate(own, load_tokenizer(smollm2.source()).encode("The capital"), 1)
-    check = pipeline.verify_engine(made.design, [call.inputs for call in text.calls])
+    check = proof.verify_engine(made.design, [call.inputs for call in text.calls])
     assert check.bit_exact, check.first
     ran = run_text(text, [(own, made.design, made.write(tmp_path / "project"))], "csim")
     assert (ran.mismatches, ran.tokens) == (0, text.tokens)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import intar
-from intar import pipeline
+from intar import proof
 from intar.errors import CalibrationError, ConfigError, UnsupportedError
 from intar.frontends import Builder
 from intar.ir.taskgraph import TaskGraph
+from intar.proof import Check
 from intar.quant.golden import run_golden
 from intar.quant.random_graphs import random_inputs
 
@@ -37,7 +38,7 @@ def compiled(tokens: int, logits: bool, scheme: str, **budget: object) -> intar.
     return intar.compile(language(tokens, logits), data, budget=given, scheme=scheme)
 
 
-def require(check: pipeline.Check) -> None:
+def require(check: Check) -> None:
     assert check.bit_exact, f"{check.executor} differs in {check.mismatches} integers; {check.first}"
 
 
@@ -47,7 +48,7 @@ def require(check: pipeline.Check) -> None:
 def test_engine(tokens: int, logits: bool, scheme: str) -> None:
     made = compiled(tokens, logits, scheme).design
     samples = [random_inputs(made.quantised, seed) for seed in range(3)]
-    require(pipeline.verify_engine(made, samples))
+    require(proof.verify_engine(made, samples))
     makers = {link.src.split(".")[0] for link in made.program.links if "argmax_in" in link.dst}
     streamed = {"vector_0", "vector_1"} <= {
         name.removeprefix("split_").removesuffix("_out") for name in makers
@@ -57,7 +58,7 @@ def test_engine(tokens: int, logits: bool, scheme: str) -> None:
 
 def test_several_outputs_and_inputs_share_ports() -> None:
     made = compiled(6, True, "w8a8", inputs=2, outputs=2).design
-    require(pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
+    require(proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
 
 
 @pytest.mark.sim
@@ -67,8 +68,8 @@ def test_cpp_and_rtl(tokens: int, logits: bool, tmp_path: Path) -> None:
     accelerator = compiled(tokens, logits, "w8a8")
     made, out = accelerator.design, accelerator.write(tmp_path / "project")
     samples = [random_inputs(made.quantised, seed) for seed in range(3)]
-    require(pipeline.verify_csim(made, samples, out))
-    check = pipeline.verify_rtl(made, samples, out)
+    require(proof.verify_csim(made, samples, out))
+    check = proof.verify_rtl(made, samples, out)
     require(check)
     assert set(check.cycles) == {made.predicted.cycles}
 

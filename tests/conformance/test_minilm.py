@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conformance.graphs import machine
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.assets import asset_dir, import_file
 from intar.errors import ToolError
 from intar.frontends.load import load_model, make_model, sample_arrays
@@ -68,8 +68,8 @@ def test_nothing_behind_the_end_of_a_text_counts(
 def test_one_layer_in_engine_and_csim(tiny: Texts, tmp_path: Path) -> None:
     made, inputs, _ = tiny
     design = pipeline.compile_quantised(made, machine(2, rows=4))
-    pipeline.project(design).write(tmp_path)
-    for check in (pipeline.verify_engine(design, inputs[:1]), pipeline.verify_csim(design, inputs, tmp_path)):
+    rendering.project(design).write(tmp_path)
+    for check in (proof.verify_engine(design, inputs[:1]), proof.verify_csim(design, inputs, tmp_path)):
         assert check.bit_exact, f"{check.executor}: {check.first}"
 
 
@@ -78,8 +78,8 @@ def test_one_layer_in_engine_and_csim(tiny: Texts, tmp_path: Path) -> None:
 def test_one_layer_in_rtl(tiny: Texts, tmp_path: Path) -> None:
     made, inputs, _ = tiny
     design = pipeline.compile_quantised(made, machine(2, rows=4))
-    pipeline.project(design).write(tmp_path)
-    check = pipeline.verify_rtl(design, inputs[:3], tmp_path)
+    rendering.project(design).write(tmp_path)
+    check = proof.verify_rtl(design, inputs[:3], tmp_path)
     assert check.bit_exact, check.first
     assert set(check.cycles) == {design.predicted.cycles}
 

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from lowering.chains import chain, machine
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.codegen.rtl import bundles
+from intar.design import Design
 from intar.quant.random_graphs import random_inputs
 from intar.schedule import Pins, solve
 from intar.verify.simulate import MemoryModel
 
 pytestmark = pytest.mark.sim
 STALLS = MemoryModel(stall=0.4, seed=11)
-Built = tuple[pipeline.Design, list[dict[str, np.ndarray]], Path]
+Built = tuple[Design, list[dict[str, np.ndarray]], Path]
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +37,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         "y": (True, True),
     }
     out = tmp_path_factory.mktemp("protocol")
-    pipeline.project(made).write(out)
+    rendering.project(made).write(out)
     return made, [random_inputs(quantised, seed) for seed in range(2)], out
 
 
 def run(built: Built, wait: str, reset_between: bool = False, abort_after: int = 0) -> tuple[int, ...]:
     """Cycles of two inferences; every integer equals golden's."""
     made, inputs, out = built
-    check = pipeline.verify_rtl(
+    check = proof.verify_rtl(
         made,
         inputs,
         out,

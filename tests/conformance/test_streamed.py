@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from lowering.stacks import samples, stepping_stack
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.assets import asset_dir
+from intar.design import Design
 from intar.device import make_machine
 from intar.errors import ConfigError
 from intar.ir.program import Feed, Load, Store
 from intar.ir.quantgraph import QProduct, Quantised
 from intar.ir.states import states
+from intar.proof import Calls, Check
 from intar.quant.golden import run_golden
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
@@ -26,11 +28,11 @@ NARROW = W4A8R16.with_bits({"k_*": 8, "v_*": 8})
 BUDGET = {"cores": 4, "rows": 1, "lanes": 8, "rate": 8, "depth": 2, "port_bits": 64, "states": 2}
 
 
-def require(check: pipeline.Check) -> None:
+def require(check: Check) -> None:
     assert check.bit_exact, f"{check.executor} differs in {check.mismatches} integers; {check.first}"
 
 
-def streamed(cached: int, heads: int = 2, new: int = 1, **budget: int) -> tuple[Quantised, pipeline.Design]:
+def streamed(cached: int, heads: int = 2, new: int = 1, **budget: int) -> tuple[Quantised, Design]:
     """One block as it is, and the design of it with states that come through ports."""
     graph = stepping_stack(1, cached, width=8 * heads, heads=heads, new=new)
     data = dict(samples(graph))
@@ -58,7 +60,7 @@ def test_engine(cached: int, heads: int, new: int, budget: dict[str, int]) -> No
     for one in inputs:
         before, after = run_golden(plain, one).tensors, run_golden(made.quantised, one).tensors
         assert all(np.array_equal(before[name], after[name]) for name in plain.graph.outputs)
-    require(pipeline.verify_engine(made, inputs))
+    require(proof.verify_engine(made, inputs))
     ports = {node.name for node in made.program.nodes if isinstance(node, Load | Store)}
     number = made.schedule.machine.state_ports
     assert {f"{end}{n or ''}" for end in ("s", "sr") for n in range(number)} <= ports
@@ -87,10 +89,10 @@ def test_calls_go_on_from_each_other() -> None:
         kept = {state.name: np.array(one[state.name]) for state in states(plain.graph)}
         for state in states(plain.graph):
             kept[state.name][:, position : position + 1] = made_rows[state.new]
-    require(pipeline.verify_engine(made, calls, pipeline.Calls((0, 1, 2))))
+    require(proof.verify_engine(made, calls, Calls((0, 1, 2))))
 
 
-def looped() -> pipeline.Design:
+def looped() -> Design:
     graph = stepping_stack(3, 6)
     sized = size_network(graph, NARROW, samples(graph), lambda made: make_machine("u280", BUDGET, made), True)
     quantised, machine, blocks = sized
@@ -101,7 +103,7 @@ def looped() -> pipeline.Design:
 def test_in_a_loop() -> None:
     made = looped()
     assert 3 in made.program.rounds
-    require(pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
+    require(proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
 
 
 @pytest.mark.sim
@@ -109,9 +111,9 @@ def test_generated_code(tmp_path: Path) -> None:
     """A loop of three blocks: the C++ and the RTL, in as many cycles as predicted."""
     made = looped()
     inputs = [random_inputs(made.quantised, 3)]
-    pipeline.project(made).write(tmp_path)
-    require(pipeline.verify_csim(made, inputs, tmp_path))
-    check = pipeline.verify_rtl(made, inputs, tmp_path)
+    rendering.project(made).write(tmp_path)
+    require(proof.verify_csim(made, inputs, tmp_path))
+    check = proof.verify_rtl(made, inputs, tmp_path)
     require(check)
     assert set(check.cycles) == {made.predicted.cycles}
 
@@ -128,10 +130,10 @@ def test_the_trunk_of_a_small_gpt2(tmp_path: Path) -> None:
     made = pipeline.compile_quantised(source.quantised, source.machine, "sequential", blocks=source.blocks)
     assert 4 in made.program.rounds
     inputs = [random_inputs(made.quantised, seed) for seed in range(2)]
-    pipeline.project(made).write(tmp_path)
-    require(pipeline.verify_engine(made, inputs))
-    require(pipeline.verify_csim(made, inputs, tmp_path))
-    check = pipeline.verify_rtl(made, inputs, tmp_path)
+    rendering.project(made).write(tmp_path)
+    require(proof.verify_engine(made, inputs))
+    require(proof.verify_csim(made, inputs, tmp_path))
+    check = proof.verify_rtl(made, inputs, tmp_path)
     require(check)
     assert set(check.cycles) == {made.predicted.cycles}
 

@@ -9,22 +9,25 @@ import pytest
 from conformance.graphs import forced, in_pattern, machine
 from conformance.transformer import block, grouped_attention
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
+from intar.design import Design
 from intar.errors import UnsupportedError
 from intar.frontends.builder import Builder
 from intar.ir.ops import Op
 from intar.ir.program import Core, Gather, Router, Rows
 from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, Quantised
 from intar.ir.reference import run_float
+from intar.ir.schedule import Mode
+from intar.proof import Check
 from intar.quant.golden import dequantise, quantise_input, run_golden
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
 from intar.quant.scheme import W8A8, W8A8R16, Scheme
 
-MODES: tuple[pipeline.Mode, ...] = ("auto", "sequential", "dataflow")
+MODES: tuple[Mode, ...] = ("auto", "sequential", "dataflow")
 
 
-def require(check: pipeline.Check) -> None:
+def require(check: Check) -> None:
     assert check.bit_exact, f"{check.executor} differs in {check.mismatches} integers; {check.first}"
 
 
@@ -65,9 +68,9 @@ def test_a_wide_residual_stream_is_less_noisy() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_pattern_in_the_engine(quantised: Quantised, mode: pipeline.Mode) -> None:
+def test_every_pattern_in_the_engine(quantised: Quantised, mode: Mode) -> None:
     made = pipeline.compile_quantised(quantised, machine(2, rows=4), mode)
-    require(pipeline.verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]))
+    require(proof.verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]))
     cores = [node for node in made.program.nodes if isinstance(node, Core)]
     assert {(core.a_bits, core.w_bits, core.operand_bits, core.pack) for core in cores} == {
         (16, 8, (8, 8), 2)
@@ -84,7 +87,7 @@ def test_rows_of_a_softmax_are_divided_at_a_time(quantised: Quantised) -> None:
     (rows,) = (node for node in several.program.nodes if isinstance(node, Rows))
     assert (rows.divisions, rows.held) == (5, 16)
     assert several.predicted.cycles < one.predicted.cycles
-    require(pipeline.verify_engine(several, [random_inputs(quantised, 0)]))
+    require(proof.verify_engine(several, [random_inputs(quantised, 0)]))
 
 
 @pytest.fixture(scope="module")
@@ -95,22 +98,22 @@ def longer() -> Quantised:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_hidden_scores_are_not_made(longer: Quantised, mode: pipeline.Mode) -> None:
+def test_hidden_scores_are_not_made(longer: Quantised, mode: Mode) -> None:
     made = pipeline.compile_quantised(longer, machine(3, rows=4), mode)
     (rows,) = (node for node in made.program.nodes if isinstance(node, Rows))
     assert {step.cols for step in rows.steps if step.op == "softmax"} == {8, 16, 20}
-    require(pipeline.verify_engine(made, [random_inputs(longer, seed) for seed in range(2)]))
+    require(proof.verify_engine(made, [random_inputs(longer, seed) for seed in range(2)]))
 
 
 @pytest.mark.sim
 @pytest.mark.full
 @pytest.mark.parametrize("mode", ("auto", "sequential"))
-def test_hidden_scores_in_csim_and_rtl(longer: Quantised, mode: pipeline.Mode, tmp_path: Path) -> None:
+def test_hidden_scores_in_csim_and_rtl(longer: Quantised, mode: Mode, tmp_path: Path) -> None:
     made = pipeline.compile_quantised(longer, machine(3, rows=4), mode)
     inputs = [random_inputs(longer, seed) for seed in range(2)]
-    pipeline.project(made).write(tmp_path)
-    require(pipeline.verify_csim(made, inputs, tmp_path))
-    check = pipeline.verify_rtl(made, inputs, tmp_path)
+    rendering.project(made).write(tmp_path)
+    require(proof.verify_csim(made, inputs, tmp_path))
+    check = proof.verify_rtl(made, inputs, tmp_path)
     require(check)
     assert set(check.cycles) == {made.predicted.cycles}
 
@@ -128,12 +131,12 @@ def test_one_wide_operand(tmp_path: Path) -> None:
     assert widths == {(16, 8)}, "no second operand of a product has more than 8 bits"
     assert any(isinstance(node, Router) and node.out_bits == 8 for node in design.program.nodes)
     inputs = [random_inputs(made, 3)]
-    require(pipeline.verify_engine(design, inputs))
-    pipeline.project(design).write(tmp_path)
-    require(pipeline.verify_csim(design, inputs, tmp_path))
+    require(proof.verify_engine(design, inputs))
+    rendering.project(design).write(tmp_path)
+    require(proof.verify_csim(design, inputs, tmp_path))
 
 
-def wide_weights() -> tuple[Quantised, pipeline.Design]:
+def wide_weights() -> tuple[Quantised, Design]:
     """Weights of 16 bits where activations have 8: second operands are widened on their way to the arrays."""
     graph, samples = block()
     made = quantise(graph, Scheme("w16a8", 16, 8), {"x": samples})
@@ -146,7 +149,7 @@ def wide_weights() -> tuple[Quantised, pipeline.Design]:
 
 def test_wide_weights_beside_narrow_activations() -> None:
     made, design = wide_weights()
-    require(pipeline.verify_engine(design, [random_inputs(made, seed) for seed in range(2)]))
+    require(proof.verify_engine(design, [random_inputs(made, seed) for seed in range(2)]))
 
 
 @pytest.mark.sim
@@ -154,9 +157,9 @@ def test_wide_weights_beside_narrow_activations() -> None:
 def test_wide_weights_in_csim_and_rtl(tmp_path: Path) -> None:
     made, design = wide_weights()
     inputs = [random_inputs(made, 4)]
-    pipeline.project(design).write(tmp_path)
-    require(pipeline.verify_csim(design, inputs, tmp_path))
-    check = pipeline.verify_rtl(design, inputs, tmp_path)
+    rendering.project(design).write(tmp_path)
+    require(proof.verify_csim(design, inputs, tmp_path))
+    check = proof.verify_rtl(design, inputs, tmp_path)
     require(check)
     assert set(check.cycles) == {design.predicted.cycles}
 
@@ -168,7 +171,7 @@ def test_heads_of_whole_beats_are_moved_beat_by_beat(
     """Heads have 16 columns."""
     made = pipeline.compile_quantised(quantised, machine(2, rows=4, lanes=lanes))
     assert any(isinstance(node, Gather) for node in made.program.nodes) == by_element
-    require(pipeline.verify_engine(made, [random_inputs(quantised, 5)]))
+    require(proof.verify_engine(made, [random_inputs(quantised, 5)]))
 
 
 CAUSAL = np.triu(np.full((6, 6), -np.inf), 1)
@@ -196,7 +199,7 @@ def test_grouped_attention_with_masks(mask: np.ndarray, exact: bool) -> None:
     assert 10 * np.log10(signal / error) > 34
     one_by_one = in_pattern(made, machine(2, rows=4), [("sequential", 1)] * len(made.graph.tasks))
     design = forced(made, one_by_one)
-    require(pipeline.verify_engine(design, [random_inputs(made, 1)]))
+    require(proof.verify_engine(design, [random_inputs(made, 1)]))
 
 
 def test_scores_too_far_apart_for_an_added_mask() -> None:
@@ -210,23 +213,23 @@ def test_scores_too_far_apart_for_an_added_mask() -> None:
 @pytest.fixture(scope="module")
 def generated(
     quantised: Quantised, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[pipeline.Design, Path, list[dict[str, np.ndarray]]]:
+) -> tuple[Design, Path, list[dict[str, np.ndarray]]]:
     made = pipeline.compile_quantised(quantised, machine(2, rows=4))
     out = tmp_path_factory.mktemp("block_small")
-    pipeline.project(made).write(out)
+    rendering.project(made).write(out)
     return made, out, [random_inputs(quantised, seed) for seed in range(2)]
 
 
-def test_csim(generated: tuple[pipeline.Design, Path, list[dict[str, np.ndarray]]]) -> None:
+def test_csim(generated: tuple[Design, Path, list[dict[str, np.ndarray]]]) -> None:
     made, out, samples = generated
-    require(pipeline.verify_csim(made, samples, out, sweep=True))
+    require(proof.verify_csim(made, samples, out, sweep=True))
 
 
 @pytest.mark.sim
 @pytest.mark.full
-def test_rtl(generated: tuple[pipeline.Design, Path, list[dict[str, np.ndarray]]]) -> None:
+def test_rtl(generated: tuple[Design, Path, list[dict[str, np.ndarray]]]) -> None:
     """The bits, and the engine's cycles exactly."""
     made, out, samples = generated
-    check = pipeline.verify_rtl(made, samples, out)
+    check = proof.verify_rtl(made, samples, out)
     require(check)
     assert set(check.cycles) == {made.predicted.cycles}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from intar import pipeline
+from intar import pipeline, proof
 from intar.frontends.builder import Builder
 from intar.ir.beats import beat_addresses
 from intar.ir.program import Gather
 from intar.ir.quantgraph import QMove, Quantised
-from intar.ir.schedule import Machine
+from intar.ir.schedule import Machine, Mode
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
 
@@ -34,11 +34,11 @@ def heads(width: int) -> Quantised:
 
 @pytest.mark.parametrize(("width", "whole"), [(LANES, True), (2 * LANES, True), (LANES + 1, False)])
 @pytest.mark.parametrize("mode", ["auto", "sequential"])
-def test_heads_move_as_beats(width: int, whole: bool, mode: pipeline.Mode) -> None:
+def test_heads_move_as_beats(width: int, whole: bool, mode: Mode) -> None:
     made = pipeline.compile_quantised(heads(width), MACHINE, mode)
     assert any(isinstance(task, QMove) for task in made.quantised.graph.tasks)
     assert any(isinstance(node, Gather) for node in made.program.nodes) != whole
-    assert pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]).bit_exact
+    assert proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]).bit_exact
     assert abs(made.schedule.objective / made.predicted.cycles - 1) < 0.15
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
+from intar.design import Design, engine_memory
 from intar.device import make_machine
 from intar.errors import ConfigError
 from intar.ir.program import Core
@@ -34,10 +35,10 @@ def test_products_of_activations_in_patterns_that_the_solver_chooses(name: str, 
     quantised = quantise(graph, scheme(name), samples(graph))
     target = machine(3, 2, 4, 4, 64).model_copy(update={"depth": depth})
     made = pipeline.compile_quantised(quantised, target)
-    assert pipeline.verify_engine(made, [random_inputs(quantised, n) for n in range(2)]).bit_exact
+    assert proof.verify_engine(made, [random_inputs(quantised, n) for n in range(2)]).bit_exact
 
 
-def following(depth: int) -> pipeline.Design:
+def following(depth: int) -> Design:
     quantised = random_quantised(46, tasks=4, ops=("matmul", "matmul", "matmul", "affine"))
     target = machine(cores=3, rows=8, lanes=4).model_copy(update={"depth": depth})
     made = pipeline.design(quantised, solve(quantised.graph, target, "dataflow"))
@@ -48,7 +49,7 @@ def following(depth: int) -> pipeline.Design:
 @pytest.mark.parametrize("depth", [2, 4])
 def test_matmuls_that_follow(depth: int) -> None:
     made = following(depth)
-    assert pipeline.verify_engine(made, [random_inputs(made.quantised, n) for n in range(2)]).bit_exact
+    assert proof.verify_engine(made, [random_inputs(made.quantised, n) for n in range(2)]).bit_exact
 
 
 def test_as_many_times_fewer_cycles() -> None:
@@ -70,9 +71,9 @@ def test_as_many_times_fewer_cycles() -> None:
 def test_generated_code(tmp_path) -> None:
     made = following(2)
     inputs = [random_inputs(made.quantised, n) for n in range(2)]
-    pipeline.project(made).write(tmp_path / "made")
-    assert pipeline.verify_csim(made, inputs, tmp_path / "made").bit_exact
-    simulated = pipeline.verify_rtl(made, inputs, tmp_path / "made")
+    rendering.project(made).write(tmp_path / "made")
+    assert proof.verify_csim(made, inputs, tmp_path / "made").bit_exact
+    simulated = proof.verify_rtl(made, inputs, tmp_path / "made")
     assert simulated.bit_exact, simulated.first
     assert set(simulated.cycles) == {made.predicted.cycles}
 
@@ -85,10 +86,10 @@ def test_more_cores_than_a_word_has_bits(tmp_path) -> None:
     target = machine(34, 1, 2, 2, 32).model_copy(update={"depth": 2})
     made = pipeline.design(quantised, solve(quantised.graph, target, "sequential"))
     inputs = [random_inputs(quantised, n) for n in range(2)]
-    assert pipeline.verify_engine(made, inputs).bit_exact
-    pipeline.project(made).write(tmp_path / "made")
-    assert pipeline.verify_csim(made, inputs, tmp_path / "made").bit_exact
-    simulated = pipeline.verify_rtl(made, inputs, tmp_path / "made")
+    assert proof.verify_engine(made, inputs).bit_exact
+    rendering.project(made).write(tmp_path / "made")
+    assert proof.verify_csim(made, inputs, tmp_path / "made").bit_exact
+    simulated = proof.verify_rtl(made, inputs, tmp_path / "made")
     assert simulated.bit_exact, simulated.first
     assert set(simulated.cycles) == {made.predicted.cycles}
 
@@ -109,6 +110,6 @@ def test_a_slow_channel() -> None:
     quantised = chain(1, [8, 8])
     target = make_machine("u280", {"port_bits": 512, "efficiency": 0.924}, quantised)
     assert (target.words_num, target.words_den) == (53, 64)
-    assert pipeline.engine_memory(target).words_num == 53
+    assert engine_memory(target).words_num == 53
     narrow = make_machine("u280", {"port_bits": 256, "efficiency": 0.924}, quantised)
     assert (narrow.words_num, narrow.words_den) == (1, 1)

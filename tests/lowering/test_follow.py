@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
+from intar.design import Design
 from intar.ir.program import Core
 from intar.quant.random_graphs import random_inputs, random_quantised
 from intar.schedule import solve
 from lowering.chains import chain, machine
 
 
-def following(seed: int) -> pipeline.Design:
+def following(seed: int) -> Design:
     """A network of matmuls of few rows as a dataflow machine; some of them follow."""
     quantised = random_quantised(seed, tasks=4, ops=("matmul", "matmul", "matmul", "affine"))
     target = machine(cores=2 + seed % 3, rows=8, lanes=(4, 8)[seed % 2], port_bits=128)
@@ -29,7 +30,7 @@ SEEDS = (46, 15, 23, 58, 64)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_engine(seed):
     made = following(seed)
-    assert pipeline.verify_engine(made, [random_inputs(made.quantised, n) for n in range(3)]).bit_exact
+    assert proof.verify_engine(made, [random_inputs(made.quantised, n) for n in range(3)]).bit_exact
 
 
 @pytest.mark.sim
@@ -39,9 +40,9 @@ def test_engine(seed):
 def test_generated_code(seed, tmp_path):
     made = following(seed)
     inputs = [random_inputs(made.quantised, n) for n in range(2)]
-    pipeline.project(made).write(tmp_path / "made")
-    assert pipeline.verify_csim(made, inputs, tmp_path / "made").bit_exact
-    simulated = pipeline.verify_rtl(made, inputs, tmp_path / "made")
+    rendering.project(made).write(tmp_path / "made")
+    assert proof.verify_csim(made, inputs, tmp_path / "made").bit_exact
+    simulated = proof.verify_rtl(made, inputs, tmp_path / "made")
     assert simulated.bit_exact, simulated.first
     assert set(simulated.cycles) == {made.predicted.cycles}
 

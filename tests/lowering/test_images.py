@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intar.codegen import windows
+from intar.design import Design
 from intar.device import make_machine
 from intar.engine import run
 from intar.frontends import Builder
@@ -20,10 +21,12 @@ from intar.grid import prepare
 from intar.ir.circuit import border_moves
 from intar.ir.program import Core, Image
 from intar.ir.quantgraph import QConv, Quantised
-from intar.pipeline import Design, compile_quantised, project, verify_csim, verify_engine, verify_rtl
+from intar.pipeline import compile_quantised
 from intar.pipeline import design as build
+from intar.proof import verify_csim, verify_engine, verify_rtl
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme
+from intar.rendering import project
 from intar.schedule.build import own_banks
 from intar.schedule.solve import solve
 from intar.session import open_source

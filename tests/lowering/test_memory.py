@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from intar import pipeline
+from intar import pipeline, proof
+from intar.design import Design
 from intar.errors import InfeasibleError
 from intar.ir.program import Buffer
 from intar.ir.schedule import Machine
@@ -25,7 +26,7 @@ def scarce(graph, target: Machine, share: float) -> Machine:
     return target.model_copy(update={"onchip_bytes": problem.fixed_bytes + int(share * tensors)})
 
 
-def buffer_bytes(design: pipeline.Design) -> int:
+def buffer_bytes(design: Design) -> int:
     return sum(n.depth * n.lanes * n.bits // 8 for n in design.program.nodes if isinstance(n, Buffer))
 
 
@@ -38,7 +39,7 @@ def test_a_chain_needs_two_banks_only():
     made = pipeline.design(quantised, solve(quantised.graph, small))
     assert [bank.bytes for bank in made.schedule.banks] == [problem.tensors[0].bytes] * 2
     assert buffer_bytes(made) <= small.onchip_bytes
-    assert pipeline.verify_engine(made, [random_inputs(quantised, 0)]).bit_exact
+    assert proof.verify_engine(made, [random_inputs(quantised, 0)]).bit_exact
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -55,7 +56,7 @@ def test_random_networks_in_scarce_memory(seed):
                 continue
             made = pipeline.design(quantised, schedule)
             assert buffer_bytes(made) <= small.onchip_bytes
-            assert pipeline.verify_engine(made, [random_inputs(quantised, seed)]).bit_exact, (mode, share)
+            assert proof.verify_engine(made, [random_inputs(quantised, seed)]).bit_exact, (mode, share)
             copies = [copy for home in schedule.residency for copy in home.copies]
             shared += len({copy.bank for copy in copies}) < len(copies)
             break

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
+from intar.design import Design
 from intar.engine import run
 from intar.errors import ConfigError, UnsupportedError
 from intar.ir.program import Core, Load, Program
@@ -67,7 +68,7 @@ ODD: dict[str, tuple[TaskGraph, str, Machine, int]] = {
 }
 
 
-def looped(graph: TaskGraph, name: str, target: Machine, mode: Any = "auto", **how: Any) -> pipeline.Design:
+def looped(graph: TaskGraph, name: str, target: Machine, mode: Any = "auto", **how: Any) -> Design:
     how_built = scheme(name).with_rational("pieces")
     quantised, _, blocks = size_network(graph, how_built, samples(graph), lambda _: target, True)
     return pipeline.compile_quantised(quantised, target, mode, how.get("pins"), blocks)
@@ -81,7 +82,7 @@ def test_engine(case: str, mode: str) -> None:
     graph, name, target, blocks = ODD[case]
     made = looped(graph, name, target, mode)
     assert blocks in made.program.rounds
-    assert pipeline.verify_engine(made, [random_inputs(made.quantised, n) for n in range(2)]).bit_exact
+    assert proof.verify_engine(made, [random_inputs(made.quantised, n) for n in range(2)]).bit_exact
 
 
 @pytest.mark.sim
@@ -92,9 +93,9 @@ def test_generated_code(case: str, tmp_path: Path) -> None:
     """Two inferences in a row in C++ and in RTL, whose cycles are the engine's."""
     made = looped(*ODD[case][:3])
     inputs = [random_inputs(made.quantised, n) for n in range(2)]
-    pipeline.project(made).write(tmp_path / "made")
-    assert pipeline.verify_csim(made, inputs, tmp_path / "made").bit_exact
-    simulated = pipeline.verify_rtl(made, inputs, tmp_path / "made")
+    rendering.project(made).write(tmp_path / "made")
+    assert proof.verify_csim(made, inputs, tmp_path / "made").bit_exact
+    simulated = proof.verify_rtl(made, inputs, tmp_path / "made")
     assert simulated.bit_exact, simulated.first
     assert set(simulated.cycles) == {made.predicted.cycles}
 
@@ -117,7 +118,7 @@ def test_a_part_without_arrays_has_no_say_in_the_width_of_weights() -> None:
     made = looped(attention_stack(3, behind=True), "w8a8r16", machine(2, 4, 8, 4, 128))
     assert made.program.rounds == (1, 3, 1)
     assert {(node.a_bits, node.w_bits) for node in made.program.nodes if isinstance(node, Core)} == {(16, 8)}
-    assert pipeline.verify_engine(made, [random_inputs(made.quantised, 0)]).bit_exact
+    assert proof.verify_engine(made, [random_inputs(made.quantised, 0)]).bit_exact
 
 
 def test_more_blocks_are_no_more_hardware() -> None:
@@ -173,10 +174,10 @@ def test_what_does_not_fall_into_parts_is_refused() -> None:
 def test_a_looped_project_opens_again(tmp_path: Path) -> None:
     """Parts and schedules are in the project; the same files come out."""
     made = looped(residual_stack(3, enter=9, leave=4), "w8a8", machine())
-    first = pipeline.project(made)
+    first = rendering.project(made)
     again = open_project(first.write(tmp_path / "made"))
     assert isinstance(again.schedule, PartedSchedule) and again.program.rounds == (1, 3, 1)
-    assert pipeline.project(again).files == first.files
+    assert rendering.project(again).files == first.files
 
 
 def test_the_report_counts_rounds() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
+from intar.design import Design
 from intar.ir.program import Vector
 from intar.lower import params
 from intar.lower.residents import Need, loads, overlap, places
@@ -41,7 +42,7 @@ def test_functions_of_a_stage_never_overlap() -> None:
             assert not (one.stages & other.stages and overlap(found[n], one.size, found[m], other.size))
 
 
-def reloading(method: str, monkeypatch: pytest.MonkeyPatch) -> pipeline.Design:
+def reloading(method: str, monkeypatch: pytest.MonkeyPatch) -> Design:
     """The digits' GR-KAN on lanes with room for one of its two functions."""
     monkeypatch.setattr(params, "TABLE_ROOM", 2048)
     monkeypatch.setattr(params, "SET_ROOM", 8)
@@ -57,7 +58,7 @@ def reloading(method: str, monkeypatch: pytest.MonkeyPatch) -> pipeline.Design:
 @pytest.mark.parametrize("method", ["table", "direct"])
 def test_bits_in_the_engine(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = reloading(method, monkeypatch)
-    check = pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)])
+    check = proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)])
     assert check.bit_exact, check.first
 
 
@@ -67,11 +68,11 @@ def test_bits_and_cycles_of_csim_and_rtl(
     method: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     made = reloading(method, monkeypatch)
-    pipeline.project(made).write(tmp_path)
+    rendering.project(made).write(tmp_path)
     inputs = [random_inputs(made.quantised, seed) for seed in range(2)]
     for check in (
-        pipeline.verify_csim(made, inputs, tmp_path),
-        pipeline.verify_rtl(made, inputs, tmp_path),
+        proof.verify_csim(made, inputs, tmp_path),
+        proof.verify_rtl(made, inputs, tmp_path),
     ):
         assert check.bit_exact, f"{check.executor}: {check.first}"
     assert set(check.cycles) == {made.predicted.cycles}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from intar import pipeline
+from intar import pipeline, proof, rendering
 from intar.codegen.hls import render_hls
+from intar.design import Design
 from intar.engine import run
 from intar.errors import UnsupportedError
 from intar.ir.program import Load, Store
@@ -20,7 +21,7 @@ SPILLING = ((3, 0.35), (10, 0.35), (11, 0.35), (26, 0.3), (27, 0.5), (42, 0.5), 
 """Random networks of which tensors go off chip with that share of their memory; 10, 26 and 45 in row tiles, too."""
 
 
-def spilled(seed: int, share: float) -> pipeline.Design:
+def spilled(seed: int, share: float) -> Design:
     """A network in so little memory that intermediate tensors leave the chip."""
     quantised = random_quantised(seed, tasks=4 + seed % 6)
     target = machine(cores=1 + seed % 3, rows=(1, 2, 4)[seed % 3], port_bits=(32, 64, 128)[seed % 3])
@@ -37,7 +38,7 @@ def spilled(seed: int, share: float) -> pipeline.Design:
 @pytest.mark.parametrize("seed,share", SPILLING)
 def test_engine(seed, share):
     made = spilled(seed, share)
-    assert pipeline.verify_engine(made, [random_inputs(made.quantised, n) for n in range(3)]).bit_exact
+    assert proof.verify_engine(made, [random_inputs(made.quantised, n) for n in range(3)]).bit_exact
 
 
 @pytest.mark.sim
@@ -48,9 +49,9 @@ def test_generated_code(seed, share, tmp_path):
     """Two inferences in a row: what the first one left in memory does no harm."""
     made = spilled(seed, share)
     inputs = [random_inputs(made.quantised, n) for n in range(2)]
-    pipeline.project(made).write(tmp_path / "made")
-    assert pipeline.verify_csim(made, inputs, tmp_path / "made", sweep=True).bit_exact
-    simulated = pipeline.verify_rtl(made, inputs, tmp_path / "made")
+    rendering.project(made).write(tmp_path / "made")
+    assert proof.verify_csim(made, inputs, tmp_path / "made", sweep=True).bit_exact
+    simulated = proof.verify_rtl(made, inputs, tmp_path / "made")
     assert simulated.bit_exact, simulated.first
     assert set(simulated.cycles) == {made.predicted.cycles}
 
@@ -75,7 +76,7 @@ def test_a_pinned_spill():
     schedule = solve(quantised.graph, machine(), "sequential", Pins(spill=frozenset({"t1"})))
     assert next(h.place for h in schedule.residency if h.tensor == "t1") == "spill"
     made = pipeline.design(quantised, schedule)
-    assert pipeline.verify_engine(made, [random_inputs(quantised, 0)]).bit_exact
+    assert proof.verify_engine(made, [random_inputs(quantised, 0)]).bit_exact
 
 
 def test_one_process_has_the_memory_in_c():
@@ -94,7 +95,7 @@ def test_the_linter_finds_nothing(tmp_path: Path):
     linter = pytest.importorskip("intar.codegen.lint")
     pytest.importorskip("clang", reason="libclang is an optional extra")
     made = spilled(*SPILLING[2])
-    pipeline.project(made).write(tmp_path / "made")
+    rendering.project(made).write(tmp_path / "made")
     hls = tmp_path / "made" / "hls"
     words = {argument.name: argument.words for argument in made.program.arguments}
     assert linter.lint_project([hls / "kernel.cpp"], made.program.name, [hls, hls / "intar"], words) == []

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from intar.design import Design
 from intar.device import make_machine
 from intar.engine.result import Span
 from intar.ir.program import Buffer, BufferStep, Walk
-from intar.pipeline import Design, compile_quantised, numerics
+from intar.pipeline import compile_quantised
+from intar.quant.accuracy import numerics_report
 from intar.quant.random_graphs import random_quantised
 from intar.report.gantt import GROUPS, gantt_rows, link_rows, terminal_gantt
 from intar.report.html import render_html
@@ -47,7 +49,7 @@ def report(designs: dict[str, Design]) -> dict[str, Any]:
     return report_dict(
         designs["auto"],
         patterns=[pattern_row(designs[mode]) for mode in MODES],
-        numerics=numerics(source.graph, source.quantised, source.calibration),
+        numerics=numerics_report(source.graph, source.quantised, source.calibration),
         lost_cycles=lost_cycles(designs["auto"]),
     )
 

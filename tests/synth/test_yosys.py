@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from intar import pipeline
+from intar import pipeline, rendering
 from intar.codegen.rtl import top_name
 from intar.errors import ToolError
 from intar.report.static import static_resources
@@ -100,7 +100,7 @@ def test_a_syntax_error_is_quoted(project: Path) -> None:
 def test_the_static_count_is_that_of_the_netlist(tmp_path: Path) -> None:
     source = open_source("digits")
     made = pipeline.compile_quantised(source.quantised, source.machine)
-    target = pipeline.project(made).write(tmp_path / "p")
+    target = rendering.project(made).write(tmp_path / "p")
     netlist = synth.synthesise(target, top_name(made.program), "xc7", blocks=True)
     counted = static_resources(made.program, uram=False)
     assert (netlist.dsp, netlist.bram36, netlist.uram) == (counted["dsp"], counted["bram36"], counted["uram"])
@@ -112,7 +112,7 @@ def test_multipliers_of_a_whole_design(scheme: str, rescaling: int, tmp_path: Pa
     """One for each multiplier of the budget in the arrays, `rescaling` for each of the two vector lanes, none elsewhere."""
     source = open_source("intar_mlp", scheme=scheme)
     made = pipeline.compile_quantised(source.quantised, source.machine)
-    target = pipeline.project(made).write(tmp_path / "p")
+    target = rendering.project(made).write(tmp_path / "p")
     netlist = synth.synthesise(target, top_name(made.program), "xcup")
     assert netlist.by_module["intar_array"]["dsp"] == source.machine.multipliers == 32
     assert netlist.dsp == 32 + 2 * rescaling == static_resources(made.program, uram=True)["dsp"]

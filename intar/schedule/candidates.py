@@ -1,0 +1,71 @@
+"""Schedules that the engine may find faster than the solver's best one: their cycles are within what its model is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from intar.errors import InfeasibleError
+from intar.ir.quantgraph import QuantGraph
+from intar.ir.schedule import Machine, Mode, Schedule
+from intar.schedule.build import at_least, own_banks
+from intar.schedule.pins import Pins
+from intar.schedule.solve import solve
+from intar.schedule.validate import validate
+
+RESTRICTED: tuple[Mode, ...] = ("intar", "sequential", "dataflow")
+MOST_BANKS = 24
+"""Banks for every copy, at most: every switch in front of them has an output for each."""
+RIVAL = 0.05
+"""The solver's objective and the engine's cycles agree within this share: closer schedules are told apart by the engine."""
+
+
+def candidates(
+    graph: QuantGraph, machine: Machine, mode: Mode, pins: Pins | None, *, alone: bool = True
+) -> list[Schedule]:
+    """The solver's best schedule of a mode and, in mode ``auto``, others that the engine may find faster.
+
+    Parts of a network are not `alone`: they share the memory, of which each takes the least, and are all in one mode.
+    """
+    best = solve(graph, machine, mode, pins)
+    found = {_what_runs(best): best}
+    if mode == "auto":
+        for rival in _rivals(graph, best, pins, alone):
+            found.setdefault(_what_runs(rival), rival)
+    return list(found.values())
+
+
+def _what_runs(schedule: Schedule) -> tuple[Any, ...]:
+    """All of a schedule that its program depends on."""
+    return schedule.stages, schedule.residency, schedule.banks
+
+
+def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -> Iterator[Schedule]:
+    """Schedules that the engine may find faster than the solver's best one, claiming no more than is proved of them."""
+    if alone:
+        yield from _own_banks(best, graph)
+    interleaved = any(stage.pattern == "interleaved" for stage in best.stages)
+    for restricted in RESTRICTED:
+        if restricted == "intar" and best.status == "OPTIMAL" and not interleaved:
+            continue  # `best` is the answer
+        if restricted == "dataflow" and (best.machine.cores == 1 or not alone):
+            continue  # on one core the stages are those of sequential
+        try:
+            rival = solve(graph, best.machine, restricted, pins)
+        except InfeasibleError:
+            continue
+        if at_least(rival) > best.objective * (1 + RIVAL):
+            continue
+        if restricted != "dataflow":  # whose stages are not all stages of auto: it stays what it is
+            status = best.status if rival.objective == best.objective else "FEASIBLE"
+            rival = rival.model_copy(update={"mode": best.mode, "bound": best.bound, "status": status})
+        yield rival
+        if alone:
+            yield from _own_banks(rival, graph)
+
+
+def _own_banks(schedule: Schedule, graph: QuantGraph) -> Iterator[Schedule]:
+    """The schedule with a bank for every copy of a tensor, if that fits: no stage waits for the readers of another."""
+    apart = own_banks(schedule)
+    if len(apart.banks) <= MOST_BANKS and not validate(apart, graph):
+        yield apart
