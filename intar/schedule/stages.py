@@ -245,11 +245,15 @@ class Stages:
         )
 
     def _groups(self, tasks: tuple[int, ...]) -> tuple[tuple[int, ...], ...] | None:
-        """The fixed cores of the tasks; row reductions need none."""
+        """The fixed cores of the tasks; row reductions need none, and a product with a state all that its ports serve."""
         groups = self.limits.groups
         if groups is None:
             return None
-        return tuple(() if self.problem.tasks[t].work.kind == "rows" else groups[t] for t in tasks)
+        works = [self.problem.tasks[t].work for t in tasks]
+        return tuple(
+            self._whole(work) if work.kind in ("rows", "stream") else groups[t]
+            for t, work in zip(tasks, works, strict=True)
+        )
 
     def _whole(self, work: Work) -> tuple[int, ...]:
         if work.kind == "rows":

@@ -15,6 +15,7 @@ from intar.device import make_machine
 from intar.errors import ConfigError
 from intar.ir.program import Feed, Load, Store
 from intar.ir.quantgraph import QProduct, Quantised
+from intar.ir.schedule import Mode
 from intar.ir.states import states
 from intar.proof import Calls, Check
 from intar.quant.golden import run_golden
@@ -32,7 +33,9 @@ def require(check: Check) -> None:
     assert check.bit_exact, f"{check.executor} differs in {check.mismatches} integers; {check.first}"
 
 
-def streamed(cached: int, heads: int = 2, new: int = 1, **budget: int) -> tuple[Quantised, Design]:
+def streamed(
+    cached: int, heads: int = 2, new: int = 1, mode: Mode = "sequential", **budget: int
+) -> tuple[Quantised, Design]:
     """One block as it is, and the design of it with states that come through ports."""
     graph = stepping_stack(1, cached, width=8 * heads, heads=heads, new=new)
     data = dict(samples(graph))
@@ -41,7 +44,7 @@ def streamed(cached: int, heads: int = 2, new: int = 1, **budget: int) -> tuple[
     machine = make_machine("u280", {**BUDGET, **budget}, plain)
     quantised = stream_states(plain, machine)
     assert [bool(task.state) for task in quantised.graph.tasks if isinstance(task, QProduct)] == [True, True]
-    return plain, pipeline.compile_quantised(quantised, machine, "sequential")
+    return plain, pipeline.compile_quantised(quantised, machine, mode)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +68,21 @@ def test_engine(cached: int, heads: int, new: int, budget: dict[str, int]) -> No
     number = made.schedule.machine.state_ports
     assert {f"{end}{n or ''}" for end in ("s", "sr") for n in range(number)} <= ports
     assert any(isinstance(node, Feed) and node.name.startswith("pack") for node in made.program.nodes)
+
+
+@pytest.mark.parametrize(
+    "cached, new, budget",
+    [(12, 1, {}), (13, 1, {"lanes": 4, "rate": 4, "depth": 4, "port_bits": 32}), (9, 2, {"rows": 2})],
+)
+def test_core_groups_that_stay_fixed(cached: int, new: int, budget: dict[str, int]) -> None:
+    """Beside them a product with a state has all cores, which its ports serve."""
+    plain, made = streamed(cached, new=new, mode="dataflow", **budget)
+    assert made.schedule.mode == "dataflow"
+    groups = {p.task: p.cores for stage in made.schedule.stages for p in stage.tasks}
+    reading = {t.name for t in made.quantised.graph.tasks if isinstance(t, QProduct)}
+    assert {groups.pop(name) for name in reading} == {(0, 1, 2, 3)}
+    assert all(len(cores) < 4 for cores in groups.values())
+    require(proof.verify_engine(made, [random_inputs(plain, seed) for seed in range(2)]))
 
 
 def test_weights_come_in_their_own_width() -> None:

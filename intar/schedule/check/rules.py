@@ -34,6 +34,8 @@ def stage_rules(facts: Facts, i: int) -> Iterator[Violation]:
             and facts.fixed_groups is False
         ):
             yield Violation("cores", where, f"{placement.task} has no products and takes one vector unit")
+        if _from_ports(facts.tasks[placement.task]) and len(cores) != facts.machine.cores:
+            yield Violation("cores", where, f"{placement.task} reads a state, whose ports serve all cores")
         if placement.resident and (
             not stage.tile_rows or not isinstance(facts.tasks[placement.task], QMatmul)
         ):
