@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from intar import pipeline, proof, rendering
+from intar import networks, pipeline, proof, rendering
 from intar.design import Design
 from intar.device import make_machine, read_budget
 from intar.errors import ConfigError, Finding
@@ -21,6 +21,7 @@ from intar.ir.schedule import Mode
 from intar.ir.taskgraph import TaskGraph
 from intar.proof import Check
 from intar.quant.accuracy import numerics_report
+from intar.quant.blocks import pieces
 from intar.quant.golden import check_ids, dequantise, golden_outputs, integer_samples, quantise_input
 from intar.quant.like import take_formats
 from intar.quant.scheme import scheme as find_scheme
@@ -42,10 +43,14 @@ class Accelerator:
 
     Inputs are float arrays, for a network with one input the array itself, else a mapping by input name; outputs
     likewise, dequantised to float64.
+
+    `shorter` are forms of the network for calls at the first positions (`compile`, lengths): the C++ and the RTL perform a
+    call in the fastest form that reads all rows of the states before its position. Reports are those of `design`.
     """
 
     graph: TaskGraph
     design: Design
+    shorter: tuple[Design, ...] = ()
     calibration: Mapping[str, np.ndarray] | None = field(repr=False, default=None)
 
     def integers(self, x: Samples) -> dict[str, np.ndarray]:
@@ -70,22 +75,23 @@ class Accelerator:
     def write(self, directory: str | Path) -> Path:
         """Write the generated project (OutputError when the folder holds something else)."""
         samples = integer_samples(self.design.quantised, self.calibration)
-        target = rendering.project(self.design, samples).write(directory)
-        update_report(target, self.design)
+        target = rendering.project(self.design, samples, self.shorter).write(directory)
+        for form in (self.design, *self.shorter):
+            update_report(target, form)
         return target
 
     def csim(self, x: Samples, directory: str | Path | None = None) -> Check:
         """One inference of the generated C++; in a written project, or in one of the accelerator's own."""
-        target = self._project(directory)
-        check = proof.verify_csim(self.design, [self.integers(x)], target)
-        update_report(target, self.design, [check])
+        target, (form, call) = self._project(directory), self._call(x)
+        check = proof.verify_csim(form, [call], target)
+        update_report(target, form, [check])
         return check
 
     def simulate(self, x: Samples, directory: str | Path | None = None) -> Check:
         """One inference of the RTL, likewise; the check carries its cycles."""
-        target = self._project(directory)
-        check = proof.verify_rtl(self.design, [self.integers(x)], target)
-        update_report(target, self.design, [check])
+        target, (form, call) = self._project(directory), self._call(x)
+        check = proof.verify_rtl(form, [call], target)
+        update_report(target, form, [check])
         return check
 
     def report(self, directory: str | Path | None = None) -> dict[str, Any]:
@@ -103,6 +109,14 @@ class Accelerator:
         )
         write_report(target, self.design, document)
         return document
+
+    def _call(self, x: Samples) -> tuple[Design, dict[str, np.ndarray]]:
+        """The form that performs a call, and the integers that it takes."""
+        given = self.integers(x)
+        position = self.design.position(given)
+        fits = [form for form in self.shorter if form.quantised.graph.positions >= position]
+        form = min((self.design, *fits), key=lambda form: form.predicted.cycles)
+        return form, form.first_rows(given)
 
     def _project(self, directory: str | Path | None) -> Path:
         return Path(self._scratch.name) / "project" if directory is None else Path(directory)
@@ -131,6 +145,7 @@ def compile(
     pins: Pins | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     loop: bool | None = None,
+    lengths: int = 1,
     like: Accelerator | None = None,
     bits: Mapping[str, int] | None = None,
     rational: str = "auto",
@@ -147,6 +162,8 @@ def compile(
     pins : what is decided about the schedule (`intar.schedule.pins.Pins`).
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input.
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
+    lengths : so many forms of a step function, each for another part of the rows of its states; a call is performed by the
+        fastest one that has all rows before its position (`docs/generate.md`).
     like : inputs and outputs that it has by the same names, too, take its formats.
     bits : widths by pattern, such as ``{"h.*.fc.in": 16}`` (`docs/numerics.md`).
     rational : how rational functions are built: ``auto`` (as costs least), ``table``, ``pieces`` or ``direct``.
@@ -159,4 +176,13 @@ def compile(
     quantised, machine, blocks = size_network(
         graph, find_scheme(scheme).with_bits(bits or {}).with_rational(rational), data, sized, loop
     )
-    return Accelerator(graph, pipeline.compile_quantised(quantised, machine, pattern, pins, blocks), data)
+    if lengths == 1:
+        made = pipeline.compile_quantised(quantised, machine, pattern, pins, blocks)
+        return Accelerator(graph, made, calibration=data)
+    if pins:
+        what = "a schedule is pinned for a single form of a network only"
+        raise ConfigError(Finding(what, "lengths", hint="leave pins away"))
+    name = networks.main_entry(quantised.graph.name, ())
+    network = networks.Network(name, quantised, pieces(quantised.graph, blocks))
+    made, *shorter = networks.compile_networks(networks.at_lengths(network, lengths), machine, pattern)
+    return Accelerator(graph, made, tuple(shorter), data)

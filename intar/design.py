@@ -74,6 +74,15 @@ class Design:
             images[argument.name] = state_image(argument, self.states, loaded)
         return images
 
+    def first_rows(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inputs of a call as this form takes them: of the states only the rows that it reads, the first ones."""
+        graph, found = self.quantised.graph, dict(inputs)
+        for state in states(graph):
+            tensor = graph.tensor(state.name)
+            rows = np.asarray(inputs[state.name]).reshape(state.blocks, -1, state.inner * tensor.cols)
+            found[state.name] = rows[:, : state.rows].reshape(tensor.shape)
+        return found
+
     def output_tensors(
         self, images: Mapping[str, bytes], position: int | None = None
     ) -> dict[str, np.ndarray]:

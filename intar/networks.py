@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -9,7 +10,7 @@ from itertools import combinations
 
 from intar.design import Design, engine_memory
 from intar.engine import plan_merged, run
-from intar.errors import Finding, UnsupportedError
+from intar.errors import ConfigError, Finding, UnsupportedError
 from intar.ir.names import sanitise
 from intar.ir.ops import POSITION
 from intar.ir.program import Load, Program
@@ -57,9 +58,13 @@ def at_lengths(network: Network, count: int) -> list[Network]:
 
     Raises
     ------
+    ConfigError
+        `count` is less than 1.
     UnsupportedError
         Nothing in the network depends on the position, or its states go through what has no shorter form.
     """
+    if count < 1:
+        raise ConfigError(Finding(f"{count} forms of a network", "lengths", hint="1, or more"))
     full = network.quantised.graph.positions
     if count > 1 and not full:
         what = f"nothing in it depends on the input '{POSITION}'"
@@ -90,9 +95,18 @@ def compile_networks(networks: Sequence[Network], machine: Machine, mode: Mode =
 
     Raises
     ------
+    ConfigError
+        Two networks have one name.
     UnsupportedError
         A network does not fall into its pieces, or they keep states of one name in different ways.
     """
+    names = Counter(network.name for network in networks)
+    if twice := [name for name, times in names.items() if times > 1]:
+        why = "a form of network X that reads N rows of its states is called X_N"
+        raise ConfigError(
+            Finding("two networks of the kernel have this name", f"entry {name}", why, "choose another name")
+            for name in twice
+        )
     if machine.rows == 1:
         networks = [replace(network, quantised=pool_products(network.quantised)) for network in networks]
     schedules = [

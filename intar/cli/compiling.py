@@ -263,11 +263,8 @@ def compile_command(
         console.print(
             f"{len(project.files)} files in {out}; {cycles['predicted']:,} cycles predicted (limit {cycles['limit']:,})"
         )
-        if made_all:
-            cycles_of = (
-                f"{e.name} {d.predicted.cycles:,}"
-                for e, d in zip(made.program.entries, made_all, strict=True)
-            )
+        if made.program.entries:
+            cycles_of = (f"{one.name} {one.predicted.cycles:,}" for one in made_all)
             total = sum(len(data) for data in made.images.values())
             shared = shared_bytes(made.program)
             console.print(

@@ -19,10 +19,11 @@ def text_report(
     tokenizer: Tokenizer | None = None,
 ) -> dict[str, Any]:
     """``prompt`` and ``tokens``; ``text``, what the tokens say (None without a tokenizer); ``cycles`` (``source``: engine or
-    rtl, ``total``, ``token``: the last call's, ``calls``); ``tokens_per_second`` behind the prompt and ``prompt_seconds`` at
-    ``clock_mhz``, the device's clock, without the host's share; ``bit_exact`` with ``mismatches`` and ``first`` (None for
-    golden, which nothing is compared with)."""
+    rtl, ``total``, ``token``: the last call's, ``calls``, ``entries``: the entry that performed each of these);
+    ``tokens_per_second`` behind the prompt and ``prompt_seconds`` at ``clock_mhz``, the device's clock, without the host's
+    share; ``bit_exact`` with ``mismatches`` and ``first`` (None for golden, which nothing is compared with)."""
     clock = designs[0][1].schedule.machine.clock_mhz
+    names = {id(step): made.name for step, made, _ in designs}
     before = len(text.calls) - len(text.tokens) + 1  # calls until the first new token is there
     return {
         "schema": "intar.text/1",
@@ -35,6 +36,7 @@ def text_report(
             "total": sum(ran.cycles),
             "token": ran.cycles[-1],
             "calls": list(ran.cycles),
+            "entries": [names[id(call.step)] for call in text.calls],
         },
         "clock_mhz": clock,
         "tokens_per_second": clock * 1e6 / ran.cycles[-1],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from looped_gpt2 import GPT2, step_and_prefill
 from typer.testing import CliRunner
 
+import intar
 from intar import proof, rendering
 from intar.cli import app
 from intar.design import Design
@@ -17,7 +21,7 @@ from intar.errors import ConfigError, UnsupportedError
 from intar.generate import StepFunction, Text, forms, generate, run_text, step_function
 from intar.networks import at_lengths, compile_networks
 from intar.proof import Calls
-from intar.session import open_networks
+from intar.session import open_entries, open_networks
 from intar.verify.csim import FLAGS
 from intar.verify.csim_build import compile_csim
 
@@ -108,6 +112,67 @@ def test_in_generated_code(texts: Texts, written: Path, backend: str) -> None:
     assert ran.cycles == tuple(designs[id(call.step)].predicted.cycles for call in text.calls)
 
 
+def command(*words: str) -> str:
+    ran = CliRunner().invoke(app, words)
+    assert ran.exit_code == 0, ran.output
+    return ran.stdout
+
+
+def test_entries_are_called_as_they_are_printed(tmp_path: Path) -> None:
+    """What `compile` prints and `generate` reports are names that `--entry` takes."""
+    project = str(tmp_path / "out")
+    printed = command("compile", f"{GPT2}:tiny_step", "-o", project, "--lengths", "2", "--no-lint")
+    (line,) = [line for line in " ".join(printed.split("\n")).split("; ") if "entries, cycles:" in line]
+    names = [word.split()[0] for word in line.split("cycles: ")[1].split(", ")]
+    assert names == ["step", "step_4"]
+    made = json.loads(command("generate", project, "--prompt", "3 17", "-n", "5", "--json"))["cycles"]
+    assert made["entries"] == ["step_4"] * 5 + ["step"]
+    (shorter,) = open_entries(Path(project), names[1])
+    assert (shorter.name, shorter.predicted.cycles) == (names[1], made["calls"][0])
+    with pytest.raises(ConfigError) as caught:
+        open_entries(Path(project), "step_5")
+    (finding,) = caught.value.findings
+    assert "no entry 'step_5'" in finding.what and finding.hint == "one of: step, step_4"
+
+
+def tiny(function: str, lengths: int) -> intar.Accelerator:
+    module, examples = runpy.run_path(str(GPT2))[function]()
+    few = {name: array[::8] for name, array in examples.items()}
+    return intar.compile(module, few, budget={"multipliers": 16}, scheme="w8a8r16", lengths=lengths)
+
+
+def test_in_python(tmp_path: Path) -> None:
+    """A call is performed by the fastest form that has all rows before its position; golden's integers are the same."""
+    accel = tiny("tiny_step", 2)
+    assert [(made.name, made.quantised.graph.positions) for made in (accel.design, *accel.shorter)] == [
+        ("step", 8),
+        ("step_4", 4),
+    ]
+    assert accel.shorter[0].predicted.cycles < accel.design.predicted.cycles
+    assert accel.calibration is not None
+    project = accel.write(tmp_path / "project")
+    for position, name in ((4, "step_4"), (5, "step")):
+        call = {key: array[0] for key, array in accel.calibration.items()} | {
+            "position": np.array([position])
+        }
+        check = accel.csim(call, project)
+        assert check.bit_exact, check.first
+        reports = {"step": project / "report", "step_4": project / "report" / "step_4"}
+        found = json.loads((reports[name] / "report.json").read_text())
+        assert found["bit_exact"]["csim"]
+        next_, want = check.outputs[0]["next"], accel(call)["next"]
+        assert np.array_equal(next_.reshape(-1), np.reshape(want, -1))
+
+
+def test_no_shorter_form(tmp_path: Path) -> None:
+    """Of four tokens behind eight cached ones there is no form with half as many."""
+    project = tmp_path / "out"
+    printed = command("compile", f"{GPT2}:tiny_chunk", "-o", str(project), "--lengths", "2", "--no-lint")
+    assert "cycles predicted" in printed and "entries" not in printed
+    (made,) = open_entries(project)
+    assert not made.program.entries
+
+
 def test_mistakes(tmp_path: Path) -> None:
     words = ["compile", f"{GPT2}:tiny_step", "-o", str(tmp_path / "out"), "--lengths", "2"]
     ran = CliRunner().invoke(app, [*words, "--pin", "add=sequential"])
@@ -117,3 +182,8 @@ def test_mistakes(tmp_path: Path) -> None:
     assert isinstance(ran.exception, UnsupportedError) and "depends on the input 'position'" in str(
         ran.exception
     )
+    words[1] = f"{GPT2}:tiny_step"
+    ran = CliRunner().invoke(app, [*words, "--entry", f"step_4={GPT2}:tiny_chunk"])
+    assert isinstance(ran.exception, ConfigError) and "entry step_4: two networks" in str(ran.exception)
+    with pytest.raises(ConfigError, match="0 forms of a network"):
+        tiny("tiny_step", 0)
