@@ -20,7 +20,7 @@ from intar import pipeline, proof, rendering
 from intar.assets import asset_dir
 from intar.design import Design
 from intar.device import boards
-from intar.ir.program import Load, Store
+from intar.ir.nodes.ports import Load, Store
 from intar.ir.schedule import Mode
 from intar.ir.segments import steps_in
 from intar.report.lost import core_cycles

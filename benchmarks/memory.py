@@ -16,7 +16,7 @@ import numpy as np
 from intar import pipeline, proof
 from intar.errors import InfeasibleError
 from intar.frontends.builder import Builder
-from intar.ir.program import Buffer
+from intar.ir.nodes.memories import Buffer
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import Machine, Mode
 from intar.quant.quantise import quantise

@@ -12,8 +12,9 @@ from intar.design import Design, engine_memory
 from intar.engine import plan_merged, run
 from intar.errors import ConfigError, Finding, UnsupportedError
 from intar.ir.names import sanitise
+from intar.ir.nodes.ports import Load
 from intar.ir.ops import POSITION
-from intar.ir.program import Load, Program
+from intar.ir.program import Program
 from intar.ir.quantgraph import Part, Quantised
 from intar.ir.schedule import Machine, Mode, PartedSchedule
 from intar.ir.states import states

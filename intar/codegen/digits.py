@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from intar.ir.program import Buffer, BufferStep, Image
+from intar.ir.nodes.memories import Buffer, BufferStep, Image
 
 
 def digits(address: int, lanes: int) -> int:

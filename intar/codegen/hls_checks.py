@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from intar.errors import Finding, UnsupportedError
-from intar.ir.program import Load, Program, Rows, Store, Vector
+from intar.ir.nodes.ports import Load, Store
+from intar.ir.nodes.rows import Rows
+from intar.ir.nodes.vector import Vector
+from intar.ir.program import Program
 
 
 def check_supported(program: Program) -> None:

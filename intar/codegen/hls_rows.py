@@ -9,20 +9,11 @@ from intar.codegen import windows
 from intar.codegen.digits import digits
 from intar.codegen.hls_types import Row
 from intar.errors import InternalError
-from intar.ir.program import (
-    Buffer,
-    BufferStep,
-    GatherStep,
-    Image,
-    ImageStep,
-    Link,
-    LoadStep,
-    Rational,
-    RouterStep,
-    StoreStep,
-    Table,
-    Walk,
-)
+from intar.ir.nodes.memories import Buffer, BufferStep, Image, ImageStep, Walk
+from intar.ir.nodes.movers import GatherStep, RouterStep
+from intar.ir.nodes.ports import LoadStep, StoreStep
+from intar.ir.nodes.vector import Rational, Table
+from intar.ir.program import Link
 from intar.ir.segments import Runs, merged_in, steps_in
 
 WIDEST_BEAT = 4096

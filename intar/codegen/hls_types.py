@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from intar.ir.program import Router
+from intar.ir.nodes.movers import Router
 
 
 @dataclass(frozen=True)

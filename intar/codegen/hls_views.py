@@ -42,29 +42,14 @@ from intar.codegen.hls_types import Function, Local, NodeView, Pointer, Port, Ro
 from intar.codegen.shifts import shift_code
 from intar.codegen.windows import window
 from intar.errors import InternalError
-from intar.ir.program import (
-    Argmax,
-    Buffer,
-    Core,
-    Feed,
-    Gather,
-    Image,
-    Link,
-    Load,
-    LoadStep,
-    LoadTable,
-    Lookups,
-    Node,
-    Program,
-    Router,
-    Rows,
-    RowsStep,
-    Step,
-    Store,
-    StoreStep,
-    Vector,
-    VectorStep,
-)
+from intar.ir.nodes.arrays import Core, Feed
+from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.movers import Argmax, Gather, Router
+from intar.ir.nodes.ports import Load, LoadStep, Store, StoreStep
+from intar.ir.nodes.rows import LoadTable, Rows, RowsStep
+from intar.ir.nodes.step import Step
+from intar.ir.nodes.vector import Lookups, Vector, VectorStep
+from intar.ir.program import Link, Node, Program
 from intar.ir.segments import ends, is_played, turns_in
 
 

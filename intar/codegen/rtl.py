@@ -19,27 +19,16 @@ from intar.codegen import windows
 from intar.codegen.digits import address_lanes, address_unit
 from intar.codegen.rtl_steps import Rom
 from intar.errors import InternalError
+from intar.ir.bits import INDEX_BITS
 from intar.ir.names import sanitise
-from intar.ir.program import (
-    INDEX_BITS,
-    Argmax,
-    Argument,
-    Buffer,
-    Core,
-    Feed,
-    Gather,
-    Image,
-    Link,
-    Load,
-    Lookups,
-    Node,
-    Program,
-    Router,
-    Rows,
-    Step,
-    Store,
-    Vector,
-)
+from intar.ir.nodes.arrays import Core, Feed
+from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.movers import Argmax, Gather, Router
+from intar.ir.nodes.ports import Load, Store
+from intar.ir.nodes.rows import Rows
+from intar.ir.nodes.step import Step
+from intar.ir.nodes.vector import Lookups, Vector
+from intar.ir.program import Argument, Link, Node, Program
 from intar.ir.segments import ends
 
 LOAD_BURST, LOAD_FIFO, LOAD_OUTSTANDING = 64, 512, 16

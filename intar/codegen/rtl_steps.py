@@ -12,26 +12,13 @@ from intar.codegen import windows
 from intar.codegen.digits import address_lanes, address_unit, digits
 from intar.codegen.shifts import shift_code
 from intar.errors import InternalError
-from intar.ir.program import (
-    UNIT_MULT,
-    Argmax,
-    Buffer,
-    BufferStep,
-    Core,
-    Feed,
-    Gather,
-    Image,
-    Load,
-    Rational,
-    Router,
-    Rows,
-    Step,
-    Store,
-    Table,
-    Vector,
-    VectorStep,
-    Walk,
-)
+from intar.ir.nodes.arrays import Core, Feed
+from intar.ir.nodes.memories import Buffer, BufferStep, Image, Walk
+from intar.ir.nodes.movers import Argmax, Gather, Router
+from intar.ir.nodes.ports import Load, Store
+from intar.ir.nodes.rows import Rows
+from intar.ir.nodes.step import Step
+from intar.ir.nodes.vector import UNIT_MULT, Rational, Table, Vector, VectorStep
 from intar.ir.rational import FRACTIONS
 from intar.ir.segments import first_rounds
 

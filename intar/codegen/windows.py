@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import gcd
 
-from intar.ir.program import Image, ImageStep, Window
+from intar.ir.nodes.memories import Image, ImageStep, Window
 
 
 @dataclass(frozen=True, order=True)

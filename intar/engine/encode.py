@@ -9,32 +9,15 @@ import numpy as np
 
 from intar.errors import InternalError
 from intar.ir import exp2, norm
-from intar.ir.program import (
-    INDEX_BITS,
-    UNIT_MULT,
-    Argmax,
-    Buffer,
-    BufferStep,
-    Core,
-    Feed,
-    Gather,
-    Image,
-    ImageStep,
-    Link,
-    Load,
-    Lookups,
-    Node,
-    Program,
-    Router,
-    Rows,
-    RowsStep,
-    Step,
-    Store,
-    Vector,
-    VectorStep,
-    Walk,
-    power_of_two,
-)
+from intar.ir.bits import INDEX_BITS
+from intar.ir.nodes.arrays import Core, Feed
+from intar.ir.nodes.memories import Buffer, BufferStep, Image, ImageStep, Walk
+from intar.ir.nodes.movers import Argmax, Gather, Router
+from intar.ir.nodes.ports import Load, Store
+from intar.ir.nodes.rows import Rows, RowsStep
+from intar.ir.nodes.step import Step
+from intar.ir.nodes.vector import UNIT_MULT, Lookups, Vector, VectorStep, power_of_two
+from intar.ir.program import Link, Node, Program
 from intar.ir.rational import FRACTIONS, reciprocals
 from intar.ir.segments import StepT, iterations, merged_in, steps_in, turns_in
 

@@ -10,7 +10,10 @@ from intar.engine.result import Deadlock, EngineResult
 from intar.engine.run import LONGEST_RUN, run
 from intar.engine.timing import MemoryModel
 from intar.errors import InternalError
-from intar.ir.program import Buffer, BufferStep, Image, ImageStep, Load, Program, Router, Store
+from intar.ir.nodes.memories import Buffer, BufferStep, Image, ImageStep
+from intar.ir.nodes.movers import Router
+from intar.ir.nodes.ports import Load, Store
+from intar.ir.program import Program
 from intar.ir.segments import iterations, merged_in, steps_in
 
 Order = tuple[tuple[str, int], ...]

@@ -13,7 +13,8 @@ from intar.engine.encode import Encoded, encode
 from intar.engine.result import Deadlock, EngineResult, LinkUse, NodeCycles, Play, Span, Stuck, combine
 from intar.engine.timing import RTL, STRICT, MemoryModel, Timing
 from intar.errors import InternalError
-from intar.ir.program import Program, Store
+from intar.ir.nodes.ports import Store
+from intar.ir.program import Program
 from intar.ir.segments import check_segments
 
 LONGEST_RUN = 1_000_000_000

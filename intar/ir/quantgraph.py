@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from intar.ir.bits import INDEX_BITS
 from intar.ir.ops import POSITION
-from intar.ir.program import INDEX_BITS
 
 SCHEMA = "intar.quantgraph/2"
 

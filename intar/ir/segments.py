@@ -6,19 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
 
 from intar.errors import InternalError
-from intar.ir.program import (
-    Buffer,
-    BufferStep,
-    Image,
-    ImageStep,
-    Load,
-    Node,
-    Program,
-    Rows,
-    Step,
-    Store,
-    Vector,
-)
+from intar.ir.nodes.memories import Buffer, BufferStep, Image, ImageStep
+from intar.ir.nodes.ports import Load, Store
+from intar.ir.nodes.rows import Rows
+from intar.ir.nodes.step import Step
+from intar.ir.nodes.vector import Vector
+from intar.ir.program import Node, Program
 
 StepT = TypeVar("StepT", bound=Step)
 Runs = tuple[tuple[Literal["w", "r"], int], ...]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
+from intar.ir.bits import INDEX_BITS
 from intar.ir.circuit import border_moves
-from intar.ir.program import INDEX_BITS
 from intar.ir.quantgraph import QTensor, QuantGraph
 
 NEW = "_new"

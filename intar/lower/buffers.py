@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from intar.ir.program import Buffer, BufferStep, Walk
+from intar.ir.nodes.memories import Buffer, BufferStep, Walk
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from intar.ir.program import Walk
+from intar.ir.nodes.memories import Walk
 from intar.ir.quantgraph import QAffine
 from intar.lower.visits import Visit
 from intar.lower.work import Work

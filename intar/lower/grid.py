@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from intar.ir.nodes.arrays import CoreStep, FeedStep
+from intar.ir.nodes.memories import ImageStep
 from intar.ir.pixels import Run, last_read, runs, variants
-from intar.ir.program import CoreStep, FeedStep, ImageStep
 from intar.ir.quantgraph import QConv, QPool, Tap
 from intar.lower.buffers import TensorMemory
 from intar.lower.netlist import Flow, FlowLeg

@@ -8,21 +8,12 @@ from itertools import pairwise
 from typing import TypeVar
 
 from intar.errors import Finding, InternalError, UnsupportedError
-from intar.ir.program import (
-    Buffer,
-    Image,
-    LoadStep,
-    Node,
-    Rational,
-    Region,
-    Rows,
-    RowsStep,
-    Step,
-    StoreStep,
-    Table,
-    Vector,
-    VectorStep,
-)
+from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.ports import LoadStep, StoreStep
+from intar.ir.nodes.rows import Rows, RowsStep
+from intar.ir.nodes.step import Step
+from intar.ir.nodes.vector import Rational, Table, Vector, VectorStep
+from intar.ir.program import Node, Region
 from intar.lower.ports import Port
 
 NUMBERS = frozenset(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intar.ir.program import Walk
+from intar.ir.nodes.memories import Walk
 from intar.ir.quantgraph import QConv
 from intar.lower.buffers import Memory
 from intar.lower.netlist import Netlist

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from intar.ir.program import CoreStep, FeedStep, Walk
+from intar.ir.nodes.arrays import CoreStep, FeedStep
+from intar.ir.nodes.memories import Walk
 from intar.ir.quantgraph import QMatmul
 from intar.lower.netlist import Flow, FlowLeg
 from intar.lower.shares import Share, busy_cores, shares

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from intar.ir.beats import beat_addresses
-from intar.ir.program import GatherStep, Walk
+from intar.ir.nodes.memories import Walk
+from intar.ir.nodes.movers import GatherStep
 from intar.ir.quantgraph import QMove
 from intar.lower.moves import element_walks, fit_walks
 from intar.lower.visits import Visit

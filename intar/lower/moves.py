@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from intar.ir.circuit import piece_indices
-from intar.ir.program import Walk
+from intar.ir.nodes.memories import Walk
 from intar.ir.quantgraph import QMove, QTensor
 
 

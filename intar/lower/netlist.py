@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from intar.errors import InternalError
 from intar.ir.names import sanitise
-from intar.ir.program import Leg, Link, Node, Router, RouterStep
+from intar.ir.nodes.movers import Leg, Router, RouterStep
+from intar.ir.program import Link, Node
 
 LINK_DEPTH = 4
 WEIGHT_DEPTH = 16

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intar.errors import Finding, InfeasibleError
-from intar.ir.program import INDEX_BITS, Argmax, Buffer, Core, Feed, Gather, Image, Node, Rows, Vector
+from intar.ir.bits import INDEX_BITS
+from intar.ir.nodes.arrays import Core, Feed
+from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.movers import Argmax, Gather
+from intar.ir.nodes.rows import Rows
+from intar.ir.nodes.vector import Vector
+from intar.ir.program import Node
 from intar.lower.netlist import Netlist, PortType
 from intar.lower.params import TABLES
 from intar.lower.scales import shift_only, value_bits

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from intar.ir.bits import signed_bits
-from intar.ir.program import UNIT_MULT, LoadTable, Rational, Table, VectorStep, Walk
+from intar.ir.nodes.memories import Walk
+from intar.ir.nodes.rows import LoadTable
+from intar.ir.nodes.vector import UNIT_MULT, Rational, Table, VectorStep
 from intar.ir.quantgraph import DirectSpec, QAffine, QConv, QMatmul, TableSpec
 from intar.lower.buffers import Memory
 from intar.lower.netlist import Netlist

@@ -17,7 +17,8 @@ import numpy as np
 
 from intar.errors import Finding, UnsupportedError
 from intar.ir.names import sanitise
-from intar.ir.program import Entry, LoadStep, Node, Program, Region, StoreStep
+from intar.ir.nodes.ports import LoadStep, StoreStep
+from intar.ir.program import Entry, Node, Program, Region
 from intar.ir.quantgraph import (
     Part,
     QConv,

@@ -9,7 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from intar.ir.program import INDEX_BITS, ArgmaxStep, Argument, Load, LoadStep, Node, Region, Store, StoreStep
+from intar.ir.bits import INDEX_BITS
+from intar.ir.nodes.movers import ArgmaxStep
+from intar.ir.nodes.ports import Load, LoadStep, Store, StoreStep
+from intar.ir.program import Argument, Node, Region
 from intar.lower.buffers import TensorMemory, row_blocks
 from intar.lower.images import beats_to_bytes, pad_to_word
 from intar.lower.kept import kept_region

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from intar.ir.program import FeedStep, Walk
+from intar.ir.nodes.arrays import FeedStep
+from intar.ir.nodes.memories import Walk
 from intar.ir.quantgraph import QProduct
 from intar.lower import causal, matmul, streamed
 from intar.lower.netlist import Flow, FlowLeg

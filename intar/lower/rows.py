@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from intar.ir.nodes.memories import Walk
+from intar.ir.nodes.rows import RowsStep
 from intar.ir.norm import GAIN_BITS
-from intar.ir.program import RowsStep, Walk
 from intar.ir.quantgraph import QNorm, QSoftmax
 from intar.lower import causal
 from intar.lower.buffers import row_blocks

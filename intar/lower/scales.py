@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intar.ir.program import UNIT_MULT, VectorStep, power_of_two
+from intar.ir.nodes.vector import UNIT_MULT, VectorStep, power_of_two
 from intar.lower.site import Site
 
 WIDEST = 48

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from intar.ir.deal import deal, row_cores
-from intar.ir.program import Walk
+from intar.ir.nodes.memories import Walk
 from intar.ir.quantgraph import QProduct, QTask
 from intar.lower.site import Site
 from intar.lower.visits import Visit

@@ -10,9 +10,9 @@ import numpy as np
 
 from intar.device.boards import DSP48E2, find_board
 from intar.ir.beats import beat_addresses
+from intar.ir.bits import INDEX_BITS
 from intar.ir.circuit import argmaxes, circuit, lookups
 from intar.ir.packing import products_at_once
-from intar.ir.program import INDEX_BITS
 from intar.ir.quantgraph import (
     QArgmax,
     QConv,

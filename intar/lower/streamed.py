@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from intar.ir.program import CoreStep, FeedStep, Walk
+from intar.ir.nodes.arrays import CoreStep, FeedStep
+from intar.ir.nodes.memories import Walk
 from intar.ir.quantgraph import QProduct
 from intar.lower.netlist import Flow, FlowLeg
 from intar.lower.visits import Visit

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+from intar.ir.bits import INDEX_BITS
 from intar.ir.names import sanitise
-from intar.ir.program import INDEX_BITS
 from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool
 from intar.ir.schedule import Copy, Residency
 from intar.lower.buffers import Memory, TensorMemory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from intar.ir.program import Image, ImageStep, Window
+from intar.ir.nodes.memories import Image, ImageStep, Window
 from intar.ir.quantgraph import Tap
 from intar.lower.buffers import Memory, TensorMemory, affine_runs
 

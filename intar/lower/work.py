@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from intar.ir.program import UNIT_MULT, VectorStep
+from intar.ir.nodes.vector import UNIT_MULT, VectorStep
 from intar.ir.quantgraph import QBinary, QMatmul, QPool, QProduct, QTask
 from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist

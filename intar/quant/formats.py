@@ -10,9 +10,9 @@ import numpy as np
 
 from intar.errors import CalibrationError, Finding, UnsupportedError
 from intar.grid.masks import ADDED
+from intar.ir.bits import INDEX_BITS
 from intar.ir.loops import is_copy
 from intar.ir.ops import Op
-from intar.ir.program import INDEX_BITS
 from intar.ir.taskgraph import QuantParams, TaskGraph
 from intar.quant.calibrate import WAY_OUT, Observed, merge, observe, value_range
 from intar.quant.direct import evaluated

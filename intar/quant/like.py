@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from intar.errors import ConfigError, Finding
-from intar.ir.program import INDEX_BITS
+from intar.ir.bits import INDEX_BITS
 from intar.ir.quantgraph import QuantGraph
 from intar.ir.taskgraph import QuantParams, TaskGraph, make_graph
 

@@ -14,7 +14,9 @@ from rich.text import Text
 
 from intar.design import Design
 from intar.engine.result import Span
-from intar.ir.program import Node, Router, Vector
+from intar.ir.nodes.movers import Router
+from intar.ir.nodes.vector import Vector
+from intar.ir.program import Node
 
 KINDS: Mapping[str, str] = {
     "load": "ports",

@@ -12,7 +12,7 @@ from intar.design import Design, engine_memory
 from intar.engine import run
 from intar.engine.result import NodeCycles
 from intar.errors import InternalError
-from intar.ir.program import Core
+from intar.ir.nodes.arrays import Core
 
 CAUSES = ("start_up", "weights", "activations", "output_room", "between_steps", "drain", "unused")
 """Causes: before the core's first product; no weights; no activations; the results before are not taken yet; nothing

@@ -12,7 +12,7 @@ import numpy as np
 
 from intar.design import Design
 from intar.engine import Span
-from intar.ir.program import Buffer, BufferStep, Walk
+from intar.ir.nodes.memories import Buffer, BufferStep, Walk
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 
 from intar.design import Design
-from intar.ir.program import Core
+from intar.ir.nodes.arrays import Core
 from intar.ir.schedule import PartedSchedule, Residency, Schedule, Stage
 from intar.report.gantt import label_of, unit_groups
 from intar.report.lost import Counts

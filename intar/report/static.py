@@ -10,7 +10,12 @@ from typing import Any
 
 from intar.codegen import windows
 from intar.codegen.rtl import LUTRAM_DEPTH, bank_depth, memory_style, table_style, table_words
-from intar.ir.program import Buffer, Core, Image, Load, Lookups, Node, Program, Rows, Store, Vector
+from intar.ir.nodes.arrays import Core
+from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.ports import Load, Store
+from intar.ir.nodes.rows import Rows
+from intar.ir.nodes.vector import Lookups, Vector
+from intar.ir.program import Node, Program
 
 SOURCE = "static count of multipliers and memories (no synthesis)"
 

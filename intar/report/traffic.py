@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intar.design import Design
-from intar.ir.program import Load, Store
+from intar.ir.nodes.ports import Load, Store
 
 
 @dataclass(frozen=True)

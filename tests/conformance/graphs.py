@@ -16,8 +16,8 @@ from intar.assets import asset_dir
 from intar.design import Design, engine_memory
 from intar.engine import plan_merged, run
 from intar.frontends import load_model
+from intar.ir.bits import INDEX_BITS
 from intar.ir.ops import POSITION, Op
-from intar.ir.program import INDEX_BITS
 from intar.ir.quantgraph import ROW_WISE as ROW_TASKS
 from intar.ir.quantgraph import (
     DirectSpec,

@@ -9,7 +9,7 @@ import pytest
 
 from intar import pipeline, proof, rendering
 from intar.design import Design
-from intar.ir.program import Rows
+from intar.ir.nodes.rows import Rows
 from intar.ir.schedule import Mode
 from intar.proof import Check
 from intar.quant.random_graphs import random_inputs

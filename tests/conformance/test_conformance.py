@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from intar import pipeline, proof, rendering
 from intar.design import Design
-from intar.ir.program import INDEX_BITS
+from intar.ir.bits import INDEX_BITS
 from intar.ir.quantgraph import QMatmul, QProduct
 from intar.ir.schedule import Machine, Pattern
 from intar.proof import Check

@@ -13,7 +13,8 @@ from intar.assets import asset_dir
 from intar.design import Design
 from intar.device import make_machine
 from intar.errors import ConfigError
-from intar.ir.program import Feed, Load, Store
+from intar.ir.nodes.arrays import Feed
+from intar.ir.nodes.ports import Load, Store
 from intar.ir.quantgraph import QProduct, Quantised
 from intar.ir.schedule import Mode
 from intar.ir.states import states

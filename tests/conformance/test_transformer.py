@@ -13,8 +13,10 @@ from intar import pipeline, proof, rendering
 from intar.design import Design
 from intar.errors import UnsupportedError
 from intar.frontends.builder import Builder
+from intar.ir.nodes.arrays import Core
+from intar.ir.nodes.movers import Gather, Router
+from intar.ir.nodes.rows import Rows
 from intar.ir.ops import Op
-from intar.ir.program import Core, Gather, Router, Rows
 from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, Quantised
 from intar.ir.reference import run_float
 from intar.ir.schedule import Mode

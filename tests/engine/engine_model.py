@@ -10,26 +10,13 @@ from collections.abc import Callable, Generator
 from math import isqrt
 
 from intar.ir import exp2
-from intar.ir.program import (
-    Argmax,
-    Buffer,
-    Core,
-    Feed,
-    Gather,
-    Image,
-    ImageStep,
-    Load,
-    Program,
-    Rational,
-    Router,
-    Rows,
-    RowsStep,
-    Store,
-    Table,
-    Vector,
-    VectorStep,
-    Window,
-)
+from intar.ir.nodes.arrays import Core, Feed
+from intar.ir.nodes.memories import Buffer, Image, ImageStep, Window
+from intar.ir.nodes.movers import Argmax, Gather, Router
+from intar.ir.nodes.ports import Load, Store
+from intar.ir.nodes.rows import Rows, RowsStep
+from intar.ir.nodes.vector import Rational, Table, Vector, VectorStep
+from intar.ir.program import Program
 from intar.ir.rational import WORDS, reciprocals
 
 Unit = Generator[tuple, list[int], None]

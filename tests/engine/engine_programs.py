@@ -7,44 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from intar.ir.bits import INDEX_BITS
+from intar.ir.nodes.arrays import Core, CoreStep, Feed, FeedStep
+from intar.ir.nodes.memories import Buffer, BufferStep, Image, ImageStep, Walk, Window
+from intar.ir.nodes.movers import Argmax, ArgmaxStep, Gather, GatherStep, Leg, Router, RouterStep
+from intar.ir.nodes.ports import Load, LoadStep, Store, StoreStep
+from intar.ir.nodes.rows import LoadTable, Rows, RowsStep
+from intar.ir.nodes.vector import UNIT_MULT, Rational, Table, Vector, VectorStep
 from intar.ir.norm import fraction_bits
 from intar.ir.packing import products_at_once
-from intar.ir.program import (
-    INDEX_BITS,
-    UNIT_MULT,
-    Argmax,
-    ArgmaxStep,
-    Argument,
-    Buffer,
-    BufferStep,
-    Core,
-    CoreStep,
-    Feed,
-    FeedStep,
-    Gather,
-    GatherStep,
-    Image,
-    ImageStep,
-    Leg,
-    Link,
-    Load,
-    LoadStep,
-    LoadTable,
-    Node,
-    Program,
-    Rational,
-    Router,
-    RouterStep,
-    Rows,
-    RowsStep,
-    Store,
-    StoreStep,
-    Table,
-    Vector,
-    VectorStep,
-    Walk,
-    Window,
-)
+from intar.ir.program import Argument, Link, Node, Program
 from intar.ir.rational import FRACTIONS
 
 

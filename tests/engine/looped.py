@@ -6,26 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from intar.ir.program import (
-    UNIT_MULT,
-    Argument,
-    Buffer,
-    Image,
-    Leg,
-    Link,
-    Load,
-    LoadStep,
-    Node,
-    Program,
-    Router,
-    RouterStep,
-    Rows,
-    Step,
-    Store,
-    StoreStep,
-    Vector,
-    VectorStep,
-)
+from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.movers import Leg, Router, RouterStep
+from intar.ir.nodes.ports import Load, LoadStep, Store, StoreStep
+from intar.ir.nodes.rows import Rows
+from intar.ir.nodes.step import Step
+from intar.ir.nodes.vector import UNIT_MULT, Vector, VectorStep
+from intar.ir.program import Argument, Link, Node, Program
 
 WORDS, LANES = 5, 8
 

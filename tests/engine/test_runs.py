@@ -10,20 +10,11 @@ from engine_programs import RANDOM, Builder, beats, params, perceptron
 from intar.engine import MemoryModel, Timing, plan_merged, run, size_fifos
 from intar.engine import build as engine_build
 from intar.errors import InternalError, ToolError
-from intar.ir.program import (
-    Buffer,
-    BufferStep,
-    Core,
-    CoreStep,
-    Load,
-    LoadStep,
-    Program,
-    Store,
-    StoreStep,
-    Vector,
-    VectorStep,
-    Walk,
-)
+from intar.ir.nodes.arrays import Core, CoreStep
+from intar.ir.nodes.memories import Buffer, BufferStep, Walk
+from intar.ir.nodes.ports import Load, LoadStep, Store, StoreStep
+from intar.ir.nodes.vector import Vector, VectorStep
+from intar.ir.program import Program
 
 
 def core_program(tiles: int, k: int, rows: int) -> Builder:

@@ -12,7 +12,8 @@ from node_kernels import build, merge, simulate
 
 from intar.engine import MemoryModel, run
 from intar.errors import InternalError
-from intar.ir.program import Program, Vector, VectorStep
+from intar.ir.nodes.vector import Vector, VectorStep
+from intar.ir.program import Program
 from intar.verify.simulate import MemoryModel as SimulatedMemory
 
 

@@ -16,7 +16,9 @@ from intar.codegen.hls_rows import group_rows, turns
 from intar.codegen.host import render_host
 from intar.engine import run
 from intar.errors import InternalError, UnsupportedError
-from intar.ir.program import Argument, Buffer, BufferStep, Load, Program, Region, Walk
+from intar.ir.nodes.memories import Buffer, BufferStep, Walk
+from intar.ir.nodes.ports import Load
+from intar.ir.program import Argument, Program, Region
 from intar.lower.images import argument_bytes, argument_tensors
 from intar.verify.csim import run_csim
 from intar.verify.csim_build import find_compiler, runtime_dir

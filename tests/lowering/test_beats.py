@@ -8,7 +8,7 @@ import pytest
 from intar import pipeline, proof
 from intar.frontends.builder import Builder
 from intar.ir.beats import beat_addresses
-from intar.ir.program import Gather
+from intar.ir.nodes.movers import Gather
 from intar.ir.quantgraph import QMove, Quantised
 from intar.ir.schedule import Machine, Mode
 from intar.quant.quantise import quantise

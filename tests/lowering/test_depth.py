@@ -8,7 +8,7 @@ from intar import pipeline, proof, rendering
 from intar.design import Design, engine_memory
 from intar.device import make_machine
 from intar.errors import ConfigError
-from intar.ir.program import Core
+from intar.ir.nodes.arrays import Core
 from intar.lower.lower import lower
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs, random_quantised

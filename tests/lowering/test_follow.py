@@ -6,7 +6,7 @@ import pytest
 
 from intar import pipeline, proof, rendering
 from intar.design import Design
-from intar.ir.program import Core
+from intar.ir.nodes.arrays import Core
 from intar.quant.random_graphs import random_inputs, random_quantised
 from intar.schedule import solve
 from lowering.chains import chain, machine

@@ -19,7 +19,8 @@ from intar.engine import run
 from intar.frontends import Builder
 from intar.grid import prepare
 from intar.ir.circuit import border_moves
-from intar.ir.program import Core, Image
+from intar.ir.nodes.arrays import Core
+from intar.ir.nodes.memories import Image
 from intar.ir.quantgraph import QConv, Quantised
 from intar.pipeline import compile_quantised
 from intar.pipeline import design as build

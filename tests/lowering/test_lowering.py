@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from intar.engine import plan_merged, run
-from intar.ir.program import Core, Program
+from intar.ir.nodes.arrays import Core
+from intar.ir.program import Program
 from intar.lower.images import argument_bytes, argument_tensors, beats_to_bytes, bytes_to_elements
 from intar.lower.lower import lower
 from intar.lower.moves import fit_walks

@@ -11,7 +11,7 @@ import pytest
 from intar import pipeline, proof
 from intar.design import Design
 from intar.errors import InfeasibleError
-from intar.ir.program import Buffer
+from intar.ir.nodes.memories import Buffer
 from intar.ir.schedule import Machine
 from intar.quant.random_graphs import random_inputs, random_quantised
 from intar.schedule import solve

@@ -12,7 +12,9 @@ from intar import pipeline, proof, rendering
 from intar.design import Design
 from intar.engine import run
 from intar.errors import ConfigError, UnsupportedError
-from intar.ir.program import Core, Load, Program
+from intar.ir.nodes.arrays import Core
+from intar.ir.nodes.ports import Load
+from intar.ir.program import Program
 from intar.ir.schedule import Machine, PartedSchedule
 from intar.ir.segments import first_rounds
 from intar.ir.taskgraph import TaskGraph

@@ -8,7 +8,7 @@ import pytest
 
 from intar import pipeline, proof, rendering
 from intar.design import Design
-from intar.ir.program import Vector
+from intar.ir.nodes.vector import Vector
 from intar.lower import params
 from intar.lower.residents import Need, loads, overlap, places
 from intar.quant.random_graphs import random_inputs

@@ -11,7 +11,7 @@ from intar.codegen.hls import render_hls
 from intar.design import Design
 from intar.engine import run
 from intar.errors import UnsupportedError
-from intar.ir.program import Load, Store
+from intar.ir.nodes.ports import Load, Store
 from intar.quant.random_graphs import random_inputs, random_quantised
 from intar.schedule import Pins, solve
 from lowering.chains import chain, machine

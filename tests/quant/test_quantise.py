@@ -8,7 +8,7 @@ from quant_networks import digits, digits_graph, everything
 
 from intar.errors import CalibrationError, ConfigError, UnsupportedError
 from intar.frontends.builder import Builder
-from intar.ir.program import UNIT_MULT, power_of_two
+from intar.ir.nodes.vector import UNIT_MULT, power_of_two
 from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, Quantised
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph

@@ -17,7 +17,7 @@ from rich.console import Console
 from intar.design import Design
 from intar.device import make_machine
 from intar.engine.result import Span
-from intar.ir.program import Buffer, BufferStep, Walk
+from intar.ir.nodes.memories import Buffer, BufferStep, Walk
 from intar.pipeline import compile_quantised
 from intar.quant.accuracy import numerics_report
 from intar.quant.random_graphs import random_quantised

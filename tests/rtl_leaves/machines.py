@@ -13,7 +13,9 @@ from units import Unit, literal
 
 from intar.codegen import rtl_steps
 from intar.codegen.digits import digits
-from intar.ir.program import Rows, Step, Walk
+from intar.ir.nodes.memories import Walk
+from intar.ir.nodes.rows import Rows
+from intar.ir.nodes.step import Step
 
 
 def listing(bits: int, values: Sequence[int]) -> str:

@@ -14,7 +14,8 @@ from units import Unit
 
 from intar.codegen.rtl import instances, table_words
 from intar.codegen.rtl_steps import VECTOR, vector_rom
-from intar.ir.program import UNIT_MULT, Program, Rational, Vector
+from intar.ir.nodes.vector import UNIT_MULT, Rational, Vector
+from intar.ir.program import Program
 
 MEMORY = ("TABLE_ENTRIES", "GROUP_BITS", "BASE_BITS", "SLOPE_BITS", "CURVE_BITS", "WIDTH")
 """Parameters of the memory of tables, of a lane and of its look-up."""

@@ -6,7 +6,9 @@ import random
 
 from engine_programs import Builder, beats, params
 
-from intar.ir.program import Argument, Load, LoadStep, Store, StoreStep, Table, Vector, VectorStep
+from intar.ir.nodes.ports import Load, LoadStep, Store, StoreStep
+from intar.ir.nodes.vector import Table, Vector, VectorStep
+from intar.ir.program import Argument
 
 
 def edge(rng: random.Random, bits: int) -> int:

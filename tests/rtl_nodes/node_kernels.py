@@ -12,7 +12,11 @@ import numpy as np
 from engine_programs import RANDOM, Builder
 
 from intar.codegen.rtl import bundles, render_rtl, top_name
-from intar.ir.program import Buffer, BufferStep, Core, Load, LoadStep, Node, Program, RowsStep, Store, Walk
+from intar.ir.nodes.arrays import Core
+from intar.ir.nodes.memories import Buffer, BufferStep, Walk
+from intar.ir.nodes.ports import Load, LoadStep, Store
+from intar.ir.nodes.rows import RowsStep
+from intar.ir.program import Node, Program
 from intar.verify.simulate import Argument, Bundle, MemoryModel, SimResult, Simulation, build_simulation
 
 Images = dict[str, bytes]

@@ -19,7 +19,11 @@ from node_kernels import bypassing_core, merge, random_parts, rows_part, write_r
 from intar.assets import asset_dir
 from intar.codegen.rtl import Instance, bundles, instances, render_instance
 from intar.ir.names import sanitise
-from intar.ir.program import Buffer, Image, Link, Load, Node, Program, Rows, Step, Store
+from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.ports import Load, Store
+from intar.ir.nodes.rows import Rows
+from intar.ir.nodes.step import Step
+from intar.ir.program import Link, Node, Program
 from intar.ir.segments import steps_in
 from intar.verify.toolchain import compile_simulator, find_verilator
 

@@ -13,7 +13,11 @@ from node_kernels import merge, random_parts, write_rtl
 from intar.codegen import rtl_steps
 from intar.codegen.rtl import bundles, render_rtl, top_name
 from intar.errors import InternalError
-from intar.ir.program import Buffer, BufferStep, Load, Program, Router, Vector, VectorStep, Walk
+from intar.ir.nodes.memories import Buffer, BufferStep, Walk
+from intar.ir.nodes.movers import Router
+from intar.ir.nodes.ports import Load
+from intar.ir.nodes.vector import Vector, VectorStep
+from intar.ir.program import Program
 from intar.verify.toolchain import find_verilator
 
 
