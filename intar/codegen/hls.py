@@ -11,8 +11,9 @@ from itertools import accumulate
 
 from intar.assets import asset_dir
 from intar.codegen.hls_checks import tensor_ids
+from intar.codegen.hls_nodes.ports import choosing
 from intar.codegen.hls_types import NodeView, Stream, beat_type
-from intar.codegen.hls_views import choosing, node_views
+from intar.codegen.hls_views import node_views
 from intar.codegen.templating import render
 from intar.errors import Finding, InternalError, UnsupportedError
 from intar.ir.names import RESERVED, SAFE

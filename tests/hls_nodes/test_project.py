@@ -12,7 +12,8 @@ from engine_programs import perceptron, perceptron_output
 from hls_cases import prepared
 
 from intar.codegen.hls import LIBRARY, BuildTarget, render_hls
-from intar.codegen.hls_rows import group_rows, turns
+from intar.codegen.hls_nodes.arrays import group_rows
+from intar.codegen.hls_nodes.memories import turns
 from intar.codegen.host import render_host
 from intar.engine import run
 from intar.errors import InternalError, UnsupportedError
