@@ -23,10 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from intar import pipeline, proof, rendering
+from intar.errors import ConfigError
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import Machine, Mode, Schedule
 from intar.proof import Check
-from intar.quant.random_graphs import ATTENTION, USUAL, random_inputs, random_quantised
+from intar.quant.random_graphs import ATTENTION, STEPS, USUAL, random_inputs, random_quantised
+from intar.quant.streamed import stream_states
 from intar.schedule.build import build_schedule, lay_out
 from intar.schedule.dp import after, enough
 from intar.schedule.moves import Move
@@ -60,6 +62,7 @@ class Outcome:
     mismatches: dict[str, int] = field(default_factory=dict)
     first: str = ""
     fault: str = ""
+    steps: bool = False
 
     @property
     def ok(self) -> bool:
@@ -71,11 +74,15 @@ class Outcome:
         return (self.predicted - self.simulated) / self.simulated if self.simulated else None
 
 
-def random_case(seed: int, solved: bool = True) -> tuple[Quantised, Machine, Mode]:
-    """A network, a machine and a mode; the seed decides all of it. Not `solved`: without moves, which run alone anyway."""
+def random_case(seed: int, solved: bool = True, steps: bool = False) -> tuple[Quantised, Machine, Mode]:
+    """A network, a machine and a mode; the seed decides all of it.
+
+    Not `solved`: without moves, which run alone anyway. With `steps`: of networks that keep states from call to call, on
+    arrays of cells that may multiply several channels a cycle, perhaps with ports for the states.
+    """
     rng = np.random.default_rng([seed, 3])
     bits = (None, (8, 16))[int(rng.integers(2))]
-    ops = ROW_WISE if not solved else ATTENTION if seed % 3 == 2 else USUAL
+    ops = STEPS if steps else ROW_WISE if not solved else ATTENTION if seed % 3 == 2 else USUAL
     tasks, inputs = int(rng.integers(1, 7)) + 2 * (not solved), int(rng.integers(1, 3))
     quantised = random_quantised(seed, tasks, inputs=inputs, bits=bits, ops=ops)
     lanes = int(rng.choice([4, 8, 16]))
@@ -84,12 +91,33 @@ def random_case(seed: int, solved: bool = True) -> tuple[Quantised, Machine, Mod
         rows=int(rng.choice([1, 2, 4])),
         lanes=lanes,
         rate=int(rng.choice([1, 2, 4])),
-        port_bits=int(rng.choice([64, 128, 256])),
+        port_bits=int(rng.choice([32, 64, 128] if steps else [64, 128, 256])),
         onchip_bytes=1_000_000,
         clock_mhz=300,
         latency=int(rng.choice([8, 64])),
+        depth=int(rng.choice([1, 2, 4])) if steps else 1,
     )
+    if steps:
+        quantised, machine = with_state_ports(quantised, machine, rng)
     return quantised, machine, MODES[int(rng.integers(len(MODES)))]  # type: ignore[return-value]
+
+
+def with_state_ports(
+    quantised: Quantised, machine: Machine, rng: np.random.Generator
+) -> tuple[Quantised, Machine]:
+    """The same, mostly with so many ports for the states as the network allows."""
+    possible = []
+    for ports in range(1, machine.cores + 1):
+        ported = machine.model_copy(update={"state_ports": ports})
+        try:
+            possible.append((stream_states(quantised, ported), ported))
+        except ConfigError:
+            continue
+    return (
+        possible[int(rng.integers(len(possible)))]
+        if possible and rng.random() < 0.9
+        else (quantised, machine)
+    )
 
 
 def random_schedule(quantised: Quantised, machine: Machine, seed: int) -> Schedule:
@@ -120,25 +148,31 @@ def describe(quantised: Quantised) -> tuple[str, ...]:
     for task in graph.tasks:
         out = graph.tensor(task.output)
         weight = f" w{task.weight_bits}" if task.kind == "matmul" else ""
+        weight += " cached" * bool(getattr(task, "cached", 0)) + " state" * bool(getattr(task, "state", ""))
         table = "" if task.table is None else f" {task.table.method}"
         found.append(f"{task.kind}{weight}{table} a{out.bits} {'x'.join(map(str, out.shape))}")
     return tuple(found)
 
 
 def check_case(
-    seed: int, executors: Sequence[str] = EXECUTORS, inferences: int = 2, solved: bool = True
+    seed: int,
+    executors: Sequence[str] = EXECUTORS,
+    inferences: int = 2,
+    solved: bool = True,
+    steps: bool = False,
 ) -> Outcome:
     """Build the case of a seed and run it through the executors; never raises for a fault of the compiler.
 
-    `solved`: with the schedule that the case's mode gives; otherwise with a random one.
+    `solved`: with the schedule that the case's mode gives; otherwise with a random one. `steps`: of :func:`random_case`.
     """
-    quantised, machine, mode = random_case(seed, solved)
+    quantised, machine, mode = random_case(seed, solved, steps)
     outcome = Outcome(
         seed,
         mode if solved else "random",
-        f"{machine.cores} cores of {machine.rows}x{machine.lanes}, rate {machine.rate}, "
-        f"port {machine.port_bits}, latency {machine.latency}",
+        f"{machine.cores} cores of {machine.rows}x{machine.lanes}x{machine.depth}, rate {machine.rate}, "
+        f"port {machine.port_bits}, latency {machine.latency}, states {machine.state_ports}",
         describe(quantised),
+        steps=steps,
     )
     try:
         return _execute(outcome, quantised, machine, mode, executors, inferences)
@@ -218,11 +252,11 @@ def remember(outcome: Outcome, path: Path = CASES) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         cases = json.loads(path.read_text(encoding="utf-8"))
         solved = outcome.mode != "random"
-        if any((case["seed"], case.get("solved", True)) == (outcome.seed, solved) for case in cases):
+        own = {"seed": outcome.seed, "solved": solved, "steps": outcome.steps}
+        if any({"solved": True, "steps": False} | case == own | {"why": case["why"]} for case in cases):
             return
         why = (outcome.fault or outcome.first).splitlines()[0][:200]
-        cases = [*cases, {"seed": outcome.seed, "solved": solved, "why": why}]
-        cases.sort(key=lambda case: (case["seed"], case.get("solved", True)))
+        cases = sorted([*cases, own | {"why": why}], key=lambda case: case["seed"])
         scratch = path.with_suffix(".tmp")
         scratch.write_text(json.dumps(cases, indent=1) + "\n", encoding="utf-8")
         os.replace(scratch, path)
@@ -237,6 +271,11 @@ def main() -> int:
     parser.add_argument(
         "--random-schedules", action="store_true", help="any schedule instead of the solver's"
     )
+    parser.add_argument(
+        "--steps",
+        action="store_true",
+        help="step functions: cached rows, several channels a cycle, ports of states",
+    )
     parser.add_argument("--seconds", type=float, default=float("inf"), help="start no graph after that time")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -244,7 +283,9 @@ def main() -> int:
     for seed in range(options.start, options.start + options.count):
         if time.monotonic() - begin > options.seconds:
             break
-        outcome = check_case(seed, options.executors, solved=not options.random_schedules)
+        outcome = check_case(
+            seed, options.executors, solved=not options.random_schedules, steps=options.steps
+        )
         outcomes.append(outcome)
         if not outcome.ok:
             remember(outcome)

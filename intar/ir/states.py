@@ -11,7 +11,7 @@ from math import prod
 
 from intar.ir.bits import INDEX_BITS
 from intar.ir.circuit import border_moves
-from intar.ir.quantgraph import QTensor, QuantGraph
+from intar.ir.quantgraph import QAffine, QMove, QProduct, QSoftmax, QTensor, QuantGraph
 
 NEW = "_new"
 
@@ -46,6 +46,23 @@ def states(graph: QuantGraph) -> tuple[State, ...]:
         if state and not {name, new} & moves.keys() and name not in graph.outputs:
             found.append(state)
     return tuple(found)
+
+
+def exposed(graph: QuantGraph) -> tuple[str, ...]:
+    """The outputs that depend on rows of states behind a call's position, such as scores before their softmax.
+
+    These rows are whatever is there: where the kernel keeps the states, a call may find its own new rows among them.
+    """
+    if not graph.positions:
+        return ()
+    seen, shares = {state.name for state in states(graph)}, set[str]()
+    for task in graph.tasks:
+        copied = isinstance(task, QMove | QAffine) and shares.issuperset(task.inputs)
+        if copied or (isinstance(task, QSoftmax) and task.cached):
+            shares.add(task.output)  # those of rows that don't count are 0
+        elif not (isinstance(task, QProduct) and task.inputs[0] in shares) and seen & {*task.operands}:
+            seen.add(task.output)
+    return tuple(name for name in graph.outputs if name in seen)
 
 
 def _state(kept: QTensor, rows: QTensor) -> State | None:

@@ -14,7 +14,7 @@ import numpy as np
 from intar.ir.program import Argument, Region
 from intar.ir.quantgraph import QuantGraph, state_bits
 from intar.ir.schedule import Machine
-from intar.ir.states import State, states
+from intar.ir.states import State, exposed, states
 from intar.lower.images import argument_bytes, stored_tensors
 
 
@@ -57,7 +57,8 @@ def kept_states(graph: QuantGraph, machine: Machine, a_bits: int, room: int = 0)
     """Where each state of a network lies, by the names of the state and of its new rows.
 
     Empty unless every row begins a port word and all states take as many words a position and have as many positions: the
-    kernel has one `position`, and one distance from it to the next.
+    kernel has one `position`, and one distance from it to the next. Empty also where an output shows what rows hold that
+    don't count (`intar.ir.states.exposed`).
 
     Parameters
     ----------
@@ -65,6 +66,8 @@ def kept_states(graph: QuantGraph, machine: Machine, a_bits: int, room: int = 0)
     room : positions of a block, at least; those of the state and of a call when 0.
     """
     found: dict[str, Kept] = {}
+    if exposed(graph):
+        return found
     base, element = 0, state_bits(graph, a_bits)
     for state in states(graph):
         tensor = graph.tensor(state.name)

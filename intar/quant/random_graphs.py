@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from intar.ir.bits import INDEX_BITS
+from intar.ir.ops import POSITION
 from intar.ir.quantgraph import (
     DirectSpec,
     Piece,
@@ -42,13 +44,20 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 MOVES = ("reshape", "transpose", "slice", "concat")
-OPS = ("matmul", "product", "softmax", "norm", "affine", "binary", *MOVES)
+OPS = ("matmul", "product", "softmax", "norm", "affine", "binary", "step", *MOVES)
 USUAL = (*("matmul",) * 5, *("affine",) * 2, *("binary",) * 3, *MOVES)
 """Kinds in the proportion in which they are drawn unless the caller says otherwise."""
 ATTENTION = (*USUAL, *("product",) * 4, *("softmax",) * 3, *("norm",) * 2)
 """The same with products of activations, softmax and normalisation."""
+STEPS = (*ATTENTION, *("step",) * 20)
+"""The same with attention behind cached rows, which makes the network a step function of its own position."""
 ROWS = (1, 1, 1, 2, 3, 5, 7)
 COLUMNS = (1, 2, 3, 5, 7, 8, 11, 16, 17, 23, 33)
+CACHED = (4, 5, 7, 12)
+HEADS = (1, 2, 2, 4)
+SIZES = (3, 4, 8, 8, 11, 16)
+NEW = (1, 1, 1, 2, 3)
+"""Rows of states, blocks of them, columns; rows that a call adds to a block, less than the state has."""
 MAX_ELEMENTS = 600
 PATIENCE = 20
 LARGEST_FACTOR = 100.0
@@ -67,6 +76,13 @@ class _Maker:
         self.tasks: list[QTask] = []
         self.constants: dict[str, np.ndarray] = {}
         self.read: set[str] = set()
+        self.added: list[str] = []
+        """Inputs that tasks have asked for."""
+        self.kept: list[str] = []
+        """Outputs that are new rows of states."""
+        self.hidden: set[str] = set()
+        """What depends on rows of states that don't count: only the task reads it that it was made for."""
+        self.cached = 0
 
     # ------------------------------------------------------------ draws
 
@@ -83,13 +99,16 @@ class _Maker:
             return (columns,)
         return (self.pick((1, 2, 3)), rows, columns) if form < 0.3 else (rows, columns)
 
-    def tensor(self, shape: Sequence[int], like: QTensor | None = None) -> QTensor:
+    def tensor(
+        self, shape: Sequence[int], like: QTensor | None = None, zero: int | None = None, name: str = ""
+    ) -> QTensor:
         """A new tensor, with a random format or that of `like`."""
         bits = like.bits if like else self.pick(self.bits)
         lo, hi = limits(bits)
-        zero = like.zero if like else 0 if self.chance(0.4) else int(self.rng.integers(lo, hi + 1))
+        if zero is None:
+            zero = like.zero if like else 0 if self.chance(0.4) else int(self.rng.integers(lo, hi + 1))
         scale = like.scale if like else 2.0 ** -int(self.rng.integers(1, 12))
-        name = f"t{len(self.tensors)}"
+        name = name or f"t{len(self.tensors)}"
         self.tensors[name] = QTensor(
             name=name, shape=tuple(map(int, shape)), bits=bits, scale=scale, zero=zero
         )
@@ -97,7 +116,7 @@ class _Maker:
 
     def operand(self, fits: Callable[[QTensor], bool] = lambda tensor: True) -> QTensor | None:
         """An existing tensor; those that nothing reads yet and young ones are likelier."""
-        options = [tensor for tensor in self.tensors.values() if fits(tensor)]
+        options = [t for t in self.tensors.values() if t.name not in self.hidden and fits(t)]
         if not options:
             return None
         weight = np.array(
@@ -216,8 +235,10 @@ class _Maker:
     def matmul(self) -> bool:
         x = self.operand(lambda tensor: bool(tensor.shape))
         assert x is not None
-        columns, name = self.pick(COLUMNS), f"op{len(self.tasks)}"
-        out = self.tensor((*x.shape[:-1], columns))
+        return self.matmul_into(x, self.tensor((*x.shape[:-1], self.pick(COLUMNS))))
+
+    def matmul_into(self, x: QTensor, out: QTensor) -> bool:
+        columns, name = out.cols, f"op{len(self.tasks)}"
         bits = self.pick(self.weight_bits)
         lo, hi = limits(bits)
         weight = self.rng.integers(lo, hi + 1, (x.cols, columns))
@@ -259,9 +280,12 @@ class _Maker:
         if y is None:
             return False
         transposed = y.shape[-1] == k and (y.shape[-2] != k or self.chance(0.5))
-        name = f"op{len(self.tasks)}"
         out = self.tensor((*lead, rows, y.shape[-2] if transposed else y.shape[-1]))
-        common = self.common(name, (x, y), out)
+        return self.product_into(x, y, transposed, out)
+
+    def product_into(self, x: QTensor, y: QTensor, transposed: bool, out: QTensor) -> bool:
+        lead, k = x.shape[:-2], x.shape[-1]
+        common = self.common(f"op{len(self.tasks)}", (x, y), out)
         deviation = np.sqrt(k) / 3 * 2.0 ** (x.bits + y.bits - 2)
         mult, shift = factor(float(self.spread(common, deviation)) * self.pick((1, -1)))
         self.tasks.append(
@@ -281,7 +305,9 @@ class _Maker:
         """Of rows from flat to steep."""
         x = self.operand()
         assert x is not None
-        out = self.tensor(x.shape)
+        return self.softmax_into(x, self.tensor(x.shape))
+
+    def softmax_into(self, x: QTensor, out: QTensor, cached: int = 0) -> bool:
         lo, hi = limits(out.bits)
         mult, shift = exponent_factor(2.0 ** float(self.rng.uniform(-1, 8) - x.bits))
         numerator, out_shift = inverse_factor(out.scale)
@@ -297,18 +323,52 @@ class _Maker:
                 shift=shift,
                 numerator=numerator,
                 out_shift=out_shift,
-                **self.mask(x),
+                cached=cached,
+                **self.mask(x, cached),
             )
         )
         self.read.add(x.name)
         return True
 
-    def mask(self, x: QTensor) -> dict[str, Any]:
-        """None, the end of every row hidden, or a causal one for each item of the batch."""
+    def mask(self, x: QTensor, cached: int) -> dict[str, Any]:
+        """None, the end of every row hidden, or a causal one for each item of the batch; something behind cached columns
+        counts in every row."""
         batch = prod(x.shape[:-2])
         kind = int(self.rng.integers(0, 3))
-        visible = int(self.rng.integers(1, x.cols + 1)) if kind else 0
+        visible = int(self.rng.integers(cached + 1, x.cols + 1)) if kind else 0
         return {"batch": batch, "visible": visible, "causal": kind == 2}
+
+    def step(self) -> bool:
+        """Attention behind cached rows: queries, and keys and values behind a state each, from one tensor."""
+        self.cached = self.cached or self.pick(CACHED)
+        x = self.operand(lambda tensor: len(tensor.shape) == 3 and tensor.shape[1] <= max(NEW))
+        if x is None or self.chance(0.3):
+            x = self.tensor((self.pick(HEADS), self.pick(NEW), self.pick(COLUMNS)))
+            self.added.append(x.name)
+        heads, length, _ = x.shape
+        queries = self.tensor((heads, length, self.pick(SIZES)), zero=0)
+        self.matmul_into(x, queries)
+        keys, values = self.behind_state(x, queries.cols), self.behind_state(x, self.pick(SIZES))
+        scores = self.tensor((heads, length, self.cached + length))
+        self.hidden.add(scores.name)
+        self.product_into(queries, keys, True, scores)
+        shares = self.tensor(scores.shape, zero=0)
+        self.softmax_into(scores, shares, self.cached)
+        return self.product_into(shares, values, False, self.tensor((heads, length, values.cols)))
+
+    def behind_state(self, x: QTensor, columns: int) -> QTensor:
+        """A state and the new rows behind it that `x` makes."""
+        name = f"s{len(self.kept)}"
+        new = self.tensor((*x.shape[:2], columns), zero=0, name=f"{name}_new")
+        self.matmul_into(x, new)
+        kept = self.tensor((x.shape[0], self.cached, columns), like=new, name=name)
+        self.added.append(name)
+        self.kept.append(new.name)
+        made, visits = pieces.concat([kept.shape, new.shape], 1, [0, 1])
+        self.move((kept, new), (x.shape[0], self.cached + x.shape[1], columns), made, visits)
+        joined = self.tensors[self.tasks[-1].output]
+        self.hidden |= {name, joined.name}
+        return joined
 
     def norm(self) -> bool:
         """LayerNorm, or RMSNorm of a tensor with zero point 0; gains and offsets of both signs."""
@@ -464,7 +524,7 @@ def random_quantised(
     Parameters
     ----------
     seed : decides everything else.
-    tasks : number of tasks.
+    tasks : number of tasks, at least: a ``step`` is several.
     inputs : number of network inputs (those that no task happens to read are left out).
     bits : widths of activations to draw from, each tensor its own; None: one width, 8 or 16, for the whole graph.
     weight_bits : widths of weights to draw from.
@@ -484,11 +544,14 @@ def random_quantised(
     made = [task.output for task in maker.tasks]
     outputs = [name for name in made if name not in maker.read]
     outputs += [name for name in made if name in maker.read and maker.chance(0.1)]
-    used = [name for name in given if name in maker.read]
+    outputs = [name for name in dict.fromkeys([*outputs, *maker.kept]) if name not in maker.hidden]
+    used = [name for name in (*given, *maker.added) if name in maker.read]
     work = list(maker.tasks)
     if maker.chance(0.5):
         work = absorb_binaries(work, maker.tensors, outputs)
-    kept = {*used, *(task.output for task in work)}
+    if maker.cached:
+        maker.tensors[POSITION] = QTensor(name=POSITION, shape=(1,), bits=INDEX_BITS, scale=1.0)
+    kept = {*used, POSITION, *(task.output for task in work)}
     graph = QuantGraph(
         name=f"random_{seed}",
         tensors=tuple(t for t in maker.tensors.values() if t.name in kept),

@@ -15,7 +15,7 @@ from intar.errors import ConfigError, Finding
 from intar.ir.circuit import piece_indices
 from intar.ir.quantgraph import QMove, QProduct, QuantGraph, Quantised
 from intar.ir.schedule import Machine
-from intar.ir.states import State, states
+from intar.ir.states import State, exposed, states
 
 
 def stream_states(quantised: Quantised, machine: Machine) -> Quantised:
@@ -35,12 +35,13 @@ def stream_states(quantised: Quantised, machine: Machine) -> Quantised:
         product = move and _only_reader(graph, move)
         if move is None or not isinstance(product, QProduct) or product.inputs.index(move.output) != 1:
             found.append((state.name, "more reads it than one product, behind its new rows"))
-        elif why := _refusal(graph, state, product, machine):
+        elif why := _refusal(graph, state, product, machine) or _odd(graph, state, machine):
             found.append((state.name, why))
         else:
             joined[move.name] = (move, product.name)
-    if found or not joined:
-        what = [f"state {name!r} can't be read as weights are: {why}" for name, why in found]
+    what = [f"state {name!r} can't be read as weights are: {why}" for name, why in found]
+    what += [f"output {name!r} shows rows of states that don't count" for name in exposed(graph)]
+    if what or not joined:
         raise ConfigError(
             Finding(one, "budget states", hint="leave `states` out of the budget")
             for one in what or [f"network {graph.name!r} keeps no states"]
@@ -91,8 +92,7 @@ def _only_reader(graph: QuantGraph, move: QMove) -> object:
 
 def _refusal(graph: QuantGraph, state: State, product: QProduct, machine: Machine) -> str:
     """Why the machine can't do it; empty if it can."""
-    tensor = graph.tensor(state.name)
-    columns = -(-tensor.cols // machine.lanes)
+    columns = _beats(graph, state, machine)
     groups, rest = divmod(machine.cores, machine.state_ports)
     if product.batch != state.blocks or state.inner != 1:
         return "a block of it is not what an item of the product reads"
@@ -102,6 +102,21 @@ def _refusal(graph: QuantGraph, state: State, product: QProduct, machine: Machin
         return f"a port serves {machine.cores / machine.state_ports:g} cores, and a row has {columns} beats"
     if graph.tensor(product.output).rows // product.batch > machine.rows:
         return f"a call has more rows than the {machine.rows} of an array: each would read it again"
-    if columns * machine.lanes * (8 if tensor.bits <= 8 else 16) % machine.port_bits:
+    widest = max(graph.tensor(one.name).bits for one in states(graph))
+    if columns * machine.lanes * (8 if widest <= 8 else 16) % machine.port_bits:
         return "its rows are no whole port words"
     return ""
+
+
+def _odd(graph: QuantGraph, state: State, machine: Machine) -> str:
+    """How the state differs from the network's first one: one `position` is where the new rows of all states go."""
+    first = states(graph)[0]
+    beats, others = (_beats(graph, one, machine) for one in (state, first))
+    if (state.rows, beats) == (first.rows, others):
+        return ""
+    return f"it has {state.rows} rows of {beats} beats in a block, {first.name!r} {first.rows} of {others}"
+
+
+def _beats(graph: QuantGraph, state: State, machine: Machine) -> int:
+    """Beats of a row of a state."""
+    return -(-graph.tensor(state.name).cols // machine.lanes)

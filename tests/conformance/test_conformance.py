@@ -403,9 +403,25 @@ def test_random_schedules_engine(seed: int) -> None:
     assert outcome.ok, f"{outcome.tasks}: {outcome.fault or outcome.first}"
 
 
+@settings(
+    max_examples=8,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_random_steps_engine(seed: int) -> None:
+    """Networks that keep states from call to call, on arrays of several channels a cycle, with ports for the states."""
+    outcome = fuzz.check_case(seed, ("engine",), steps=True)
+    assert outcome.ok, f"{outcome.machine}, {outcome.tasks}: {outcome.fault or outcome.first}"
+
+
 @pytest.mark.parametrize("case", CASES, ids=[f"seed{case['seed']}" for case in CASES])
 def test_remembered_engine(case: dict[str, object]) -> None:
-    outcome = fuzz.check_case(case["seed"], ("engine",))
+    outcome = fuzz.check_case(
+        case["seed"], ("engine",), solved=case.get("solved", True), steps=case.get("steps", False)
+    )
     assert outcome.ok, f"{case['why']}: {outcome.fault or outcome.first}"
 
 
@@ -430,3 +446,14 @@ def test_random_schedules_everything(chunk: int) -> None:
     for seed in range(5000 + 5 * chunk, 5005 + 5 * chunk):
         outcome = fuzz.check_case(seed, ("engine", "csim", "rtl"), solved=False)
         assert outcome.ok, f"seed {seed}, {outcome.tasks}: {outcome.fault or outcome.first}"
+
+
+@pytest.mark.full
+@pytest.mark.sim
+@pytest.mark.parametrize("chunk", range(4))
+def test_random_steps_everything(chunk: int) -> None:
+    for seed in range(7000 + 5 * chunk, 7005 + 5 * chunk):
+        outcome = fuzz.check_case(seed, steps=True)
+        assert outcome.ok, (
+            f"seed {seed}, {outcome.machine}, {outcome.tasks}: {outcome.fault or outcome.first}"
+        )

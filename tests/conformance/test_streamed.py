@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,12 @@ from intar.ir.nodes.arrays import Feed
 from intar.ir.nodes.ports import Load, Store
 from intar.ir.quantgraph import QProduct, Quantised
 from intar.ir.schedule import Mode
-from intar.ir.states import states
+from intar.ir.states import exposed, states
+from intar.lower.kept import kept_states
 from intar.proof import Calls, Check
 from intar.quant.golden import run_golden
 from intar.quant.quantise import quantise
-from intar.quant.random_graphs import random_inputs
+from intar.quant.random_graphs import random_inputs, random_quantised
 from intar.quant.scheme import W4A8R16
 from intar.quant.streamed import stream_states
 from intar.session import open_source, size_network
@@ -176,3 +178,29 @@ def test_refusals(budget: dict[str, int], scheme, message: str) -> None:
     machine = make_machine("u280", {**BUDGET, **budget}, quantised)
     with pytest.raises(ConfigError, match=message):
         stream_states(quantised, machine)
+
+
+def test_states_of_other_sizes_are_refused() -> None:
+    """Keys of eight columns and values of sixteen, which a port of eight lanes would bring in one and in two beats."""
+    quantised = next(
+        made
+        for made in (random_quantised(seed, 1, bits=(8,), ops=("step",)) for seed in range(100))
+        if {made.graph.tensor(state.name).cols for state in states(made.graph)} == {8, 16}
+    )
+    machine = make_machine("u280", {**BUDGET, "cores": 4, "rows": 4, "states": 1}, quantised)
+    with pytest.raises(ConfigError, match=r"rows of . beats in a block, 's0' \d+ of \d\n"):
+        stream_states(quantised, machine)
+
+
+def test_outputs_that_show_rows_that_do_not_count() -> None:
+    """With scores for an output the states stay inputs, which hold what golden is given; no port reads them."""
+    made = random_quantised(1, 1, bits=(8,), ops=("step",))
+    (scores,) = (task.inputs[0] for task in made.graph.tasks if task.kind == "softmax")
+    machine = make_machine("u280", {"cores": 1, "rows": 2, "lanes": 8, "rate": 8, "port_bits": 64}, made)
+    assert not exposed(made.graph) and kept_states(made.graph, machine, 8)
+    shown = replace(made, graph=made.graph.model_copy(update={"outputs": (*made.graph.outputs, scores)}))
+    assert exposed(shown.graph) == (scores,) and not kept_states(shown.graph, machine, 8)
+    design = pipeline.compile_quantised(shown, machine, "sequential")
+    require(proof.verify_engine(design, [random_inputs(shown, seed) for seed in range(2)]))
+    with pytest.raises(ConfigError, match=f"output '{scores}' shows rows"):
+        stream_states(shown, machine.model_copy(update={"state_ports": 1}))

@@ -75,7 +75,8 @@ def streamed(facts: Facts, task: QProduct) -> int:
     port multiply their column blocks."""
     machine, cols = facts.machine, facts.cols[task.output]
     deep, width = facts.cols[task.inputs[0]], facts.cols[task.inputs[1]]
-    bits = 8 if facts.tensors[task.inputs[1]].bits <= 8 else 16
+    read = [t.inputs[1] for t in facts.tasks.values() if isinstance(t, QProduct) and t.state]
+    bits = 8 if all(facts.tensors[name].bits <= 8 for name in read) else 16  # one width for all states
     row = ceil(ceil(width / machine.lanes) * machine.lanes * bits / machine.port_bits)
     arriving = (cols if task.transposed else deep) * row
     turns = ceil(ceil(cols / machine.lanes) / (machine.cores // machine.state_ports))
