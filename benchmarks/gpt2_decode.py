@@ -1,10 +1,11 @@
-"""GPT-2 medium, one token behind up to 256 cached ones, all 24 layers: cycles, traffic, and what limits them.
+"""GPT-2, one token behind up to 256 cached ones, all layers: cycles, traffic, and what limits them.
 
-``python benchmarks/gpt2_decode.py [--layers N] [--budget KEY=VALUE] [--rtl N] [-o benchmarks/results]`` prints JSON:
+``python benchmarks/gpt2_decode.py [--model NAME] [--budget KEY=VALUE] [--rtl N] [-o benchmarks/results]`` prints JSON:
 cycles a token (the engine's), bytes a token by kind, the bound of the memory's bandwidth, tokens/s at the machine's clock,
-the share of the bound, and what the arrays do with their cycles. The trunk is compiled (no table, no head), random weights
-of 4 bits; operands and cached rows have 8 bits, the residual stream and everything else 16. ``--rtl N``: N calls on the RTL
-besides, every integer compared with golden's. The HBM of a U280 gives 425 of its 460 GB/s (Wang et al., arXiv 2005.04324).
+the share of the bound, and what the arrays do with their cycles. Of medium the trunk is compiled (no table, no head), of
+small the whole (token and position table, head of 50,257 words). Random weights of 4 bits; operands and cached rows have
+8 bits, the residual stream and everything else 16. ``--rtl N``: N calls on the RTL besides, every integer compared with
+golden's. The HBM of a U280 gives 425 of its 460 GB/s (Wang et al., arXiv 2005.04324).
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ DEVICE, SCHEME, BITS = "u280", "w4a8r16", {"k_*": 8, "v_*": 8}
 BUDGET = {
     "cores": 32, "rows": 1, "lanes": 32, "depth": 4, "rate": 16, "port_bits": 512, "states": 16, "efficiency": 0.924,
 }  # fmt: skip
+MODELS: dict[str, dict[str, object]] = {
+    "medium_step": {},
+    "medium_step_2": {},
+    "small_step": {"cores": 24, "states": 12},
+}
+"""Functions of ``designs/gpt2/model.py``, and what their budget has otherwise: a port of states for each of 12 heads."""
 ANCHORS = {"StreamTensor, U55C": 230, "CODO, U280": 231, "LoopLynx, one U50": 152}
 """Tokens a second of others' GPT-2 medium, W4A8 (LoopLynx: W8A8)."""
 
@@ -55,11 +62,11 @@ def traffic(made: Design) -> dict[str, int]:
     return found
 
 
-def measure(layers: int, budget: dict[str, object], pattern: Mode, rtl: int) -> dict[str, object]:
-    """Compile the trunk of so many layers and, if asked to, simulate it."""
+def measure(model: str, budget: dict[str, object], pattern: Mode, rtl: int) -> dict[str, object]:
+    """Compile a model and, if asked to, simulate it."""
     began = time.process_time()
-    model = f"{asset_dir('designs') / 'gpt2' / 'model.py'}:medium_step{'' if layers == 24 else f'_{layers}'}"
-    source = open_source(model, device=DEVICE, scheme=SCHEME, budget=budget, bits=BITS)
+    place = f"{asset_dir('designs') / 'gpt2' / 'model.py'}:{model}"
+    source = open_source(place, device=DEVICE, scheme=SCHEME, budget=budget, bits=BITS)
     made = pipeline.compile_quantised(source.quantised, source.machine, pattern, blocks=source.blocks)
     machine, cycles, board = source.machine, made.predicted.cycles, boards()[DEVICE]
     moved = traffic(made)
@@ -67,7 +74,7 @@ def measure(layers: int, budget: dict[str, object], pattern: Mode, rtl: int) -> 
     cores = core_cycles(made).values()
     spent = {cause: sum(core[cause] for core in cores) / len(cores) / cycles for cause in next(iter(cores))}
     result: dict[str, object] = {
-        "layers": layers,
+        "model": model,
         "looped": bool(source.blocks),
         "pattern": pattern,
         "budget": budget,
@@ -94,19 +101,19 @@ def measure(layers: int, budget: dict[str, object], pattern: Mode, rtl: int) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layers", type=int, choices=(2, 24), default=24)
+    parser.add_argument("--model", choices=tuple(MODELS), default="medium_step")
     parser.add_argument(
         "--budget", action="append", default=[], help="KEY=VALUE, in place of what the file says"
     )
     parser.add_argument("--pattern", choices=("auto", "sequential"), default="auto")
     parser.add_argument("--rtl", type=int, default=0, help="calls on the RTL")
-    parser.add_argument("-o", "--out", type=Path, help="folder for gpt2_decode.json")
+    parser.add_argument("-o", "--out", type=Path, help="folder for gpt2_MODEL.json")
     options = parser.parse_args()
-    budget = BUDGET | dict(item.split("=", 1) for item in options.budget)
-    text = json.dumps(measure(options.layers, budget, options.pattern, options.rtl), indent=1) + "\n"
+    budget = BUDGET | MODELS[options.model] | dict(item.split("=", 1) for item in options.budget)
+    text = json.dumps(measure(options.model, budget, options.pattern, options.rtl), indent=1) + "\n"
     print(text, end="")
     if options.out:
-        (options.out / "gpt2_decode.json").write_text(text)
+        (options.out / f"gpt2_{options.model}.json").write_text(text)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ intar check designs/gpt2/model.py:scaled        16 tokens → the next one: d = 
 intar check designs/gpt2/model.py:scaled_step   one token behind up to 32 cached ones → the next one
 intar check designs/gpt2/model.py:medium        the trunk: 24 layers of d = 1024, 64 embedded tokens
 intar check designs/gpt2/model.py:medium_step   the same for one embedded token behind up to 256 cached ones
+intar check designs/gpt2/model.py:small_step    one token behind up to 256 cached ones → the next: all of GPT-2 small
+intar check designs/gpt2/model.py:narrow_step   all 50,257 words, d = 16, 2 layers: one token behind up to 8 cached ones
 intar check designs/gpt2/model.py:layer_64      one of these layers; 128, 256, 512 and 1024 tokens likewise
 """
 
@@ -37,6 +39,7 @@ class Config:
 
 
 TINY = Config(layers=1, heads=2, width=16, vocabulary=24, context=16, spread=0.25)
+NARROW = Config(layers=2, heads=2, width=16, context=16, spread=0.25)
 SCALED = Config(layers=4, heads=4, width=128, vocabulary=256, context=64, spread=0.1)
 SMALL = Config(layers=12, heads=12, width=768)
 MEDIUM = Config(layers=24, heads=16, width=1024)
@@ -334,6 +337,14 @@ def scaled_chunk() -> tuple[nn.Module, dict[str, torch.Tensor]]:
 
 def small() -> tuple[nn.Module, torch.Tensor]:
     return _trunk(SMALL, 64)
+
+
+def small_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _last_step(SMALL, 256, head=True)
+
+
+def narrow_step() -> tuple[nn.Module, dict[str, torch.Tensor]]:
+    return _step(NARROW, 8)
 
 
 def medium() -> tuple[nn.Module, torch.Tensor]:

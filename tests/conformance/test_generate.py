@@ -18,7 +18,7 @@ from looped_gpt2 import GPT2, step_and_prefill
 from typer.testing import CliRunner
 
 import intar
-from intar import proof, rendering
+from intar import pipeline, proof, rendering
 from intar.cli import app
 from intar.design import Design
 from intar.engine import run
@@ -28,8 +28,8 @@ from intar.frontends.load import make_model
 from intar.generate import StepFunction, Text, generate, run_text, step_function
 from intar.networks import compile_networks, shared_bytes
 from intar.proof import Calls
-from intar.quant.golden import run_golden
-from intar.session import open_networks
+from intar.quant.golden import integer_samples, run_golden
+from intar.session import open_networks, open_source
 from intar.verify.csim import FLAGS
 from intar.verify.csim_build import compile_csim
 
@@ -336,6 +336,40 @@ def test_sim_takes_all_entries(kernel: list[Design], written: Path) -> None:
     assert {name: one["bit_exact"]["rtl"] for name, one in found.items()} == {"step": True, "prefill": True}
     cycles = [found[made.name]["cycles"] for made in kernel]
     assert [one["simulated"] for one in cycles] == [made.predicted.cycles for made in kernel]
+
+
+Calling = tuple[Design, list[dict[str, np.ndarray]]]
+
+
+@pytest.fixture(scope="module")
+def all_words() -> Calling:
+    """A narrow GPT-2 with the vocabulary of the real one, 50,257 words, and two calls of it."""
+    source = open_source(f"{GPT2}:narrow_step", scheme="w8a8r16", budget={"multipliers": 32})
+    samples = integer_samples(source.quantised, source.calibration)
+    made = pipeline.compile_quantised(source.quantised, source.machine, "sequential", blocks=source.blocks)
+    return made, [{name: array[number] for name, array in samples.items()} for number in (9, 20)]
+
+
+def test_a_vocabulary_of_no_multiple_of_the_lanes(all_words: Calling, tmp_path: Path) -> None:
+    """Rows of the token table by address, the head's weights column block by block, the last one with 17 words of 32."""
+    made, calls = all_words
+    assert made.schedule.machine.lanes == 32
+    for check in (
+        proof.verify_engine(made, calls),
+        proof.verify_csim(made, calls, rendering.project(made).write(tmp_path / "project")),
+    ):
+        assert check.bit_exact, check.first
+        words = [int(outputs["next"].item()) for outputs in check.outputs]
+        assert len(set(words)) == 2 and max(words) > 1 << 15
+
+
+@pytest.mark.full
+@pytest.mark.sim
+def test_a_vocabulary_of_no_multiple_of_the_lanes_in_rtl(all_words: Calling, tmp_path: Path) -> None:
+    made, calls = all_words
+    check = proof.verify_rtl(made, calls, rendering.project(made).write(tmp_path / "project"))
+    assert check.bit_exact, check.first
+    assert set(check.cycles) == {made.predicted.cycles}
 
 
 @pytest.mark.full
