@@ -19,7 +19,7 @@ Arguments = Mapping[str, Any]
 
 
 def _attention(w: Writer, a: Arguments) -> None:
-    """``softmax(query · keyᵀ · scale + mask) · value``.
+    """``softmax(query · keyᵀ · scale + mask) · value``, in the module's parts ``scores``, ``softmax`` and ``attended``.
 
     With fewer heads of keys than of queries, the queries that share a head become rows of one product; mask and softmax
     see the scores head by head.
@@ -34,7 +34,7 @@ def _attention(w: Writer, a: Arguments) -> None:
         query = w.emit("Reshape", [query, w.integers(_grouped(a, shape, keys, w.shape(value)))])
     axes = (*range(len(keys) - 2), len(keys) - 1, len(keys) - 2)
     turned = w.emit("Transpose", [key], {"perm": axes})
-    scores = w.emit("MatMul", [query, turned])
+    scores = w.emit("MatMul", [query, turned], part="scores")
     scale = a.get("scale")
     scores = w.emit("Mul", [scores, float(scale) if scale is not None else 1 / sqrt(shape[-1])])
     if grouped:
@@ -43,13 +43,13 @@ def _attention(w: Writer, a: Arguments) -> None:
         scores = w.emit("Where", [mask, scores, -np.inf])
     elif mask is not None:
         scores = w.emit("Add", [scores, mask])
-    weights = w.emit("Softmax", [scores], {"axis": -1})
+    weights = w.emit("Softmax", [scores], {"axis": -1}, part="softmax")
     if not grouped:
-        w.give("MatMul", [weights, value])
+        w.give("MatMul", [weights, value], part="attended")
         return
     rows = shape[-3] // keys[-3] * shape[-2]
     weights = w.emit("Reshape", [weights, w.integers((*keys[:-2], rows, keys[-2]))])
-    made = w.emit("MatMul", [weights, value])
+    made = w.emit("MatMul", [weights, value], part="attended")
     w.give("Reshape", [made, w.integers((*shape[:-1], width))])
 
 

@@ -93,14 +93,16 @@ class Writer:
         inputs: Sequence[Any],
         attrs: Mapping[str, Any] | None = None,
         outputs: Sequence[str] = (),
+        part: str = "",
     ) -> str:
-        """Add a node with results of its own; returns the name of the first."""
+        """Add a node with results of its own; returns the name of the first. `part`: what it is in an operator of several
+        nodes, which it is named after instead of the operator."""
         made = list(outputs) or [self.fresh(f"{self.current.name}:{op}")]
         node = self.current
         self.nodes.append(
             Node(
                 op,
-                task_name(node),
+                task_name(node, part),
                 [self.name(each) for each in inputs],
                 made,
                 dict(attrs or {}),
@@ -110,6 +112,8 @@ class Writer:
         )
         return made[0]
 
-    def give(self, op: str, inputs: Sequence[Any], attrs: Mapping[str, Any] | None = None) -> None:
+    def give(
+        self, op: str, inputs: Sequence[Any], attrs: Mapping[str, Any] | None = None, part: str = ""
+    ) -> None:
         """Add the node that makes the result of the current operator."""
-        self.names[self.current] = self.emit(op, inputs, attrs, [self.fresh(self.current.name)])
+        self.names[self.current] = self.emit(op, inputs, attrs, [self.fresh(self.current.name)], part)

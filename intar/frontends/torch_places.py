@@ -36,9 +36,12 @@ def module_path(node: FxNode) -> tuple[str, str]:
     return str(path), name.rsplit(".", 1)[-1]
 
 
-def task_name(node: FxNode) -> str:
-    """The module's path when the module is this operator (``fc1`` of a Linear), else path and operator."""
+def task_name(node: FxNode, part: str = "") -> str:
+    """The module's path when the module is this operator (``fc1`` of a Linear), else path and operator; of an operator's
+    `part`, path and part."""
     path, kind = module_path(node)
+    if part:
+        return f"{path}.{part}" if path else part
     op, plain = operator(node), operator(node).replace("_", "")
     if path and (plain.startswith(kind.lower()) or kind.lower().startswith(plain)):
         return path

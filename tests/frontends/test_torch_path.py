@@ -21,6 +21,7 @@ from intar.frontends.load import make_model
 from intar.ir.ops import Op
 from intar.ir.reference import run_float
 from intar.ir.repeats import repeated_blocks
+from intar.quant.widths import path
 
 DESIGNS = asset_dir("designs")
 GPT2 = DESIGNS / "gpt2" / "model.py"
@@ -82,6 +83,15 @@ def test_blocks_of_gpt2() -> None:
     assert len(blocks) == 4 and [task.op for task in graph.tasks if task.name not in inside] == around
     counts = {op: sum(task.op is op for task in graph.tasks) for op in (Op.LAYER_NORM, Op.SOFTMAX, Op.GELU)}
     assert counts == {Op.LAYER_NORM: 9, Op.SOFTMAX: 4, Op.GELU: 4}
+
+
+def test_parts_of_an_attention_have_names() -> None:
+    """Its two products are its module's, for pins, reports and widths."""
+    module, tokens = make_model(f"{GPT2}:scaled")
+    names = {path(task.source): task.op for task in load_model(module, samples=tokens).tasks}
+    for layer in range(4):
+        found = [names[f"trunk.h.{layer}.attn.{part}"] for part in ("scores", "softmax", "attended")]
+        assert found == [Op.PRODUCT, Op.SOFTMAX, Op.PRODUCT]
 
 
 @pytest.mark.parametrize("name", ["scaled", "tiny_step", "tiny_chunk"])
