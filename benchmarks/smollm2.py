@@ -51,8 +51,8 @@ RESULTS = Path(__file__).parent / "results" / "smollm2.json"
 SCHEME, BITS = "w8a8r16", {"*.in": 16}
 TOKENS, TEXT = 1024, 256
 SEARCHED, TEXTS = 256, 1
-"""Tokens of a text that the search looks at, and texts: as long as Lee's, since what softmax makes needs more bits the longer
-the text is."""
+"""Tokens of a text that the search looks at, and texts: as long as Lee's, since what softmax makes needs more bits the
+longer the text is."""
 BOUND = 0.997
 """Perplexity that the widest formats are expected to have over that of the chosen ones, at least: on Lee's text the widest
 take most of 1.05. Expected: by float's own probabilities of what comes next, since what really comes is a matter of luck in
