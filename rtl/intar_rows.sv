@@ -18,9 +18,10 @@
 //             taken up to three beats ahead whatever the program still needs: nobody may offer more than it needs in all.
 // Latency     a row's last slice taken in t -> its powers from t+2 on; its last slice read for the powers in t ->
 //             division in t+12; that takes 20 cycles, a root 25; last slice of a beat read for the product in t -> pushed in
-//             t+7, with NORM in t+13; with TABLE 2 later, with SLOPES 5, with CURVES 7.
+//             t+7, with NORM in t+13; one that is looked up 2 later, with SLOPES 5, with CURVES 7.
 // Throughput  a beat every LANES / RATE cycles (of a normalised row 2 at least), at least 20 / DIVISIONS cycles a row (25). The product's
 //             pipeline stops as a whole while a finished beat is not taken; the other passes go on as far as slots are free.
+//             Behind a row that is looked up, one that isn't waits until it can't leave before it: no beat leaves later for that.
 module intar_rows #(
     parameter int LANES = 4,  // elements of a beat, a power of two
     parameter int RATE  = 4,  // elements a cycle; divides LANES
@@ -81,7 +82,8 @@ module intar_rows #(
   localparam int TOTAL = 41;   // of a sum of powers
   localparam int DIRECT = 6;   // latency of the product
   localparam int RESULT = NORM ? 12 : DIRECT;
-  localparam int LATENCY = RESULT + (!TABLE ? 0 : CURVES ? 7 : SLOPES ? 5 : 2);
+  localparam int TABLES = !TABLE ? 0 : CURVES ? 7 : SLOPES ? 5 : 2;
+  localparam int LATENCY = RESULT + TABLES;
   localparam int VALUE = TABLE ? 18 : BITS;  // bits of a result, perhaps of one that is looked up
   localparam int GROUP = (GROUP_BITS > 0) ? GROUP_BITS : 1;
   localparam int GAIN = NORM ? 25 + GROUP_BITS : 25;  // bits of a gain that are kept
@@ -439,8 +441,9 @@ module intar_rows #(
 
   // ---- multiply and clamp
   logic filled;  // all tables
+  logic overtakes;  // a row that is not looked up would leave before one that is
   logic [RATE*GROUP-1:0] slice_groups;
-  logic [RATE*BITS-1:0] looked_up;
+  logic [RATE*BITS-1:0] leaving;
   logic scale_valid, scale_go, scale_norm, columns_valid, scale_slice_last, scale_last, unused_scale_first, move;
   logic [STEP_BITS-1:0] scale_step;
   logic [SLOT_BITS-1:0] scale_slot;
@@ -480,7 +483,7 @@ module intar_rows #(
   assign move = !out_valid || out_ready;
   assign scale_norm = NORM && scale_step[NORM_AT];
   assign scale_go = scale_valid && move && divided[scale_slot] && (!scale_norm || columns_valid) &&
-      (!scale_step[TABLE_AT] || filled);
+      (!scale_step[TABLE_AT] || filled) && !overtakes;
 
   logic [RATE*POWER-1:0] read;
   logic [RATE*VALUE-1:0] products, results;
@@ -626,18 +629,20 @@ module intar_rows #(
   endgenerate
 
   // ---- tables
+  logic [LATENCY-1:0] present, completes, entry;  // slices in the pipeline of results, the last ones of beats; where one enters
   generate
     if (TABLE) begin : g_tables
       localparam int ENTRY_BITS = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1;
       localparam int WRITE = ((LANES % 4 == 0) ? 4 : (LANES % 2 == 0) ? 2 : 1) * (32 / WIDTH);
-      logic load_valid, load_last, write_base, write_slope, write_curve, table_use;
+      logic load_valid, load_last, write_base, write_slope, write_curve;
       logic [72:0] load_step, unused_load_next;
       logic [ENTRY_BITS-1:0] write_at;
       logic [WRITE*WIDTH-1:0] write_data;
       logic [40:0] index, bounds;
       logic [4:0] rounding;
-      logic [RATE*GROUP-1:0] groups;
+      logic [RATE*GROUP-1:0] groups, own_groups;
       logic unused_load;
+      assign own_groups = scale_norm ? slice_groups : '0;  // the columns of a softmax have no parameters
       assign filled = !load_valid;
       assign unused_load = &{1'b0, load_step, unused_load_next};
       intar_round_steps #(
@@ -682,9 +687,8 @@ module intar_rows #(
           .write_at(write_at),
           .write_data(write_data)
       );
-      intar_delay #(.WIDTH(RATE * GROUP), .MOVES(RESULT)) group (.clk(clk), .move(move), .in_data(slice_groups), .out_data(groups));
+      intar_delay #(.WIDTH(RATE * GROUP), .MOVES(RESULT)) group (.clk(clk), .move(move), .in_data(own_groups), .out_data(groups));
       intar_delay #(.WIDTH(41), .MOVES(RESULT)) place (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+1+:41]), .out_data(index));
-      intar_delay #(.WIDTH(1), .MOVES(LATENCY - 1)) use_it (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT]), .out_data(table_use));
       if (SLOPES) begin : g_slopes
         intar_delay #(.WIDTH(5), .MOVES(LATENCY - 2)) rounds (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+42+:5]), .out_data(rounding));
         intar_delay #(.WIDTH(41), .MOVES(LATENCY - 1)) limits (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+42+:41]), .out_data(bounds));
@@ -711,7 +715,7 @@ module intar_rows #(
             .value($signed(results[p*VALUE+:VALUE])),
             .group(groups[p*GROUP+:GROUP]),
             .table_index(index),
-            .table_use(table_use),
+            .table_use(1'b1),
             .table_round(rounding),
             .table_bounds(bounds),
             .write_base(write_base),
@@ -721,27 +725,37 @@ module intar_rows #(
             .write_data(write_data),
             .result(result)
         );
-        assign looked_up[p*BITS+:BITS] = result[BITS-1:0];
+        assign leaving[p*BITS+:BITS] = direct[RESULT-1] ? results[p*VALUE+:BITS] : result[BITS-1:0];
         assign unused_result = &{1'b0, result};
+      end
+
+      // What is not looked up takes a place behind the tables in the pipeline of results, if there is none before it.
+      logic [RESULT-1:0] direct;
+      assign overtakes = !scale_step[TABLE_AT] && present[TABLES-1:0] != '0;
+      assign entry = scale_step[TABLE_AT] ? LATENCY'(1) : LATENCY'(1) << TABLES;
+      always_ff @(posedge clk) begin
+        if (!rst_n) direct <= '0;
+        else if (move) direct <= RESULT'({direct, scale_go && !scale_step[TABLE_AT]});
       end
     end else begin : g_no_tables
       logic unused_tables;
       assign filled = 1'b1;
       assign tables_ready = 1'b0;
-      assign looked_up = results;
+      assign leaving = results;
+      assign overtakes = 1'b0;
+      assign entry = LATENCY'(1);
       assign unused_tables = &{1'b0, tables_valid, tables_data, slice_groups};
     end
   endgenerate
 
-  logic [LATENCY-1:0] present, completes;
   always_ff @(posedge clk) begin
     if (!rst_n) begin
       present <= '0;
       completes <= '0;
       out_valid <= 1'b0;
     end else if (move) begin
-      present <= LATENCY'({present, scale_go});
-      completes <= LATENCY'({completes, scale_slice_last});
+      present <= present << 1 | (scale_go ? entry : '0);
+      completes <= completes << 1 | (scale_slice_last ? entry : '0);
       out_valid <= present[LATENCY-1] && completes[LATENCY-1];
     end
   end
@@ -749,11 +763,11 @@ module intar_rows #(
     if (SLICES > 1) begin : g_collect
       // Slices enter at the top: after the last one the first has arrived at the bottom.
       always_ff @(posedge clk) begin
-        if (move && present[LATENCY-1]) out_data <= {looked_up, out_data[LANES*BITS-1:RATE*BITS]};
+        if (move && present[LATENCY-1]) out_data <= {leaving, out_data[LANES*BITS-1:RATE*BITS]};
       end
     end else begin : g_whole
       always_ff @(posedge clk) begin
-        if (move && present[LATENCY-1]) out_data <= looked_up;
+        if (move && present[LATENCY-1]) out_data <= leaving;
       end
     end
   endgenerate

@@ -329,7 +329,8 @@ void Machine::read_rows(Reader& in) {
   rows->in = input(in_link, rows);
   rows->params = input(params, rows);
   rows->table_beats = input(table_link, rows);
-  i64 latency = sim.timing.rows_out + (norm ? sim.timing.rows_norm : 0) + table_latency(tables);
+  rows->lookup_stages = table_latency(tables);
+  i64 latency = sim.timing.rows_out + (norm ? sim.timing.rows_norm : 0) + rows->lookup_stages;
   rows->tables = std::move(tables);
   rows->loads = std::move(loads);
   rows->out.make(output(out_link, rows, latency + 2), latency);

@@ -9,7 +9,7 @@ struct RowsStep {
 };
 
 struct Rows : Unit {
-  i64 lanes, rate;
+  i64 lanes, rate, lookup_stages;  // of the pipeline of results, those of the tables
   std::vector<i64> table;  // value and fall of every entry (docs/numerics.md)
   std::vector<RowsStep> steps;
   Tables tables;
@@ -60,12 +60,19 @@ struct Rows : Unit {
     bool due_now = slots[scale.slot].quotient_ready <= sim.now;
     if (due_now && steps[scale.step].lookup >= 0 && loaded < loads.size()) return wait(WAIT_IN, table_beats);
     if (due_now && steps[scale.step].norm && !has_columns) return wait(WAIT_IN, params);
-    if (due_now) return wait(WAIT_OUT, out.link);
+    if (due_now && !out.ahead(stages(steps[scale.step]))) return wait(WAIT_OUT, out.link);
     if (filled == WAIT_IN && fill.slot == scale.slot && fill.slice == 0) return wait(WAIT_IN, in);
     wait(BUSY, nullptr);  // a row is on its way inside
   }
 
  private:
+  /// What is not looked up does not pass the tables.
+  i64 stages(const RowsStep& s) const { return s.lookup >= 0 ? out.latency : out.latency - lookup_stages; }
+  bool overtakes(const RowsStep& s) {
+    i64 ahead = out.ahead(stages(s));
+    if (ahead) at(sim.now + ahead);
+    return ahead > 0;
+  }
   i64 slices(const RowsStep& s) const { return s.beats * (lanes / rate); }
 
   /// Goes on by one slice; true at the end of a row.
@@ -154,14 +161,14 @@ struct Rows : Unit {
     Slot& slot = slots[scale.slot];
     if (!due(slot.quotient_ready) || !out.can(sim.now)) return false;
     const RowsStep& s = steps[scale.step];
-    if ((s.norm && !has_columns) || (s.lookup >= 0 && loaded < loads.size())) return false;
+    if ((s.norm && !has_columns) || (s.lookup >= 0 && loaded < loads.size()) || overtakes(s)) return false;
     touch(static_cast<i64>(scale.step));
     moved = true;
     i64 beat = scale.slice / (lanes / rate);
     bool beat_ends = scale.slice % (lanes / rate) == lanes / rate - 1;
     if (beat_ends) {
       if (sim.values) send(s, &slot.result[static_cast<size_t>(beat * lanes)], out.link->reserve());
-      out.send(sim);
+      out.send(sim, stages(s));
       if (s.norm) has_columns = false;
     }
     if (next(scale)) {

@@ -252,9 +252,15 @@ struct Pipe {
     }
   }
   bool can(i64 now) const { return latency == 0 ? link->room(now) : stalled_since < 0; }
-  void send(Sim& sim) {
-    if (latency == 0) return link->push(sim);
-    due[(first + count++) % due.size()] = clock + latency;
+  void send(Sim& sim) { send(sim, latency); }
+  /// One that skips the first stages, so that `stages` are left.
+  void send(Sim& sim, i64 stages) {
+    if (stages == 0) return link->push(sim);
+    due[(first + count++) % due.size()] = clock + stages;
+  }
+  /// Cycles, without stalls, until one with `stages` left may enter and not overtake the last one.
+  i64 ahead(i64 stages) const {
+    return count == 0 ? 0 : std::max<i64>(0, due[(first + count - 1) % due.size()] + 1 - clock - stages);
   }
   bool empty() const { return count == 0; }
   /// Nothing before the last stage.
