@@ -179,11 +179,14 @@ class Builder:
         """``max(x, 0) + slope[c] * min(x, 0)``, channels c along axis 1."""
         return self._task(Op.PRELU, [x, slope], name=name)
 
-    def rational(self, x: str, a: Operand, b: Operand, *, groups: int = 1, name: str = "") -> str:
-        """``(a0 + a1·x + …) / (1 + |b1|·|x| + …)`` (GR-KAN). The last axis is cut into `groups` blocks of
-        ``ceil(columns / groups)``, the last may be shorter; `a` (groups or 1, degree + 1) and `b` (groups or 1, degree) have
-        a row for each of them, or one for all."""
-        return self._task(Op.RATIONAL, [x, a, b], {"groups": groups}, name=name)
+    def rational(
+        self, x: str, a: Operand, b: Operand, *, groups: int = 1, axis: int = -1, name: str = ""
+    ) -> str:
+        """``(a0 + a1·x + …) / (1 + |b1|·|x| + …)`` (GR-KAN). The axis is cut into `groups` blocks of
+        ``ceil(size / groups)``, the last may be shorter; `a` (groups or 1, degree + 1) and `b` (groups or 1, degree)
+        have a row for each of them, or one for all."""
+        attrs = {"groups": groups, "axis": self._axis(x, axis), "repeats": 1}
+        return self._task(Op.RATIONAL, [x, a, b], attrs, name=name)
 
     def conv2d(
         self,

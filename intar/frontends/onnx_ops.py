@@ -15,7 +15,7 @@ from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected, scalar
 from intar.frontends.onnx_norms import layer_norm, rms_norm
 from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
-from intar.ir.ops import HIDDEN, POSITION, Op
+from intar.ir.ops import HIDDEN, POSITION, AttrValue, Op
 
 Handler = Callable[[Importer, Node], None]
 
@@ -233,8 +233,11 @@ def _group_rational(importer: Importer, node: Node) -> None:
         )
         for role, name in zip(("numerator", "denominator"), node.inputs[1:], strict=True)
     )
-    groups = int(node.attrs.get("groups", 1))
-    importer.emit(node, Op.RATIONAL, [importer.tensor(node.inputs[0]), a, b], {"groups": groups})
+    x = importer.tensor(node.inputs[0])
+    axis = int(node.attrs.get("axis", -1))
+    axis += len(importer.graph.shapes[x]) * (axis < 0)
+    attrs: dict[str, AttrValue] = {"groups": int(node.attrs.get("groups", 1)), "axis": axis, "repeats": 1}
+    importer.emit(node, Op.RATIONAL, [x, a, b], attrs)
 
 
 def _batch_normalization(importer: Importer, node: Node) -> None:

@@ -43,6 +43,6 @@ def follows(graph: TaskGraph, task: Task) -> bool:
         return False
     if task.op in (Op.CONCAT, Op.SLICE, Op.SCALE_SHIFT):
         return task.attrs["axis"] == 1
-    if task.op is Op.RATIONAL:  # groups are blocks of the last axis, which rows of images are
-        return task.attrs["groups"] == 1
+    if task.op is Op.RATIONAL:
+        return task.attrs["groups"] == 1 or task.attrs["axis"] == 1
     return (task.op in UNARY or task.op in BINARY) and len(shapes) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intar.errors import Finding, UnsupportedError
+from intar.grid.channels import functions_by_channel, functions_by_column
 from intar.grid.order import prelu_in_parts, relu_before_pool
 from intar.grid.rewrite import to_grid
 from intar.grid.spelled import spell_out
@@ -36,7 +37,8 @@ def prepare(graph: TaskGraph, skip: Sequence[str] = (), phases: tuple[int, int] 
         raise UnsupportedError(
             [Finding(f"there is no pass '{name}'", hint=f"one of: {', '.join(PASSES)}") for name in unknown]
         )
-    graph = spell_out(graph)
+    graph = functions_by_channel(spell_out(graph))
     if "relu_before_pool" not in skip:
         graph = relu_before_pool(graph)
-    return prelu_in_parts(to_grid(graph, copy_upsampled="upsample_phases" in skip, phases=phases))
+    graph = to_grid(graph, copy_upsampled="upsample_phases" in skip, phases=phases)
+    return prelu_in_parts(functions_by_column(graph))

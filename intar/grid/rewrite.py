@@ -162,6 +162,14 @@ class Rewriter(Sketch):
         elif task.op is Op.SCALE_SHIFT:
             scale, shift = (self.graph.constant(name) for name in task.inputs[1:])
             self._scale_shift(task, self._image(task.inputs[0], task), scale, shift)
+        elif task.op is Op.RATIONAL and task.attrs["groups"] != 1:
+            # The groups of channels again in each phase.
+            x = self._image(task.inputs[0], task)
+            x = x if x.canonical else self._select(x, sums=True)
+            for name in task.inputs[1:]:
+                self._keep(name)
+            attrs = {**task.attrs, "repeats": len(x.where)}
+            self._emit(task, task.op, [x.name, *task.inputs[1:]], attrs, x)
         else:
             x = self._needed(self._image(task.inputs[0], task), sums=True)
             for name in task.inputs[1:]:

@@ -212,14 +212,17 @@ def _rope(shapes: list[Shape], attrs: Attrs) -> Shape:
 
 
 def _rational(shapes: list[Shape], attrs: Attrs) -> Shape:
-    x, groups = shapes[0], attrs["groups"]
-    assert isinstance(groups, int)
+    x, groups, repeats = shapes[0], attrs["groups"], attrs["repeats"]
+    assert isinstance(groups, int) and isinstance(repeats, int)
     if not x:
         raise ShapeMismatch("a grouped rational function needs at least one axis")
-    if groups < 1 or (groups - 1) * -(-x[-1] // groups) >= x[-1]:
-        raise ShapeMismatch(
-            f"the last axis of {show(x)} can't be cut into {groups} groups of {-(-x[-1] // max(groups, 1))}"
-        )
+    whole = x[axis := _axis(x, attrs)]
+    if repeats < 1 or whole % repeats:
+        raise ShapeMismatch(f"axis {axis} of {show(x)} can't be cut into {repeats} equal parts")
+    size = whole // repeats
+    if groups < 1 or (groups - 1) * -(-size // groups) >= size:
+        named = f"axis {axis} of {show(x)}" if repeats == 1 else f"a part of {size} of axis {axis}"
+        raise ShapeMismatch(f"{named} can't be cut into {groups} groups of {-(-size // max(groups, 1))}")
     for role, shape in zip(("numerator", "denominator"), shapes[1:], strict=True):
         if len(shape) != 2 or shape[0] not in (1, groups) or not shape[1]:
             raise ShapeMismatch(
@@ -413,10 +416,10 @@ OPS: dict[Op, OpSpec] = {
     Op.RATIONAL: OpSpec(
         (3, 3),
         _rational,
-        "(a0 + a1·x + …) / (1 + |b1|·|x| + |b2|·|x|² + …), a and b by group: blocks of the last axis",
-        {"groups": int},
+        "(a0 + a1·x + …) / (1 + |b1|·|x| + |b2|·|x|² + …), a and b by group: blocks of an axis, or of each repeat in it",
+        {"groups": int, "axis": int, "repeats": int},
         constants=(1, 2),
-        defaults={"groups": 1},
+        defaults={"groups": 1, "repeats": 1},
     ),
     Op.CONV2D: OpSpec(
         (2, 3),

@@ -47,13 +47,14 @@ class QTensor(Frozen):
 class FunctionSpec(Frozen):
     """A unary function of `in_bits`-bit inputs: what its forms have in common.
 
-    With `groups` > 1 so many blocks of columns (of a convolution: of channels) have functions of their own. `lo`, `hi`:
-    clamp of the result.
+    With `groups` > 1 so many blocks of columns (of a convolution: of channels) have functions of their own, in each of the
+    `repeats` equal parts of all columns (an image's phases). `lo`, `hi`: clamp of the result.
     """
 
     function: str
     in_bits: int
     groups: int = Field(default=1, gt=0)
+    repeats: int = Field(default=1, gt=0)
     lo: int
     hi: int
     max_error: float = Field(
@@ -61,8 +62,9 @@ class FunctionSpec(Frozen):
     )
 
     def group_of(self, columns: int) -> np.ndarray:
-        """The group of each of `columns` columns: blocks of ``ceil(columns / groups)``, the last may be shorter."""
-        return np.arange(columns) // -(-columns // self.groups)
+        """The group of each of `columns` columns: blocks of ``ceil(size / groups)`` in each part, the last may be less."""
+        size = columns // self.repeats
+        return np.arange(columns) % size // -(-size // self.groups)
 
 
 class TableSpec(FunctionSpec):

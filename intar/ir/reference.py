@@ -54,11 +54,13 @@ def counted_columns(position: int, cached: int, rows: int) -> Array:
 
 
 def _rational(x: list[Array], attrs: Attrs) -> Array:
-    groups = int(attrs["groups"])  # type: ignore[arg-type]
-    size = -(-x[0].shape[-1] // groups)
-    blocks = [x[0][..., g * size : (g + 1) * size] for g in range(groups)]
-    made = [rational(block, x[1][g % len(x[1])], x[2][g % len(x[2])]) for g, block in enumerate(blocks)]
-    return np.concatenate(made, axis=-1)
+    groups, axis, repeats = (int(attrs[name]) for name in ("groups", "axis", "repeats"))  # type: ignore[arg-type]
+    made = []
+    for part in np.split(x[0], repeats, axis):
+        size = -(-part.shape[axis] // groups)
+        blocks = np.split(part, range(size, part.shape[axis], size), axis)
+        made += [rational(block, x[1][g % len(x[1])], x[2][g % len(x[2])]) for g, block in enumerate(blocks)]
+    return np.concatenate(made, axis)
 
 
 def _matmul(x: list[Array], attrs: Attrs) -> Array:

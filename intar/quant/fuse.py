@@ -28,8 +28,8 @@ MOVES = frozenset({Op.RESHAPE, Op.TRANSPOSE, Op.CONCAT, Op.SLICE, Op.SPACE_TO_DE
 CLAMPS = frozenset({Op.RELU, Op.CLIP})
 UNGROUPED = ("matmul", "product", "conv", "affine", "binary", "norm")
 """Kinds of groups that a function of one variable joins."""
-BY_COLUMN = ("matmul", "affine", "norm")
-"""Those that say of each column what becomes of it."""
+BY_COLUMN = ("matmul", "conv", "affine", "norm")
+"""Those that say of each column (of an image: of each channel) what becomes of it."""
 ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL})
 
 
@@ -84,6 +84,11 @@ class Group:
         if self.function is None:
             return ()
         return real_functions(self.function.op, self.function.attrs, self.coefficients)
+
+    @property
+    def repeats(self) -> int:
+        """Equal parts of all columns that have the same functions each."""
+        return 1 if self.function is None else int(self.function.attrs.get("repeats", 1))  # type: ignore[arg-type]
 
     @property
     def clamped(self) -> bool:

@@ -119,6 +119,15 @@ class Grower:
     def affine(self, x: str, channels: int, height: int, width: int) -> str:
         return self.builder.scale_shift(x, self._values(channels), self._values(channels), axis=1)
 
+    def learned(self, x: str, channels: int, height: int, width: int) -> str:
+        """Functions of groups of channels, some where the channels are the last axis."""
+        groups = self.choices.pick([n for n in (1, 2, 3) if (n - 1) * -(-channels // n) < channels])
+        a, b = self._values(1, 4) / 4 ** np.arange(4, dtype=np.float32), self._values(groups, 4) ** 2
+        if self.choices.number(0, 1):
+            return self.builder.rational(x, a, b, groups=groups, axis=1)
+        rows = self.builder.rational(self.builder.transpose(x, (0, 2, 3, 1)), a, b, groups=groups)
+        return self.builder.transpose(rows, (0, 3, 1, 2))
+
     def place(self, x: str, channels: int, height: int, width: int) -> str:
         """A constant for each position."""
         return self.builder.add(x, self._values(1, height, width))
@@ -154,6 +163,7 @@ OPERATORS: dict[str, Callable[..., str]] = {
     "relu": Grower.relu,
     "prelu": Grower.prelu,
     "affine": Grower.affine,
+    "learned": Grower.learned,
     "place": Grower.place,
     "join": Grower.join,
     "part": Grower.part,

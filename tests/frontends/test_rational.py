@@ -68,7 +68,7 @@ def test_the_kernels_numbers(make, tmp_path: Path) -> None:
     """Groups of 4, 4 and 3 columns; the numerator shared."""
     graph = make(tmp_path)
     (task,) = graph.tasks
-    assert task.op is Op.RATIONAL and task.attrs == {"groups": 3}
+    assert task.op is Op.RATIONAL and task.attrs == {"groups": 3, "axis": 2, "repeats": 1}
     found = run_float(graph, {graph.inputs[0]: X})[graph.outputs[0]]
     np.testing.assert_allclose(found, WANTED, rtol=2e-5, atol=2e-5)
 

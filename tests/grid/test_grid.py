@@ -116,3 +116,43 @@ def test_channels_that_are_kept_once_are_treated_apart() -> None:
     bent, scaled = g.prelu(twice, [0.5, -2.0]), g.scale_shift(twice, [1.0, 3.0], [0.0, 1.0], axis=1)
     g.output(bent, scaled, g.mul(twice, np.array([2.0, -1.0]).reshape(2, 1, 1)))
     agree(g.build(), {"x": normal(1, 1, 4, 4)})
+
+
+def test_functions_of_channels_move_nothing() -> None:
+    """Behind a convolution, between transpositions to rows of channels and back, by axis, and behind upsampling."""
+    rows, back = (0, 2, 3, 1), (0, 3, 1, 2)
+    functions = normal(3, 4, seed=1), normal(3, 4, seed=2)
+    g = Builder("t")
+    x = g.conv2d(g.input("x", (1, 2, 5, 6)), normal(7, 2, 3, 3))
+    x = g.transpose(g.rational(g.transpose(x, rows), *functions, groups=3), back)
+    x = g.rational(
+        g.upsample_nearest(g.conv2d(x, normal(7, 7, 2, 2), stride=2), 2), *functions, groups=3, axis=1
+    )
+    g.output(g.conv2d(x, normal(1, 7, 1, 1)))
+    made = agree(g.build(), {"x": normal(1, 2, 5, 6)})
+    assert Op.TRANSPOSE not in kinds(made) and kinds(made).count(Op.DEPTH_TO_SPACE) == 1
+    learned = [task for task in made.tasks if task.op is Op.RATIONAL]
+    assert [task.attrs["repeats"] for task in learned] == [2, 4]
+
+
+@pytest.mark.parametrize("read", ["rows", "both", "neither"])
+def test_functions_of_channels_whose_rows_are_read_too(read: str) -> None:
+    functions = normal(2, 3, seed=1), normal(2, 2, seed=2)
+    g = Builder("t")
+    x = g.conv2d(g.input("x", (1, 2, 4, 4)), normal(4, 2, 1, 1))
+    y = g.rational(g.transpose(x, (0, 2, 3, 1)), *functions, groups=2, name="y")
+    z = g.transpose(y, (0, 3, 1, 2), name="z")
+    last = g.conv2d(z, normal(1, 4, 2, 2))
+    g.output(last, *{"rows": ("y",), "both": ("y", "z"), "neither": ()}[read])
+    made = agree(g.build(), {"x": normal(1, 2, 4, 4)})
+    assert (Op.TRANSPOSE in kinds(made)) == (read != "neither")
+
+
+def test_functions_along_any_axis_of_anything_else() -> None:
+    functions = normal(2, 3, seed=1), normal(1, 2, seed=2)
+    g = Builder("t")
+    x = g.input("x", (3, 5, 4))
+    g.output(*(g.rational(x, *functions, groups=2, axis=axis) for axis in range(3)))
+    made = agree(g.build(), {"x": normal(3, 5, 4)})
+    assert all(task.attrs["axis"] == 2 for task in made.tasks if task.op is Op.RATIONAL)
+    assert kinds(made).count(Op.TRANSPOSE) == 4
