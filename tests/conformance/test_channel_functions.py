@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import intar
-from intar import pipeline
+from intar import proof
 from intar.frontends import Builder
 from intar.ir.quantgraph import QConv
 from intar.ir.taskgraph import TaskGraph
+from intar.proof import Check
 from intar.quant.random_graphs import random_inputs
 
 SHAPE = (1, 2, 6, 7)
@@ -43,7 +44,7 @@ def compiled(scheme: str, rational: str = "auto") -> intar.Accelerator:
     return intar.compile(network(), data, budget=budget, scheme=scheme, rational=rational)
 
 
-def require(check: pipeline.Check) -> None:
+def require(check: Check) -> None:
     assert check.bit_exact, f"{check.executor} differs in {check.mismatches} integers; {check.first}"
 
 
@@ -57,7 +58,7 @@ def test_engine(scheme: str, rational: str) -> None:
     convs = [task for task in tasks if isinstance(task, QConv)]
     assert [(c.table.groups, c.table.repeats) for c in convs if c.table] == [(3, 4), (2, 1)]
     assert [task.kind for task in tasks] == ["move", "conv", "conv", "move", "matmul"]
-    require(pipeline.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
+    require(proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
 
 
 @pytest.mark.sim
@@ -65,7 +66,7 @@ def test_cpp_and_rtl(tmp_path: Path) -> None:
     accelerator = compiled("w8a8", "table")
     made, out = accelerator.design, accelerator.write(tmp_path / "project")
     inputs = [random_inputs(made.quantised, seed) for seed in range(2)]
-    require(pipeline.verify_csim(made, inputs, out))
-    check = pipeline.verify_rtl(made, inputs, out)
+    require(proof.verify_csim(made, inputs, out))
+    check = proof.verify_rtl(made, inputs, out)
     require(check)
     assert set(check.cycles) == {made.predicted.cycles}
