@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from intar.assets import asset_dir
-from intar.codegen.rtl import TABLE_LUTRAM_DEPTH
+from intar.codegen.rtl_nodes.functions import TABLE_LUTRAM_DEPTH
 from intar.verify.synth import Resources, synthesise
 
 NUMBERS = 4

@@ -9,7 +9,7 @@
 //             load: first entry (16), entries - 1 (16) |
 //             rational zero (18), lift (4), first set (16), 34 fraction bits of the sum (1), used (1), zero of the result, lo, hi (18 each),
 //             sets that are loaded - 1 (16).
-//             An operation that a step does not use is the identity (see intar/codegen/rtl_steps.py). For MERGED and SHIFT_ONLY
+//             An operation that a step does not use is the identity (see intar/codegen/rtl_nodes/vector.py). For MERGED and SHIFT_ONLY
 //             see intar_vector_lane.
 // Load        a step with `load` fills a table slot from `params` (intar_table_load); or, if the rational function is used, its
 //             sets of coefficients, a beat a cycle: each set begins a beat. It begins when the pipeline is empty.

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from intar.assets import asset_dir
-from intar.codegen.rtl_steps import BUFFER, pack, width
+from intar.codegen.rtl_nodes.memories import BUFFER
+from intar.codegen.rtl_nodes.program import pack, step_bits
 
 pytestmark = pytest.mark.full
 Parameters = dict[str, int | str]
@@ -53,8 +54,8 @@ def ring(beats: int, slots: int, first: int, second: int) -> Parameters:
             walk = {"wrap": beats * slots, "end0": iterations - 1, "end4": beats - 1, "ragged": 4}
             order = {"need": index * first + need, "need_step": 1}
             strides = {"stride0": beats % (beats * slots), "stride4": 1}
-            word |= pack(BUFFER, walk | strides | order, "ring") << (index * width(BUFFER))
-        return f"{2 * width(BUFFER)}'h{word:x}"
+            word |= pack(BUFFER, walk | strides | order, "ring") << (index * step_bits(BUFFER))
+        return f"{2 * step_bits(BUFFER)}'h{word:x}"
 
     bits = (2 * beats * slots - 1).bit_length()
     sides = {

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from intar.codegen import windows
-from intar.codegen.rtl import LUTRAM_DEPTH, bank_depth, memory_style, table_style, table_words
+from intar.codegen.rtl_nodes.functions import table_style, table_words
+from intar.codegen.rtl_nodes.memories import LUTRAM_DEPTH, bank_depth, memory_style
 from intar.ir.nodes.arrays import Core
 from intar.ir.nodes.memories import Buffer, Image
 from intar.ir.nodes.ports import Load, Store

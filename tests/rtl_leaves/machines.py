@@ -11,8 +11,11 @@ from node_kernels import rows_part
 from pipelines import pins
 from units import Unit, literal
 
-from intar.codegen import rtl_steps
 from intar.codegen.digits import digits
+from intar.codegen.rtl_nodes.program import Rom, numbers_apart, pack, step_bits
+from intar.codegen.rtl_nodes.rows import ROWS, rows_rom
+from intar.codegen.rtl_nodes.vector import MAXIMUM
+from intar.codegen.rtl_nodes.walks import WALK, walk_bits, walk_fields
 from intar.ir.nodes.memories import Walk
 from intar.ir.nodes.rows import Rows
 from intar.ir.nodes.step import Step
@@ -79,8 +82,8 @@ def round_steps(bits: int, head: int, *segments: tuple[int, int]) -> RoundSteps:
         for (segment, round_), words in plays.items()
         for word in words
     ]
-    rom = rtl_steps.Rom(bits, tuple(word for word, _ in listed), ("",) * len(listed))
-    program, numbers = rtl_steps.numbers_apart(rom, [step for _, step in listed], head)
+    rom = Rom(bits, tuple(word for word, _ in listed), ("",) * len(listed))
+    program, numbers = numbers_apart(rom, [step for _, step in listed], head)
     parameters = {"STEPS": len(program.steps), "STEP_BITS": bits, "HEAD": head}
     parameters |= {"PROGRAM": listing(program.bits, program.steps)}
     if numbers:
@@ -112,7 +115,7 @@ class Walks:
     walks: tuple[Walk, ...]
 
     def word(self, walk: Walk) -> int:
-        return rtl_steps.pack(rtl_steps.WALK, rtl_steps.walk_fields(walk, "walk", self.lanes), "walk")
+        return pack(WALK, walk_fields(walk, "walk", self.lanes), "walk")
 
     def addresses(self, walk: Walk) -> list[tuple[int, bool, bool]]:
         """Of each beat: its address as the module counts, whether it ends an iteration, whether it ends the walk."""
@@ -146,7 +149,7 @@ def walks(seed: int, lanes: int, fitting: bool) -> Walks:
     rng = random.Random(seed)
     found = tuple(any_walk(rng) for _ in range(40))
     top = max(max(walk.addresses()) for walk in found)
-    widths = rtl_steps.walk_bits([(w, 1) for w in found], top, lanes) if fitting else (32, 32)
+    widths = walk_bits([(w, 1) for w in found], top, lanes) if fitting else (32, 32)
     parameters = {"ADDRESS_BITS": widths[0], "COUNT_BITS": widths[1], "LANES": lanes}
     outputs = {"address": widths[0], "iteration_last": 1, "walk_last": 1}
     unit = Unit("intar_walk", parameters, pins("load 1 next_walk 424 walk 424 advance 1"), outputs, ("clk",))
@@ -200,7 +203,7 @@ def rows_walk(*shows: str) -> RowsWalk:
     node = next(n for n in part.nodes if isinstance(n, Rows))
     steps = [s.model_copy(update={"cached": (s.op == "softmax") * (s.first // 2)}) for s in node.steps]
     node = node.model_copy(update={"steps": tuple(steps)})
-    words, bits = rtl_steps.rows_rom(node).steps, rtl_steps.width(rtl_steps.ROWS)
+    words, bits = rows_rom(node).steps, step_bits(ROWS)
     parameters = {
         "LANES": node.lanes,
         "RATE": node.rate,
@@ -296,9 +299,7 @@ class Maximum:
 
 
 def maximum(lanes: int, bits: int, *runs: tuple[int, int]) -> Maximum:
-    words = [
-        rtl_steps.pack(rtl_steps.MAXIMUM, {"maxima_end": n - 1, "beats_end": b - 1}, "run") for n, b in runs
-    ]
+    words = [pack(MAXIMUM, {"maxima_end": n - 1, "beats_end": b - 1}, "run") for n, b in runs]
     parameters = {"LANES": lanes, "BITS": bits, "STEPS": len(runs), "PROGRAM": listing(64, words)}
     inputs = pins("start 1 segment 8 in_valid 1 out_ready 1") | {"in_data": lanes * bits}
     outputs = pins("in_ready 1 out_valid 1") | {"out_data": lanes * bits}

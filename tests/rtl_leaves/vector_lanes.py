@@ -12,8 +12,9 @@ from extreme_programs import edge, wide_vector
 from pipelines import Item, Pipeline, at, pins
 from units import Unit
 
-from intar.codegen.rtl import instances, table_words
-from intar.codegen.rtl_steps import VECTOR, vector_rom
+from intar.codegen.rtl import instances
+from intar.codegen.rtl_nodes.functions import table_words
+from intar.codegen.rtl_nodes.vector import VECTOR, vector_rom
 from intar.ir.nodes.vector import UNIT_MULT, Rational, Vector
 from intar.ir.program import Program
 

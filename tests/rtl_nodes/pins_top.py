@@ -17,7 +17,8 @@ from looped import replayed, sums
 from node_kernels import bypassing_core, merge, random_parts, rows_part, write_rtl
 
 from intar.assets import asset_dir
-from intar.codegen.rtl import Instance, bundles, instances, render_instance
+from intar.codegen.rtl import bundles, instances, render_instance
+from intar.codegen.rtl_nodes.site import Instance
 from intar.ir.names import sanitise
 from intar.ir.nodes.memories import Buffer, Image
 from intar.ir.nodes.ports import Load, Store

@@ -10,8 +10,15 @@ import pytest
 from engine_programs import RANDOM, perceptron
 from node_kernels import merge, random_parts, write_rtl
 
-from intar.codegen import rtl_steps
 from intar.codegen.rtl import bundles, render_rtl, top_name
+from intar.codegen.rtl_nodes.arrays import CORE, FEED
+from intar.codegen.rtl_nodes.functions import SLOT_LOAD
+from intar.codegen.rtl_nodes.memories import BUFFER, IMAGE
+from intar.codegen.rtl_nodes.movers import ARGMAX, GATHER
+from intar.codegen.rtl_nodes.ports import LOAD, LOOKUP, STORE
+from intar.codegen.rtl_nodes.program import ROW_BITS, Layout, pack, step_bits
+from intar.codegen.rtl_nodes.rows import ROWS, ROWS_HEAD
+from intar.codegen.rtl_nodes.vector import VECTOR, VECTOR_HEAD
 from intar.errors import InternalError
 from intar.ir.nodes.memories import Buffer, BufferStep, Walk
 from intar.ir.nodes.movers import Router
@@ -74,45 +81,43 @@ def test_names_and_notes_cannot_break_the_source(tmp_path: Path) -> None:
 
 
 def test_step_words_hold_their_fields() -> None:
-    word = rtl_steps.pack((("a", 4), ("b", 8), ("c", 4)), {"a": -1, "c": 5}, "test")
+    word = pack((("a", 4), ("b", 8), ("c", 4)), {"a": -1, "c": 5}, "test")
     assert word == 0x500F
     with pytest.raises(InternalError, match="a = 16 does not fit in 4 bits"):
-        rtl_steps.pack((("a", 4),), {"a": 16}, "test")
+        pack((("a", 4),), {"a": 16}, "test")
     with pytest.raises(InternalError, match="no field"):
-        rtl_steps.pack((("a", 4),), {"z": 0}, "test")
+        pack((("a", 4),), {"z": 0}, "test")
 
 
 @pytest.mark.parametrize(
     "layout, module",
     [
-        (rtl_steps.BUFFER, "intar_buffer"),
-        (rtl_steps.STORE, "intar_store"),
-        (rtl_steps.IMAGE, "intar_image"),
-        (rtl_steps.FEED, "intar_feed"),
-        (rtl_steps.CORE, "intar_core"),
-        (rtl_steps.GATHER, "intar_gather"),
-        (rtl_steps.ARGMAX, "intar_argmax"),
+        (BUFFER, "intar_buffer"),
+        (STORE, "intar_store"),
+        (IMAGE, "intar_image"),
+        (FEED, "intar_feed"),
+        (CORE, "intar_core"),
+        (GATHER, "intar_gather"),
+        (ARGMAX, "intar_argmax"),
     ],
 )
-def test_layouts_have_the_width_of_the_modules(layout: rtl_steps.Layout, module: str) -> None:
+def test_layouts_have_the_width_of_the_modules(layout: Layout, module: str) -> None:
     source = (Path(__file__).parents[2] / "rtl" / f"{module}.sv").read_text()
-    assert f"STEPS*{rtl_steps.width(layout)}-1:0]" in source
+    assert f"STEPS*{step_bits(layout)}-1:0]" in source
 
 
 @pytest.mark.parametrize(
     "layout, head, module, name",
     [
-        (rtl_steps.VECTOR, rtl_steps.VECTOR_HEAD, "intar_vector", ""),
-        (rtl_steps.ROWS, rtl_steps.ROWS_HEAD, "intar_rows", ""),
-        (rtl_steps.SLOT_LOAD, 0, "intar_rows", "LOAD_"),
+        (VECTOR, VECTOR_HEAD, "intar_vector", ""),
+        (ROWS, ROWS_HEAD, "intar_rows", ""),
+        (SLOT_LOAD, 0, "intar_rows", "LOAD_"),
     ],
 )
-def test_numbers_have_the_width_of_the_modules(
-    layout: rtl_steps.Layout, head: int, module: str, name: str
-) -> None:
+def test_numbers_have_the_width_of_the_modules(layout: Layout, head: int, module: str, name: str) -> None:
     """Whole steps, those whose numbers lie apart, and rows of these."""
     source = (Path(__file__).parents[2] / "rtl" / f"{module}.sv").read_text()
-    width, apart = rtl_steps.width(layout), head + rtl_steps.ROW_BITS + 1
+    width, apart = step_bits(layout), head + ROW_BITS + 1
     rows = f"({name}ROWS > 0)"
     assert f"{name}STEPS*({rows} ? {apart} : {width})-1:0] {name}PROGRAM" in source
     assert f"({rows} ? {name}ROWS : 1)*{width - head}-1:0] {name}NUMBERS" in source
@@ -120,7 +125,7 @@ def test_numbers_have_the_width_of_the_modules(
 
 def test_load_has_the_width_of_both_its_layouts() -> None:
     source = (Path(__file__).parents[2] / "rtl" / "intar_load.sv").read_text()
-    widths = [rtl_steps.width(layout) for layout in (rtl_steps.LOOKUP, rtl_steps.LOAD)]
+    widths = [step_bits(layout) for layout in (LOOKUP, LOAD)]
     assert "STEPS*(LOOKUP ? {} : {})-1:0]".format(*widths) in source
 
 
