@@ -87,7 +87,7 @@ def measure(model: str, budget: dict[str, object], pattern: Mode, rtl: int) -> d
         "bound_cycles": round(bound),
         "share_of_bound": round(bound / cycles, 3),
         "arrays": {cause: round(share, 3) for cause, share in spent.items()},
-        "anchors_tokens_per_second": ANCHORS,
+        "anchors_tokens_per_second": None if model == "small_step" else ANCHORS,
         "cpu_s": round(time.process_time() - began, 1),
     }
     if rtl:

@@ -191,9 +191,10 @@ def size_network(
         if loop and not parts:
             raise UnsupportedError(
                 Finding(
-                    "a row of a state is not a whole number of port words",
+                    "the kernel can't keep the states of the rounds",
                     graph.name,
-                    hint="leave --loop away",
+                    "rows of states are whole port words, all alike, and no output shows one that does not count",
+                    "leave --loop away",
                 )
             )
         if any(len(part.rounds) > 1 and (loop or _pays(part, machine)) for part in parts):
