@@ -13,7 +13,8 @@ from intar.ir.quantgraph import QuantGraph, Quantised, weight_types
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.absorb import absorb_binaries
 from intar.quant.calibrate import Observed
-from intar.quant.emit import Emitter
+from intar.quant.emit.emitter import Emitter
+from intar.quant.emit.groups import emit
 from intar.quant.formats import choose_formats
 from intar.quant.functions import function_tables
 from intar.quant.fuse import fuse
@@ -59,7 +60,7 @@ def quantise(
     found = emitter.found
     for group in groups:
         try:
-            emitter.group(group)
+            emit(emitter, group)
         except UnsupportedError as error:
             found.extend(error.findings)
     if found:

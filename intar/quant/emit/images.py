@@ -19,7 +19,7 @@ from intar.quant.fuse import Group
 from intar.quant.weights import Weights, imported_weights, quantise_weights, unit_weights
 
 if TYPE_CHECKING:
-    from intar.quant.emit import Emitter
+    from intar.quant.emit.emitter import Emitter
 
 
 def tap_groups(groups: list[tuple[int, list[Shape]]]) -> tuple[TapGroup, ...]:
@@ -52,10 +52,10 @@ def _geometry(x: Grid, y: Grid) -> dict[str, Any]:
     }
 
 
-def emit_conv(emitter: Emitter, group: Group) -> None:
+def conv(emitter: Emitter, group: Group) -> None:
     """A convolution, or an elementwise operator as one tap of weight 1 a channel."""
     source, task = group.inputs[0], group.first
-    x, target = emitter.formats.stored[source], emitter._target(group)
+    x, target = emitter.formats.stored[source], emitter.target(group)
     grids = emitter.on_grid
     own = task.op is Op.TAP_CONV
     data = _weights(emitter, group, x) if own else _one_tap(group, x)
@@ -63,15 +63,15 @@ def emit_conv(emitter: Emitter, group: Group) -> None:
     mult, shift = factors(x.scale * data.scale / target.scale)
     emitter.tasks.append(
         QConv(
-            **emitter._common(group, (source,), target, group.output),
+            **emitter.common(group, (source,), target, group.output),
             **_geometry(grids[source], grids[group.output]),
             pad=x.zero,
             groups=tap_groups(groups),
-            weight=emitter._constant(task.name, "weight", data.ints.T),
+            weight=emitter.constant(task.name, "weight", data.ints.T),
             weight_bits=data.bits,
-            bias=emitter._constant(task.name, "bias", data.bias),
-            mult=emitter._constant(task.name, "mult", mult),
-            shift=emitter._constant(task.name, "shift", shift),
+            bias=emitter.constant(task.name, "bias", data.bias),
+            mult=emitter.constant(task.name, "mult", mult),
+            shift=emitter.constant(task.name, "shift", shift),
             acc_bits=data.acc_bits,
         )
     )
@@ -98,11 +98,11 @@ def _one_tap(group: Group, x: Format) -> Weights:
     )
 
 
-def emit_pool(emitter: Emitter, group: Group) -> None:
+def pool(emitter: Emitter, group: Group) -> None:
     """A maximum over taps; its input has the output's format."""
-    task, target = group.first, emitter._target(group)
-    source = emitter._in_format(task, group.inputs[0], target)
-    common = emitter._common(group, (source,), target, group.output) | {"zero": 0}
+    task, target = group.first, emitter.target(group)
+    source = emitter.in_format(task, group.inputs[0], target)
+    common = emitter.common(group, (source,), target, group.output) | {"zero": 0}
     grids = emitter.on_grid
     emitter.tasks.append(
         QPool(
@@ -135,11 +135,11 @@ def rescale(
         **_geometry(grid, grid),
         pad=old.zero,
         groups=tap_groups(_alone(grid.channels)),
-        weight=emitter._constant(own, "weight", data.ints.T),
+        weight=emitter.constant(own, "weight", data.ints.T),
         weight_bits=data.bits,
-        bias=emitter._constant(own, "bias", data.bias),
-        mult=emitter._constant(own, "mult", mult),
-        shift=emitter._constant(own, "shift", shift),
+        bias=emitter.constant(own, "bias", data.bias),
+        mult=emitter.constant(own, "mult", mult),
+        shift=emitter.constant(own, "shift", shift),
         acc_bits=data.acc_bits,
     )
 

@@ -1,0 +1,74 @@
+"""Integers of ``gain * x + offset``: bias, multiplier, shift and zero point."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intar.quant.fixed import factors, limits, requantise
+from intar.quant.formats import Format
+
+NEGLIGIBLE = 1 << 40
+
+OFFSET = 1 << 16
+"""What an affine's zero point is lowered by where offsets are fractions of an input step: with it fits 18 bits."""
+
+LARGEST_BIAS = 1 << 45
+"""Beside it an input of 16 bits moves the result by less than a thousandth of a step."""
+
+NEIGHBOURS = 8
+"""Biases tried on either side of the nearest one."""
+
+
+def affine_integers(
+    gain: np.ndarray, offset: np.ndarray, x: Format, target: Format, plain: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Bias, multiplier and shift (int64, one a column) of ``gain * x + offset``, and the zero point. Raises FactorRange.
+
+    The bias counts input steps. Where the offset is a fraction of one, the zero point is lowered by `OFFSET` output steps
+    and the line goes through a bias near ``(OFFSET + offset) / slope``, with its slope turned by less than
+    ``slope / OFFSET``; of the biases around that one the one with the fewest wrong results over the input's range is taken
+    (docs/numerics.md). With `plain` the offset is rounded to input steps: slopes stay what they are, powers of two.
+    """
+    slope, shifted = gain * x.scale / target.scale, offset / target.scale
+    with np.errstate(divide="ignore", invalid="ignore"):
+        units = shifted / slope
+    constant = ~(np.abs(units) < NEGLIGIBLE)
+    units = np.where(constant, 0.0, units)
+    bias = np.where(constant, 1 << 30, np.rint(units)).astype(np.int64) - x.zero
+    simple = (bias, *factors(np.where(constant, shifted / (1 << 30), slope)))
+    if plain or (not constant.any() and np.abs((units - np.rint(units)) * slope).max(initial=0.0) < 1e-6):
+        return *simple, target.zero
+    low, high = limits(x.bits)
+    inputs = np.unique(np.linspace(low, high, min(high - low + 1, 1024)).astype(np.int64))[:, None]
+    wanted = np.floor(slope * (inputs - x.zero) + shifted + 0.5)
+    exact = _through(slope, OFFSET + shifted - slope * x.zero, inputs, wanted + OFFSET)
+    gaps = [
+        np.abs(requantise(inputs + bias, mult, shift) - lowered - wanted)
+        for (bias, mult, shift), lowered in ((simple, 0), (exact, OFFSET))
+    ]
+    if (gaps[0].max(), gaps[0].sum()) <= (gaps[1].max(), gaps[1].sum()):
+        return *simple, target.zero
+    return *exact, target.zero - OFFSET
+
+
+def _through(
+    slope: np.ndarray, level: np.ndarray, inputs: np.ndarray, wanted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bias, multiplier and shift of ``slope * q + level``: the line through ``level`` at 0 whose zero is a whole number."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        nearest = np.rint(level / slope)
+    nearest = np.where(np.abs(nearest) < LARGEST_BIAS, nearest, LARGEST_BIAS).astype(np.int64)
+    best: tuple[np.ndarray, ...] = ()
+    for step in sorted(range(-NEIGHBOURS, NEIGHBOURS + 1), key=abs):
+        bias = np.where(nearest + step == 0, 1, nearest + step)
+        mult, shift = factors(level / bias)
+        wrong = (requantise(inputs + bias, mult, shift) != wanted).sum(axis=0)
+        found = (wrong, bias, mult, shift)
+        best = (
+            tuple(np.where(wrong < best[0], a, b) for a, b in zip(found, best, strict=True))
+            if best
+            else found
+        )
+        if not best[0].any():
+            break
+    return best[1], best[2], best[3]

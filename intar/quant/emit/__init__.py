@@ -1,0 +1,1 @@
+"""The quantised graph, written one group of float operators after the other: integer tasks and constants."""
