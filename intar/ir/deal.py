@@ -1,4 +1,4 @@
-"""How the rows of a matmul, or of a product of two activations, are dealt out to cores that are split by rows."""
+"""How matmuls and products of two activations are dealt out to cores: their rows, and column blocks that are left over."""
 
 from __future__ import annotations
 
@@ -55,3 +55,38 @@ def deal(rows: int, cores: int, machine: Machine) -> Iterator[Deal]:
     elif rest:
         yield Deal(1, 0, count - 1, size)
         yield Deal(1, count - 1, 1, rest % size)
+
+
+@dataclass(frozen=True)
+class Rest:
+    """The last column blocks of a matmul, of which there are fewer than cores: each of the first `cores` cores takes one,
+    but only `below` blocks of rows of it. The `above` blocks of rows on top of these, of all those columns, are taken by
+    the next `helpers` cores, one column block after the other, in `rounds` rounds.
+    """
+
+    cores: int
+    helpers: int
+    rounds: int
+    above: int
+    below: int
+
+
+def deal_rest(blocks: int, cores: int, rows: int, k: int, weight_bits: int, machine: Machine) -> Rest | None:
+    """How the last of `blocks` column blocks are dealt out to `cores` cores; None: one to each, all rows of it.
+
+    Cores have help where rows are whole arrays, one stream of activations can feed two arrays and the helpers' weights, of
+    `weight_bits`, arrive in time.
+    """
+    full, rest = divmod(blocks, cores)
+    arrays, partial = divmod(rows, machine.rows)
+    if not (full and rest) or partial or row_cores(k, 2, machine) < 2:
+        return None
+    helpers = max(count for count in range(1, cores - rest + 1) if rest % count == 0)
+    rounds = rest // helpers
+    above = arrays // (rounds + 1)
+    beats = (full + rounds) * machine.pairs(k)
+    words = -(-beats * machine.lanes * machine.depth * weight_bits // machine.port_bits)
+    tile = max(machine.pairs(k), machine.rows, machine.rows * machine.lanes // machine.rate)
+    if not above or max(beats, words) > ((full + 1) * arrays - above) * tile:
+        return None
+    return Rest(rest, helpers, rounds, above, arrays - above)

@@ -280,60 +280,25 @@ class TensorMemory:
         self.drained[0] = self.memory.read
 
     def fetch(
-        self, row: int, walk: Walk, note: str, elements: bool = False, rows: int = 0, height: int = 0
+        self,
+        row: int,
+        walk: Walk,
+        note: str,
+        elements: bool = False,
+        rows: int = 0,
+        height: int = 0,
+        ahead: int = 0,
     ) -> None:
         """Read rows from `row` on; `walk` is relative to that row (in elements if `elements`).
 
         With `height` each iteration of its outermost loop takes so many of `rows` rows, and waits for these only where they
-        are known to be completed so; otherwise all wait for the whole.
+        are known to be completed so; otherwise all wait for the whole. `ahead`: it also takes as many so many rows further
+        down, and waits for those.
         """
         tile = self._tile(row)
         scale = self.memory.lanes if elements else 1
         moved = walk.model_copy(update={"base": walk.base + self.base(row) * scale})
-        follows = self._need(row, rows, height) if height else None
+        follows = self._need(row + ahead, rows, height) if height else None
         need, step = follows or (self.ready[tile], 0)
         self.memory.fetch(moved, need, step, elements=elements, note=note)
         self.drained[tile] = self.memory.read
-
-
-@dataclass
-class WeightMemory:
-    """A core's weight buffer: `kept` beats of resident weights below, a ring of two column tiles of `slot` beats above."""
-
-    memory: Memory
-    slot: int
-    kept: int
-    resident: dict[str, int] = field(default_factory=dict)
-    bottom: int = 0
-    ring: int = 0
-
-    def keep(self, task: str, beats: int) -> None:
-        """Load a task's weights for good."""
-        self.resident[task] = self.bottom
-        walk = Walk(base=self.bottom, counts=(1, 1, 1, 1, beats), strides=(0, 0, 0, 0, 1))
-        self.memory.write(walk, 0, note=f"{task}: weights for the whole inference")
-        self.bottom += beats
-
-    def read_resident(self, task: str, first: int, tiles: int, repeat: int, k: int) -> None:
-        """Column tiles `first`… of a resident task, each `repeat` times over."""
-        walk = Walk(
-            base=self.resident[task] + first * k,
-            counts=(1, tiles, 1, repeat, k),
-            strides=(0, k, 0, 0, 1),
-        )
-        self.memory.fetch(walk, self.memory.written, note=f"{task}: resident weights")
-
-    def stream(self, task: str, tiles: int, repeat: int, k: int) -> None:
-        """`tiles` column tiles through the ring, each read `repeat` times."""
-        if self.ring % 2 and tiles > 1:
-            self.stream(task, 1, repeat, k)
-            self.stream(task, tiles - 1, repeat, k)
-            return
-        base = self.kept + (self.ring % 2) * self.slot
-        wrap = 2 * self.slot if tiles > 1 else 0
-        fill = Walk(base=base, wrap=wrap, counts=(tiles, 1, 1, 1, k), strides=(self.slot, 0, 0, 0, 1))
-        drain = Walk(base=base, wrap=wrap, counts=(tiles, 1, 1, repeat, k), strides=(self.slot, 0, 0, 0, 1))
-        ready, free = self.memory.written + 1, self.memory.read - 1
-        self.memory.write(fill, free, 1, note=f"{task}: weight tiles")
-        self.memory.fetch(drain, ready, 1, note=f"{task}: weight tiles")
-        self.ring += tiles

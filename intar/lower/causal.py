@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from intar.ir.quantgraph import QProduct, QSoftmax
 from intar.lower.shares import Share, sharing
@@ -36,14 +35,19 @@ class Bands:
         """The row of an item behind the band in which a row is."""
         return min(self.rows, (row // self.height + 1) * self.height)
 
-    def parts(self, visit: Visit) -> Iterator[Visit]:
-        """The visit's share of each band, with its beats."""
+    def cut(self, visit: Visit) -> Iterator[Visit]:
+        """The visit's share of each band."""
         row, end = visit.row, visit.row + visit.rows
         while row < end:
             inside = row % self.rows
             rows = min(self.after(inside) - inside, end - row)
-            yield replace(visit, row=row, rows=rows, beats=self.beats(inside))
+            yield replace(visit, row=row, rows=rows)
             row += rows
+
+    def parts(self, visit: Visit) -> Iterator[Visit]:
+        """The visit's share of each band, with its beats."""
+        for part in self.cut(visit):
+            yield replace(part, beats=self.beats(part.row % self.rows))
 
 
 def bands(site: Site, softmax: QSoftmax) -> Bands | None:
@@ -86,24 +90,16 @@ def read_by(site: Site, task: QProduct) -> Bands | None:
     return None
 
 
-def seen(found: Bands, share: Share, size: int) -> Iterator[Share]:
-    """The rounds of column blocks of a share, of each only what bands see: one after the other those that don't see all of
-    its blocks, then all others at once. `size`: rows of an array."""
-    item, end = share.row // found.rows * found.rows, share.row + share.count
-    for tile in range(share.tiles):
-        first, row = share.first + tile * share.across, share.row
-        while row < end:
-            blocks = min(found.beats(row - item) - first, share.across)
-            after = end if blocks == share.across else item + found.after(row - item)
-            if blocks > 0:
-                yield _part(share, first, blocks, row, min(after, end) - row, size)
-            row = after
-
-
-def _part(share: Share, first: int, blocks: int, row: int, count: int, size: int) -> Share:
-    """Column blocks from `first` on, of one round, of `count` rows from `row` on."""
-    m_tiles = -(-count // size)
-    form: dict[str, Any] = {"first": first, "tiles": 1, "row": row, "count": count, "m_tiles": m_tiles}
-    rows: dict[str, Any] = {"rows": min(size, count), "rows_last": count - (m_tiles - 1) * size}
-    note = f"{share.note} {first}+{blocks} rows {row}+{count}"
-    return replace(share, cores=share.cores[:blocks], **form, **rows, note=note)
+def seen(found: Bands, share: Share) -> Iterator[Share]:
+    """Of a share that lies in one band what its rows see: whole rounds of column blocks, and one for the rest."""
+    end = found.beats(share.row % found.rows)
+    full, rest = divmod(max(0, min(end, share.end) - share.first), share.across)
+    if full:
+        last = end <= share.first + full * share.across
+        yield replace(share, tiles=full, last=last, note=f"{share.note} seen {full}")
+    if rest:
+        first = share.first + full * share.across
+        note = f"{share.note} seen {first}+{rest}"
+        yield replace(
+            share, first=first, tiles=1, cores=share.cores[:rest], last=end <= first + rest, note=note
+        )

@@ -88,13 +88,18 @@ def perform(quantised: Quantised, schedule: Schedule, common: Common = Common())
     for visit in first.values():
         KINDS[type(visit.task)].prepare(work, visit)
     stage = -1
-    for visit in visits:
-        if visit.stage != stage:
-            stage = visit.stage
-            work.params.enter(stage, work.steps)
-        work.ports.load_inputs(visit)
-        KINDS[type(visit.task)].append(work, visit)
-        work.ports.store_outputs(visit)
+    for group in move.together(work, visits):
+        for visit in group:
+            if visit.stage != stage:
+                stage = visit.stage
+                work.params.enter(stage, work.steps)
+            work.ports.load_inputs(visit)
+        if len(group) > 1:
+            move.append_together(work, group)
+        else:
+            KINDS[type(visit.task)].append(work, visit)
+        for visit in group:
+            work.ports.store_outputs(visit)
     return work
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from intar.ir.nodes.arrays import CoreStep, FeedStep
 from intar.ir.nodes.memories import Walk
-from intar.ir.quantgraph import QMatmul
+from intar.ir.quantgraph import QMatmul, QProduct
 from intar.lower.netlist import Flow, FlowLeg
-from intar.lower.shares import Share, busy_cores, shares
+from intar.lower.shares import Share, Shared, busy_cores, shared_rest, shares
 from intar.lower.visits import Visit
 from intar.lower.work import Work
 
@@ -35,17 +35,65 @@ def prepare(work: Work, visit: Visit) -> None:
 def append(work: Work, visit: Visit) -> None:
     if visit.follows:
         _follow(work, visit)
-    for share in shares(work.site, visit):
+    for share in _in_order(work, visit):
+        if isinstance(share, Shared):
+            _side_by_side(work, visit, share)
+            continue
         if not visit.follows:
+            operands(work, visit, share)
             _share(work, visit, share)
         _tail(work, visit, share)
-        results(work, visit, share)
+        results(work, visit, share, share.last)
+
+
+def _in_order(work: Work, visit: Visit) -> Iterator[Share | Shared]:
+    """Column blocks that cores share along both axes go first, so that the rows are complete one after the other, in the
+    last round; but behind the first round, if that is not the last one, where it follows others than cores row by row."""
+    plain = list(shares(work.site, visit))
+    shared = shared_rest(work.site, visit)
+    if shared:
+        (full,) = plain
+        source, name = work.tensors.reader(visit, 0), visit.task.inputs[0]
+        apart = not any(t.output == name and isinstance(t, QMatmul | QProduct) for t in work.site.graph.tasks)
+        if apart and full.tiles > 1 and source.in_blocks(full.row, full.count, full.height):
+            first, plain = full.split()
+            yield first
+        yield shared
+    yield from plain
+
+
+def _side_by_side(work: Work, visit: Visit, shared: Shared) -> None:
+    """Column blocks that cores share along both axes."""
+    for share in (shared.above, shared.below):
+        _share(work, visit, share)
+    _both_operands(work, visit, shared)
+    for piece in shared.pieces():
+        _tail(work, visit, piece)
+        results(work, visit, piece, last=False)
+
+
+def _both_operands(work: Work, visit: Visit, shared: Shared) -> None:
+    """Of every slice of the reduction a beat of the rows above, then one of those below, which are further down in each
+    round."""
+    above, below, depth = shared.above, shared.below, work.site.pitch(visit.task.inputs[0])
+    source = work.tensors.reader(visit, 0)
+    feeds = [tuple(f"feed_{core}.in" for core in share.cores) for share in (above, below)]
+    for tile in range(above.tiles):
+        down = below.row + tile * above.count - above.row
+        walk = Walk(
+            counts=(above.m_tiles, 1, depth, 2, above.rows),
+            strides=(above.rows * depth, 0, 1, down * depth, depth),
+        )
+        source.fetch(above.row, walk, above.note, rows=above.count, height=above.rows, ahead=down)
+        legs = tuple(FlowLeg(source.port("out"), feed) for feed in feeds)
+        work.net.flow(Flow(legs, above.m_tiles * depth, above.rows, note=above.note))
+    if left := shared.left:
+        operands(work, visit, left)
 
 
 def _share(work: Work, visit: Visit, share: Share) -> None:
-    """Operands, weights and parameters for all array tiles of a share."""
+    """Weights, products and parameters for all array tiles of a share."""
     task = visit.task
-    operands(work, visit, share)
     which = "all blocks" if share.by_rows else f"blocks {share.first}+{share.tiles}x{len(share.cores)}"
     for position, core in enumerate(share.cores):
         blocks = share.blocks(position)
@@ -147,9 +195,9 @@ def products(work: Work, visit: Visit, core: int, blocks: Sequence[int], share: 
     work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], share.tiles * share.core_rows, note=share.note)
 
 
-def results(work: Work, visit: Visit, share: Share) -> None:
+def results(work: Work, visit: Visit, share: Share, last: bool) -> None:
     """What the vector units of the cores send, into every copy of the output; in the last round block of rows by block,
-    before it round by round where a move follows."""
+    before it round by round where a move follows. `last`: the rows are complete with this share."""
     legs = tuple(FlowLeg(f"vector_{core}.out", work.tensors.sinks(visit)) for core in share.cores)
     _in_turn(work, legs, share)
     target, pitch = _target(work, visit, share), work.site.pitch(visit.task.output)
@@ -160,7 +208,6 @@ def results(work: Work, visit: Visit, share: Share) -> None:
             strides = {"strides": (share.across, 0, 0, 1, pitch)}
             memory.write_portions(target.model_copy(update={**across, **strides}), share.note)
             continue
-        last = share.end == pitch
         for walk, blocks in _by_blocks(target, share.tiles - 1) if last else ((target, False),):
             if blocks:
                 memory.write(share.row, walk, share.note, share.count, share.height)

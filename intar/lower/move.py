@@ -1,11 +1,13 @@
 """Reshape, transpose, concat and slice: whole beats from memory to memory, or on the gather node, element by element.
 
-Beats follow who makes them: those that are complete together move together, in whatever order that is.
+Beats follow who makes them: those that are complete together move together, in whatever order that is. So do those of
+several moves one after the other that take from the same tensor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,15 +34,66 @@ def prepare(work: Work, visit: Visit) -> None:
     """A move has no constants."""
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Beats `sources` of a move's input to the places `targets` of its output; they are there from write count `need` on."""
+
+    need: int
+    visit: Visit
+    sources: np.ndarray
+    targets: np.ndarray
+
+
 def append(work: Work, visit: Visit) -> None:
+    append_together(work, [visit])
+
+
+def together(work: Work, visits: Sequence[Visit]) -> Iterator[list[Visit]]:
+    """The visits in order, moves that take whole beats of one and the same tensor at a time."""
+    group: list[Visit] = []
+    for visit in visits:
+        if group and not (_alike(work, group[0]) and _alike(work, visit) and _same(work, group[0], visit)):
+            yield group
+            group = []
+        group.append(visit)
+    if group:
+        yield group
+
+
+def _alike(work: Work, visit: Visit) -> bool:
+    """A move of whole beats of a single tensor."""
     task = visit.task
-    assert isinstance(task, QMove)
+    if not isinstance(task, QMove) or len(set(task.inputs)) > 1:
+        return False
+    return beat_addresses(task, work.site.tensors, work.site.machine.lanes) is not None
+
+
+def _same(work: Work, first: Visit, second: Visit) -> bool:
+    """Two moves take from the same memory."""
+    same = first.task.inputs[0] == second.task.inputs[0]
+    return same and work.tensors.reader(first, 0) is work.tensors.reader(second, 0)
+
+
+def append_together(work: Work, visits: Sequence[Visit]) -> None:
+    """Append moves; several only if they are `together`."""
+    parts: list[_Part] = []
+    for visit in visits:
+        task = visit.task
+        assert isinstance(task, QMove)
+        beats = beat_addresses(task, work.site.tensors, work.site.machine.lanes)
+        found = _parts(work, visit, beats) if beats else []
+        parts += found
+        if not found:
+            _whole(work, visit, task, beats)
+    for part in sorted(parts, key=lambda part: part.need):
+        _move(work, part)
+
+
+def _whole(work: Work, visit: Visit, task: QMove, beats: Sequence[tuple[int, np.ndarray]] | None) -> None:
+    """Append a move that waits for all that it takes."""
     pitch = work.site.pitch(task.output)
-    beats = beat_addresses(task, work.site.tensors, work.site.machine.lanes)
     if beats is None:
         _by_elements(work, visit, task, visit.rows * pitch)
-    elif _follow(work, visit, beats):
-        return
     else:
         _by_beats(work, visit, beats)
     walk = Walk(counts=(1, 1, 1, visit.rows, pitch), strides=(0, 0, 0, pitch, 1))
@@ -48,29 +101,33 @@ def append(work: Work, visit: Visit) -> None:
         memory.write(0, walk, task.name)
 
 
-def _follow(work: Work, visit: Visit, beats: Sequence[tuple[int, np.ndarray]]) -> bool:
-    """Move the beats of one tensor part by part, as these are there; False where that is one and the same time."""
-    (slot, *others), name = dict.fromkeys(slot for slot, _ in beats), visit.task.name
+def _parts(work: Work, visit: Visit, beats: Sequence[tuple[int, np.ndarray]]) -> list[_Part]:
+    """The beats of one tensor part by part, as these are there; none where that is one and the same time."""
+    slot, *others = dict.fromkeys(slot for slot, _ in beats)
     source = work.tensors.reader(visit, slot)
     if others or source.slots > 1:
-        return False
+        return []
     addresses = np.concatenate([part for _, part in beats])
     needs = source.counts.reshape(-1)[addresses]
     times = np.unique(needs)
     if len(times) == 1:
-        return False
+        return []
     size = -(-len(times) // MOST_PARTS)
     ends = np.append(times[size - 1 : -1 : size], times[-1])
-    part = np.searchsorted(ends, needs)
-    for number, need in enumerate(ends):
-        targets = np.flatnonzero(part == number)
-        for walk in fit_walks(addresses[targets], WHOLE):
-            source.fetch_beats(walk, int(need), name)
-        work.net.move(source.port("out"), work.tensors.sinks(visit), len(targets), note=name)
-        for walk in fit_walks(targets, WHOLE):
-            for memory in work.tensors.results(visit):
-                memory.write(0, walk, name)
-    return True
+    number = np.searchsorted(ends, needs)
+    targets = [np.flatnonzero(number == n) for n in range(len(ends))]
+    return [_Part(int(end), visit, addresses[t], t) for end, t in zip(ends, targets, strict=True)]
+
+
+def _move(work: Work, part: _Part) -> None:
+    visit, name = part.visit, part.visit.task.name
+    source = work.tensors.reader(visit, 0)
+    for walk in fit_walks(part.sources, WHOLE):
+        source.fetch_beats(walk, part.need, name)
+    work.net.move(source.port("out"), work.tensors.sinks(visit), len(part.targets), note=name)
+    for walk in fit_walks(part.targets, WHOLE):
+        for memory in work.tensors.results(visit):
+            memory.write(0, walk, name)
 
 
 def _by_beats(work: Work, visit: Visit, beats: Sequence[tuple[int, np.ndarray]]) -> None:

@@ -78,7 +78,7 @@ def make_nodes(work: Work) -> list[Node]:
     nodes.extend(memory.node() for _, memory in sorted(work.params.memories.items()) if memory.reads)
     nodes.extend(memory.node() for _, memory in sorted(work.kernels.memories.items()))
     for _, store in sorted(work.weights.memories.items()):
-        store.memory.depth = store.kept + 2 * store.slot
+        store.finish()
         if store.memory.reads:
             nodes.append(store.memory.node())
     for core in range(machine.cores):

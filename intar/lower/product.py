@@ -7,7 +7,7 @@ each result column (``transposed``), `lanes` rows at a time are turned by a feed
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from intar.ir.nodes.arrays import FeedStep
@@ -39,22 +39,32 @@ def append(work: Work, visit: Visit) -> None:
     scored, shared = causal.made_for(work.site, task), causal.read_by(work.site, task)
     for item, whole in _items(work, visit):
         for part in shared.parts(whole) if shared else (whole,):
-            _item(work, part, item, None if visit.by_rows else scored)
-        if scored:
+            if scored and not visit.by_rows:
+                _scores(work, part, item, scored)
+            else:
+                _item(work, part, item, shares(work.site, part))
+        if scored and visit.by_rows:
             for memory in work.tensors.results(visit):
                 memory.finish(whole.row, whole.rows)
 
 
-def _item(work: Work, part: Visit, item: int, scored: causal.Bands | None) -> None:
-    """Rows of an item; where they are scores for a causal softmax, those that it sees."""
-    for whole in shares(work.site, part):
-        for share in causal.seen(scored, whole, work.site.machine.rows) if scored else (whole,):
-            matmul.operands(work, part, share)
-            _second(work, part, item, share)
-            for position, core in enumerate(share.cores):
-                matmul.products(work, part, core, share.blocks(position), share)
-                work.vector(core, part.task, share.tiles, share.core_rows, "acc", False, share.note)
-            matmul.results(work, part, share)
+def _scores(work: Work, part: Visit, item: int, scored: causal.Bands) -> None:
+    """Rows of an item for a causal softmax, which sees no more of them and follows band by band."""
+    for band in scored.cut(part):
+        _item(work, band, item, (s for share in shares(work.site, band) for s in causal.seen(scored, share)))
+        for memory in work.tensors.results(band):
+            memory.finish(band.row, band.rows)
+
+
+def _item(work: Work, part: Visit, item: int, dealt: Iterable[Share]) -> None:
+    """Rows of an item, dealt out to cores."""
+    for share in dealt:
+        matmul.operands(work, part, share)
+        _second(work, part, item, share)
+        for position, core in enumerate(share.cores):
+            matmul.products(work, part, core, share.blocks(position), share)
+            work.vector(core, part.task, share.tiles, share.core_rows, "acc", False, share.note)
+        matmul.results(work, part, share, share.last)
 
 
 def _items(work: Work, visit: Visit) -> Iterator[tuple[int, Visit]]:

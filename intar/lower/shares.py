@@ -2,17 +2,19 @@
 
 By columns each core takes all rows and every n-th column block: the activations are broadcast. By rows each core takes all
 column blocks and its share of the rows: of every slice of the reduction (a beat of each row) the cores get their rows one
-after the other, so that all of them work on it at the same time.
+after the other, so that all of them work on it at the same time. Column blocks of a matmul that are left over when all cores
+have as many are shared along both axes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from intar.ir.deal import deal, row_cores
+from intar.ir.deal import Rest, deal, deal_rest, row_cores
 from intar.ir.nodes.memories import Walk
-from intar.ir.quantgraph import QProduct, QTask
+from intar.ir.quantgraph import QMatmul, QProduct, QTask
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 
@@ -23,6 +25,7 @@ class Share:
 
     The rows of the tensor that it makes are `count` from `row` on; each core's array tile has `rows` of them (`rows_last` in
     the last of `m_tiles`). Its columns are the blocks from `first` on: of every tile one, or by columns one for each core.
+    `last`: no others of its rows are made after them.
     """
 
     cores: tuple[int, ...]
@@ -35,6 +38,7 @@ class Share:
     rows_last: int
     by_rows: bool
     note: str
+    last: bool
 
     @property
     def shape(self) -> dict:
@@ -65,6 +69,12 @@ class Share:
     def blocks(self, position: int) -> range:
         """The column blocks of the core at a position."""
         return range(self.first + (0 if self.by_rows else position), self.end, self.across)
+
+    def split(self) -> tuple[Share, list[Share]]:
+        """The first tile of each core, and the others."""
+        note = f"{self.note} from round 1"
+        others = replace(self, first=self.first + self.across, tiles=self.tiles - 1, note=note)
+        return replace(self, tiles=1, last=False, note=f"{self.note} round 0"), [others]
 
     def walk(self, pitch: int, columns: int, across: int, base: int = 0) -> Walk:
         """Over rows of `pitch` beats, relative to `row`: tile after tile `across` beats further on, in each the blocks of
@@ -116,8 +126,11 @@ def _by_columns(site: Site, visit: Visit) -> Iterator[Share]:
     """In each round each core makes one column block; the last blocks go to fewer cores."""
     pitch, size = site.pitch(visit.task.output), site.machine.rows
     full, rest = divmod(pitch, len(visit.cores))
+    apart = rest if rest_of(site, visit) else 0
+    rest -= apart
     m_tiles = -(-visit.rows // size)
-    for first, tiles, cores in ((0, full, visit.cores), (pitch - rest, 1, visit.cores[:rest])):
+    behind = pitch - apart
+    for first, tiles, cores in ((0, full, visit.cores), (behind - rest, 1, visit.cores[:rest])):
         if tiles and cores:
             yield Share(
                 cores=cores,
@@ -130,7 +143,92 @@ def _by_columns(site: Site, visit: Visit) -> Iterator[Share]:
                 rows_last=visit.rows - (m_tiles - 1) * size,
                 by_rows=False,
                 note=f"{visit.task.name} rows {visit.row}+{visit.rows} blocks {first}+{tiles}x{len(cores)}",
+                last=first + tiles * len(cores) == behind,
             )
+
+
+def rest_of(site: Site, visit: Visit) -> Rest | None:
+    """How a matmul's last column blocks are dealt out, where some of their rows go to cores without one."""
+    task = visit.task
+    if not isinstance(task, QMatmul) or visit.by_rows or visit.resident:
+        return None
+    blocks, k = site.pitch(task.output), site.tensors[task.inputs[0]].cols
+    return deal_rest(blocks, len(visit.cores), visit.rows, k, site.weight_bits, site.machine)
+
+
+def column_blocks(site: Site, visit: Visit, core: int) -> list[int]:
+    """Column blocks of a visit by columns that a core makes, the last ones perhaps not of all rows."""
+    position, count, pitch = visit.cores.index(core), len(visit.cores), site.pitch(visit.task.output)
+    found = list(range(position, pitch, count))
+    rest = rest_of(site, visit)
+    if rest and rest.cores <= position < rest.cores + rest.helpers:
+        found += range(pitch - rest.cores + position - rest.cores, pitch, rest.helpers)
+    return found
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Column blocks whose rows `above` are made by other cores than those `below`, at the same time: tile by tile of
+    `above` one of each."""
+
+    above: Share
+    below: Share
+
+    @property
+    def steps(self) -> int:
+        """Array tiles of each core that makes rows above."""
+        return self.above.tiles * self.above.m_tiles
+
+    def pieces(self) -> Iterator[Share]:
+        """All array tiles in the order in which they are made."""
+        above, below, size = self.above, self.below, self.above.rows
+        one: dict[str, Any] = {"count": size, "m_tiles": 1}
+        for step in range(self.steps):
+            tile, block = divmod(step, above.m_tiles)
+            first = above.first + tile * above.across
+            yield replace(above, first=first, tiles=1, row=above.row + block * size, **one)
+            yield replace(below, row=below.row + step * size, **one)
+        if self.left:
+            yield self.left
+
+    @property
+    def left(self) -> Share | None:
+        """The tiles below beside which nothing is made above."""
+        below, count = self.below, self.below.m_tiles - self.steps
+        row, rows = below.row + self.steps * below.rows, count * below.rows
+        return replace(below, row=row, count=rows, m_tiles=count) if count else None
+
+
+def shared_rest(site: Site, visit: Visit) -> Shared | None:
+    """The column blocks that `shares` leaves out."""
+    rest, size = rest_of(site, visit), site.machine.rows
+    if rest is None:
+        return None
+    first = site.pitch(visit.task.output) - rest.cores
+    rows = rest.above * size
+    below = Share(
+        cores=visit.cores[: rest.cores],
+        first=first,
+        tiles=1,
+        row=visit.row + rows,
+        count=visit.rows - rows,
+        m_tiles=rest.below,
+        rows=size,
+        rows_last=size,
+        by_rows=False,
+        last=False,
+        note=f"{visit.task.name} rows {visit.row + rows}+{visit.rows - rows} blocks {first}+{rest.cores}",
+    )
+    note = f"{visit.task.name} rows {visit.row}+{rows} blocks {first}+{rest.rounds}x{rest.helpers}"
+    helpers = visit.cores[rest.cores : rest.cores + rest.helpers]
+    form: dict = {
+        "cores": helpers,
+        "tiles": rest.rounds,
+        "row": visit.row,
+        "count": rows,
+        "m_tiles": rest.above,
+    }
+    return Shared(replace(below, **form, note=note), below)
 
 
 def _by_rows(site: Site, visit: Visit) -> Iterator[Share]:
@@ -148,5 +246,6 @@ def _by_rows(site: Site, visit: Visit) -> Iterator[Share]:
             rows_last=part.rows,
             by_rows=True,
             note=f"{visit.task.name} rows {row}+{part.total} on {part.cores} cores",
+            last=True,
         )
         row += part.total

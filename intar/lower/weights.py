@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from intar.ir.quantgraph import QMatmul, QProduct
-from intar.lower.buffers import Memory, WeightMemory
+from intar.lower.buffers import Memory
 from intar.lower.netlist import Netlist
 from intar.lower.ports import Ports
-from intar.lower.shares import busy_cores, tiles_again
+from intar.lower.ring import WeightMemory
+from intar.lower.shares import busy_cores, column_blocks, tiles_again
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 
@@ -29,14 +30,14 @@ class Weights:
             )
 
     def _make(self, core: int, mine: Sequence[Visit]) -> None:
-        """The weight buffer of a core, if one of its visits needs it, and how large its ring slots are."""
+        """The weight buffer of a core, if one of its visits needs it: its ring holds two tiles of the longest reduction."""
         reused = [v for v in mine if not v.resident and tiles_again(self.site, v)]
         if reused or any(v.resident for v in mine):
             ring = [v for v in mine if not v.resident]
-            slot = max((self.pairs(v.task) for v in ring), default=0)
+            longest = max((self.pairs(v.task) for v in ring), default=0)
             stay = {v.task.name: len(self.blocks(v, core)) * self.pairs(v.task) for v in mine if v.resident}
             memory = Memory(f"weights_{core}", self.site.weight_lanes, self.site.w_bits)
-            self.memories[core] = WeightMemory(memory, slot, sum(stay.values()))
+            self.memories[core] = WeightMemory(memory, 2 * longest, sum(stay.values()))
 
     def k(self, task: object) -> int:
         """Length of the reduction of a matmul or product."""
@@ -56,10 +57,9 @@ class Weights:
 
     def blocks(self, visit: Visit, core: int) -> list[int]:
         """Column blocks of a matmul or product that a core makes."""
-        pitch = self.site.pitch(visit.task.output)
         if visit.by_rows:
-            return list(range(pitch))
-        return list(range(visit.cores.index(core), pitch, len(visit.cores)))
+            return list(range(self.site.pitch(visit.task.output)))
+        return column_blocks(self.site, visit, core)
 
     def entrance(self, core: int) -> str:
         """The port to which the weights of a core go."""

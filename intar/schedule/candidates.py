@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from intar.errors import InfeasibleError
-from intar.ir.quantgraph import QuantGraph
+from intar.ir.quantgraph import ROW_WISE, QuantGraph
 from intar.ir.schedule import Machine, Mode, Schedule
 from intar.schedule.build import at_least, own_banks
 from intar.schedule.pins import Pins
@@ -44,6 +46,12 @@ def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -
     """Schedules that the engine may find faster than the solver's best one, claiming no more than is proved of them."""
     if alone:
         yield from _own_banks(best, graph)
+    if apart := _rows_apart(graph, best, pins):
+        with suppress(InfeasibleError):
+            rival = solve(graph, best.machine, best.mode, apart)
+            yield rival.model_copy(update={"bound": best.bound, "status": "FEASIBLE"})
+            if alone:
+                yield from _own_banks(rival, graph)
     interleaved = any(stage.pattern == "interleaved" for stage in best.stages)
     for restricted in RESTRICTED:
         if restricted == "intar" and best.status == "OPTIMAL" and not interleaved:
@@ -62,6 +70,18 @@ def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -
         yield rival
         if alone:
             yield from _own_banks(rival, graph)
+
+
+def _rows_apart(graph: QuantGraph, best: Schedule, pins: Pins | None) -> Pins | None:
+    """Pins that put row reductions and the matmuls with which they alternate in stages of their own: there they follow each
+    other, too, which the solver's model does not see, and weights come once; None if there are none, or someone chose."""
+    row_wise = {task.name for task in graph.tasks if isinstance(task, ROW_WISE)}
+    mixed = [[p.task for p in stage.tasks] for stage in best.stages if stage.pattern == "interleaved"]
+    names = [name for stage in mixed if row_wise.intersection(stage) for name in stage]
+    chosen = pins or Pins()
+    if not names or not chosen.pattern.keys().isdisjoint(names):
+        return None
+    return replace(chosen, pattern={**chosen.pattern, **dict.fromkeys(names, "sequential")})
 
 
 def _own_banks(schedule: Schedule, graph: QuantGraph) -> Iterator[Schedule]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from math import gcd
 
-from intar.ir.deal import Deal, deal, row_cores
+from intar.ir.deal import Deal, Rest, deal, deal_rest, row_cores
 from intar.ir.quantgraph import TableSpec
 from intar.ir.rational import WORDS
 from intar.ir.schedule import Machine
@@ -165,10 +165,22 @@ def delay(work: Work, machine: Machine) -> int:
     return passes + (ROOT + NORM_PIPELINE if work.norm else DIVISION) + PIPELINE
 
 
-def compute_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
-    """Cycles of `rows` rows of a task on `cores` cores, weights and operands being there."""
+def rest_of(work: Work, rows: int, cores: int, machine: Machine) -> Rest | None:
+    """How a matmul's last column blocks of `rows` rows are dealt out, where some of their rows go to cores without one."""
+    if work.kind != "matmul" or work.by_rows:
+        return None
+    return deal_rest(row_beats(work.cols, machine), cores, rows, work.k, work.stream_bits, machine)
+
+
+def compute_cycles(work: Work, rows: int, cores: int, machine: Machine, resident: bool = False) -> int:
+    """Cycles of `rows` rows of a task on `cores` cores, weights and operands being there.
+
+    In its last round a matmul whose weights don't stay (`resident`) may leave rows to cores without a column block.
+    """
     if work.arrays:
         products = rounds(work, cores, machine) * column_cycles(work, rows, cores, machine)
+        if not resident and (rest := rest_of(work, rows, cores, machine)):
+            products -= rest.above * array_tile(work, machine)
         return max(products, rows * row_beats(work.cols, machine)) if work.tail else products
     if work.kind == "rows":
         return rows * row_cycles(work, machine)
@@ -281,7 +293,7 @@ def port_cycles(beats: int, bits: int, machine: Machine, ports: int = 1) -> int:
 
 def task_cycles(work: Work, rows: int, cores: int, weights: bool, machine: Machine) -> int:
     """Cycles of `rows` rows of a task; `weights` says that its weights come through the ports meanwhile."""
-    cycles = compute_cycles(work, rows, cores, machine)
+    cycles = compute_cycles(work, rows, cores, machine, resident=not weights)
     if not weights:
         return cycles
     return max(cycles, passes(work, rows, cores, machine) * weight_cycles(work, rows, cores, machine))
@@ -344,11 +356,20 @@ def resident_bytes(work: Work, cores: int, machine: Machine) -> int:
     return ceil_div(beats * machine.lanes * work.w_bits, 8) * sharing(work, cores, machine)
 
 
-def copied_bytes(work: Work, cores: int, machine: Machine) -> int:
-    """Parameters of a matmul that every core but the first has besides, because cores share its rows."""
-    if not (work.kind == "matmul" and work.by_rows):
-        return 0
-    return (sharing(work, cores, machine) - 1) * parameter_bytes(work.cols, machine)
+def copied_bytes(work: Work, rows: int, cores: int, resident: bool, machine: Machine) -> int:
+    """Parameters of a matmul that several cores have, because they share its rows, or in row tiles of `rows` rows those of
+    its last column blocks."""
+    if work.kind == "matmul" and work.by_rows:
+        return (sharing(work, cores, machine) - 1) * parameter_bytes(work.cols, machine)
+    rest = None if resident else rest_of(work, rows, cores, machine)
+    return parameter_bytes(rest.cores * machine.lanes, machine) if rest else 0
+
+
+def most_copied_bytes(work: Work, cores: int, machine: Machine) -> int:
+    """At most so many bytes of a task's parameters are on several cores, however many rows a tile has."""
+    if work.kind != "matmul" or work.by_rows:
+        return copied_bytes(work, work.rows, cores, False, machine)
+    return parameter_bytes(row_beats(work.cols, machine) % cores * machine.lanes, machine)
 
 
 def parameter_bytes(cols: int, machine: Machine) -> int:

@@ -112,7 +112,8 @@ class Problem:
         groups = range(1, self.machine.cores + 1)
         return tuple(
             max(
-                cost.resident_bytes(work, cores, self.machine) + cost.copied_bytes(work, cores, self.machine)
+                cost.resident_bytes(work, cores, self.machine)
+                + cost.most_copied_bytes(work, cores, self.machine)
                 for cores in groups
                 for work in (task.work, replace(task.work, by_rows=task.work.arrays))
             )

@@ -310,7 +310,10 @@ class Stages:
             return [(int(work.kind != "rows"), work)]
         if work.by_rows:
             return [(g, work) for g in range(1, most + 1)]
-        columns = {cost.rounds(work, g, self.problem.machine): g for g in range(most, 0, -1)}
+        columns = {
+            (cost.rounds(work, g, self.problem.machine), *self._paces(work, g, tile_rows)[:2]): g
+            for g in range(most, 0, -1)
+        }
         shared = replace(work, by_rows=True)
         rows = {
             self._paces(shared, g, tile_rows): g
@@ -337,7 +340,7 @@ class Stages:
             (False,),
             0,
             compute + cost.delay(work, machine) + cost.hop(machine),
-            cost.copied_bytes(work, len(cores), machine),
+            cost.copied_bytes(work, work.rows, len(cores), False, machine),
         )
 
     def _side_by_side(self, works: tuple[Work, ...], cores: tuple[tuple[int, ...], ...]) -> Config:
@@ -346,7 +349,7 @@ class Stages:
         compute = max(cost.task_cycles(work, work.rows, g, True, machine) for work, g in pairs)
         none = (False,) * len(works)
         order = tuple(range(len(works)))
-        copies = sum(cost.copied_bytes(work, g, machine) for work, g in pairs)
+        copies = sum(cost.copied_bytes(work, work.rows, g, False, machine) for work, g in pairs)
         axes = tuple(work.by_rows for work in works)
         return Config("parallel", order, cores, axes, none, none, 0, compute + cost.hop(machine), copies)
 
@@ -407,7 +410,7 @@ class Stages:
                 tuple(w for w in order if v in shape.edges[w]),
                 cost.array_tile(work, machine) if work.k else 0,
                 cost.column_cycles(work, tile_rows, len(group), machine),
-                cost.compute_cycles(work, tile_rows, len(group), machine),
+                cost.compute_cycles(work, tile_rows, len(group), machine, keep),
                 0 if keep else cost.fetch_cycles(work, len(group), machine),
                 shape.tails[v],
                 delay=cost.delay(work, machine) if work.kind == "rows" else -1,
@@ -419,7 +422,7 @@ class Stages:
                 task = replace(task, follow=u, block=block, slice=last)
             tasks.append(task)
         kept = sum(
-            cost.copied_bytes(work, len(group), machine)
+            cost.copied_bytes(work, min(tile_rows, work.rows), len(group), keep, machine)
             + (cost.resident_bytes(work, len(group), machine) if keep else 0)
             for work, group, keep in zip(works, cores, resident, strict=True)
         )

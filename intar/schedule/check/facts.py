@@ -19,7 +19,7 @@ from intar.ir.quantgraph import (
     TableSpec,
 )
 from intar.ir.rational import WORDS
-from intar.ir.schedule import Residency, Schedule
+from intar.ir.schedule import Placement, Residency, Schedule
 
 
 @dataclass(frozen=True)
@@ -214,10 +214,31 @@ class Facts:
             if placement.axis == "rows":
                 each, cores = blocks, self.fed(task, cores)
                 total += (cores - 1) * blocks * machine.lanes * 16
+            elif self.relieved(task, self.visited(i, task), placement):
+                total += blocks % cores * machine.lanes * 16
             if placement.resident:
                 beats = each * ceil(self.cols[task.inputs[0]] / machine.depth)
                 total += ceil(beats * machine.depth * machine.lanes * self.w_bits / 8) * cores
         return total
+
+    def visited(self, i: int, task: QTask) -> int:
+        """Rows of a task that stage `i` works on at a time."""
+        rows = self.rows[task.output]
+        return min(self.schedule.stages[i].tile_rows or rows, rows)
+
+    def relieved(self, task: QTask, rows: int, placement: Placement) -> int:
+        """Blocks of rows of the last column blocks that cores without one make, of a matmul by columns."""
+        cores, size = len(placement.cores), self.machine.rows
+        if not isinstance(task, QMatmul) or placement.axis == "rows" or placement.resident:
+            return 0
+        full, rest = divmod(ceil(self.cols[task.output] / self.machine.lanes), cores)
+        if full == 0 or rest == 0 or rows % size or self.fed(task, 2) < 2:
+            return 0
+        helpers = next(n for n in range(cores - rest, 0, -1) if rest % n == 0)
+        each = rest // helpers
+        spared = (rows // size) // (each + 1)
+        work = (full * (rows // size) + rows // size - spared) * self.tile(task)
+        return spared if self.weigh(full + each, self.cols[task.inputs[0]]) <= work else 0
 
     def fed(self, task: QMatmul | QProduct, cores: int) -> int:
         """Cores that take rows: one more only while the others do not use every cycle of the stream of activations."""

@@ -64,6 +64,7 @@ def passes(facts: Facts, task: QTask, rows: int, placement: Placement, once: boo
     item = facts.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1)
     again = facts.times(task, min(item, rows), cores) if by_rows and not once else 1
     products = turns * column_tile(facts, task, rows, placement)
+    products -= facts.relieved(task, rows, placement) * facts.tile(task)
     if isinstance(task, QProduct):
         return products, again * ceil(rows / item) * beats * depth
     fetch = again * facts.weigh(turns, depth)
