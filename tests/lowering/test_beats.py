@@ -8,8 +8,9 @@ import pytest
 from intar import pipeline, proof
 from intar.frontends.builder import Builder
 from intar.ir.beats import beat_addresses
+from intar.ir.nodes.memories import Buffer
 from intar.ir.nodes.movers import Gather
-from intar.ir.quantgraph import QMove, Quantised
+from intar.ir.quantgraph import QMatmul, QMove, Quantised
 from intar.ir.schedule import Machine, Mode
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
@@ -40,6 +41,33 @@ def test_heads_move_as_beats(width: int, whole: bool, mode: Mode) -> None:
     assert any(isinstance(node, Gather) for node in made.program.nodes) != whole
     assert proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]).bit_exact
     assert abs(made.schedule.objective / made.predicted.cycles - 1) < 0.15
+
+
+def projections() -> Quantised:
+    """Queries, keys and values of 3 heads out of one matmul of 6 tokens, multiplied with each other."""
+    rng = np.random.default_rng(0)
+    g = Builder("projections")
+    x = g.input("x", (6, 8))
+    whole = g.matmul(x, rng.normal(size=(8, 9 * LANES)))
+    parts = (g.slice(whole, 1, first, first + 3 * LANES) for first in range(0, 9 * LANES, 3 * LANES))
+    q, k, v = (g.transpose(g.reshape(part, (6, 3, LANES)), (1, 0, 2)) for part in parts)
+    g.output(g.product(g.product(q, k, "second"), v))
+    return quantise(g.build(), calibration={"x": rng.normal(size=(4, 6, 8))})
+
+
+def test_moves_out_of_one_tensor_follow_it_together() -> None:
+    """Beats of all three are moved in the order in which they are there."""
+    quantised = projections()
+    matmul, *moves = (task for task in quantised.graph.tasks if isinstance(task, QMatmul | QMove))
+    assert [task.inputs for task in moves[:3]] == [(matmul.output,)] * 3
+    made = pipeline.compile_quantised(quantised, MACHINE, "sequential")
+    names = [task.name for task in moves[:3]]
+    buffers = (node for node in made.program.nodes if isinstance(node, Buffer))
+    (reads,) = (found for node in buffers if (found := [s for s in node.reads if s.note in names]))
+    needs = [need for step in reads for need in step.needs()]
+    assert needs == sorted(needs) and len(set(needs)) > 3, "beats wait for others that come later"
+    assert {step.note for step in reads} == set(names)
+    assert proof.verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]).bit_exact
 
 
 def test_rows_of_an_input_are_padded() -> None:
