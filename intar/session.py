@@ -61,12 +61,10 @@ from intar.quant.streamed import stream_states
 from intar.rendering import INPUTS_FILE
 from intar.report.summary import report_dict
 from intar.report.write import report_folder
-from intar.schedule.cost import lower_bounds
 from intar.schedule.functions import dsp_blocks, weight
 from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
-from intar.schedule.problem import make_problem
-from intar.schedule.solve import solve
+from intar.schedule.solve import lower_bounds, solve
 from intar.schedule.validate import validate
 
 LOOP_PAYS = 32
@@ -268,7 +266,7 @@ def _keeps(made: Quantised, parts: Sequence[Part], machine: Machine) -> bool:
 
 def _pays(part: Part, machine: Machine) -> bool:
     """A round is long beside what the next one waits for: the last response of a store, the first word of a load."""
-    floor = max(lower_bounds(make_problem(part.graph, machine).works, machine).values())
+    floor = max(lower_bounds(part.graph, machine).values())
     return floor >= LOOP_PAYS * machine.latency
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from intar.errors import ConfigError, Finding
-from intar.schedule import cost, solver
+from intar.schedule import bounds, solver
 from intar.schedule.dp import Answer, footprint
 from intar.schedule.moves import Move, Moves
 from intar.schedule.problem import Problem, members
@@ -80,7 +80,7 @@ def solve_cpsat(
     _residency(problem, parts, table)
     _memory(problem, parts, table)
     total = solver.weighted_sum(parts.chosen, [m.cycles for m in table])
-    model.add(total >= max(cost.lower_bounds(problem.works, problem.machine).values()))
+    model.add(total >= max(bounds.lower_bounds(problem.works, problem.machine).values()))
     model.minimize(total)
     outcome = solver.run(model, [*parts.chosen, *parts.position], seed, limit, presolve)
     if not outcome.found:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
-from intar.schedule import cost
+from intar.schedule import bounds
 from intar.schedule.moves import Move, Moves
 from intar.schedule.problem import Problem, members
 
@@ -68,7 +68,7 @@ def footprint(problem: Problem, moves: Sequence[Move]) -> tuple[int, int]:
 def remaining_area(problem: Problem, done: int) -> int:
     """Cycles that the tasks outside `done` take at least."""
     rest = problem.everything & ~done
-    return cost.spread([problem.areas[t] for t in members(rest)], problem.machine)
+    return bounds.spread([problem.areas[t] for t in members(rest)], problem.machine)
 
 
 def after(problem: Problem, state: State, move: Move) -> tuple[State, list[int]]:

@@ -9,7 +9,7 @@ from intar.ir.packing import array_blocks, products_at_once
 from intar.ir.quantgraph import DirectSpec, Quantised, TableSpec, operand_bits
 from intar.ir.schedule import Machine
 from intar.schedule import cost
-from intar.schedule.problem import make_problem
+from intar.schedule.solve import lower_bounds
 
 LUTS_OF_A_DSP, DSPS_OF_A_RAMB18 = 150, 2.0
 """What blocks are worth: about as many as UltraScale+ parts have of each beside the other."""
@@ -99,7 +99,7 @@ def weight(quantised: Quantised, machine: Machine, multiplier: tuple[int, int]) 
     """Area times time of a network: DSP blocks (LUTs and memories converted) of the arrays and all vector lanes, times the
     least cycles of its tasks and those of loading its functions."""
     lanes = machine.cores * machine.rate * lane(quantised).area
-    floor = max(cost.lower_bounds(make_problem(quantised.graph, machine).works, machine).values())
+    floor = max(lower_bounds(quantised.graph, machine).values())
     return (_arrays(quantised, machine, multiplier) + lanes) * (floor + load_cycles(quantised, machine))
 
 

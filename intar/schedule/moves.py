@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from intar.ir.schedule import Pattern
-from intar.schedule import cost
+from intar.schedule import cost, tiling
 from intar.schedule.problem import Problem, Tensor, members
 from intar.schedule.stages import Config, Stages
 
@@ -253,10 +253,10 @@ class Moves:
         if sum(map(len, readers.values())) < 2 and len(written) < 2:
             return config.compute
 
-        def streams(ends: Mapping[int, Sequence[tuple[int, bool]]]) -> cost.Streams:
+        def streams(ends: Mapping[int, Sequence[tuple[int, bool]]]) -> tiling.Streams:
             return tuple((problem.first_words(t, height), tuple(who)) for t, who in ends.items())
 
-        return cost.pipelined_cycles(
+        return tiling.pipelined_cycles(
             config.tiled, config.tiles, problem.machine, streams(readers), streams(written)
         )
 

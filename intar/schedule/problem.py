@@ -26,7 +26,7 @@ from intar.ir.quantgraph import (
     weight_bits,
 )
 from intar.ir.schedule import Machine
-from intar.schedule import cost
+from intar.schedule import bounds, cost
 from intar.schedule.cost import Work
 
 
@@ -104,7 +104,7 @@ class Problem:
     @cached_property
     def areas(self) -> tuple[tuple[int, int], ...]:
         """Least array and vector unit cycles of each task (`cost.area`)."""
-        return tuple(cost.area(task.work, self.machine) for task in self.tasks)
+        return tuple(bounds.area(task.work, self.machine) for task in self.tasks)
 
     @cached_property
     def residents(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from typing import Literal
 from intar.errors import InternalError
 from intar.ir.quantgraph import QuantGraph
 from intar.ir.schedule import Machine, Pattern, Schedule
-from intar.schedule import cost
+from intar.schedule import bounds
 from intar.schedule.build import build_schedule, lay_out
 from intar.schedule.cpsat import solve_cpsat
 from intar.schedule.dataflow import best_groups, first_groups
@@ -48,8 +48,8 @@ level, and there are more levels, each of states with more tensors on chip."""
 
 
 def lower_bounds(graph: QuantGraph, machine: Machine) -> dict[str, int]:
-    """Bounds in cycles that hold for every schedule, by what they count (`cost.lower_bounds`)."""
-    return cost.lower_bounds(make_problem(graph, machine).works, machine)
+    """Bounds in cycles that hold for every schedule, by what they count (`bounds.lower_bounds`)."""
+    return bounds.lower_bounds(make_problem(graph, machine).works, machine)
 
 
 def moves_of(problem: Problem, mode: Mode, rules: Rules, limits: Limits | None = None) -> tuple[Moves, bool]:
@@ -119,7 +119,7 @@ def solve(
     rules = rules_of(pins, problem)
     if not spills:
         rules = replace(rules, chip=frozenset(range(len(problem.tensors))) - rules.spill)
-    floor = max(cost.lower_bounds(problem.works, machine).values())
+    floor = max(bounds.lower_bounds(problem.works, machine).values())
     moves, fits = moves_of(problem, mode, rules, limits)
     answer, bound = _decide(problem, moves, engine, floor) if fits else (None, floor)
     if mode == "dataflow":

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from intar.ir.schedule import Pattern
-from intar.schedule import cost
-from intar.schedule.cost import Tiled, Work
+from intar.schedule import cost, tiling
+from intar.schedule.cost import Work
 from intar.schedule.problem import Problem, members
+from intar.schedule.tiling import Tiled
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ class Stages:
         """Tile heights: the array's rows times powers of two; the whole tensor if it is no higher or groups are fixed."""
         height, heights = self.problem.machine.rows, []
         while height < rows:
-            if cost.ceil_div(rows, height) <= cost.MAX_TILES:
+            if cost.ceil_div(rows, height) <= tiling.MAX_TILES:
                 heights.append(height)
             height *= 2
         if self.limits.groups is not None or rows <= self.problem.machine.rows:
@@ -405,7 +406,7 @@ class Stages:
         tasks: list[Tiled] = []
         for v, (work, group, keep) in enumerate(zip(works, cores, resident, strict=True)):
             task = Tiled(
-                *cost.tile_times(work, tile_rows, len(group), keep, machine),
+                *tiling.tile_times(work, tile_rows, len(group), keep, machine),
                 shape.edges[v],
                 tuple(w for w in order if v in shape.edges[w]),
                 cost.array_tile(work, machine) if work.k else 0,
@@ -428,9 +429,9 @@ class Stages:
         )
         axes = tuple(work.by_rows for work in works)
         if pattern == "interleaved":
-            cycles = cost.interleaved_cycles(tasks, tiles, machine)
+            cycles = tiling.interleaved_cycles(tasks, tiles, machine)
             return Config(pattern, order, cores, axes, resident, follows, tile_rows, cycles, kept)
-        cycles = cost.pipelined_cycles(tuple(tasks), tiles, machine)
+        cycles = tiling.pipelined_cycles(tuple(tasks), tiles, machine)
         tiled = tuple(tasks) if tiles > 1 else ()
         return Config(pattern, order, cores, axes, resident, follows, tile_rows, cycles, kept, tiled, tiles)
 
