@@ -303,4 +303,4 @@ def finish(
     if numerator:
         tl.store(da + index, result)
     else:
-        tl.store(db + other, tl.where(tl.load(b + other) < 0, result, -result))
+        tl.store(db + other, tl.where(tl.load(b + other).to(tl.float32) < 0, result, -result))

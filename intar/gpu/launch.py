@@ -65,7 +65,7 @@ def forward(x: Tensor, a: Tensor, b: Tensor, groups: int) -> Tensor:
 
 def backward(grad: Tensor, x: Tensor, a: Tensor, b: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `x`, `a` and `b` by the Triton kernels; those of `a` and `b` have the same bits on every run."""
-    layout = layout_of(x, a, b, groups)
+    layout = layout_of(x, a, b, groups, grad)
     dx, da, db = (torch.empty_like(part, memory_format=torch.contiguous_format) for part in (x, a, b))
     if x.numel() == 0:
         return dx, da.zero_(), db.zero_()

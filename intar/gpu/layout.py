@@ -37,8 +37,10 @@ class Layout:
     shared_b: bool
 
 
-def layout_of(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, groups: int) -> Layout:
-    """The layout, or one error that has every finding.
+def layout_of(
+    x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, groups: int, grad: torch.Tensor | None = None
+) -> Layout:
+    """The layout, or one error that has every finding; `grad` is the upstream gradient, where there is one.
 
     Channel `c` is in group ``c // ceil(channels / groups)``. Where `groups` divides `channels` these are the blocks of the
     published models; elsewhere the last group is shorter, and undefined (an error) where it would have no channel at all.
@@ -58,7 +60,7 @@ def layout_of(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, groups: int) ->
                 f"{channels} channels don't fill {groups} groups: blocks of {size} leave a group empty",
                 "groups",
                 "group g holds the channels from g·ceil(channels / groups)",
-                f"give a divisor of {channels}",
+                f"give a divisor of {channels}" if channels else "give x channels",
             )
         )
     for name, part, width in (("a", a, NUMERATOR), ("b", b, DENOMINATOR)):
@@ -70,7 +72,9 @@ def layout_of(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, groups: int) ->
                     f"it is [1, {width}] where all groups share the coefficients, else [{groups}, {width}]",
                 )
             )
-    for name, part in (("x", x), ("a", a), ("b", b)):
+    if grad is not None and grad.shape != x.shape:
+        found.append(Finding(f"shape {list(grad.shape)} is not that of x, {list(x.shape)}", "grad"))
+    for name, part in (("x", x), ("a", a), ("b", b), *(() if grad is None else (("grad", grad),))):
         if part.dtype not in DTYPES:
             found.append(
                 Finding(

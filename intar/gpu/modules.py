@@ -164,6 +164,7 @@ class KAT(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.image = image
         if image % patch:
             raise ConfigError(
                 Finding(
@@ -191,6 +192,9 @@ class KAT(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[batch, 3, image, image] → logits [batch, classes] of the class token."""
+        if images.ndim != 4 or images.shape[1:] != (3, self.image, self.image):
+            expected = f"it is [batch, 3, {self.image}, {self.image}]"
+            raise ConfigError(Finding(f"shape {list(images.shape)} does not fit", "images", expected))
         patches = self.patch_embed(images)
         tokens = torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], 1)
         tokens = self.norm(self.blocks(tokens + self.pos_embed))

@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
+from intar.errors import Finding, UnsupportedError
 from intar.gpu import reference
 from intar.gpu.layout import layout_of
 
@@ -37,7 +39,14 @@ def group_rational(x: Tensor, a: Tensor, b: Tensor, groups: int) -> Tensor:
         Shapes, dtypes, devices or the number of groups don't fit; says everything that is wrong.
     ToolError
         `x` is on a GPU and triton is not installed.
+    UnsupportedError
+        In forward-mode differentiation; in the backward pass of a gradient.
     """
+    # PyTorch itself drops the tangents of a custom operator's operands without a word.
+    if not torch.compiler.is_compiling() and any(unpack_dual(p).tangent is not None for p in (x, a, b)):
+        raise _no_derivative(
+            "forward-mode derivatives", "use torch.autograd.grad, or intar.gpu.reference.forward"
+        )
     return torch.ops.intar.group_rational(x, a, b, groups)
 
 
@@ -49,7 +58,7 @@ def _forward(x: Tensor, a: Tensor, b: Tensor, groups: int) -> Tensor:
 
 @torch.library.custom_op("intar::group_rational_backward", mutates_args=(), device_types="cpu")
 def _backward(grad: Tensor, x: Tensor, a: Tensor, b: Tensor, groups: int) -> tuple[Tensor, Tensor, Tensor]:
-    layout_of(x, a, b, groups)
+    layout_of(x, a, b, groups, grad)
     return reference.backward(grad.contiguous(), x.contiguous(), a, b, groups)
 
 
@@ -79,7 +88,7 @@ def _forward_shape(x: Tensor, a: Tensor, b: Tensor, groups: int) -> Tensor:
 def _backward_shape(
     grad: Tensor, x: Tensor, a: Tensor, b: Tensor, groups: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    layout_of(x, a, b, groups)
+    layout_of(x, a, b, groups, grad)
     dx, da, db = (torch.empty_like(part, memory_format=torch.contiguous_format) for part in (x, a, b))
     return dx, da, db
 
@@ -94,4 +103,15 @@ def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None
     return dx, da, db, None
 
 
+def _refuse(ctx: Any, *grads: Tensor) -> None:
+    raise _no_derivative("second derivatives", "differentiate intar.gpu.reference.forward")
+
+
+def _no_derivative(what: str, way_out: str) -> UnsupportedError:
+    return UnsupportedError(
+        Finding(f"{what} are not there", "group_rational", "it has kernels for gradients only", way_out)
+    )
+
+
 _forward.register_autograd(_differentiate, setup_context=_save)
+_backward.register_autograd(_refuse)

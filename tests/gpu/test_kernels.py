@@ -53,6 +53,17 @@ def test_results_and_gradients(case: str) -> None:
     assert [value.dtype for value in found] == [dtype, dtype, torch.float32, torch.float32]
 
 
+def test_coefficients_of_16_bits() -> None:
+    """A model that is bfloat16 throughout: gradients of its coefficients are rounded once."""
+    grad, x, a, b = run((60, 24), 8, (True, False), torch.bfloat16)
+    a, b = a.bfloat16(), b.bfloat16()
+    found = launch.backward(grad, x, a, b, 8)
+    exact = reference.oracle(grad, x, a, b, 8)[1:]
+    for value, wanted in zip(found[1:], exact[1:], strict=True):
+        assert value.dtype == torch.bfloat16
+        assert (value.double() - wanted).abs().max() <= torch.finfo(torch.bfloat16).eps * wanted.abs().max()
+
+
 def test_strides() -> None:
     """Rows apart, channels apart, and an upstream gradient that is one number everywhere: no copy is needed, or made."""
     _, x, a, b = run((6, 10, 16), 4, (True, False), torch.float32)

@@ -118,6 +118,7 @@ def test_mistakes() -> None:
         (lambda: KAT.named("huge"), "size"),
         (lambda: KAT(48, 5, depth=1), "heads"),
         (lambda: KAT(48, 3, depth=1, image=30), "image"),
+        (lambda: KAT(48, 3, depth=1, image=32)(torch.zeros(1, 3, 40, 40)), "images"),
     ):
         with pytest.raises(ConfigError) as caught:
             make()

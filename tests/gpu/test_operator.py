@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 from rational_cases import TRAINED, operands, written_out
+from torch._dynamo.backends.debugging import aot_eager
 
-from intar.errors import ConfigError
-from intar.gpu import group_rational, reference
+from intar.errors import ConfigError, UnsupportedError
+from intar.gpu import GRKAN, group_rational, reference
 
 SHARING = [(True, False), (False, False), (True, True), (False, True)]
 
@@ -126,8 +128,47 @@ def test_second_derivative_is_refused() -> None:
     x, a, b = operands((2, 8), 2)
     x.requires_grad_()
     (dx,) = torch.autograd.grad(group_rational(x, a, b, 2).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="group_rational_backward"):
+    with pytest.raises(UnsupportedError, match="second derivatives are not there"):
         dx.sum().backward()
+
+
+def test_forward_mode_is_refused() -> None:
+    """PyTorch would give derivatives of zero."""
+    x, a, b = operands((2, 8), 2)
+    with pytest.raises(UnsupportedError, match="forward-mode derivatives are not there"):
+        torch.func.jvp(lambda part: group_rational(x, part, b, 2), (a,), (torch.ones_like(a),))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast(dtype: torch.dtype) -> None:
+    """Functions take what the layers give, parameters and their gradients stay float32."""
+    torch.manual_seed(0)
+    layer, x = GRKAN(16, 24), operands((5, 16), 8)[0]
+    with torch.autocast("cpu", dtype=dtype):
+        y = layer(x)
+    y.float().square().sum().backward()
+    assert y.dtype == dtype and {p.grad.dtype for p in layer.parameters()} == {torch.float32}
+    torch.testing.assert_close(y.float(), layer(x), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_compiled_training_is_traced_once_for_all_batches() -> None:
+    """Forward and backward traced together, operands that are not contiguous too."""
+    traced: list[int] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[object]) -> Any:
+        traced.append(batch)
+        return aot_eager(graph, inputs)
+
+    torch.manual_seed(0)
+    layer = GRKAN(16, 24)
+    compiled = torch.compile(layer, backend=backend, fullgraph=True, dynamic=True)
+    for batch in (3, 5, 9):
+        x = operands((16, batch), 1)[0].mT.requires_grad_()
+        found = torch.autograd.grad(compiled(x).square().sum(), [x, *layer.parameters()])
+        wanted = torch.autograd.grad(layer(x).square().sum(), [x, *layer.parameters()])
+        torch.testing.assert_close(found, wanted)
+    assert set(traced) == {3}
 
 
 def test_every_mistake_at_once() -> None:
@@ -142,6 +183,10 @@ def test_every_mistake_at_once() -> None:
             group_rational(x.float(), a, b, groups)
     with pytest.raises(ConfigError, match="a scalar has no channels"):
         group_rational(torch.tensor(1.0), a, b, 1)
+    with pytest.raises(ConfigError, match="give x channels"):
+        group_rational(torch.zeros(3, 0), a, b, 1)
+    with pytest.raises(ConfigError, match=r"grad: shape \[2, 4\] is not that of x, \[3, 4\]"):
+        torch.ops.intar.group_rational_backward(torch.zeros(2, 4), torch.zeros(3, 4), a, b, 1)
 
 
 def test_imports_stay_cheap() -> None:
