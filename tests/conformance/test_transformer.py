@@ -120,6 +120,24 @@ def test_hidden_scores_in_csim_and_rtl(longer: Quantised, mode: Mode, tmp_path: 
     assert set(check.cycles) == {made.predicted.cycles}
 
 
+@pytest.mark.sim
+@pytest.mark.full
+def test_a_block_like_those_of_gpt_2(tmp_path: Path) -> None:
+    """Heads are cut out of one tensor, cores share what is left over of the column blocks, scores are made band by band."""
+    graph, samples = block(width=40, heads=5, tokens=24, hidden=104, joined=True)
+    quantised = quantise(graph, W8A8R16, {"x": samples})
+    made = pipeline.compile_quantised(quantised, machine(2, rows=4), "auto")
+    cores = [node for node in made.program.nodes if isinstance(node, Core)]
+    shapes = [{(step.tiles, step.m_tiles) for step in core.steps if step.k == 40} for core in cores]
+    assert (1, 3) in shapes[0] and (1, 3) in shapes[1], "half of the rows of the last column block each"
+    inputs = [random_inputs(quantised, seed) for seed in range(2)]
+    rendering.project(made).write(tmp_path)
+    require(proof.verify_csim(made, inputs, tmp_path))
+    check = proof.verify_rtl(made, inputs, tmp_path)
+    require(check)
+    assert set(check.cycles) == {made.predicted.cycles}
+
+
 def test_one_wide_operand(tmp_path: Path) -> None:
     """What the last matmul reads, behind GELU, has 16 bits, all other operands 8; bit for bit in engine and C++."""
     graph, samples = block()

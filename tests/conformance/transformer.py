@@ -9,9 +9,19 @@ from intar.ir.taskgraph import TaskGraph
 
 
 def block(
-    width: int = 32, heads: int = 2, tokens: int = 8, hidden: int = 64, *, causal: bool = True, seed: int = 0
+    width: int = 32,
+    heads: int = 2,
+    tokens: int = 8,
+    hidden: int = 64,
+    *,
+    causal: bool = True,
+    joined: bool = False,
+    seed: int = 0,
 ) -> tuple[TaskGraph, np.ndarray]:
-    """LayerNorm, attention, residual, LayerNorm, feed-forward with GELU, residual; and samples (16, tokens, width)."""
+    """LayerNorm, attention, residual, LayerNorm, feed-forward with GELU, residual; and samples (16, tokens, width).
+
+    `joined`: one matmul makes queries, keys and values.
+    """
     rng = np.random.default_rng(seed)
 
     def layer(x: str, rows: int, columns: int) -> str:
@@ -26,12 +36,16 @@ def block(
     g = Builder("block_small")
     x = g.input("x", (tokens, width))
     h = norm(x)
-    q, k, v = (by_head(layer(h, width, width)) for _ in range(3))
+    if joined:
+        whole = layer(h, width, 3 * width)
+        q, k, v = (by_head(g.slice(whole, 1, n * width, (n + 1) * width)) for n in range(3))
+    else:
+        q, k, v = (by_head(layer(h, width, width)) for _ in range(3))
     scores = g.mul(g.product(q, k, "second"), (width // heads) ** -0.5)
     mask = np.triu(np.full((tokens, tokens), -np.inf), 1) if causal else None
     mixed = g.product(g.softmax(scores, mask), v)
-    joined = g.reshape(g.transpose(mixed, (1, 0, 2)), (tokens, width))
-    residual = g.add(x, layer(joined, width, width))
+    side_by_side = g.reshape(g.transpose(mixed, (1, 0, 2)), (tokens, width))
+    residual = g.add(x, layer(side_by_side, width, width))
     hot = g.gelu(layer(norm(residual), width, hidden))
     g.output(g.add(residual, layer(hot, hidden, width)))
     return g.build(), rng.normal(size=(16, tokens, width))
