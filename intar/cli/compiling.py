@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -30,6 +32,12 @@ from intar.cli.common import (
     progress,
     show,
 )
+
+if TYPE_CHECKING:  # a command imports what it needs when it runs: help shows at once
+    from intar.design import Design
+    from intar.ir.schedule import Mode
+    from intar.schedule.pins import Pins
+    from intar.session import Source
 
 app = typer.Typer()
 
@@ -176,71 +184,48 @@ def compile_command(
     as_json: Json = False,
 ) -> None:
     """The whole path: model to C++, RTL and weight image, with the predicted cycles."""
-    from intar import pipeline, rendering
-    from intar.design import Design
+    from intar import rendering
     from intar.engine import build as engine
-    from intar.errors import ConfigError, Finding
-    from intar.networks import Network, at_lengths, compile_networks, main_entry, shared_bytes
+    from intar.networks import main_entry
     from intar.project import refuse_foreign
     from intar.quant.accuracy import numerics_report
-    from intar.quant.blocks import pieces
     from intar.quant.golden import integer_samples
-    from intar.session import edited_schedule, parse_entries, parse_pins, update_report
+    from intar.session import parse_entries, parse_pins, update_report
     from intar.verify.hls_lint import lint_files
     from intar.verify.tools import require
 
     mode, pins = check_pattern(pattern), parse_pins(pin or [])
     entries = parse_entries(entry or [])
-    if (entries or lengths > 1) and (edited or pin):
-        what, where = (
-            "a schedule is pinned or edited for a single network only",
-            "--entry" if entries else "--lengths",
-        )
-        raise ConfigError(Finding(what, where, hint="leave --schedule and --pin away"))
+    if edited or pin:
+        _refuse_several(entries, lengths)
     refuse_foreign(out)
     require(engine.missing_tools())
+    opened = partial(
+        open_model,
+        device=device,
+        scheme=scheme,
+        budget=budget,
+        shape=shape,
+        loop=loop,
+        bits=bits,
+        rational=rational,
+    )
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
     ) as step:
-        source = open_model(model, device, scheme, calibration, budget, shape, loop, like, bits, rational)
+        source = opened(model, calibration=calibration, like=like)
         known = source.quantised.graph
         more = {
-            name: open_model(
-                other,
-                device,
-                scheme,
-                None,
-                budget,
-                shape,
-                loop,
-                known,
-                bits,
-                rational,
-                source.machine,
-            )
+            name: opened(other, calibration=None, like=known, machine=source.machine)
             for name, other in entries.items()
         }
         step()
-        made_all: list[Design] = []
-        named = {main_entry(known.name, more): source, **more}
-        if more or lengths > 1:
-            networks = [
-                form
-                for name, one in named.items()
-                for form in at_lengths(
-                    Network(name, one.quantised, pieces(one.quantised.graph, one.blocks)), lengths
-                )
-            ]
-            made_all = compile_networks(networks, source.machine, mode)
-            made = made_all[0]
-        elif edited:
-            made = pipeline.design(source.quantised, edited_schedule(edited, source.quantised))
-        else:
-            made = pipeline.compile_quantised(source.quantised, source.machine, mode, pins, source.blocks)
+        sources = {main_entry(known.name, more): source, **more}
+        made, *others = _designs(sources, lengths, mode, pins, edited)
         step()
-        samples = {n: integer_samples(one.quantised, one.calibration) for n, one in named.items()}
-        others = [samples.get(other.name, {}) for other in made_all[1:]]
-        project = rendering.project(made, next(iter(samples.values())), made_all[1:], others)
+        samples = {name: integer_samples(one.quantised, one.calibration) for name, one in sources.items()}
+        own, theirs = next(iter(samples.values())), [samples.get(other.name, {}) for other in others]
+        project = rendering.project(made, own, others, theirs)
         step()
         linted = lint_files(project.files, made.program) if lint else None
         step()
@@ -248,34 +233,67 @@ def compile_command(
         step()
         numerics = numerics_report(source.graph, source.quantised, source.calibration)
         report = update_report(target, made, numerics=numerics)
-        for other in made_all[1:]:
+        for other in others:
             update_report(target, other)
         step()
+    document = report | {"directory": str(out), "digest": project.digest, "linted": linted is not None}
+    show(as_json, document, lambda: _show_compiled([made, *others], document, numerics, len(project.files)))
 
-    def human() -> None:
-        from intar.quant.accuracy import numerics_warnings
-        from intar.schedule.show import render
 
-        console.print(render(made.schedule))
-        for warning in numerics_warnings(numerics):
-            console.print(f"[yellow]warning:[/] {warning}")
-        cycles = report["cycles"]
-        console.print(
-            f"{len(project.files)} files in {out}; {cycles['predicted']:,} cycles predicted (limit {cycles['limit']:,})"
-        )
-        if made.program.entries:
-            cycles_of = (f"{one.name} {one.predicted.cycles:,}" for one in made_all)
-            total = sum(len(data) for data in made.images.values())
-            shared = shared_bytes(made.program)
-            console.print(
-                f"one kernel, {len(made_all)} entries, cycles: {', '.join(cycles_of)}; {total:,} bytes of constants, "
-                f"{shared:,} of them for several entries"
-            )
-        if linted is None:
-            console.print("[dim]the C++ was not linted[/]")
+def _refuse_several(entries: Mapping[str, str], lengths: int) -> None:
+    """A schedule that a person has decided about is that of one network."""
+    from intar.errors import ConfigError, Finding
 
-    show(
-        as_json,
-        report | {"directory": str(out), "digest": project.digest, "linted": linted is not None},
-        human,
+    if entries or lengths > 1:
+        what = "a schedule is pinned or edited for a single network only"
+        where = "--entry" if entries else "--lengths"
+        raise ConfigError(Finding(what, where, hint="leave --schedule and --pin away"))
+
+
+def _designs(
+    sources: Mapping[str, Source], lengths: int, mode: Mode, pins: Pins, edited: Path | None
+) -> list[Design]:
+    """The designs of a kernel: of its one network, or of each of its entries, which come in several lengths."""
+    from intar import pipeline
+    from intar.networks import Network, at_lengths, compile_networks
+    from intar.quant.blocks import pieces
+    from intar.session import edited_schedule
+
+    source = next(iter(sources.values()))
+    if len(sources) == 1 and lengths == 1:
+        if edited:
+            return [pipeline.design(source.quantised, edited_schedule(edited, source.quantised))]
+        return [pipeline.compile_quantised(source.quantised, source.machine, mode, pins, source.blocks)]
+    networks = [
+        Network(name, one.quantised, pieces(one.quantised.graph, one.blocks)) for name, one in sources.items()
+    ]
+    forms = [form for network in networks for form in at_lengths(network, lengths)]
+    return compile_networks(forms, source.machine, mode)
+
+
+def _show_compiled(
+    designs: Sequence[Design], report: Mapping[str, Any], numerics: list[dict[str, Any]], files: int
+) -> None:
+    """What a person is told of a project: schedule, warnings, cycles, constants."""
+    from intar.networks import shared_bytes
+    from intar.quant.accuracy import numerics_warnings
+    from intar.schedule.show import render
+
+    made = designs[0]
+    console.print(render(made.schedule))
+    for warning in numerics_warnings(numerics):
+        console.print(f"[yellow]warning:[/] {warning}")
+    cycles = report["cycles"]
+    console.print(
+        f"{files} files in {report['directory']}; {cycles['predicted']:,} cycles predicted "
+        f"(limit {cycles['limit']:,})"
     )
+    if made.program.entries:
+        cycles_of = (f"{one.name} {one.predicted.cycles:,}" for one in designs)
+        total = sum(len(data) for data in made.images.values())
+        console.print(
+            f"one kernel, {len(designs)} entries, cycles: {', '.join(cycles_of)}; {total:,} bytes of constants, "
+            f"{shared_bytes(made.program):,} of them for several entries"
+        )
+    if not report["linted"]:
+        console.print("[dim]the C++ was not linted[/]")
