@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -22,6 +22,11 @@ from intar.cli.common import (
     open_model,
     show,
 )
+
+if TYPE_CHECKING:  # a command imports what it needs when it runs: help shows at once
+    from intar.quant.chosen import ChosenFormats
+    from intar.quant.search import Search
+    from intar.session import Source
 
 app = typer.Typer()
 
@@ -54,7 +59,7 @@ def tune(
     from intar import designs
     from intar.errors import ConfigError, Finding
     from intar.ir.io import write_atomic
-    from intar.quant.chosen import SCHEMA, ChosenFormats
+    from intar.quant.chosen import SCHEMA
     from intar.quant.search import METRICS
     from intar.session import refuse_other
     from intar.session import tune as search
@@ -80,6 +85,27 @@ def tune(
             weights=weights,
             step=lambda trial: bar.update(task, description=f"{metric} {trial.score:.6g}"),
         )
+    chosen = _chosen(source, found)
+    if out:
+        write_atomic(out, (chosen.model_dump_json(by_alias=True, indent=1) + "\n").encode())
+    document = _document(source, found, metric, bound) | {"formats": chosen.model_dump(by_alias=True)}
+
+    def human() -> None:
+        samples = min(count, len(next(iter((source.calibration or {"": []}).values()))))
+        title = f"{source.graph.name}, {source.scheme.name}: {metric} of {samples} samples, bound {bound:g}"
+        console.print(_table(found, metric, title))
+        best = found.chosen
+        console.print(f"chosen: {metric} {best.score:.6g}, {best.moved / KIB:,.1f} KiB moved by an inference")
+        if out:
+            console.print(f"{out}: for --bits", highlight=False)
+
+    show(as_json, document, human)
+
+
+def _chosen(source: Source, found: Search) -> ChosenFormats:
+    """What `--bits` reads: the formats, and how each was decided."""
+    from intar.quant.chosen import ChosenFormats
+
     rows = [
         {
             "place": list(step.unit.patterns),
@@ -91,45 +117,35 @@ def tune(
         }
         for step in found.steps
     ]
-    name = source.scheme.name
-    chosen = ChosenFormats(
-        scheme=name, bits={**dict(source.scheme.bits), **found.chosen.bits}, trade_off=tuple(rows)
-    )
-    if out:
-        write_atomic(out, (chosen.model_dump_json(by_alias=True, indent=1) + "\n").encode())
+    bits = {**dict(source.scheme.bits), **found.chosen.bits}
+    return ChosenFormats(scheme=source.scheme.name, bits=bits, trade_off=tuple(rows))
+
+
+def _document(source: Source, found: Search, metric: str, bound: float) -> dict[str, Any]:
+    """The two ends and what was chosen between them, for ``--json``."""
     ends = {
         key: {"score": trial.score, "moved": trial.moved}
         for key, trial in (("wide", found.wide), ("narrow", found.narrow), ("chosen", found.chosen))
     }
-    document: dict[str, Any] = {"model": source.graph.name, "metric": metric, "bound": bound, **ends}
-    document |= {"formats": chosen.model_dump(by_alias=True)}
+    return {"model": source.graph.name, "metric": metric, "bound": bound, **ends}
 
-    def human() -> None:
-        samples = min(count, len(next(iter((source.calibration or {"": []}).values()))))
-        title = f"{source.graph.name}, {name}: {metric} of {samples} samples, bound {bound:g}"
-        table = Table(title=title, title_justify="left")
-        for column in ("bits", "place", "alone", metric, "KiB moved", ""):
-            justify = "left" if column in ("place", "") else "right"
-            table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
-        table.add_row("", "all wide", "", f"{found.wide.score:.6g}", f"{found.wide.moved / KIB:,.1f}", "")
-        for step in found.steps:
-            trial = step.trial
-            table.add_row(
-                str(step.unit.narrow),
-                ", ".join(step.unit.patterns),
-                f"{step.alone.score:.6g}",
-                f"{trial.score:.6g}",
-                f"{trial.moved / KIB:,.1f}",
-                "" if step.kept else f"stays {step.unit.wide}",
-                style=None if step.kept else "dim",
-            )
+
+def _table(found: Search, metric: str, title: str) -> Table:
+    """A row for each place in the order of narrowing, between all wide and all narrow."""
+    table = Table(title=title, title_justify="left")
+    for column in ("bits", "place", "alone", metric, "KiB moved", ""):
+        justify = "left" if column in ("place", "") else "right"
+        table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    table.add_row("", "all wide", "", f"{found.wide.score:.6g}", f"{found.wide.moved / KIB:,.1f}", "")
+    for step in found.steps:
         table.add_row(
-            "", "all narrow", "", f"{found.narrow.score:.6g}", f"{found.narrow.moved / KIB:,.1f}", ""
+            str(step.unit.narrow),
+            ", ".join(step.unit.patterns),
+            f"{step.alone.score:.6g}",
+            f"{step.trial.score:.6g}",
+            f"{step.trial.moved / KIB:,.1f}",
+            "" if step.kept else f"stays {step.unit.wide}",
+            style=None if step.kept else "dim",
         )
-        console.print(table)
-        best = found.chosen
-        console.print(f"chosen: {metric} {best.score:.6g}, {best.moved / KIB:,.1f} KiB moved by an inference")
-        if out:
-            console.print(f"{out}: for --bits", highlight=False)
-
-    show(as_json, document, human)
+    table.add_row("", "all narrow", "", f"{found.narrow.score:.6g}", f"{found.narrow.moved / KIB:,.1f}", "")
+    return table

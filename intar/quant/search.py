@@ -17,12 +17,12 @@ import numpy as np
 
 from intar.errors import ConfigError, Finding, InfeasibleError
 from intar.grid import prepare
-from intar.ir.quantgraph import QConv, QEmbedding, QMatmul, QuantGraph
+from intar.ir.quantgraph import QConv, QEmbedding, QMatmul, QuantGraph, Quantised
 from intar.ir.reference import AT_ONCE, float_tensors
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.calibrate import observe, samples
 from intar.quant.fuse import Group, fuse
-from intar.quant.golden import dequantise, golden_tensors, quantise_input
+from intar.quant.golden import dequantise, golden_outputs, quantise_input
 from intar.quant.quantise import quantise
 from intar.quant.scheme import Scheme
 from intar.quant.widths import ROLES, Place, path, places
@@ -201,53 +201,22 @@ def search_formats(
     UserError
         As in :func:`intar.quant.quantise.quantise`.
     """
-    judge = METRICS[metric] if isinstance(metric, str) else metric
     graph = prepare(graph)
     groups = fuse(graph)
-    indices = [
-        graph.tensor(group.output).source or group.output for group in groups if group.kind == "argmax"
-    ]
-    if isinstance(metric, str) and indices:
-        raise ConfigError(
-            Finding(
-                f"the output '{indices[0]}' is an index",
-                f"metric {metric!r}",
-                "how far apart two indices are says nothing about them",
-                "tune the network without its argmax, or give a metric of your own (intar.quant.search_formats)",
-            )
-        )
+    if isinstance(metric, str):
+        _refuse_indices(graph, groups, metric)
     batch = samples(graph, calibration)[:count]
     observed = observe(graph, calibration, histograms=scheme.method != "minmax")
-    real: list[dict[str, np.ndarray]] = [{} for _ in batch]
-    for first in range(0, len(batch), AT_ONCE):
-        for name, arrays in float_tensors(graph, batch[first : first + AT_ONCE]):
-            if name in graph.outputs:
-                for one, array in zip(real[first:], arrays, strict=False):
-                    one[name] = array
+    real, judge = _float_outputs(graph, batch), METRICS[metric] if isinstance(metric, str) else metric
 
     def attempt(bits: Mapping[str, int]) -> Trial:
         made = quantise(graph, scheme.with_bits(bits), calibration, alike=alike, observed=observed)
-        tensors = {tensor.name: tensor for tensor in made.graph.tensors}
-        inputs = [
-            {name: quantise_input(tensors[name], array) for name, array in one.items()} for one in batch
-        ]
-        golden: list[dict[str, np.ndarray]] = [{} for _ in batch]
-        for first in range(0, len(batch), AT_ONCE):
-            for name, arrays, _ in golden_tensors(made, inputs[first : first + AT_ONCE]):
-                if name in graph.outputs:
-                    for one, array in zip(golden[first:], arrays, strict=False):
-                        one[name] = dequantise(tensors[name], array).reshape(graph.tensor(name).shape)
-        trial = Trial(dict(bits), judge(real, golden), bits_moved(made.graph))
+        trial = Trial(dict(bits), judge(real, _real_outputs(graph, made, batch)), bits_moved(made.graph))
         step(trial)
         return trial
 
     everything = units(graph, groups, scheme, alike, weights)
-    at_start = {pattern: unit.wide for unit in everything for pattern in unit.patterns}
-
-    def narrowed(bits: Mapping[str, int], unit: Unit) -> dict[str, int]:
-        return {**bits, **dict.fromkeys(unit.patterns, unit.narrow)}
-
-    wide = attempt(at_start)
+    wide = attempt({pattern: unit.wide for unit in everything for pattern in unit.patterns})
     if not wide.score >= bound:
         raise InfeasibleError(
             Finding(
@@ -257,7 +226,20 @@ def search_formats(
                 "take a scheme that keeps sums and normalisations in 16 bits (w8a8r16) or wider weights, or ask for less",
             )
         )
-    alone = [attempt(narrowed(at_start, unit)) for unit in everything]
+    best, steps = _narrowed(everything, wide, bound, attempt)
+    narrow = attempt({pattern: unit.narrow for unit in everything for pattern in unit.patterns})
+    return Search(best, wide, narrow, tuple(steps))
+
+
+def _narrowed(
+    everything: Sequence[Unit], wide: Trial, bound: float, attempt: Callable[[Mapping[str, int]], Trial]
+) -> tuple[Trial, list[Step]]:
+    """The best trial that meets the bound, and the steps to it: what harms least for each bit saved is narrowed first."""
+
+    def with_narrow(bits: Mapping[str, int], unit: Unit) -> dict[str, int]:
+        return {**bits, **dict.fromkeys(unit.patterns, unit.narrow)}
+
+    alone = [attempt(with_narrow(wide.bits, unit)) for unit in everything]
 
     def harm(index: int) -> tuple[bool, float]:
         saved, lost = wide.moved - alone[index].moved, wide.score - alone[index].score
@@ -266,9 +248,49 @@ def search_formats(
     best, steps = wide, []
     for index in sorted(range(len(everything)), key=harm):
         unit = everything[index]
-        trial = attempt(narrowed(best.bits, unit))
+        trial = attempt(with_narrow(best.bits, unit))
         kept = trial.score >= bound and trial.moved < best.moved
         steps.append(Step(unit, alone[index], trial, kept))
         best = trial if kept else best
-    narrow = attempt({pattern: unit.narrow for unit in everything for pattern in unit.patterns})
-    return Search(best, wide, narrow, tuple(steps))
+    return best, steps
+
+
+def _refuse_indices(graph: TaskGraph, groups: Sequence[Group], metric: str) -> None:
+    for group in groups:
+        if group.kind == "argmax":
+            raise ConfigError(
+                Finding(
+                    f"the output '{graph.tensor(group.output).source or group.output}' is an index",
+                    f"metric {metric!r}",
+                    "how far apart two indices are says nothing about them",
+                    "tune the network without its argmax, or give a metric of your own (intar.quant.search_formats)",
+                )
+            )
+
+
+def _float_outputs(
+    graph: TaskGraph, batch: Sequence[Mapping[str, np.ndarray]]
+) -> list[dict[str, np.ndarray]]:
+    """The outputs of the float reference for each sample."""
+    found: list[dict[str, np.ndarray]] = [{} for _ in batch]
+    for first in range(0, len(batch), AT_ONCE):
+        for name, arrays in float_tensors(graph, batch[first : first + AT_ONCE]):
+            if name in graph.outputs:
+                for one, array in zip(found[first:], arrays, strict=False):
+                    one[name] = array
+    return found
+
+
+def _real_outputs(
+    graph: TaskGraph, made: Quantised, batch: Sequence[Mapping[str, np.ndarray]]
+) -> list[dict[str, np.ndarray]]:
+    """Golden's outputs for each sample as real values, in the shapes of the float graph."""
+    tensors = {tensor.name: tensor for tensor in made.graph.tensors}
+    inputs = [{name: quantise_input(tensors[name], array) for name, array in one.items()} for one in batch]
+    return [
+        {
+            name: dequantise(tensors[name], array).reshape(graph.tensor(name).shape)
+            for name, array in one.items()
+        }
+        for one in golden_outputs(made, inputs)
+    ]
