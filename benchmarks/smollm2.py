@@ -48,7 +48,8 @@ from intar.tokenizer import load_tokenizer
 
 FILE = asset_dir("designs") / "smollm2" / "model.py"
 RESULTS = Path(__file__).parent / "results" / "smollm2.json"
-SCHEME, BITS = "w8a8r16", {"*.in": 16}
+SCHEME, BITS = "w8a8r16", {"*.in": 16, "*.o_proj.in": 8, "*attended.in1": 8}
+"""What the search chose (`formats`), as patterns that mean the same in every function of the file."""
 TOKENS, TEXT = 1024, 256
 SEARCHED, TEXTS = 256, 1
 """Tokens of a text that the search looks at, and texts: as long as Lee's, since what softmax makes needs more bits the
