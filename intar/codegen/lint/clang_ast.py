@@ -12,9 +12,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from intar.assets import asset_dir
 from intar.codegen.lint.finding import Place
+from intar.engine.build import find_compiler, no_compiler
 from intar.errors import Finding, ToolError
-from intar.verify.csim_build import find_compiler, runtime_dir
 
 try:
     from clang import cindex
@@ -31,7 +32,10 @@ except ImportError as error:  # the extra is not installed
 Cursor = Any
 Type = Any
 
-RUNTIME_HEADERS = frozenset(path.name for path in runtime_dir().glob("*.h")) | {
+RUNTIME = asset_dir("sim") / "csim"
+"""The headers that generated C++ runs with here."""
+
+RUNTIME_HEADERS = frozenset(path.name for path in RUNTIME.glob("*.h")) | {
     "hls_burst_maxi.h",
     "ap_int.h",
 }
@@ -54,7 +58,9 @@ _TRANSPARENT = frozenset({CursorKind.UNEXPOSED_EXPR, CursorKind.PAREN_EXPR, Curs
 @lru_cache(maxsize=1)
 def system_includes() -> tuple[str, ...]:
     """Include directories of the C++ compiler: PyPI's libclang brings no built-in headers of its own."""
-    compiler, _ = find_compiler()
+    compiler = find_compiler()
+    if compiler is None:
+        raise ToolError(no_compiler("the linter reads its headers"))
     command = [compiler, "-std=c++14", "-E", "-x", "c++", "-v", "/dev/null"]
     text = subprocess.run(command, capture_output=True, text=True, check=False).stderr
     listed = text.partition("#include <...> search starts here:")[2].partition("End of search list")[0]
@@ -64,7 +70,7 @@ def system_includes() -> tuple[str, ...]:
 def parse(path: Path, include_dirs: Sequence[Path]) -> tuple[Any, list[tuple[Place, str]]]:
     """Parse one file as C++14; return the translation unit and the errors of the compiler."""
     arguments = ["-std=c++14", "-x", "c++", "-nostdinc", "-nostdinc++", "-Wno-unknown-pragmas"]
-    arguments += [f"-I{directory}" for directory in (HEADERS, *include_dirs, runtime_dir())]
+    arguments += [f"-I{directory}" for directory in (HEADERS, *include_dirs, RUNTIME)]
     for directory in system_includes():
         arguments += ["-isystem", directory]
     unit = cindex.Index.create().parse(str(path), args=arguments)
