@@ -21,7 +21,9 @@ _SOURCES = (
     "buffer_node.h",
     "rational.h",
     "lookup.h",
-    "compute_nodes.h",
+    "array_nodes.h",
+    "vector_node.h",
+    "mover_nodes.h",
     "rows_node.h",
 )
 COMPILERS = ("g++", "c++", "clang++")

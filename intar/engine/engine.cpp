@@ -1,11 +1,13 @@
 // The engine: reads an encoded program, runs it cycle by cycle, writes statistics. Called through ctypes by run.py.
 #include <memory>
 
+#include "array_nodes.h"
 #include "buffer_node.h"
-#include "compute_nodes.h"
-#include "rows_node.h"
 #include "memory_nodes.h"
+#include "mover_nodes.h"
+#include "rows_node.h"
 #include "sim.h"
+#include "vector_node.h"
 
 namespace intar {
 

@@ -1,6 +1,7 @@
 // Rows node: softmax and normalisation of whole rows in four passes that work on four rows or more at once.
 #pragma once
-#include "compute_nodes.h"
+#include "lookup.h"
+#include "sim.h"
 
 namespace intar {
 
