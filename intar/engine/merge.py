@@ -97,7 +97,8 @@ def _constant_buffers(program: Program) -> set[str]:
     """Buffers that are filled from ports whose data wait for nothing: parameters, for one.
 
     They take everything before they give anything, so that a reader that is slow to take its share does not keep the port
-    from filling the next buffer. That holds when all that is behind the port are buffers of this kind.
+    from filling the next buffer. That holds when all that is behind the port are buffers of this kind, and nothing but such
+    ports is before them: a ring of weights may need no read before any write, and yet take tiles that the core makes.
     """
     nodes = {node.name: node for node in program.nodes}
     edges = [(link.src.split(".")[0], link.dst.split(".")[0]) for link in program.links]
@@ -116,11 +117,11 @@ def _constant_buffers(program: Program) -> set[str]:
     behind = {n.name: ends(n.name, True) for n in program.nodes if isinstance(n, Load) and not n.after}
     feeds = {name: ends(name, False) for names in behind.values() for name in names & free}
     while True:
-        held = {load: names for load, names in behind.items() if not names <= free}
-        if not held:
-            return set(feeds) & free
-        behind = {load: names for load, names in behind.items() if load not in held}
         free = {name for name in free if feeds.get(name, {""}) <= set(behind)}
+        held = {load for load, names in behind.items() if not names <= free}
+        if not held:
+            return free
+        behind = {load: names for load, names in behind.items() if load not in held}
 
 
 def _attempt(
