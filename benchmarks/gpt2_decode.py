@@ -13,19 +13,19 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import tempfile
 import time
 from pathlib import Path
 
-from intar import pipeline, proof, rendering
+from intar import pipeline
 from intar.assets import asset_dir
+from intar.bench import simulated
 from intar.design import Design
 from intar.device import boards
 from intar.ir.nodes.ports import Load, Store
 from intar.ir.schedule import Mode
 from intar.ir.segments import steps_in
 from intar.report.lost import core_cycles
-from intar.session import open_source, stored_inputs
+from intar.session import open_source
 
 DEVICE, SCHEME, BITS = "u280", "w4a8r16", {"k_*": 8, "v_*": 8}
 BUDGET = {
@@ -91,9 +91,7 @@ def measure(model: str, budget: dict[str, object], pattern: Mode, rtl: int) -> d
         "cpu_s": round(time.process_time() - began, 1),
     }
     if rtl:
-        with tempfile.TemporaryDirectory() as folder:
-            target = rendering.project(made).write(Path(folder) / "project")
-            check = proof.verify_rtl(made, stored_inputs(target, made, rtl, 0), target)
+        check = simulated(made, rtl)
         result |= {"rtl_cycles": max(check.cycles), "rtl_bit_exact": check.bit_exact}
     result["peak_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
     return result

@@ -10,16 +10,17 @@ takes a fraction of the time.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from intar import pipeline, rendering
+from intar.bench import keep
 from intar.codegen.rtl import top_name
-from intar.ir.io import write_atomic
 from intar.report.resources import COUNTS, count_text
 from intar.session import open_source
 from intar.verify.synth import synthesise_design
@@ -34,7 +35,7 @@ DESIGNS = (
     "vae",
     "gating_net",
 )
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "resources.json"
 
 
 def measure(chosen: str, blocks: bool) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def _cells(counts: dict[str, Any]) -> str:
     return " | ".join(count_text(counts[kind]) for kind in COUNTS)
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """Totals of each design, then its modules by look-up tables."""
     lines = [
         "| design | device | multipliers | dsp in arrays | " + " | ".join(COUNTS) + " |",
@@ -78,17 +79,6 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def keep(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """Put a row into the files, in place of the one of the same design."""
-    kept = (
-        json.loads((RESULTS / "resources.json").read_text()) if (RESULTS / "resources.json").exists() else []
-    )
-    rows = sorted([*(old for old in kept if old["design"] != row["design"]), row], key=lambda r: r["design"])
-    write_atomic(RESULTS / "resources.json", (json.dumps(rows, indent=1) + "\n").encode())
-    write_atomic(RESULTS / "resources.md", table(rows).encode())
-    return rows
-
-
 def main() -> None:
     """Measure and write, a design at a time."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -98,7 +88,8 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name in options.designs:
         start = time.monotonic()
-        rows = keep(measure(name, options.blocks))
+        row = measure(name, options.blocks)
+        rows = keep(RESULTS, row, itemgetter("design"), table)
         print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     print(table(rows))
 

@@ -9,19 +9,18 @@ kernels can be measured one by one.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from intar import pipeline, proof, rendering
+from intar import pipeline
+from intar.bench import keep, simulated
 from intar.errors import UserError
-from intar.ir.io import write_atomic
 from intar.report.lost import CAUSES, core_cycles
 from intar.report.summary import cycle_limit, macs
-from intar.session import open_source, stored_inputs
+from intar.session import open_source
 
 RESULTS = Path(__file__).parent / "results" / "scaling.json"
 
@@ -61,11 +60,7 @@ def measure(kernel: str, factor: int, rtl: bool) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     machine, cycles = made.schedule.machine, made.predicted.cycles
     cores = core_cycles(made).values()
-    check = None
-    if rtl:
-        with tempfile.TemporaryDirectory() as folder:
-            target = rendering.project(made).write(Path(folder) / "project")
-            check = proof.verify_rtl(made, stored_inputs(target, made, 1, 0), target)
+    check = simulated(made) if rtl else None
     return {
         "kernel": kernel,
         "factor": factor,
@@ -88,18 +83,12 @@ def measure(kernel: str, factor: int, rtl: bool) -> dict[str, Any]:
     }
 
 
-def keep(row: dict[str, Any]) -> list[dict[str, Any]]:
-    """Put a row into the file, in place of the one of the same kernel and factor."""
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    names = list(LARGER)
-    place = {(old["kernel"], old["factor"]): old for old in rows} | {(row["kernel"], row["factor"]): row}
-    found = sorted(place.values(), key=lambda r: (names.index(r["kernel"]), r["factor"]))
-    write_atomic(RESULTS, (json.dumps(found, indent=1) + "\n").encode())
-    write_atomic(RESULTS.with_suffix(".md"), table(found).encode())
-    return found
+def place(row: dict[str, Any]) -> tuple[int, int]:
+    """Where a row stands: kernels in the order of `LARGER`."""
+    return list(LARGER).index(row["kernel"]), row["factor"]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows as a Markdown table, with the two largest losses of each."""
     lines = [
         "| kernel | budget | cores | ports | limit | predicted | simulated | products | lost to |",
@@ -132,7 +121,7 @@ def main() -> int:
     for kernel in chosen:
         for factor in options.factor:
             row = measure(kernel, factor, options.rtl)
-            keep(row)
+            keep(RESULTS, row, place, table)
             good &= row["bit_exact"] is not False
             print(table([row]).splitlines()[-1], flush=True)
     return 0 if good else 1

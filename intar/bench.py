@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,17 +62,38 @@ def rows(design: str, patterns: Sequence[Mode] = PATTERNS, *, simulate: bool = T
         if simulate:
             key = made.program.to_json()
             if key not in seen:
-                seen[key] = _simulated(made)
+                seen[key] = simulated(made, INFERENCES if made.predicted.cycles < LONG else 1)
             row |= {"simulated": max(seen[key].cycles), "bit_exact": seen[key].bit_exact}
         yield row
 
 
-def _simulated(made: Design) -> Check:
-    """The RTL on random integers."""
-    count = INFERENCES if made.predicted.cycles < LONG else 1
+def simulated(made: Design, inferences: int = 1) -> Check:
+    """The RTL of a design on random integers."""
     with tempfile.TemporaryDirectory() as folder:
         target = rendering.project(made).write(Path(folder) / "project")
-        return proof.verify_rtl(made, stored_inputs(target, made, count, 0), target)
+        return proof.verify_rtl(made, stored_inputs(target, made, inferences, 0), target)
+
+
+def keep(
+    file: Path, row: Row, place: Callable[[Row], Any], show: Callable[[Sequence[Row]], str]
+) -> list[Row]:
+    """Put a row into a JSON file, in the order of `place` and instead of the row that has the same; all rows, which are
+    a Markdown table by `show` in the file beside it, too. Processes may share the files."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(file.parent, os.O_RDONLY)  # of the folder: the files themselves are replaced
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = [old for old in _rows_of(file) if place(old) != place(row)]
+        found = sorted([*kept, row], key=place)
+        write_atomic(file, (json.dumps(found, indent=1) + "\n").encode())
+        write_atomic(file.with_suffix(".md"), show(found).encode())
+    finally:
+        os.close(lock)
+    return found
+
+
+def _rows_of(file: Path) -> list[Row]:
+    return json.loads(file.read_text()) if file.exists() else []
 
 
 class Results:
@@ -83,7 +104,7 @@ class Results:
 
     def rows(self) -> list[Row]:
         """What is there so far."""
-        return json.loads(self.file.read_text()) if self.file.exists() else []
+        return _rows_of(self.file)
 
     def missing(self, design: str, patterns: Sequence[Mode]) -> list[Mode]:
         """Patterns of a design that have not been simulated yet."""
@@ -92,16 +113,7 @@ class Results:
 
     def add(self, row: Row) -> None:
         """Put a row in its place."""
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.file.parent, os.O_RDONLY)  # of the folder: the files themselves are replaced
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            kept = [old for old in self.rows() if _place(old) != _place(row)]
-            found = sorted([*kept, row], key=_place)
-            write_atomic(self.file, (json.dumps(found, indent=1) + "\n").encode())
-            write_atomic(self.file.with_suffix(".md"), table(found).encode())
-        finally:
-            os.close(lock)
+        keep(self.file, row, _place, table)
 
 
 def _place(row: Row) -> tuple[str, int]:
