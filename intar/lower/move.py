@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from intar.ir.beats import beat_addresses
 from intar.ir.nodes.memories import Walk
 from intar.ir.nodes.movers import GatherStep
 from intar.ir.quantgraph import QMove
@@ -63,9 +62,7 @@ def together(work: Work, visits: Sequence[Visit]) -> Iterator[list[Visit]]:
 def _alike(work: Work, visit: Visit) -> bool:
     """A move of whole beats of a single tensor."""
     task = visit.task
-    if not isinstance(task, QMove) or len(set(task.inputs)) > 1:
-        return False
-    return beat_addresses(task, work.site.tensors, work.site.machine.lanes) is not None
+    return task.name in work.site.beats and len(set(task.inputs)) == 1
 
 
 def _same(work: Work, first: Visit, second: Visit) -> bool:
@@ -80,7 +77,7 @@ def append_together(work: Work, visits: Sequence[Visit]) -> None:
     for visit in visits:
         task = visit.task
         assert isinstance(task, QMove)
-        beats = beat_addresses(task, work.site.tensors, work.site.machine.lanes)
+        beats = work.site.beats.get(task.name)
         found = _parts(work, visit, beats) if beats else []
         parts += found
         if not found:

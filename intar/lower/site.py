@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -98,13 +98,16 @@ class Site:
         return min(self.machine.lanes, products_at_once(*self.operands, ports))
 
     @cached_property
+    def beats(self) -> Mapping[str, Sequence[tuple[int, np.ndarray]]]:
+        """What the moves of whole beats take (`beat_addresses`), by the names of their tasks."""
+        moves = [task for task in self.graph.tasks if isinstance(task, QMove)]
+        found = {task.name: beat_addresses(task, self.tensors, self.machine.lanes) for task in moves}
+        return {name: taken for name, taken in found.items() if taken is not None}
+
+    @cached_property
     def moved(self) -> frozenset[str]:
         """Tensors of which a move takes whole beats."""
-        lanes, tasks = self.machine.lanes, self.graph.tasks
-        moves = [
-            task for task in tasks if isinstance(task, QMove) and beat_addresses(task, self.tensors, lanes)
-        ]
-        return frozenset(name for task in moves for name in task.inputs)
+        return frozenset(name for task in self.graph.tasks if task.name in self.beats for name in task.inputs)
 
     @property
     def weight_lanes(self) -> int:
