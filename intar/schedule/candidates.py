@@ -30,10 +30,12 @@ def candidates(
     Parts of a network are not `alone`: they share the memory, of which each takes the least, and are all in one mode.
     """
     best = solve(graph, machine, mode, pins)
-    found = {_what_runs(best): best}
-    if mode == "auto":
-        for rival in _rivals(graph, best, pins, alone):
-            found.setdefault(_what_runs(rival), rival)
+    if mode != "auto":
+        return [best]
+    found: dict[tuple[Any, ...], Schedule] = {}
+    for schedule in (best, *_rivals(graph, best, pins, alone)):
+        for one in (schedule, *(_own_banks(schedule, graph) if alone else ())):
+            found.setdefault(_what_runs(one), one)
     return list(found.values())
 
 
@@ -44,14 +46,10 @@ def _what_runs(schedule: Schedule) -> tuple[Any, ...]:
 
 def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -> Iterator[Schedule]:
     """Schedules that the engine may find faster than the solver's best one, claiming no more than is proved of them."""
-    if alone:
-        yield from _own_banks(best, graph)
     if apart := _rows_apart(graph, best, pins):
         with suppress(InfeasibleError):
             rival = solve(graph, best.machine, best.mode, apart)
             yield rival.model_copy(update={"bound": best.bound, "status": "FEASIBLE"})
-            if alone:
-                yield from _own_banks(rival, graph)
     interleaved = any(stage.pattern == "interleaved" for stage in best.stages)
     for restricted in RESTRICTED:
         if restricted == "intar" and best.status == "OPTIMAL" and not interleaved:
@@ -68,8 +66,6 @@ def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -
             status = best.status if rival.objective == best.objective else "FEASIBLE"
             rival = rival.model_copy(update={"mode": best.mode, "bound": best.bound, "status": status})
         yield rival
-        if alone:
-            yield from _own_banks(rival, graph)
 
 
 def _rows_apart(graph: QuantGraph, best: Schedule, pins: Pins | None) -> Pins | None:
