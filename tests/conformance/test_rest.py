@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conformance.graphs import forced, in_pattern, machine, network
+from conformance.proofs import require_generated
 
 from intar import proof, rendering
 from intar.design import Design
@@ -74,8 +75,4 @@ def test_generated_code(tmp_path: Path) -> None:
     """C++ and RTL; with a normalisation before, so that the column blocks come behind the first round, and a sum behind."""
     design = made(("layer_norm", "matmul", "matmul_add"), 8, 5, 2)
     inputs = [random_inputs(design.quantised, seed) for seed in range(2)]
-    rendering.project(design).write(tmp_path)
-    assert proof.verify_csim(design, inputs, tmp_path).bit_exact
-    check = proof.verify_rtl(design, inputs, tmp_path)
-    assert check.bit_exact, check.first
-    assert set(check.cycles) == {design.predicted.cycles}
+    require_generated(design, inputs, rendering.project(design).write(tmp_path))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conformance.proofs import require, require_generated
 from lowering.stacks import samples, stepping_stack
 
 from intar import pipeline, proof, rendering
@@ -20,7 +21,7 @@ from intar.ir.quantgraph import QProduct, Quantised
 from intar.ir.schedule import Mode
 from intar.ir.states import exposed, states
 from intar.lower.kept import kept_states
-from intar.proof import Calls, Check
+from intar.proof import Calls
 from intar.quant.golden import run_golden
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs, random_quantised
@@ -30,10 +31,6 @@ from intar.session import open_source, size_network
 
 NARROW = W4A8R16.with_bits({"k_*": 8, "v_*": 8})
 BUDGET = {"cores": 4, "rows": 1, "lanes": 8, "rate": 8, "depth": 2, "port_bits": 64, "states": 2}
-
-
-def require(check: Check) -> None:
-    assert check.bit_exact, f"{check.executor} differs in {check.mismatches} integers; {check.first}"
 
 
 def streamed(
@@ -132,11 +129,7 @@ def test_generated_code(tmp_path: Path) -> None:
     """A loop of three blocks: the C++ and the RTL, in as many cycles as predicted."""
     made = looped()
     inputs = [random_inputs(made.quantised, 3)]
-    rendering.project(made).write(tmp_path)
-    require(proof.verify_csim(made, inputs, tmp_path))
-    check = proof.verify_rtl(made, inputs, tmp_path)
-    require(check)
-    assert set(check.cycles) == {made.predicted.cycles}
+    require_generated(made, inputs, rendering.project(made).write(tmp_path))
 
 
 @pytest.mark.sim
@@ -153,10 +146,7 @@ def test_the_trunk_of_a_small_gpt2(tmp_path: Path) -> None:
     inputs = [random_inputs(made.quantised, seed) for seed in range(2)]
     rendering.project(made).write(tmp_path)
     require(proof.verify_engine(made, inputs))
-    require(proof.verify_csim(made, inputs, tmp_path))
-    check = proof.verify_rtl(made, inputs, tmp_path)
-    require(check)
-    assert set(check.cycles) == {made.predicted.cycles}
+    require_generated(made, inputs, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conformance.graphs import forced, in_pattern, machine
+from conformance.proofs import require, require_generated, require_rtl
 from conformance.transformer import block, grouped_attention
 
 from intar import pipeline, proof, rendering
@@ -20,17 +21,12 @@ from intar.ir.ops import Op
 from intar.ir.quantgraph import QMatmul, QNorm, QProduct, QSoftmax, Quantised
 from intar.ir.reference import run_float
 from intar.ir.schedule import Mode
-from intar.proof import Check
 from intar.quant.golden import dequantise, quantise_input, run_golden
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
 from intar.quant.scheme import W8A8, W8A8R16, Scheme
 
 MODES: tuple[Mode, ...] = ("auto", "sequential", "dataflow")
-
-
-def require(check: Check) -> None:
-    assert check.bit_exact, f"{check.executor} differs in {check.mismatches} integers; {check.first}"
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +109,7 @@ def test_hidden_scores_are_not_made(longer: Quantised, mode: Mode) -> None:
 def test_hidden_scores_in_csim_and_rtl(longer: Quantised, mode: Mode, tmp_path: Path) -> None:
     made = pipeline.compile_quantised(longer, machine(3, rows=4), mode)
     inputs = [random_inputs(longer, seed) for seed in range(2)]
-    rendering.project(made).write(tmp_path)
-    require(proof.verify_csim(made, inputs, tmp_path))
-    check = proof.verify_rtl(made, inputs, tmp_path)
-    require(check)
-    assert set(check.cycles) == {made.predicted.cycles}
+    require_generated(made, inputs, rendering.project(made).write(tmp_path))
 
 
 @pytest.mark.sim
@@ -131,11 +123,7 @@ def test_a_block_like_those_of_gpt_2(tmp_path: Path) -> None:
     shapes = [{(step.tiles, step.m_tiles) for step in core.steps if step.k == 40} for core in cores]
     assert (1, 3) in shapes[0] and (1, 3) in shapes[1], "half of the rows of the last column block each"
     inputs = [random_inputs(quantised, seed) for seed in range(2)]
-    rendering.project(made).write(tmp_path)
-    require(proof.verify_csim(made, inputs, tmp_path))
-    check = proof.verify_rtl(made, inputs, tmp_path)
-    require(check)
-    assert set(check.cycles) == {made.predicted.cycles}
+    require_generated(made, inputs, rendering.project(made).write(tmp_path))
 
 
 def test_one_wide_operand(tmp_path: Path) -> None:
@@ -177,11 +165,7 @@ def test_wide_weights_beside_narrow_activations() -> None:
 def test_wide_weights_in_csim_and_rtl(tmp_path: Path) -> None:
     made, design = wide_weights()
     inputs = [random_inputs(made, 4)]
-    rendering.project(design).write(tmp_path)
-    require(proof.verify_csim(design, inputs, tmp_path))
-    check = proof.verify_rtl(design, inputs, tmp_path)
-    require(check)
-    assert set(check.cycles) == {design.predicted.cycles}
+    require_generated(design, inputs, rendering.project(design).write(tmp_path))
 
 
 @pytest.mark.parametrize(("lanes", "by_element"), [(8, False), (16, False), (32, True)])
@@ -250,6 +234,4 @@ def test_csim(generated: tuple[Design, Path, list[dict[str, np.ndarray]]]) -> No
 def test_rtl(generated: tuple[Design, Path, list[dict[str, np.ndarray]]]) -> None:
     """The bits, and the engine's cycles exactly."""
     made, out, samples = generated
-    check = proof.verify_rtl(made, samples, out)
-    require(check)
-    assert set(check.cycles) == {made.predicted.cycles}
+    require_rtl(made, samples, out)
