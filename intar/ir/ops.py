@@ -39,6 +39,8 @@ class Op(str, Enum):
     ARGMAX = "argmax"
     LAYER_NORM = "layer_norm"
     RMS_NORM = "rms_norm"
+    ROW_UNIT = "row_unit"
+    ROW_PEAK = "row_peak"
     ROPE = "rope"
     ADD = "add"
     SUB = "sub"
@@ -198,6 +200,16 @@ def _norm(shapes: list[Shape], attrs: Attrs) -> Shape:
     if not isinstance(epsilon, float) or not 0 <= epsilon < inf:
         raise ShapeMismatch(f"epsilon is {epsilon!r}, it has to be a number that is not negative")
     return x
+
+
+def _rows(shapes: list[Shape], attrs: Attrs) -> Shape:
+    if not shapes[0]:
+        raise ShapeMismatch("the largest magnitude of rows needs at least one axis")
+    return shapes[0]
+
+
+def _row_peak(shapes: list[Shape], attrs: Attrs) -> Shape:
+    return (*_rows(shapes, attrs)[:-1], 1)
 
 
 def _rope(shapes: list[Shape], attrs: Attrs) -> Shape:
@@ -373,6 +385,8 @@ OPS: dict[Op, OpSpec] = {
         {"epsilon": float},
         constants=(1,),
     ),
+    Op.ROW_UNIT: OpSpec((1, 1), _rows, "x over the largest magnitude along the last axis"),
+    Op.ROW_PEAK: OpSpec((1, 1), _row_peak, "the largest magnitude along the last axis, which becomes 1"),
     Op.ROPE: OpSpec(
         (3, 3),
         _rope,

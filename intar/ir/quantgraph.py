@@ -171,7 +171,7 @@ class QMatmul(_QTask):
 
     `weight` (K, N), `bias` (N,), `mult` (N,), `shift` (N,) name arrays in the constants: int64, the weight as `weight_type`
     says. With a `tail` the inputs are ``(x, y)``: the tail's operation joins ``r``, as its first operand, with ``y``, which
-    has the shape of the output.
+    has the shape of the output, or one column as in QBinary.
     """
 
     kind: Literal["matmul"] = "matmul"
@@ -243,6 +243,23 @@ class QNorm(_QTask):
     offset: str
 
 
+class QUnit(_QTask):
+    """Every row over its largest magnitude, in integers (`docs/numerics.md`); the input has zero point 0.
+
+    `numerator` and `out_shift` stand for one over the output's scale, times ``2**-24``.
+    """
+
+    kind: Literal["unit"] = "unit"
+    numerator: int
+    out_shift: int
+
+
+class QPeak(_QTask):
+    """The largest magnitude of every row, at least 1: one column, in steps of the input, which has zero point 0."""
+
+    kind: Literal["peak"] = "peak"
+
+
 class QAffine(_QTask):
     """``clamp(rq(x + bias, mult, shift) + zero, lo, hi)`` per column, then the table. Arrays as in QMatmul."""
 
@@ -253,7 +270,10 @@ class QAffine(_QTask):
 
 
 class QBinary(_QTask):
-    """Elementwise add or mul of two tensors of the same shape, then the table (`docs/numerics.md`)."""
+    """Elementwise add or mul of two tensors of the same shape, then the table (`docs/numerics.md`).
+
+    The second operand of a ``mul`` may have one column, made by a :class:`QPeak`: the factor of a whole row.
+    """
 
     kind: Literal["binary"] = "binary"
     op: Literal["add", "mul"]
@@ -359,7 +379,19 @@ class QPool(_QGrid):
 
 
 QTask = Annotated[
-    QMatmul | QProduct | QSoftmax | QNorm | QAffine | QBinary | QMove | QConv | QPool | QEmbedding | QArgmax,
+    QMatmul
+    | QProduct
+    | QSoftmax
+    | QNorm
+    | QUnit
+    | QPeak
+    | QAffine
+    | QBinary
+    | QMove
+    | QConv
+    | QPool
+    | QEmbedding
+    | QArgmax,
     Field(discriminator="kind"),
 ]
 
@@ -446,7 +478,7 @@ PORT_WISE = (QEmbedding, QArgmax)
 """Tasks that ports do while they load an input or store an output: no stage has them."""
 
 
-ROW_WISE = (QSoftmax, QNorm)
+ROW_WISE = (QSoftmax, QNorm, QUnit, QPeak)
 """Tasks of the rows node: a row's results need the whole row."""
 
 

@@ -114,6 +114,15 @@ def _rms_norm(x: list[Array], attrs: Attrs) -> Array:
     return x[0] / np.sqrt(square + float(attrs["epsilon"])) * x[1]  # type: ignore[arg-type]
 
 
+def _row_peak(x: list[Array], attrs: Attrs) -> Array:
+    return np.abs(x[0]).max(axis=-1, keepdims=True)
+
+
+def _row_unit(x: list[Array], attrs: Attrs) -> Array:
+    top = _row_peak(x, attrs)
+    return x[0] / np.where(top == 0, 1, top)
+
+
 def _rope(x: list[Array], attrs: Attrs) -> Array:
     first, second = np.split(x[0], 2, axis=-1)
     return x[0] * x[1] + np.concatenate([-second, first], axis=-1) * x[2]
@@ -130,6 +139,8 @@ KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
     ),
     Op.LAYER_NORM: _layer_norm,
     Op.RMS_NORM: _rms_norm,
+    Op.ROW_UNIT: _row_unit,
+    Op.ROW_PEAK: _row_peak,
     Op.ROPE: _rope,
     Op.ADD: lambda x, attrs: x[0] + x[1],
     Op.SUB: lambda x, attrs: x[0] - x[1],

@@ -176,3 +176,35 @@ def softmax(
     reciprocal = (numerator << extra) // total
     down = out_shift + extra
     return (power * reciprocal + (np.int64(1) << (down - 1))) >> down
+
+
+UNIT_LIFT = 24
+"""A row's peak goes into the division times ``2**UNIT_LIFT``, as wide as the sum of a softmax."""
+
+
+def unit_factor(scale: float) -> tuple[int, int]:
+    """Numerator and shift (1 … 22) of rows over their peaks in steps of `scale`. Raises FactorRange."""
+    numerator, shift = inverse_factor(scale)
+    if shift <= UNIT_LIFT:
+        raise FactorRange(f"rows over their peaks can't have an output of scale {scale:.4g}")
+    return numerator, shift - UNIT_LIFT
+
+
+def peak(x: np.ndarray) -> np.ndarray:
+    """The largest magnitude of each row of integers, at least 1: (rows, 1)."""
+    return np.maximum(np.abs(x).max(axis=1, keepdims=True), 1)
+
+
+def unit(x: np.ndarray, numerator: int, out_shift: int) -> np.ndarray:
+    """Each row over its peak in units of the output's last place, before zero point and clamp (`docs/numerics.md`).
+
+    Parameters
+    ----------
+    x : int64 (rows, cols), values of at most 16 bits with zero point 0.
+    numerator, out_shift : from :func:`unit_factor`.
+    """
+    top = peak(x)
+    log = sum((top >> i > 0).astype(np.int64) for i in range(1, 16))
+    reciprocal = (numerator << log) // (top << UNIT_LIFT)
+    down = out_shift + log
+    return (x * reciprocal + (np.int64(1) << (down - 1))) >> down

@@ -21,6 +21,7 @@ from intar.ir.quantgraph import (
     QMatmul,
     QMove,
     QNorm,
+    QPeak,
     QPool,
     QProduct,
     QSoftmax,
@@ -29,13 +30,14 @@ from intar.ir.quantgraph import (
     QTensor,
     QuantGraph,
     Quantised,
+    QUnit,
     TableSpec,
     Tap,
 )
 from intar.ir.reference import AT_ONCE
 from intar.ir.taps import batches, largest, read_taps, weigh
 from intar.quant.direct import evaluate
-from intar.quant.fixed import clamp, limits, requantise, softmax
+from intar.quant.fixed import clamp, limits, peak, requantise, softmax, unit
 from intar.quant.norms import NormFactors, normalise
 
 EXACT = {25: np.float32, 54: np.float64}
@@ -187,6 +189,10 @@ def _perform(
         v = softmax(operands[0], task.mult, task.shift, task.numerator, task.out_shift, counts)
     elif isinstance(task, QNorm):
         v = _norm(task, operands[0], constants)
+    elif isinstance(task, QUnit):
+        v = unit(operands[0], task.numerator, task.out_shift)
+    elif isinstance(task, QPeak):
+        v = peak(operands[0])
     else:
         v = _binary(task, *operands)
     result, count = clamp(v + task.zero, task.lo, task.hi, task.relu)
