@@ -24,6 +24,7 @@ from intar.quant.accuracy import numerics_report
 from intar.quant.blocks import pieces
 from intar.quant.golden import check_ids, dequantise, golden_outputs, integer_samples, quantise_input
 from intar.quant.like import take_formats
+from intar.quant.scheme import Width
 from intar.quant.scheme import scheme as find_scheme
 from intar.report.lost import lost_cycles
 from intar.report.summary import pattern_rows
@@ -147,7 +148,7 @@ def compile(
     loop: bool | None = None,
     lengths: int = 1,
     like: Accelerator | None = None,
-    bits: Mapping[str, int] | None = None,
+    bits: Mapping[str, Width] | None = None,
     rational: str = "auto",
 ) -> Accelerator:
     """Compile a model.
@@ -165,7 +166,8 @@ def compile(
     lengths : so many forms of a step function, each for another part of the rows of its states; a call is performed by the
         fastest one that has all rows before its position (`docs/generate.md`).
     like : inputs and outputs that it has by the same names, too, take its formats.
-    bits : widths by pattern, such as ``{"h.*.fc.in": 16}`` (`docs/numerics.md`).
+    bits : widths by pattern, such as ``{"h.*.fc.in": 16}``; ``"8t"`` for 8 bits with a scale for each token
+        (`docs/numerics.md`).
     rational : how rational functions are built: ``auto`` (as costs least), ``table``, ``pieces`` or ``direct``.
     """
     sized = partial(make_machine, *read_budget(device, budget))

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from intar.assets import asset_dir, import_file
 from intar.errors import ConfigError, Finding
 from intar.ir.taskgraph import TaskGraph
-from intar.quant.scheme import Rational
+from intar.quant.scheme import Rational, Width
 
 
 class Calibration(BaseModel):
@@ -41,7 +41,7 @@ class DesignFile(BaseModel):
     model: str
     export: str | None = None
     scheme: str = "w8a8"
-    bits: dict[str, int] = {}
+    bits: dict[str, Width] = {}
     rational: Rational = "auto"
     device: str
     budget: dict[str, int | float] = {}

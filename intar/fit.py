@@ -12,6 +12,7 @@ from intar.ir.loops import looped_form
 from intar.ir.ops import Op
 from intar.ir.quantgraph import QConv, QMatmul
 from intar.ir.taskgraph import TaskGraph
+from intar.quant.scheme import Width
 from intar.schedule.problem import make_problem
 from intar.session import Source, open_source, solve_blocks
 
@@ -33,7 +34,7 @@ def check_model(
     scheme: str | None = None,
     budget: Mapping[str, object] | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
-    bits: Mapping[str, int] | None = None,
+    bits: Mapping[str, Width] | None = None,
     rational: str | None = None,
 ) -> dict[str, Any]:
     """Every operator with its task and MACs, the memory, and whether the machine of device and budget can hold it.

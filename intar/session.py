@@ -52,12 +52,13 @@ from intar.quant.divide import divide
 from intar.quant.golden import id_rows
 from intar.quant.like import take_formats
 from intar.quant.quantise import quantise
-from intar.quant.scheme import Scheme
+from intar.quant.scheme import TOKEN, Scheme, Width
 from intar.quant.scheme import scheme as find_scheme
 from intar.quant.search import Metric, Search, Trial, search_formats
 from intar.quant.shorter import shorter
 from intar.quant.store import load as load_quantised
 from intar.quant.streamed import stream_states
+from intar.quant.tokens import token_scaled
 from intar.rendering import INPUTS_FILE
 from intar.report.summary import report_dict
 from intar.report.write import report_folder
@@ -97,7 +98,7 @@ def open_source(
     loop: bool | None = None,
     like: Path | QuantGraph | None = None,
     machine: Machine | None = None,
-    bits: Mapping[str, int] | None = None,
+    bits: Mapping[str, Width] | None = None,
     rational: str | None = None,
 ) -> Source:
     """Load, calibrate, quantise and size.
@@ -165,6 +166,7 @@ def size_network(
     UnsupportedError
         With `loop` True: no block repeats, or the blocks' integers differ.
     """
+    graph = token_scaled(prepare(graph), scheme)
     spelled, blocks = (graph, ()) if loop is False else looped_form(prepare(graph))
     if loop and not blocks:
         raise UnsupportedError(
@@ -230,6 +232,7 @@ def tune(
     *,
     count: int = 16,
     weights: bool = False,
+    tokens: bool = False,
     step: Callable[[Trial], None] = lambda trial: None,
 ) -> Search:
     """The cheapest formats of a source (`intar.quant.search`), of a looped block the same in all rounds.
@@ -252,6 +255,7 @@ def tune(
         metric=metric,
         count=count,
         weights=weights,
+        tokens=tokens,
         alike=alike(graph, blocks),
         step=step,
     )
@@ -295,14 +299,14 @@ def parse_budget(items: Sequence[str]) -> dict[str, object]:
     return dict(values)
 
 
-def parse_bits(items: Sequence[str], scheme: str | None = None) -> tuple[str | None, dict[str, int]]:
+def parse_bits(items: Sequence[str], scheme: str | None = None) -> tuple[str | None, dict[str, Width]]:
     """``["h.*.fc.in=16", "formats.json"]`` → scheme and widths by pattern, in order; ConfigError with all that is wrong.
 
     A file ending in ``.json`` is one that `intar tune` wrote; its scheme holds where none is given.
     """
     hint = "write --bits 'h.*.fc.in=16', or the name of a .json file that intar tune wrote"
     found: list[Finding] = []
-    bits: dict[str, int] = {}
+    bits: dict[str, Width] = {}
     for item in items:
         try:
             if item.endswith(".json"):
@@ -311,7 +315,7 @@ def parse_bits(items: Sequence[str], scheme: str | None = None) -> tuple[str | N
             else:
                 values, wrong = _pairs([item], "--bits", hint)
                 found += wrong
-                added = {key: int(text) if text.isdecimal() else 0 for key, text in values.items()}
+                added = {key: _width(text) for key, text in values.items()}
             for pattern, width in Scheme("--bits", 8, 8).with_bits(added).bits:
                 bits.pop(pattern, None)  # the last one holds
                 bits[pattern] = width
@@ -320,6 +324,12 @@ def parse_bits(items: Sequence[str], scheme: str | None = None) -> tuple[str | N
     if found:
         raise ConfigError(found)
     return scheme, bits
+
+
+def _width(text: str) -> Width:
+    if text == TOKEN:
+        return TOKEN
+    return int(text) if text.isdecimal() else 0
 
 
 def parse_entries(items: Sequence[str]) -> dict[str, str]:

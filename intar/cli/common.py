@@ -37,7 +37,7 @@ Scheme = Annotated[
 Bits = Annotated[
     list[str] | None,
     typer.Option(
-        help="PATTERN=4|8|16 for TASK.in, TASK.out, TASK.weight or a tensor; or a .json file of `intar tune`."
+        help="PATTERN=4|8|16|8t for TASK.in, TASK.out, TASK.weight or a tensor; or a .json file of `intar tune`."
     ),
 ]
 Rational = Annotated[

@@ -46,6 +46,10 @@ def tune(
     shape: Shape = None,
     count: Annotated[int, typer.Option("--samples", min=1, help="Samples that the metric is taken on.")] = 16,
     weights: Annotated[bool, typer.Option(help="Narrow weights, too, to half of the scheme's bits.")] = False,
+    token_scales: Annotated[
+        bool,
+        typer.Option(help="Matmul operands have 8 bits, with a scale for each token where it is needed."),
+    ] = False,
     loop: Loop = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write the formats here, for --bits.")
@@ -83,6 +87,7 @@ def tune(
             metric,  # type: ignore[arg-type]
             count=count,
             weights=weights,
+            tokens=token_scales,
             step=lambda trial: bar.update(task, description=f"{metric} {trial.score:.6g}"),
         )
     chosen = _chosen(source, found)

@@ -93,6 +93,14 @@ class Builder:
         """``x / sqrt(mean(x**2) + epsilon) * scale`` over the last axis."""
         return self._task(Op.RMS_NORM, [x, scale], {"epsilon": float(epsilon)}, name=name)
 
+    def row_unit(self, x: str, *, name: str = "") -> str:
+        """``x / max(abs(x))`` of each row (last axis); rows of zeros stay."""
+        return self._task(Op.ROW_UNIT, [x], name=name)
+
+    def row_peak(self, x: str, *, name: str = "") -> str:
+        """``max(abs(x))`` of each row: the last axis becomes 1."""
+        return self._task(Op.ROW_PEAK, [x], name=name)
+
     def rope(self, x: str, cosine: Operand, sine: Operand, *, name: str = "") -> str:
         """``x * cosine + turned * sine`` with ``turned = (-second half, first half)`` of the last axis."""
         return self._task(Op.ROPE, [x, cosine, sine], name=name)

@@ -133,7 +133,10 @@ def _tail(work: Work, visit: Visit, share: Share) -> None:
     assert isinstance(visit.task, QMatmul)
     if visit.task.tail is not None:
         other = work.tensors.reader(visit, 1)
-        other.fetch(share.row, _target(work, visit, share), share.note)
+        walk = _target(work, visit, share)
+        if work.site.row_factor(visit.task):
+            walk = share.walk(1, share.across, 0).model_copy(update={"strides": (0, 0, share.height, 0, 1)})
+        other.fetch(share.row, walk, share.note)
         _in_turn(
             work, tuple(FlowLeg(other.port("out"), (f"vector_{core}.y",)) for core in share.cores), share
         )

@@ -15,6 +15,7 @@ from intar.ir.circuit import argmaxes, circuit, lookups
 from intar.ir.packing import products_at_once
 from intar.ir.quantgraph import (
     QArgmax,
+    QBinary,
     QConv,
     QEmbedding,
     QMatmul,
@@ -129,6 +130,11 @@ class Site:
     def pitch(self, name: str) -> int:
         """Beats of one row of a tensor."""
         return -(-self.tensors[name].cols // self.machine.lanes)
+
+    def row_factor(self, task: QTask) -> bool:
+        """The second operand has one beat for each row, the same for all column blocks of the first (`QPeak`)."""
+        elementwise = isinstance(task, QBinary | QMatmul) and len(task.inputs) == 2
+        return elementwise and self.pitch(task.inputs[1]) < self.pitch(task.output)
 
     def words(self, beats: int, bits: int) -> int:
         """Port words of that many beats of `bits`-bit elements."""

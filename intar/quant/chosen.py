@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from intar.errors import ConfigError, Finding
+from intar.quant.scheme import Width
 
 SCHEMA: Literal["intar.formats/1"] = "intar.formats/1"
 
@@ -18,7 +19,7 @@ class ChosenFormats(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     schema_: Literal["intar.formats/1"] = Field(default=SCHEMA, alias="schema")
     scheme: str
-    bits: dict[str, int]
+    bits: dict[str, Width]
     trade_off: tuple[dict[str, Any], ...] = ()
 
 

@@ -132,7 +132,7 @@ def corner_format(form: Format, corner: float) -> Format:
 
 def centres(group: Group) -> bool:
     """Reads integers whose zero point is 0."""
-    return group.kind == "product" or group.first.op is Op.RMS_NORM
+    return group.kind in ("product", "unit", "peak") or group.first.op is Op.RMS_NORM
 
 
 def masked_scores(groups: list[Group]) -> set[str]:
@@ -210,7 +210,7 @@ def choose_formats(
     fixed |= _fixed(graph, [name for name in (*stored, *inner) if name not in fixed])
     classes = Classes(fixed)
     for group in groups:
-        if group.kind in ("move", "pool"):
+        if group.kind in ("move", "pool", "peak"):
             for name in group.inputs:
                 classes.join(group.output, name)
     kept = set(stored)
@@ -230,6 +230,8 @@ def choose_formats(
         if group.kind == "embedding" and group.output in observed:
             table = graph.constant(group.first.inputs[1])  # samples have only some of its rows
             observed[group.output] = Observed(float(table.min()), float(table.max()))
+        elif group.kind == "unit":
+            observed[group.output] = Observed(-1.0, 1.0)
         elif group.kind == "affine" and is_copy(graph, group.first) and group.output in observed:
             observed[group.output] = observed.get(group.inputs[0], observed[group.output])
 
@@ -240,6 +242,7 @@ def choose_formats(
             together[root] = merge(together[root], observed[name]) if root in together else observed[name]
     chosen = dict(classes.fixed)
     centred = {rounds.root(name) for group in groups if centres(group) for name in group.inputs}
+    centred |= {rounds.root(group.output) for group in groups if group.kind == "unit"}
     bits = class_bits(graph, groups, rounds, scheme, widths)
 
     def made(root: str, bits: int) -> Format:

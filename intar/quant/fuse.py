@@ -25,6 +25,7 @@ from intar.ir.validate import where
 from intar.quant.tables import UNARY, Function, real_functions
 
 MOVES = frozenset({Op.RESHAPE, Op.TRANSPOSE, Op.CONCAT, Op.SLICE, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
+ROWS: dict[Op, Literal["unit", "peak"]] = {Op.ROW_UNIT: "unit", Op.ROW_PEAK: "peak"}
 CLAMPS = frozenset({Op.RELU, Op.CLIP})
 UNGROUPED = ("matmul", "product", "conv", "affine", "binary", "norm")
 """Kinds of groups that a function of one variable joins."""
@@ -34,7 +35,19 @@ ARITHMETIC = frozenset({Op.ADD, Op.SUB, Op.MUL})
 
 
 Kind = Literal[
-    "matmul", "product", "softmax", "norm", "conv", "pool", "affine", "binary", "move", "embedding", "argmax"
+    "matmul",
+    "product",
+    "softmax",
+    "norm",
+    "unit",
+    "peak",
+    "conv",
+    "pool",
+    "affine",
+    "binary",
+    "move",
+    "embedding",
+    "argmax",
 ]
 
 
@@ -162,6 +175,8 @@ class Fuser:
             self._cached_softmax(task)
         elif task.op in (Op.LAYER_NORM, Op.RMS_NORM):
             self._norm(task)
+        elif task.op in ROWS:
+            self._open(Group(ROWS[task.op], task, task.inputs, task.output))
         elif task.op in MOVES:
             self._move(task)
         elif task.op is Op.EMBEDDING:
@@ -198,7 +213,7 @@ class Fuser:
         group = self.makers.get(name)
         if group is None or group.function is not None or group.elementwise:
             return None
-        if group.kind in ("move", "softmax", "embedding"):
+        if group.kind in ("move", "softmax", "embedding", "unit", "peak"):
             return None
         private = name not in self.graph.outputs and len(self.graph.consumers(name)) == 1
         return group if private and list(task.inputs).count(name) == 1 else None
@@ -362,6 +377,8 @@ class Fuser:
             self._linear(
                 task, operands[0], np.full(shape, 2.0 if task.op is Op.ADD else 0.0), np.zeros(shape)
             )
+        elif task.op is Op.MUL and self._row_factor(operands[1], shape):
+            self._open(Group("binary", task, tuple(operands), task.output))
         elif any(prod(self.graph.tensor(name).shape) != prod(shape) for name in operands):
             shapes = " and ".join(show(self.graph.tensor(name).shape) for name in operands)
             self._refuse(
@@ -371,6 +388,14 @@ class Fuser:
             )
         else:
             self._open(Group("binary", task, tuple(operands), task.output))
+
+    def _row_factor(self, name: str, shape: tuple[int, ...]) -> bool:
+        """True for the peaks of rows, one for each row of `shape`."""
+        return (
+            name in self.makers
+            and self.makers[name].kind == "peak"
+            and (self.graph.tensor(name).shape == (*shape[:-1], 1))
+        )
 
     def _constant_operand(self, task: Task, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Gain and offset, of the full shape, of an operator with one activation."""

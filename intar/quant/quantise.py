@@ -20,6 +20,7 @@ from intar.quant.functions import function_tables
 from intar.quant.fuse import fuse
 from intar.quant.merge_moves import merge_moves
 from intar.quant.scheme import W8A8, Scheme
+from intar.quant.tokens import token_scaled
 
 
 def quantise(
@@ -53,7 +54,7 @@ def quantise(
     CalibrationError
         Calibration data is missing or does not fit the model.
     """
-    graph = prepare(graph, skip)
+    graph = token_scaled(prepare(graph, skip), scheme)
     groups = fuse(graph, scheme.rational == "direct")
     formats = choose_formats(graph, groups, scheme, calibration, alike, observed)
     emitter = Emitter(graph, formats, scheme, function_tables(groups, formats, scheme, alike))

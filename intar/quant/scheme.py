@@ -12,6 +12,9 @@ Method = Literal["minmax", "percentile", "mse"]
 METHODS = ("minmax", "percentile", "mse")
 WIDTHS = (4, 8, 16)
 """Bits that a tensor or a weight may have."""
+TOKEN: Literal["8t"] = "8t"
+"""8 bits with a scale for each token, that is for each row: what a matmul may read (`intar.quant.tokens`)."""
+Width = int | Literal["8t"]
 Rational = Literal["auto", "table", "pieces", "direct"]
 RATIONALS = ("auto", "table", "pieces", "direct")
 
@@ -31,8 +34,8 @@ class Scheme:
         tensor that others read, too, keeps its width, and the matmul reads a rounded copy. 0: `activation_bits`.
     power_of_two : scales are rounded up to powers of two, so that requantisation is a shift and needs no multiplier; up
         to one bit of precision is lost. Scales of the model itself stay as they are.
-    bits : widths of single tensors, operands and weights, as (pattern, bits) (`intar.quant.widths`); of several patterns for
-        one place the last one holds.
+    bits : widths of single tensors, operands and weights, as (pattern, bits) (`intar.quant.widths`), of operands of matmuls
+        also `TOKEN`; of several patterns for one place the last one holds.
     rational : how rational functions are built (`docs/numerics.md`); ``auto``: as costs least.
     """
 
@@ -43,7 +46,7 @@ class Scheme:
     percentile: float = 99.99
     power_of_two: bool = False
     operand_bits: int = 0
-    bits: tuple[tuple[str, int], ...] = ()
+    bits: tuple[tuple[str, Width], ...] = ()
     rational: Rational = "auto"
 
     def __post_init__(self) -> None:
@@ -65,14 +68,14 @@ class Scheme:
         if not 50 < self.percentile <= 100:
             found.append(Finding(f"percentile is {self.percentile}, expected 50 < p <= 100", "scheme"))
         found += [
-            Finding(f"{bits} bits are asked for, expected 4, 8 or 16", f"bits of {pattern!r}")
+            Finding(f"{bits} bits are asked for, expected 4, 8, 16 or {TOKEN}", f"bits of {pattern!r}")
             for pattern, bits in self.bits
-            if bits not in WIDTHS
+            if bits not in (*WIDTHS, TOKEN)
         ]
         if found:
             raise ConfigError(found)
 
-    def with_bits(self, bits: Mapping[str, int]) -> Scheme:
+    def with_bits(self, bits: Mapping[str, Width]) -> Scheme:
         """The scheme with widths by pattern, after those that it has."""
         return replace(self, bits=(*self.bits, *bits.items()))
 

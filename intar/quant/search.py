@@ -24,7 +24,8 @@ from intar.quant.calibrate import observe, samples
 from intar.quant.fuse import Group, fuse
 from intar.quant.golden import dequantise, golden_outputs, quantise_input
 from intar.quant.quantise import quantise
-from intar.quant.scheme import Scheme
+from intar.quant.scheme import TOKEN, Scheme, Width
+from intar.quant.tokens import matmuls, rewrite
 from intar.quant.widths import ROLES, Place, path, places
 
 Outputs = Sequence[Mapping[str, np.ndarray]]
@@ -64,7 +65,7 @@ class Unit:
     """What is narrowed at once: one place, or the same place in all rounds of a loop."""
 
     patterns: tuple[str, ...]
-    wide: int
+    wide: Width
     narrow: int
 
 
@@ -72,7 +73,7 @@ class Unit:
 class Trial:
     """Formats that were tried: bits by pattern, what the metric says, and bits moved by an inference."""
 
-    bits: Mapping[str, int]
+    bits: Mapping[str, Width]
     score: float
     moved: int
 
@@ -119,9 +120,11 @@ def units(
     scheme: Scheme,
     alike: Sequence[Sequence[str]] = (),
     weights: bool = False,
+    tokens: bool = False,
 ) -> list[Unit]:
-    """What can be narrowed: operands of matmuls and products of activations, with `weights` the weights, too."""
-    known = places(graph, groups)
+    """What can be narrowed: operands of matmuls and products of activations, with `weights` the weights, too; with `tokens`
+    operands of matmuls lose the scales of their tokens, not bits."""
+    known, scaled = places(graph, groups), matmuls(graph)
     together = {name: tuple(same) for same in alike for name in same}
     found: dict[tuple[str, tuple[str, ...]], list[Group]] = {}
     for group in groups:
@@ -131,9 +134,11 @@ def units(
                 found.setdefault((role, together.get(group.output, (group.output,))), []).append(group)
     made = []
     for (role, _), same in found.items():
-        wide, narrow = scheme.weight_bits, scheme.weight_bits // 2
+        wide: Width = scheme.weight_bits
+        narrow = scheme.weight_bits // 2
         if role != "weight":
-            wide, narrow = WIDE_OPERAND, 8
+            own = tokens and {group.first.name for group in same} <= scaled
+            wide, narrow = TOKEN if own else WIDE_OPERAND, 8
         if narrow >= 4:
             made.append(Unit(_patterns(same, role, known), wide, narrow))
     return made
@@ -176,6 +181,7 @@ def search_formats(
     metric: Metric | Literal["cosine", "sqnr"] = "cosine",
     count: int = 16,
     weights: bool = False,
+    tokens: bool = False,
     alike: Sequence[Sequence[str]] = (),
     step: Callable[[Trial], None] = lambda trial: None,
 ) -> Search:
@@ -189,6 +195,8 @@ def search_formats(
     bound : what the metric has to be at least.
     metric : a name, or a function of float's and golden's outputs, higher the better.
     weights : weights are narrowed, too, to half their bits.
+    tokens : operands of matmuls have 8 bits, at first with a scale for each token (`intar.quant.tokens`); where the bound
+        allows it, with one scale for all.
     alike : as in :func:`intar.quant.quantise.quantise`; places in it are narrowed together.
     step : called after each trial.
 
@@ -206,16 +214,19 @@ def search_formats(
     if isinstance(metric, str):
         _refuse_indices(graph, groups, metric)
     batch = samples(graph, calibration)[:count]
-    observed = observe(graph, calibration, histograms=scheme.method != "minmax")
+    every = (
+        rewrite(graph, matmuls(graph)) if tokens else graph
+    )  # has the tensors of each trial, by the same names
+    observed = observe(every, calibration, histograms=scheme.method != "minmax")
     real, judge = _float_outputs(graph, batch), METRICS[metric] if isinstance(metric, str) else metric
 
-    def attempt(bits: Mapping[str, int]) -> Trial:
+    def attempt(bits: Mapping[str, Width]) -> Trial:
         made = quantise(graph, scheme.with_bits(bits), calibration, alike=alike, observed=observed)
         trial = Trial(dict(bits), judge(real, _real_outputs(graph, made, batch)), bits_moved(made.graph))
         step(trial)
         return trial
 
-    everything = units(graph, groups, scheme, alike, weights)
+    everything = units(graph, groups, scheme, alike, weights, tokens)
     wide = attempt({pattern: unit.wide for unit in everything for pattern in unit.patterns})
     if not wide.score >= bound:
         raise InfeasibleError(
@@ -232,11 +243,11 @@ def search_formats(
 
 
 def _narrowed(
-    everything: Sequence[Unit], wide: Trial, bound: float, attempt: Callable[[Mapping[str, int]], Trial]
+    everything: Sequence[Unit], wide: Trial, bound: float, attempt: Callable[[Mapping[str, Width]], Trial]
 ) -> tuple[Trial, list[Step]]:
     """The best trial that meets the bound, and the steps to it: what harms least for each bit saved is narrowed first."""
 
-    def with_narrow(bits: Mapping[str, int], unit: Unit) -> dict[str, int]:
+    def with_narrow(bits: Mapping[str, Width], unit: Unit) -> dict[str, Width]:
         return {**bits, **dict.fromkeys(unit.patterns, unit.narrow)}
 
     alone = [attempt(with_narrow(wide.bits, unit)) for unit in everything]

@@ -11,6 +11,7 @@ from fnmatch import fnmatchcase
 from intar.errors import ConfigError, Finding
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.fuse import Group
+from intar.quant.scheme import TOKEN, Width
 
 OPERANDS = ("matmul", "product")
 """Kinds of groups whose inputs may be narrower than other activations."""
@@ -83,26 +84,23 @@ def path(source: str) -> str:
     return match.group(1) if match else ""
 
 
-def find_widths(
-    graph: TaskGraph,
-    groups: Sequence[Group],
-    asked: Sequence[tuple[str, int]],
-    alike: Sequence[Sequence[str]] = (),
-) -> Widths:
-    """The widths that the patterns (``*`` and ``?`` as in file names) of a scheme ask for.
+def resolve(
+    graph: TaskGraph, groups: Sequence[Group], asked: Sequence[tuple[str, Width]]
+) -> dict[Place, Width]:
+    """What the patterns (``*`` and ``?`` as in file names) of a scheme ask for each place; the last one holds.
 
-    Of several patterns for one place the last one holds; of places in the same round of a loop (`alike`) the widest.
+    `TOKEN` stays where a matmul's operand is meant; operands of products of two activations have 8 bits then.
 
     Raises
     ------
     ConfigError
-        Patterns that mean nothing in this network, or a tensor that the model quantises itself (all of them).
+        Patterns that mean nothing in this network, a tensor that the model quantises itself, or a scale for each token of
+        what is no operand (all of them).
     """
-    if not asked:
-        return Widths()
     known = places(graph, groups)
+    matmuls = {("in0", group.output) for group in groups if group.kind == "matmul"}
     found: list[Finding] = []
-    bits: dict[Place, int] = {}
+    bits: dict[Place, Width] = {}
     for pattern, width in asked:
         names = [name for name in known if fnmatchcase(name, pattern)]
         meant = list(dict.fromkeys(place for name in names for place in known[name]))
@@ -122,9 +120,33 @@ def find_widths(
                     hint="leave tensors away whose formats the model brings",
                 )
             )
-        bits |= dict.fromkeys(meant, width)
+        if width == TOKEN and meant and not matmuls & set(meant):
+            found.append(
+                Finding(
+                    "a scale for each token is for what a matmul reads, and this is something else",
+                    f"bits of {pattern!r}",
+                    hint="write TASK.in, or 8",
+                )
+            )
+        bits |= {place: 8 if width == TOKEN and place not in matmuls else width for place in meant}
     if found:
         raise ConfigError(found)
+    return bits
+
+
+def find_widths(
+    graph: TaskGraph,
+    groups: Sequence[Group],
+    asked: Sequence[tuple[str, Width]],
+    alike: Sequence[Sequence[str]] = (),
+) -> Widths:
+    """The widths that a scheme's patterns ask for (:func:`resolve`, which raises); of places in the same round of a loop
+    (`alike`) the widest."""
+    if not asked:
+        return Widths()
+    bits = {
+        place: 8 if width == TOKEN else int(width) for place, width in resolve(graph, groups, asked).items()
+    }
     for same in alike:
         for role in ROLES:
             widths = [bits[role, name] for name in same if (role, name) in bits]

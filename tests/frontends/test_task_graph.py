@@ -187,6 +187,8 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
         g.cached_softmax(x, g.input("position", (1,)), 1),
         g.layer_norm(x, vector, vector + 1),
         g.rms_norm(x, vector),
+        g.row_unit(x),
+        g.row_peak(x),
         g.rope(x, np.cos(normal(3, 4)), np.sin(normal(3, 4))),
         g.embedding(y, normal(3, 5)),
         g.argmax(x),
@@ -229,6 +231,8 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
     assert not results["cached_softmax_1"][..., 0].any()
     assert np.allclose((results["layer_norm_1"] - vector - 1)[..., 1:] / vector[1:], _unit(a)[..., 1:])
     assert np.allclose(results["rms_norm_1"], a / np.sqrt((a**2).mean(-1, keepdims=True) + 1e-6) * vector)
+    assert np.allclose(results["row_unit_1"] * results["row_peak_1"], a)
+    assert np.array_equal(results["row_peak_1"], np.abs(a).max(-1, keepdims=True))
     turned = np.concatenate([-a[..., 2:], a[..., :2]], axis=-1)
     assert np.allclose(results["rope_1"], a * np.cos(normal(3, 4)) + turned * np.sin(normal(3, 4)))
     assert np.array_equal(results["transpose_1"], a.transpose(1, 2, 0))

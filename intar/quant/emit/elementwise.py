@@ -72,13 +72,13 @@ def _check_mask(emitter: Emitter, group: Group, x: Format) -> None:
 
 
 def binary(emitter: Emitter, group: Group) -> None:
-    """A sum, difference or product of two tensors of one shape."""
+    """A sum, difference or product of two tensors of one shape, or a product with the factors of whole rows."""
     shape = emitter.shape(group.output)
     target = emitter.target(group)
     x, y = (emitter.formats.stored[name] for name in group.inputs)
     inputs = tuple(
         name
-        if emitter.tensors[name].shape == shape
+        if emitter.tensors[name].shape in (shape, (*shape[:-1], 1))
         else emitter.reshape(name, shape, emitter.formats.stored[name])
         for name in group.inputs
     )

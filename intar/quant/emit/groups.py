@@ -20,6 +20,8 @@ EMITTERS: Mapping[str, Callable[[Emitter, Group], None]] = {
     "pool": images.pool,
     "softmax": rows.softmax,
     "norm": rows.norm,
+    "unit": rows.unit,
+    "peak": rows.peak,
     "argmax": rows.argmax,
     "affine": elementwise.affine,
     "binary": elementwise.binary,

@@ -8,10 +8,10 @@ from intar.errors import Finding
 from intar.ir import exp2
 from intar.ir import norm as exact
 from intar.ir.ops import Op
-from intar.ir.quantgraph import QArgmax, QNorm, QSoftmax
+from intar.ir.quantgraph import QArgmax, QNorm, QPeak, QSoftmax, QUnit
 from intar.ir.validate import where
 from intar.quant.emit.emitter import Emitter
-from intar.quant.fixed import exponent_factor, inverse_factor
+from intar.quant.fixed import exponent_factor, inverse_factor, unit_factor
 from intar.quant.formats import INDEX
 from intar.quant.fuse import Group
 from intar.quant.norms import norm_factors
@@ -73,6 +73,21 @@ def norm(emitter: Emitter, group: Group) -> None:
             offset=emitter.constant(task.name, "offset", made.offset),
         )
     )
+
+
+def unit(emitter: Emitter, group: Group) -> None:
+    """Rows over their peaks."""
+    target = emitter.target(group)
+    source = emitter.centred(group.first, group.inputs[0])
+    numerator, out_shift = unit_factor(target.scale)
+    common = emitter.common(group, (source,), target, group.output)
+    emitter.tasks.append(QUnit(**common, numerator=numerator, out_shift=out_shift))
+
+
+def peak(emitter: Emitter, group: Group) -> None:
+    """The peaks of rows, in steps of what they are peaks of."""
+    source = emitter.centred(group.first, group.inputs[0])
+    emitter.tasks.append(QPeak(**emitter.common(group, (source,), emitter.target(group), group.output)))
 
 
 def argmax(emitter: Emitter, group: Group) -> None:

@@ -1,0 +1,134 @@
+"""A scale for each token: the integers of rows over their peaks, what it is good for, where it can be asked for."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from intar.errors import ConfigError
+from intar.frontends.builder import Builder
+from intar.ir.ops import Op
+from intar.ir.quantgraph import QMatmul, QPeak, QUnit
+from intar.ir.reference import run_float
+from intar.ir.taskgraph import QuantParams, TaskGraph, make_graph
+from intar.quant.fixed import FactorRange, peak, unit, unit_factor
+from intar.quant.golden import dequantise, golden_outputs, quantise_input
+from intar.quant.quantise import quantise
+from intar.quant.scheme import W8A8, W8A8R16, Scheme
+from intar.quant.search import search_formats
+from intar.quant.tokens import matmuls, rewrite
+
+WIDTH, TOKENS = 24, 6
+ROWS = 2.0 ** np.arange(0, -TOKENS, -1)[:, None]  # of each token its magnitude
+
+
+def network() -> tuple[TaskGraph, np.ndarray]:
+    """Two layers that read one tensor, a function behind one of them, and a third behind both; samples (8, tokens, width)."""
+    rng = np.random.default_rng(3)
+    g = Builder("tokens")
+    x = g.input("x", (TOKENS, WIDTH))
+    a = g.gelu(g.matmul(x, rng.normal(size=(WIDTH, 40)), rng.normal(size=40), name="a"))
+    b = g.matmul(x, rng.normal(size=(WIDTH, 40)), name="b")
+    g.output(g.matmul(g.mul(a, b), rng.normal(size=(40, 20)) / 6, rng.normal(size=20), name="c"))
+    return g.build(), rng.normal(size=(8, TOKENS, WIDTH)) * ROWS * 30
+
+
+def noise(graph: TaskGraph, scheme: Scheme, samples: np.ndarray) -> np.ndarray:
+    """Noise over signal of each token, decibel."""
+    made = quantise(graph, scheme, {"x": samples})
+    out, real, error = graph.outputs[0], 0.0, 0.0
+    inputs = [{"x": quantise_input(made.graph.tensor("x"), x)} for x in samples]
+    for x, golden in zip(samples, golden_outputs(made, inputs), strict=True):
+        y = run_float(graph, {"x": x})[out]
+        real = real + (y**2).sum(axis=1)
+        error = error + ((dequantise(made.graph.tensor(out), golden[out]) - y) ** 2).sum(axis=1)
+    return 10 * np.log10(error / real)
+
+
+def test_rows_over_their_peaks() -> None:
+    """Against fractions: half a step, and what the reciprocal leaves out; zeros, one element, the least integer."""
+    rng = np.random.default_rng(4)
+    rows = rng.integers(-32768, 32768, (300, 17)) >> rng.integers(0, 15, (300, 1))
+    rows[0], rows[1], rows[2] = 0, -32768, [0] * 16 + [1]
+    assert peak(rows)[:3, 0].tolist() == [1, 32768, 1]
+    for bits, most in ((4, 0.501), (8, 0.501), (16, 0.63)):
+        top = (1 << (bits - 1)) - 1
+        found = unit(rows, *unit_factor(1 / top))
+        real = [
+            [Fraction(int(v) * top, int(m[0])) for v in row] for row, m in zip(rows, peak(rows), strict=True)
+        ]
+        assert (
+            max(
+                abs(float(y - r))
+                for ys, rs in zip(found, real, strict=True)
+                for y, r in zip(ys, rs, strict=True)
+            )
+            < most
+        )
+        assert np.abs(found).max() == top
+    with pytest.raises(FactorRange, match="over their peaks"):
+        unit_factor(2.0**-20)
+
+
+def test_the_same_function() -> None:
+    graph, samples = network()
+    again = rewrite(graph, matmuls(graph))
+    assert rewrite(again, matmuls(again)) is again
+    out = graph.outputs[0]
+    assert np.allclose(run_float(again, {"x": samples[0]})[out], run_float(graph, {"x": samples[0]})[out])
+    ops = [task.op for task in again.tasks]
+    assert ops.count(Op.ROW_UNIT) == ops.count(Op.ROW_PEAK) == 2  # a and b share them
+    assert ops.count(Op.MUL) == 1 + 3
+
+
+def test_small_tokens_keep_their_precision() -> None:
+    """Noise over signal of each token: with one scale nothing is left of the smallest of six, with one each 28 dB."""
+    graph, samples = network()
+    one = noise(graph, W8A8R16, samples)
+    each = noise(graph, W8A8R16.with_bits({"*.in": "8t"}), samples)
+    wide = noise(graph, W8A8R16.with_bits({"*.in": 16}), samples)
+    assert one[0] < -30 and one[-1] > -1
+    assert each.max() < -25 and each[:-1].max() < -35
+    assert (each < one).all() and (wide < each).all() and (each < wide + 5).all()
+
+
+def test_the_matmul_takes_the_factor() -> None:
+    """The peaks meet the results on their way out: no tensor between, whatever the bias needs."""
+    graph, samples = network()
+    made = quantise(graph, W8A8R16.with_bits({"*.in": "8t"}), {"x": samples}).graph
+    tasks = {task.name: task for task in made.tasks}
+    layers = [task for task in made.tasks if isinstance(task, QMatmul)]
+    assert len(layers) == 3 and all(t.tail is not None and t.tail.op == "mul" for t in layers)
+    units, peaks = ({t.output: t for t in made.tasks if isinstance(t, kind)} for kind in (QUnit, QPeak))
+    for layer in layers:
+        operand, factor = layer.inputs
+        assert units[operand].inputs == peaks[factor].inputs
+        assert made.tensor(operand).bits == 8 and made.tensor(operand).zero == 0
+        source = made.tensor(peaks[factor].inputs[0])
+        assert (made.tensor(factor).scale, source.zero, source.bits) == (source.scale, 0, 16)
+    assert tasks["a_add"].table is not None
+
+
+def test_where_it_can_be_asked_for() -> None:
+    graph, samples = network()
+    with pytest.raises(ConfigError, match="for what a matmul reads") as caught:
+        quantise(graph, W8A8R16.with_bits({"a.weight": "8t", "x": "8t", "none.in": "8t"}), {"x": samples})
+    assert len(caught.value.findings) == 3
+    with pytest.raises(ConfigError, match="expected 4, 8, 16 or 8t"):
+        W8A8.with_bits({"a.in": "9t"})  # type: ignore[dict-item]
+    own = QuantParams(bits=8, scale=0.1)
+    tensors = [t.model_copy(update={"quant": own}) if t.name == "x" else t for t in graph.tensors]
+    quantised = make_graph("own", tensors, graph.tasks, graph.inputs, graph.outputs, graph.constants)
+    with pytest.raises(ConfigError, match="the model quantises 'x' itself"):
+        quantise(quantised, W8A8R16.with_bits({"a.in": "8t"}), {"x": samples})
+
+
+def test_the_search_keeps_the_scales_that_are_needed() -> None:
+    graph, samples = network()
+    found = search_formats(graph, W8A8R16, {"x": samples}, 34.0, metric="sqnr", count=4, tokens=True)
+    assert set(found.wide.bits.values()) == {"8t"} and set(found.narrow.bits.values()) == {8}
+    assert found.wide.moved > found.chosen.moved > found.narrow.moved
+    made = quantise(graph, W8A8R16.with_bits(found.chosen.bits), {"x": samples})
+    assert sum(isinstance(task, QUnit) for task in made.graph.tasks) == 1
