@@ -352,5 +352,5 @@ def test_widths_of_what_is_not_there() -> None:
         "bits of 'sum.weight'",
     ]
     assert "'fc.in'" in caught.value.findings[0].hint
-    with pytest.raises(ConfigError, match="12 bits are asked for, expected 4, 8 or 16"):
+    with pytest.raises(ConfigError, match="12 bits are asked for, expected 4, 8, 16 or 8t"):
         W8A8.with_bits({"fc.in": 12})
