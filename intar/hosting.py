@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from intar.codegen.host import HostMove, TextEntry, TextField
+from intar.codegen.host import HostMove, HostTensor, TextEntry, TextField
 from intar.errors import UnsupportedError
 from intar.ir.circuit import border_moves
 from intar.ir.quantgraph import QuantGraph
@@ -26,6 +26,13 @@ def host_moves(graph: QuantGraph) -> dict[str, HostMove]:
         )
         for name, move in border_moves(graph).items()
     }
+
+
+def host_tensors(graph: QuantGraph) -> dict[str, HostTensor]:
+    """The border of the network as its users know it: shapes, and what the integers stand for."""
+    roles = {**dict.fromkeys(graph.inputs, "input"), **dict.fromkeys(graph.outputs, "output")}
+    tensors = {name: graph.tensor(name) for name in roles}
+    return {name: HostTensor(roles[name], t.shape, t.bits, t.scale, t.zero) for name, t in tensors.items()}
 
 
 def text_entries(designs: Sequence[Design]) -> tuple[TextEntry, ...]:

@@ -15,14 +15,14 @@ from intar.codegen.host import render_host
 from intar.codegen.rtl import render_rtl, top_name
 from intar.design import Design
 from intar.device import boards
-from intar.hosting import host_moves, text_entries
+from intar.hosting import host_moves, host_tensors, text_entries
 from intar.ir.circuit import as_stored
 from intar.ir.io import to_npz
 from intar.ir.schedule import Machine
 from intar.lower.images import argument_bytes
 from intar.lower.kept import new_rows_image
 from intar.project import LOCK, LOCK_SCHEMA, Project
-from intar.quant.golden import golden_outputs
+from intar.quant.golden import golden_outputs, random_inputs
 from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE
 from intar.quant.store import to_json as quant_json
 
@@ -87,7 +87,8 @@ def project(
 
     Parameters
     ----------
-    inputs : integer samples to keep with it.
+    inputs : integer samples to keep with it and to give to its test bench, which gets random integers where there are
+        none; None: no data for a test bench.
     others, other_inputs : the other networks of the program and their samples.
     """
     graph = made.quantised.graph
@@ -107,10 +108,12 @@ def project(
     files |= render_hls(made.program, target)
     networks = (made, *others)
     moves = [host_moves(one.quantised.graph) for one in networks]
-    files |= render_host(made.program, target, moves, text_entries(networks))
+    tensors = [host_tensors(one.quantised.graph) for one in networks]
+    files |= render_host(made.program, target, moves, text_entries(networks), tensors)
     if inputs:
         files[INPUTS_FILE] = to_npz(dict(inputs))
-        files |= _bench_data(made, inputs)
+    if inputs is not None:
+        files |= _bench_data(made, inputs or random_inputs(made.quantised, BENCH_INFERENCES))
     lock = {
         "schema": LOCK_SCHEMA,
         "intar": intar.__version__,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -43,13 +43,13 @@ from intar.ir.taskgraph import TaskGraph
 from intar.lower.kept import kept_states
 from intar.networks import Network, design_networks
 from intar.pipeline import design
-from intar.project import read_lock, read_project
+from intar.project import read_lock, read_project, refuse_unwritable
 from intar.proof import Check
 from intar.quant.blocks import pieces
 from intar.quant.calibrate import WAY_OUT, load_calibration
 from intar.quant.chosen import read_formats
 from intar.quant.divide import divide
-from intar.quant.golden import id_rows
+from intar.quant.golden import random_inputs
 from intar.quant.like import take_formats
 from intar.quant.quantise import quantise
 from intar.quant.scheme import TOKEN, Scheme, Width
@@ -454,7 +454,9 @@ def read_schedule(path: Path) -> AnySchedule:
 def refuse_other(
     path: Path, schemas: Sequence[str] = (SCHEDULE_SCHEMA, PARTS_SCHEMA), what: str = "a schedule"
 ) -> None:
-    """OutputError when there is something at `path` that is not a JSON document of ours with one of these schemas."""
+    """OutputError when there is something at `path` that is not a JSON document of ours with one of these schemas, or when
+    nothing can be written there."""
+    refuse_unwritable(path)
     try:
         if not path.exists() or json.loads(path.read_text())["schema"] in schemas:
             return
@@ -464,9 +466,23 @@ def refuse_other(
     raise OutputError(Finding(f"it is not {what} of intar's", str(path), why, "name another file"))
 
 
-def edited_schedule(path: Path, quantised: Quantised) -> AnySchedule:
-    """A schedule that a person has edited; ConfigError with every rule that it breaks."""
+def edited_schedule(
+    path: Path, quantised: Quantised, mode: Mode = "auto", machine: Machine | None = None
+) -> AnySchedule:
+    """A schedule that a person has edited; ConfigError with every rule that it breaks, and when it is not of the pattern and
+    for the machine that are asked for, too."""
     schedule = read_schedule(path)
+    other = []
+    if mode not in ("auto", schedule.mode):
+        other.append(Finding(f"the schedule is of pattern {schedule.mode!r}", "--pattern"))
+    if machine and machine != schedule.machine:
+        own, asked = schedule.machine.model_dump(), machine.model_dump()
+        differs = ", ".join(f"{key} {own[key]}, not {asked[key]}" for key in own if own[key] != asked[key])
+        other.append(Finding(f"the schedule is for another machine: {differs}", "--budget, --device"))
+    if other:
+        raise ConfigError(
+            replace(one, hint="leave it away: it is decided in the schedule's file") for one in other
+        )
     if isinstance(schedule, PartedSchedule):
         parts = zip(divide(quantised, schedule.pieces), schedule.parts, strict=True)
         broken = [fault for part, own in parts for fault in validate(own.schedule, part.graph)]
@@ -529,26 +545,13 @@ def open_networks(directory: Path) -> list[Design]:
 
 def stored_inputs(directory: Path, made: Design, count: int, seed: int) -> list[dict[str, np.ndarray]]:
     """Inputs for a run: the project's own real samples (``data/inputs.npz``), then random integers."""
-    rng = np.random.default_rng(seed)
-    graph, ids = made.quantised.graph, id_rows(made.quantised)
     file = directory / made.folder / INPUTS_FILE
     real = dict(np.load(file)) if file.exists() else {}
-    samples = []
-    for index in range(count):
-        one = {}
-        for name in graph.given:
-            tensor = graph.tensor(name)
-            low, high = -1 << (tensor.bits - 1), 1 << (tensor.bits - 1)
-            if name not in graph.inputs:
-                low, high = 0, graph.positions + 1
-            if name in ids:
-                low, high = 0, ids[name]
-            if name in real and index < len(real[name]):
-                one[name] = real[name][index].reshape(tensor.shape).astype(np.int64)
-            else:
-                one[name] = rng.integers(low, high, tensor.shape)
-        samples.append(one)
-    return samples
+    found = random_inputs(made.quantised, count, seed)
+    for name, drawn in found.items():
+        first = real.get(name, drawn)[:count]
+        drawn[: len(first)] = first.reshape(-1, *drawn.shape[1:])
+    return [{name: values[index] for name, values in found.items()} for index in range(count)]
 
 
 def update_report(

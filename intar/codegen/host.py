@@ -49,6 +49,17 @@ class HostMove:
 
 
 @dataclass(frozen=True)
+class HostTensor:
+    """What the integers of an input or output of the network stand for: real value = `scale` × (integer − `zero`)."""
+
+    role: str
+    shape: tuple[int, ...]
+    bits: int
+    scale: float
+    zero: int
+
+
+@dataclass(frozen=True)
 class TextField:
     """Where a tensor, or every `step`-th of its beats from `first` on, lies in an argument: from byte `byte` on."""
 
@@ -80,6 +91,7 @@ def render_host(
     target: BuildTarget | None = None,
     moves: Sequence[Mapping[str, HostMove]] = ({},),
     text: Sequence[TextEntry] = (),
+    tensors: Sequence[Mapping[str, HostTensor]] = ({},),
 ) -> dict[str, bytes]:
     """Files of the host side and of the project's root, path → bytes.
 
@@ -87,6 +99,7 @@ def render_host(
     ----------
     moves : for each entry, of the inputs and outputs that lie in another order in the kernel's arguments, by name.
     text : how to generate text, where the kernel can: gives ``host/generate.cpp`` and ``host/generate.py``.
+    tensors : for each entry its inputs and outputs by name.
     target : part, platform, clock and banks; as in :func:`intar.codegen.hls.render_hls`.
     """
     target = target or BuildTarget()
@@ -104,6 +117,7 @@ def render_host(
         "index": {argument.name: number for number, argument in enumerate(program.arguments)},
         "moves": moves,
         "text": text,
+        "tensors": tensors,
         "nodes": [NodeLine(node.name, node.kind, _about(node)) for node in program.nodes],
         "links": len(program.links),
     }

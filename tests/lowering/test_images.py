@@ -25,6 +25,7 @@ from intar.ir.quantgraph import QConv, Quantised
 from intar.pipeline import compile_quantised
 from intar.pipeline import design as build
 from intar.proof import verify_csim, verify_engine, verify_rtl
+from intar.quant.golden import dequantise, golden_outputs, quantise_input
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme
 from intar.rendering import project
@@ -104,7 +105,8 @@ def random_inputs(quantised: Quantised) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", ["cnn4l_small", "vae_small"])
 def test_host_program_reorders_like_the_design(name: str, tmp_path: Path) -> None:
-    """host.py makes the images of the network's inputs, and the network's outputs of the kernel's images."""
+    """host.py makes the images of the network's inputs, and the network's outputs of the kernel's images; real values
+    become the integers that golden is given, and golden's become real values."""
     made, inputs = design(name, "sequential")
     graph = made.quantised.graph
     assert any(output in border_moves(graph) for output in graph.outputs)
@@ -119,6 +121,30 @@ def test_host_program_reorders_like_the_design(name: str, tmp_path: Path) -> Non
     results = run(made.program, {**made.images, **images}).outputs
     for output, values in made.output_tensors(results).items():
         np.testing.assert_array_equal(host.unpack(results)[output].reshape(values.shape), values)
+
+    class Engine:
+        """A board: what is written to it, and what the engine makes of it."""
+
+        def __init__(self, *_: object):
+            self.memory: dict[str, bytes] = {}
+
+        def write(self, name: str, image: bytes) -> None:
+            self.memory[name] = image
+
+        def start_and_wait(self, numbers: tuple[int, ...]) -> None:
+            self.memory |= run(made.program, self.memory).outputs
+
+        def read(self, name: str) -> bytes:
+            return self.memory[name]
+
+    host.BACKENDS["engine"] = Engine
+    real = {name: normal(*graph.tensor(name).shape) for name in graph.inputs}
+    given = {name: quantise_input(graph.tensor(name), value) for name, value in real.items()}
+    answers = host.Board("", made.images, "engine")(**real)
+    (golden,) = golden_outputs(made.quantised, [given])
+    assert answers.keys() == golden.keys()
+    for name, values in golden.items():
+        np.testing.assert_array_equal(answers[name], dequantise(graph.tensor(name), values))
 
 
 def test_copies_and_tensors_of_like_names() -> None:
