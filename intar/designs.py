@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from intar.assets import asset_dir, import_file
+from intar.device.boards import suggest
 from intar.errors import ConfigError, Finding
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.scheme import Rational, Width
@@ -70,8 +71,14 @@ def expand(chosen: Sequence[str]) -> list[str]:
     """Designs by name, in the order given, a group standing for its designs.
 
     When nothing is given: the designs that are quick to simulate and need nothing that is not here, DEFAULT_GROUPS.
+    ConfigError names all that are neither design nor group.
     """
-    known = set(groups())
+    known, single = set(groups()), names()
+    what = "there is no reference design and no group of this name"
+    if unknown := [item for item in chosen if item not in known and item not in single]:
+        raise ConfigError(
+            Finding(what, item, hint=suggest(item, [*single, *sorted(known)])) for item in unknown
+        )
     listed = [
         name for item in chosen or DEFAULT_GROUPS for name in (names(item) if item in known else [item])
     ]

@@ -100,9 +100,7 @@ def refuse_foreign(directory: str | Path) -> None:
         raise OutputError(
             Finding("there is a file of this name", str(directory), why, "name another directory")
         )
-    file = next((parent for parent in target.parents if parent.is_file()), None)
-    if file:
-        raise OutputError(Finding(f"{str(file)!r} is a file", str(directory), hint="name another directory"))
+    refuse_unwritable(target)
     if not target.is_dir() or not any(target.iterdir()):
         return
     if not (target / LOCK).is_file():
@@ -122,6 +120,23 @@ def refuse_foreign(directory: str | Path) -> None:
             Finding("the file is not of the project", f"{directory}/{name}", why, "move it elsewhere")
             for name in strange
         )
+
+
+def refuse_unwritable(path: Path) -> None:
+    """OutputError when nothing can be written at `path` or made there: before the work, not after it."""
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise OutputError(
+            Finding(f"{_as_named(above, path)!r} is a file", str(path), hint="name another directory")
+        )
+    if not os.access(above, os.W_OK | os.X_OK):
+        what = f"nothing can be written to {_as_named(above, path)!r}"
+        raise OutputError(Finding(what, str(path), hint="name another directory"))
+
+
+def _as_named(above: Path, path: Path) -> str:
+    """A folder above `path` as the user named it: relative where `path` is."""
+    return str(above if path.is_absolute() else os.path.relpath(above))
 
 
 def read_lock(directory: str | Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,18 @@ import typer
 
 from intar.cli import compiling, exploring, listing, running, tuning
 from intar.cli.common import notes, printable
-from intar.errors import InternalError, UserError
+from intar.errors import Finding, InternalError, OutputError, UserError
+
+UNWRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+)
+"""What a disk may say to a command that writes, and a user can change."""
 
 app = typer.Typer(
     help="Compile a trained network to a statically scheduled FPGA accelerator (HLS C++ and RTL, bit-exact).",
@@ -35,6 +47,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         findings = [vars(finding) for finding in error.findings]
         _stop(words, 2, error.code, findings, f"[red]{error.code} error[/]", str(error))
+    except OSError as error:  # a folder of a project in which a tool can't write, a full disk
+        if error.errno not in UNWRITABLE:
+            raise
+        where = str(error.filename or "")
+        finding = Finding(
+            error.strerror or str(error),
+            where,
+            hint="name a folder that can be written to, on a disk with room",
+        )
+        _stop(words, 2, OutputError.code, [vars(finding)], f"[red]{OutputError.code} error[/]", str(finding))
     except InternalError as error:
         _stop(words, 3, "internal", [{"what": str(error)}], "", str(error))
 

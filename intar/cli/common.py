@@ -64,12 +64,12 @@ Pattern = Annotated[str, typer.Option(help="auto, intar (no interleaving), seque
 Loop = Annotated[
     bool | None,
     typer.Option(
-        "--loop/--unroll", help="Loop a repeated block in hardware, or not.  [default: where it pays]"
+        "--loop/--unroll", help="Loop a repeated block in hardware, or not (default: where it pays)."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Entry = Annotated[
-    str | None, typer.Option(help="This entry of a kernel that performs several networks.  [default: all]")
+    str | None, typer.Option(help="This entry of a kernel that performs several networks (default: all).")
 ]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="Number of inferences.")]
 Seed = Annotated[int, typer.Option(help="Seed of random inputs after the stored real ones.")]

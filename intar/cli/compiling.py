@@ -186,6 +186,7 @@ def compile_command(
     """The whole path: model to C++, RTL and weight image, with the predicted cycles."""
     from intar import rendering
     from intar.engine import build as engine
+    from intar.errors import ConfigError, Finding
     from intar.networks import main_entry
     from intar.project import refuse_foreign
     from intar.quant.accuracy import numerics_report
@@ -198,6 +199,9 @@ def compile_command(
     entries = parse_entries(entry or [])
     if edited or pin:
         _refuse_several(entries, lengths)
+    if edited and pin:
+        what = "an edited schedule decides everything"
+        raise ConfigError(Finding(what, "--pin", hint="leave --pin or --schedule away"))
     refuse_foreign(out)
     require(engine.missing_tools())
     opened = partial(
@@ -221,7 +225,7 @@ def compile_command(
         }
         step()
         sources = {main_entry(known.name, more): source, **more}
-        made, *others = _designs(sources, lengths, mode, pins, edited)
+        made, *others = _designs(sources, lengths, mode, pins, edited, bool(budget or device))
         step()
         samples = {name: integer_samples(one.quantised, one.calibration) for name, one in sources.items()}
         own, theirs = next(iter(samples.values())), [samples.get(other.name, {}) for other in others]
@@ -251,9 +255,12 @@ def _refuse_several(entries: Mapping[str, str], lengths: int) -> None:
 
 
 def _designs(
-    sources: Mapping[str, Source], lengths: int, mode: Mode, pins: Pins, edited: Path | None
+    sources: Mapping[str, Source], lengths: int, mode: Mode, pins: Pins, edited: Path | None, sized: bool
 ) -> list[Design]:
-    """The designs of a kernel: of its one network, or of each of its entries, which come in several lengths."""
+    """The designs of a kernel: of its one network, or of each of its entries, which come in several lengths.
+
+    An edited schedule has a machine of its own; `sized`: the user has asked for one, too.
+    """
     from intar import pipeline
     from intar.networks import Network, at_lengths, compile_networks
     from intar.quant.blocks import pieces
@@ -262,7 +269,8 @@ def _designs(
     source = next(iter(sources.values()))
     if len(sources) == 1 and lengths == 1:
         if edited:
-            return [pipeline.design(source.quantised, edited_schedule(edited, source.quantised))]
+            schedule = edited_schedule(edited, source.quantised, mode, source.machine if sized else None)
+            return [pipeline.design(source.quantised, schedule)]
         return [pipeline.compile_quantised(source.quantised, source.machine, mode, pins, source.blocks)]
     networks = [
         Network(name, one.quantised, pieces(one.quantised.graph, one.blocks)) for name, one in sources.items()
@@ -282,10 +290,10 @@ def _show_compiled(
     made = designs[0]
     console.print(render(made.schedule))
     for warning in numerics_warnings(numerics):
-        console.print(f"[yellow]warning:[/] {warning}")
+        console.print(f"[yellow]warning:[/] {escape(warning)}")
     cycles = report["cycles"]
     console.print(
-        f"{files} files in {report['directory']}; {cycles['predicted']:,} cycles predicted "
+        f"{files} files in {escape(report['directory'])}; {cycles['predicted']:,} cycles predicted "
         f"(limit {cycles['limit']:,})"
     )
     if made.program.entries:

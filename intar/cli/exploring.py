@@ -106,6 +106,6 @@ def explore(
         console.print(table)
         console.print("*: Pareto-optimal in time, DSP and memory; counts: " + document["resources"])
         if out:
-            console.print(f"{out / 'explore.html'}", highlight=False)
+            console.print(f"{out / 'explore.html'}", markup=False, highlight=False, soft_wrap=True)
 
     show(as_json, document, human)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from intar.cli.common import Entry, Json, Project, check_pattern, console, notes, progress, show, show_all
@@ -86,7 +87,7 @@ def report(project: Project, entry: Entry = None, as_json: Json = False) -> None
             console.print(table)
         console.print(resource_table(document["resources"], document["device"]))
         for page in pages:
-            console.print(f"report: {page}")
+            console.print(f"report: {escape(str(page))}", soft_wrap=True)
 
     show_all(as_json, documents, human)
 
@@ -117,6 +118,7 @@ def bench(
     from intar import designs as reference
     from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
+    from intar.project import refuse_unwritable
     from intar.verify import toolchain
     from intar.verify.tools import require
 
@@ -127,6 +129,8 @@ def bench(
         )
     chosen = reference.expand(names or [])
     require(engine.missing_tools(), toolchain.missing_tools() if simulate else ())
+    if out:
+        refuse_unwritable(out / "rows.json")
     found: list[dict[str, Any]] = []
     with progress(*(f"{name}: {one}" for name in chosen for one in patterns)) as step:
         for row in measure.run(chosen, patterns, simulate=simulate, folder=out, resume=resume):

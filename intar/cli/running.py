@@ -123,7 +123,7 @@ def sim(
             reports[made.name] = update_report(project, made, [] if other_memory else [result])
             step()
     if waves:
-        notes.print(f"waves: {project / 'build' / 'sim' / 'dump.vcd'}", soft_wrap=True)
+        notes.print(f"waves: {project / 'build' / 'sim' / 'dump.vcd'}", markup=False, soft_wrap=True)
     _verified(checks, reports, as_json, other_memory)
 
 
@@ -215,7 +215,7 @@ def build(
         console.print(resource_table(built.resources, machine.device))
         console.print(f"clock: {timing['achieved_ns']:.3f} ns, wanted {timing['target_ns']:.3f} ns")
         for path in built.artefacts:
-            console.print(f"{project}/{path}", highlight=False)
+            console.print(f"{project}/{path}", markup=False, highlight=False, soft_wrap=True)
 
     show(as_json, report | {"artefacts": list(built.artefacts)}, human)
 

@@ -102,7 +102,7 @@ def tune(
         best = found.chosen
         console.print(f"chosen: {metric} {best.score:.6g}, {best.moved / KIB:,.1f} KiB moved by an inference")
         if out:
-            console.print(f"{out}: for --bits", highlight=False)
+            console.print(f"{out}: for --bits", markup=False, highlight=False, soft_wrap=True)
 
     show(as_json, document, human)
 

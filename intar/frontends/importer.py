@@ -22,6 +22,12 @@ from intar.frontends.simplify import simplify
 from intar.ir.ops import POSITION, AttrValue, Op, Shape, broadcast_shape, show
 from intar.ir.taskgraph import QuantParams, TaskGraph
 
+INTEGER_OPERATORS = (
+    *("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QGemm", "QLinearAdd", "QLinearMul"),
+    *("QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearConcat", "QLinearSigmoid", "QLinearSoftmax"),
+)
+"""Operators of quantised models that have no scales between them for anybody else to read."""
+
 
 class Importer(ABC):
     """The state of one import.
@@ -116,6 +122,12 @@ class Importer(ABC):
         for kind, names in self._unknown_ops.items():
             plural = "s" if len(names) > 1 else ""
             what = f"the operator {kind} is not supported ({len(names)} node{plural})"
+            if kind.split(".")[-1] in INTEGER_OPERATORS:
+                hint = "export it with QuantizeLinear and DequantizeLinear (onnxruntime: quant_format=QuantFormat.QDQ)"
+                self.lacking.append(
+                    Finding(what, f"node{plural} {quoted(names)}", "it computes on integers itself", hint)
+                )
+                continue
             found.append((what, f"node{plural} {quoted(names)}"))
         self.lack_operators(found, HANDLERS)
 

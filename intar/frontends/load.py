@@ -61,14 +61,14 @@ def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None) -> 
         module, examples = make_model(str(path))
         return load_model(module, samples=examples)
     suffix = path.suffix.lower()
+    if path.is_dir():
+        hint = f"name the model's file in it, ending in {', '.join(SUFFIXES)}"
+        raise GraphError(Finding("this is a folder, not a model", str(path), hint=hint))
     if suffix not in SUFFIXES:
-        raise GraphError(
-            Finding(
-                f"files ending in '{path.suffix}' are not understood",
-                str(path),
-                hint=f"give a file ending in {', '.join(SUFFIXES)}",
-            )
-        )
+        hint = f"give a file ending in {', '.join(SUFFIXES)}"
+        if suffix == ".py":
+            hint = f"name the function that makes the module: {path}:FUNCTION (docs/torch.md)"
+        raise GraphError(Finding(f"files ending in '{path.suffix}' are not understood", str(path), hint=hint))
     data = read_bytes(path)
     if suffix == ".pt2":
         return _program(path)

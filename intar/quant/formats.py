@@ -359,7 +359,7 @@ def _observe(
     if not needed:
         return {}
     if calibration is None:
-        names = [f"'{graph.tensor(name).source or name}'" for name in needed]
+        names = list(dict.fromkeys(f"'{graph.tensor(name).source or name}'" for name in needed))
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         raise CalibrationError(
             Finding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,10 @@ def first_error(log: Path) -> str:
     return lines[-1] if lines else "(the log is empty)"
 
 
+MAKEABLE = re.compile(r"[\w/.,+@=~-]+")
+"""Folders that Verilator and make can build in: no spaces, and nothing that a shell or make reads as its own."""
+
+
 def compile_simulator(
     verilator: Path,
     top: str,
@@ -167,7 +172,7 @@ def compile_simulator(
     top : top module; only its own signals are visible to cocotb.
     sources : SystemVerilog files, those of `top` included.
     cpp_sources : C++ files of DPI functions.
-    objects : directory of the generated C++ and objects.
+    objects : directory of the generated C++ and objects; of the program only, where its path is none to build in.
     log : file for the output of all tools.
     waves : the program can record ``dump.vcd``.
     fast : optimise for a long run; otherwise for a short build, a fifth of the time for a small design, with a
@@ -177,6 +182,13 @@ def compile_simulator(
     ------
     ToolError : quotes the first error line of the log.
     """
+    if not MAKEABLE.fullmatch(str(objects.resolve())):
+        with tempfile.TemporaryDirectory(prefix="intar-") as place:
+            copies = [Path(shutil.copy(source, place)) for source in sources]
+            options = (copies, cpp_sources, Path(place) / "objects", log, waves, fast)
+            program = compile_simulator(verilator, top, *options)
+            objects.mkdir(parents=True, exist_ok=True)
+            return Path(shutil.copy(program, objects / top))
     glue, link_flags = cocotb_sources()
     # Only the top's own signals are public: cocotb's default (all of them) is 2 to 4 times slower.
     verilate = [str(verilator), "--cc", "--exe", "--vpi", "--timing", "--public-depth", "1", "-Wno-fatal"]

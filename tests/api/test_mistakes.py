@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
@@ -108,6 +110,12 @@ def _models() -> dict[str, onnx.ModelProto]:
         "dynamic": onnx_model(
             [("MatMul", ["x", "w"], ["y"])], {"x": ["batch", 16]}, ["y"], {"w": normal(16, 4)}
         ),
+        "integers": onnx_model(
+            [("ConvInteger", ["x", "w"], ["y"]), ("LSTM", ["y", "w", "w"], ["z"])],
+            {"x": [1, 2, 4, 4]},
+            ["z"],
+            {"w": normal(2, 2, 1, 1)},
+        ),
         "external": _external(),
     }
 
@@ -176,6 +184,21 @@ CASES = {
     "budget": ["compile", "fine.onnx", "-o", "out", "--budget", "lanse=8,rows=x", "--budget", "dsp"],
     "no_project": ["sim", "foreign"],
     "bench_design": ["bench", "digit"],
+    "model_folder": ["check", "foreign"],
+    "model_python": ["check", "net.py"],
+    "integer_operators": ["check", "integers.onnx"],
+    "explore_over_file": ["explore", "fine.onnx", "-o", "file", *SAMPLES],
+    "schedule_and_pin": [
+        "compile",
+        "fine.onnx",
+        "-o",
+        "out",
+        *SAMPLES,
+        "--schedule",
+        "s.json",
+        "--pin",
+        "fc1=rows",
+    ],
 }
 
 
@@ -240,9 +263,9 @@ def test_edited_schedules(
     good = json.loads((project / "schedule.json").read_text())
     texts = []
 
-    def attempt(title: str, text: str) -> None:
+    def attempt(title: str, text: str, *more: str) -> None:
         Path("edited.json").write_text(text)
-        words = ["compile", "fine.onnx", "-o", "out", *SAMPLES, "--schedule", "edited.json"]
+        words = ["compile", "fine.onnx", "-o", "out", *SAMPLES, "--schedule", "edited.json", *more]
         texts.append(f"--- {title}\n{mistake(words, capsys)}")
 
     attempt("damaged", "{")
@@ -251,6 +274,9 @@ def test_edited_schedules(
     other = first["tasks"][0] | {"task": "fc9"}
     attempt("unknown task", json.dumps(good | {"stages": [first | {"tasks": [other]}, *rest]}))
     attempt("order", json.dumps(good | {"stages": [*rest, first]}))
+    attempt(
+        "other machine and pattern", json.dumps(good), "--budget", "clock_mhz=100", "--pattern", "dataflow"
+    )
     golden("user_edited_schedule", "\n".join(texts))
     assert not Path("out").exists()
 
@@ -271,6 +297,31 @@ def test_changed_projects(
         texts.append(mistake(["csim", "p"], capsys))
         (project / name).write_bytes(data)
     golden("user_changed_project", "\n".join(texts))
+
+
+def test_places_that_cannot_be_written_to(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results have a place before the work begins; a tool that can't write in a project says so."""
+    monkeypatch.chdir(project.parent)
+    before = snapshot(project.parent)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+        for words in (
+            ["compile", "fine.onnx", "-o", "out", *SAMPLES],
+            ["schedule", "fine.onnx", "-o", "s.json", *SAMPLES],
+            ["explore", "fine.onnx", "-o", "out", *SAMPLES],
+            ["tune", "fine.onnx", "--bound", "0.9", "-o", "f.json", *SAMPLES],
+            ["bench", "digits", "-o", "out"],
+        ):
+            assert "nothing can be written to '.'\n  way out: name another" in mistake(words, capsys)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "p/build")
+
+    monkeypatch.setattr("intar.proof.verify_csim", full)
+    assert "output error\np/build: No space left on device\n  way out: name" in mistake(["csim", "p"], capsys)
+    assert snapshot(project.parent) == before
 
 
 def test_missing_tools(
@@ -352,6 +403,8 @@ def test_hostile_names_in_rtl_and_make(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("a $(reboot) folder").mkdir()
+    monkeypatch.chdir("a $(reboot) folder")
     compile_hostile(kind)
     main_quietly(["sim", "p", "-n", "2"])
     done = subprocess.run(["make", "csim"], cwd="p", capture_output=True, text=True)
