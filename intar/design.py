@@ -16,6 +16,8 @@ from intar.ir.schedule import AnySchedule, Machine
 from intar.ir.states import State, states
 from intar.lower.images import argument_bytes, stored_tensors
 from intar.lower.kept import new_rows, state_image
+from intar.quant.fixed import limits
+from intar.quant.golden import id_rows
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,20 @@ class Design:
         at = self.program.positions if position is None else position
         tensors |= new_rows(self.arguments("state"), self.states, images, at)
         return from_circuit(self.quantised.graph, tensors)
+
+
+def random_inputs(quantised: Quantised, count: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Integers (count, *shape) for each input: any of its bits, of ids and of the position any that there is."""
+    graph, ids, rng = quantised.graph, id_rows(quantised), np.random.default_rng(seed)
+    ranges = {
+        name: (0, ids[name] - 1) if name in ids else limits(graph.tensor(name).bits) for name in graph.inputs
+    }
+    if graph.positions:
+        ranges[POSITION] = (0, graph.positions)
+    return {
+        name: rng.integers(low, high + 1, (count, *graph.tensor(name).shape))
+        for name, (low, high) in ranges.items()
+    }
 
 
 def engine_memory(machine: Machine) -> MemoryModel:

@@ -13,7 +13,7 @@ from intar.assets import asset_digest
 from intar.codegen.hls import BuildTarget, render_hls
 from intar.codegen.host import render_host
 from intar.codegen.rtl import render_rtl, top_name
-from intar.design import Design
+from intar.design import Design, random_inputs
 from intar.device import boards
 from intar.hosting import host_moves, host_tensors, text_entries
 from intar.ir.circuit import as_stored
@@ -22,7 +22,7 @@ from intar.ir.schedule import Machine
 from intar.lower.images import argument_bytes
 from intar.lower.kept import new_rows_image
 from intar.project import LOCK, LOCK_SCHEMA, Project
-from intar.quant.golden import golden_outputs, random_inputs
+from intar.quant.golden import golden_outputs
 from intar.quant.store import CONSTANTS_FILE, GRAPH_FILE
 from intar.quant.store import to_json as quant_json
 

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from intar import designs
-from intar.design import Design
+from intar.design import Design, random_inputs
 from intar.device import make_machine, read_budget
 from intar.device.boards import find_board, suggest
 from intar.device.machine import Budget
@@ -49,7 +49,6 @@ from intar.quant.blocks import pieces
 from intar.quant.calibrate import WAY_OUT, load_calibration
 from intar.quant.chosen import read_formats
 from intar.quant.divide import divide
-from intar.quant.golden import random_inputs
 from intar.quant.like import take_formats
 from intar.quant.quantise import quantise
 from intar.quant.scheme import TOKEN, Scheme, Width

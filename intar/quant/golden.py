@@ -83,20 +83,6 @@ def integer_samples(
     }
 
 
-def random_inputs(quantised: Quantised, count: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Integers (count, *shape) for each input: any of its bits, of ids and of the position any that there is."""
-    graph, ids, rng = quantised.graph, id_rows(quantised), np.random.default_rng(seed)
-    ranges = {
-        name: (0, ids[name] - 1) if name in ids else limits(graph.tensor(name).bits) for name in graph.inputs
-    }
-    if graph.positions:
-        ranges[POSITION] = (0, graph.positions)
-    return {
-        name: rng.integers(low, high + 1, (count, *graph.tensor(name).shape))
-        for name, (low, high) in ranges.items()
-    }
-
-
 def dequantise(tensor: QTensor, ints: np.ndarray) -> np.ndarray:
     """The real values (float64) of a tensor's integers."""
     return tensor.scale * (np.asarray(ints).astype(np.float64) - tensor.zero)
