@@ -27,7 +27,7 @@ from intar.errors import ConfigError
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import Machine, Mode, Schedule
 from intar.proof import Check
-from intar.quant.random_graphs import ATTENTION, STEPS, USUAL, random_inputs, random_quantised
+from intar.quant.random_graphs import ATTENTION, STEPS, TOKENS, USUAL, random_inputs, random_quantised
 from intar.quant.streamed import stream_states
 from intar.schedule.build import build_schedule, lay_out
 from intar.schedule.dp import after, enough
@@ -82,7 +82,8 @@ def random_case(seed: int, solved: bool = True, steps: bool = False) -> tuple[Qu
     """
     rng = np.random.default_rng([seed, 3])
     bits = (None, (8, 16))[int(rng.integers(2))]
-    ops = STEPS if steps else ROW_WISE if not solved else ATTENTION if seed % 3 == 2 else USUAL
+    usual = TOKENS if seed % 9 == 8 else ATTENTION if seed % 3 == 2 else USUAL
+    ops = STEPS if steps else ROW_WISE if not solved else usual
     tasks, inputs = int(rng.integers(1, 7)) + 2 * (not solved), int(rng.integers(1, 3))
     quantised = random_quantised(seed, tasks, inputs=inputs, bits=bits, ops=ops)
     lanes = int(rng.choice([4, 8, 16]))

@@ -46,6 +46,8 @@ def shifts_only(step: VectorStep) -> bool:
 
 
 _BINARY = {"none": 0, "add": 1, "mul": 2}
+ROW_OPS = ("softmax", "norm", "unit", "peak")
+"""Operations of a rows node in the order of their numbers."""
 MERGED_SIDES = {"w": 0, "r": 1}
 
 
@@ -84,7 +86,12 @@ def _rows_in_range(step: RowsStep) -> bool:
         lengths = step.cols <= norm.MAX_COLS and 0 <= step.lift < norm.BITS
         factors = 1 <= step.shift <= norm.MAX_SHIFT and 1 <= step.epsilon < 1 << norm.EPSILON_BITS
         return lengths and factors and norm.OFFSET_FRACTION <= step.out_shift <= norm.MAX_OUT_SHIFT
+    if step.op == "peak":
+        return step.cols <= 1 << exp2.MAX_LOG_COLS
     low, high = 1 << (exp2.NUMERATOR_BITS - 1), 1 << exp2.NUMERATOR_BITS
+    if step.op == "unit":
+        factors = 1 <= step.out_shift <= 46 - exp2.ONE_BITS
+        return step.cols <= 1 << exp2.MAX_LOG_COLS and factors and low <= step.numerator < high
     factors = 0 < step.mult < 1 << 25 and 1 <= step.shift <= 46 and 1 <= step.out_shift <= 46
     return step.cols <= 1 << exp2.MAX_LOG_COLS and factors and low <= step.numerator < high
 
@@ -503,7 +510,7 @@ class _Encoder:
         self.put(len(steps))
         for index, step in enumerate(steps):
             where = f"{node.name} step {index}"
-            beats = -(-step.cols // node.lanes)
+            beats = step.beats(node.lanes)
             self.expect(beats <= node.depth, where, f"rows of {beats} beats in a memory of {node.depth}")
             self.expect(_rows_in_range(step), where, "a factor or a length is out of range")
             self.expect(-1 <= step.table < len(node.tables), where, "there is no such table slot")
@@ -514,7 +521,10 @@ class _Encoder:
                 step.op == "norm" or not grouped, where, "a table with groups needs columns that say which"
             )
             self.expect(step.cached < step.first, where, "no element of a row may count")
-            self.put(step.op == "norm", step.rows, beats, step.cols, step.first, step.grow)
+            plain = step.table < 0 and not (step.visible or step.grow or step.cached)
+            alone = step.op in ("softmax", "norm") or plain
+            self.expect(alone, where, "a peak, or a row over it, has neither table nor mask")
+            self.put(ROW_OPS.index(step.op), step.rows, beats, step.cols, step.first, step.grow)
             self.put(min(self.position, step.cached), step.cached)
             self.put(step.mult, step.shift, step.numerator, step.out_shift)
             self.put(step.centred, step.lift, step.epsilon, step.zero, step.lo, step.hi, step.table)

@@ -1,12 +1,14 @@
-// Rows node: softmax and normalisation of whole rows in four passes that work on four rows or more at once.
+// Rows node: softmax, normalisation, peaks of whole rows and rows over them, in four passes that work on four rows or more at once.
 #pragma once
 #include "lookup.h"
 #include "sim.h"
 
 namespace intar {
 
+enum RowsOp : i64 { SOFTMAX, NORM, UNIT, PEAK };
+
 struct RowsStep {
-  i64 norm, rows, beats, cols, first, grow, filled, cached, mult, shift, numerator, out_shift, centred, lift, epsilon, zero, lo, hi, lookup;
+  i64 op, rows, beats, cols, first, grow, filled, cached, mult, shift, numerator, out_shift, centred, lift, epsilon, zero, lo, hi, lookup;
 };
 
 struct Rows : Unit {
@@ -32,7 +34,7 @@ struct Rows : Unit {
   };
   std::vector<Slot> slots;
   Pass fill, power, divide, scale;
-  // A root waits for all divisions, a division for a root; divisions take the dividers in turn.
+  // A root or a peak waits for all divisions, a division for a root; divisions take the dividers in turn.
   std::vector<i64> dividers_free;
   size_t divider = 0;
   i64 root_free = 0;
@@ -60,7 +62,7 @@ struct Rows : Unit {
     }
     bool due_now = slots[scale.slot].quotient_ready <= sim.now;
     if (due_now && steps[scale.step].lookup >= 0 && loaded < loads.size()) return wait(WAIT_IN, table_beats);
-    if (due_now && steps[scale.step].norm && !has_columns) return wait(WAIT_IN, params);
+    if (due_now && steps[scale.step].op == NORM && !has_columns) return wait(WAIT_IN, params);
     if (due_now && !out.ahead(stages(steps[scale.step]))) return wait(WAIT_OUT, out.link);
     if (filled == WAIT_IN && fill.slot == scale.slot && fill.slice == 0) return wait(WAIT_IN, in);
     wait(BUSY, nullptr);  // a row is on its way inside
@@ -74,12 +76,14 @@ struct Rows : Unit {
     if (ahead) at(sim.now + ahead);
     return ahead > 0;
   }
+  /// Slices of a row as it comes, and in the passes behind: a peak is one beat.
   i64 slices(const RowsStep& s) const { return s.beats * (lanes / rate); }
+  i64 slices_left(const RowsStep& s) const { return s.op == PEAK ? lanes / rate : slices(s); }
 
-  /// Goes on by one slice; true at the end of a row.
-  bool next(Pass& pass) {
+  /// Goes on by one slice of `count`; true at the end of a row.
+  bool next(Pass& pass, i64 count) {
     const RowsStep& s = steps[pass.step];
-    if (++pass.slice < slices(s)) return false;
+    if (++pass.slice < count) return false;
     pass.slice = 0;
     pass.slot = (pass.slot + 1) % slots.size();
     if (++pass.row == s.rows) {
@@ -109,7 +113,7 @@ struct Rows : Unit {
       }
       in->pop(sim);
     }
-    if (next(fill)) {
+    if (next(fill, slices(steps[fill.step]))) {
       slot.row_free = NEVER;
       slot.row_ready = sim.now + sim.timing.rows_max;
       at(slot.row_ready);
@@ -124,9 +128,8 @@ struct Rows : Unit {
     moved = true;
     const RowsStep& s = steps[power.step];
     i64 row = power.row;
-    if (next(power)) {
-      if (sim.values && s.norm) normalise(s, slot);
-      if (sim.values && !s.norm) compute(s, row, slot);
+    if (next(power, slices_left(s))) {
+      if (sim.values) reduce(s, row, slot);
       slot.row_free = sim.now + 1;
       slot.row_ready = NEVER;
       slot.power_free = NEVER;
@@ -139,21 +142,21 @@ struct Rows : Unit {
   bool divided() {
     if (divide.step == steps.size()) return false;
     Slot& slot = slots[divide.slot];
-    bool root = steps[divide.step].norm;
-    i64 divisions_end = root ? *std::max_element(dividers_free.begin(), dividers_free.end()) : dividers_free[divider];
+    const RowsStep& s = steps[divide.step];
+    bool root = s.op == NORM, divides = s.op == SOFTMAX || s.op == UNIT;
+    i64 divisions_end = !divides ? *std::max_element(dividers_free.begin(), dividers_free.end()) : dividers_free[divider];
     if (!due(slot.sum_ready) || !due(std::max(root_free, divisions_end))) return false;
     slot.sum_ready = NEVER;
-    slot.quotient_ready = sim.now + (root ? sim.timing.rows_root : sim.timing.rows_divide);
+    slot.quotient_ready = sim.now + (root ? sim.timing.rows_root : divides ? sim.timing.rows_divide : sim.timing.rows_peak);
     if (root) {
       root_free = slot.quotient_ready;
-    } else {
+    } else if (divides) {
       dividers_free[divider] = slot.quotient_ready;
       divider = (divider + 1) % dividers_free.size();
     }
     at(slot.quotient_ready);
     moved = true;
-    divide.slice = slices(steps[divide.step]) - 1;
-    next(divide);
+    next(divide, 1);
     return true;
   }
 
@@ -162,7 +165,7 @@ struct Rows : Unit {
     Slot& slot = slots[scale.slot];
     if (!due(slot.quotient_ready) || !out.can(sim.now)) return false;
     const RowsStep& s = steps[scale.step];
-    if ((s.norm && !has_columns) || (s.lookup >= 0 && loaded < loads.size()) || overtakes(s)) return false;
+    if ((s.op == NORM && !has_columns) || (s.lookup >= 0 && loaded < loads.size()) || overtakes(s)) return false;
     touch(static_cast<i64>(scale.step));
     moved = true;
     i64 beat = scale.slice / (lanes / rate);
@@ -170,9 +173,9 @@ struct Rows : Unit {
     if (beat_ends) {
       if (sim.values) send(s, &slot.result[static_cast<size_t>(beat * lanes)], out.link->reserve());
       out.send(sim, stages(s));
-      if (s.norm) has_columns = false;
+      if (s.op == NORM) has_columns = false;
     }
-    if (next(scale)) {
+    if (next(scale, slices_left(s))) {
       slot.power_free = sim.now + 1;
       slot.quotient_ready = NEVER;
     }
@@ -217,15 +220,21 @@ struct Rows : Unit {
     }
   }
 
+  void reduce(const RowsStep& s, i64 row, Slot& slot) const {
+    if (s.op == NORM) return normalise(s, slot);
+    if (s.op == SOFTMAX) return compute(s, row, slot);
+    magnitudes(s, slot);
+  }
+
   /// A beat of results: powers are done, normalised elements meet their columns' gains and offsets.
   void send(const RowsStep& s, const i64* beat, i64* target) const {
     for (size_t c = 0; c < static_cast<size_t>(lanes); c++) {
       i64 value = beat[c];
-      if (s.norm) {
+      if (s.op == NORM) {
         i64 sum = value * gains[c] + (offsets[c] << (s.out_shift - 14)) + (i64{1} << (s.out_shift - 1));
         value = clamp((sum >> s.out_shift) + s.zero, s.lo, s.hi);
       }
-      if (s.lookup >= 0) value = tables.look_up(s.lookup, s.norm ? groups[c] : 0, value);
+      if (s.lookup >= 0) value = tables.look_up(s.lookup, s.op == NORM ? groups[c] : 0, value);
       target[c] = value;
     }
   }
@@ -252,6 +261,24 @@ struct Rows : Unit {
     for (size_t c = 0; c < static_cast<size_t>(s.cols); c++) {
       i64 apart = s.cols * (slot.taken[c] << s.lift) - sum;
       slot.result[c] = (apart * (2 * root + 1) + (i64{1} << (down - 1))) >> down;
+    }
+  }
+
+  /// docs/numerics.md, rows over their peaks.
+  void magnitudes(const RowsStep& s, Slot& slot) const {
+    i64 peak = 1;
+    for (i64 c = 0; c < s.cols; c++) peak = std::max(peak, std::abs(slot.taken[static_cast<size_t>(c)]));
+    if (s.op == PEAK) {
+      slot.result.assign(static_cast<size_t>(lanes), clamp(peak + s.zero, s.lo, s.hi));
+      return;
+    }
+    i64 extra = 0;
+    while (peak >> (1 + extra)) extra++;
+    i64 quotient = (s.numerator << extra) / (peak << 24), down = s.out_shift + extra;
+    slot.result.resize(slot.taken.size());
+    for (i64 c = 0; c < static_cast<i64>(slot.taken.size()); c++) {
+      i64 value = c < s.cols ? slot.taken[static_cast<size_t>(c)] : 0;
+      slot.result[static_cast<size_t>(c)] = clamp(((value * quotient + (i64{1} << (down - 1))) >> down) + s.zero, s.lo, s.hi);
     }
   }
 

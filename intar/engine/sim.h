@@ -25,7 +25,7 @@ struct Timing {
   i64 start, done, load_command, load_row, load_out, load_burst, load_fifo, load_outstanding, store_issue, store_burst,
       store_fifo, store_outstanding, token, buffer_read, image_read, buffer_post, buffer_step, feed, feed_out, core, core_out, vector,
       vector_affine, vector_binary, vector_rational, vector_table, vector_slopes, vector_curves, gather, router, rows_max, rows_sum, rows_divide,
-      rows_root, rows_out, rows_norm;
+      rows_root, rows_peak, rows_out, rows_norm;
 };
 
 struct Memory {

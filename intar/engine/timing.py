@@ -32,7 +32,8 @@ class Timing:
         curves: vector_curves).
     gather, router : pipelines.
     rows_max : last slice of a row taken until its powers may begin; rows_sum : last power begun until the division;
-        rows_divide, rows_root : the division, the reciprocal root, one row at a time; rows_out : pipeline of the product;
+        rows_divide, rows_root : the division, the reciprocal root, one row at a time; rows_peak : a peak, which takes its
+        turn among them; rows_out : pipeline of the product;
         rows_norm : how much longer it is where the node normalises.
     """
 
@@ -70,6 +71,7 @@ class Timing:
     rows_sum: int = 12
     rows_divide: int = 20
     rows_root: int = 25
+    rows_peak: int = 1
     rows_out: int = 7
     rows_norm: int = 6
 

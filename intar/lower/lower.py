@@ -19,11 +19,13 @@ from intar.ir.quantgraph import (
     QMatmul,
     QMove,
     QNorm,
+    QPeak,
     QPool,
     QProduct,
     QSoftmax,
     QTask,
     Quantised,
+    QUnit,
 )
 from intar.ir.schedule import Schedule
 from intar.lower import elementwise, grid, matmul, move, product, rows
@@ -43,6 +45,8 @@ KINDS: Mapping[type[QTask], Kind] = {
     QProduct: product,
     QSoftmax: rows,
     QNorm: rows,
+    QUnit: rows,
+    QPeak: rows,
     QAffine: elementwise,
     QBinary: elementwise,
     QMove: move,

@@ -1,4 +1,5 @@
-"""Softmax and normalisation on the rows node: row after row, following who makes the rows and followed by who reads them."""
+"""Softmax, normalisation, peaks and rows over them on the rows node: row after row, following who makes the rows and
+followed by who reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import numpy as np
 from intar.ir.nodes.memories import Walk
 from intar.ir.nodes.rows import RowsStep
 from intar.ir.norm import GAIN_BITS
-from intar.ir.quantgraph import QNorm, QSoftmax
+from intar.ir.quantgraph import ROW_WISE, QNorm, QSoftmax, QUnit
 from intar.lower import causal
 from intar.lower.buffers import row_blocks
 from intar.lower.params import ROWS, TABLES
@@ -24,7 +25,7 @@ def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
 
 
 def prepare(work: Work, visit: Visit) -> None:
-    """A softmax has no constants; a normalisation has a gain and an offset for each column."""
+    """Only a normalisation has constants: a gain and an offset for each column."""
     if isinstance(visit.task, QNorm):
         beats = _columns(work, visit.task)
         work.params.load([ROWS], visit.task.name, beats, f"{visit.task.name}: gains and offsets")
@@ -32,24 +33,24 @@ def prepare(work: Work, visit: Visit) -> None:
 
 def append(work: Work, visit: Visit) -> None:
     task = visit.task
-    assert isinstance(task, QSoftmax | QNorm)
+    assert isinstance(task, ROW_WISE)
     if isinstance(task, QSoftmax) and (bands := causal.bands(work.site, task)):
         for part in bands.parts(visit):
             _band(work, part, task)
         return
-    pitch = work.site.pitch(task.output)
-    note, beats = f"{task.name} rows {visit.row}+{visit.rows}", visit.rows * pitch
+    pitch, out_pitch = work.site.pitch(task.inputs[0]), work.site.pitch(task.output)
+    note = f"{task.name} rows {visit.row}+{visit.rows}"
     source, size = work.tensors.reader(visit, 0), work.site.machine.rows
     for row, rows, height in source.spans(visit.row, visit.rows) or [(visit.row, visit.rows, size)]:
         source.fetch(row, row_blocks(rows, height, pitch), note, rows=rows, height=height)
-    work.net.move(source.port("out"), ["rows.in"], beats, note=note)
+    work.net.move(source.port("out"), ["rows.in"], visit.rows * pitch, note=note)
     if isinstance(task, QNorm):
         work.params.repeat(ROWS, task.name, 2 * pitch, visit.rows)
-    for step in _softmaxes(work, visit) if isinstance(task, QSoftmax) else [_norm(work, visit)]:
+    for step in _softmaxes(work, visit) if isinstance(task, QSoftmax) else [_plain(work, visit)]:
         work.step("rows", step)
-    work.net.move("rows.out", work.tensors.sinks(visit), beats, note=note)
+    work.net.move("rows.out", work.tensors.sinks(visit), visit.rows * out_pitch, note=note)
     for memory in work.tensors.results(visit):
-        memory.write(visit.row, row_blocks(visit.rows, size, pitch), note, visit.rows, size)
+        memory.write(visit.row, row_blocks(visit.rows, size, out_pitch), note, visit.rows, size)
 
 
 def _band(work: Work, part: Visit, task: QSoftmax) -> None:
@@ -91,28 +92,35 @@ def _softmaxes(work: Work, visit: Visit) -> Iterator[RowsStep]:
         rows = min((row // size + 1) * size, end) - row if task.causal else end - row
         visible = task.visible + row % size * task.causal
         own = {"visible": visible, "grow": task.causal, "cached": task.cached}
-        own |= {"mult": task.mult, "numerator": task.numerator}
+        own |= {
+            "mult": task.mult,
+            "shift": task.shift,
+            "numerator": task.numerator,
+            "out_shift": task.out_shift,
+        }
         yield _step(work, visit, row, rows, **own)
         row += rows
 
 
-def _norm(work: Work, visit: Visit) -> RowsStep:
+def _plain(work: Work, visit: Visit) -> RowsStep:
+    """The visit's rows, of which all elements count."""
     task = visit.task
-    assert isinstance(task, QNorm)
-    own = {"op": "norm", "centred": task.centred, "lift": task.lift, "epsilon": task.epsilon}
-    return _step(work, visit, visit.row, visit.rows, **own)
+    own: dict[str, Any] = {}
+    if isinstance(task, QNorm):
+        own = {"centred": task.centred, "lift": task.lift, "epsilon": task.epsilon, "shift": task.shift}
+        own["out_shift"] = task.out_shift
+    if isinstance(task, QUnit):
+        own = {"numerator": task.numerator, "out_shift": task.out_shift}
+    return _step(work, visit, visit.row, visit.rows, op=task.kind, **own)
 
 
 def _step(work: Work, visit: Visit, row: int, rows: int, **own: Any) -> RowsStep:
     """A step over some rows, with the fields that only this kind of task has."""
     task, beats = visit.task, visit.beats
-    assert isinstance(task, QSoftmax | QNorm)
-    cols = work.site.tensors[task.output].cols
+    cols = work.site.tensors[task.inputs[0]].cols
     return RowsStep(
         rows=rows,
         cols=min(cols, beats * work.site.machine.lanes) if beats else cols,
-        shift=task.shift,
-        out_shift=task.out_shift,
         zero=task.zero,
         lo=task.lo,
         hi=task.hi,

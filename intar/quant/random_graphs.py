@@ -22,18 +22,28 @@ from intar.ir.quantgraph import (
     QMatmul,
     QMove,
     QNorm,
+    QPeak,
     QProduct,
     QSoftmax,
     QTask,
     QTensor,
     QuantGraph,
     Quantised,
+    QUnit,
     TableSpec,
 )
 from intar.ir.rational import DENOMINATOR, FRACTIONS, NUMERATOR, VARIABLE_BITS, WORDS
 from intar.quant import pieces
 from intar.quant.absorb import absorb_binaries
-from intar.quant.fixed import add_factors, exponent_factor, factor, factors, inverse_factor, limits
+from intar.quant.fixed import (
+    add_factors,
+    exponent_factor,
+    factor,
+    factors,
+    inverse_factor,
+    limits,
+    unit_factor,
+)
 from intar.quant.golden import id_rows
 from intar.quant.norms import norm_factors
 from intar.quant.quantise import finish
@@ -44,11 +54,13 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 MOVES = ("reshape", "transpose", "slice", "concat")
-OPS = ("matmul", "product", "softmax", "norm", "affine", "binary", "step", *MOVES)
+OPS = ("matmul", "product", "softmax", "norm", "unit", "peak", "affine", "binary", "step", *MOVES)
 USUAL = (*("matmul",) * 5, *("affine",) * 2, *("binary",) * 3, *MOVES)
 """Kinds in the proportion in which they are drawn unless the caller says otherwise."""
 ATTENTION = (*USUAL, *("product",) * 4, *("softmax",) * 3, *("norm",) * 2)
 """The same with products of activations, softmax and normalisation."""
+TOKENS = (*ATTENTION, *("unit",) * 4, *("peak",) * 3)
+"""The same with peaks of rows and rows over them."""
 STEPS = (*ATTENTION, *("step",) * 20)
 """The same with attention behind cached rows, which makes the network a step function of its own position."""
 ROWS = (1, 1, 1, 2, 3, 5, 7)
@@ -405,6 +417,39 @@ class _Maker:
                 offset=self.constant(f"{name}_offset", made.offset),
             )
         )
+        self.read.add(x.name)
+        return True
+
+    def unit(self) -> bool:
+        """Rows over their peaks, of which some are beyond the range of the output."""
+        x = self.operand(lambda tensor: tensor.zero == 0)
+        if x is None:
+            return False
+        out = self.tensor(x.shape)
+        lo, hi = limits(out.bits)
+        numerator, out_shift = unit_factor(out.scale)
+        self.tasks.append(
+            QUnit(
+                name=f"op{len(self.tasks)}",
+                inputs=(x.name,),
+                output=out.name,
+                lo=lo,
+                hi=hi,
+                zero=out.zero,
+                numerator=numerator,
+                out_shift=out_shift,
+            )
+        )
+        self.read.add(x.name)
+        return True
+
+    def peak(self) -> bool:
+        x = self.operand(lambda tensor: tensor.zero == 0)
+        if x is None:
+            return False
+        out = self.tensor((*x.shape[:-1], 1), zero=0)
+        lo, hi = limits(out.bits)
+        self.tasks.append(QPeak(name=f"op{len(self.tasks)}", inputs=(x.name,), output=out.name, lo=lo, hi=hi))
         self.read.add(x.name)
         return True
 

@@ -22,7 +22,10 @@ MAX_CONTEXTS = 32
 """Most column blocks whose sums a core keeps while its input comes column block by column block."""
 
 DIVISION, ROOT = 20, 25
-"""Cycles of the division that every row of a softmax takes, and of the reciprocal root of a normalisation."""
+"""Cycles of the division that a row of a softmax, or over its peak, takes, and of the reciprocal root of a normalisation."""
+
+PEAK = 12
+"""Cycles from the second to the last pass over a row of which only the peak is wanted."""
 
 NORM_PIPELINE = 6
 """Cycles that the last pass over a row takes longer where it is normalised."""
@@ -37,10 +40,10 @@ def ceil_div(a: int, b: int) -> int:
 class Work:
     """What one task asks of the machine.
 
-    `kind` is ``matmul``, ``product`` (of two activations), ``rows`` (softmax, or with `norm` a normalisation),
-    ``stream`` (a product with a state that comes through ports, whose rows take `words` words an item),
-    ``vector`` (affine, binary), ``move``, ``conv`` or ``pool``. `rows` × `cols` is the output; `k` is the reduction length
-    of a matmul or product, 0 otherwise;
+    `kind` is ``matmul``, ``product`` (of two activations), ``rows`` (of `cols` elements, on the rows node, which does what
+    `row_op` says), ``stream`` (a product with a state that comes through ports, whose rows take `words` words an item),
+    ``vector`` (affine, binary), ``move``, ``conv`` or ``pool``. `rows` × `cols` is the output (of a peak, the input); `k` is
+    the reduction length of a matmul or product, 0 otherwise;
     `w_bits` the stored weight width, `stream_bits` that of weights on their way through a port;
     `tail` says that a matmul's results meet a second tensor on their way out; a product is
     `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
@@ -62,7 +65,7 @@ class Work:
     sets: int = 1
     reduce: int = 1
     reach: int = 0
-    norm: bool = False
+    row_op: str = ""
     beats: bool = False
     by_rows: bool = False
     stream_bits: int = 0
@@ -146,19 +149,24 @@ def deals(work: Work, rows: int, cores: int, machine: Machine) -> list[Deal]:
 def row_cycles(work: Work, machine: Machine) -> int:
     """Cycles of one row on the rows node: a beat takes lanes / rate cycles, the divisions of short rows longer.
 
-    A beat of a normalisation takes two at least: its gains and offsets.
+    A beat of a normalisation takes two at least: its gains and offsets. A peak has no division, but takes the place of a row
+    until it leaves.
     """
-    slices = machine.lanes // machine.rate
-    least = ROOT if work.norm else ceil_div(DIVISION, machine.divisions)
-    return max(row_beats(work.cols, machine) * max(slices, 1 + work.norm), least)
+    slices, beats = machine.lanes // machine.rate, row_beats(work.cols, machine)
+    if work.row_op == "norm":
+        return max(beats * max(slices, 2), ROOT)
+    if work.row_op == "peak":
+        return max(beats * slices, ceil_div(2 * slices + PEAK, machine.row_slots))
+    return max(beats * slices, ceil_div(DIVISION, machine.divisions))
 
 
 def delay(work: Work, machine: Machine) -> int:
     """Cycles that a row is on its way through the rows node after its first pass; 0 for other tasks."""
     if work.kind != "rows":
         return 0
-    passes = 2 * row_beats(work.cols, machine) * (machine.lanes // machine.rate)
-    return passes + (ROOT + NORM_PIPELINE if work.norm else DIVISION) + PIPELINE
+    least = {"norm": ROOT + NORM_PIPELINE, "peak": 1}.get(work.row_op, DIVISION)
+    beats = 1 if work.row_op == "peak" else row_beats(work.cols, machine)
+    return 2 * beats * (machine.lanes // machine.rate) + least + PIPELINE
 
 
 def rest_of(work: Work, rows: int, cores: int, machine: Machine) -> Rest | None:

@@ -185,7 +185,7 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
         k = graph.tensor(task.inputs[0]).cols
         return Work("product", out.rows, out.cols, k, w_bits, items=task.batch)
     if isinstance(task, ROW_WISE):
-        return Work("rows", out.rows, out.cols, norm=isinstance(task, QNorm))
+        return Work("rows", out.rows, graph.tensor(task.inputs[0]).cols, row_op=task.kind)
     if isinstance(task, QMove):
         tensors = {name: graph.tensor(name) for name in (*task.inputs, task.output)}
         return Work(
@@ -199,7 +199,7 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
     rows node."""
     deepest = 0
     rows = [
-        cost.rows_bytes(graph.tensor(t.output).cols, a_bits, machine)
+        cost.rows_bytes(graph.tensor(t.inputs[0]).cols, a_bits, machine)
         for t in graph.tasks
         if isinstance(t, ROW_WISE)
     ]

@@ -52,7 +52,9 @@ COMPUTE = (
 )
 TAILS = ("matmul_add", "matmul_mul")
 PRODUCTS = ("product", "product_transposed")
-ROW_WISE = ("softmax", "softmax_causal", "softmax_hidden", "softmax_cached", "layer_norm", "rms_norm")
+SOFTMAXES = ("softmax", "softmax_causal", "softmax_hidden", "softmax_cached")
+PEAKS = ("unit", "peak")
+ROW_WISE = (*SOFTMAXES, "layer_norm", "rms_norm", *PEAKS)
 MOVES = ("reshape", "transpose", "slice", "concat")
 
 
@@ -100,8 +102,10 @@ class Directed(_Maker):
             return self.forced.pop()
         return super().operand(lambda tensor: tensor.name not in self.hidden and fits(tensor))
 
-    def tensor(self, shape: Sequence[int], like: QTensor | None = None) -> QTensor:
-        made = super().tensor(shape, like)
+    def tensor(
+        self, shape: Sequence[int], like: QTensor | None = None, zero: int | None = None, name: str = ""
+    ) -> QTensor:
+        made = super().tensor(shape, like, zero, name)
         if self.centred:
             made = self.tensors[made.name] = made.model_copy(update={"zero": 0})
         return made
@@ -215,7 +219,9 @@ class Directed(_Maker):
 
     def row_wise(self, kind: str) -> None:
         """The random task, with its variant as named."""
-        made = self.softmax() if kind.startswith("softmax") else self.norm()
+        made = (
+            self.softmax() if kind in SOFTMAXES else getattr(self, kind)() if kind in PEAKS else self.norm()
+        )
         assert made, "no operand fits"
         task = self.tasks.pop()
         if isinstance(task, QSoftmax):
@@ -259,7 +265,7 @@ def network(
     Each tensor and each weight matrix draws its width from `bits` and `weight_bits`.
     """
     maker = Directed(seed, bits, weight_bits, columns)
-    maker.centred = any(kind in (*PRODUCTS, "rms_norm") for kind in kinds)
+    maker.centred = any(kind in (*PRODUCTS, "rms_norm", *PEAKS) for kind in kinds)
     given = [maker.tensor(shape).name for _ in range(inputs)]
     for kind in kinds:
         maker.make(kind)

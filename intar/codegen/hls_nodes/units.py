@@ -116,6 +116,8 @@ def _vector_row(view: View, node: Vector, s: VectorStep) -> Row:
 
 def rows(view: View, node: Rows) -> Parts:
     """A task with the memories of a row, of its powers and of the unit's functions."""
+    if node.peaks:
+        raise InternalError(f"{node.name}: peaks of rows are not in C++ yet")
     rows = [Row(_rows_row(view, node, step), step.note) for step in node.steps]
     rom = view.listed("intar::rows_step", "STEPS", ROWS_COLUMNS, rows, node.steps)
     places = node.depth * node.lanes // node.rate

@@ -17,6 +17,7 @@ from intar.codegen.rtl_nodes.program import (
     rom,
 )
 from intar.codegen.rtl_nodes.site import Instance, Site
+from intar.errors import InternalError
 from intar.ir.nodes.rows import Rows
 
 ROWS = (
@@ -38,6 +39,8 @@ ROWS_HEAD = 122
 
 def rows(site: Site, made: Instance, node: Rows) -> None:
     """Parameters and ports of a rows node."""
+    if node.peaks:
+        raise InternalError(f"{node.name}: peaks of rows are not in RTL yet")
     made.parameters += [
         ("LANES", node.lanes),
         ("RATE", node.rate),

@@ -1,4 +1,4 @@
-"""Rows nodes: softmax and normalisation of rows."""
+"""Rows nodes: softmax and normalisation of rows, their peaks, and rows over their peaks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LoadTable(Step):
 
 
 class RowsStep(Step):
-    """Softmax or normalisation of `rows` rows of `cols` elements, in the integers of `docs/numerics.md`.
+    """One operation on each of `rows` rows of `cols` elements, in the integers of `docs/numerics.md`.
 
     ``softmax``: `mult` and `shift` turn distances to the row's maximum into exponents; `numerator` and `out_shift` are one
     over the output's scale. In the first row only the first `visible` elements count (0: all), with `grow` one more in each
@@ -27,19 +27,21 @@ class RowsStep(Step):
     `out_shift` are E, s and q. For each beat of a row two beats are taken from ``params``: gains of 25 bits and offsets (0
     beyond `cols`). With a `table` the result is looked up there, `lo` and `hi` are the limits of what is looked up, and
     above its gain a column's word has the table's group.
+    ``unit``: a row over its largest magnitude; `numerator` and `out_shift` are one over the output's scale, times 2**-24.
+    ``peak``: the largest magnitude of a row, one beat a row with that number in all lanes. Neither has a mask or a table.
     `tensor` is the tensor that the step makes, for statistics and messages.
     """
 
-    op: Literal["softmax", "norm"] = "softmax"
+    op: Literal["softmax", "norm", "unit", "peak"] = "softmax"
     rows: int = Field(gt=0)
     cols: int = Field(gt=0)
     visible: int = Field(default=0, ge=0)
     grow: bool = False
     cached: int = Field(default=0, ge=0)
     mult: int = 0
-    shift: int
+    shift: int = 0
     numerator: int = 0
-    out_shift: int
+    out_shift: int = 0
     centred: bool = False
     lift: int = 0
     epsilon: int = 0
@@ -49,6 +51,10 @@ class RowsStep(Step):
     table: int = -1
     relu: bool = False
     tensor: str = ""
+
+    def beats(self, lanes: int) -> int:
+        """Beats of `lanes` elements in which a row comes."""
+        return -(-self.cols // lanes)
 
     @property
     def first(self) -> int:
@@ -78,6 +84,11 @@ class Rows(Lookups):
     def softmax(self) -> bool:
         """A step is a softmax."""
         return any(step.op == "softmax" for step in self.steps)
+
+    @property
+    def peaks(self) -> bool:
+        """A step needs the largest magnitudes of rows."""
+        return any(step.op in ("unit", "peak") for step in self.steps)
 
     @property
     def placed(self) -> bool:

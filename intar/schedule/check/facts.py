@@ -100,7 +100,7 @@ class Facts:
         machine, total = self.machine, 0
         for task in self.graph.tasks:
             if isinstance(task, ROW_WISE):
-                row = ceil(self.cols[task.output] / machine.lanes) * machine.lanes
+                row = ceil(self.cols[task.inputs[0]] / machine.lanes) * machine.lanes
                 held = next(n for n in (4, 8, 16, 32, 64) if n >= 2 * machine.divisions)
                 total = max(total, ceil(held * row * (self.a_bits + 25) / 8))
         tables = [task.table for task in self.graph.tasks if isinstance(task.table, TableSpec)]

@@ -6,8 +6,8 @@ from math import ceil
 
 from intar.ir.beats import beat_addresses
 from intar.ir.pixels import runs
-from intar.ir.quantgraph import ROW_WISE, QConv, QMatmul, QMove, QNorm, QPool, QProduct, QSoftmax, QTask
-from intar.ir.schedule import Placement
+from intar.ir.quantgraph import ROW_WISE, QConv, QMatmul, QMove, QNorm, QPeak, QPool, QProduct, QTask
+from intar.ir.schedule import Machine, Placement
 from intar.schedule.check.facts import Facts
 
 
@@ -50,10 +50,14 @@ def passes(facts: Facts, task: QTask, rows: int, placement: Placement, once: boo
     if isinstance(task, QConv | QPool):
         return over_pixels(facts, task, cores), 0
     steps = beats * (machine.lanes // machine.rate)
-    if isinstance(task, QSoftmax):
-        return rows * max(ceil(20 / machine.divisions), steps), 0
     if isinstance(task, QNorm):
         return rows * max(25, steps, 2 * beats), 0
+    if isinstance(task, QPeak):
+        slices, held = machine.lanes // machine.rate, rows_held(machine)
+        taken = slices * ceil(facts.cols[task.inputs[0]] / machine.lanes)
+        return rows * max(taken, ceil((12 + 2 * slices) / held)), 0
+    if isinstance(task, ROW_WISE):
+        return rows * max(ceil(20 / machine.divisions), steps), 0
     if not isinstance(task, QMatmul | QProduct):
         return rows * steps, 0
     if isinstance(task, QProduct) and task.state:
@@ -84,12 +88,17 @@ def streamed(facts: Facts, task: QProduct) -> int:
     return ceil(task.batch / machine.state_ports) * max(arriving, turns * facts.tile(task))
 
 
+def rows_held(machine: Machine) -> int:
+    """Rows on the rows node: four, or twice as many as it divides at a time."""
+    return next(n for n in (4, 8, 16, 32, 64) if n >= 2 * machine.divisions)
+
+
 def lag(facts: Facts, task: QTask) -> int:
     """Cycles from the end of a task's work until its last row is on its way to the readers."""
     if not isinstance(task, ROW_WISE):
         return 0
     beats = ceil(facts.cols[task.output] / facts.machine.lanes)
-    fixed = 20 if isinstance(task, QSoftmax) else 25 + 6
+    fixed = 25 + 6 if isinstance(task, QNorm) else 1 if isinstance(task, QPeak) else 20
     return 2 * beats * (facts.machine.lanes // facts.machine.rate) + fixed + 16
 
 
