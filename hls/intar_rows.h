@@ -1,8 +1,9 @@
-// intar_rows.h: row reductions: softmax and normalisation of whole rows, in the integers of docs/numerics.md.
+// intar_rows.h: row reductions: softmax, normalisation and peaks of whole rows, rows over their peaks, in the integers of
+// docs/numerics.md.
 //
 // One row at a time in four loops: collect it and find its maximum, powers of two of the distances and their sum, divide,
-// multiply and clamp; or collect it and sum elements and squares, reciprocal root, scale, move and clamp.  Passes of
-// LANES / RATE cycles a beat.
+// multiply and clamp; or collect it and sum elements and squares, reciprocal root, scale, move and clamp; or collect it and
+// find its peak, divide, multiply and clamp.  A peak alone leaves as one beat.  Passes of LANES / RATE cycles a beat.
 #ifndef INTAR_ROWS_H
 #define INTAR_ROWS_H
 
@@ -12,11 +13,14 @@
 
 namespace intar {
 
+// What happens to each row.  ROW_UNIT: over its peak; ROW_PEAK: the peak, in all lanes of a beat.
+enum rows_op { ROW_SOFTMAX, ROW_NORM, ROW_UNIT, ROW_PEAK };
+
 // `rows` rows of `beats` beats with `cols` elements.  Softmax: `first` of them count in the first row, `grow` more in each row
-// after it; none from the call's position up to `cached` does.  Normalisation (`norm`): `numerator` is epsilon.  With table >= 0
+// after it; none from the call's position up to `cached` does.  Normalisation: `numerator` is epsilon.  With table >= 0
 // results are looked up there.
 struct rows_step {
-  bool norm;
+  rows_op op;
   int32_t rows, beats, cols, first, grow, cached, mult, shift;
   int64_t numerator;
   int32_t out_shift;
@@ -106,10 +110,11 @@ inline bool counts(int column, int32_t counted, int32_t position, int32_t cached
   return column < counted && (column < position || column >= cached);
 }
 
-// `row` and `powers` hold one row, RATE elements a place.  SOFTMAX, NORM: some step is one.  `bases`, `slopes` and `curves`
+// `row` and `powers` hold one row, RATE elements a place.  SOFTMAX, NORM: some step is one.  PEAKS: some step is a peak, or rows
+// over theirs.  `bases`, `slopes` and `curves`
 // hold one copy of all tables per lane of RATE; the slots that `loads` names are filled first.
-template <int LANES, int RATE, int BITS, bool SOFTMAX, bool NORM, bool TABLES, int ENTRY_PARTS, int ENTRY_BITS, int PLACES, int STEPS,
-          int LOADS, int COUNT, int BASES, int SLOPES, int CURVES, typename PARAMS, typename TABLE_BEATS>
+template <int LANES, int RATE, int BITS, bool SOFTMAX, bool NORM, bool PEAKS, bool TABLES, int ENTRY_PARTS, int ENTRY_BITS, int PLACES,
+          int STEPS, int LOADS, int COUNT, int BASES, int SLOPES, int CURVES, typename PARAMS, typename TABLE_BEATS>
 inline void rows_unit(const rows_step (&steps)[STEPS], const part& played, const int32_t (&loads)[LOADS], const part& loaded,
                       int32_t position, const table_info (&tables)[COUNT], int32_t (&bases)[RATE][BASES], int32_t (&slopes)[RATE][SLOPES],
                       int32_t (&curves)[RATE][CURVES], element<BITS> (&row)[RATE][PLACES], int32_t (&powers)[RATE][PLACES],
@@ -152,7 +157,9 @@ STEP:
 #pragma HLS PIPELINE off
     const rows_step step = steps[s];
     const int places = step.beats * PARTS;
-    const bool norm = NORM && (!SOFTMAX || step.norm);
+    const bool norm = NORM && ((!SOFTMAX && !PEAKS) || step.op == ROW_NORM);
+    const bool peak = PEAKS && step.op == ROW_PEAK;
+    const bool unit = PEAKS && step.op == ROW_UNIT;
     const bool with_table = TABLES && step.table >= 0;
     const table_info table = tables[with_table ? step.table : 0];
     int32_t counted = step.first;
@@ -184,7 +191,8 @@ STEP:
           const int32_t value = operand[part * RATE + i];
           const bool used = counts(n * RATE + i, counted, position, step.cached);
           row[i][n] = static_cast<element<BITS> >(value);
-          if (used && value > top) top = value;
+          const int32_t height = ((peak || unit) && value < 0) ? -value : value;
+          if (used && height > top) top = height;
           const int32_t lifted = (NORM && used) ? value * (1 << step.lift) : 0;
           slice_elements += lifted;
           slice_squares += static_cast<int64_t>(lifted) * lifted;
@@ -196,8 +204,8 @@ STEP:
       int32_t quotient = 0;
       int32_t extra = 0;
       const int32_t sum = step.centred ? elements : 0;
-      if (SOFTMAX && !norm) {
-        int64_t total = 0;
+      int64_t total = 0;
+      if (SOFTMAX && !norm && !peak && !unit) {
       RAISE:
         for (int n = 0; n < places; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
@@ -213,18 +221,23 @@ STEP:
           }
           total += slice_total;
         }
-        quotient = reciprocal(step.numerator, total, extra);
       }
+      if (peak || unit) {
+        if (top < 1) top = 1;
+        total = static_cast<int64_t>(top) << 24;
+      }
+      if ((SOFTMAX || PEAKS) && !norm && !peak) quotient = reciprocal(step.numerator, total, extra);
       if (norm) {
         const int64_t square = static_cast<int64_t>(sum) * sum;
         quotient = reciprocal_root(static_cast<int64_t>(step.cols) * squares - square + step.numerator, extra);
       }
-      const int32_t down = (norm ? step.shift : step.out_shift) + extra;
+      const int32_t down = (norm ? step.shift : peak ? 1 : step.out_shift) + extra;
       const int64_t half = static_cast<int64_t>(1) << (down - 1);
       int64_t saturations = 0;
+      const int left = peak ? PARTS : places;
       part = 0;
     MULTIPLY:
-      for (int n = 0; n < places; ++n) {
+      for (int n = 0; n < left; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=4096
 #pragma HLS PIPELINE II=1 style=flp
         if (norm && part == 0) {
@@ -247,8 +260,12 @@ STEP:
           if (norm) {
             const int64_t apart = static_cast<int64_t>(step.cols) * (row[i][n] * (1 << step.lift)) - sum;
             scaled = normalised(apart, quotient, down, gains[lane], offsets[lane], step.out_shift);
-          } else if (SOFTMAX) {
-            scaled = (static_cast<int64_t>(powers[i][n]) * quotient + half) >> down;
+          } else if (peak) {
+            scaled = top;
+          } else if (SOFTMAX || PEAKS) {
+            const bool used = unit && counts(n * RATE + i, counted, position, step.cached);
+            const int32_t share = unit ? (used ? static_cast<int32_t>(row[i][n]) : 0) : powers[i][n];
+            scaled = (static_cast<int64_t>(share) * quotient + half) >> down;
           }
           int32_t value = clamp(scaled + step.zero, step.lo, step.hi, false, saturated);
           if (with_table) value = looked_up<ENTRY_PARTS>(table, bases[i], slopes[i], curves[i], norm ? groups[lane] : 0, value, step.relu, saturated);
@@ -258,7 +275,7 @@ STEP:
         if (part == PARTS - 1) out.write(result);
         part = (part == PARTS - 1) ? 0 : part + 1;
       }
-      count_saturations(step.tensor, saturations);
+      count_saturations(step.tensor, (peak && saturations > 0) ? 1 : saturations);
       if (counted < step.cols) counted += step.grow;
     }
   }

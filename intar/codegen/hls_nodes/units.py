@@ -15,7 +15,7 @@ VECTOR_COLUMNS = (
     "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, rational, load, relu, tensor"
 )
 ROWS_COLUMNS = (
-    "norm, rows, beats, cols, first, grow, cached, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, table, "
+    "op, rows, beats, cols, first, grow, cached, mult, shift, numerator, out_shift, centred, lift, zero, lo, hi, table, "
     "relu, tensor"
 )
 
@@ -116,8 +116,6 @@ def _vector_row(view: View, node: Vector, s: VectorStep) -> Row:
 
 def rows(view: View, node: Rows) -> Parts:
     """A task with the memories of a row, of its powers and of the unit's functions."""
-    if node.peaks:
-        raise InternalError(f"{node.name}: peaks of rows are not in C++ yet")
     rows = [Row(_rows_row(view, node, step), step.note) for step in node.steps]
     rom = view.listed("intar::rows_step", "STEPS", ROWS_COLUMNS, rows, node.steps)
     places = node.depth * node.lanes // node.rate
@@ -148,10 +146,12 @@ def rows(view: View, node: Rows) -> Parts:
             ports.append(view.port(name))
         else:
             locals_.append(Local(f"intar::absent<{beat_type(node.lanes, 32)} >", name, ""))
-    kinds = f"{boolean(node.softmax)}, {boolean(node.norm)}, {boolean(node.tables)}, {node.parts}, {node.entry_bits}"
+    kinds = ", ".join(boolean(kind) for kind in (node.softmax, node.norm, node.peaks, node.tables))
+    kinds += f", {node.parts}, {node.entry_bits}"
+    does = ["softmax"] * node.softmax + ["normalisation"] * node.norm + ["peaks"] * node.peaks
     task = view.task(
         "task",
-        " and ".join(["softmax"] * node.softmax + ["normalisation"] * node.norm) + " of rows",
+        " and ".join(does) + " of rows",
         (*ports, view.port("out")),
         f"intar::rows_unit<{node.lanes}, {node.rate}, {node.bits}, {kinds}>",
         (
@@ -166,18 +166,17 @@ def rows(view: View, node: Rows) -> Parts:
 
 
 def _rows_row(view: View, node: Rows, s: RowsStep) -> str:
-    norm = s.op == "norm"
     return braces(
-        boolean(norm),
+        f"intar::ROW_{s.op.upper()}",
         s.rows,
-        -(-s.cols // node.lanes),
+        s.beats(node.lanes),
         s.cols,
         s.first,
         int(s.grow),
         s.cached,
         s.mult,
         s.shift,
-        int64(s.epsilon if norm else s.numerator),
+        int64(s.epsilon if s.op == "norm" else s.numerator),
         s.out_shift,
         boolean(s.centred),
         s.lift,
