@@ -1,14 +1,17 @@
-// intar_rows: softmax and normalisation of whole rows: row beats in, row beats out, in integers (docs/numerics.md).
+// intar_rows: softmax, normalisation and peaks of whole rows, rows over their peaks: row beats in, row beats out, in integers
+// (docs/numerics.md).
 //
-// Step        357 bits, lowest first: rows - 1 (32), beats of a row - 1 (32), elements of a row (17) | elements that count in
-//             the first row (17), one more in each row after it (1) | normalise (1), subtract the mean (1), lift (4) | first
-//             element behind `position` that counts again (17; 0: none in between) |
+// Step        358 bits, lowest first: rows - 1 (32), beats of a row - 1 (32), elements of a row (17) | elements that count in
+//             the first row (17), one more in each row after it (1) | softmax, normalisation, row over its peak or peak (2; 0 to
+//             3), subtract the mean (1), lift (4; 0 but for a normalisation) | first element behind `position` that counts again (17; 0: none in between) |
 //             distances: mult (25), shift (6); of a normalisation s in shift | numerator or epsilon (61), out_shift or q (6) |
 //             zero, lo, hi (18 each) | table use (1), half (17), low bits (4), first entry (16), log2 of a group's entries (4),
 //             q (5), lo, hi (18 each).
 // Passes      four, each on a row of its own, a slice of RATE elements a cycle: collect a row and find its maximum;
 //             powers of two of the distances to it, and their sum; divide (one bit a cycle); multiply and clamp.
 //             Of a row that is normalised: collect it; sums of elements and squares; reciprocal root; scale, move and clamp.
+//             Of a row over its peak: collect it and find the largest magnitude; its elements as they are; divide; multiply
+//             and clamp. Of a peak: the first pass, and one beat in the others: 1 in all lanes, times twice the peak, halved.
 //             Rows are handed on through SLOTS slots of the row memory and as many of the power memory.
 // Tables      with TABLE results go through an intar_lookup a lane. LOAD_PROGRAM names the slots that a play fills from `tables`
 //             (intar_table_load), from its first cycle on; 73 bits a slot, lowest first: first entry (16), entries - 1 (16), q (5), lo,
@@ -31,6 +34,7 @@ module intar_rows #(
     parameter int DIVISIONS = 1,  // dividers, which rows of a softmax take in turn
     parameter bit SOFTMAX = 1'b1,  // some step is a softmax
     parameter bit NORM = 1'b0,     // some step normalises
+    parameter bit PEAK = 1'b0,     // some step is a peak, or a row over its
     parameter bit TABLE = 1'b0,    // some step looks its results up
     parameter bit SLOPES = 1'b0,   // see intar_lookup
     parameter bit CURVES = 1'b0,
@@ -43,8 +47,8 @@ module intar_rows #(
     parameter STYLE = "auto",
     parameter int SEGMENTS = 1,    // see intar_round_steps
     parameter int STEPS = 1,
-    parameter int ROWS = 0,        // of numbers, see intar_round_steps; its HEAD is 122, of LOAD_PROGRAM 0
-    parameter logic [STEPS*((ROWS > 0) ? 139 : 357)-1:0] PROGRAM = '0,
+    parameter int ROWS = 0,        // of numbers, see intar_round_steps; its HEAD is 123, of LOAD_PROGRAM 0
+    parameter logic [STEPS*((ROWS > 0) ? 140 : 358)-1:0] PROGRAM = '0,
     parameter logic [((ROWS > 0) ? ROWS : 1)*235-1:0] NUMBERS = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0,
     parameter int LOAD_STEPS = 1,
@@ -87,9 +91,10 @@ module intar_rows #(
   localparam int VALUE = TABLE ? 18 : BITS;  // bits of a result, perhaps of one that is looked up
   localparam int GROUP = (GROUP_BITS > 0) ? GROUP_BITS : 1;
   localparam int GAIN = NORM ? 25 + GROUP_BITS : 25;  // bits of a gain that are kept
-  localparam int STEP_BITS = 357;
-  localparam int NORM_AT = 99, CENTRED_AT = 100, LIFT_AT = 101, MULT_AT = 122, SHIFT_AT = 147, NUMERATOR_AT = 153,
-                 OUT_SHIFT_AT = 214, LIMITS_AT = 220, TABLE_AT = 274;  // fields of a step
+  localparam int STEP_BITS = 358;
+  localparam int KIND_AT = 99, CENTRED_AT = 101, LIFT_AT = 102, MULT_AT = 123, SHIFT_AT = 148, NUMERATOR_AT = 154,
+                 OUT_SHIFT_AT = 215, LIMITS_AT = 221, TABLE_AT = 275;  // fields of a step
+  localparam logic [1:0] NORMALISE = 2'd1, PEAK_ALONE = 2'd3;  // kinds; bit 1: the largest magnitude counts
 
   // By slot: a row that is still to be read, one whose maximum is known; a row of powers that is still to be read, one whose
   // sum, one whose reciprocal is known.
@@ -143,6 +148,18 @@ module intar_rows #(
     end
   endgenerate
 
+  // Magnitudes of up to 2^(BITS-1) are compared like elements: with the highest bit inverted.
+  logic fill_heights;
+  logic [RATE*BITS-1:0] keys;
+  assign fill_heights = PEAK && fill_step[KIND_AT+1];
+  always_comb begin
+    for (int p = 0; p < RATE; p = p + 1) begin
+      keys[p*BITS+:BITS] = slice_in[p*BITS+:BITS];
+      if (fill_heights && slice_in[p*BITS+BITS-1]) keys[p*BITS+:BITS] = -slice_in[p*BITS+:BITS];
+      if (fill_heights) keys[p*BITS+BITS-1] = !keys[p*BITS+BITS-1];
+    end
+  end
+
   logic signed [BITS-1:0] slice_top, slice_top1, top, new_top;
   logic signed [BITS-1:0] tops[0:SLOTS-1];
   logic fill1, fill_first1, fill_last1;
@@ -150,7 +167,7 @@ module intar_rows #(
   always_comb begin
     slice_top = {1'b1, {(BITS - 1) {1'b0}}};
     for (int p = 0; p < RATE; p = p + 1) begin
-      if (fill_used[p] && $signed(slice_in[p*BITS+:BITS]) > slice_top) slice_top = $signed(slice_in[p*BITS+:BITS]);
+      if (fill_used[p] && $signed(keys[p*BITS+:BITS]) > slice_top) slice_top = $signed(keys[p*BITS+:BITS]);
     end
   end
   assign new_top = (fill_first1 || slice_top1 > top) ? slice_top1 : top;
@@ -176,6 +193,7 @@ module intar_rows #(
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
       .SLOT_BITS(SLOT_BITS),
+      .PEAK(PEAK),
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
       .ROWS(ROWS),
@@ -240,7 +258,7 @@ module intar_rows #(
   endgenerate
 
   // ---- their sum, ten cycles later
-  logic power10, first10, last10, norm10, centred10, power11, first11, last11;
+  logic power10, first10, last10, norm10, heights10, centred10, power11, first11, last11;
   logic [SLOT_BITS-1:0] slot10, slot11;
   logic [AT-1:0] at10;
   logic [9:0] going;
@@ -253,7 +271,7 @@ module intar_rows #(
   ) places (
       .clk(clk),
       .move(1'b1),
-      .in_data({power_step[CENTRED_AT], power_step[NORM_AT], power_first, power_last, power_at}),
+      .in_data({power_step[CENTRED_AT], power_step[KIND_AT+:2] == NORMALISE, power_first, power_last, power_at}),
       .out_data({centred10, norm10, first10, last10, at10})
   );
   assign power10 = going[9];
@@ -270,24 +288,56 @@ module intar_rows #(
     last11 <= last10;
     slot11 <= slot10;
     slice_sum11 <= slice_sum;
-    if (power10) stored[at10] <= norm10 ? lifted10 : power;
+    if (power10) stored[at10] <= (norm10 || heights10) ? lifted10 : power;
     if (power11) total <= new_total;
-    if (power11 && last11) totals[slot11] <= new_total;
+    if (power11 && last11) totals[slot11] <= heights11 ? {1'b0, 40'(height11) << 24} : new_total;
   end
 
-  // ---- of a normalised row: its elements, 16 bits wide, and the sums of them and of their squares
+  // ---- of a row that is normalised, or taken over its peak: its elements, 16 bits wide; instead of the sum, the peak
   logic [RATE*POWER-1:0] lifted10;
+  logic [RATE*16-1:0] lifted9;
+  logic heights11;
+  logic [BITS-1:0] height11;
+  generate
+    if (NORM || PEAK) begin : g_elements
+      logic alone1;
+      logic [3:0] lift1;
+      logic [RATE*16-1:0] lifted2;
+      intar_delay #(.WIDTH(RATE * 16), .MOVES(7)) later (.clk(clk), .move(1'b1), .in_data(lifted2), .out_data(lifted9));
+      always_ff @(posedge clk) begin
+        alone1 <= PEAK && power_step[KIND_AT+:2] == PEAK_ALONE;
+        lift1 <= NORM ? power_step[LIFT_AT+:4] : 4'd0;
+        for (int p = 0; p < RATE; p = p + 1) begin
+          lifted2[p*16+:16] <= alone1 ? 16'd1 : used1[p] ? 16'($signed(values[p*BITS+:BITS])) << lift1 : 16'd0;
+          lifted10[p*POWER+:POWER] <= POWER'($signed(lifted9[p*16+:16]));
+        end
+      end
+    end else begin : g_no_elements
+      assign {lifted9, lifted10} = '0;
+    end
+    if (PEAK) begin : g_peaks
+      logic [BITS-1:0] height1;
+      intar_delay #(.WIDTH(1), .MOVES(10)) kind (.clk(clk), .move(1'b1), .in_data(power_step[KIND_AT+1]), .out_data(heights10));
+      intar_delay #(.WIDTH(BITS), .MOVES(10)) height (.clk(clk), .move(1'b1), .in_data(height1), .out_data(height11));
+      always_comb begin
+        height1 = {!top1[BITS-1], top1[BITS-2:0]};
+        if (height1 == '0) height1 = BITS'(1);
+      end
+      always_ff @(posedge clk) heights11 <= heights10;
+    end else begin : g_no_peaks
+      assign {heights10, heights11, height11} = '0;
+    end
+  endgenerate
+
+  // ---- of a normalised row: the sums of its elements and of their squares
   logic signed [31:0] sums[0:SLOTS-1];
   logic [45:0] squares[0:SLOTS-1];
   generate
     if (NORM) begin : g_moments
-      logic [3:0] lift1;
-      logic [RATE*16-1:0] lifted2, lifted9;
       logic signed [31:0] slice_sum10, elements11, sum, new_sum;
       logic [45:0] slice_square10, slice_square11, square, new_square;
       logic signed [31:0] element_squares[0:RATE-1];
       logic centred11;
-      intar_delay #(.WIDTH(RATE * 16), .MOVES(7)) later (.clk(clk), .move(1'b1), .in_data(lifted2), .out_data(lifted9));
       always_comb begin
         slice_sum10 = '0;
         slice_square10 = '0;
@@ -299,10 +349,7 @@ module intar_rows #(
       assign new_sum = first11 ? elements11 : sum + elements11;
       assign new_square = first11 ? slice_square11 : square + slice_square11;
       always_ff @(posedge clk) begin
-        lift1 <= power_step[LIFT_AT+:4];
         for (int p = 0; p < RATE; p = p + 1) begin
-          lifted2[p*16+:16] <= used1[p] ? 16'($signed(values[p*BITS+:BITS])) << lift1 : 16'd0;
-          lifted10[p*POWER+:POWER] <= POWER'($signed(lifted9[p*16+:16]));
           element_squares[p] <= $signed(lifted9[p*16+:16]) * $signed(lifted9[p*16+:16]);
         end
         elements11 <= slice_sum10;
@@ -319,8 +366,7 @@ module intar_rows #(
       end
     end else begin : g_no_moments
       logic unused_moments;
-      assign lifted10 = '0;
-      assign unused_moments = &{1'b0, centred10};
+      assign unused_moments = &{1'b0, centred10, lifted9};
       always_comb begin
         for (int i = 0; i < SLOTS; i = i + 1) begin
           sums[i] = '0;
@@ -331,7 +377,8 @@ module intar_rows #(
   endgenerate
 
   // ---- divide: rows begin in order and, since a root waits for all divisions and they for it, end in order
-  logic divide_valid, divide_go, divide_norm, quotient_ready;
+  // A peak is done at once, but waits like a root.
+  logic divide_valid, divide_go, divide_norm, divide_alone, peak_ready, quotient_ready;
   logic [STEP_BITS-1:0] divide_step;
   logic [SLOT_BITS-1:0] divide_slot, quotient_slot;
   logic [31:0] divide_row;
@@ -363,25 +410,26 @@ module intar_rows #(
   );
   logic [DIVISIONS-1:0] division_busy, division_ready;
   logic divider_busy, root_busy, root_ready;  // divider_busy: of the one whose turn it is
-  assign divide_norm = NORM && divide_step[NORM_AT];
-  assign divide_go = divide_valid && !root_busy && !(divide_norm ? |division_busy : divider_busy) && sum_ready[divide_slot];
+  assign divide_norm = NORM && divide_step[KIND_AT+:2] == NORMALISE;
+  assign divide_alone = PEAK && divide_step[KIND_AT+:2] == PEAK_ALONE;
+  assign divide_go = divide_valid && !root_busy && !((divide_norm || divide_alone) ? |division_busy : divider_busy) && sum_ready[divide_slot];
   logic [18:0] ratio, root;
   logic [4:0] ratio_extra, pair;
   generate
-    if (SOFTMAX) begin : g_division
+    if (SOFTMAX || PEAK) begin : g_division
       localparam int TURN_BITS = (DIVISIONS > 1) ? $clog2(DIVISIONS) : 1;
       logic [TURN_BITS-1:0] turn;
       logic [DIVISIONS*24-1:0] ratios;
       assign divider_busy = division_busy[turn];
       always_ff @(posedge clk) begin
         if (start) turn <= '0;
-        else if (divide_go && !divide_norm) turn <= (turn == TURN_BITS'(DIVISIONS - 1)) ? '0 : turn + 1'b1;
+        else if (divide_go && !divide_norm && !divide_alone) turn <= (turn == TURN_BITS'(DIVISIONS - 1)) ? '0 : turn + 1'b1;
       end
       for (genvar d = 0; d < DIVISIONS; d = d + 1) begin : g_divider
         intar_rows_divide divider (
             .clk(clk),
             .rst_n(rst_n),
-            .go(divide_go && !divide_norm && turn == TURN_BITS'(d)),
+            .go(divide_go && !divide_norm && !divide_alone && turn == TURN_BITS'(d)),
             .total(totals[divide_slot]),
             .numerator(divide_step[NUMERATOR_AT+:43]),
             .busy(division_busy[d]),
@@ -417,8 +465,9 @@ module intar_rows #(
       assign {root_busy, root_ready, root, pair} = '0;
     end
   endgenerate
-  assign quotient_ready = |division_ready || root_ready;
-  assign quotient = root_ready ? root : ratio;
+  assign peak_ready = divide_go && divide_alone;
+  assign quotient_ready = |division_ready || root_ready || peak_ready;
+  assign quotient = peak_ready ? {1'b0, totals[divide_slot][40:24], 1'b0} : root_ready ? root : ratio;
   assign extra = root_ready ? pair : ratio_extra;
   always_ff @(posedge clk) begin
     if (start) begin
@@ -435,7 +484,7 @@ module intar_rows #(
     if (divide_go) shifts_out[divide_slot] <= divide_norm ? divide_step[SHIFT_AT+:6] : divide_step[OUT_SHIFT_AT+:6];
     if (quotient_ready) begin
       quotients[quotient_slot] <= quotient;
-      downs[quotient_slot] <= shifts_out[quotient_slot] + 6'(extra);
+      downs[quotient_slot] <= peak_ready ? 6'd1 : shifts_out[quotient_slot] + 6'(extra);
     end
   end
 
@@ -455,6 +504,7 @@ module intar_rows #(
       .RATE(RATE),
       .PLACE_BITS(PLACE_BITS),
       .SLOT_BITS(SLOT_BITS),
+      .PEAK(PEAK),
       .STEPS(STEPS),
       .STEP_BITS(STEP_BITS),
       .ROWS(ROWS),
@@ -481,7 +531,7 @@ module intar_rows #(
       .used(unused_scale_used)
   );
   assign move = !out_valid || out_ready;
-  assign scale_norm = NORM && scale_step[NORM_AT];
+  assign scale_norm = NORM && scale_step[KIND_AT+:2] == NORMALISE;
   assign scale_go = scale_valid && move && divided[scale_slot] && (!scale_norm || columns_valid) &&
       (!scale_step[TABLE_AT] || filled) && !overtakes;
 
@@ -489,7 +539,7 @@ module intar_rows #(
   logic [RATE*VALUE-1:0] products, results;
   always_ff @(posedge clk) if (move) read <= stored[scale_at];
   generate
-    if (SOFTMAX) begin : g_products
+    if (SOFTMAX || PEAK) begin : g_products
       logic [18:0] quotient1;
       logic [5:0] down3, down4;
       logic [53:0] bounds;
@@ -504,24 +554,21 @@ module intar_rows #(
         end
       end
       for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
-        logic [43:0] product2, product3;
-        logic [63:0] rounded;
-        logic [43:0] scaled;
-        logic signed [44:0] moved;
-        logic [VALUE-1:0] result;
-        assign moved = $signed({1'b0, scaled}) + 45'(zero);
-        assign products[p*VALUE+:VALUE] = result;
-        always_ff @(posedge clk) begin
-          if (move) begin
-            product2 <= read[p*POWER+:POWER] * quotient1;
-            product3 <= product2;
-            rounded <= 64'(product3) + (64'd1 << (down3 - 6'd1));
-            scaled <= 44'(rounded >> down4);
-            if (moved < 45'(lo)) result <= VALUE'(lo);
-            else if (moved > 45'(hi)) result <= VALUE'(hi);
-            else result <= moved[VALUE-1:0];
-          end
-        end
+        intar_rows_product #(
+            .BITS(VALUE),
+            .SIGNED(PEAK)
+        ) lane (
+            .clk(clk),
+            .move(move),
+            .share(read[p*POWER+:POWER]),
+            .ratio(quotient1),
+            .down(down3),
+            .down_later(down4),
+            .zero(zero),
+            .lo(lo),
+            .hi(hi),
+            .result(products[p*VALUE+:VALUE])
+        );
       end
     end else begin : g_no_products
       assign products = '0;
@@ -614,7 +661,7 @@ module intar_rows #(
             .result(normalised[p*VALUE+:VALUE])
         );
       end
-      if (SOFTMAX) begin : g_both
+      if (SOFTMAX || PEAK) begin : g_both
         intar_delay #(.WIDTH(RATE * VALUE), .MOVES(RESULT - DIRECT)) later (.clk(clk), .move(move), .in_data(products), .out_data(products_later));
       end else begin : g_one
         assign products_later = products;

@@ -3,16 +3,17 @@
 // Every advance goes on by one slice of RATE elements; rows take the slots in turn, across steps. Fields of a step
 // that count are in intar_rows. All outputs are those of the slice that the next advance passes. `used` are the elements of
 // the slice that count: the first `first` of a step's first row; with `grow` one more in each row after it, up to `cols`; but
-// none from `position` up to the step's `cached`.
+// none from `position` up to the step's `cached`. With PEAK rows of which the peak alone is wanted have one beat.
 module intar_rows_walk #(
     parameter int LANES      = 4,
     parameter int RATE       = 4,
     parameter int PLACE_BITS = 1,  // of the number of a slice in its row
     parameter int SLOT_BITS = 2,   // of the number of a slot
+    parameter bit PEAK       = 1'b0,
     parameter int SEGMENTS   = 1,  // see intar_steps
     parameter int STEPS      = 1,
-    parameter int STEP_BITS = 357,
-    parameter int HEAD      = 122,  // see intar_round_steps
+    parameter int STEP_BITS = 358,
+    parameter int HEAD      = 123,  // see intar_round_steps
     parameter int ROWS      = 0,
     parameter logic [STEPS*((ROWS > 0) ? HEAD + 17 : STEP_BITS)-1:0] PROGRAM = '0,
     parameter logic [((ROWS > 0) ? ROWS : 1)*(STEP_BITS-HEAD)-1:0] NUMBERS = '0,
@@ -68,7 +69,7 @@ module intar_rows_walk #(
   );
   assign slice = 32'(slice_count);
   assign slice_last = slice_count == SLICE_BITS'(SLICES - 1);
-  assign beat_last = beat == step[32+:32];
+  assign beat_last = beat == step[32+:32] || (PEAK && step[99+:2] == 2'd3);
   assign row_first = place == '0;
   assign row_last = slice_last && beat_last;
   assign step_last = row == step[0+:32];
@@ -78,7 +79,7 @@ module intar_rows_walk #(
     if (step_last) next_counted = next_step[81+:17];
     else if (step[98] && counted < step[64+:17]) next_counted = counted + 1'b1;
     first_ahead = (|position[31:17]) ? '1 : position[16:0];
-    next_gap_end = step_last ? next_step[105+:17] : step[105+:17];
+    next_gap_end = step_last ? next_step[106+:17] : step[106+:17];
     for (int p = 0; p < RATE; p = p + 1) used[p] = left > 17'(p) && (ahead > 17'(p) || gap_end <= 17'(p));
   end
   always_ff @(posedge clk) begin
@@ -91,7 +92,7 @@ module intar_rows_walk #(
       counted <= next_step[81+:17];
       left <= next_step[81+:17];
       ahead <= first_ahead;
-      gap_end <= next_step[105+:17];
+      gap_end <= next_step[106+:17];
     end else if (advance) begin
       slice_count <= slice_last ? '0 : slice_count + 1'b1;
       place <= row_last ? '0 : place + 1'b1;

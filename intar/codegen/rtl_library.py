@@ -28,7 +28,14 @@ USES = {
     "intar_rational": ("intar_reciprocal", "intar_delay"),
     "intar_router": ("intar_steps", "intar_slice"),
     "intar_rows": (
-        *("intar_rows_walk", "intar_rows_power", "intar_rows_divide", "intar_rows_root", "intar_rows_norm"),
+        *(
+            "intar_rows_walk",
+            "intar_rows_power",
+            "intar_rows_product",
+            "intar_rows_divide",
+            "intar_rows_root",
+        ),
+        "intar_rows_norm",
         *("intar_lookup", "intar_table_load", "intar_delay", "intar_round_steps"),
     ),
     "intar_rows_walk": ("intar_round_steps",),

@@ -17,13 +17,14 @@ from intar.codegen.rtl_nodes.program import (
     rom,
 )
 from intar.codegen.rtl_nodes.site import Instance, Site
-from intar.errors import InternalError
 from intar.ir.nodes.rows import Rows
 
 ROWS = (
     *fields(32, "rows_end beats_end"),
     *fields(17, "cols first"),
-    *fields(1, "grow norm centred"),
+    ("grow", 1),
+    ("kind", 2),
+    ("centred", 1),
     ("lift", 4),
     ("cached", 17),
     ("mult", 25),
@@ -33,14 +34,13 @@ ROWS = (
     *fields(VALUE_BITS, "zero lo hi"),
     *FUNCTION,
 )
-ROWS_HEAD = 122
+ROWS_HEAD = 123
 """Bits of a step below its numbers, which may differ from round to round."""
+KINDS = ("softmax", "norm", "unit", "peak")
 
 
 def rows(site: Site, made: Instance, node: Rows) -> None:
     """Parameters and ports of a rows node."""
-    if node.peaks:
-        raise InternalError(f"{node.name}: peaks of rows are not in RTL yet")
     made.parameters += [
         ("LANES", node.lanes),
         ("RATE", node.rate),
@@ -50,6 +50,7 @@ def rows(site: Site, made: Instance, node: Rows) -> None:
         ("DIVISIONS", node.divisions),
         ("SOFTMAX", f"1'b{int(node.softmax)}"),
         ("NORM", f"1'b{int(node.norm)}"),
+        ("PEAK", f"1'b{int(node.peaks)}"),
         *site.in_rounds("", rows_rom(node), node.steps, ROWS_HEAD),
     ]
     made.ports.append(("round", "round"))
@@ -69,9 +70,9 @@ def rows_rom(node: Rows) -> Rom:
     """The program of a rows node; the numerator's place has epsilon where a row is normalised."""
     steps = []
     for s in node.steps:
-        beats, norm = -(-s.cols // node.lanes), s.op == "norm"
-        fields = last_of(node.name, rows=s.rows, beats=beats) | {"grow": int(s.grow), "norm": int(norm)}
-        fields |= {"centred": int(s.centred), "numerator": s.epsilon if norm else s.numerator}
+        fields = last_of(node.name, rows=s.rows, beats=s.beats(node.lanes)) | {"grow": int(s.grow)}
+        fields |= {"kind": KINDS.index(s.op), "centred": int(s.centred)}
+        fields |= {"numerator": s.epsilon if s.op == "norm" else s.numerator}
         names = ("cols", "first", "cached", "lift", "mult", "shift", "out_shift", "zero", "lo", "hi")
         if s.table >= 0:
             fields |= table_fields(node.tables[s.table]) | {"table_use": 1}
