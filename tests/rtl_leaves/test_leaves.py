@@ -44,6 +44,7 @@ def test_cocotb_module(leaf_program: Path, tmp_path: Path, module: str, names: s
                     "divisions",
                 ),
                 *("reciprocal_roots", "multiply_accumulate"),
+                *("loads_of_vector_units", "parameters_of_groups", "settings_of_steps"),
             },
         ),
     ],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from intar.codegen.rtl_nodes.program import Layout
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,21 @@ def text(name: str, unit: Unit) -> str:
 def literal(bits: int, value: int) -> str:
     """A SystemVerilog constant."""
     return f"{bits}'h{value & ((1 << bits) - 1):x}"
+
+
+def packed(values: Sequence[int], bits: int) -> int:
+    """So many bits of each value, the first one lowest."""
+    return sum((v & ((1 << bits) - 1)) << (bits * i) for i, v in enumerate(values))
+
+
+def bits_of(layout: Layout, word: int, first: str, last: str) -> int:
+    """The fields of `word` from `first` to `last`."""
+    offset, begin, end = 0, 0, 0
+    for name, bits in layout:
+        begin = offset if name == first else begin
+        offset += bits
+        end = offset if name == last else end
+    return word >> begin & ((1 << (end - begin)) - 1)
 
 
 def signed(value: int, bits: int) -> int:

@@ -10,26 +10,17 @@ from engine_model import Model, clamp
 from engine_programs import random_sets, random_vector
 from extreme_programs import edge, wide_vector
 from pipelines import Item, Pipeline, at, pins
-from units import Unit
+from units import Unit, bits_of, packed
 
 from intar.codegen.rtl import instances
 from intar.codegen.rtl_nodes.functions import table_words
+from intar.codegen.rtl_nodes.program import step_bits
 from intar.codegen.rtl_nodes.vector import VECTOR, vector_rom
-from intar.ir.nodes.vector import UNIT_MULT, Rational, Vector
+from intar.ir.nodes.vector import UNIT_MULT, Rational, Vector, VectorStep
 from intar.ir.program import Program
 
 MEMORY = ("TABLE_ENTRIES", "GROUP_BITS", "BASE_BITS", "SLOPE_BITS", "CURVE_BITS", "WIDTH")
 """Parameters of the memory of tables, of a lane and of its look-up."""
-
-
-def step_bits(word: int, first: str, last: str) -> int:
-    """The fields from `first` to `last` of a step of a vector unit."""
-    offset, begin, end = 0, 0, 0
-    for name, bits in VECTOR:
-        begin = offset if name == first else begin
-        offset += bits
-        end = offset if name == last else end
-    return word >> begin & ((1 << (end - begin)) - 1)
 
 
 def lane(program: Program, seed: int) -> Pipeline:
@@ -75,24 +66,11 @@ def lane(program: Program, seed: int) -> Pipeline:
 
     def make(rng: random.Random) -> Item:
         step, word = rng.choice(words)
-        source_bits = min(node.value_bits - 2, node.acc_bits, 46) if step.source == "acc" else node.bits
-        item = {
-            "source": edge(rng, source_bits),
-            "operand": edge(rng, node.bits),
-            "mult": step_bits(word, "mult", "mult"),
-            "shift": step_bits(word, "shift", "shift"),
-            "bias": step_bits(word, "bias", "bias"),
-        }
-        item["group"] = rng.randrange(node.slots[step.table].groups) if step.table >= 0 else 0
-        item["group"] *= step.per_channel
-        params: list[int] = []
-        if step.per_channel:
-            mult = UNIT_MULT if node.shift_only else edge(rng, 32)
-            bias = edge(rng, node.value_bits - 2)
-            shift = rng.choice((24, 31, 47, 62))
-            params = [mult, item["group"] << 16 | shift, bias, bias >> 32]
-            if step.affine:
-                item |= {"mult": mult, "shift": shift, "bias": bias}
+        source, operand, params = element(node, step, rng)
+        item = {"source": source, "operand": operand, "group": params[1] >> 16}
+        item |= {name: bits_of(VECTOR, word, name, name) for name in ("mult", "shift", "bias")}
+        if step.per_channel and step.affine:
+            item |= {"mult": params[0], "shift": params[1] & 63, "bias": params[2]}
         for name, first, last in (
             ("affine_bounds", "zero", "hi"),
             ("binary_zeros", "b_zx", "b_zy"),
@@ -106,13 +84,82 @@ def lane(program: Program, seed: int) -> Pipeline:
             ("table_round", "table_q", "table_q"),
             ("table_bounds", "table_q", "table_hi"),
         ):
-            item[name] = step_bits(word, first, last)
-        item["binary_scale"] = step_bits(word, "b_mx", "multiply") | step_bits(word, "affine", "affine") << 71
-        item["expected"] = Model.chain(node, step, item["source"], item["operand"], params, tables)
+            item[name] = bits_of(VECTOR, word, first, last)
+        item["binary_scale"] = (
+            bits_of(VECTOR, word, "b_mx", "multiply") | bits_of(VECTOR, word, "affine", "affine") << 71
+        )
+        item["expected"] = Model.chain(node, step, source, operand, params, tables)
         return item
 
     setup = list(_table_writes(node, tables, write))
     return Pipeline(unit, operands, "result", latency, make, lambda item: item["expected"], setup)
+
+
+def element(node: Vector, step: VectorStep, rng: random.Random) -> tuple[int, int, list[int]]:
+    """Source, operand and parameters (multiplier, shift and group, bias low, bias high) of one element of a step."""
+    source_bits = min(node.value_bits - 2, node.acc_bits, 46) if step.source == "acc" else node.bits
+    source, operand = edge(rng, source_bits), edge(rng, node.bits)
+    group = rng.randrange(node.slots[step.table].groups) if step.table >= 0 else 0
+    if not step.per_channel:
+        return source, operand, [0, 0, 0, 0]
+    mult = UNIT_MULT if node.shift_only else edge(rng, 32)
+    bias = edge(rng, node.value_bits - 2)
+    return source, operand, [mult, group << 16 | rng.choice((24, 31, 47, 62)), bias, bias >> 32]
+
+
+def abreast(program: Program, seed: int) -> Pipeline:
+    """All lanes of the vector unit of `program`: each operand is a slice of beats that are noise elsewhere."""
+    node = next(n for n in program.nodes if isinstance(n, Vector))
+    rendered = dict(instances(program)[node.name].parameters)
+    one = lane(program, seed)
+    names = ("LANES", "RATE", "ACC_BITS", "BITS", "HAS_ACC", "HAS_X", "LANE_PARAMS", "ROW_PARAMS")
+    parameters = {name: str(rendered[name]) for name in names} | one.unit.parameters
+    slices = node.lanes // node.rate
+    beats = {
+        "acc_data": node.acc_bits,
+        "x_data": node.bits,
+        "y_data": node.bits,
+        "lane_groups": max(1, node.group_bits),
+    }
+    beats |= {"lane_mults": 32, "lane_shifts": 6, "lane_lows": 32, "lane_highs": 16}
+    writes = {pin: bits for pin, bits in one.unit.inputs.items() if pin.startswith("write_")}
+    inputs = {
+        "move": 1,
+        "step": step_bits(VECTOR),
+        "slice": max(1, (slices - 1).bit_length()),
+        "row_values": 128,
+    }
+    inputs |= {pin: node.lanes * bits for pin, bits in beats.items()} | writes
+    unit = Unit("intar_vector_lanes", parameters, inputs, {"results": node.rate * node.bits}, ("clk",))
+    words = [(s, w) for s, w in zip(node.steps, vector_rom(node).steps, strict=True) if s.load < 0]
+    tables = {slot: _contents(node, slot, random.Random(seed + slot)) for slot in range(len(node.slots))}
+
+    def make(rng: random.Random) -> Item:
+        step, word = rng.choice(words)
+        place = rng.randrange(slices)
+        item = {pin: rng.getrandbits(inputs[pin]) for pin in beats}
+        item |= {"step": word, "slice": place, "expected": 0}
+        row = element(node, step, rng)[2]
+        item["row_values"] = packed(row, 32)
+        for index in range(node.rate):
+            source, operand, params = element(node, step, rng)
+            values = {f"{step.source}_data": source, "y_data": operand}
+            if step.per_channel and step.params == "row":
+                params = row
+            elif step.per_channel:
+                shift = params[1] & 63
+                values |= {"lane_mults": params[0], "lane_shifts": shift, "lane_groups": params[1] >> 16}
+                values |= {"lane_lows": params[2], "lane_highs": params[3]}
+            for pin, value in values.items():
+                bits = beats[pin]
+                at, mask = bits * (place * node.rate + index), (1 << bits) - 1
+                item[pin] = item[pin] & ~(mask << at) | (value & mask) << at
+            result = Model.chain(node, step, source, operand, params, tables)
+            item["expected"] |= (result & ((1 << node.bits) - 1)) << node.bits * index
+        return item
+
+    operands = at(" ".join(["step", "slice", "row_values", *beats]))
+    return Pipeline(unit, operands, "results", one.latency, make, lambda item: item["expected"], one.setup)
 
 
 def lookup(program: Program, seed: int) -> Pipeline:
@@ -148,10 +195,10 @@ def lookup(program: Program, seed: int) -> Pipeline:
         item = {"value": edge(rng, in_bits)}
         item["group"] = rng.randrange(node.tables[step.table].groups) if step.table >= 0 else 0
         item["group"] *= step.per_channel
-        item["table_index"] = step_bits(word, "table_half", "table_log")
+        item["table_index"] = bits_of(VECTOR, word, "table_half", "table_log")
         item["table_use"] = int(step.table >= 0)
-        item["table_round"] = step_bits(word, "table_q", "table_q")
-        item["table_bounds"] = step_bits(word, "table_q", "table_hi")
+        item["table_round"] = bits_of(VECTOR, word, "table_q", "table_q")
+        item["table_bounds"] = bits_of(VECTOR, word, "table_q", "table_hi")
         params = [0, item["group"] << 16, 0, 0]
         item["expected"] = Model.chain(node, plain, item["value"], 0, params, tables)
         return item
@@ -215,6 +262,19 @@ def lanes() -> dict[str, Pipeline]:
         update = {"curves": curves}
         nodes = [n.model_copy(update=update) if isinstance(n, Vector) else n for n in wide.nodes]
         found[f"lane_wide{seed}"] = lane(wide.model_copy(update={"nodes": tuple(nodes)}), seed)
+    # Lanes side by side until these have had both values, too.
+    flags = ("HAS_ACC", "HAS_X", "LANE_PARAMS", "ROW_PARAMS", "sliced")
+    seen = set()
+    for seed in itertools.count():
+        made = abreast(random_vector(random.Random(seed)).program(), seed)
+        values = made.unit.parameters
+        sliced = values["LANES"] != values["RATE"]
+        new = {(name, values.get(name, sliced)) for name in flags} - seen
+        if new:
+            seen |= new
+            found[f"lanes{seed}"] = made
+        if len(seen) == 2 * len(flags):
+            break
     by_form = {}
     for seed in range(40):
         program = random_vector(random.Random(seed)).program()
