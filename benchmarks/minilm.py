@@ -23,9 +23,10 @@ from rich.console import Console
 from intar import pipeline, proof, rendering
 from intar.assets import asset_dir, import_file
 from intar.errors import UserError
+from intar.options import parse_bits, parse_budget
 from intar.quant.golden import dequantise, golden_outputs, quantise_input
 from intar.report.summary import cycle_limit
-from intar.session import open_source, parse_bits, parse_budget
+from intar.session import open_source
 
 RESULTS = Path(__file__).parent / "results" / "minilm.json"
 TOKENS = 128

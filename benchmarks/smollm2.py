@@ -39,11 +39,11 @@ from intar.grid import prepare
 from intar.ir.io import write_atomic
 from intar.ir.loops import looped_form
 from intar.ir.repeats import alike
+from intar.options import parse_bits
 from intar.quant.golden import dequantise, golden_tensors
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme
 from intar.quant.search import Outputs, Trial, search_formats
-from intar.session import parse_bits
 from intar.tokenizer import load_tokenizer
 
 FILE = asset_dir("designs") / "smollm2" / "model.py"

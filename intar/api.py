@@ -26,11 +26,12 @@ from intar.quant.golden import check_ids, dequantise, golden_outputs, integer_sa
 from intar.quant.like import take_formats
 from intar.quant.scheme import Width
 from intar.quant.scheme import scheme as find_scheme
+from intar.reopen import update_report
 from intar.report.lost import lost_cycles
 from intar.report.summary import pattern_rows
 from intar.report.write import write_report
 from intar.schedule.pins import Pins
-from intar.session import size_network, update_report
+from intar.session import size_network
 
 Samples = np.ndarray | Mapping[str, np.ndarray]
 Examples = Samples | Sequence[Any] | Any

@@ -20,8 +20,9 @@ from intar.errors import InfeasibleError, UnsupportedError
 from intar.ir.io import write_atomic
 from intar.ir.schedule import Mode
 from intar.proof import Check
+from intar.reopen import stored_inputs
 from intar.report.summary import cycle_limit
-from intar.session import open_source, stored_inputs
+from intar.session import open_source
 
 PATTERNS: tuple[Mode, ...] = ("auto", "intar", "sequential", "dataflow")
 KEYS = ("kernel", "pattern", "multipliers", "limit", "predicted", "simulated", "published", "bit_exact")

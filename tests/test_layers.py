@@ -20,7 +20,8 @@ PATH = (
     ("networks", "proof", "rendering"),
     ("generate",),
     ("report",),
-    ("session",),
+    ("edited", "options", "session"),
+    ("reopen",),
     ("bench", "explore", "fit", "api"),
     ("__init__", "cli"),
 )

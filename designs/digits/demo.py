@@ -25,12 +25,13 @@ from intar.errors import UserError
 from intar.ir.reference import run_float
 from intar.quant.accuracy import numerics_report
 from intar.quant.golden import golden_outputs, integer_samples, quantise_input
+from intar.reopen import update_report
 from intar.report.gantt import gantt_rows, terminal_gantt
 from intar.report.lost import lost_cycles
 from intar.report.resources import resource_table
 from intar.report.summary import pattern_row
 from intar.report.write import write_report
-from intar.session import open_source, update_report
+from intar.session import open_source
 from intar.verify.synth import synthesise_design
 
 RTL_IMAGES = 64

@@ -139,7 +139,8 @@ def open_model(
     machine: Any = None,
 ) -> Any:
     """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
-    from intar.session import open_source, parse_bits, parse_budget, parse_shapes
+    from intar.options import parse_bits, parse_budget, parse_shapes
+    from intar.session import open_source
 
     scheme, widths = parse_bits(bits or [], scheme)
     return open_source(

@@ -58,7 +58,7 @@ def check(
     Exit status 1 when nothing fits.
     """
     from intar.fit import check_model
-    from intar.session import parse_bits, parse_budget, parse_shapes
+    from intar.options import parse_bits, parse_budget, parse_shapes
 
     scheme, widths = parse_bits(bits or [], scheme)
     with progress("load, quantise with synthetic samples, schedule") as step:
@@ -121,9 +121,11 @@ def schedule(
     as_json: Json = False,
 ) -> None:
     """Stop at the schedule: stages, cores, bound and gap."""
+    from intar.edited import refuse_other
     from intar.ir.io import write_atomic
+    from intar.options import parse_pins
     from intar.schedule.show import render
-    from intar.session import parse_pins, refuse_other, solve_blocks
+    from intar.session import solve_blocks
 
     mode, pins = check_pattern(pattern), parse_pins(pin or [])
     if out:
@@ -188,10 +190,11 @@ def compile_command(
     from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
     from intar.networks import main_entry
+    from intar.options import parse_entries, parse_pins
     from intar.project import refuse_foreign
     from intar.quant.accuracy import numerics_report
     from intar.quant.golden import integer_samples
-    from intar.session import parse_entries, parse_pins, update_report
+    from intar.reopen import update_report
     from intar.verify.hls_lint import lint_files
     from intar.verify.tools import require
 
@@ -262,9 +265,9 @@ def _designs(
     An edited schedule has a machine of its own; `sized`: the user has asked for one, too.
     """
     from intar import pipeline
+    from intar.edited import edited_schedule
     from intar.networks import Network, at_lengths, compile_networks
     from intar.quant.blocks import pieces
-    from intar.session import edited_schedule
 
     source = next(iter(sources.values()))
     if len(sources) == 1 and lengths == 1:

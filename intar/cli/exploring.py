@@ -60,10 +60,11 @@ def explore(
     `--budget` fixes what `--sweep` does not vary; of a reference design only the board is taken, not its budget.
     """
     from intar import explore as exploring
+    from intar.edited import refuse_other
     from intar.engine import build as engine
     from intar.ir.io import write_atomic
+    from intar.options import parse_budget, parse_sweeps
     from intar.report.scatter import render_exploration
-    from intar.session import parse_budget, parse_sweeps, refuse_other
     from intar.verify.tools import require
 
     patterns = [check_pattern(name) for name in pattern.split(",")]

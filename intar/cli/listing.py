@@ -49,12 +49,12 @@ def designs(as_json: Json = False) -> None:
 def report(project: Project, entry: Entry = None, as_json: Json = False) -> None:
     """Report of a project: Gantt here, report.json, one HTML page and a Perfetto trace in its folder; of each entry."""
     from intar.engine import build as engine
+    from intar.reopen import open_entries, update_report
     from intar.report.gantt import gantt_rows, terminal_gantt
     from intar.report.lost import lost_cycles
     from intar.report.resources import resource_table
     from intar.report.summary import MODES, pattern_rows
     from intar.report.write import write_report
-    from intar.session import open_entries, update_report
     from intar.verify.tools import require
 
     require(engine.missing_tools())

@@ -49,7 +49,7 @@ def csim(
     """Compile the generated C++, run it, compare with golden to the bit."""
     from intar import proof
     from intar.engine import build as engine
-    from intar.session import open_entries, stored_inputs, update_report
+    from intar.reopen import open_entries, stored_inputs, update_report
     from intar.verify import csim_build
     from intar.verify.hls_lint import has_libclang, lint_directory
     from intar.verify.tools import require
@@ -91,7 +91,7 @@ def sim(
     from intar import proof
     from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
-    from intar.session import open_entries, stored_inputs, update_report
+    from intar.reopen import open_entries, stored_inputs, update_report
     from intar.verify import toolchain
     from intar.verify.simulate import MemoryModel
     from intar.verify.tools import require
@@ -132,7 +132,7 @@ def lint(project: Project, as_json: Json = False) -> None:
     """Check the generated C++ against the rules of Vitis HLS (extra `lint`); a finding is a fault of intar's."""
     from intar.codegen.lint import CHECKS
     from intar.engine import build as engine
-    from intar.session import open_project
+    from intar.reopen import open_project
     from intar.verify import hls_lint
     from intar.verify.tools import require
 
@@ -156,8 +156,8 @@ def synth(
     """Synthesise the RTL with Yosys (extra `synth`): multipliers, memories, look-up tables and flip-flops."""
     from intar.codegen.rtl import top_name
     from intar.engine import build as engine
+    from intar.reopen import open_project, update_report
     from intar.report.resources import resource_table
-    from intar.session import open_project, update_report
     from intar.verify import synth as synthesis
     from intar.verify.tools import require
 
@@ -191,8 +191,8 @@ def build(
     from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
     from intar.rendering import build_target
+    from intar.reopen import open_project, update_report
     from intar.report.resources import resource_table
-    from intar.session import open_project, update_report
     from intar.verify import vendor
     from intar.verify.tools import require
 
@@ -241,8 +241,9 @@ def generate(
     """Generate tokens greedily with a step function of a language model; csim and sim are compared with golden."""
     from intar.errors import ConfigError, Finding
     from intar.generate import BACKENDS, forms, generate, run_text, step_function
+    from intar.options import parse_prompt
+    from intar.reopen import open_networks
     from intar.report.text import text_report
-    from intar.session import open_networks, parse_prompt
     from intar.tokenizer import load_tokenizer
 
     if backend not in BACKENDS:

@@ -61,11 +61,11 @@ def tune(
     The default scheme is w8a8r16, or that of a reference design. Exit status 2 when even the widest formats miss the bound.
     """
     from intar import designs
+    from intar.edited import refuse_other
     from intar.errors import ConfigError, Finding
     from intar.ir.io import write_atomic
     from intar.quant.chosen import SCHEMA
     from intar.quant.search import METRICS
-    from intar.session import refuse_other
     from intar.session import tune as search
 
     if metric not in METRICS:

@@ -14,7 +14,8 @@ import intar
 from intar import designs, pipeline, rendering
 from intar.errors import OutputError
 from intar.project import LOCK, LOCK_SCHEMA, Project
-from intar.session import open_project, open_source
+from intar.reopen import open_project
+from intar.session import open_source
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:

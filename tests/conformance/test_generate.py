@@ -29,7 +29,8 @@ from intar.generate import StepFunction, Text, generate, run_text, step_function
 from intar.networks import compile_networks, shared_bytes
 from intar.proof import Calls
 from intar.quant.golden import integer_samples, run_golden
-from intar.session import open_networks, open_source
+from intar.reopen import open_networks
+from intar.session import open_source
 from intar.verify.csim import FLAGS
 from intar.verify.csim_build import compile_csim
 

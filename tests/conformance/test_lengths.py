@@ -21,7 +21,7 @@ from intar.errors import ConfigError, UnsupportedError
 from intar.generate import StepFunction, Text, forms, generate, run_text, step_function
 from intar.networks import at_lengths, compile_networks
 from intar.proof import Calls
-from intar.session import open_entries, open_networks
+from intar.reopen import open_entries, open_networks
 from intar.verify.csim import FLAGS
 from intar.verify.csim_build import compile_csim
 

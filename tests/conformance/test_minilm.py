@@ -14,10 +14,11 @@ from intar.errors import ToolError
 from intar.frontends.load import load_model, make_model, sample_arrays
 from intar.ir.quantgraph import Quantised
 from intar.ir.reference import run_float
+from intar.options import parse_bits
 from intar.quant.golden import dequantise, quantise_input, run_golden
 from intar.quant.quantise import quantise
 from intar.quant.scheme import W8A8R16
-from intar.session import open_source, parse_bits
+from intar.session import open_source
 
 HOME = asset_dir("designs") / "minilm"
 WIDE = {"layer.*.fc_2.in": 16, "layer_*_attention_matmul_2.in0": 16}

@@ -21,13 +21,14 @@ from intar.ir.taskgraph import TaskGraph
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
 from intar.quant.scheme import METHODS, Method, scheme
+from intar.reopen import open_project
 from intar.report.gantt import gantt_rows
 from intar.report.html import render_html
 from intar.report.lost import lost_cycles
 from intar.report.summary import pattern_rows, report_dict
 from intar.schedule import Pins
 from intar.schedule.show import to_text
-from intar.session import open_project, size_network
+from intar.session import size_network
 from lowering.chains import machine
 from lowering.stacks import attention_stack, rational_stack, residual_stack, rotary_stack, samples
 
