@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from engine_programs import RANDOM, perceptron
+from engine_programs import RANDOM
 from node_kernels import build, merge, random_parts, simulate
+from perceptron import perceptron
 
 from intar.engine import MemoryModel, run
 from intar.ir.program import Program

@@ -7,7 +7,8 @@ import random
 import numpy as np
 import pytest
 from engine_model import Model
-from engine_programs import RANDOM, perceptron, perceptron_output
+from engine_programs import RANDOM
+from perceptron import perceptron, perceptron_output
 
 from intar.engine import MemoryModel, run
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from engine_programs import RANDOM, Builder, beats, params, perceptron
+from engine_programs import RANDOM
+from perceptron import perceptron
+from program_builder import Builder, beats, params
 
 from intar.engine import MemoryModel, Timing, plan_merged, run, size_fifos
 from intar.engine import build as engine_build

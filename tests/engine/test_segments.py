@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_programs import RANDOM, perceptron
+from engine_programs import RANDOM
 from looped import replayed, result, sums
 from node_kernels import merge, random_parts
+from perceptron import perceptron
 from test_against_rtl import check
 
 from intar.engine import plan_merged, run

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from engine_model import Model
-from engine_programs import Builder, beats, row_params
 from node_kernels import build, merge, simulate
+from program_builder import Builder, beats, row_params
 
 from intar.engine import MemoryModel, run
 from intar.errors import InternalError

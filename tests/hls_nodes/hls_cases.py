@@ -6,7 +6,8 @@ import random
 from collections.abc import Iterable, Mapping
 
 from engine_model import Model
-from engine_programs import RANDOM, Builder
+from engine_programs import RANDOM
+from program_builder import Builder
 
 from intar.engine import plan_merged
 from intar.ir.program import Program

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_programs import perceptron, perceptron_output
 from hls_cases import prepared
+from perceptron import perceptron, perceptron_output
 
 from intar.codegen.hls import LIBRARY, BuildTarget, render_hls
 from intar.codegen.hls_nodes.arrays import group_rows

@@ -7,9 +7,9 @@ import random
 from collections.abc import Iterable
 
 from engine_model import Model, clamp
-from engine_programs import random_sets, random_vector
 from extreme_programs import edge, wide_vector
 from pipelines import Item, Pipeline, at, pins
+from random_vectors import random_sets, random_vector
 from units import Unit, bits_of, packed
 
 from intar.codegen.rtl import instances

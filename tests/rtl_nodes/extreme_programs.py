@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from engine_programs import Builder, beats, params
+from program_builder import Builder, beats, params
 
 from intar.ir.nodes.ports import Load, LoadStep, Store, StoreStep
 from intar.ir.nodes.vector import Table, Vector, VectorStep

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from engine_programs import RANDOM, Builder
+from engine_programs import RANDOM
+from program_builder import Builder
 
 from intar.codegen.rtl import bundles, render_rtl, top_name
 from intar.ir.nodes.arrays import Core

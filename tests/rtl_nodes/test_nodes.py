@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from engine_model import Model
-from engine_programs import RANDOM, Builder
+from engine_programs import RANDOM
 from extreme_programs import spill, wide_vector
 from node_kernels import build, merge, one_of_each, random_parts, simulate
+from program_builder import Builder
 
 from intar.verify.simulate import MemoryModel
 

@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engine_programs import RANDOM, perceptron
+from engine_programs import RANDOM
 from node_kernels import merge, random_parts, write_rtl
+from perceptron import perceptron
 
 from intar.codegen.rtl import bundles, render_rtl, top_name
 from intar.codegen.rtl_nodes.arrays import CORE, FEED
