@@ -25,7 +25,7 @@ ROWS = 2.0 ** np.arange(0, -TOKENS, -1)[:, None]  # of each token its magnitude
 
 
 def network() -> tuple[TaskGraph, np.ndarray]:
-    """Two layers that read one tensor, a function behind one of them, and a third behind both; samples (8, tokens, width)."""
+    """Two layers that read one tensor, a function behind one of them, and a third behind both; samples."""
     rng = np.random.default_rng(3)
     g = Builder("tokens")
     x = g.input("x", (TOKENS, WIDTH))
