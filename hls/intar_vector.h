@@ -17,12 +17,14 @@ enum vector_binary { NO_BINARY, BINARY_ADD, BINARY_MUL };
 
 // Parameters of the affine operation: y = clamp(rq(x + bias, mult, shift) + zero, lo, hi).  LANE_PARAMS: each group has four
 // beats with a value for each lane.  ROW_PARAMS: the first four elements of its beat are the values for all lanes.  The upper
-// 16 bits of a shift are the group of the table that its lane looks up.
+// 16 bits of a shift are the group of the table that its lane looks up.  late: the bias is added to the result of the binary
+// operation instead, before its clamp.
 struct affine_step {
   bool on;
   vector_params params;
   int32_t mult, shift;
   int64_t bias;
+  bool late;
   int32_t zero, lo, hi;
 };
 
@@ -56,7 +58,7 @@ inline int32_t apply_affine(const affine_step& step, int64_t x, int64_t bias, in
 }
 
 template <bool SHIFT_ONLY>
-inline int32_t apply_binary(const binary_step& step, int32_t x, int32_t y, bool relu, int32_t& saturated) {
+inline int32_t apply_binary(const binary_step& step, int32_t x, int32_t y, int32_t bias, bool relu, int32_t& saturated) {
 #pragma HLS INLINE
   const int32_t dx = x - step.zx;
   const int32_t dy = y - step.zy;
@@ -71,7 +73,7 @@ inline int32_t apply_binary(const binary_step& step, int32_t x, int32_t y, bool 
     const int64_t product = static_cast<int64_t>(dx) * dy;
     result = SHIFT_ONLY ? requantise_unit(product, step.shift) : requantise(product, step.mx, step.shift);
   }
-  return clamp(result + step.zero, step.lo, step.hi, relu, saturated);
+  return clamp(result + step.zero + bias, step.lo, step.hi, relu, saturated);
 }
 
 // One step's beats.  `bases`, `slopes` and `curves` hold one copy of all tables per lane of RATE; an entry has ENTRY_PARTS of
@@ -188,11 +190,13 @@ BEAT:
 #pragma HLS UNROLL
           const int lane = part * RATE + i;
           int32_t value = static_cast<int32_t>(operand[lane]);
+          const int64_t early = step.affine.late ? 0 : bias[lane];
+          const int32_t late = step.affine.late ? static_cast<int32_t>(bias[lane]) : 0;
           if (step.affine.on) {
-            value = apply_affine<VALUE_BITS, SHIFT_ONLY>(step.affine, operand[lane], bias[lane], mult[lane], shift[lane],
+            value = apply_affine<VALUE_BITS, SHIFT_ONLY>(step.affine, operand[lane], early, mult[lane], shift[lane],
                                                          relu_affine, saturated);
           }
-          if (with_binary) value = apply_binary<SHIFT_ONLY>(step.binary, value, other[lane], relu_binary, saturated);
+          if (with_binary) value = apply_binary<SHIFT_ONLY>(step.binary, value, other[lane], late, relu_binary, saturated);
           if (with_rational) {
             value = apply_rational(rational, coefficients[i][rational.first + group[lane]], value, step.relu, saturated);
           }

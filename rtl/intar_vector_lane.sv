@@ -9,6 +9,7 @@
 //   binary_zeros   zx, zy (18 each)                                      at t+A
 //   binary_scale   mx, my (32 each), shift (6), multiply (1), affine (1) at t+A+2
 //   binary_bounds  zero, lo, hi (18 each)                                at t+A+7
+//                  With LATE the zero is that much more: `late`, which comes with the element.
 //   rational_*     see intar_rational; its operand                       at t+B
 //   table_index    half (17), low bits (4), first entry (16), log2 of a group's entries (4)   at t+C
 //   table_use                                                            at t+T-1
@@ -23,6 +24,7 @@ module intar_vector_lane #(
     parameter bit BINARY        = 1'b1,
     parameter bit MERGED        = 1'b0,  // only with AFFINE and BINARY
     parameter bit PRODUCT       = 1'b1,  // some binary operation is a product
+    parameter bit LATE          = 1'b0,  // some bias is added to its result; only with AFFINE and BINARY, not MERGED
     parameter bit SHIFT_ONLY    = 1'b0,
     parameter int VALUE_BITS    = 48,    // of source + bias, up to 48
     parameter bit RATIONAL      = 1'b0,
@@ -46,6 +48,7 @@ module intar_vector_lane #(
     input  logic                  move,
     input  logic signed [47:0]    source,
     input  logic signed [47:0]    bias,
+    input  logic signed [17:0]    late,
     input  logic signed [31:0]    mult,
     input  logic [5:0]            shift,
     input  logic [GROUP-1:0]      group,          // of the function
@@ -73,7 +76,7 @@ module intar_vector_lane #(
     output logic signed [17:0]    result
 );
   logic unused;  // an instance without some operation does not look at its settings
-  assign unused = &{1'b0, rational_where, rational_fine, rational_used, rational_bounds, write_words, write_set, write_set_data, bias, mult, shift, operand, affine_bounds, binary_zeros, binary_scale, binary_bounds, table_index,
+  assign unused = &{1'b0, rational_where, rational_fine, rational_used, rational_bounds, write_words, write_set, write_set_data, bias, late, mult, shift, operand, affine_bounds, binary_zeros, binary_scale, binary_bounds, table_index,
                     table_use, table_round, table_bounds, write_base, write_slope, write_curve, write_at, write_data, group, source1, value, value_mult,
                     value_shift, late_value, late_mult, late_shift};
 
@@ -192,6 +195,21 @@ module intar_vector_lane #(
       logic signed [47:0] whole;  // what is scaled by one coefficient: the product, or the affine value
       logic affine_now, split;
       logic [5:0] shift2;
+      logic signed [17:0] zero, more;
+      if (LATE) begin : g_late
+        intar_delay #(
+            .WIDTH(18),
+            .MOVES(15)
+        ) delay (
+            .clk(clk),
+            .move(move),
+            .in_data(late),
+            .out_data(more)
+        );
+      end else begin : g_not_late
+        assign more = '0;
+      end
+      assign zero = $signed(binary_bounds[0+:18]) + more;
       assign affine_now = MERGED && binary_scale[71];
       assign split = affine_now || binary_scale[70];
       assign whole = affine_now ? late_value : 48'(product);
@@ -219,7 +237,7 @@ module intar_vector_lane #(
             .shift_a(split ? 5'd6 : binary_scale[0+:5]),
             .shift_b(binary_scale[32+:5]),
             .shift(split ? shift2 - 6'd24 : shift2),
-            .zero($signed(binary_bounds[0+:18])),
+            .zero(zero),
             .lo($signed(binary_bounds[18+:18])),
             .hi($signed(binary_bounds[36+:18])),
             .result(binary_value)
@@ -237,7 +255,7 @@ module intar_vector_lane #(
             .coefficient_b(split ? mx : my),
             .shift(shift2),
             .split(split),
-            .zero($signed(binary_bounds[0+:18])),
+            .zero(zero),
             .lo($signed(binary_bounds[18+:18])),
             .hi($signed(binary_bounds[36+:18])),
             .result(binary_value)

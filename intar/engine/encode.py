@@ -466,7 +466,11 @@ class _Encoder:
         whole = step.load >= 0 or step.groups * step.beats % step.pool == 0
         self.expect(whole, where, f"{step.groups * step.beats} results don't make maxima of {step.pool}")
         self.put(step.params == "row", step.reduce, step.pool)
-        self.put(step.mult, step.shift, step.bias, step.zero, step.lo, step.hi, _BINARY[step.binary])
+        late = step.affine and step.per_channel and step.params == "lane" and step.binary == "mul"
+        self.expect(late or not step.late, where, "a late bias needs parameters of columns and a product")
+        self.put(
+            step.mult, step.shift, step.bias, step.late, step.zero, step.lo, step.hi, _BINARY[step.binary]
+        )
         self.put(step.b_zx, step.b_zy, step.b_mx, step.b_my, step.b_shift, step.b_zero, step.b_lo, step.b_hi)
         (table, rational), (load, load_rational) = node.places(step.table), node.places(step.load)
         self.put(table, load, rational, load_rational)

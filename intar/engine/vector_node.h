@@ -7,7 +7,7 @@
 namespace intar {
 
 struct VectorStep {
-  i64 groups, beats, source, affine, per_channel, row, reduce, pool, mult, shift, bias, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
+  i64 groups, beats, source, affine, per_channel, row, reduce, pool, mult, shift, bias, late, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
       b_shift, b_zero, b_lo, b_hi, table, load, rational, load_rational;
 
   bool loads() const { return load >= 0 || load_rational >= 0; }
@@ -260,7 +260,8 @@ struct Vector : Unit {
       size_t n = static_cast<size_t>(i);
       i64 v = source[i];
       if (s.affine) {
-        v = s.per_channel ? rescale(v + slot.bias[n], slot.mult[n], slot.shift[n]) : rescale(v + s.bias, s.mult, s.shift);
+        i64 bias = s.late ? 0 : s.per_channel ? slot.bias[n] : s.bias;
+        v = s.per_channel ? rescale(v + bias, slot.mult[n], slot.shift[n]) : rescale(v + bias, s.mult, s.shift);
         v = clamp(v + s.zero, s.lo, s.hi);
       }
       if (s.binary == 1) {
@@ -268,7 +269,7 @@ struct Vector : Unit {
         v = clamp(((sum + (i64{1} << (s.b_shift - 1))) >> s.b_shift) + s.b_zero, s.b_lo, s.b_hi);
       } else if (s.binary == 2) {
         i64 product = (v - s.b_zx) * (second[i] - s.b_zy);
-        v = clamp(requantise(product, s.b_mx, s.b_shift) + s.b_zero, s.b_lo, s.b_hi);
+        v = clamp(requantise(product, s.b_mx, s.b_shift) + (s.late ? slot.bias[n] : 0) + s.b_zero, s.b_lo, s.b_hi);
       }
       i64 member = s.per_channel ? slot.group[n] : 0;
       if (s.rational >= 0) v = rationals.evaluate(s.rational, member, v);

@@ -152,7 +152,10 @@ class QArgmax(_QTask):
 
 
 class QTail(Frozen):
-    """A sum or product with another tensor, taken while the results of a matmul pass (fields as in QBinary)."""
+    """A sum or product with another tensor, taken while the results of a matmul pass (fields as in QBinary).
+
+    `late`: the matmul's bias is not added to its sums, but to the result of the operation, in steps of that.
+    """
 
     op: Literal["add", "mul"]
     zx: int
@@ -164,6 +167,7 @@ class QTail(Frozen):
     lo: int
     hi: int
     relu: bool = False
+    late: bool = False
 
 
 class QMatmul(_QTask):

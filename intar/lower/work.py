@@ -73,6 +73,7 @@ class Work:
             fields |= {"binary": binary.op, "b_zx": binary.zx, "b_zy": binary.zy, "b_mx": binary.mx}
             fields |= {"b_my": binary.my, "b_shift": binary.shift, "b_zero": binary.zero}
             fields |= {"b_lo": binary.lo, "b_hi": binary.hi, "relu": binary.relu}
+            fields |= {"late": isinstance(task, QMatmul) and task.tail is not None and task.tail.late}
         self.step(f"vector_{core}", VectorStep(**fields))
 
     def maxima(self, core: int, task: QPool, beats: int, taps: int, note: str) -> None:

@@ -27,7 +27,7 @@ def absorb_binaries(
             made.append(task)
             continue
         made.remove(host)
-        made.append(_merge(host, task))
+        made.append(merge(host, task))
     return made
 
 
@@ -53,7 +53,8 @@ def _host(
     return None
 
 
-def _merge(matmul: QMatmul, task: QBinary) -> QMatmul:
+def merge(matmul: QMatmul, task: QBinary, late: bool = False) -> QMatmul:
+    """The matmul with a binary task that reads its result as its tail; `late`: with its bias behind that."""
     zx, zy, mx, my = task.zx, task.zy, task.mx, task.my
     second = task.inputs[1] == matmul.output
     other = task.inputs[0] if second else task.inputs[1]
@@ -72,6 +73,7 @@ def _merge(matmul: QMatmul, task: QBinary) -> QMatmul:
         lo=task.lo,
         hi=task.hi,
         relu=task.relu,
+        late=late,
     )
     sources = dict.fromkeys(source for source in (matmul.source, task.source) if source)
     return matmul.model_copy(

@@ -65,6 +65,7 @@ class Group:
         grid is a convolution with one tap of weight 1), float64; a ``product`` has one factor and no addend; a ``norm``
         has its own scale and shift in them.
     visible, causal, cached : the mask of a ``softmax``, as in :class:`intar.ir.quantgraph.QSoftmax`.
+    scaled : what a ``binary`` multiplies with the peaks of its rows is made by a matmul for nobody else; it has an addend.
     elementwise : `gain` and `offset` have an entry for each element, not for each column (``affine`` only).
     relu : a ReLU follows the linear part.
     low, high : a clip follows the linear part.
@@ -79,6 +80,7 @@ class Group:
     output: str
     gain: np.ndarray = field(default_factory=lambda: np.ones(1))
     offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    scaled: bool = False
     elementwise: bool = False
     visible: int = 0
     causal: bool = False
@@ -378,7 +380,9 @@ class Fuser:
                 task, operands[0], np.full(shape, 2.0 if task.op is Op.ADD else 0.0), np.zeros(shape)
             )
         elif task.op is Op.MUL and self._row_factor(operands[1], shape):
-            self._open(Group("binary", task, tuple(operands), task.output))
+            made = self._before(task, operands[0])
+            scaled = made is not None and made.kind == "matmul" and not made.clamped
+            self._open(Group("binary", task, tuple(operands), task.output, scaled=scaled))
         elif any(prod(self.graph.tensor(name).shape) != prod(shape) for name in operands):
             shapes = " and ".join(show(self.graph.tensor(name).shape) for name in operands)
             self._refuse(
@@ -436,6 +440,8 @@ class Fuser:
             fits = bool((gain == gain[0, 0]).all() and (offset == 0).all())
             if fits:
                 gain, offset = gain[:, :1], offset[:, :1]
+        if group is not None and group.scaled and not group.clamped:
+            fits = per_column and bool((gain == 1).all())
         if group is not None and fits and self.graph.tensor(name).quant is None:
             weighted = group.first.op in (Op.MATMUL, Op.TAP_CONV)
             imported = weighted and self.graph.tensor(group.first.inputs[1]).quant is not None

@@ -199,6 +199,8 @@ def _perform(
     if isinstance(task, QMatmul) and task.tail is not None:
         tail = task.tail
         v = _binary(tail, result, operands[1])
+        if tail.late:
+            v = v + constants[task.bias]
         result, more = clamp(v + tail.zero, tail.lo, tail.hi, tail.relu)
         count += more
     if task.table is not None:
@@ -337,7 +339,8 @@ def move(operands: list[np.ndarray], pieces: tuple[Piece, ...], visits: int) -> 
 
 def _matmul(task: QMatmul, x: np.ndarray, constants: Mapping[str, np.ndarray]) -> np.ndarray:
     acc = _sums(x, constants[task.weight], task.acc_bits)
-    return requantise(acc + constants[task.bias], constants[task.mult], constants[task.shift])
+    bias = 0 if task.tail is not None and task.tail.late else constants[task.bias]
+    return requantise(acc + bias, constants[task.mult], constants[task.shift])
 
 
 def _product(task: QProduct, x: np.ndarray, *rows: np.ndarray) -> np.ndarray:

@@ -95,7 +95,7 @@ def test_small_tokens_keep_their_precision() -> None:
 
 
 def test_the_matmul_takes_the_factor() -> None:
-    """The peaks meet the results on their way out: no tensor between, whatever the bias needs."""
+    """The peaks meet the results on their way out, and the bias comes behind them: no task and no tensor between."""
     graph, samples = network()
     made = quantise(graph, W8A8R16.with_bits({"*.in": "8t"}), {"x": samples}).graph
     tasks = {task.name: task for task in made.tasks}
@@ -108,7 +108,9 @@ def test_the_matmul_takes_the_factor() -> None:
         assert made.tensor(operand).bits == 8 and made.tensor(operand).zero == 0
         source = made.tensor(peaks[factor].inputs[0])
         assert (made.tensor(factor).scale, source.zero, source.bits) == (source.scale, 0, 16)
-    assert tasks["a_add"].table is not None
+    assert {task.name for task in layers} == {"a", "b", "c"} and not tasks["b"].tail.late
+    assert tasks["a"].tail.late and tasks["c"].tail.late
+    assert tasks["a"].table is not None and made.tasks[-1].name == "c"
 
 
 def test_where_it_can_be_asked_for() -> None:

@@ -11,7 +11,7 @@ from intar.ir.nodes.rows import LoadTable, Rows, RowsStep
 from intar.ir.nodes.vector import Lookups, Rational, Table, Vector, VectorStep
 
 VECTOR_COLUMNS = (
-    "groups, beats, source, reduce, pool, {affine, params, mult, shift, bias, zero, lo, hi}, "
+    "groups, beats, source, reduce, pool, {affine, params, mult, shift, bias, late, zero, lo, hi}, "
     "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, rational, load, relu, tensor"
 )
 ROWS_COLUMNS = (
@@ -87,6 +87,7 @@ def _vector_row(view: View, node: Vector, s: VectorStep) -> Row:
         s.mult,
         s.shift,
         int64(s.bias),
+        boolean(s.late),
         s.zero,
         s.lo,
         s.hi,

@@ -24,7 +24,7 @@ from intar.ir.segments import first_rounds
 VECTOR = (
     *fields(32, "groups_end beats_end"),
     *fields(1, "source_x per_channel uses_y load use_params by_row affine"),
-    ("free", 1),
+    ("late", 1),
     ("mult", 32),
     ("shift", 8),
     ("bias", 64),
@@ -66,6 +66,7 @@ def vector(site: Site, made: Instance, node: Vector) -> None:
         "BINARY": any(step.binary != "none" for step in work),
         "MERGED": node.merged,
         "PRODUCT": any(step.binary == "mul" for step in work),
+        "LATE": any(step.late for step in work),
         "SHIFT_ONLY": node.shift_only,
         "RATIONAL": bool(node.rationals),
         "TABLE": bool(node.tables),
@@ -114,6 +115,7 @@ def _vector_fields(node: Vector, step: VectorStep, merged: bool) -> dict[str, in
         "by_row": step.params == "row",
         "affine": step.affine,
         "uses_y": step.binary != "none",
+        "late": step.late,
     }
     if step.affine:
         place = "b_" if merged else ""

@@ -126,6 +126,9 @@ class VectorStep(Step):
     With `reduce` > 1 each of these beats is the elementwise maximum of `reduce` consecutive beats of ``x``; ``y`` gives
     one beat for each maximum.
 
+    With `late` the bias of each column is added to the result of the binary operation, before its clamp, and not in the
+    affine one: 18 bits with the zero point.
+
     With `pool` > 1 so many consecutive results go out as one beat, their elementwise maximum.
 
     `table` is a slot (`Vector.slots`); -1: no function.
@@ -146,6 +149,7 @@ class VectorStep(Step):
     mult: int = 0
     shift: int = 24
     bias: int = 0
+    late: bool = False
     zero: int = 0
     lo: int = 0
     hi: int = 0
