@@ -2,13 +2,14 @@
 // RATE of them a cycle.
 //
 // Step        616 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
-//             load (1), per channel values are used (1), per channel values by row (1), affine (1), 1 free bit, mult (32), shift (8),
+//             load (1), per channel values are used (1), per channel values by row (1), affine (1), late (1), mult (32), shift (8),
 //             bias (64) | affine zero, lo, hi (18 each) |
 //             binary zx, zy (18 each), mx, my (32 each), shift (6), multiply (1), zero, lo, hi (18 each) |
 //             table use (1), half (17), low bits (4), first entry (16), log2 of a group's entries (4), q (5), lo, hi (18 each) |
 //             load: first entry (16), entries - 1 (16) |
 //             rational zero (18), lift (4), first set (16), 34 fraction bits of the sum (1), used (1), zero of the result, lo, hi (18 each),
 //             sets that are loaded - 1 (16).
+//             With `late` the bias of per channel values is not added in the affine operation but to the result of the binary one.
 //             An operation that a step does not use is the identity (see intar/codegen/rtl_nodes/vector.py). For MERGED and SHIFT_ONLY
 //             see intar_vector_lane.
 // Load        a step with `load` fills a table slot from `params` or, if the rational function is used, its sets of coefficients
@@ -36,6 +37,7 @@ module intar_vector #(
     parameter bit BINARY        = 1'b1,
     parameter bit MERGED        = 1'b0,  // affine and binary are used, but by no step both
     parameter bit PRODUCT       = 1'b1,  // some step multiplies x and y
+    parameter bit LATE          = 1'b0,  // some step adds its bias to the product
     parameter bit SHIFT_ONLY    = 1'b0,  // all multipliers are powers of two
     parameter int VALUE_BITS    = 48,    // of source + bias in the affine operation
     parameter bit RATIONAL      = 1'b0,
@@ -290,6 +292,7 @@ module intar_vector #(
       .BINARY(BINARY),
       .MERGED(MERGED),
       .PRODUCT(PRODUCT),
+      .LATE(LATE),
       .SHIFT_ONLY(SHIFT_ONLY),
       .VALUE_BITS(VALUE_BITS),
       .RATIONAL(RATIONAL),

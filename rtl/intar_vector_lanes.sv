@@ -19,6 +19,7 @@ module intar_vector_lanes #(
     parameter bit BINARY        = 1'b1,
     parameter bit MERGED        = 1'b0,
     parameter bit PRODUCT       = 1'b1,
+    parameter bit LATE          = 1'b0,
     parameter bit SHIFT_ONLY    = 1'b0,
     parameter int VALUE_BITS    = 48,
     parameter bit RATIONAL      = 1'b0,
@@ -116,7 +117,7 @@ module intar_vector_lanes #(
   intar_slice #(.SLICES(SLICES), .WIDTH(RATE*GROUP)) group_part (.data(lane_groups), .index(slice), .slice(group_slice));
 
   // ---- what holds for all lanes: a row's parameters, or the step's own
-  logic use_x, per_channel, use_params, by_row, use_lanes;
+  logic use_x, per_channel, use_params, by_row, use_lanes, is_late;
   logic [31:0] shared_mult;
   logic [5:0] shared_shift;
   logic [47:0] shared_bias;
@@ -125,6 +126,7 @@ module intar_vector_lanes #(
   assign use_params = PER_CHANNEL && step[68];
   assign by_row = ROW_PARAMS && (step[69] || !LANE_PARAMS);
   assign use_lanes = use_params && !by_row;
+  assign is_late = LATE && step[71];
   assign shared_mult = use_params ? row_values[0+:32] : step[72+:32];
   assign shared_shift = use_params ? row_values[32+:6] : step[104+:6];
   assign shared_bias = use_params ? {row_values[96+:16], row_values[64+:32]} : step[112+:48];
@@ -134,7 +136,8 @@ module intar_vector_lanes #(
 
   generate
     for (genvar p = 0; p < RATE; p = p + 1) begin : g_lanes
-      logic signed [47:0] source, bias;
+      logic signed [47:0] source, known, bias;
+      logic signed [17:0] late;
       logic signed [31:0] mult;
       logic [5:0] shift;
       logic [GROUP-1:0] member;  // the group of the table
@@ -145,7 +148,9 @@ module intar_vector_lanes #(
       assign mult = use_lanes ? $signed(mult_slice[p*32+:32]) : $signed(shared_mult);
       assign shift = use_lanes ? shift_slice[p*6+:6] : shared_shift;
       assign member = !per_channel ? '0 : by_row ? row_values[48+:GROUP] : group_slice[p*GROUP+:GROUP];
-      assign bias = use_lanes ? $signed({high_slice[p*16+:16], low_slice[p*32+:32]}) : $signed(shared_bias);
+      assign known = use_lanes ? $signed({high_slice[p*16+:16], low_slice[p*32+:32]}) : $signed(shared_bias);
+      assign bias = is_late ? 48'sd0 : known;
+      assign late = is_late ? known[17:0] : 18'sd0;
       assign results[p*BITS+:BITS] = result[BITS-1:0];
       assign unused_result = &{1'b0, result};
       intar_vector_lane #(
@@ -153,6 +158,7 @@ module intar_vector_lanes #(
           .BINARY(BINARY),
           .MERGED(MERGED),
           .PRODUCT(PRODUCT),
+          .LATE(LATE),
           .SHIFT_ONLY(SHIFT_ONLY),
           .VALUE_BITS(VALUE_BITS),
           .RATIONAL(RATIONAL),
@@ -173,6 +179,7 @@ module intar_vector_lanes #(
           .move(move),
           .source(source),
           .bias(bias),
+          .late(late),
           .mult(mult),
           .shift(shift),
           .group(member),

@@ -34,7 +34,7 @@ from intar.ir.quantgraph import (
 )
 from intar.ir.rational import DENOMINATOR, FRACTIONS, NUMERATOR, VARIABLE_BITS, WORDS
 from intar.quant import pieces
-from intar.quant.absorb import absorb_binaries
+from intar.quant.absorb import absorb_binaries, merge
 from intar.quant.fixed import (
     add_factors,
     exponent_factor,
@@ -54,13 +54,13 @@ if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
 MOVES = ("reshape", "transpose", "slice", "concat")
-OPS = ("matmul", "product", "softmax", "norm", "unit", "peak", "affine", "binary", "step", *MOVES)
+OPS = ("matmul", "product", "softmax", "norm", "unit", "peak", "token", "affine", "binary", "step", *MOVES)
 USUAL = (*("matmul",) * 5, *("affine",) * 2, *("binary",) * 3, *MOVES)
 """Kinds in the proportion in which they are drawn unless the caller says otherwise."""
 ATTENTION = (*USUAL, *("product",) * 4, *("softmax",) * 3, *("norm",) * 2)
 """The same with products of activations, softmax and normalisation."""
-TOKENS = (*ATTENTION, *("unit",) * 4, *("peak",) * 3)
-"""The same with peaks of rows and rows over them."""
+TOKENS = (*ATTENTION, *("unit",) * 4, *("peak",) * 2, *("token",) * 5)
+"""The same with peaks of rows, rows over them, and columns times them."""
 STEPS = (*ATTENTION, *("step",) * 20)
 """The same with attention behind cached rows, which makes the network a step function of its own position."""
 ROWS = (1, 1, 1, 2, 3, 5, 7)
@@ -452,6 +452,37 @@ class _Maker:
         self.tasks.append(QPeak(name=f"op{len(self.tasks)}", inputs=(x.name,), output=out.name, lo=lo, hi=hi))
         self.read.add(x.name)
         return True
+
+    def token(self) -> bool:
+        """Columns times the peaks of their rows: a matmul's, mostly in its tail, its bias behind them or before; or any."""
+        if not self.peak():
+            return False
+        peaks = self.tensors[self.tasks[-1].output]
+        x = self.tensors[self.tasks[-1].inputs[0]]
+        if by_matmul := self.chance(0.8):
+            self.matmul_into(x, self.tensor((*x.shape[:-1], self.pick(COLUMNS))))
+            host = self.tasks[-1].model_copy(update={"table": None, "relu": False, "fused": ()})
+            x = self.tensors[host.output]
+            lo, hi = limits(x.bits)
+            self.tasks[-1] = host = host.model_copy(update={"lo": lo, "hi": hi, "zero": x.zero})
+        out = self.tensor(x.shape)
+        self.product_of(x, peaks, out)
+        if by_matmul and self.chance(0.8):
+            task = self.tasks.pop()
+            late = self.chance(0.6)
+            if late:
+                limit = 1 << out.bits
+                self.constants[host.bias] = self.rng.integers(-limit, limit, x.cols)
+            self.tasks[-1] = merge(host, task, late)
+            self.hidden.add(x.name)
+        return True
+
+    def product_of(self, x: QTensor, y: QTensor, out: QTensor) -> None:
+        """Columns times one number for each row."""
+        common = self.common(f"op{len(self.tasks)}_rows", (x, y), out)
+        mx, shift = factor(float(self.spread(common, 2.0 ** (x.bits + y.bits - 4))))
+        self.tasks.append(QBinary(**common, op="mul", zx=x.zero, zy=y.zero, mx=mx, my=0, shift=shift))
+        self.read |= {x.name, y.name}
 
     def affine(self) -> bool:
         x = self.operand()
