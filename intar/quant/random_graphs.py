@@ -457,32 +457,37 @@ class _Maker:
         """Columns times the peaks of their rows: a matmul's, mostly in its tail, its bias behind them or before; or any."""
         if not self.peak():
             return False
-        peaks = self.tensors[self.tasks[-1].output]
-        x = self.tensors[self.tasks[-1].inputs[0]]
-        if by_matmul := self.chance(0.8):
-            self.matmul_into(x, self.tensor((*x.shape[:-1], self.pick(COLUMNS))))
-            host = self.tasks[-1].model_copy(update={"table": None, "relu": False, "fused": ()})
-            x = self.tensors[host.output]
-            lo, hi = limits(x.bits)
-            self.tasks[-1] = host = host.model_copy(update={"lo": lo, "hi": hi, "zero": x.zero})
+        x, peaks = (self.tensors[n] for n in (*self.tasks[-1].inputs, self.tasks[-1].output))
+        host = self.plain_matmul(x) if self.chance(0.8) else None
+        x = self.tensors[host.output] if host else x
         out = self.tensor(x.shape)
-        self.product_of(x, peaks, out)
-        if by_matmul and self.chance(0.8):
-            task = self.tasks.pop()
+        common = self.common(f"op{len(self.tasks)}_rows", (x, peaks), out)
+        mx, shift = factor(float(self.spread(common, 2.0 ** (x.bits + peaks.bits - 4))))
+        scaled = QBinary(**common, op="mul", zx=x.zero, zy=peaks.zero, mx=mx, my=0, shift=shift)
+        self.read.add(peaks.name)
+        if host and self.chance(0.8):
             late = self.chance(0.6)
             if late:
                 limit = 1 << out.bits
                 self.constants[host.bias] = self.rng.integers(-limit, limit, x.cols)
-            self.tasks[-1] = merge(host, task, late)
             self.hidden.add(x.name)
+            self.tasks[-1] = merge(host, scaled, late)
+        else:
+            self.read.add(x.name)
+            self.tasks.append(scaled)
         return True
 
-    def product_of(self, x: QTensor, y: QTensor, out: QTensor) -> None:
-        """Columns times one number for each row."""
-        common = self.common(f"op{len(self.tasks)}_rows", (x, y), out)
-        mx, shift = factor(float(self.spread(common, 2.0 ** (x.bits + y.bits - 4))))
-        self.tasks.append(QBinary(**common, op="mul", zx=x.zero, zy=y.zero, mx=mx, my=0, shift=shift))
-        self.read |= {x.name, y.name}
+    def plain_matmul(self, x: QTensor) -> QMatmul:
+        """Without a function and a ReLU, as what takes a tail."""
+        self.matmul_into(x, self.tensor((*x.shape[:-1], self.pick(COLUMNS))))
+        task = self.tasks[-1]
+        assert isinstance(task, QMatmul)
+        out = self.tensors[task.output]
+        lo, hi = limits(out.bits)
+        self.tasks[-1] = task = task.model_copy(
+            update={"table": None, "relu": False, "lo": lo, "hi": hi, "zero": out.zero}
+        )
+        return task
 
     def affine(self) -> bool:
         x = self.operand()

@@ -95,7 +95,7 @@ def test_powers_of_two_only_shift(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 5, 47])
 def test_random_tokens(seed: int) -> None:
     quantised = random_quantised(seed, 6, ops=TOKENS)
     for mode in ("auto", "sequential", "dataflow"):

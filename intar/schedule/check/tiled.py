@@ -99,7 +99,8 @@ class Pipelined(_Tiles):
         starts = [self.end(source, 0, began=True) + block + self.delay]
         for u in self.before[name]:
             if u != source:
-                starts.append(self.end(u, 0) + self.delay - (ahead if self._late(name, u) else 0))
+                made = self.end(u, 0) + self.lags[u] + self.delay
+                starts.append(made - (ahead if self._late(name, u) else 0))
         last = self._turns(name) * max(ceil(machine.lanes / machine.depth), machine.rows, drain)
         return max(max(starts) + self.takes[name, 0], self.end(source, 0) + self.delay + last)
 
