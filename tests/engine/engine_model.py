@@ -362,9 +362,11 @@ class Model:
                     row += yield "get", self.link(node.name, "in")
                 if step.op == "norm":
                     values = self.normalised(step, row)
-                else:
+                elif step.op == "softmax":
                     values = self.softmax(step, row, min(counted, step.cols))
-                for beat in range(beats):
+                else:
+                    values = self.over_peak(step, row, node.lanes)
+                for beat in range(len(values) // node.lanes):
                     part = values[beat * node.lanes : (beat + 1) * node.lanes]
                     groups = [0] * node.lanes
                     if step.op == "norm":
@@ -392,6 +394,17 @@ class Model:
         quotient, down = (step.numerator << extra) // total, step.out_shift + extra
         powers += [0] * (len(row) - counted)
         return [(p * quotient + (1 << (down - 1))) >> down for p in powers]
+
+    @staticmethod
+    def over_peak(step: RowsStep, row: list[int], lanes: int) -> list[int]:
+        """A row over its peak, or the peak in all lanes of a beat."""
+        peak = max(1, *(abs(v) for v in row[: step.cols]))
+        if step.op == "peak":
+            return [peak] * lanes
+        log = peak.bit_length() - 1
+        ratio, down = (step.numerator << log) // (peak << 24), step.out_shift + log
+        over = [(v * ratio + (1 << (down - 1))) >> down for v in row[: step.cols]]
+        return over + [0] * (len(row) - step.cols)
 
     @staticmethod
     def normalised(step: RowsStep, row: list[int]) -> list[int]:

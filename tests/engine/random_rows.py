@@ -41,6 +41,15 @@ def random_norm(rng: random.Random, cols: int, limits: dict[str, int], bits: int
     )
 
 
+def random_peak(rng: random.Random, cols: int, limits: dict[str, int]) -> RowsStep:
+    """A peak, or rows over theirs."""
+    form = {"rows": rng.choice((1, 2, 7, 12)), "cols": cols, **limits}
+    if rng.random() < 0.4:
+        return RowsStep(op="peak", **form)
+    factors = {"numerator": rng.randrange(1 << 42, 1 << 43), "out_shift": rng.choice((1, 4, 11, 22))}
+    return RowsStep(op="unit", **factors, **form)
+
+
 def random_tables(rng: random.Random, lanes: int) -> tuple[dict[str, Any], list[list[int]]]:
     """Fields of a rows node with two tables of 8-bit inputs, of one group and of several, and the beats that fill them."""
     parts = rng.choice((1, 1, 2, 3))
@@ -62,9 +71,9 @@ def random_tables(rng: random.Random, lanes: int) -> tuple[dict[str, Any], list[
 
 
 def random_rows(rng: random.Random) -> Builder:
-    """Rows from flat to steep, short and long, softmax and normalisation in turn."""
+    """Rows from flat to steep, short and long; softmax, normalisation and peaks in turn."""
     b, lanes, bits = Builder("rows"), rng.choice((1, 2, 4, 8)), rng.choice((8, 16))
-    steps, data, columns = [], [], []
+    steps, data, columns, leaving = [], [], [], 0
     lookups, contents = random_tables(rng, lanes) if rng.random() < 0.6 else ({}, [])
     tables = lookups.get("tables", ())
     for _ in range(rng.randrange(1, 4)):
@@ -74,16 +83,24 @@ def random_rows(rng: random.Random) -> Builder:
             "lo": -(1 << (bits - 1)),
             "hi": rng.randrange(50, 1 << (bits - 1)),
         }
-        norm = rng.random() < 0.5
-        # A softmax has no columns that say which table of a group it takes.
-        slots = [slot for slot, table in enumerate(tables) if norm or table.groups == 1]
+        draw = rng.random()
+        norm, peak = draw < 0.5, draw > 0.8
+        # A softmax has no columns that say which table of a group it takes, and nothing that is over a peak is looked up.
+        slots = [slot for slot, table in enumerate(tables) if not peak and (norm or table.groups == 1)]
         slot = rng.choice([-1, *slots])
         if slot >= 0:
             limits = {"zero": rng.randrange(-9, 9), "lo": -128, "hi": rng.choice((127, 30)), "table": slot}
-        step = random_norm(rng, cols, limits, bits) if norm else random_softmax(rng, cols, limits)
+        if norm:
+            step = random_norm(rng, cols, limits, bits)
+        else:
+            step = random_peak(rng, cols, limits) if peak else random_softmax(rng, cols, limits)
         steps.append(step)
         count = step.rows * -(-cols // lanes)
+        leaving += step.rows if step.op == "peak" else count
         data += beats(rng, count, lanes, rng.choice((2, 8, bits)))
+        if peak and rng.random() < 0.5:
+            lowest = rng.choice((0, -(1 << (bits - 1))))
+            data[-(count // step.rows) :] = [[lowest] * lanes] * (count // step.rows)
         for beat in range(count if norm else 0):
             inside = cols - beat % -(-cols // lanes) * lanes
             pair = beats(rng, 1, lanes, rng.choice((3, 18, 25))) + beats(
@@ -114,5 +131,5 @@ def random_rows(rng: random.Random) -> Builder:
             **lookups,
         )
     )
-    b.store("rows.out", len(data), lanes, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))
+    b.store("rows.out", leaving, lanes, bits, port_bits=rng.choice((32, 128)), depth=rng.randrange(1, 4))
     return b

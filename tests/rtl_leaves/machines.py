@@ -177,7 +177,7 @@ class RowsWalk:
         parts = node.lanes // node.rate
         place_bits = rtl_place_bits(node)
         for step, word in zip(node.steps, self.words, strict=True):
-            beats = -(-step.cols // node.lanes)
+            beats = 1 if step.op == "peak" else step.beats(node.lanes)
             for index in range(step.rows):
                 counted = min(step.cols, step.first + index) if step.grow else step.first
                 for place in range(beats * parts):
@@ -207,6 +207,7 @@ def rows_walk(*shows: str) -> RowsWalk:
         "RATE": node.rate,
         "PLACE_BITS": rtl_place_bits(node),
         "STEPS": len(words),
+        "PEAK": int(node.peaks),
     }
     parameters |= {"STEP_BITS": bits, "PROGRAM": listing(bits, words)}
     outputs = {
@@ -231,6 +232,7 @@ ROWS_WALKS = {
     "rows_walk_mixed": rows_walk("layer norm", "RMS norm", "masked softmax"),
     "rows_walk_masked": rows_walk("masked softmax"),
     "rows_walk_plain": rows_walk("softmax", "layer norm"),
+    "rows_walk_peaks": rows_walk("softmax", "unit", "peak"),
 }
 
 

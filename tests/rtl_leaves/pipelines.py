@@ -242,6 +242,33 @@ def power(bits: int) -> Pipeline:
     return Pipeline(unit, at("value top used mult+1 shift+3"), "power", 9, make, result)
 
 
+def product(bits: int, with_sign: bool) -> Pipeline:
+    """Of powers of up to 2^24 with their reciprocal; with a sign also of elements over their peak."""
+    unit = Unit(
+        "intar_rows_product",
+        {"BITS": bits, "SIGNED": int(with_sign)},
+        pins("move 1 share 25 ratio 19 down 6 down_later 6 zero 18 lo 18 hi 18"),
+        {"result": bits},
+        ("clk",),
+    )
+
+    def make(rng: random.Random) -> Item:
+        share = rng.choice((0, 1, 1 << 24, (1 << 24) - 1, rng.randrange(1 << rng.randrange(25))))
+        if with_sign and rng.random() < 0.7:
+            share = rng.choice((-32768, 32767, -1, edge(rng, 16)))
+        low, high = sorted((edge(rng, bits), edge(rng, bits)))
+        item = {"share": share, "ratio": rng.choice((1, (1 << 19) - 1, rng.randrange(1, 1 << 19)))}
+        item |= {"down": rng.choice((1, 37, 62, rng.randrange(1, 63), rng.randrange(10, 40)))}
+        return item | {"zero": edge(rng, bits), "lo": low, "hi": high}
+
+    def result(item: Item) -> int:
+        scaled = (item["share"] * item["ratio"] + (1 << (item["down"] - 1))) >> item["down"]
+        return clamp(scaled + item["zero"], item["lo"], item["hi"])
+
+    operands = at("share ratio down+2 down_later=down+3 zero+4 lo+4 hi+4")
+    return Pipeline(unit, operands, "result", 5, make, result)
+
+
 def rows_of_norms(bits: int, seed: int) -> list[tuple[np.ndarray, bool, NormFactors]]:
     """Rows of up to 2^15 elements, flat ones and steep ones, with the factors that go with them.
 
@@ -413,6 +440,8 @@ FUNCTIONS: dict[str, Pipeline] = {
     "shift55": shift(55),
     "power8": power(8),
     "power16": power(16),
+    "product8": product(8, with_sign=False),
+    "product16": product(16, with_sign=True),
     "norm8": normalised_lane(8),
     "norm16": normalised_lane(16),
 }

@@ -45,6 +45,8 @@ def test_verilator_lint(file: Path) -> None:
         ("intar_axi_write", {"DATA_WIDTH": 1024, "MAX_BURST": 3, "FIFO_DEPTH": 5}),
         ("intar_control", {"NUM_ARGS": 13}),
         ("intar_rows", {"NORM": 1, "RATE": 2}),
+        ("intar_rows", {"NORM": 1, "PEAK": 1, "SLOTS": 8, "BITS": 16}),
+        ("intar_rows", {"PEAK": 1, "SOFTMAX": 0, "RATE": 2}),
         ("intar_rows", {"NORM": 1, "SLOTS": 8, "DIVISIONS": 3}),
         ("intar_rows", {"NORM": 1, "SOFTMAX": 0, "BITS": 16, "DEPTH": 5}),
     ],

@@ -108,6 +108,8 @@ def bypassing_core() -> Builder:
 def kind_of_rows(step: RowsStep) -> str:
     if step.op == "norm":
         return "layer norm" if step.centred else "RMS norm"
+    if step.op != "softmax":
+        return step.op
     return "masked softmax" if step.visible or step.grow else "softmax"
 
 

@@ -289,6 +289,8 @@ def nodes() -> tuple[PinsTop, Images]:
         bypassing_core(),
         rows_part("layer norm", "RMS norm", "masked softmax"),
         rows_part("masked softmax"),
+        rows_part("unit", "peak"),
+        rows_part("layer norm", "softmax", "unit"),
     ]
     spills = range(len(parts), len(parts) + 3)
     program, images = merge("nodes", [*parts, spill(4, 4, 8, 64), spill(7, 4, 8, 32), spill(6, 16, 16, 32)])
