@@ -19,7 +19,8 @@ from intar.engine import run
 from intar.errors import InternalError
 from intar.quant.golden import golden_outputs
 from intar.verify.csim import run_csim, variations
-from intar.verify.simulate import Argument, MemoryModel, build_simulation
+from intar.verify.sim_build import build_simulation
+from intar.verify.simulate import Argument, MemoryModel
 
 LONG_RUN = 50_000
 """Predicted cycles of all inferences from which a simulator is built for speed and not for a short build."""

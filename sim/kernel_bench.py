@@ -1,4 +1,4 @@
-"""cocotb test bench that drives any Vitis-style kernel: `intar.verify.simulate` builds and calls it.
+"""cocotb test bench that drives any Vitis-style kernel: `intar.verify.simulate` calls it.
 
 The design under test is the generated wrapper `intar_bench` (kernel, clock, memory ports).  What to do
 comes from the JSON file that the environment variable ``INTAR_BENCH`` names; what came out goes to the two

@@ -1,4 +1,4 @@
-"""RTL simulation of a kernel: build with Verilator, run with the cocotb bench in `sim/`, count cycles.
+"""Running the RTL simulation of a kernel (`intar.verify.sim_build`) with the cocotb bench in `sim/`, counting cycles.
 
 >>> bench = build_simulation(files, "kernel", [Bundle("gmem0", 512)], Path("build/sim"))      # doctest: +SKIP
 >>> result = bench.run([[Argument("x", 0x10, data=x), Argument("y", 0x1C, size=256)]])  # doctest: +SKIP
@@ -9,15 +9,11 @@ The simulator is a process of its own; neither cocotb nor Verilator is imported 
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,18 +21,8 @@ import numpy as np
 
 from intar.assets import asset_dir
 from intar.errors import ConfigError, Finding, ToolError
-from intar.verify.toolchain import cocotb_environment, compile_simulator, find_verilator, first_error
-from intar.verify.wrapper import Bundle, wrapper_text
-
-__all__ = [
-    "Argument",
-    "Bundle",
-    "MemoryModel",
-    "SimResult",
-    "Simulation",
-    "SimulationTimeout",
-    "build_simulation",
-]
+from intar.verify.toolchain import cocotb_environment, first_error
+from intar.verify.wrapper import Bundle
 
 PAGE = 4096  # buffers start and end at multiples of this, in bytes (as XRT allocates them)
 FIRST_ADDRESS = {"dpi": 0x1_0000_0000, "axiram": 0x1_0000}  # above 4 GiB the high pointer words are exercised
@@ -313,93 +299,3 @@ def _collect(run_dir: Path, jobs: int, log: Path, timeout_cycles: int) -> SimRes
         cycles_per_second=report["total_cycles"] / seconds if seconds else 0.0,
         traffic=report["traffic"],
     )
-
-
-def build_simulation(
-    rtl_files: Sequence[Path],
-    top: str,
-    bundles: Sequence[Bundle],
-    build_dir: Path,
-    waves: bool = False,
-    mode: str = "dpi",
-    fast: bool = True,
-) -> Simulation:
-    """Build the simulator of kernel `top`; an unchanged one is not built again.
-
-    Parameters
-    ----------
-    rtl_files : SystemVerilog and Verilog sources of the kernel, packages first.
-    top : module name of the kernel.
-    bundles : its AXI4 master ports.
-    build_dir : where objects, logs and waves go; made if need be.
-    waves : record ``dump.vcd`` in `build_dir`.
-    mode : ``dpi`` (fast C++ memory) or ``axiram`` (cocotbext-axi, protocol test with random pauses).
-    fast : worth it from some 50,000 cycles on (`compile_simulator`); a fast one that is there already is taken anyway.
-
-    Raises
-    ------
-    ToolError : a tool is missing (names the pip extra) or the build failed (quotes the first error).
-    ConfigError : unknown mode, missing source.
-    """
-    _check_build(rtl_files, mode)
-    verilator = find_verilator()
-    build_dir = Path(build_dir).resolve()
-    build_dir.mkdir(parents=True, exist_ok=True)
-    simulation = Simulation(build_dir, tuple(bundles), mode, waves)
-    sources = [Path(f).resolve() for f in rtl_files]
-    wrapper = wrapper_text(top, bundles, mode, _lower_case(sources))
-    model_files = [asset_dir("sim") / name for name in ("axi_mem.sv", "axi_mem.cpp")]
-    key = _digest([*sources, *model_files], wrapper, str(verilator), str(waves), sys.version)
-    keys = [f"{key} fast"] if fast else [f"{key} short", f"{key} fast"]
-    with _locked(build_dir):
-        stamp = build_dir / "digest"
-        if stamp.exists() and stamp.read_text() in keys and (build_dir / "objects" / "intar_bench").exists():
-            return simulation
-        stamp.unlink(missing_ok=True)
-        shutil.rmtree(build_dir / "objects", ignore_errors=True)
-        (build_dir / "intar_bench.sv").write_text(wrapper)
-        sim = asset_dir("sim")
-        models = [sim / "axi_mem.sv", *sources, build_dir / "intar_bench.sv"]
-        compile_simulator(
-            verilator,
-            "intar_bench",
-            models,
-            [sim / "axi_mem.cpp"],
-            build_dir / "objects",
-            build_dir / "build.log",
-            waves,
-            fast,
-        )
-        stamp.write_text(keys[0])
-    return simulation
-
-
-def _check_build(rtl_files: Sequence[Path], mode: str) -> None:
-    findings = [Finding("there is no such file", where=str(f)) for f in rtl_files if not Path(f).is_file()]
-    if mode not in FIRST_ADDRESS:
-        findings.append(Finding(f"mode={mode!r} is unknown", hint="use 'dpi' or 'axiram'"))
-    if findings:
-        raise ConfigError(findings)
-
-
-def _lower_case(sources: Sequence[Path]) -> bool:
-    """Whether the kernel's AXI ports are in lower case; Vitis HLS has the channel part in upper case."""
-    text = "\n".join(f.read_text(errors="replace") for f in sources)
-    return "s_axi_control_AWVALID" not in text and "s_axi_control_awvalid" in text
-
-
-def _digest(files: Sequence[Path], *texts: str) -> str:
-    value = hashlib.sha256()
-    for text in texts:
-        value.update(text.encode() + b"\0")
-    for file in files:
-        value.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return value.hexdigest()
-
-
-@contextlib.contextmanager
-def _locked(build_dir: Path) -> Iterator[None]:
-    """Keep two processes from building in the same directory at once."""
-    with open(build_dir / "lock", "w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

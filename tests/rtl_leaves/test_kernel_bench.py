@@ -11,14 +11,9 @@ import pytest
 
 from intar.assets import asset_dir
 from intar.errors import ConfigError, ToolError
-from intar.verify.simulate import (
-    Argument,
-    Bundle,
-    MemoryModel,
-    Simulation,
-    SimulationTimeout,
-    build_simulation,
-)
+from intar.verify.sim_build import build_simulation
+from intar.verify.simulate import Argument, MemoryModel, Simulation, SimulationTimeout
+from intar.verify.wrapper import Bundle
 
 pytestmark = pytest.mark.sim
 WORDS, BYTES = 300, 300 * 64
@@ -175,5 +170,5 @@ def test_waves(tmp_path: Path) -> None:
 
 
 def test_import_needs_no_simulator() -> None:
-    code = "import sys, intar.verify.simulate; sys.exit('cocotb' in sys.modules)"
+    code = "import sys, intar.verify.sim_build; sys.exit('cocotb' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,7 +18,9 @@ from intar.ir.nodes.memories import Buffer, BufferStep, Walk
 from intar.ir.nodes.ports import Load, LoadStep, Store
 from intar.ir.nodes.rows import RowsStep
 from intar.ir.program import Node, Program
-from intar.verify.simulate import Argument, Bundle, MemoryModel, SimResult, Simulation, build_simulation
+from intar.verify.sim_build import build_simulation
+from intar.verify.simulate import Argument, MemoryModel, SimResult, Simulation
+from intar.verify.wrapper import Bundle
 
 Images = dict[str, bytes]
 
