@@ -32,8 +32,9 @@ from intar.quant.streamed import stream_states
 from intar.schedule.build import build_schedule, lay_out
 from intar.schedule.dp import after, enough
 from intar.schedule.moves import Move
+from intar.schedule.pins import rules_of
 from intar.schedule.problem import make_problem
-from intar.schedule.solve import moves_of, rules_of
+from intar.schedule.solve import moves_of
 
 EXECUTORS = ("engine", "csim", "rtl")
 MODES = ("auto", "auto", "intar", "sequential", "dataflow")

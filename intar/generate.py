@@ -13,20 +13,7 @@ from intar.design import Design
 from intar.errors import ConfigError, Finding
 from intar.proof import Calls
 from intar.quant.golden import check_ids, run_golden
-from intar.quant.steps import Integers, State, StepFunction, step_function, tensor_format
-
-__all__ = [
-    "BACKENDS",
-    "Call",
-    "Ran",
-    "State",
-    "StepFunction",
-    "Text",
-    "forms",
-    "generate",
-    "run_text",
-    "step_function",
-]
+from intar.quant.steps import Integers, StepFunction, tensor_format
 
 
 @dataclass(frozen=True)

@@ -240,8 +240,9 @@ def generate(
 ) -> None:
     """Generate tokens greedily with a step function of a language model; csim and sim are compared with golden."""
     from intar.errors import ConfigError, Finding
-    from intar.generate import BACKENDS, forms, generate, run_text, step_function
+    from intar.generate import BACKENDS, forms, generate, run_text
     from intar.options import parse_prompt
+    from intar.quant.steps import step_function
     from intar.reopen import open_networks
     from intar.report.text import text_report
     from intar.tokenizer import load_tokenizer

@@ -13,7 +13,8 @@ import numpy as np
 
 from intar.errors import Finding, InternalError
 from intar.ir.names import free_name, sanitise
-from intar.ir.ops import OPS, AttrValue, Op, Shape, ShapeMismatch, broadcast_kind, show
+from intar.ir.ops import OPS, Op, broadcast_kind
+from intar.ir.shapes import AttrValue, Shape, ShapeMismatch, show
 from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor, make_graph
 
 

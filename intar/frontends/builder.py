@@ -20,7 +20,8 @@ from intar.errors import Finding, GraphError
 from intar.frontends.assemble import Assembly
 from intar.frontends.masks import finite_mask
 from intar.ir.image_ops import spread
-from intar.ir.ops import OPS, AttrValue, Op, Shape
+from intar.ir.ops import OPS, Op
+from intar.ir.shapes import AttrValue, Shape
 from intar.ir.taskgraph import TaskGraph
 
 Numbers = int | Sequence[int]

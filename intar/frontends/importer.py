@@ -19,7 +19,8 @@ from intar.frontends.onnx_norms import rewrite_norms
 from intar.frontends.onnx_patterns import rewrite
 from intar.frontends.positions import Masked, PositionMask, position_mask
 from intar.frontends.simplify import simplify
-from intar.ir.ops import POSITION, AttrValue, Op, Shape, broadcast_shape, show
+from intar.ir.ops import POSITION, Op, broadcast_shape
+from intar.ir.shapes import AttrValue, Shape, show
 from intar.ir.taskgraph import QuantParams, TaskGraph
 
 INTEGER_OPERATORS = (

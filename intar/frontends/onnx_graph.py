@@ -24,7 +24,8 @@ from intar.frontends.onnx_load import load_onnx
 from intar.frontends.onnx_nodes import Node, Rejected, from_proto, in_order
 from intar.frontends.onnx_qdq import ONNX_TYPES, expand_quantised
 from intar.ir.cycles import cycle_finding, rings
-from intar.ir.ops import POSITION, Shape
+from intar.ir.ops import POSITION
+from intar.ir.shapes import Shape
 from intar.ir.taskgraph import TaskGraph
 
 Shapes = Mapping[str, int | Sequence[int]]

@@ -9,7 +9,8 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
-from intar.ir.ops import AttrValue, Op, Shape, show
+from intar.ir.ops import Op
+from intar.ir.shapes import AttrValue, Shape, show
 
 
 def _image(importer: Importer, name: str) -> Shape:

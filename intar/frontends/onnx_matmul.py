@@ -8,7 +8,8 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
-from intar.ir.ops import Op, show
+from intar.ir.ops import Op
+from intar.ir.shapes import show
 from intar.ir.taskgraph import QuantParams
 
 

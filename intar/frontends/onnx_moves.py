@@ -7,7 +7,8 @@ from math import prod
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
-from intar.ir.ops import Op, show
+from intar.ir.ops import Op
+from intar.ir.shapes import show
 
 
 def _axis(axis: int, rank: int, what: str = "axis") -> int:

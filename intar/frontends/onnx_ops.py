@@ -15,7 +15,8 @@ from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected, scalar
 from intar.frontends.onnx_norms import layer_norm, rms_norm
 from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
-from intar.ir.ops import HIDDEN, POSITION, AttrValue, Op
+from intar.ir.ops import HIDDEN, POSITION, Op
+from intar.ir.shapes import AttrValue
 
 Handler = Callable[[Importer, Node], None]
 

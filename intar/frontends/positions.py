@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from intar.frontends.onnx_nodes import Rejected
-from intar.ir.ops import HIDDEN, POSITION, Shape, show
+from intar.ir.ops import HIDDEN, POSITION
 from intar.ir.reference import counted_columns
+from intar.ir.shapes import Shape, show
 
 Form = Literal["added", "keeps", "hides"]
 

@@ -13,7 +13,7 @@ from torch.fx import Node as FxNode
 from intar.frontends.masks import additive_mask, finite_mask
 from intar.frontends.onnx_nodes import Rejected
 from intar.frontends.torch_nodes import Writer
-from intar.ir.ops import Shape, show
+from intar.ir.shapes import Shape, show
 
 Arguments = Mapping[str, Any]
 

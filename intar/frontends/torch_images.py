@@ -7,7 +7,7 @@ from typing import Any
 
 from intar.frontends.onnx_nodes import Rejected
 from intar.frontends.torch_nodes import Writer
-from intar.ir.ops import show
+from intar.ir.shapes import show
 
 Arguments = Mapping[str, Any]
 

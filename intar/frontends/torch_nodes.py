@@ -13,7 +13,7 @@ from intar.frontends.onnx_nodes import Node
 from intar.frontends.torch_fold import to_array
 from intar.frontends.torch_places import operator, source_line, task_name
 from intar.ir.names import free_name
-from intar.ir.ops import Shape
+from intar.ir.shapes import Shape
 
 
 class Writer:

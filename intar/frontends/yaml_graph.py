@@ -17,7 +17,8 @@ from intar.frontends.assemble import Assembly
 from intar.ir.cycles import cycle_finding, rings
 from intar.ir.image_ops import spread
 from intar.ir.io import load_npz, read_bytes
-from intar.ir.ops import OPS, AttrValue, Op
+from intar.ir.ops import OPS, Op
+from intar.ir.shapes import AttrValue
 from intar.ir.taskgraph import TaskGraph
 from intar.ir.validate import not_finite
 

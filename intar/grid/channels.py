@@ -5,7 +5,8 @@ from __future__ import annotations
 from intar.grid.components import grids
 from intar.grid.images import grid_images
 from intar.grid.sketch import Sketch
-from intar.ir.ops import AttrValue, Op, Shape
+from intar.ir.ops import Op
+from intar.ir.shapes import AttrValue, Shape
 from intar.ir.taskgraph import Task, TaskGraph
 
 CHANNELS = 1

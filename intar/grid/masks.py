@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from intar.ir.ops import HIDDEN, Shape
+from intar.ir.ops import HIDDEN
+from intar.ir.shapes import Shape
 
 ADDED = -64.0
 """What is added to a score that is hidden where a mask is added (`docs/numerics.md`)."""

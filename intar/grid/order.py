@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from intar.ir.names import MAX_LENGTH
-from intar.ir.ops import AttrValue, Op
+from intar.ir.ops import Op
+from intar.ir.shapes import AttrValue
 from intar.ir.taskgraph import Task, TaskGraph, Tensor, make_graph
 
 MONOTONE = frozenset({Op.RELU, Op.CLIP})

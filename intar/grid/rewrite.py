@@ -22,7 +22,8 @@ from intar.grid.sketch import Sketch
 from intar.grid.stored import Stored, canonical, reads, stored_weight, tap, weighted
 from intar.grid.windows import WINDOWS, Window
 from intar.ir.image_reference import space_to_depth
-from intar.ir.ops import AttrValue, Op, Shape, broadcast_kind, show
+from intar.ir.ops import Op, broadcast_kind
+from intar.ir.shapes import AttrValue, Shape, show
 from intar.ir.taps import attributes
 from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where as place_of

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from intar.ir.names import MAX_LENGTH
-from intar.ir.ops import AttrValue, Op, Shape
+from intar.ir.ops import Op
+from intar.ir.shapes import AttrValue, Shape
 from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor, make_graph
 
 

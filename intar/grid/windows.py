@@ -15,7 +15,8 @@ from fractions import Fraction
 import numpy as np
 
 from intar.ir.image_reference import window_counts
-from intar.ir.ops import Attrs, Op, Shape
+from intar.ir.ops import Op
+from intar.ir.shapes import Attrs, Shape
 from intar.ir.taskgraph import QuantParams, Task, TaskGraph
 
 

@@ -14,19 +14,6 @@ from math import inf, prod
 from intar.ir import image_ops
 from intar.ir.shapes import Attrs, AttrValue, Shape, ShapeMismatch, show
 
-__all__ = [
-    "HIDDEN",
-    "OPS",
-    "POSITION",
-    "AttrValue",
-    "Attrs",
-    "Op",
-    "OpSpec",
-    "Shape",
-    "ShapeMismatch",
-    "show",
-]
-
 
 class Op(str, Enum):
     """What a task computes. ``quantize`` and ``dequantize`` are absent: they live on as tensor formats."""

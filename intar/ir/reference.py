@@ -10,7 +10,8 @@ import numpy as np
 
 from intar.errors import Finding, GraphError
 from intar.ir import image_reference as images
-from intar.ir.ops import Attrs, Op, show
+from intar.ir.ops import Op
+from intar.ir.shapes import Attrs, show
 from intar.ir.taskgraph import QuantParams, TaskGraph, dequantise, quant_arrays
 
 Array = np.ndarray

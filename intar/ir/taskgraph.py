@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from intar.ir.ops import OPS, AttrValue, Op
+from intar.ir.ops import OPS, Op
+from intar.ir.shapes import AttrValue
 
 if TYPE_CHECKING:
     import networkx
@@ -279,7 +280,7 @@ def _table(graph: TaskGraph) -> Table:
     from rich.markup import escape
     from rich.table import Table
 
-    from intar.ir.ops import show
+    from intar.ir.shapes import show
 
     def label(name: str) -> str:
         tensor = graph.tensor(name)

@@ -10,7 +10,8 @@ import numpy as np
 from intar.errors import Finding, GraphError
 from intar.ir.cycles import cycle_finding, rings
 from intar.ir.names import is_safe
-from intar.ir.ops import OPS, Op, ShapeMismatch, broadcast_kind, show
+from intar.ir.ops import OPS, Op, broadcast_kind
+from intar.ir.shapes import ShapeMismatch, show
 from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor
 
 

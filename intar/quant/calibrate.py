@@ -10,8 +10,9 @@ import numpy as np
 
 from intar.errors import CalibrationError, Finding
 from intar.grid.valid import valid_elements
-from intar.ir.ops import Op, show
+from intar.ir.ops import Op
 from intar.ir.reference import AT_ONCE, float_tensors
+from intar.ir.shapes import show
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.scheme import Scheme
 

@@ -18,8 +18,9 @@ from intar.errors import Finding, UnsupportedError
 from intar.grid.components import grids
 from intar.grid.masks import prefix_mask
 from intar.ir.norm import MAX_GROUPS
-from intar.ir.ops import POSITION, Op, show
+from intar.ir.ops import POSITION, Op
 from intar.ir.reference import KERNELS
+from intar.ir.shapes import show
 from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where
 from intar.quant.tables import UNARY, Function, real_functions

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from intar.errors import ConfigError, Finding, GraphError
-from intar.ir.ops import POSITION, show
+from intar.ir.ops import POSITION
 from intar.ir.quantgraph import (
     DirectSpec,
     Piece,
@@ -35,6 +35,7 @@ from intar.ir.quantgraph import (
     Tap,
 )
 from intar.ir.reference import AT_ONCE
+from intar.ir.shapes import show
 from intar.ir.taps import batches, largest, read_taps, weigh
 from intar.quant.direct import evaluate
 from intar.quant.fixed import clamp, limits, peak, requantise, softmax, unit

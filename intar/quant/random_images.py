@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from intar.frontends.builder import Builder
-from intar.ir.ops import Shape
 from intar.ir.quantgraph import Quantised
+from intar.ir.shapes import Shape
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.quantise import quantise
 from intar.quant.scheme import Scheme

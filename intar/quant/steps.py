@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from intar.errors import Finding, UnsupportedError
-from intar.ir.ops import POSITION, show
+from intar.ir.ops import POSITION
 from intar.ir.quantgraph import QArgmax, QTensor, QuantGraph, Quantised
+from intar.ir.shapes import show
 from intar.ir.states import NEW
 from intar.quant.golden import id_rows
 

@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 
 from intar.errors import Finding
-from intar.ir.ops import Attrs, Op
+from intar.ir.ops import Op
 from intar.ir.reference import KERNELS, rational
+from intar.ir.shapes import Attrs
 from intar.quant.fixed import limits
 from intar.quant.golden import CURVE_SHIFT
 from intar.quant.scheme import Scheme

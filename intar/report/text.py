@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from intar.design import Design
-from intar.generate import Ran, StepFunction, Text
+from intar.generate import Ran, Text
+from intar.quant.steps import StepFunction
 from intar.tokenizer import Tokenizer
 
 

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from intar.assets import asset_dir
+from intar.codegen.rtl import Bundle
 from intar.errors import ConfigError, Finding
 from intar.verify.simulate import FIRST_ADDRESS, Simulation
 from intar.verify.toolchain import compile_simulator, find_verilator
-from intar.verify.wrapper import Bundle, wrapper_text
+from intar.verify.wrapper import wrapper_text
 
 
 def build_simulation(

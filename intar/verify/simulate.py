@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from intar.assets import asset_dir
+from intar.codegen.rtl import Bundle
 from intar.errors import ConfigError, Finding, ToolError
 from intar.verify.toolchain import cocotb_environment, first_error
-from intar.verify.wrapper import Bundle
 
 PAGE = 4096  # buffers start and end at multiples of this, in bytes (as XRT allocates them)
 FIRST_ADDRESS = {"dpi": 0x1_0000_0000, "axiram": 0x1_0000}  # above 4 GiB the high pointer words are exercised

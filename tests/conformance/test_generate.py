@@ -25,10 +25,11 @@ from intar.engine import run
 from intar.errors import ConfigError, UnsupportedError
 from intar.frontends import Builder
 from intar.frontends.load import make_model
-from intar.generate import StepFunction, Text, generate, run_text, step_function
+from intar.generate import Text, generate, run_text
 from intar.networks import compile_networks, shared_bytes
 from intar.proof import Calls
 from intar.quant.golden import integer_samples, run_golden
+from intar.quant.steps import StepFunction, step_function
 from intar.reopen import open_networks
 from intar.session import open_source
 from intar.verify.csim import FLAGS

@@ -18,9 +18,10 @@ from intar import proof, rendering
 from intar.cli import app
 from intar.design import Design
 from intar.errors import ConfigError, UnsupportedError
-from intar.generate import StepFunction, Text, forms, generate, run_text, step_function
+from intar.generate import Text, forms, generate, run_text
 from intar.networks import at_lengths, compile_networks
 from intar.proof import Calls
+from intar.quant.steps import StepFunction, step_function
 from intar.reopen import open_entries, open_networks
 from intar.verify.csim import FLAGS
 from intar.verify.csim_build import compile_csim

@@ -17,10 +17,11 @@ from intar import proof
 from intar.assets import asset_dir, import_file
 from intar.errors import ConfigError
 from intar.frontends.load import make_model
-from intar.generate import StepFunction, Text, generate, run_text, step_function
+from intar.generate import Text, generate, run_text
 from intar.ir.ops import Op
 from intar.ir.quantgraph import QEmbedding
 from intar.quant.accuracy import numerics_report
+from intar.quant.steps import StepFunction, step_function
 from intar.tokenizer import load_tokenizer
 
 FILE = asset_dir("designs") / "smollm2" / "model.py"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from intar.assets import asset_dir
+from intar.codegen.rtl import Bundle
 from intar.errors import ConfigError, ToolError
 from intar.verify.sim_build import build_simulation
 from intar.verify.simulate import Argument, MemoryModel, Simulation, SimulationTimeout
-from intar.verify.wrapper import Bundle
 
 pytestmark = pytest.mark.sim
 WORDS, BYTES = 300, 300 * 64

@@ -12,7 +12,7 @@ import numpy as np
 from engine_programs import RANDOM
 from program_builder import Builder
 
-from intar.codegen.rtl import bundles, render_rtl, top_name
+from intar.codegen.rtl import Bundle, bundles, render_rtl, top_name
 from intar.ir.nodes.arrays import Core
 from intar.ir.nodes.memories import Buffer, BufferStep, Walk
 from intar.ir.nodes.ports import Load, LoadStep, Store
@@ -20,7 +20,6 @@ from intar.ir.nodes.rows import RowsStep
 from intar.ir.program import Node, Program
 from intar.verify.sim_build import build_simulation
 from intar.verify.simulate import Argument, MemoryModel, SimResult, Simulation
-from intar.verify.wrapper import Bundle
 
 Images = dict[str, bytes]
 
