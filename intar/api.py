@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from intar import networks, pipeline, proof, rendering
-from intar.design import Design
+from intar.design import Design, fastest
 from intar.device import make_machine, read_budget
 from intar.errors import ConfigError, Finding
 from intar.frontends import load_model
@@ -115,9 +115,7 @@ class Accelerator:
     def _call(self, x: Samples) -> tuple[Design, dict[str, np.ndarray]]:
         """The form that performs a call, and the integers that it takes."""
         given = self.integers(x)
-        position = self.design.position(given)
-        fits = [form for form in self.shorter if form.quantised.graph.positions >= position]
-        form = min((self.design, *fits), key=lambda form: form.predicted.cycles)
+        form = fastest(self.design, self.shorter, self.design.position(given))
         return form, form.first_rows(given)
 
     def _project(self, directory: str | Path | None) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,6 +93,13 @@ class Design:
         at = self.program.positions if position is None else position
         tensors |= new_rows(self.arguments("state"), self.states, images, at)
         return from_circuit(self.quantised.graph, tensors)
+
+
+def fastest(whole: Design, shorter: Iterable[Design], position: int) -> Design:
+    """Of a network and shorter forms of it the one that performs a call at `position` in the fewest cycles: a form performs
+    those at its own positions, up to the last one."""
+    fits = [form for form in shorter if form.quantised.graph.positions >= position]
+    return min((whole, *fits), key=lambda form: form.predicted.cycles)
 
 
 def random_inputs(quantised: Quantised, count: int, seed: int = 0) -> dict[str, np.ndarray]:

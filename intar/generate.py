@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from intar import proof
-from intar.design import Design
+from intar.design import Design, fastest
 from intar.errors import ConfigError, Finding
 from intar.proof import Calls
 from intar.quant.golden import check_ids, run_golden
 from intar.quant.steps import Integers, StepFunction, tensor_format
+
+Form = Callable[[StepFunction, int], StepFunction]
+"""A step function's form that performs a call, where its first token stands at a position."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,13 @@ def generate(
     prompt: Sequence[int],
     count: int,
     prefill: StepFunction | None = None,
-    shorter: Sequence[StepFunction] = (),
+    form: Form = lambda whole, position: whole,
 ) -> Text:
     """`count` tokens behind the prompt, each the most probable one.
 
     With states each token has a call of its own (`step.length` is 1), but for those of the prompt that `prefill` takes
-    several at a time, whose states are the same; without states each call sees the last `step.length` tokens. Calls whose
-    position allows it are performed by the first that fits of the `shorter` forms of the two (:func:`forms`), which read the
-    first rows of the states only.
+    several at a time, whose states are the same; without states each call sees the last `step.length` tokens. A call is
+    performed by the `form` of the two that is right for its position (:func:`forms`).
 
     Raises
     ------
@@ -60,8 +62,7 @@ def generate(
     while len(text) < len(prompt) + count:
         left = min(len(prompt), step.cached) - position
         whole = prefill if prefill is not None and left >= prefill.length else step
-        fits = (s for s in shorter if s.length == whole.length and s.cached >= position)
-        taken = next(fits, whole)
+        taken = form(whole, position)
         tokens = text[position : position + taken.length] if step.states else text[-step.length :]
         inputs = taken.inputs(tokens, position, states)
         made = run_golden(taken.quantised, inputs).tensors
@@ -75,16 +76,16 @@ def generate(
     return Text(tuple(prompt), tuple(text[len(prompt) :]), tuple(calls))
 
 
-def forms(
-    designs: Sequence[tuple[StepFunction, Design, Path]],
-) -> tuple[list[StepFunction], list[StepFunction]]:
-    """The step functions that read all rows of the states, in order; the shorter forms of them that take fewer cycles, the
-    fastest first."""
-    whole = {step.length: made.predicted.cycles for step, made, _ in designs if not made.of}
-    short = [(made.predicted.cycles, step) for step, made, _ in designs if made.of]
-    faster = [(cycles, step) for cycles, step in short if cycles < whole[step.length]]
-    ranked = sorted(faster, key=lambda form: form[0])
-    return [step for step, made, _ in designs if not made.of], [step for _, step in ranked]
+def forms(designs: Sequence[tuple[StepFunction, Design, Path]]) -> tuple[list[StepFunction], Form]:
+    """The step functions that read all rows of the states, in order; and which form of one is the fastest at a position."""
+
+    def form(whole: StepFunction, position: int) -> StepFunction:
+        alike = [(step, made) for step, made, _ in designs if step.length == whole.length]
+        own = next(made for step, made in alike if step is whole)
+        chosen = fastest(own, (made for _, made in alike if made.of), position)
+        return next(step for step, made in alike if made is chosen)
+
+    return [step for step, made, _ in designs if not made.of], form
 
 
 def _check(step: StepFunction, prompt: Sequence[int], count: int, prefill: StepFunction | None) -> None:

@@ -256,9 +256,9 @@ def generate(
         other = open_networks(prefill)[0]
         alone = [one for one in designs if one[0].length == designs[0][0].length]
         designs = [*alone, (step_function(other.quantised), other, prefill)]
-    whole, shorter = forms(designs)
+    whole, form = forms(designs)
     with progress("generate with golden", f"the same calls: {backend}") as advance:
-        text = generate(whole[0], ids, tokens, whole[1] if len(whole) > 1 else None, shorter)
+        text = generate(whole[0], ids, tokens, whole[1] if len(whole) > 1 else None, form)
         advance()
         ran = run_text(text, designs, backend)
         advance()

@@ -42,8 +42,8 @@ Texts = tuple[Text, list[tuple[StepFunction, Design]]]
 @pytest.fixture(scope="module")
 def texts(kernel: list[Design]) -> Texts:
     steps = [step_function(made.quantised) for made in kernel]
-    whole, shorter = forms([(step, made, Path()) for step, made in zip(steps, kernel, strict=True)])
-    text = generate(whole[0], PROMPT, 3, whole[1], shorter)
+    whole, form = forms([(step, made, Path()) for step, made in zip(steps, kernel, strict=True)])
+    text = generate(whole[0], PROMPT, 3, whole[1], form)
     assert text.tokens == generate(whole[0], PROMPT, 3).tokens
     return text, list(zip(steps, kernel, strict=True))
 
