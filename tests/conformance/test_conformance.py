@@ -132,6 +132,25 @@ def test_row_wise_engine(kind: str, bits: int, pattern: Pattern) -> None:
         require(proof.verify_engine(made, samples(made, 2)), (shape, columns))
 
 
+@pytest.mark.parametrize("columns", [1, 2, 7, 8, 40])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_peaks_of_extreme_rows_engine(bits: int, columns: int) -> None:
+    """Rows of zeros, of the most negative number, of one element that is not 0; softmax and norm behind them."""
+    kinds = ("unit", "peak", "rms_norm", "softmax", "unit", "peak")
+    quantised = network(kinds, (9, columns), 1, bits=(bits,), inputs=1, seed=columns)
+    stages = [("sequential", 1)] * len(quantised.graph.tasks)
+    made = forced(quantised, in_pattern(quantised, machine(1), stages))
+    lowest, highest = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    rows = np.zeros((9, columns), np.int64)
+    rows[1] = lowest
+    rows[2] = highest
+    rows[3, -1], rows[4, -1], rows[5, 0], rows[6, 0] = lowest, 1, -1, highest
+    rows[7] = np.arange(columns) % 3 - 1
+    rows[8] = np.random.default_rng(columns).integers(lowest, highest + 1, columns)
+    (name,) = quantised.graph.inputs
+    require(proof.verify_engine(made, [{name: rows}]), (bits, columns))
+
+
 @pytest.mark.parametrize(("pattern", "resident"), [p for p in PATTERNS if p[0] != "parallel"])
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("kind", TAILS)
@@ -207,6 +226,10 @@ def test_rows_shared_by_cores_generated(
         ("layer_norm", 8, 8, "sequential", (5, 33), 17),
         ("layer_norm", 16, 8, "interleaved", (7, 13), 5),
         ("rms_norm", 16, 8, "pipelined", (9, 20), 24),
+        ("unit", 16, 8, "interleaved", (7, 13), 5),
+        ("unit", 8, 8, "pipelined", (9, 20), 24),
+        ("peak", 16, 8, "sequential", (5, 33), 17),
+        ("peak", 8, 8, "interleaved", (9, 20), 24),
         ("table_direct", 8, 8, "interleaved", (7, 13), 5),
         ("table_piecewise", 16, 8, "pipelined", (9, 20), 24),
         ("table_groups", 8, 8, "sequential", (5, 33), 17),
@@ -244,6 +267,7 @@ Built = tuple[Design, Path]
 def every_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     """All kinds of tasks, both activation widths and three weight widths in one graph that the solver schedules."""
     kinds = (*COMPUTE, *TAILS, *PRODUCTS, "softmax_causal", "softmax_cached", *MOVES, "layer_norm", "matmul")
+    kinds += ("unit", "peak")
     quantised = network(kinds, (5, 13), 11, bits=(8, 16), weight_bits=(4, 8, 16), seed=EVERY_SEED)
     tasks = quantised.graph.tasks
     assert {t.weight_bits for t in tasks if t.kind == "matmul"} == {4, 8, 16}
