@@ -10,6 +10,7 @@ import numpy as np
 
 from intar.grid import prepare
 from intar.grid.valid import valid_elements
+from intar.ir.bits import INDEX_BITS
 from intar.ir.quantgraph import QTensor, Quantised
 from intar.ir.reference import AT_ONCE, float_tensors
 from intar.ir.taskgraph import TaskGraph
@@ -35,11 +36,12 @@ def numerics_report(
 
     Returns
     -------
-    One dict for each tensor of the quantised graph that the float graph has too, in order: ``name``, ``source``,
-    ``bits``, ``scale``, ``zero``, ``sqnr_db`` (signal to quantisation noise over all samples, decibel; None when there
-    is no noise), ``max_error`` (largest absolute difference, in the tensor's real units), ``saturations`` (of all
-    samples together), ``elements`` (compared, of all samples), ``output`` (whether it is an output of the network) and
-    ``table_error`` (largest error of its function table, units of the last place; None without a table).
+    One dict for each tensor of the quantised graph that the float graph has too, ids and indices left out, in order:
+    ``name``, ``source``, ``bits``, ``scale``, ``zero``, ``sqnr_db`` (signal to quantisation noise over all samples,
+    decibel; None when there is no noise), ``max_error`` (largest absolute difference, in the tensor's real units),
+    ``saturations`` (of all samples together), ``elements`` (compared, of all samples), ``output`` (whether it is an
+    output of the network) and ``table_error`` (largest error of its function table, units of the last place; None
+    without a table).
 
     Raises
     ------
@@ -49,7 +51,8 @@ def numerics_report(
     if not data:
         return []
     graph = prepare(graph)
-    shared = [tensor for tensor in quantised.graph.tensors if tensor.name in graph.by_name]
+    real = (tensor for tensor in quantised.graph.tensors if tensor.bits < INDEX_BITS)
+    shared = [tensor for tensor in real if tensor.name in graph.by_name]
     signal, noise, worst, saturated = (dict.fromkeys((t.name for t in shared), 0.0) for _ in range(4))
     batch = samples(graph, {name: arrays[:MOST_SAMPLES] for name, arrays in data.items()})
     masks = valid_elements(graph)

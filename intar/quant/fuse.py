@@ -81,8 +81,8 @@ class Group:
     output: str
     gain: np.ndarray = field(default_factory=lambda: np.ones(1))
     offset: np.ndarray = field(default_factory=lambda: np.zeros(1))
-    scaled: bool = False
     elementwise: bool = False
+    scaled: bool = False
     visible: int = 0
     causal: bool = False
     cached: int = 0
@@ -459,7 +459,7 @@ class Fuser:
         self, task: Task, name: str, gain: np.ndarray, offset: np.ndarray, elementwise: bool = False
     ) -> Group:
         kind: Literal["conv", "affine"] = "conv" if name in self.on_grid and not elementwise else "affine"
-        group = Group(kind, task, (name,), task.output, gain, offset, elementwise)
+        group = Group(kind, task, (name,), task.output, gain, offset, elementwise=elementwise)
         self._open(group)
         return group
 

@@ -118,6 +118,16 @@ def test_every_operator_is_accurate(name: str, least: float, method: str) -> Non
         assert all(row["sqnr_db"] > 50 for row in report.values())
 
 
+def test_indices_have_no_noise() -> None:
+    """How far two indices are apart says nothing: only what is measured in steps is in the report."""
+    g = Builder("chooser")
+    scores = g.matmul(g.input("x", (3, 4)), WEIGHT[:4], name="scores")
+    g.output(g.argmax(scores, name="next"))
+    graph, samples = g.build(), {"x": np.random.default_rng(0).normal(size=(5, 3, 4))}
+    rows = numerics_report(graph, quantise(graph, W8A8, samples), samples)
+    assert [row["name"] for row in rows] == ["x", "scores"]
+
+
 def test_quantising_twice_gives_the_same_bits() -> None:
     graph, samples = everything()
     one, two = (quantise(graph, scheme("w8a8", "mse"), samples) for _ in range(2))
