@@ -51,8 +51,8 @@ def numerics_report(
     if not data:
         return []
     graph = prepare(graph)
-    real = (tensor for tensor in quantised.graph.tensors if tensor.bits < INDEX_BITS)
-    shared = [tensor for tensor in real if tensor.name in graph.by_name]
+    measured = (tensor for tensor in quantised.graph.tensors if tensor.bits < INDEX_BITS)
+    shared = [tensor for tensor in measured if tensor.name in graph.by_name]
     signal, noise, worst, saturated = (dict.fromkeys((t.name for t in shared), 0.0) for _ in range(4))
     batch = samples(graph, {name: arrays[:MOST_SAMPLES] for name, arrays in data.items()})
     masks = valid_elements(graph)

@@ -19,14 +19,16 @@ from intar.ir.quantgraph import (
     QMatmul,
     QMove,
     QNorm,
+    QPeak,
     QProduct,
     QSoftmax,
     Quantised,
+    QUnit,
 )
 from intar.ir.rational import reciprocals
 from intar.quant.golden import _sums, dequantise, golden_tensors, quantise_input, run_golden
 from intar.quant.quantise import quantise
-from intar.quant.random_graphs import OPS, quantised_graphs, random_inputs, random_quantised
+from intar.quant.random_graphs import OPS, TOKENS, quantised_graphs, random_inputs, random_quantised
 from intar.quant.ranges import acc_bits, acc_range
 from intar.quant.scheme import W16A16
 
@@ -60,7 +62,8 @@ def slow(quantised: Quantised, inputs: dict[str, np.ndarray]) -> tuple[dict[str,
                     v = min(max(v, task.lo), task.hi)
                     if isinstance(task, QMatmul) and task.tail:
                         tail = task.tail
-                        v = _joined(tail, v, flat[task.inputs[1]][row * out.cols + col]) + tail.zero
+                        v = _joined(tail, v, _second(task, quantised, flat, row, col)) + tail.zero
+                        v += const[task.bias][col] if tail.late else 0
                         count += v > tail.hi or (v < tail.lo and not tail.relu)
                         v = min(max(v, tail.lo), tail.hi)
                     if task.table:
@@ -80,7 +83,8 @@ def _linear(task, quantised, flat, const, row: int, col: int) -> int:
         for k in range(x.cols):
             acc += flat[x.name][row * x.cols + k] * const[task.weight][k][col]
             assert -(1 << (width - 1)) <= acc < 1 << (width - 1)
-        return rq(acc + const[task.bias][col], const[task.mult][col], const[task.shift][col])
+        bias = 0 if task.tail and task.tail.late else const[task.bias][col]
+        return rq(acc + bias, const[task.mult][col], const[task.shift][col])
     if isinstance(task, QProduct):
         y, acc = quantised.graph.tensor(task.inputs[1]), 0
         item = row // (x.rows // task.batch)
@@ -99,12 +103,30 @@ def _linear(task, quantised, flat, const, row: int, col: int) -> int:
         return _softmax(task, [whole[c] for c in columns], columns.index(col)) if col in columns else 0
     if isinstance(task, QNorm):
         return _norm(task, const, flat[x.name][row * x.cols : (row + 1) * x.cols], col)
+    if isinstance(task, QUnit | QPeak):
+        top = max(1, *(abs(value) for value in flat[x.name][row * x.cols : (row + 1) * x.cols]))
+        return top if isinstance(task, QPeak) else _over(task, flat[x.name][row * x.cols + col], top)
     at = row * x.cols + col
     if isinstance(task, QAffine):
         v = flat[x.name][at] + const[task.bias][col]
         return rq(v, const[task.mult][col], const[task.shift][col])
     assert isinstance(task, QBinary)
-    return _joined(task, flat[task.inputs[0]][at], flat[task.inputs[1]][at])
+    return _joined(task, flat[task.inputs[0]][at], _second(task, quantised, flat, row, col))
+
+
+def _second(task, quantised, flat, row: int, col: int) -> int:
+    """The second operand of a sum or product: of a product perhaps one for each row."""
+    columns = quantised.graph.tensor(task.inputs[1]).cols
+    return flat[task.inputs[1]][row * columns + (col if columns > 1 else 0)]
+
+
+def _over(task, value: int, top: int) -> int:
+    """A value over the largest of its row."""
+    t = top.bit_length() - 1
+    assert 1 << 42 <= task.numerator < 1 << 43 and top <= 1 << 15 and 1 <= task.out_shift <= 22
+    quotient, down = (task.numerator << t) // (top << 24), task.out_shift + t
+    assert quotient < 1 << 19
+    return (value * quotient + (1 << (down - 1))) >> down
 
 
 def _softmax(task, row: list[int], col: int) -> int:
@@ -227,6 +249,12 @@ def test_golden_is_the_specification(quantised: Quantised) -> None:
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
+@given(quantised_graphs(max_tasks=5, ops=TOKENS))
+def test_golden_with_scales_for_each_token(quantised: Quantised) -> None:
+    check(quantised, 7)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(quantised_graphs(max_tasks=5, bits=(8, 16), inputs=2))
 def test_golden_with_mixed_widths(quantised: Quantised) -> None:
     check(quantised, 8)
@@ -236,7 +264,8 @@ def test_golden_with_mixed_widths(quantised: Quantised) -> None:
 def test_every_kind_of_task_alone(op: str) -> None:
     for seed in range(3):
         quantised = random_quantised(seed, 3, ops=(op,))
-        assert any(task.kind in (op, "move") for task in quantised.graph.tasks)
+        kinds = (op, "move", "peak") if op == "token" else (op, "move")
+        assert any(task.kind in kinds for task in quantised.graph.tasks)
         check(quantised, seed)
 
 
