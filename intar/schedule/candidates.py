@@ -17,7 +17,8 @@ from intar.schedule.validate import validate
 
 RESTRICTED: tuple[Mode, ...] = ("intar", "sequential", "dataflow")
 MOST_BANKS = 24
-"""Banks for every copy, at most: every switch in front of them has an output for each."""
+"""Banks for every copy, at most. Switches reach 128, but each costs memory and an output of every switch in front of it, for
+cycles only: rnet's 33 banks of their own take 36 BRAM36 more (245.5 for 209.5) and 34 of 94,244 cycles less."""
 RIVAL = 0.05
 """The solver's objective and the engine's cycles agree within this share: closer schedules are told apart by the engine."""
 

@@ -200,6 +200,22 @@ def array_shape(kind: Type) -> tuple[int, ...]:
     return tuple(shape)
 
 
+def target(cursor: Cursor) -> Cursor | None:
+    """What an assignment writes to; None of anything else."""
+    if (
+        cursor.kind
+        in (
+            CursorKind.BINARY_OPERATOR,
+            CursorKind.COMPOUND_ASSIGNMENT_OPERATOR,
+        )
+        and operator(cursor) in ASSIGNMENTS
+    ):
+        return children(cursor)[0]
+    if cursor.kind == CursorKind.CALL_EXPR and cursor.spelling == "operator=":
+        return children(cursor)[0]
+    return None
+
+
 def assigned_variables(cursor: Cursor) -> set[str]:
     """USRs of the variables that are written somewhere in `cursor`, by assignment or increment."""
     written = set()

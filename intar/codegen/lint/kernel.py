@@ -1,17 +1,17 @@
-"""The kernel as the checks see it: functions reachable from the top, their loops and pragmas, streams and processes."""
+"""The kernel as the checks see it: functions reachable from the top, streams and processes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from intar.codegen.lint import clang_ast as ast
 from intar.codegen.lint.clang_ast import Cursor, CursorKind
 from intar.codegen.lint.finding import Findings, Place
+from intar.codegen.lint.functions import Function, Loop, read_function
 from intar.codegen.lint.pragmas import Pragma, host_only_lines, pragmas_in
 
-LOOPS = (CursorKind.FOR_STMT, CursorKind.WHILE_STMT, CursorKind.DO_STMT, CursorKind.CXX_FOR_RANGE_STMT)
 FUNCTIONS = (CursorKind.FUNCTION_DECL, CursorKind.CXX_METHOD, CursorKind.CONSTRUCTOR)
 BODIES = (*FUNCTIONS, CursorKind.FUNCTION_TEMPLATE, CursorKind.DESTRUCTOR, CursorKind.CONVERSION_FUNCTION)
 SCOPES = (
@@ -22,72 +22,6 @@ SCOPES = (
     CursorKind.CLASS_DECL,
     CursorKind.CLASS_TEMPLATE,
 )
-
-
-@dataclass(eq=False)
-class Loop:
-    """One loop of a function; `trip` is its constant number of iterations, `counter` the USR of its variable."""
-
-    cursor: Cursor
-    function: Function
-    parent: Loop | None
-    label: str
-    body: Cursor
-    counter: str = ""
-    trip: int | None = None
-    canonical: bool = False
-    pragmas: list[Pragma] = field(default_factory=list)
-
-    @property
-    def title(self) -> str:
-        """How messages call it."""
-        return f"loop {self.label}" if self.label else "loop"
-
-    @property
-    def place(self) -> Place:
-        """Where it begins."""
-        return ast.place(self.cursor)
-
-    def pragma(self, name: str) -> Pragma | None:
-        """The pragma of this name in its body, unless it says ``off``."""
-        for pragma in self.pragmas:
-            if pragma.name == name and not (pragma.has("off") and pragma.get("off") != "false"):
-                return pragma
-        return None
-
-
-@dataclass(eq=False)
-class Function:
-    """A function with a body, a template instance included; `loops` in order, outer ones first."""
-
-    cursor: Cursor
-    name: str
-    body: Cursor
-    loops: list[Loop] = field(default_factory=list)
-    pragmas: list[Pragma] = field(default_factory=list)
-    misplaced: list[tuple[Pragma, str]] = field(default_factory=list)
-
-    @property
-    def place(self) -> Place:
-        """Where it begins."""
-        return ast.place(self.cursor)
-
-    @property
-    def parameters(self) -> list[Cursor]:
-        """Its parameters."""
-        return [child for child in self.cursor.get_children() if child.kind == CursorKind.PARM_DECL]
-
-    def pragma(self, name: str) -> Pragma | None:
-        """The first pragma of this name in the function's outermost block."""
-        return next((pragma for pragma in self.pragmas if pragma.name == name), None)
-
-    def all_pragmas(self) -> Iterator[tuple[Pragma, Loop | None]]:
-        """Every pragma with the loop it belongs to."""
-        for pragma in self.pragmas:
-            yield pragma, None
-        for loop in self.loops:
-            for pragma in loop.pragmas:
-                yield pragma, loop
 
 
 @dataclass(eq=False)
@@ -154,12 +88,10 @@ class Kernel:
         )
         if body is None:
             return None
-        function = Function(cursor, cursor.spelling, body)
+        hidden = host_only_lines(ast.place(cursor).file)
+        function = read_function(cursor, body, hidden)
         self.functions[key] = function
-        hidden = host_only_lines(function.place.file)
-        _collect_loops(function, body, None, "", hidden)
         self._loops.update({(loop.cursor.hash, loop.place.line): loop for loop in function.loops})
-        _attach_pragmas(function)
         self.calls[key] = set()
         for item in body.walk_preorder():
             if item.kind not in (CursorKind.CALL_EXPR, CursorKind.DECL_REF_EXPR):
@@ -291,105 +223,6 @@ def _element(kind: ast.Type) -> ast.Type:
         pointee = kind.get_pointee() if kind.kind == ast.TypeKind.POINTER else kind.element_type
         kind = pointee.get_canonical()
     return kind
-
-
-def _collect_loops(
-    function: Function, cursor: Cursor, parent: Loop | None, label: str, hidden: frozenset[int]
-) -> None:
-    for child in cursor.get_children():
-        if child.kind in LOOPS and child.extent.start.line not in hidden:
-            loop = Loop(child, function, parent, label, ast.children(child)[-1])
-            if child.kind == CursorKind.DO_STMT:
-                loop.body = ast.children(child)[0]
-            _measure(loop)
-            function.loops.append(loop)
-            _collect_loops(function, child, loop, "", hidden)
-        else:
-            below = child.spelling if child.kind == CursorKind.LABEL_STMT else ""
-            _collect_loops(function, child, parent, below, hidden)
-
-
-def _measure(loop: Loop) -> None:
-    """Recognise ``for (int i = a; i < b; i += c)`` and count its iterations where they are constant."""
-    parts = ast.children(loop.cursor)
-    if loop.cursor.kind != CursorKind.FOR_STMT or len(parts) != 4 or parts[0].kind != CursorKind.DECL_STMT:
-        return
-    declared = ast.children(parts[0])
-    condition = ast.strip(parts[1])
-    if len(declared) != 1 or condition.kind != CursorKind.BINARY_OPERATOR:
-        return
-    variable = declared[0]
-    left, right = (ast.strip(side) for side in ast.children(condition))
-    compare = ast.COMPARISONS.get(ast.operator(condition))
-    step = _step(ast.strip(parts[2]), variable.get_usr())
-    if (
-        compare is None
-        or left.referenced is None
-        or left.referenced.get_usr() != variable.get_usr()
-        or not step
-    ):
-        return
-    loop.counter, loop.canonical = variable.get_usr(), True
-    start = ast.children(variable)
-    first = ast.constant(start[-1]) if start else None
-    last = ast.constant(right)
-    if first is None or last is None:
-        return
-    reached = {
-        "<": range(first, last, step) if step > 0 else None,
-        "<=": range(first, last + 1, step) if step > 0 else None,
-        ">": range(first, last, step) if step < 0 else None,
-        ">=": range(first, last - 1, step) if step < 0 else None,
-        "!=": range(first, last, step) if (last - first) % step == 0 else None,
-    }[compare]
-    if reached is None:
-        loop.canonical = False
-    else:
-        loop.trip = len(reached)
-
-
-def _step(increment: Cursor, counter: str) -> int | None:
-    parts = ast.children(increment)
-    target = ast.base_variable(parts[0]) if parts else None
-    if target is None or target.get_usr() != counter:
-        return None
-    number = ast.operator(increment)
-    if increment.kind == CursorKind.UNARY_OPERATOR:
-        return 1 if number in ast.INCREMENTS else -1 if number in ast.DECREMENTS else None
-    if increment.kind == CursorKind.COMPOUND_ASSIGNMENT_OPERATOR and number in (
-        ast.ADD_ASSIGN,
-        ast.SUB_ASSIGN,
-    ):
-        amount = ast.constant(parts[1])
-        return None if amount is None else amount if number == ast.ADD_ASSIGN else -amount
-    return None
-
-
-def _attach_pragmas(function: Function) -> None:
-    """Give each pragma to the innermost block around it: the function, a loop, or (misplaced) something else."""
-    blocks: list[tuple[int, int, Cursor, object]] = []
-    owners = {loop.body.hash: loop for loop in function.loops}
-
-    def visit(cursor: Cursor, owner: object) -> None:
-        if cursor.kind == CursorKind.COMPOUND_STMT:
-            owner = owners.get(cursor.hash) or (function if cursor == function.body else "block")
-            blocks.append((cursor.extent.start.line, cursor.extent.end.line, cursor, owner))
-        for child in cursor.get_children():
-            visit(child, owner)
-
-    visit(function.body, function)
-    for pragma in pragmas_in(function.place.file):
-        around = [block for block in blocks if block[0] <= pragma.line <= block[1]]
-        if not around:
-            continue
-        _, _, block, owner = min(around, key=lambda item: (item[1] - item[0], -item[0]))
-        if isinstance(owner, Function | Loop):
-            owner.pragmas.append(pragma)
-            first = next((child for child in block.get_children()), None)
-            if first is not None and first.extent.start.line < pragma.line:
-                function.misplaced.append((pragma, "late"))
-        else:
-            function.misplaced.append((pragma, "block"))
 
 
 def parse_kernel(

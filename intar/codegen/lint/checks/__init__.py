@@ -27,7 +27,7 @@ Check = Callable[[Kernel, Options, Findings], None]
 
 def all_checks() -> tuple[Check, ...]:
     """Every check on the parsed kernel (the pragma grammar is checked on the text)."""
-    from intar.codegen.lint.checks import dataflow, interface, language, loops, memory, scope
+    from intar.codegen.lint.checks import arrays, dataflow, interface, language, loops, memory, scope
 
     return (
         scope.check_scope,
@@ -41,7 +41,7 @@ def all_checks() -> tuple[Check, ...]:
         loops.check_loops,
         loops.check_flushable,
         memory.check_memory_ports,
-        memory.check_banks,
-        memory.check_dsp,
-        memory.check_stack,
+        arrays.check_banks,
+        arrays.check_dsp,
+        arrays.check_stack,
     )

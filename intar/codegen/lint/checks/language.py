@@ -8,7 +8,8 @@ from intar.codegen.lint import clang_ast as ast
 from intar.codegen.lint.checks import Options
 from intar.codegen.lint.clang_ast import Cursor, CursorKind, TypeKind
 from intar.codegen.lint.finding import Findings
-from intar.codegen.lint.kernel import Function, Kernel
+from intar.codegen.lint.functions import Function
+from intar.codegen.lint.kernel import Kernel
 from intar.codegen.lint.pragmas import host_only_lines
 
 FORBIDDEN = {

@@ -9,7 +9,8 @@ from intar.codegen.lint.checks import Options
 from intar.codegen.lint.checks.scope import integer
 from intar.codegen.lint.clang_ast import Cursor, CursorKind
 from intar.codegen.lint.finding import Findings
-from intar.codegen.lint.kernel import LOOPS, Function, Kernel, Loop
+from intar.codegen.lint.functions import LOOPS, Function, Loop
+from intar.codegen.lint.kernel import Kernel
 
 EXITS = {
     CursorKind.BREAK_STMT: "break",
