@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ Examples = Samples | Sequence[Any] | Any
 """Samples, or tensors of PyTorch, or one of them for each input in order."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Accelerator:
     """A compiled network. Calling it runs the integer (golden) model; `csim` and `simulate` run the generated C++ and
     RTL and compare them with golden to the bit, in a project folder that `write` made or in a temporary one.
@@ -53,7 +53,21 @@ class Accelerator:
     graph: TaskGraph
     design: Design
     shorter: tuple[Design, ...] = ()
-    calibration: Mapping[str, np.ndarray] | None = field(repr=False, default=None)
+    calibration: Mapping[str, np.ndarray] | None = None
+
+    def __repr__(self) -> str:
+        """One line: the network's border, the machine, the cycles."""
+        graph, machine = self.graph, self.design.schedule.machine
+        given, made = (
+            ", ".join(f"{name} {graph.tensor(name).shape}" for name in side)
+            for side in (graph.inputs, graph.outputs)
+        )
+        deep = f" x {machine.depth}" if machine.depth > 1 else ""
+        return (
+            f"Accelerator {graph.name!r}: {given} -> {made}; "
+            f"{machine.cores} x {machine.rows} x {machine.lanes}{deep} multipliers on {machine.device}, "
+            f"{self.design.predicted.cycles:,} cycles predicted"
+        )
 
     def integers(self, x: Samples) -> dict[str, np.ndarray]:
         """The input's integers, by tensor name (ConfigError when an input is missing, or an id is out of range)."""

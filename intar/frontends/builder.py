@@ -142,6 +142,22 @@ class Builder:
         """``x * sigmoid(x)``."""
         return self._task(Op.SILU, [x], name=name)
 
+    def mish(self, x: str, *, name: str = "") -> str:
+        """``x * tanh(log(1 + exp(x)))``."""
+        return self._task(Op.MISH, [x], name=name)
+
+    def softplus(self, x: str, *, name: str = "") -> str:
+        """``log(1 + exp(x))``."""
+        return self._task(Op.SOFTPLUS, [x], name=name)
+
+    def elu(
+        self, x: str, alpha: float = 1.0, scale: float = 1.0, rate: float = 1.0, *, name: str = ""
+    ) -> str:
+        """``scale * x`` where x is positive, else ``scale * alpha * (exp(rate * x) - 1)``."""
+        return self._task(
+            Op.ELU, [x], {"alpha": float(alpha), "scale": float(scale), "rate": float(rate)}, name=name
+        )
+
     def scale_shift(self, x: str, scale: Operand, shift: Operand, axis: int = -1, *, name: str = "") -> str:
         """``x * scale[c] + shift[c]``, c along `axis`."""
         return self._task(Op.SCALE_SHIFT, [x, scale, shift], {"axis": self._axis(x, axis)}, name=name)

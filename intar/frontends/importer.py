@@ -144,13 +144,16 @@ class Importer(ABC):
             readers = [task for task in self.graph.tasks if self.alias.get(name) in task.inputs]
             if not readers and self.placed and name == POSITION:
                 continue  # what it decides was rejected already, or nothing needs it
+            if not readers and self.lacking and kind != "bool":
+                continue  # what reads it was rejected already
             if not readers or any(task.op not in (Op.EMBEDDING, Op.CACHED_SOFTMAX) for task in readers):
                 self.lacking.append(
                     Finding(
                         f"it has type {kind}, and is not only looked up",
                         f"input '{name}'",
                         "inputs are real numbers, ids of an embedding, or 8 and 16 bit integers that are dequantised first",
-                        "cut the model after the operators that take it (masks), or make it a constant",
+                        "take a mask as real numbers that are added to the scores (0, or -10000 for what is hidden); "
+                        "cut the model after other operators that take it, or make it a constant",
                     )
                 )
 

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from intar.frontends.importer import Importer
+from intar.frontends.onnx_broadcast import activations
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import Op
 from intar.ir.shapes import AttrValue, Shape, show
@@ -70,6 +71,59 @@ def _operands(importer: Importer, node: Node) -> list[str]:
                 f"its {role} '{name}' is an activation", "weights are laid out before the circuit runs"
             )
     return [importer.tensor(name) for name in node.inputs if name]
+
+
+def _pad(importer: Importer, node: Node) -> None:
+    """Zeros around an image: a convolution with single ones, which goes into the convolution behind it (`simplify`). Along
+    other axes constants of zeros are joined. Less than nothing is cut off."""
+    shape, value = importer.shape(node.inputs[0]), float(node.attrs.get("value", 0.0))
+    if node.attrs.get("mode", "constant") != "constant":
+        raise Rejected(
+            f"its mode is {node.attrs['mode']}", "padding is zeros", "pad on the host, or with zeros"
+        )
+    given = node.attrs.get("pads", node.attrs.get("paddings"))
+    pads = [int(n) for n in given] if given is not None else importer.integers(node, 1, "pads") or []
+    if name := node.input(2):
+        value = float(importer.value(name, "value").reshape(-1)[0])
+    if value:
+        raise Rejected(f"it pads with {value:g}", "padding is zeros", "pad on the host, or with zeros")
+    axes = [axis % len(shape) for axis in importer.integers(node, 3, "axes") or range(len(shape))]
+    if len(pads) != 2 * len(axes):
+        raise Rejected(f"its pads are {pads}", "two numbers for each axis", code="graph")
+    sides = dict(zip(axes, zip(pads, pads[len(axes) :], strict=False), strict=True))
+    x, last = importer.tensor(node.inputs[0]), importer.graph.fresh(node.outputs[0])
+
+    def step(op: Op, inputs: list[str], attrs: dict[str, AttrValue]) -> str:
+        return importer.emit(node, op, inputs, attrs, output=importer.graph.fresh(f"{last}:part"))
+
+    for axis, (before, after) in sides.items():
+        size = importer.graph.shapes[x][axis]
+        cut: dict[str, AttrValue] = {"axis": axis, "start": max(-before, 0), "stop": size - max(-after, 0)}
+        if min(before, after) < 0:
+            x = step(Op.SLICE, [x], cut)
+    around = [max(n, 0) for axis in (2, 3) for n in sides.get(axis, (0, 0))] if len(shape) == 4 else []
+    if any(around):
+        ones = importer.graph.constant(f"{last}:ones", np.ones((shape[1], 1, 1, 1), np.float32))
+        top, bottom, left, right = around
+        attrs: dict[str, AttrValue] = {
+            "stride": (1, 1),
+            "pads": (top, left, bottom, right),
+            "dilation": (1, 1),
+        }
+        x = step(Op.CONV2D, [x, ones], attrs | {"groups": shape[1]})
+    for axis, (before, after) in sides.items():
+        if max(before, after) > 0 and not (around and axis >= 2):
+            have = importer.graph.shapes[x]
+            zeros = [
+                importer.graph.constant(
+                    f"{last}:zeros", np.zeros((*have[:axis], n, *have[axis + 1 :]), np.float32)
+                )
+                for n in (max(before, 0), max(after, 0))
+                if n
+            ]
+            parts = [*zeros[: before > 0], x, *zeros[before > 0 :]]
+            x = step(Op.CONCAT, activations(importer, node, parts, axis), {"axis": axis})
+    importer.alias[node.outputs[0]] = x
 
 
 def _conv(importer: Importer, node: Node) -> None:
@@ -254,7 +308,8 @@ def _prelu(importer: Importer, node: Node) -> None:
     importer.emit(node, Op.PRELU, [x, row])
 
 
-def _leaky_relu(importer: Importer, node: Node) -> None:
+def leaky_relu(importer: Importer, node: Node) -> None:
+    """``max(x, 0) + alpha · min(x, 0)``."""
     x, shape = importer.tensor(node.inputs[0]), importer.shape(node.inputs[0])
     if len(shape) < 2:
         raise Rejected(f"its input has the shape {show(shape)}", "a leaky ReLU needs two axes")
@@ -301,9 +356,10 @@ IMAGES: dict[str, Callable[[Importer, Node], None]] = {
     "DepthToSpace": _depth_to_space,
     "GlobalAveragePool": _global(Op.GLOBAL_AVG_POOL),
     "GlobalMaxPool": _global(Op.GLOBAL_MAX_POOL),
-    "LeakyRelu": _leaky_relu,
+    "LeakyRelu": leaky_relu,
     "MaxPool": _pool,
     "PRelu": _prelu,
+    "Pad": _pad,
     "Resize": _resize,
     "SpaceToDepth": _space_to_depth,
     "Upsample": _resize,

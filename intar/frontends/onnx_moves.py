@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import prod
 
 from intar.frontends.importer import Importer
+from intar.frontends.onnx_broadcast import activations
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import Op
 from intar.ir.shapes import show
@@ -95,10 +96,12 @@ def _transpose(importer: Importer, node: Node) -> None:
 def _concat(importer: Importer, node: Node) -> None:
     rank = len(importer.shape(node.inputs[0]))
     axis = _axis(int(node.attrs.get("axis", 1)), rank)
-    if len(node.inputs) == 1:
-        importer.alias[node.outputs[0]] = importer.tensor(node.inputs[0])
+    named = [name for name in node.inputs if prod(importer.shape(name))] or node.inputs[:1]
+    if len(named) == 1:
+        importer.alias[node.outputs[0]] = importer.tensor(named[0])
         return
-    importer.emit(node, Op.CONCAT, [importer.tensor(name) for name in node.inputs], {"axis": axis})
+    parts = activations(importer, node, [importer.tensor(name) for name in named], axis)
+    importer.emit(node, Op.CONCAT, parts, {"axis": axis})
 
 
 def _split(importer: Importer, node: Node) -> None:

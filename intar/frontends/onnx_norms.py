@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from intar.frontends.onnx_nodes import Node, Rejected, live, scalar
-from intar.ir.ops import Op
+from intar.ir.ops import Op, show
 
 if TYPE_CHECKING:
     from intar.frontends.importer import Importer
@@ -27,6 +28,54 @@ def rms_norm(importer: Importer, node: Node) -> None:
     x, width = _input(importer, node)
     factor = _vector(importer, node, 1, np.ones(width, np.float32))
     importer.emit(node, Op.RMS_NORM, [x, factor], {"epsilon": _epsilon(node)})
+
+
+def lp_norm(importer: Importer, node: Node) -> None:
+    """Rows over their Euclidean length: an RMSNorm times one over the root of their elements."""
+    if int(node.attrs.get("p", 2)) != 2:
+        raise Rejected(f"its p is {node.attrs['p']}", "the length of a row is the Euclidean one")
+    x, width = _input(importer, node)
+    factor = importer.graph.constant(f"{node.outputs[0]}:length", np.full(width, width**-0.5))
+    least = float(node.attrs.get("epsilon", 0.0))  # ours: the length that a shorter row is divided by
+    importer.emit(node, Op.RMS_NORM, [x, factor], {"epsilon": max(least**2 / width, 1e-30)})
+
+
+def group_norm(importer: Importer, node: Node) -> None:
+    """Groups of channels (an InstanceNormalization: single ones) as rows of a LayerNorm, then scale and shift by channel."""
+    x, shape, output = importer.tensor(node.inputs[0]), importer.shape(node.inputs[0]), node.outputs[0]
+    if len(shape) < 3:
+        raise Rejected(f"its input has the shape {show(shape)}, it needs three axes at least", code="graph")
+    channels = shape[1]
+    groups = int(node.attrs.get("num_groups", channels))
+    if groups < 1 or channels % groups:
+        raise Rejected(f"{channels} channels are not {groups} equal groups", code="graph")
+    scale, shift = (
+        importer.real(node.inputs[position]).astype(np.float64)
+        if importer.is_constant(node.inputs[position])
+        else None
+        for position in (1, 2)
+    )
+    if scale is None or shift is None:
+        raise Rejected("its scale or shift is computed at run time", hint="make it a constant")
+    if scale.size == groups != channels:  # before operator set 21
+        scale, shift = (np.repeat(each.reshape(-1), channels // groups) for each in (scale, shift))
+    width = prod(shape[1:]) // groups
+    gain, offset, one, zero = (
+        importer.graph.constant(f"{output}:{role}", np.asarray(values))
+        for role, values in (
+            ("scale", scale),
+            ("shift", shift),
+            ("one", np.ones(width)),
+            ("zero", np.zeros(width)),
+        )
+    )
+    rows = importer.emit(
+        node, Op.RESHAPE, [x], {"shape": (shape[0], groups, width)}, output=f"{output}:groups"
+    )
+    attrs = {"epsilon": _epsilon(node)}
+    made = importer.emit(node, Op.LAYER_NORM, [rows, one, zero], attrs, output=f"{output}:normalised")
+    back = importer.emit(node, Op.RESHAPE, [made], {"shape": shape}, output=f"{output}:channels")
+    importer.emit(node, Op.SCALE_SHIFT, [back, gain, offset], {"axis": 1})
 
 
 def _epsilon(node: Node) -> float:
@@ -77,6 +126,8 @@ class _Finder:
 
     def norm(self, node: Node) -> Node | None:
         for numerator, root in self._quotients(node):
+            if (length := self._length(root)) and length[0] == numerator:
+                return node.became("LpNormalization", [numerator], {"axis": -1, "p": 2, "epsilon": length[1]})
             inner = self._root(root)
             if inner is None:
                 continue
@@ -132,15 +183,30 @@ class _Finder:
             (x for x, power in self._pairs(name, "Pow") if scalar(self.values, power) in (0.5, -0.5)), None
         )
 
-    def _mean(self, name: str | None) -> str | None:
-        """What a mean over the last axis is taken of. The rank is not known here: the axis has to be written as -1."""
-        node = self._maker(name, "ReduceMean") if name else None
-        if node is None or not node.attrs.get("keepdims", 1):
+    def _length(self, name: str) -> tuple[str, float] | None:
+        """What a Euclidean length of rows is taken of, and its lower bound; copies of it along the row are it, too."""
+        node, least = self.makers.get(name), 0.0
+        while node is not None and node.op in ("Expand", "Identity", "Concat", "Clip", "Max"):
+            if (node.op == "Concat" and len(set(node.inputs)) > 1) or (node.op == "Clip" and node.input(2)):
+                return None
+            if node.op in ("Clip", "Max") and node.input(1):
+                least = scalar(self.values, node.inputs[1]) or 0.0
+            node = self.makers.get(node.inputs[0])
+        if node is None or node.op != "ReduceL2" or self._axes(node) != [-1]:
             return None
+        return node.inputs[0], least
+
+    def _axes(self, node: Node) -> list[int] | None:
+        """The axes that a reduction keeps as ones, as they are written; None when it drops them, or they are not known."""
         axes = node.attrs.get("axes")
         if axes is None and node.input(1) in self.values:
             axes = self.values[node.input(1)].reshape(-1)
-        return node.inputs[0] if axes is not None and [int(a) for a in axes] == [-1] else None
+        return None if axes is None or not node.attrs.get("keepdims", 1) else [int(a) for a in axes]
+
+    def _mean(self, name: str | None) -> str | None:
+        """What a mean over the last axis is taken of. The rank is not known here: the axis has to be written as -1."""
+        node = self._maker(name, "ReduceMean") if name else None
+        return node.inputs[0] if node is not None and self._axes(node) == [-1] else None
 
     def _square(self, name: str | None) -> str | None:
         """What a square is taken of."""

@@ -9,11 +9,12 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.masks import additive_mask
-from intar.frontends.onnx_images import IMAGES
+from intar.frontends.onnx_broadcast import alike
+from intar.frontends.onnx_images import IMAGES, leaky_relu
 from intar.frontends.onnx_matmul import gemm, matmul, reduce_mean
 from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected, scalar
-from intar.frontends.onnx_norms import layer_norm, rms_norm
+from intar.frontends.onnx_norms import group_norm, layer_norm, lp_norm, rms_norm
 from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
 from intar.ir.ops import HIDDEN, POSITION, Op
 from intar.ir.shapes import AttrValue
@@ -39,7 +40,7 @@ def _binary(op: Op) -> Handler:
             if placed is not None and placed.form == "added":
                 importer.put_mask(node, x, placed)
                 return
-        importer.emit(node, op, [importer.tensor(name) for name in node.inputs[:2]])
+        importer.emit(node, op, alike(importer, node, [importer.tensor(name) for name in node.inputs[:2]]))
 
     return handler
 
@@ -47,6 +48,23 @@ def _binary(op: Op) -> Handler:
 def _gelu(importer: Importer, node: Node) -> None:
     approximate = node.attrs.get("approximate", "none")
     importer.emit(node, Op.GELU, [importer.tensor(node.inputs[0])], {"approximate": approximate})
+
+
+def _elu(importer: Importer, node: Node) -> None:
+    """ELU, SELU and CELU; `rate` is ours, PyTorch's input_scale."""
+    alpha = float(node.attrs.get("alpha", 1.67326319217681884765625 if node.op == "Selu" else 1.0))
+    scale = float(node.attrs.get("gamma", 1.05070102214813232421875 if node.op == "Selu" else 1.0))
+    rate = 1 / alpha if node.op == "Celu" else float(node.attrs.get("rate", 1.0))
+    attrs = {"alpha": alpha, "scale": scale, "rate": rate}
+    importer.emit(node, Op.ELU, [importer.tensor(node.inputs[0])], attrs)
+
+
+def _log_softmax(importer: Importer, node: Node) -> None:
+    raise Rejected(
+        "it is the logarithm of a softmax",
+        "there is no logarithm in the circuit",
+        "leave it out (the largest stays the largest), or take the softmax",
+    )
 
 
 def _swish(importer: Importer, node: Node) -> None:
@@ -135,6 +153,11 @@ def _where(importer: Importer, node: Node) -> None:
 def _neg(importer: Importer, node: Node) -> None:
     minus = importer.graph.constant(f"{node.outputs[0]}:minus_one", np.asarray(-1.0))
     importer.emit(node, Op.MUL, [importer.tensor(node.inputs[0]), minus])
+
+
+def _abs(importer: Importer, node: Node) -> None:
+    """A leaky ReLU that leaks with the other sign."""
+    leaky_relu(importer, node.became("LeakyRelu", node.inputs, {"alpha": -1.0}))
 
 
 def _sum(importer: Importer, node: Node) -> None:
@@ -283,6 +306,7 @@ def _argmax(importer: Importer, node: Node) -> None:
 
 
 HANDLERS: dict[str, Handler] = {
+    "Abs": _abs,
     "Add": _binary(Op.ADD),
     "ArgMax": _argmax,
     "BatchNormalization": _batch_normalization,
@@ -290,8 +314,10 @@ HANDLERS: dict[str, Handler] = {
     "CastLike": _cast,
     "Clip": _clip,
     "DequantizeLinear": dequantize_linear,
+    "Celu": _elu,
     "Div": _div,
     "Dropout": _dropout,
+    "Elu": _elu,
     "Exp": _unary(Op.EXP),
     "Expand": _expand,
     "Gather": _gather,
@@ -299,9 +325,14 @@ HANDLERS: dict[str, Handler] = {
     "Gemm": gemm,
     "HardSwish": _unary(Op.HARDSWISH),
     "Identity": _same,
+    "GroupNormalization": group_norm,
+    "InstanceNormalization": group_norm,
     "LayerNormalization": layer_norm,
+    "LogSoftmax": _log_softmax,
+    "LpNormalization": lp_norm,
     "MatMul": matmul,
     "Max": _max,
+    "Mish": _unary(Op.MISH),
     "Mul": _binary(Op.MUL),
     "Neg": _neg,
     "Pow": _pow,
@@ -309,9 +340,11 @@ HANDLERS: dict[str, Handler] = {
     "RMSNormalization": rms_norm,
     "ReduceMean": reduce_mean,
     "Relu": _unary(Op.RELU),
+    "Selu": _elu,
     "Sigmoid": _unary(Op.SIGMOID),
     "SimplifiedLayerNormalization": rms_norm,
     "Softmax": _softmax,
+    "Softplus": _unary(Op.SOFTPLUS),
     "Sub": _binary(Op.SUB),
     "Sum": _sum,
     "Swish": _swish,

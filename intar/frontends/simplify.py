@@ -3,6 +3,8 @@ softmax, grids."""
 
 from __future__ import annotations
 
+from operator import add
+
 import numpy as np
 
 from intar.frontends.assemble import Assembly, Draft
@@ -16,6 +18,7 @@ def simplify(graph: Assembly) -> None:
     graph.prune()
     settle_grids(graph)
     absorb_transposes(graph)
+    merge_pads(graph)
     merge_masks(graph)
     changed = True
     while changed:
@@ -81,6 +84,37 @@ def absorb_transposes(graph: Assembly) -> None:
             shape = graph.shapes[name]
             graph.shapes[name] = (*shape[:-2], shape[-1], shape[-2])
     graph.prune()
+
+
+def merge_pads(graph: Assembly) -> None:
+    """Zeros around an image (a convolution of each channel by itself with a single one) become those of the convolution
+    behind them."""
+    for task in graph.tasks:
+        if task.op is not Op.CONV2D:
+            continue
+        name = task.inputs[0]
+        maker = graph.makers.get(name)
+        while maker is not None and maker.op is Op.RESHAPE and maker.inputs[0] not in graph.quant:
+            maker = graph.makers.get(maker.inputs[0])
+        if maker is None or not _only_pads(graph, maker) or graph.shapes[maker.output] != graph.shapes[name]:
+            continue
+        if graph.quant.get(name) not in (None, graph.quant.get(maker.inputs[0])):
+            continue
+        own, before = task.attrs["pads"], maker.attrs["pads"]
+        assert isinstance(own, tuple) and isinstance(before, tuple)
+        task.attrs["pads"] = tuple(map(add, own, before))
+        task.inputs = (maker.inputs[0], *task.inputs[1:])
+    graph.prune()
+
+
+def _only_pads(graph: Assembly, task: Draft) -> bool:
+    """Whether a task puts zeros around an image and does nothing else."""
+    if task.op is not Op.CONV2D or len(task.inputs) != 2 or task.attrs["stride"] != (1, 1):
+        return False
+    weight = graph.constants[task.inputs[1]]
+    return weight.shape == (task.attrs["groups"], 1, 1, 1) and bool(
+        (_values(graph, task.inputs[1]) == 1).all()
+    )
 
 
 def merge_masks(graph: Assembly) -> None:

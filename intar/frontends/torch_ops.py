@@ -96,6 +96,48 @@ def _gelu(w: Writer, a: Arguments) -> None:
     w.give("Gelu", [a["self"]], {"approximate": a["approximate"]})
 
 
+def _elu(w: Writer, a: Arguments) -> None:
+    attrs = {"alpha": float(a["alpha"]), "gamma": float(a["scale"]), "rate": float(a["input_scale"])}
+    w.give("Elu", [a["self"]], attrs)
+
+
+def _celu(w: Writer, a: Arguments) -> None:
+    w.give("Celu", [a["self"]], {"alpha": float(a["alpha"])})
+
+
+def _softplus(w: Writer, a: Arguments) -> None:
+    """Beyond the threshold PyTorch takes x itself, which differs by less than single precision shows."""
+    beta = float(a["beta"])
+    x = a["self"] if beta == 1 else w.emit("Mul", [a["self"], beta])
+    y = w.emit("Softplus", [x])
+    w.give("Identity", [y if beta == 1 else w.emit("Mul", [y, 1 / beta])])
+
+
+def _glu(w: Writer, a: Arguments) -> None:
+    """One half gates the other."""
+    axis, size = a["dim"] % len(w.shape(a["self"])), w.shape(a["self"])[a["dim"]]
+    first, gate = w.fresh(f"{w.current.name}:first"), w.fresh(f"{w.current.name}:gate")
+    w.emit("Split", [a["self"], w.integers([size // 2] * 2)], {"axis": axis}, [first, gate])
+    w.give("Mul", [first, w.emit("Sigmoid", [gate])])
+
+
+def _vector_norm(w: Writer, a: Arguments) -> None:
+    """The Euclidean length of rows, by which a normalisation divides."""
+    rank, axes = len(w.shape(a["self"])), a.get("dim")
+    if a.get("ord", 2) != 2 or axes is None or [axis % rank for axis in axes] != [rank - 1]:
+        raise Rejected("it is not the Euclidean length along the last axis")
+    w.give("ReduceL2", [a["self"]], {"axes": [-1], "keepdims": int(a["keepdim"])})
+
+
+def _group_norm(w: Writer, a: Arguments) -> None:
+    channels, groups = w.shape(a["input"])[1], int(a["group"])
+    weight = a["weight"] if a["weight"] is not None else np.ones(channels, np.float32)
+    bias = a["bias"] if a["bias"] is not None else np.zeros(channels, np.float32)
+    w.give(
+        "GroupNormalization", [a["input"], weight, bias], {"num_groups": groups, "epsilon": float(a["eps"])}
+    )
+
+
 def _leaky_relu(w: Writer, a: Arguments) -> None:
     w.give("LeakyRelu", [a["self"]], {"alpha": float(a["negative_slope"])})
 
@@ -216,8 +258,10 @@ HANDLERS: dict[str, Handler] = {
     "_native_batch_norm_legit": _training_norm,
     "_native_batch_norm_legit_functional": _training_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
+    "_log_softmax": _unary("LogSoftmax"),
     "_softmax": _softmax,
     "_to_copy": _copy,
+    "abs": _unary("Abs"),
     "add": _sum("Add"),
     "addmm": _addmm,
     "alias": _copy,
@@ -225,6 +269,7 @@ HANDLERS: dict[str, Handler] = {
     "baddbmm": _addmm,
     "batch_norm": _batch_norm,
     "bmm": _matmul,
+    "celu": _celu,
     "clamp": _clamp,
     "clamp_max": _clamp,
     "clamp_min": _clamp,
@@ -233,10 +278,12 @@ HANDLERS: dict[str, Handler] = {
     "detach": _copy,
     "div": _div,
     "dropout": _dropout,
+    "elu": _elu,
     "embedding": _embedding,
     "erf": _unary("Erf"),
     "exp": _unary("Exp"),
     "gelu": _gelu,
+    "glu": _glu,
     "group_rational": _group_rational,
     "hardsigmoid": _hardsigmoid,
     "hardswish": _unary("HardSwish"),
@@ -244,14 +291,18 @@ HANDLERS: dict[str, Handler] = {
     "layer_norm": _layer_norm,
     "leaky_relu": _leaky_relu,
     "lift_fresh_copy": _copy,
+    "log_softmax": _unary("LogSoftmax"),
+    "linalg_vector_norm": _vector_norm,
     "linear": _linear,
     "masked_fill": _masked_fill,
     "matmul": _matmul,
     "mean": _mean,
+    "mish": _unary("Mish"),
     "mm": _matmul,
     "mul": _mul,
     "native_batch_norm": _training_norm,
     "native_dropout": _dropout,
+    "native_group_norm": _group_norm,
     "native_layer_norm": _layer_norm,
     "neg": _unary("Neg"),
     "pow": _pow,
@@ -262,9 +313,11 @@ HANDLERS: dict[str, Handler] = {
     "rms_norm": _rms_norm,
     "rsqrt": _rsqrt,
     "rsub": _rsub,
+    "selu": _unary("Selu"),
     "sigmoid": _unary("Sigmoid"),
     "silu": _unary("Swish"),
     "softmax": _softmax,
+    "softplus": _softplus,
     "sqrt": _unary("Sqrt"),
     "sub": _sum("Sub"),
     "tanh": _unary("Tanh"),

@@ -7,7 +7,8 @@ from intar.ir.ops import Op
 from intar.ir.taskgraph import Task, TaskGraph
 
 UNARY = frozenset(
-    {Op.RELU, Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.EXP, Op.CLIP, Op.PRELU, Op.SCALE_SHIFT}
+    {Op.RELU, Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.MISH, Op.SOFTPLUS, Op.ELU, Op.EXP}
+    | {Op.CLIP, Op.PRELU, Op.SCALE_SHIFT}
 )
 BINARY = frozenset({Op.ADD, Op.SUB, Op.MUL})
 VIEWS = frozenset({Op.UPSAMPLE_NEAREST, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})

@@ -38,6 +38,9 @@ class Op(str, Enum):
     GELU = "gelu"
     HARDSWISH = "hardswish"
     SILU = "silu"
+    MISH = "mish"
+    SOFTPLUS = "softplus"
+    ELU = "elu"
     SCALE_SHIFT = "scale_shift"
     RESHAPE = "reshape"
     TRANSPOSE = "transpose"
@@ -389,6 +392,15 @@ OPS: dict[Op, OpSpec] = {
     Op.GELU: OpSpec((1, 1), _unary, "x·Φ(x), exact or its tanh form", {"approximate": ("none", "tanh")}),
     Op.HARDSWISH: OpSpec((1, 1), _unary, "x · clip(x/6 + 1/2, 0, 1)"),
     Op.SILU: OpSpec((1, 1), _unary, "x · sigmoid(x)"),
+    Op.MISH: OpSpec((1, 1), _unary, "x · tanh(log(1 + exp(x)))"),
+    Op.SOFTPLUS: OpSpec((1, 1), _unary, "log(1 + exp(x))"),
+    Op.ELU: OpSpec(
+        (1, 1),
+        _unary,
+        "scale · (x where it is positive, else alpha · (exp(rate · x) − 1))",
+        {"alpha": float, "scale": float, "rate": float},
+        defaults={"alpha": 1.0, "scale": 1.0, "rate": 1.0},
+    ),
     Op.SCALE_SHIFT: OpSpec(
         (3, 3), _scale_shift, "x · scale[c] + shift[c] along one axis", {"axis": int}, constants=(1, 2)
     ),

@@ -89,6 +89,11 @@ def _prelu(x: list[Array], attrs: Attrs) -> Array:
     return np.maximum(x[0], 0) + slope * np.minimum(x[0], 0)
 
 
+def _elu(x: list[Array], attrs: Attrs) -> Array:
+    alpha, scale, rate = (float(attrs[key]) for key in ("alpha", "scale", "rate"))  # type: ignore[arg-type]
+    return scale * (np.maximum(x[0], 0) + alpha * np.expm1(rate * np.minimum(x[0], 0)))
+
+
 def _product(x: list[Array], attrs: Attrs) -> Array:
     return np.matmul(x[0], x[1].swapaxes(-1, -2) if attrs["transposed"] == "second" else x[1])
 
@@ -152,6 +157,9 @@ KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
     Op.GELU: lambda x, attrs: gelu(x[0], str(attrs["approximate"])),
     Op.HARDSWISH: lambda x, attrs: x[0] * np.clip(x[0] / 6 + 0.5, 0, 1),
     Op.SILU: lambda x, attrs: x[0] * sigmoid(x[0]),
+    Op.MISH: lambda x, attrs: x[0] * np.tanh(np.logaddexp(0, x[0])),
+    Op.SOFTPLUS: lambda x, attrs: np.logaddexp(0, x[0]),
+    Op.ELU: _elu,
     Op.SCALE_SHIFT: _scale_shift,
     Op.RESHAPE: lambda x, attrs: x[0].reshape(attrs["shape"]),  # type: ignore[arg-type]
     Op.TRANSPOSE: lambda x, attrs: x[0].transpose(attrs["perm"]),  # type: ignore[arg-type]

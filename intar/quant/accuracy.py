@@ -14,7 +14,7 @@ from intar.ir.bits import INDEX_BITS
 from intar.ir.quantgraph import QTensor, Quantised
 from intar.ir.reference import AT_ONCE, float_tensors
 from intar.ir.taskgraph import TaskGraph
-from intar.quant.calibrate import samples
+from intar.quant.calibrate import counted, samples
 from intar.quant.golden import dequantise, golden_tensors, quantise_input
 
 SQNR_BOUND_DB = 20.0
@@ -61,7 +61,9 @@ def numerics_report(
             graph, quantised, shared, batch[first : first + AT_ONCE]
         ):
             name = tensor.name
-            error = dequantise(tensor, _as_real(ints, real.shape)) - real
+            made = counted(graph, name, real, dequantise(tensor, _as_real(ints, real.shape)))
+            real = counted(graph, name, real)
+            error = made - real
             if name in masks:
                 error, real = error[masks[name]], real[masks[name]]
             signal[name] += float((real**2).sum())

@@ -10,11 +10,14 @@ import numpy as np
 
 from intar.errors import CalibrationError, Finding
 from intar.grid.valid import valid_elements
-from intar.ir.ops import Op
+from intar.ir.ops import HIDDEN, Op
 from intar.ir.reference import AT_ONCE, float_tensors
 from intar.ir.shapes import show
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.scheme import Scheme
+
+REACH = 19.0
+"""So far below a row's largest score an element is nothing to the circuit's softmax (`docs/numerics.md`: from 26·ln 2)."""
 
 BINS = 2048
 MSE_STEPS = 64
@@ -150,13 +153,27 @@ def observe(graph: TaskGraph, calibration: Mapping[str, np.ndarray], histograms:
     return {name: Observed(low[name], high[name], counts[name]) for name in low}
 
 
+def counted(graph: TaskGraph, name: str, array: np.ndarray, beside: np.ndarray | None = None) -> np.ndarray:
+    """The values of a tensor that can make a difference: all, but of scores under a mask that only a softmax reads those far
+    below their row's largest as `REACH` below it.
+
+    With `beside`, an array of the same shape, its values under the bounds of `array`'s.
+    """
+    readers = graph.consumers(name)
+    only = bool(readers) and name not in graph.outputs and all(task.op is Op.SOFTMAX for task in readers)
+    values = array if beside is None else beside
+    if not only or array.min(initial=0.0) > HIDDEN:
+        return values
+    return np.maximum(values, array.max(axis=-1, keepdims=True) - REACH)
+
+
 def _activations(graph: TaskGraph, batch: list[dict[str, np.ndarray]]) -> Iterator[tuple[str, np.ndarray]]:
     """What every activation takes on in every sample, by name."""
     masks = valid_elements(graph)
     for first in range(0, len(batch), AT_ONCE):
         for name, arrays in float_tensors(graph, batch[first : first + AT_ONCE]):
             for array in arrays:
-                yield name, array[masks[name]] if name in masks else array
+                yield name, array[masks[name]] if name in masks else counted(graph, name, array)
 
 
 def value_range(observed: Observed, scheme: Scheme, bits: int) -> tuple[float, float]:

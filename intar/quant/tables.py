@@ -20,7 +20,9 @@ MIN_LOG_ENTRIES, MAX_LOG_ENTRIES = 4, 10
 GOOD_ERROR = 0.75
 """Units of the last place that a table of wide inputs may be wrong (rounding alone: 0.5); the smallest such is taken."""
 MAX_Q = 16
-UNARY = frozenset({Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.EXP, Op.RATIONAL})
+UNARY = frozenset(
+    {Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.MISH, Op.SOFTPLUS, Op.ELU, Op.EXP, Op.RATIONAL}
+)
 """Operators that become tables."""
 
 STRAIGHT_ENTRIES = 256
@@ -31,8 +33,8 @@ CURVE_BITS = 18
 GUARD_BITS = 4
 """Bits by which an entry is finer than its effect at the end of its piece needs."""
 
-CORNERS = {Op.HARDSWISH: 3.0}
-"""Where a function has corners, left and right of 0."""
+CORNERS = {Op.HARDSWISH: 3.0, Op.ELU: 3.0}
+"""Where a function has corners, left and right of 0, and in 0 (of an ELU there only)."""
 
 FLAT = 0.125
 """Output steps by which a function may vary where its tail is cut off."""

@@ -169,7 +169,10 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
         g.add(x, y),
         g.sub(1.0, x),
         g.mul(y, x),
-        *(op(x) for op in (g.relu, g.sigmoid, g.tanh, g.gelu, g.hardswish, g.silu)),
+        *(
+            op(x)
+            for op in (g.relu, g.sigmoid, g.tanh, g.gelu, g.hardswish, g.silu, g.mish, g.softplus, g.elu)
+        ),
         g.gelu(x, "tanh"),
         g.scale_shift(x, vector, vector + 1),
         g.scale_shift(x, [1, 2, 3], [0, 0, 1], axis=1),

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from intar.frontends.torch_graph import import_torch
+from intar.ir.ops import Op
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
 
@@ -78,6 +79,7 @@ def gelu_new(x):
 
 
 ROW, SEQUENCE, IMAGE = (1, 16), (1, 6, 16), (1, 4, 8, 8)
+TOKENS = torch.linspace(-1, 1, 32).reshape(1, 2, 16)
 
 
 def functions(shape: tuple[int, ...], **named) -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
@@ -113,6 +115,23 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "shuffle": (
         nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(16, 16, 1), nn.PixelShuffle(2), nn.LeakyReLU(0.1)),
         IMAGE,
+    ),
+    "padded": (
+        nn.Sequential(
+            nn.ZeroPad2d((1, 0, 2, 1)),
+            nn.Conv2d(4, 4, 3, padding=1, bias=False),
+            nn.GroupNorm(2, 4),
+            nn.ZeroPad2d(1),
+            nn.MaxPool2d(3, 2),
+            nn.ZeroPad2d((-1, 1, 0, -1)),
+        ),
+        IMAGE,
+    ),
+    "causal_signal": (
+        nn.Sequential(
+            nn.ConstantPad1d((4, 0), 0.0), nn.Conv1d(4, 6, 3, dilation=2), nn.Conv1d(6, 6, 4, padding="same")
+        ),
+        (1, 4, 10),
     ),
     "signal": (nn.Sequential(nn.Conv1d(4, 8, 3, padding=1), nn.BatchNorm1d(8), nn.ReLU6()), (1, 4, 10)),
     "attention": (Attention(), SEQUENCE),
@@ -152,6 +171,13 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         ),
         SEQUENCE,
     ),
+    "gate": (
+        Function(
+            lambda m, x: x * F.adaptive_avg_pool2d(m.conv(x), 1).sigmoid() + x.mean(1, keepdim=True),
+            conv=nn.Conv2d(4, 4, 1),
+        ),
+        IMAGE,
+    ),
     "parts": (
         Function(
             lambda m, x: (
@@ -175,12 +201,30 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     unary=lambda x: torch.stack(
         [x.sigmoid(), x.tanh(), x.exp(), F.hardswish(x), F.silu(x), F.hardsigmoid(x)], 1
     ),
+    more_unary=lambda x: torch.stack(
+        [
+            x.abs(),
+            F.elu(x, 0.7),
+            F.selu(x),
+            F.celu(x, 1.5),
+            F.mish(x),
+            F.softplus(x),
+            F.softplus(x, 2.0),
+            x + F.glu(x, 1)[:, :1],
+        ],
+        1,
+    ),
+    lengths=lambda x: F.normalize(x, dim=-1) - x / x.norm(dim=-1, keepdim=True),
+    zeros=lambda x: F.pad(x, (1, 2, 3, 0)) * F.pad(x, (4, -1, 1, 2)),
     gelus=lambda x: F.gelu(x) + F.gelu(x, approximate="tanh") * gelu_new(x),
     arithmetic=lambda x: (2 - x) / 4 + torch.add(x, x * 3, alpha=0.5) - x**2,
     clamps=lambda x: x.clamp(-1, 0.5) + x.clamp(min=0) + F.hardtanh(x),
     means=lambda x: x.mean(1, keepdim=True) + x.mean(-1, keepdim=True) + x.mean((1, 2), keepdim=True),
     views=lambda x: x.permute(0, 2, 1).reshape(1, 4, 4, 6)[:, 1, :, 2:5].unsqueeze(0).flatten(1),
     softmax=lambda x: x.softmax(1) @ x.transpose(1, 2).softmax(-1),
+    repeated=lambda x: x.mean(-1, keepdim=True) * x + x[:, :1] - x[0, 0, :1] * x.sigmoid(),
+    class_token=lambda x: torch.cat([TOKENS[:, :1], x, TOKENS], 1),
+    more_constants=lambda x: torch.cat([x, torch.cat([TOKENS] * 7, 1)], 1),
     broadcast=lambda x: x + torch.linspace(0, 1, 16) * x[:, :1].expand(1, 6, 16),
 )
 
@@ -211,6 +255,15 @@ def compare(module: nn.Module, *shapes: tuple[int, ...]) -> TaskGraph:
         assert values[name].shape == tuple(tensor.shape)
         np.testing.assert_allclose(values[name], tensor.numpy(), rtol=2e-4, atol=2e-5)
     return graph
+
+
+def test_padding_goes_into_convolutions() -> None:
+    module, shape = MODULES["padded"]
+    pads = [task.attrs["pads"] for task in compare(settle(module), shape).tasks if task.op is Op.CONV2D]
+    assert pads == [(3, 2, 2, 1), (1, 1, 1, 1), (0, 0, 0, 1)]  # a pool has no zeros of its own
+    module, shape = MODULES["causal_signal"]
+    pads = [task.attrs["pads"] for task in compare(module, shape).tasks if task.op is Op.CONV2D]
+    assert pads == [(0, 4, 0, 0), (0, 1, 0, 2)]
 
 
 @pytest.mark.parametrize("name", MODULES)
