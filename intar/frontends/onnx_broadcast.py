@@ -12,7 +12,8 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node
-from intar.ir.ops import Op, Shape, ShapeMismatch, broadcast_shape
+from intar.ir.ops import Op, broadcast_shape
+from intar.ir.shapes import Shape, ShapeMismatch
 
 
 def alike(importer: Importer, node: Node, operands: list[str]) -> list[str]:

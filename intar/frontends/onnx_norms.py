@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from intar.frontends.onnx_nodes import Node, Rejected, live, scalar
-from intar.ir.ops import Op, show
+from intar.ir.ops import Op
+from intar.ir.shapes import show
 
 if TYPE_CHECKING:
     from intar.frontends.importer import Importer
