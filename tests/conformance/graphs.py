@@ -34,9 +34,11 @@ from intar.ir.schedule import Machine, Pattern, Placement, Residency, Schedule, 
 from intar.lower.lower import lower
 from intar.quant.absorb import absorb_binaries
 from intar.quant.direct import build_direct
+from intar.quant.drawn import arithmetic, rows
+from intar.quant.drawn.maker import COLUMNS, Maker
 from intar.quant.fixed import limits
 from intar.quant.quantise import finish
-from intar.quant.random_graphs import COLUMNS, _Maker
+from intar.quant.random_graphs import KINDS
 from intar.quant.tables import rational_groups
 
 COMPUTE = (
@@ -78,7 +80,7 @@ def learned_coefficients() -> list[tuple[np.ndarray, np.ndarray]]:
     return rational_groups(task.attrs, [graph.constant(name) for name in task.inputs[1:]])
 
 
-class Directed(_Maker):
+class Directed(Maker):
     """The random maker with its choices of kind and shape taken away; integers stay random."""
 
     def __init__(self, seed: int, bits: Sequence[int], weight_bits: Sequence[int], columns: int) -> None:
@@ -183,17 +185,17 @@ class Directed(_Maker):
         """
         if kind in ("add", "mul"):
             self.op = kind
-            assert self.binary()
+            assert arithmetic.binary(self)
         elif kind in TAILS:
             self.op, self.plain = kind.removeprefix("matmul_"), True
             x = self.operand()
             assert x is not None
             for _ in range(2):
                 self.forced.append(x)
-                assert self.matmul()
+                assert arithmetic.matmul(self)
             self.forced = list(self.tensors.values())[-2:]
             absorbed = self.forced[-1].name
-            assert self.binary()
+            assert arithmetic.binary(self)
             self.plain = False
             self.tasks = list(absorb_binaries(self.tasks, self.tensors, ()))
             joined = self.tasks[-1]
@@ -207,20 +209,24 @@ class Directed(_Maker):
             self.more.append(y.name)
             self.hidden.add(y.name)
             self.forced = [y, x]
-            assert self.product()
+            assert arithmetic.product(self)
         elif kind.startswith(("table", "rational")):
             self.table_kind = kind
-            self.affine()
+            arithmetic.affine(self)
             self.table_kind = ""
         elif kind in ROW_WISE:
             self.row_wise(kind)
         else:
-            assert getattr(self, kind)()
+            assert KINDS[kind](self)
 
     def row_wise(self, kind: str) -> None:
         """The random task, with its variant as named."""
         made = (
-            self.softmax() if kind in SOFTMAXES else getattr(self, kind)() if kind in PEAKS else self.norm()
+            rows.softmax(self)
+            if kind in SOFTMAXES
+            else KINDS[kind](self)
+            if kind in PEAKS
+            else rows.norm(self)
         )
         assert made, "no operand fits"
         task = self.tasks.pop()
