@@ -13,12 +13,10 @@
 //             Of a row over its peak: collect it and find the largest magnitude; its elements as they are; divide; multiply
 //             and clamp. Of a peak: the first pass, and one beat in the others: 1 in all lanes, times twice the peak, halved.
 //             Rows are handed on through SLOTS slots of the row memory and as many of the power memory.
-// Tables      with TABLE results go through an intar_lookup a lane. LOAD_PROGRAM names the slots that a play fills from `tables`
-//             (intar_table_load), from its first cycle on; 73 bits a slot, lowest first: first entry (16), entries - 1 (16), q (5), lo,
-//             hi (18 each). No row that is looked up leaves before all of them are full.
-// Parameters  a beat of gains and one of offsets for each beat of a normalised row (32-bit elements), in that order; bits 25 and
-//             up of a gain are the group of its column's table. They are
-//             taken up to three beats ahead whatever the program still needs: nobody may offer more than it needs in all.
+// Tables      with TABLE results go through an intar_lookup a lane (intar_rows_lookups). No row that is looked up leaves before all
+//             tables are full.
+// Parameters  gains and offsets of the columns of normalised rows (intar_rows_columns). They are taken up to three beats ahead,
+//             whatever the program still needs: nobody may offer more than it needs in all.
 // Latency     a row's last slice taken in t -> its powers from t+2 on; its last slice read for the powers in t ->
 //             division in t+12; that takes 20 cycles, a root 25; last slice of a beat read for the product in t -> pushed in
 //             t+7, with NORM in t+13; one that is looked up 2 later, with SLOPES 5, with CURVES 7.
@@ -90,11 +88,9 @@ module intar_rows #(
   localparam int LATENCY = RESULT + TABLES;
   localparam int VALUE = TABLE ? 18 : BITS;  // bits of a result, perhaps of one that is looked up
   localparam int GROUP = (GROUP_BITS > 0) ? GROUP_BITS : 1;
-  localparam int GAIN = NORM ? 25 + GROUP_BITS : 25;  // bits of a gain that are kept
   localparam int STEP_BITS = 358;
   localparam int KIND_AT = 99, CENTRED_AT = 101, LIFT_AT = 102, MULT_AT = 123, SHIFT_AT = 148, NUMERATOR_AT = 154,
                  OUT_SHIFT_AT = 215, LIMITS_AT = 221, TABLE_AT = 275;  // fields of a step
-  localparam logic [1:0] NORMALISE = 2'd1, PEAK_ALONE = 2'd3;  // kinds; bit 1: the largest magnitude counts
 
   // By slot: a row that is still to be read, one whose maximum is known; a row of powers that is still to be read, one whose
   // sum, one whose reciprocal is known.
@@ -148,37 +144,28 @@ module intar_rows #(
     end
   endgenerate
 
-  // Magnitudes of up to 2^(BITS-1) are compared like elements: with the highest bit inverted.
-  logic fill_heights;
-  logic [RATE*BITS-1:0] keys;
-  assign fill_heights = PEAK && fill_step[KIND_AT+1];
-  always_comb begin
-    for (int p = 0; p < RATE; p = p + 1) begin
-      keys[p*BITS+:BITS] = slice_in[p*BITS+:BITS];
-      if (fill_heights && slice_in[p*BITS+BITS-1]) keys[p*BITS+:BITS] = -slice_in[p*BITS+:BITS];
-      if (fill_heights) keys[p*BITS+BITS-1] = !keys[p*BITS+BITS-1];
-    end
-  end
-
-  logic signed [BITS-1:0] slice_top, slice_top1, top, new_top;
+  logic signed [BITS-1:0] top;
   logic signed [BITS-1:0] tops[0:SLOTS-1];
-  logic fill1, fill_first1, fill_last1;
+  logic fill1, fill_last1;
   logic [SLOT_BITS-1:0] fill_slot1;
-  always_comb begin
-    slice_top = {1'b1, {(BITS - 1) {1'b0}}};
-    for (int p = 0; p < RATE; p = p + 1) begin
-      if (fill_used[p] && $signed(keys[p*BITS+:BITS]) > slice_top) slice_top = $signed(keys[p*BITS+:BITS]);
-    end
-  end
-  assign new_top = (fill_first1 || slice_top1 > top) ? slice_top1 : top;
+  intar_rows_maximum #(
+      .RATE(RATE),
+      .BITS(BITS),
+      .PEAK(PEAK)
+  ) maximum (
+      .clk(clk),
+      .go(fill_go),
+      .first(fill_first),
+      .heights(fill_step[KIND_AT+1]),
+      .used(fill_used),
+      .slice(slice_in),
+      .top(top)
+  );
   always_ff @(posedge clk) begin
     fill1 <= rst_n && fill_go;
-    fill_first1 <= fill_first;
     fill_last1 <= fill_last;
     fill_slot1 <= fill_slot;
-    slice_top1 <= slice_top;
-    if (fill1) top <= new_top;
-    if (fill1 && fill_last1) tops[fill_slot1] <= new_top;
+    if (fill1 && fill_last1) tops[fill_slot1] <= top;
   end
 
   // ---- powers: a row that has begun goes on without a stop
@@ -224,149 +211,68 @@ module intar_rows #(
   logic [RATE*BITS-1:0] rows[0:MEMORY-1];
   logic [RATE*BITS-1:0] values;
   logic signed [BITS-1:0] top1;
-  logic [RATE-1:0] used1;
   always_ff @(posedge clk) begin
     if (fill_go) rows[fill_at] <= slice_in;
     values <= rows[power_at];
     top1 <= tops[power_slot];
-    used1 <= power_used;
   end
 
-  logic [RATE*POWER-1:0] power;
-  generate
-    if (SOFTMAX) begin : g_power
-      logic [24:0] mult;
-      logic [5:0] shift;
-      intar_delay #(.WIDTH(25), .MOVES(2)) mults (.clk(clk), .move(1'b1), .in_data(power_step[MULT_AT+:25]), .out_data(mult));
-      intar_delay #(.WIDTH(6), .MOVES(4)) shifts (.clk(clk), .move(1'b1), .in_data(power_step[SHIFT_AT+:6]), .out_data(shift));
-      for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
-        intar_rows_power #(
-            .BITS(BITS)
-        ) lane (
-            .clk(clk),
-            .value(values[p*BITS+:BITS]),
-            .top(top1),
-            .used(used1[p]),
-            .mult(mult),
-            .shift(shift),
-            .power(power[p*POWER+:POWER])
-        );
-      end
-    end else begin : g_no_power
-      assign power = '0;
-    end
-  endgenerate
-
-  // ---- their sum, ten cycles later
-  logic power10, first10, last10, norm10, heights10, centred10, power11, first11, last11;
-  logic [SLOT_BITS-1:0] slot10, slot11;
-  logic [AT-1:0] at10;
-  logic [9:0] going;
-  logic [TOTAL-1:0] slice_sum, slice_sum11, total, new_total;
-  logic [TOTAL-1:0] totals[0:SLOTS-1];
-  logic [RATE*POWER-1:0] stored[0:MEMORY-1];
-  intar_delay #(
-      .WIDTH(AT + 4),
-      .MOVES(10)
-  ) places (
+  logic terms_valid, sums_valid;
+  logic [RATE*POWER-1:0] terms;
+  logic [TOTAL-1:0] total;
+  logic signed [31:0] sum;
+  logic [45:0] square;
+  intar_rows_terms #(
+      .RATE(RATE),
+      .BITS(BITS),
+      .SOFTMAX(SOFTMAX),
+      .NORM(NORM),
+      .PEAK(PEAK)
+  ) second (
       .clk(clk),
-      .move(1'b1),
-      .in_data({power_step[CENTRED_AT], power_step[KIND_AT+:2] == NORMALISE, power_first, power_last, power_at}),
-      .out_data({centred10, norm10, first10, last10, at10})
+      .rst_n(rst_n),
+      .go(power_go),
+      .first(power_first),
+      .last(power_last),
+      .kind(power_step[KIND_AT+:2]),
+      .centred(power_step[CENTRED_AT]),
+      .lift(power_step[LIFT_AT+:4]),
+      .mult(power_step[MULT_AT+:25]),
+      .shift(power_step[SHIFT_AT+:6]),
+      .used(power_used),
+      .values(values),
+      .top(top1),
+      .terms_valid(terms_valid),
+      .terms(terms),
+      .sums_valid(sums_valid),
+      .total(total),
+      .sum(sum),
+      .squares(square)
   );
-  assign power10 = going[9];
-  assign slot10 = at10[PLACE_BITS+:SLOT_BITS];
-  always_comb begin
-    slice_sum = '0;
-    for (int p = 0; p < RATE; p = p + 1) slice_sum = slice_sum + TOTAL'(power[p*POWER+:POWER]);
-  end
-  assign new_total = first11 ? slice_sum11 : total + slice_sum11;
-  always_ff @(posedge clk) begin
-    going <= rst_n ? {going[8:0], power_go} : '0;
-    power11 <= rst_n && power10;
-    first11 <= first10;
-    last11 <= last10;
-    slot11 <= slot10;
-    slice_sum11 <= slice_sum;
-    if (power10) stored[at10] <= (norm10 || heights10) ? lifted10 : power;
-    if (power11) total <= new_total;
-    if (power11 && last11) totals[slot11] <= heights11 ? {1'b0, 40'(height11) << 24} : new_total;
-  end
 
-  // ---- of a row that is normalised, or taken over its peak: its elements, 16 bits wide; instead of the sum, the peak
-  logic [RATE*POWER-1:0] lifted10;
-  logic [RATE*16-1:0] lifted9;
-  logic heights11;
-  logic [BITS-1:0] height11;
-  generate
-    if (NORM || PEAK) begin : g_elements
-      logic alone1;
-      logic [3:0] lift1;
-      logic [RATE*16-1:0] lifted2;
-      intar_delay #(.WIDTH(RATE * 16), .MOVES(7)) later (.clk(clk), .move(1'b1), .in_data(lifted2), .out_data(lifted9));
-      always_ff @(posedge clk) begin
-        alone1 <= PEAK && power_step[KIND_AT+:2] == PEAK_ALONE;
-        lift1 <= NORM ? power_step[LIFT_AT+:4] : 4'd0;
-        for (int p = 0; p < RATE; p = p + 1) begin
-          lifted2[p*16+:16] <= alone1 ? 16'd1 : used1[p] ? 16'($signed(values[p*BITS+:BITS])) << lift1 : 16'd0;
-          lifted10[p*POWER+:POWER] <= POWER'($signed(lifted9[p*16+:16]));
-        end
-      end
-    end else begin : g_no_elements
-      assign {lifted9, lifted10} = '0;
-    end
-    if (PEAK) begin : g_peaks
-      logic [BITS-1:0] height1;
-      intar_delay #(.WIDTH(1), .MOVES(10)) kind (.clk(clk), .move(1'b1), .in_data(power_step[KIND_AT+1]), .out_data(heights10));
-      intar_delay #(.WIDTH(BITS), .MOVES(10)) height (.clk(clk), .move(1'b1), .in_data(height1), .out_data(height11));
-      always_comb begin
-        height1 = {!top1[BITS-1], top1[BITS-2:0]};
-        if (height1 == '0) height1 = BITS'(1);
-      end
-      always_ff @(posedge clk) heights11 <= heights10;
-    end else begin : g_no_peaks
-      assign {heights10, heights11, height11} = '0;
-    end
-  endgenerate
-
-  // ---- of a normalised row: the sums of its elements and of their squares
+  logic [AT-1:0] at10;
+  logic [SLOT_BITS-1:0] slot11;
+  logic [RATE*POWER-1:0] stored[0:MEMORY-1];
+  logic [TOTAL-1:0] totals[0:SLOTS-1];
   logic signed [31:0] sums[0:SLOTS-1];
   logic [45:0] squares[0:SLOTS-1];
+  intar_delay #(.WIDTH(AT), .MOVES(10)) places (.clk(clk), .move(1'b1), .in_data(power_at), .out_data(at10));
+  always_ff @(posedge clk) begin
+    slot11 <= at10[PLACE_BITS+:SLOT_BITS];
+    if (terms_valid) stored[at10] <= terms;
+    if (sums_valid) totals[slot11] <= total;
+  end
   generate
-    if (NORM) begin : g_moments
-      logic signed [31:0] slice_sum10, elements11, sum, new_sum;
-      logic [45:0] slice_square10, slice_square11, square, new_square;
-      logic signed [31:0] element_squares[0:RATE-1];
-      logic centred11;
-      always_comb begin
-        slice_sum10 = '0;
-        slice_square10 = '0;
-        for (int p = 0; p < RATE; p = p + 1) begin
-          slice_sum10 = slice_sum10 + 32'($signed(lifted10[p*POWER+:16]));
-          slice_square10 = slice_square10 + 46'(element_squares[p]);
-        end
-      end
-      assign new_sum = first11 ? elements11 : sum + elements11;
-      assign new_square = first11 ? slice_square11 : square + slice_square11;
+    if (NORM) begin : g_sums
       always_ff @(posedge clk) begin
-        for (int p = 0; p < RATE; p = p + 1) begin
-          element_squares[p] <= $signed(lifted9[p*16+:16]) * $signed(lifted9[p*16+:16]);
-        end
-        elements11 <= slice_sum10;
-        slice_square11 <= slice_square10;
-        centred11 <= centred10;
-        if (power11) begin
-          sum <= new_sum;
-          square <= new_square;
-        end
-        if (power11 && last11) begin
-          sums[slot11] <= centred11 ? new_sum : '0;
-          squares[slot11] <= new_square;
+        if (sums_valid) begin
+          sums[slot11] <= sum;
+          squares[slot11] <= square;
         end
       end
-    end else begin : g_no_moments
-      logic unused_moments;
-      assign unused_moments = &{1'b0, centred10, lifted9};
+    end else begin : g_no_sums
+      logic unused_sums;
+      assign unused_sums = &{1'b0, sum, square};
       always_comb begin
         for (int i = 0; i < SLOTS; i = i + 1) begin
           sums[i] = '0;
@@ -376,16 +282,14 @@ module intar_rows #(
     end
   endgenerate
 
-  // ---- divide: rows begin in order and, since a root waits for all divisions and they for it, end in order
-  // A peak is done at once, but waits like a root.
-  logic divide_valid, divide_go, divide_norm, divide_alone, peak_ready, quotient_ready;
+  // ---- divide
+  logic divide_valid, divide_go, quotient_ready;
   logic [STEP_BITS-1:0] divide_step;
   logic [SLOT_BITS-1:0] divide_slot, quotient_slot;
   logic [31:0] divide_row;
   logic [18:0] quotient;
-  logic [4:0] extra;
+  logic [5:0] down;
   logic [18:0] quotients[0:SLOTS-1];
-  logic [5:0] shifts_out[0:SLOTS-1];
   logic [5:0] downs[0:SLOTS-1];
   logic [STEP_BITS-1:0] unused_divide_next;
   intar_round_steps #(
@@ -408,83 +312,42 @@ module intar_rows #(
       .step(divide_step),
       .next_step(unused_divide_next)
   );
-  logic [DIVISIONS-1:0] division_busy, division_ready;
-  logic divider_busy, root_busy, root_ready;  // divider_busy: of the one whose turn it is
-  assign divide_norm = NORM && divide_step[KIND_AT+:2] == NORMALISE;
-  assign divide_alone = PEAK && divide_step[KIND_AT+:2] == PEAK_ALONE;
-  assign divide_go = divide_valid && !root_busy && !((divide_norm || divide_alone) ? |division_busy : divider_busy) && sum_ready[divide_slot];
-  logic [18:0] ratio, root;
-  logic [4:0] ratio_extra, pair;
-  generate
-    if (SOFTMAX || PEAK) begin : g_division
-      localparam int TURN_BITS = (DIVISIONS > 1) ? $clog2(DIVISIONS) : 1;
-      logic [TURN_BITS-1:0] turn;
-      logic [DIVISIONS*24-1:0] ratios;
-      assign divider_busy = division_busy[turn];
-      always_ff @(posedge clk) begin
-        if (start) turn <= '0;
-        else if (divide_go && !divide_norm && !divide_alone) turn <= (turn == TURN_BITS'(DIVISIONS - 1)) ? '0 : turn + 1'b1;
-      end
-      for (genvar d = 0; d < DIVISIONS; d = d + 1) begin : g_divider
-        intar_rows_divide divider (
-            .clk(clk),
-            .rst_n(rst_n),
-            .go(divide_go && !divide_norm && !divide_alone && turn == TURN_BITS'(d)),
-            .total(totals[divide_slot]),
-            .numerator(divide_step[NUMERATOR_AT+:43]),
-            .busy(division_busy[d]),
-            .ready(division_ready[d]),
-            .quotient(ratios[d*24+:19]),
-            .extra(ratios[d*24+19+:5])
-        );
-      end
-      always_comb begin
-        {ratio_extra, ratio} = '0;
-        for (int d = 0; d < DIVISIONS; d = d + 1) begin
-          if (division_ready[d]) {ratio_extra, ratio} = ratios[d*24+:24];
-        end
-      end
-    end else begin : g_no_division
-      assign {division_busy, division_ready, divider_busy, ratio, ratio_extra} = '0;
-    end
-    if (NORM) begin : g_root
-      intar_rows_root rooter (
-          .clk(clk),
-          .rst_n(rst_n),
-          .go(divide_go && divide_norm),
-          .count(divide_step[64+:16]),
-          .sum(sums[divide_slot]),
-          .squares(squares[divide_slot]),
-          .epsilon(divide_step[NUMERATOR_AT+:61]),
-          .busy(root_busy),
-          .ready(root_ready),
-          .root(root),
-          .pair(pair)
-      );
-    end else begin : g_no_root
-      assign {root_busy, root_ready, root, pair} = '0;
-    end
-  endgenerate
-  assign peak_ready = divide_go && divide_alone;
-  assign quotient_ready = |division_ready || root_ready || peak_ready;
-  assign quotient = peak_ready ? {1'b0, totals[divide_slot][40:24], 1'b0} : root_ready ? root : ratio;
-  assign extra = root_ready ? pair : ratio_extra;
+  intar_rows_divisions #(
+      .DIVISIONS(DIVISIONS),
+      .SLOT_BITS(SLOT_BITS),
+      .DIVIDE(SOFTMAX || PEAK),
+      .NORM(NORM),
+      .PEAK(PEAK)
+  ) divisions (
+      .clk(clk),
+      .rst_n(rst_n),
+      .start(start),
+      .valid(divide_valid && sum_ready[divide_slot]),
+      .go(divide_go),
+      .kind(divide_step[KIND_AT+:2]),
+      .numerator(divide_step[NUMERATOR_AT+:61]),
+      .shift(divide_step[SHIFT_AT+:6]),
+      .out_shift(divide_step[OUT_SHIFT_AT+:6]),
+      .total(totals[divide_slot]),
+      .count(divide_step[64+:16]),
+      .sum(sums[divide_slot]),
+      .squares(squares[divide_slot]),
+      .ready(quotient_ready),
+      .ready_slot(quotient_slot),
+      .quotient(quotient),
+      .down(down)
+  );
   always_ff @(posedge clk) begin
     if (start) begin
       divide_slot <= '0;
       divide_row <= '0;
-      quotient_slot <= '0;
-    end else begin
-      if (divide_go) begin
-        divide_slot <= divide_slot + 1'b1;
-        divide_row <= (divide_row == divide_step[0+:32]) ? '0 : divide_row + 1'b1;
-      end
-      if (quotient_ready) quotient_slot <= quotient_slot + 1'b1;
+    end else if (divide_go) begin
+      divide_slot <= divide_slot + 1'b1;
+      divide_row <= (divide_row == divide_step[0+:32]) ? '0 : divide_row + 1'b1;
     end
-    if (divide_go) shifts_out[divide_slot] <= divide_norm ? divide_step[SHIFT_AT+:6] : divide_step[OUT_SHIFT_AT+:6];
     if (quotient_ready) begin
       quotients[quotient_slot] <= quotient;
-      downs[quotient_slot] <= peak_ready ? 6'd1 : shifts_out[quotient_slot] + 6'(extra);
+      downs[quotient_slot] <= down;
     end
   end
 
@@ -531,7 +394,7 @@ module intar_rows #(
       .used(unused_scale_used)
   );
   assign move = !out_valid || out_ready;
-  assign scale_norm = NORM && scale_step[KIND_AT+:2] == NORMALISE;
+  assign scale_norm = NORM && scale_step[KIND_AT+:2] == 2'd1;
   assign scale_go = scale_valid && move && divided[scale_slot] && (!scale_norm || columns_valid) &&
       (!scale_step[TABLE_AT] || filled) && !overtakes;
 
@@ -540,127 +403,60 @@ module intar_rows #(
   always_ff @(posedge clk) if (move) read <= stored[scale_at];
   generate
     if (SOFTMAX || PEAK) begin : g_products
-      logic [18:0] quotient1;
-      logic [5:0] down3, down4;
-      logic [53:0] bounds;
-      logic signed [17:0] zero, lo, hi;
-      intar_delay #(.WIDTH(6), .MOVES(3)) down (.clk(clk), .move(move), .in_data(downs[scale_slot]), .out_data(down3));
-      intar_delay #(.WIDTH(54), .MOVES(5)) limits (.clk(clk), .move(move), .in_data(scale_step[LIMITS_AT+:54]), .out_data(bounds));
-      assign {hi, lo, zero} = bounds;
-      always_ff @(posedge clk) begin
-        if (move) begin
-          quotient1 <= quotients[scale_slot];
-          down4 <= down3;
-        end
-      end
-      for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
-        intar_rows_product #(
-            .BITS(VALUE),
-            .SIGNED(PEAK)
-        ) lane (
-            .clk(clk),
-            .move(move),
-            .share(read[p*POWER+:POWER]),
-            .ratio(quotient1),
-            .down(down3),
-            .down_later(down4),
-            .zero(zero),
-            .lo(lo),
-            .hi(hi),
-            .result(products[p*VALUE+:VALUE])
-        );
-      end
+      intar_rows_products #(
+          .RATE(RATE),
+          .BITS(VALUE),
+          .SIGNED(PEAK)
+      ) product (
+          .clk(clk),
+          .move(move),
+          .ratio(quotients[scale_slot]),
+          .down(downs[scale_slot]),
+          .limits(scale_step[LIMITS_AT+:54]),
+          .shares(read),
+          .products(products)
+      );
     end else begin : g_no_products
       assign products = '0;
     end
   endgenerate
 
-  // ---- or scale, move and clamp. Gains and offsets of a beat are taken while the beat before is worked on.
+  // ---- or scale, move and clamp
   generate
     if (NORM) begin : g_columns
-      logic gains_valid, take, release_columns;
-      logic [LANES*GAIN-1:0] next_gains, gains;
-      logic [LANES*32-1:0] offsets;
-      assign release_columns = scale_go && scale_norm && scale_slice_last;
-      assign params_ready = !gains_valid || !columns_valid || release_columns;
-      assign take = params_valid && params_ready;
-      always_ff @(posedge clk) begin
-        if (!rst_n || start) begin
-          gains_valid <= 1'b0;
-          columns_valid <= 1'b0;
-        end else begin
-          if (take) gains_valid <= !gains_valid;
-          columns_valid <= (take && gains_valid) || (columns_valid && !release_columns);
-        end
-        if (take && gains_valid) begin
-          gains <= next_gains;
-          offsets <= params_data;
-        end else if (take) begin
-          for (int l = 0; l < LANES; l = l + 1) next_gains[l*GAIN+:GAIN] <= params_data[l*32+:GAIN];
-        end
-      end
-
-      logic [RATE*GAIN-1:0] slice_gains;
-      logic [RATE*25-1:0] factors, gains7;
-      for (genvar p = 0; p < RATE; p = p + 1) begin : g_gain
-        assign factors[p*25+:25] = slice_gains[p*GAIN+:25];
-        if (GROUP_BITS > 0) begin : g_group
-          assign slice_groups[p*GROUP+:GROUP] = slice_gains[p*GAIN+25+:GROUP];
-        end else begin : g_no_group
-          assign slice_groups[p] = 1'b0;
-        end
-      end
-      logic [RATE*32-1:0] slice_offsets, offsets8;
-      if (SLICES > 1) begin : g_slice
-        assign slice_gains = gains[scale_slice*32'(RATE*GAIN)+:RATE*GAIN];
-        assign slice_offsets = offsets[scale_slice*32'(RATE*32)+:RATE*32];
-      end else begin : g_beat
-        assign {slice_gains, slice_offsets} = {gains, offsets};
-      end
-      intar_delay #(.WIDTH(RATE * 25), .MOVES(7)) gain (.clk(clk), .move(move), .in_data(factors), .out_data(gains7));
-      intar_delay #(.WIDTH(RATE * 32), .MOVES(8)) offset (.clk(clk), .move(move), .in_data(slice_offsets), .out_data(offsets8));
-
-      // What is the same for all lanes; the number is that of moves after scale_go.
-      logic [15:0] count1;
-      logic signed [31:0] sum2;
-      logic [18:0] root3;
-      logic [5:0] down5, down6, q8, q10;
-      logic [53:0] bounds;
-      logic signed [17:0] zero, lo, hi;
       logic norm12;
-      intar_delay #(.WIDTH(16), .MOVES(1)) count (.clk(clk), .move(move), .in_data(scale_step[64+:16]), .out_data(count1));
-      intar_delay #(.WIDTH(32), .MOVES(2)) sum (.clk(clk), .move(move), .in_data(sums[scale_slot]), .out_data(sum2));
-      intar_delay #(.WIDTH(19), .MOVES(3)) root (.clk(clk), .move(move), .in_data(quotients[scale_slot]), .out_data(root3));
-      intar_delay #(.WIDTH(6), .MOVES(5)) down (.clk(clk), .move(move), .in_data(downs[scale_slot]), .out_data(down5));
-      intar_delay #(.WIDTH(6), .MOVES(1)) down_later (.clk(clk), .move(move), .in_data(down5), .out_data(down6));
-      intar_delay #(.WIDTH(6), .MOVES(8)) q (.clk(clk), .move(move), .in_data(scale_step[OUT_SHIFT_AT+:6]), .out_data(q8));
-      intar_delay #(.WIDTH(6), .MOVES(2)) q_later (.clk(clk), .move(move), .in_data(q8), .out_data(q10));
-      intar_delay #(.WIDTH(54), .MOVES(11)) limits (.clk(clk), .move(move), .in_data(scale_step[LIMITS_AT+:54]), .out_data(bounds));
-      intar_delay #(.WIDTH(1), .MOVES(12)) kind (.clk(clk), .move(move), .in_data(scale_norm), .out_data(norm12));
-      assign {hi, lo, zero} = bounds;
+      logic [RATE*16-1:0] elements;
       logic [RATE*VALUE-1:0] normalised, products_later;
-      for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
-        intar_rows_norm #(
-            .BITS(VALUE)
-        ) lane (
-            .clk(clk),
-            .move(move),
-            .value(read[p*POWER+:16]),
-            .count(count1),
-            .sum(sum2),
-            .root(root3),
-            .down(down5),
-            .down_later(down6),
-            .gain(gains7[p*25+:25]),
-            .offset(offsets8[p*32+:32]),
-            .q(q8),
-            .q_later(q10),
-            .zero(zero),
-            .lo(lo),
-            .hi(hi),
-            .result(normalised[p*VALUE+:VALUE])
-        );
+      for (genvar p = 0; p < RATE; p = p + 1) begin : g_element
+        assign elements[p*16+:16] = read[p*POWER+:16];
       end
+      intar_rows_columns #(
+          .LANES(LANES),
+          .RATE(RATE),
+          .BITS(VALUE),
+          .GROUP_BITS(GROUP_BITS)
+      ) columns (
+          .clk(clk),
+          .rst_n(rst_n),
+          .start(start),
+          .params_valid(params_valid),
+          .params_ready(params_ready),
+          .params_data(params_data),
+          .valid(columns_valid),
+          .next(scale_go && scale_norm && scale_slice_last),
+          .groups(slice_groups),
+          .move(move),
+          .slice(scale_slice),
+          .count(scale_step[64+:16]),
+          .sum(sums[scale_slot]),
+          .root(quotients[scale_slot]),
+          .down(downs[scale_slot]),
+          .q(scale_step[OUT_SHIFT_AT+:6]),
+          .limits(scale_step[LIMITS_AT+:54]),
+          .values(elements),
+          .results(normalised)
+      );
+      intar_delay #(.WIDTH(1), .MOVES(12)) kind (.clk(clk), .move(move), .in_data(scale_norm), .out_data(norm12));
       if (SOFTMAX || PEAK) begin : g_both
         intar_delay #(.WIDTH(RATE * VALUE), .MOVES(RESULT - DIRECT)) later (.clk(clk), .move(move), .in_data(products), .out_data(products_later));
       end else begin : g_one
@@ -679,101 +475,45 @@ module intar_rows #(
   logic [LATENCY-1:0] present, completes, entry;  // slices in the pipeline of results, the last ones of beats; where one enters
   generate
     if (TABLE) begin : g_tables
-      localparam int ENTRY_BITS = (TABLE_ENTRIES > 1) ? $clog2(TABLE_ENTRIES) : 1;
-      localparam int WRITE = ((LANES % 4 == 0) ? 4 : (LANES % 2 == 0) ? 2 : 1) * (32 / WIDTH);
-      logic load_valid, load_last, write_base, write_slope, write_curve;
-      logic [72:0] load_step, unused_load_next;
-      logic [ENTRY_BITS-1:0] write_at;
-      logic [WRITE*WIDTH-1:0] write_data;
-      logic [40:0] index, bounds;
-      logic [4:0] rounding;
-      logic [RATE*GROUP-1:0] groups, own_groups;
-      logic unused_load;
-      assign own_groups = scale_norm ? slice_groups : '0;  // the columns of a softmax have no parameters
-      assign filled = !load_valid;
-      assign unused_load = &{1'b0, load_step, unused_load_next};
-      intar_round_steps #(
-          .STEPS(LOAD_STEPS),
-          .STEP_BITS(73),
-          .ROWS(LOAD_ROWS),
-          .PROGRAM(LOAD_PROGRAM),
-          .NUMBERS(LOAD_NUMBERS),
+      logic [RATE*BITS-1:0] looked_up;
+      intar_rows_lookups #(
+          .LANES(LANES),
+          .RATE(RATE),
+          .BITS(BITS),
+          .RESULT(RESULT),
+          .SLOPES(SLOPES),
+          .CURVES(CURVES),
+          .TABLE_ENTRIES(TABLE_ENTRIES),
+          .GROUP_BITS(GROUP_BITS),
+          .BASE_BITS(BASE_BITS),
+          .SLOPE_BITS(SLOPE_BITS),
+          .CURVE_BITS(CURVE_BITS),
+          .WIDTH(WIDTH),
+          .STYLE(STYLE),
           .SEGMENTS(SEGMENTS),
-          .ENDS(LOAD_ENDS)
-      ) load_steps (
+          .LOAD_STEPS(LOAD_STEPS),
+          .LOAD_ROWS(LOAD_ROWS),
+          .LOAD_PROGRAM(LOAD_PROGRAM),
+          .LOAD_NUMBERS(LOAD_NUMBERS),
+          .LOAD_ENDS(LOAD_ENDS)
+      ) lookups (
           .clk(clk),
           .rst_n(rst_n),
           .start(start),
           .segment(segment),
           .round(round),
-          .advance(load_last),
-          .valid(load_valid),
-          .step(load_step),
-          .next_step(unused_load_next)
+          .tables_valid(tables_valid),
+          .tables_ready(tables_ready),
+          .tables_data(tables_data),
+          .filled(filled),
+          .move(move),
+          .place(scale_step[TABLE_AT+1+:82]),
+          .groups(scale_norm ? slice_groups : '0),  // the columns of a softmax have no parameters
+          .values(results),
+          .results(looked_up)
       );
-      intar_table_load #(
-          .LANES(LANES),
-          .WIDTH(WIDTH),
-          .ENTRY_BITS(ENTRY_BITS),
-          .SLOPES(SLOPES),
-          .CURVES(CURVES)
-      ) load (
-          .clk(clk),
-          .rst_n(rst_n),
-          .start(start),
-          .go(load_valid && tables_valid),
-          .data(tables_data),
-          .first(load_step[0+:ENTRY_BITS]),
-          .entries_end(load_step[16+:16]),
-          .bounds(load_step[32+:41]),
-          .take(tables_ready),
-          .last(load_last),
-          .write_base(write_base),
-          .write_slope(write_slope),
-          .write_curve(write_curve),
-          .write_at(write_at),
-          .write_data(write_data)
-      );
-      intar_delay #(.WIDTH(RATE * GROUP), .MOVES(RESULT)) group (.clk(clk), .move(move), .in_data(own_groups), .out_data(groups));
-      intar_delay #(.WIDTH(41), .MOVES(RESULT)) place (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+1+:41]), .out_data(index));
-      if (SLOPES) begin : g_slopes
-        intar_delay #(.WIDTH(5), .MOVES(LATENCY - 2)) rounds (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+42+:5]), .out_data(rounding));
-        intar_delay #(.WIDTH(41), .MOVES(LATENCY - 1)) limits (.clk(clk), .move(move), .in_data(scale_step[TABLE_AT+42+:41]), .out_data(bounds));
-      end else begin : g_whole
-        assign {rounding, bounds} = '0;
-      end
       for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
-        logic signed [17:0] result;
-        logic unused_result;
-        intar_lookup #(
-            .SLOPES(SLOPES),
-            .CURVES(CURVES),
-            .TABLE_ENTRIES(TABLE_ENTRIES),
-            .GROUP_BITS(GROUP_BITS),
-            .BASE_BITS(BASE_BITS),
-            .SLOPE_BITS(SLOPE_BITS),
-            .CURVE_BITS(CURVE_BITS),
-            .WRITE(WRITE),
-            .WIDTH(WIDTH),
-            .STYLE(STYLE)
-        ) lookup (
-            .clk(clk),
-            .move(move),
-            .value($signed(results[p*VALUE+:VALUE])),
-            .group(groups[p*GROUP+:GROUP]),
-            .table_index(index),
-            .table_use(1'b1),
-            .table_round(rounding),
-            .table_bounds(bounds),
-            .write_base(write_base),
-            .write_slope(write_slope),
-            .write_curve(write_curve),
-            .write_at(write_at),
-            .write_data(write_data),
-            .result(result)
-        );
-        assign leaving[p*BITS+:BITS] = direct[RESULT-1] ? results[p*VALUE+:BITS] : result[BITS-1:0];
-        assign unused_result = &{1'b0, result};
+        assign leaving[p*BITS+:BITS] = direct[RESULT-1] ? results[p*VALUE+:BITS] : looked_up[p*BITS+:BITS];
       end
 
       // What is not looked up takes a place behind the tables in the pipeline of results, if there is none before it.
@@ -835,7 +575,7 @@ module intar_rows #(
         row_ready[power_slot] <= 1'b0;
         power_held[power_slot] <= 1'b1;
       end
-      if (power11 && last11) sum_ready[slot11] <= 1'b1;
+      if (sums_valid) sum_ready[slot11] <= 1'b1;
       if (divide_go) sum_ready[divide_slot] <= 1'b0;
       if (quotient_ready) divided[quotient_slot] <= 1'b1;
       if (scale_go && scale_last) begin
@@ -848,7 +588,7 @@ module intar_rows #(
   logic unused;
   assign done = !fill_valid && !scale_valid && filled && present == '0 && !out_valid;
   assign unused = &{1'b0, fill_step, power_step, divide_step, scale_step, fill_slice, scale_slice, unused_divide_next, unused_power_slice,
-                    unused_power_slice_last, unused_scale_first, unused_scale_used, values, top1, used1, norm10, read,
+                    unused_power_slice_last, unused_scale_first, unused_scale_used, read,
                     totals[0], totals[1], totals[2], totals[3], sums[0], sums[1], sums[2], sums[3], squares[0], squares[1],
                     squares[2], squares[3]};
 endmodule

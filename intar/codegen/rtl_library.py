@@ -28,17 +28,16 @@ USES = {
     "intar_rational": ("intar_reciprocal", "intar_delay"),
     "intar_router": ("intar_steps", "intar_slice"),
     "intar_rows": (
-        *(
-            "intar_rows_walk",
-            "intar_rows_power",
-            "intar_rows_product",
-            "intar_rows_divide",
-            "intar_rows_root",
-        ),
-        "intar_rows_norm",
-        *("intar_lookup", "intar_table_load", "intar_delay", "intar_round_steps"),
+        *("intar_rows_walk", "intar_rows_maximum", "intar_rows_terms", "intar_rows_divisions"),
+        *("intar_rows_products", "intar_rows_columns", "intar_rows_lookups"),
+        *("intar_delay", "intar_round_steps"),
     ),
     "intar_rows_walk": ("intar_round_steps",),
+    "intar_rows_terms": ("intar_rows_power", "intar_delay"),
+    "intar_rows_divisions": ("intar_rows_divide", "intar_rows_root"),
+    "intar_rows_products": ("intar_rows_product", "intar_delay"),
+    "intar_rows_columns": ("intar_rows_norm", "intar_delay"),
+    "intar_rows_lookups": ("intar_lookup", "intar_table_load", "intar_round_steps", "intar_delay"),
     "intar_rows_power": ("intar_rows_table",),
 }
 """Modules that a library module instantiates."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 
+import rows_passes
 from node_kernels import rows_part
 from pipelines import pins
 from units import Unit, literal, packed
@@ -531,7 +532,7 @@ ARRAYS = {
     "array_used": array(2, 3, 16, 8, 16, False, used=(8, 4)),
 }
 
-UNITS: dict[str, Unit] = DIVIDERS | ROOTS
+UNITS: dict[str, Unit] = DIVIDERS | ROOTS | rows_passes.UNITS
 for group in (
     *(STEPS, ROUND_STEPS, WALKS, ROWS_WALKS, ROUNDS, SEQUENCERS, MAXIMA, TABLE_LOADS, ARRAYS),
     *(VECTOR_PARAMS, VECTOR_LOADS, VECTOR_SETTINGS),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from engine_model import Model, clamp, rq
 from extreme_programs import edge
-from units import Unit
+from units import Unit, packed
 
 from intar.ir import exp2, norm
 from intar.ir.rational import FRACTIONS, reciprocals
@@ -269,6 +269,27 @@ def product(bits: int, with_sign: bool) -> Pipeline:
     return Pipeline(unit, operands, "result", 5, make, result)
 
 
+def products(bits: int, rate: int) -> Pipeline:
+    """Lanes side by side; the terms come a move after what is the same for all of them."""
+    one = product(bits, with_sign=True)
+    unit = Unit(
+        "intar_rows_products",
+        {"RATE": rate, "BITS": bits, "SIGNED": 1},
+        pins("move 1 ratio 19 down 6 limits 54") | {"shares": rate * 25},
+        {"products": rate * bits},
+        ("clk",),
+    )
+
+    def make(rng: random.Random) -> Item:
+        item = one.make(rng)
+        shares = [one.make(rng)["share"] for _ in range(rate)]
+        limits = packed([item["zero"], item["lo"], item["hi"]], 18)
+        results = packed([one.result(item | {"share": share}) for share in shares], bits)
+        return item | {"shares": packed(shares, 25), "limits": limits, "results": results}
+
+    return Pipeline(unit, at("ratio down limits shares+1"), "products", 6, make, lambda item: item["results"])
+
+
 def rows_of_norms(bits: int, seed: int) -> list[tuple[np.ndarray, bool, NormFactors]]:
     """Rows of up to 2^15 elements, flat ones and steep ones, with the factors that go with them.
 
@@ -442,6 +463,8 @@ FUNCTIONS: dict[str, Pipeline] = {
     "power16": power(16),
     "product8": product(8, with_sign=False),
     "product16": product(16, with_sign=True),
+    "products8": products(8, 3),
+    "products18": products(18, 1),
     "norm8": normalised_lane(8),
     "norm16": normalised_lane(16),
 }

@@ -32,6 +32,13 @@ def test_cocotb_module(leaf_program: Path, tmp_path: Path, module: str, names: s
     [
         ("pipelines_cocotb", {"functions"}),
         (
+            "rows_passes_cocotb",
+            {
+                *("largest_of_rows", "terms_of_rows", "divisions_in_turn"),
+                *("columns_of_rows", "lookups_of_results"),
+            },
+        ),
+        (
             "machines_cocotb",
             {
                 *("step_programs", "step_programs_after_reset", "steps_of_rounds"),
