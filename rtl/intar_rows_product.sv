@@ -1,12 +1,12 @@
 // intar_rows_product: one lane of intar_rows: an element of the power memory times the reciprocal of its row, clamped.
 //
-//   result = clamp(((share ratio + 2^(down-1)) >> down) + zero, lo, hi)
+//   result = clamp(((share ratio + half) >> down) + zero, lo, hi), half being 2^(down-1)
 //
 // `share` is a power of two, 0 to 2^24; with SIGNED also an element of a row over its peak, 17 bits with sign. They can be told
 // apart: bit 23 of the largest power is 0.
 //
-// Latency     5 moves: share and ratio in t -> result in t+5. `down` comes 2 moves later, `down_later` (the same) 3, zero, lo and
-//             hi 4 moves later: they are the same for all lanes, and delayed by their owner.
+// Latency     5 moves: share and ratio in t -> result in t+5. `half` comes 2 moves later, `down` 3, zero, lo and hi 4 moves later:
+//             they are the same for all lanes, and made and delayed by their owner.
 module intar_rows_product #(
     parameter int BITS = 8,
     parameter bit SIGNED = 1'b0
@@ -15,8 +15,8 @@ module intar_rows_product #(
     input  logic                   move,
     input  logic        [    24:0] share,
     input  logic        [    18:0] ratio,
+    input  logic        [    63:0] half,
     input  logic        [     5:0] down,
-    input  logic        [     5:0] down_later,
     input  logic signed [    17:0] zero,
     input  logic signed [    17:0] lo,
     input  logic signed [    17:0] hi,
@@ -34,8 +34,8 @@ module intar_rows_product #(
         if (move) begin
           product2 <= 45'(value * $signed({1'b0, ratio}));
           product3 <= product2;
-          rounded <= 64'(product3) + (64'sd1 <<< (down - 6'd1));
-          scaled <= 45'(rounded >>> down_later);
+          rounded <= 64'(product3) + $signed(half);
+          scaled <= 45'(rounded >>> down);
         end
       end
     end else begin : g_powers
@@ -46,8 +46,8 @@ module intar_rows_product #(
         if (move) begin
           product2 <= share * ratio;
           product3 <= product2;
-          rounded <= 64'(product3) + (64'd1 << (down - 6'd1));
-          scaled <= 44'(rounded >> down_later);
+          rounded <= 64'(product3) + half;
+          scaled <= 44'(rounded >> down);
         end
       end
     end

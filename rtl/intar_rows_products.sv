@@ -16,6 +16,8 @@ module intar_rows_products #(
 );
   logic [18:0] ratio1;
   logic [5:0] down3, down4;
+  logic [63:0] half;
+  assign half = 64'd1 << (down3 - 6'd1);
   logic [53:0] bounds;
   logic signed [17:0] zero, lo, hi;
   intar_delay #(.WIDTH(6), .MOVES(3)) downs (.clk(clk), .move(move), .in_data(down), .out_data(down3));
@@ -37,8 +39,8 @@ module intar_rows_products #(
           .move(move),
           .share(shares[p*25+:25]),
           .ratio(ratio1),
-          .down(down3),
-          .down_later(down4),
+          .half(half),
+          .down(down4),
           .zero(zero),
           .lo(lo),
           .hi(hi),

@@ -247,7 +247,7 @@ def product(bits: int, with_sign: bool) -> Pipeline:
     unit = Unit(
         "intar_rows_product",
         {"BITS": bits, "SIGNED": int(with_sign)},
-        pins("move 1 share 25 ratio 19 down 6 down_later 6 zero 18 lo 18 hi 18"),
+        pins("move 1 share 25 ratio 19 half 64 down 6 zero 18 lo 18 hi 18"),
         {"result": bits},
         ("clk",),
     )
@@ -259,13 +259,14 @@ def product(bits: int, with_sign: bool) -> Pipeline:
         low, high = sorted((edge(rng, bits), edge(rng, bits)))
         item = {"share": share, "ratio": rng.choice((1, (1 << 19) - 1, rng.randrange(1, 1 << 19)))}
         item |= {"down": rng.choice((1, 37, 62, rng.randrange(1, 63), rng.randrange(10, 40)))}
+        item["half"] = 1 << (item["down"] - 1)
         return item | {"zero": edge(rng, bits), "lo": low, "hi": high}
 
     def result(item: Item) -> int:
-        scaled = (item["share"] * item["ratio"] + (1 << (item["down"] - 1))) >> item["down"]
+        scaled = (item["share"] * item["ratio"] + item["half"]) >> item["down"]
         return clamp(scaled + item["zero"], item["lo"], item["hi"])
 
-    operands = at("share ratio down+2 down_later=down+3 zero+4 lo+4 hi+4")
+    operands = at("share ratio half+2 down+3 zero+4 lo+4 hi+4")
     return Pipeline(unit, operands, "result", 5, make, result)
 
 
