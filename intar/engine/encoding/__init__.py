@@ -1,0 +1,1 @@
+"""How each kind of node is flattened into the array that the C++ side reads (`intar.engine.encode`)."""
