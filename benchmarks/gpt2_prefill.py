@@ -46,6 +46,7 @@ BUDGETS = {
         "port_bits": 128,
         "inputs": 8,
         "divisions": 8,
+        "row_units": 2,
     }
     for device, cores in (("u280", 6), ("vpk180", 8))
 }

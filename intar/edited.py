@@ -15,6 +15,7 @@ from intar.ir.schedule import PARTS_SCHEMA, AnySchedule, Machine, Mode, PartedSc
 from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
 from intar.project import refuse_unwritable
 from intar.quant.divide import divide
+from intar.quant.heads import form_of
 from intar.schedule.validate import validate
 
 
@@ -63,6 +64,7 @@ def edited_schedule(
         raise ConfigError(
             replace(one, hint="leave it away: it is decided in the schedule's file") for one in other
         )
+    quantised = form_of(quantised, schedule)
     if isinstance(schedule, PartedSchedule):
         parts = zip(divide(quantised, schedule.pieces), schedule.parts, strict=True)
         broken = [fault for part, own in parts for fault in validate(own.schedule, part.graph)]

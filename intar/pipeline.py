@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
 from intar.design import Design, engine_memory
 from intar.engine import LONGEST_RUN, EngineResult, plan_merged, run
-from intar.errors import InternalError
+from intar.errors import InfeasibleError, InternalError
 from intar.ir.quantgraph import Part, QuantGraph, Quantised
 from intar.ir.repeats import Blocks
 from intar.ir.schedule import AnySchedule, Machine, Mode, PartedSchedule, Schedule
@@ -17,6 +18,7 @@ from intar.lower.parts import Network as LoweredNetwork
 from intar.lower.parts import lower_networks
 from intar.quant.blocks import Pieces, pieces
 from intar.quant.divide import divide
+from intar.quant.heads import form_of, group_heads
 from intar.quant.pooled import pool_products
 from intar.schedule.candidates import candidates
 from intar.schedule.parts import schedule_parts
@@ -36,6 +38,7 @@ def design(quantised: Quantised, schedule: AnySchedule) -> Design:
     InternalError
         The validator or the engine finds a fault in what we made.
     """
+    quantised = form_of(quantised, schedule)
     if isinstance(schedule, PartedSchedule):
         return _finish(quantised, _try_parts(quantised, divide(quantised, schedule.pieces), schedule))
     return _finish(quantised, _try(quantised, schedule))
@@ -103,14 +106,29 @@ def compile_quantised(
     `blocks` that the network repeats (`intar.ir.repeats`) are scheduled once and looped.
 
     With arrays of one row, results leave in the order in which a pool takes them: it joins the convolution before it.
+    With several rows nodes the network is also tried with its heads in as many groups, unless something is pinned: pins name
+    the tasks of the network as it is.
     In mode ``auto`` the best schedules of the other modes are lowered too where the solver finds them about as good, and
     each of them with a bank for every copy of a tensor where they fit; the engine's cycles decide: *auto* is never slower.
     """
     if machine.rows == 1:
         quantised = pool_products(quantised)
+    best = quantised, _best(quantised, machine, mode, pins, blocks)
+    chosen = pins is not None and pins != Pins()
+    grouped = quantised if chosen else group_heads(quantised, machine.row_units)
+    if grouped is not quantised:
+        with suppress(InfeasibleError):  # groups need more memory
+            trial = _best(grouped, machine, mode, pins, blocks)
+            if trial.predicted.cycles < best[1].predicted.cycles:
+                best = grouped, trial
+    return _finish(*best)
+
+
+def _best(quantised: Quantised, machine: Machine, mode: Mode, pins: Pins | None, blocks: Blocks) -> _Trial:
+    """The best schedule of a network, part by part where it repeats `blocks`."""
     if found := pieces(quantised.graph, blocks):
-        return compile_parts(quantised, machine, found, mode, pins)
-    return _finish(quantised, _fastest(quantised, candidates(quantised.graph, machine, mode, pins)))
+        return _best_parts(quantised, machine, found, mode, pins)
+    return _fastest(quantised, candidates(quantised.graph, machine, mode, pins))
 
 
 def _fastest(quantised: Quantised, schedules: Sequence[Schedule]) -> _Trial:
@@ -133,10 +151,15 @@ def compile_parts(
     UnsupportedError
         The network does not fall into these parts (`intar.quant.divide`).
     """
-    parts = divide(quantised, found)
+    return _finish(quantised, _best_parts(quantised, machine, found, mode, pins))
 
+
+def _best_parts(
+    quantised: Quantised, machine: Machine, found: Pieces, mode: Mode, pins: Pins | None
+) -> _Trial:
+    parts = divide(quantised, found)
     made = schedule_parts(quantised.graph.name, parts, found, pins, partial(best_of_part, machine, mode))
-    return _finish(quantised, _try_parts(quantised, parts, made))
+    return _try_parts(quantised, parts, made)
 
 
 def best_of_part(machine: Machine, mode: Mode, part: Part, pins: Pins) -> Schedule:
@@ -150,8 +173,8 @@ def best_of_part(machine: Machine, mode: Mode, part: Part, pins: Pins) -> Schedu
 
 
 def recompile(made: Design, mode: Mode) -> Design:
-    """The same network in another pattern, on the same machine and in the same parts."""
+    """The same network in another pattern, on the same machine, in the same parts and groups of heads."""
     machine = made.schedule.machine
     if isinstance(made.schedule, PartedSchedule):
         return compile_parts(made.quantised, machine, made.schedule.pieces, mode)
-    return compile_quantised(made.quantised, machine, mode)
+    return _finish(made.quantised, _best(made.quantised, machine, mode, None, ()))

@@ -46,8 +46,9 @@ class Budget:
     `multipliers` are multiply-accumulates a cycle of all arrays, `dsp` the DSP blocks that make them: as many, or fewer
     where a block makes several (`intar.ir.packing`). `depth`: channels that a cell multiplies a cycle (1 if not given).
     `ports` are weight ports, one a core; `inputs` and `outputs` ports for those, `states` ports that read states for
-    products. `divisions`: rows of a softmax that are divided at a time. `efficiency`: what a memory channel gives of its
-    share of the board's bandwidth; unless it is given, a port gets a word a cycle.
+    products. `divisions`: rows of a softmax that are divided at a time. `row_units`: rows nodes, for softmaxes that run side
+    by side. `efficiency`: what a memory channel gives of its share of the board's bandwidth; unless it is given, a port gets
+    a word a cycle.
     """
 
     multipliers: int | None = None
@@ -67,6 +68,7 @@ class Budget:
     states: int | None = None
     efficiency: float | None = None
     divisions: int | None = None
+    row_units: int | None = None
 
     @staticmethod
     def parse(options: Mapping[str, object]) -> Budget:
@@ -418,5 +420,6 @@ def make_machine(
         state_ports=budget.states or 0,
         **_pace(board, budget.efficiency, port_bits, clock),
         divisions=budget.divisions or 1,
+        row_units=budget.row_units or 1,
         device=board.name,
     )

@@ -27,7 +27,8 @@ class Machine(Frozen):
     move one word a cycle; `onchip_bytes` bounds all buffers together; `latency` is the memory's read latency in cycles.
     `inputs` and `outputs` are the ports that share the network's inputs and outputs, beat by beat. `state_ports` ports read
     states for the products that need them (`intar.quant.streamed`), each for as many cores; 0: states come as inputs do.
-    `divisions` rows of a softmax are divided at a time.
+    `divisions` rows of a softmax are divided at a time. `row_units` rows nodes there are: the first takes every
+    normalisation, softmaxes of different heads (`intar.quant.heads`) run on all of them side by side.
     The memory gives each port `words_num` words in `words_den` cycles, which the cost model does not count with.
     """
 
@@ -46,6 +47,7 @@ class Machine(Frozen):
     words_num: int = Field(default=1, gt=0)
     words_den: int = Field(default=1, gt=0)
     divisions: int = Field(default=1, gt=0)
+    row_units: int = Field(default=1, gt=0)
     device: str = ""
 
     @property
@@ -70,6 +72,8 @@ class Placement(Frozen):
 
     `follows`: a matmul whose input another matmul of the stage makes takes it column block by column block while it is
     made, and keeps the sums of all its own column blocks (one array tile of rows at most).
+
+    `unit`: the rows node of a row reduction; 0 for other tasks.
     """
 
     task: str
@@ -77,6 +81,7 @@ class Placement(Frozen):
     resident: bool = False
     follows: bool = False
     axis: Axis = "columns"
+    unit: int = 0
 
 
 class Stage(Frozen):
@@ -84,7 +89,8 @@ class Stage(Frozen):
 
     * sequential: one task on all cores;
     * parallel: independent tasks on disjoint cores;
-    * pipelined: dependent tasks on disjoint cores, handing over row tiles of `tile_rows` rows;
+    * pipelined: dependent tasks on disjoint cores, handing over row tiles of `tile_rows` rows; or several such sets that
+      are alike, with softmaxes on rows nodes of their own;
     * interleaved: all cores alternate the row tiles of several dependent tasks.
 
     A task on several cores is split along an axis of its output (`Placement.axis`); one on images by its pixels.

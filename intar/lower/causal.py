@@ -35,6 +35,12 @@ class Bands:
         """The row of an item behind the band in which a row is."""
         return min(self.rows, (row // self.height + 1) * self.height)
 
+    def before(self, row: int) -> int:
+        """Blocks of as many columns as lanes that all bands have which end before a row of any item."""
+        item, inside = divmod(row, self.rows)
+        blocks = [self.beats(first) for first in range(0, self.rows, self.height)]
+        return item * sum(blocks) + sum(blocks[: inside // self.height])
+
     def cut(self, visit: Visit) -> Iterator[Visit]:
         """The visit's share of each band."""
         row, end = visit.row, visit.row + visit.rows
@@ -91,7 +97,8 @@ def read_by(site: Site, task: QProduct) -> Bands | None:
 
 
 def seen(found: Bands, share: Share) -> Iterator[Share]:
-    """Of a share that lies in one band what its rows see: whole rounds of column blocks, and one for the rest."""
+    """Of a share that lies in one band what its rows see: whole rounds of column blocks, and one for the rest, which goes
+    to the cores behind those that had a rest last."""
     end = found.beats(share.row % found.rows)
     full, rest = divmod(max(0, min(end, share.end) - share.first), share.across)
     if full:
@@ -100,6 +107,6 @@ def seen(found: Bands, share: Share) -> Iterator[Share]:
     if rest:
         first = share.first + full * share.across
         note = f"{share.note} seen {first}+{rest}"
-        yield replace(
-            share, first=first, tiles=1, cores=share.cores[:rest], last=end <= first + rest, note=note
-        )
+        turn = found.before(share.row) % share.across
+        cores = (*share.cores[turn:], *share.cores[:turn])[:rest]
+        yield replace(share, first=first, tiles=1, cores=cores, last=end <= first + rest, note=note)

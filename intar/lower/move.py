@@ -1,7 +1,8 @@
 """Reshape, transpose, concat and slice: whole beats from memory to memory, or on the gather node, element by element.
 
 Beats follow who makes them: those that are complete together move together, in whatever order that is. So do those of
-several moves one after the other that take from the same tensor.
+several moves one after the other that take from the same tensor. A move of several tensors takes equal shares of all of them
+in turn.
 """
 
 from __future__ import annotations
@@ -35,10 +36,12 @@ def prepare(work: Work, visit: Visit) -> None:
 
 @dataclass(frozen=True)
 class _Part:
-    """Beats `sources` of a move's input to the places `targets` of its output; they are there from write count `need` on."""
+    """Beats `sources` of an input (`slot`) of a move to the places `targets` of its output; they are there from write count
+    `need` on."""
 
     need: int
     visit: Visit
+    slot: int
     sources: np.ndarray
     targets: np.ndarray
 
@@ -82,7 +85,9 @@ def append_together(work: Work, visits: Sequence[Visit]) -> None:
         parts += found
         if not found:
             _whole(work, visit, task, beats)
-    for part in sorted(parts, key=lambda part: part.need):
+    if len(visits) > 1:
+        parts.sort(key=lambda part: part.need)
+    for part in parts:
         _move(work, part)
 
 
@@ -99,26 +104,30 @@ def _whole(work: Work, visit: Visit, task: QMove, beats: Sequence[tuple[int, np.
 
 
 def _parts(work: Work, visit: Visit, beats: Sequence[tuple[int, np.ndarray]]) -> list[_Part]:
-    """The beats of one tensor part by part, as these are there; none where that is one and the same time."""
-    slot, *others = dict.fromkeys(slot for slot, _ in beats)
-    source = work.tensors.reader(visit, slot)
-    if others or source.slots > 1:
-        return []
+    """The beats part by part, as these are there; none where none of them is before the whole of its tensor."""
+    slots = np.concatenate([np.full(len(part), slot) for slot, part in beats])
     addresses = np.concatenate([part for _, part in beats])
-    needs = source.counts.reshape(-1)[addresses]
-    times = np.unique(needs)
-    if len(times) == 1:
-        return []
-    size = -(-len(times) // MOST_PARTS)
-    ends = np.append(times[size - 1 : -1 : size], times[-1])
-    number = np.searchsorted(ends, needs)
-    targets = [np.flatnonzero(number == n) for n in range(len(ends))]
-    return [_Part(int(end), visit, addresses[t], t) for end, t in zip(ends, targets, strict=True)]
+    turns: list[tuple[float, _Part]] = []
+    early = False
+    for slot in dict.fromkeys(slot for slot, _ in beats):
+        source, places = work.tensors.reader(visit, slot), np.flatnonzero(slots == slot)
+        if source.slots > 1:
+            return []
+        needs = source.counts.reshape(-1)[addresses[places]]
+        times = np.unique(needs)
+        early = early or times[0] < source.ready[0]
+        size = -(-len(times) // MOST_PARTS)
+        ends = np.append(times[size - 1 : -1 : size], times[-1])
+        number = np.searchsorted(ends, needs)
+        for n, end in enumerate(ends):
+            targets = places[number == n]
+            turns.append(((n + 1) / len(ends), _Part(int(end), visit, slot, addresses[targets], targets)))
+    return [part for _, part in sorted(turns, key=lambda turn: turn[0])] if early else []
 
 
 def _move(work: Work, part: _Part) -> None:
     visit, name = part.visit, part.visit.task.name
-    source = work.tensors.reader(visit, 0)
+    source = work.tensors.reader(visit, part.slot)
     for walk in fit_walks(part.sources, WHOLE):
         source.fetch_beats(walk, part.need, name)
     work.net.move(source.port("out"), work.tensors.sinks(visit), len(part.targets), note=name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from intar.errors import Finding, InfeasibleError
 from intar.ir.bits import INDEX_BITS
@@ -15,7 +15,7 @@ from intar.ir.program import Node
 from intar.lower.netlist import Netlist, PortType
 from intar.lower.params import TABLES
 from intar.lower.scales import shift_only, value_bits
-from intar.lower.site import Site
+from intar.lower.site import Site, rows_node
 from intar.lower.tensors import Tensors
 from intar.lower.work import Work
 
@@ -27,8 +27,10 @@ def declare_ports(site: Site, net: Netlist, tensors: Tensors) -> None:
     types = net.types
     shared = [f"x{n or ''}.out" for n in range(machine.inputs)]
     shared += [f"y{n or ''}.in" for n in range(machine.outputs)]
-    for name in (*shared, "r.out", "e.out", "argmax.in", "gather.in", "gather.out", "rows.in", "rows.out"):
+    for name in (*shared, "r.out", "e.out", "argmax.in", "gather.in", "gather.out"):
         types[name] = a
+    for unit in range(machine.row_units):
+        types[f"{rows_node(unit)}.in"] = types[f"{rows_node(unit)}.out"] = a
     if site.kept:
         kept = next(iter(site.kept.values()))
         row = -(-kept.cols // lanes) * lanes if machine.state_ports else lanes
@@ -87,30 +89,35 @@ def make_nodes(work: Work) -> list[Node]:
     if "gather" in work.steps:
         steps = tuple(work.steps["gather"])
         nodes.append(Gather(name="gather", lanes=machine.lanes, bits=work.site.a_bits, steps=steps))
-    if "rows" in work.steps:
-        nodes.append(_rows_node(work))
+    nodes.extend(_rows_nodes(work))
     if work.ports.argmaxes:
         steps = tuple(work.ports.argmaxes)
         nodes.append(Argmax(name="argmax", lanes=machine.lanes, bits=work.site.a_bits, steps=steps))
     return nodes
 
 
-def _rows_node(work: Work) -> Rows:
-    site, machine, steps = work.site, work.site.machine, tuple(work.steps["rows"])
-    depth = max(-(-step.cols // machine.lanes) for step in steps)
-    return Rows(
-        name="rows",
-        lanes=machine.lanes,
-        rate=machine.rate,
-        bits=site.a_bits,
-        depth=depth,
-        held=machine.row_slots,
-        divisions=machine.divisions,
-        tables=tuple(table for table, _ in work.params.tables.get(TABLES, [])),
-        **work.params.entries(TABLES),
-        steps=steps,
-        loads=tuple(work.steps.get("tables", [])),
-    )
+def _rows_nodes(work: Work) -> Iterator[Rows]:
+    """Those that have something to do; what is looked up is so on the first."""
+    site, machine = work.site, work.site.machine
+    for unit in range(machine.row_units):
+        steps = tuple(work.steps.get(rows_node(unit), ()))
+        looked: dict = {}
+        if unit == 0:
+            tables = tuple(table for table, _ in work.params.tables.get(TABLES, []))
+            loads = tuple(work.steps.get("tables", []))
+            looked = {"tables": tables, "loads": loads, **work.params.entries(TABLES)}
+        if steps:
+            yield Rows(
+                name=rows_node(unit),
+                lanes=machine.lanes,
+                rate=machine.rate,
+                bits=site.a_bits,
+                depth=max(-(-step.cols // machine.lanes) for step in steps),
+                held=machine.row_slots,
+                divisions=machine.divisions,
+                steps=steps,
+                **looked,
+            )
 
 
 def _core_nodes(work: Work, core: int) -> list[Node]:

@@ -15,6 +15,7 @@ from intar.ir.quantgraph import ROW_WISE, QNorm, QSoftmax, QUnit
 from intar.lower import causal
 from intar.lower.buffers import row_blocks
 from intar.lower.params import ROWS, TABLES
+from intar.lower.site import rows_node
 from intar.lower.visits import Visit
 from intar.lower.work import Work
 
@@ -43,12 +44,13 @@ def append(work: Work, visit: Visit) -> None:
     source, size = work.tensors.reader(visit, 0), work.site.machine.rows
     for row, rows, height in source.spans(visit.row, visit.rows) or [(visit.row, visit.rows, size)]:
         source.fetch(row, row_blocks(rows, height, pitch), note, rows=rows, height=height)
-    work.net.move(source.port("out"), ["rows.in"], visit.rows * pitch, note=note)
+    node = rows_node(visit.unit)
+    work.net.move(source.port("out"), [f"{node}.in"], visit.rows * pitch, note=note)
     if isinstance(task, QNorm):
         work.params.repeat(ROWS, task.name, 2 * pitch, visit.rows)
     for step in _softmaxes(work, visit) if isinstance(task, QSoftmax) else [_plain(work, visit)]:
-        work.step("rows", step)
-    work.net.move("rows.out", work.tensors.sinks(visit), visit.rows * out_pitch, note=note)
+        work.step(node, step)
+    work.net.move(f"{node}.out", work.tensors.sinks(visit), visit.rows * out_pitch, note=note)
     for memory in work.tensors.results(visit):
         memory.write(visit.row, row_blocks(visit.rows, size, out_pitch), note, visit.rows, size)
 
@@ -59,10 +61,11 @@ def _band(work: Work, part: Visit, task: QSoftmax) -> None:
     walk = Walk(counts=(1, 1, 1, part.rows, part.beats), strides=(0, 0, 0, pitch, 1))
     source = work.tensors.reader(part, 0)
     source.fetch(part.row, walk, note, rows=part.rows, height=part.rows)
-    work.net.move(source.port("out"), ["rows.in"], walk.beats, note=note)
+    node = rows_node(part.unit)
+    work.net.move(source.port("out"), [f"{node}.in"], walk.beats, note=note)
     for step in _softmaxes(work, part):
-        work.step("rows", step)
-    work.net.move("rows.out", work.tensors.sinks(part), walk.beats, note=note)
+        work.step(node, step)
+    work.net.move(f"{node}.out", work.tensors.sinks(part), walk.beats, note=note)
     for memory in work.tensors.results(part):
         memory.write(part.row, walk, note, part.rows, part.rows)
 

@@ -33,6 +33,11 @@ from intar.ir.schedule import Machine, Schedule
 from intar.lower.kept import Kept, kept_states
 
 
+def rows_node(unit: int) -> str:
+    """The name of a rows node."""
+    return f"rows_{unit}" if unit else "rows"
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a state lies in the output argument: from word `base` on, in odd rounds `swap` further."""

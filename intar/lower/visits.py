@@ -14,7 +14,7 @@ class Visit:
 
     `follows`: takes its input column block by column block; `followed`: a task of the stage takes its output so.
     `by_rows`: the cores take rows of it instead of column blocks. `beats`: of each row of its first input it takes so many
-    beats only; 0: all.
+    beats only; 0: all. `unit`: its rows node.
     """
 
     task: QTask
@@ -27,6 +27,7 @@ class Visit:
     followed: bool = False
     by_rows: bool = False
     beats: int = 0
+    unit: int = 0
 
 
 def list_visits(site: Site) -> list[Visit]:
@@ -43,7 +44,8 @@ def list_visits(site: Site) -> list[Visit]:
         if any(site.tensors[t.output].rows != rows for _, t in work) or not stage.tile_rows:
             for p, t in work:
                 total = site.tensors[t.output].rows
-                visits.append(Visit(t, index, p.cores, p.resident, 0, total, by_rows=p.axis == "rows"))
+                by_rows = p.axis == "rows"
+                visits.append(Visit(t, index, p.cores, p.resident, 0, total, by_rows=by_rows, unit=p.unit))
             continue
         followed = {t.inputs[0] for p, t in work if p.follows}
         matmuls = [n for n, (_, t) in enumerate(work) if isinstance(t, QMatmul | QProduct)]
@@ -55,5 +57,7 @@ def list_visits(site: Site) -> list[Visit]:
                     height = min(tile, rows - row)
                     ends = (p.follows, t.output in followed)
                     by_rows = p.axis == "rows"
-                    visits.append(Visit(t, index, p.cores, p.resident, row, height, *ends, by_rows))
+                    visits.append(
+                        Visit(t, index, p.cores, p.resident, row, height, *ends, by_rows, unit=p.unit)
+                    )
     return visits

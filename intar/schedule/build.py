@@ -26,9 +26,16 @@ def stage_of(problem: Problem, move: Move) -> Stage:
             resident=keep,
             follows=follow,
             axis="rows" if by_rows else "columns",
+            unit=unit,
         )
-        for t, group, by_rows, keep, follow in zip(
-            config.tasks, config.cores, config.by_rows, config.resident, config.follows, strict=True
+        for t, group, by_rows, keep, follow, unit in zip(
+            config.tasks,
+            config.cores,
+            config.by_rows,
+            config.resident,
+            config.follows,
+            config.units,
+            strict=True,
         )
     )
     return Stage(pattern=config.pattern, tasks=placements, tile_rows=config.tile_rows, cycles=move.cycles)

@@ -52,7 +52,10 @@ def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -
             rival = solve(graph, best.machine, best.mode, apart)
             yield rival.model_copy(update={"bound": best.bound, "status": "FEASIBLE"})
     interleaved = any(stage.pattern == "interleaved" for stage in best.stages)
+    grouped = any(place.unit for stage in best.stages for place in stage.tasks)
     for restricted in RESTRICTED:
+        if grouped and restricted != "intar":
+            continue  # heads are in groups because these run side by side, on equal shares of the cores
         if restricted == "intar" and best.status == "OPTIMAL" and not interleaved:
             continue  # `best` is the answer
         if restricted == "dataflow" and (best.machine.cores == 1 or not alone):

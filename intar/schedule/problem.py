@@ -18,6 +18,7 @@ from intar.ir.quantgraph import (
     QNorm,
     QPool,
     QProduct,
+    QSoftmax,
     QTask,
     QuantGraph,
     TableSpec,
@@ -196,14 +197,16 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
 
 def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) -> int:
     """Parameters, tables on each core or on the rows node, on each core a weight ring for the longest reduction, and the
-    rows node."""
+    rows nodes, of which all but one have softmaxes only."""
     deepest = 0
-    rows = [
-        cost.rows_bytes(graph.tensor(t.inputs[0]).cols, a_bits, machine)
+    rows = {
+        t.name: cost.rows_bytes(graph.tensor(t.inputs[0]).cols, a_bits, machine)
         for t in graph.tasks
         if isinstance(t, ROW_WISE)
-    ]
-    total = max(rows, default=0)
+    }
+    softmaxes = [rows[t.name] for t in graph.tasks if isinstance(t, QSoftmax)]
+    others = min(machine.row_units, len(softmaxes)) - 1
+    total = max(rows.values(), default=0) + max(0, others) * max(softmaxes, default=0)
     tables = [task.table for task in graph.tasks if isinstance(task.table, TableSpec)]
     for task in graph.tasks:
         out = graph.tensor(task.output)

@@ -14,9 +14,9 @@ COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
 SHORT = {"sequential": "seq", "pipelined": "pipe", "parallel": "par", "interleaved": "inter"}
 
 
-def _cores(cores: tuple[int, ...]) -> str:
+def _cores(cores: tuple[int, ...], unit: int = 0) -> str:
     if not cores:
-        return "rows"
+        return f"rows {unit}" if unit else "rows"
     return str(cores[0]) if len(cores) == 1 else f"{cores[0]}-{cores[-1]}"
 
 
@@ -36,7 +36,8 @@ def stage_table(schedule: Schedule) -> Table:
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for i, stage in enumerate(schedule.stages):
         tasks = ", ".join(
-            f"{p.task} ({_cores(p.cores)}{''.join(f', {word}' for word in _words(p))})" for p in stage.tasks
+            f"{p.task} ({_cores(p.cores, p.unit)}{''.join(f', {word}' for word in _words(p))})"
+            for p in stage.tasks
         )
         share = 100 * stage.cycles / max(1, schedule.objective)
         height = str(stage.tile_rows) if stage.tile_rows else ""

@@ -30,7 +30,7 @@ class Limits:
 @dataclass(frozen=True)
 class Config:
     """One way to run a set of tasks: `tasks` in dependency order with their cores (first core, count), and whether these
-    share the task's rows (`by_rows`) or its columns.
+    share the task's rows (`by_rows`) or its columns; `units`: their rows nodes.
 
     `compute`: cycles without activation traffic; `weights`: bytes that stay for the run, of resident weights and of copies
     of parameters; `tiled`: the tasks of a pipelined
@@ -43,6 +43,7 @@ class Config:
     by_rows: tuple[bool, ...]
     resident: tuple[bool, ...]
     follows: tuple[bool, ...]
+    units: tuple[int, ...]
     tile_rows: int
     compute: int
     weights: int = 0
@@ -54,13 +55,19 @@ class Config:
 class _Set:
     """What a set of tasks looks like, by position: their work, whether its axis is decided, their producers in the set, of
     these the ones that a matmul needs only on the way out (`tails`) and the one that makes its first input (`firsts`, -1:
-    none)."""
+    none). `parts`: the number of the part to which a task belongs, where several that are alike run side by side."""
 
     works: tuple[Work, ...]
     decided: tuple[bool, ...]
     edges: tuple[tuple[int, ...], ...]
     tails: tuple[tuple[int, ...], ...]
     firsts: tuple[int, ...]
+    parts: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Parts side by side."""
+        return max(self.parts) + 1
 
 
 @dataclass
@@ -128,7 +135,7 @@ class Stages:
                         continue
                     known.add(new)
                     wider.append(new)
-                    if new not in seen and self._joined(new):
+                    if new not in seen and self._alike(self._parts(new)):
                         yield new
             frontier = wider
 
@@ -141,20 +148,29 @@ class Stages:
         whole = self.problem.whole(mask)
         return any(whole >> self.problem.tasks[task].output & 1 for task in members(mask))
 
-    def _joined(self, mask: int) -> bool:
-        """True if internal edges connect all tasks of the set."""
-        reached = mask & -mask
-        while True:
-            grown = reached
-            for task in members(mask):
-                near = self.problem.predecessors[task] & mask
-                if reached >> task & 1:
-                    grown |= near
-                elif near & reached:
-                    grown |= 1 << task
-            if grown == reached:
-                return reached == mask
-            reached = grown
+    def _parts(self, mask: int) -> list[int]:
+        """The sets of tasks that internal edges connect."""
+        parts: list[int] = []
+        for task in members(mask):
+            near = 1 << task | self.problem.predecessors[task] & mask
+            joined = [part for part in parts if part & near]
+            parts = [part for part in parts if not part & near] + [sum(joined) | near]
+        return sorted(parts, key=lambda part: part & -part)
+
+    def _alike(self, parts: list[int]) -> bool:
+        """True of one part, and of several that look alike, with a softmax in each and a rows node for each."""
+        if len(parts) == 1:
+            return True
+        shapes = (
+            {self._shape(part, [part]) for part in parts}
+            if len(parts) <= self.problem.machine.row_units
+            else ()
+        )
+        return len(shapes) == 1 and all(any(map(self._is_softmax, members(part))) for part in parts)
+
+    def _is_softmax(self, task: int) -> bool:
+        work = self.problem.tasks[task].work
+        return work.kind == "rows" and work.row_op == "softmax"
 
     def configs(self, mask: int) -> list[Config]:
         """All useful ways to run the set: none is slower and bigger than another of the same tile height."""
@@ -164,8 +180,18 @@ class Stages:
 
     def _rename(self, mask: int) -> list[Config]:
         tasks = tuple(members(mask))
+        parts = self._parts(mask)
+        shape = self._shape(mask, parts if any(part & (part - 1) for part in parts) else [mask])
+        fixed = self._groups(tasks)
+        key = (shape, fixed, tuple(self.problem.tasks[t].row_wise for t in tasks))
+        if key not in self._shapes:
+            self._shapes[key] = _pareto(list(self._enumerate(shape, fixed)))
+        return [replace(c, tasks=tasks) for c in self._shapes[key]]
+
+    def _shape(self, mask: int, parts: list[int]) -> _Set:
+        tasks = tuple(members(mask))
         place = {task: i for i, task in enumerate(tasks)}
-        shape = _Set(
+        return _Set(
             works=tuple(
                 replace(self.problem.tasks[t].work, by_rows=self.limits.by_rows.get(t, False)) for t in tasks
             ),
@@ -173,12 +199,8 @@ class Stages:
             edges=tuple(tuple(place[p] for p in members(self.problem.predecessors[t] & mask)) for t in tasks),
             tails=tuple(tuple(place[p] for p in members(self._needed_late(t) & mask)) for t in tasks),
             firsts=tuple(place.get(self._maker(t, 0), -1) for t in tasks),
+            parts=tuple(next(n for n, part in enumerate(parts) if part >> t & 1) for t in tasks),
         )
-        fixed = self._groups(tasks)
-        key = (shape, fixed, tuple(self.problem.tasks[t].row_wise for t in tasks))
-        if key not in self._shapes:
-            self._shapes[key] = _pareto(list(self._enumerate(shape, fixed)))
-        return [replace(c, tasks=tasks) for c in self._shapes[key]]
 
     def _maker(self, task: int, slot: int) -> int:
         """The task that makes an input; -1 for a network input."""
@@ -208,7 +230,8 @@ class Stages:
                 if "pipelined" in patterns:
                     for split, cores in self._splits(shape, fixed, tile_rows):
                         yield from self._tiled("pipelined", replace(shape, works=split), cores, tile_rows)
-                if "interleaved" in patterns and fixed is None and tile_rows < works[0].rows:
+                alone = fixed is None and shape.count == 1
+                if "interleaved" in patterns and alone and tile_rows < works[0].rows:
                     everywhere = tuple(self._whole(work) for work in works)
                     for split in self._axes(shape, everywhere, tile_rows):
                         shared = replace(shape, works=split)
@@ -278,31 +301,31 @@ class Stages:
     ) -> list[tuple[tuple[Work, ...], tuple[tuple[int, ...], ...]]]:
         """Works with their axes, on disjoint contiguous core groups, one a task; cores that would not speed a task up are
         not given to it."""
-        machine = self.problem.machine
         if fixed is not None:
             used = [core for group in fixed for core in group]
             apart = len(used) == len(set(used))
             return [(split, fixed) for split in self._axes(shape, fixed, tile_rows)] if apart else []
-        wanted = sum(work.kind != "rows" for work in shape.works)
-        if wanted > machine.cores:
+        cores, one = self.problem.machine.cores // shape.count, _first_part(shape)
+        wanted = sum(work.kind != "rows" for work in one.works)
+        if wanted > cores:
             return []
-        most = machine.cores - wanted + 1
-        found = self._shared_out(shape, most, tile_rows, rows=True)
-        found = found or self._shared_out(shape, most, tile_rows, rows=False)
-        found = found or self._balanced(shape, tile_rows)
-        return [(tuple(w for _, w in o), _contiguous(tuple(s for s, _ in o))) for o in found]
+        found = self._shared_out(one, cores, tile_rows, rows=True)
+        found = found or self._shared_out(one, cores, tile_rows, rows=False)
+        found = found or self._balanced(one, cores, tile_rows)
+        return [_in_all_parts(shape, option, cores) for option in found]
 
     def _shared_out(
-        self, shape: _Set, most: int, tile_rows: int, rows: bool
+        self, shape: _Set, cores: int, tile_rows: int, rows: bool
     ) -> list[tuple[tuple[int, Work], ...]]:
         """Every way to give the cores away, by columns and where it may be faster by `rows`; none if there are too many."""
+        most = cores - sum(work.kind != "rows" for work in shape.works) + 1
         options = [
             self._sizes(work, most, tile_rows, rows and not decided)
             for work, decided in zip(shape.works, shape.decided, strict=True)
         ]
         if not _few(options):
             return []
-        found = [o for o in product(*options) if sum(s for s, _ in o) <= self.problem.machine.cores]
+        found = [o for o in product(*options) if sum(s for s, _ in o) <= cores]
         return found if len(found) <= self.limits.splits else []
 
     def _sizes(self, work: Work, most: int, tile_rows: int, either: bool) -> list[tuple[int, Work]]:
@@ -323,9 +346,9 @@ class Stages:
         }
         return [(g, work) for g in sorted(columns.values())] + [(g, shared) for g in sorted(rows.values())]
 
-    def _balanced(self, shape: _Set, tile_rows: int) -> list[tuple[tuple[int, Work], ...]]:
+    def _balanced(self, shape: _Set, cores: int, tile_rows: int) -> list[tuple[tuple[int, Work], ...]]:
         """Balanced groups, along the axis that is faster for each task."""
-        sizes = _balanced(shape.works, self.problem.machine.cores)
+        sizes = _balanced(shape.works, cores)
         *_, split = self._axes(shape, tuple(tuple(range(size)) for size in sizes), tile_rows)
         return [tuple(zip(sizes, split, strict=True))]
 
@@ -339,6 +362,7 @@ class Stages:
             (work.by_rows,),
             (False,),
             (False,),
+            (0,),
             0,
             compute + cost.delay(work, machine) + cost.hop(machine),
             cost.copied_bytes(work, work.rows, len(cores), False, machine),
@@ -348,11 +372,12 @@ class Stages:
         machine = self.problem.machine
         pairs = [(work, len(group)) for work, group in zip(works, cores, strict=True)]
         compute = max(cost.task_cycles(work, work.rows, g, True, machine) for work, g in pairs)
-        none = (False,) * len(works)
+        none, first = (False,) * len(works), (0,) * len(works)
         order = tuple(range(len(works)))
         copies = sum(cost.copied_bytes(work, work.rows, g, False, machine) for work, g in pairs)
         axes = tuple(work.by_rows for work in works)
-        return Config("parallel", order, cores, axes, none, none, 0, compute + cost.hop(machine), copies)
+        cycles = compute + cost.hop(machine)
+        return Config("parallel", order, cores, axes, none, none, first, 0, cycles, copies)
 
     def _tiled(
         self, pattern: Pattern, shape: _Set, cores: tuple[tuple[int, ...], ...], tile_rows: int
@@ -428,12 +453,14 @@ class Stages:
             for work, group, keep in zip(works, cores, resident, strict=True)
         )
         axes = tuple(work.by_rows for work in works)
+        units = tuple(n if work.kind == "rows" else 0 for n, work in zip(shape.parts, works, strict=True))
         if pattern == "interleaved":
             cycles = tiling.interleaved_cycles(tasks, tiles, machine)
-            return Config(pattern, order, cores, axes, resident, follows, tile_rows, cycles, kept)
+            return Config(pattern, order, cores, axes, resident, follows, units, tile_rows, cycles, kept)
         cycles = tiling.pipelined_cycles(tuple(tasks), tiles, machine)
         tiled = tuple(tasks) if tiles > 1 else ()
-        return Config(pattern, order, cores, axes, resident, follows, tile_rows, cycles, kept, tiled, tiles)
+        ways = (cores, axes, resident, follows, units)
+        return Config(pattern, order, *ways, tile_rows, cycles, kept, tiled, tiles)
 
 
 def _few(options: list[list[tuple[int, Work]]]) -> bool:
@@ -441,6 +468,39 @@ def _few(options: list[list[tuple[int, Work]]]) -> bool:
     for option in options:
         total *= len(option)
     return total <= 20000
+
+
+def _first_part(shape: _Set) -> _Set:
+    """The first of the parts that are alike."""
+    if shape.count == 1:
+        return shape
+    inside = [at for at, part in enumerate(shape.parts) if part == 0]
+
+    def of(places: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(inside.index(at) for at in places)
+
+    return _Set(
+        works=tuple(shape.works[at] for at in inside),
+        decided=tuple(shape.decided[at] for at in inside),
+        edges=tuple(of(shape.edges[at]) for at in inside),
+        tails=tuple(of(shape.tails[at]) for at in inside),
+        firsts=tuple(inside.index(shape.firsts[at]) if shape.firsts[at] >= 0 else -1 for at in inside),
+        parts=(0,) * len(inside),
+    )
+
+
+def _in_all_parts(
+    shape: _Set, option: tuple[tuple[int, Work], ...], cores: int
+) -> tuple[tuple[Work, ...], tuple[tuple[int, ...], ...]]:
+    """The works and the core groups of all tasks, of which the parts have so many `cores` each, shared out alike."""
+    groups = _contiguous(tuple(size for size, _ in option))
+    works, placed, met = [], [], [0] * shape.count
+    for part in shape.parts:
+        at = met[part]
+        works.append(option[at][1])
+        placed.append(tuple(part * cores + core for core in groups[at]))
+        met[part] += 1
+    return tuple(works), tuple(placed)
 
 
 def _contiguous(sizes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:

@@ -14,6 +14,7 @@ from intar.ir.quantgraph import (
     QMatmul,
     QNorm,
     QProduct,
+    QSoftmax,
     QTask,
     QuantGraph,
     TableSpec,
@@ -95,14 +96,18 @@ class Facts:
         return self.transfer(blocks * ceil(k / depth), self.weight_bits * depth)
 
     def fixed(self) -> int:
-        """Bytes of parameters, of the tables on every core or on the rows node, of the weight rings, and of the rows node:
+        """Bytes of parameters, of the tables on every core or on the rows node, of the weight rings, and of the rows nodes:
         four rows or twice as many as it divides at a time, and their powers of 25 bits."""
-        machine, total = self.machine, 0
+        machine, total, softmaxes = self.machine, 0, []
         for task in self.graph.tasks:
             if isinstance(task, ROW_WISE):
                 row = ceil(self.cols[task.inputs[0]] / machine.lanes) * machine.lanes
                 held = next(n for n in (4, 8, 16, 32, 64) if n >= 2 * machine.divisions)
-                total = max(total, ceil(held * row * (self.a_bits + 25) / 8))
+                size = ceil(held * row * (self.a_bits + 25) / 8)
+                softmaxes += [size] if isinstance(task, QSoftmax) else []
+                total = max(total, size)
+        for _ in range(1, min(machine.row_units, len(softmaxes))):  # nodes beside the first
+            total += max(softmaxes)
         tables = [task.table for task in self.graph.tasks if isinstance(task.table, TableSpec)]
         words = 3 if any(t.curve for t in tables) else 2 if any(t.slope for t in tables) else 1
         size = next(

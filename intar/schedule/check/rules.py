@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from math import ceil
 
-from intar.ir.quantgraph import GRID, ROW_WISE, QMatmul, QMove, QProduct, QTask
+from intar.ir.quantgraph import GRID, ROW_WISE, QMatmul, QMove, QProduct, QSoftmax, QTask
 from intar.ir.schedule import Placement, Stage
 from intar.schedule.check.facts import Facts, Violation
 
@@ -36,6 +36,9 @@ def stage_rules(facts: Facts, i: int) -> Iterator[Violation]:
             yield Violation("cores", where, f"{placement.task} has no products and takes one vector unit")
         if _from_ports(facts.tasks[placement.task]) and len(cores) != facts.machine.cores:
             yield Violation("cores", where, f"{placement.task} reads a state, whose ports serve all cores")
+        most = facts.machine.row_units if isinstance(facts.tasks[placement.task], QSoftmax) else 1
+        if not 0 <= placement.unit < most:
+            yield Violation("unit", where, f"{placement.task} on rows node {placement.unit}, of {most}")
         if placement.resident and (
             not stage.tile_rows or not isinstance(facts.tasks[placement.task], QMatmul)
         ):
@@ -137,5 +140,40 @@ def _tiles(
         union = part[a] | part[b]
         for name in union:
             part[name] = union
-    if len(part[tasks[0].name]) != len(tasks):
+    groups = {frozenset(names) for names in part.values()}
+    if len(groups) > 1:
+        yield from _side_by_side(
+            facts, stage, where, [[p for p in stage.tasks if p.task in g] for g in groups]
+        )
+
+
+def _side_by_side(
+    facts: Facts, stage: Stage, where: str, parts: list[list[Placement]]
+) -> Iterator[Violation]:
+    """Parts of a stage that have nothing to do with each other: each has softmaxes, on a rows node of its own, and unless
+    core groups are fixed the n-th of the rows nodes serves what the first one serves, on the next cores as many."""
+    softmaxes = [[p.unit for p in part if isinstance(facts.tasks[p.task], QSoftmax)] for part in parts]
+    if (
+        stage.pattern != "pipelined"
+        or sorted({unit for units in softmaxes for unit in units}) != list(range(len(parts)))
+        or not all(len(set(units)) == 1 for units in softmaxes)
+    ):
         yield Violation("pattern", where, "tasks that have nothing to do with each other")
+    elif not facts.fixed_groups:
+        size = facts.machine.cores // len(parts)
+        looks = {
+            tuple(_looks(facts, p, units[0] * size) for p in part)
+            for part, units in zip(parts, softmaxes, strict=True)
+        }
+        if len(looks) > 1:
+            yield Violation(
+                "pattern", where, "softmaxes on several rows nodes, whose tasks and cores are not alike"
+            )
+
+
+def _looks(facts: Facts, place: Placement, first: int) -> tuple[object, ...]:
+    """A task and its place, with cores counted from `first` on."""
+    task = facts.tasks[place.task]
+    cores = tuple(core - first for core in place.cores)
+    form = (task.kind, facts.cols[task.inputs[0]], facts.cols[task.output])
+    return (*form, cores, place.axis, place.resident, place.follows)
