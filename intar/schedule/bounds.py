@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from intar.ir.schedule import Machine
-from intar.schedule.cost import Work, ceil_div, column_cycles, compute_cycles, row_beats, stream_cycles
+from intar.schedule.cost import column_cycles, compute_cycles, stream_cycles
+from intar.schedule.work import Work, ceil_div, row_beats
 
 
 def area(work: Work, machine: Machine) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The cost model: cycles and bytes of tasks and of their traffic, as pure functions of plain numbers.
+"""The cost model: cycles of tasks and of their traffic, as pure functions of plain numbers.
 
 Units: cycles, bytes, beats (`lanes` elements), port words (`port_bits`). `docs/schedule.md` derives the formulas from the
 timing contract of the nodes (`docs/program.md`).
@@ -6,14 +6,11 @@ timing contract of the nodes (`docs/program.md`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import gcd
 
 from intar.ir.deal import Deal, Rest, deal, deal_rest, row_cores
-from intar.ir.quantgraph import TableSpec
-from intar.ir.rational import WORDS
 from intar.ir.schedule import Machine
+from intar.schedule.work import Work, ceil_div, row_beats
 
 PIPELINE = 16
 """Cycles from a core's last product to the moment when a dependent node can read the result, without the drain."""
@@ -31,83 +28,9 @@ NORM_PIPELINE = 6
 """Cycles that the last pass over a row takes longer where it is normalised."""
 
 
-def ceil_div(a: int, b: int) -> int:
-    """Smallest integer not below ``a / b``."""
-    return -(-a // b)
-
-
-@dataclass(frozen=True)
-class Work:
-    """What one task asks of the machine.
-
-    `kind` is ``matmul``, ``product`` (of two activations), ``rows`` (of `cols` elements, on the rows node, which does what
-    `row_op` says), ``stream`` (a product with a state that comes through ports, whose rows take `words` words an item),
-    ``vector`` (affine, binary), ``move``, ``conv`` or ``pool``. `rows` × `cols` is the output (of a peak, the input); `k` is
-    the reduction length of a matmul or product, 0 otherwise;
-    `w_bits` the stored weight width, `stream_bits` that of weights on their way through a port;
-    `tail` says that a matmul's results meet a second tensor on their way out; a product is
-    `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
-    or pool, of which the tiles of each of the `runs` (first tile, end) read so many taps of each group, `sets` are its sets
-    of parameters, `reduce` convolution channels give one channel of the output, `reach` is the last element of a channel
-    that the first tile reads. `beats` says that a move takes whole beats. `by_rows` is decided by the search: cores share
-    the rows of a matmul or product instead of its columns.
-    """
-
-    kind: str
-    rows: int
-    cols: int
-    k: int = 0
-    w_bits: int = 0
-    tail: bool = False
-    items: int = 1
-    groups: tuple[tuple[int, int], ...] = ()
-    runs: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
-    sets: int = 1
-    reduce: int = 1
-    reach: int = 0
-    row_op: str = ""
-    beats: bool = False
-    by_rows: bool = False
-    stream_bits: int = 0
-    words: int = 0
-
-    @property
-    def products(self) -> int:
-        """Products of a matmul or a convolution."""
-        if self.kind == "conv":
-            return self.cols * sum(channels * taps for channels, taps in self.groups)
-        return self.rows * self.cols * self.k
-
-    @property
-    def on_grid(self) -> bool:
-        """Works on images, tile of pixels by tile of pixels."""
-        return self.kind in ("conv", "pool")
-
-    @property
-    def arrays(self) -> bool:
-        """True for what runs on the MAC arrays."""
-        return self.kind in ("matmul", "product")
-
-
-def row_beats(cols: int, machine: Machine) -> int:
-    """Beats of one row of `cols` elements."""
-    return ceil_div(cols, machine.lanes)
-
-
-def tensor_bytes(rows: int, cols: int, bits: int, machine: Machine) -> int:
-    """Bytes of one on-chip copy of `rows` rows."""
-    return ceil_div(rows * row_beats(cols, machine) * machine.lanes * bits, 8)
-
-
 def tensor_words(rows: int, cols: int, bits: int, machine: Machine, ports: int = 1) -> int:
     """Cycles of the activation ports for `rows` rows: a word a cycle each, and a beat a cycle."""
     return port_cycles(rows * row_beats(cols, machine), bits, machine, ports)
-
-
-def tile_bytes(rows: int, cols: int, bits: int, tile_rows: int, machine: Machine) -> int:
-    """Bytes of one copy of a tensor that exists as two row tiles; 0 tile rows: as a whole."""
-    held = min(2 * tile_rows, rows) if tile_rows else rows
-    return tensor_bytes(held, cols, bits, machine)
 
 
 def hop(machine: Machine) -> int:
@@ -252,12 +175,6 @@ def _blocks(channels: int, rows: int) -> list[int]:
     return [rows] * full + ([rest] if rest else [])
 
 
-def kernel_bytes(work: Work, machine: Machine) -> int:
-    """Weights of a convolution, which every core keeps: a row of whole beats for each channel."""
-    beats = sum(channels * ceil_div(taps, machine.lanes) for channels, taps in work.groups)
-    return ceil_div(beats * machine.lanes * work.w_bits, 8) * machine.cores
-
-
 def slice_cycles(work: Work, cores: int, machine: Machine) -> int:
     """Cycles of a matmul on its last column block of input, when the sums of its own column blocks leave."""
     return rounds(work, cores, machine) * max(
@@ -345,82 +262,6 @@ def fetch_cycles(work: Work, cores: int, machine: Machine) -> int:
     if work.kind == "product":
         return work.k if work.by_rows else cores * work.k
     return stream_cycles(work, 1, machine)
-
-
-def ring_bytes(k: int, w_bits: int, machine: Machine) -> int:
-    """Weight rings of all cores for reductions of length `k`: two column tiles each."""
-    return ceil_div(2 * machine.pairs(k) * machine.depth * machine.lanes * w_bits, 8) * machine.cores
-
-
-def resident_bytes(work: Work, cores: int, machine: Machine) -> int:
-    """All weights of a task kept on chip, in equal memories of `cores` cores."""
-    if work.kind != "matmul":
-        return 0
-    beats = rounds(work, cores, machine) * machine.pairs(work.k) * machine.depth
-    return ceil_div(beats * machine.lanes * work.w_bits, 8) * sharing(work, cores, machine)
-
-
-def copied_bytes(work: Work, rows: int, cores: int, resident: bool, machine: Machine) -> int:
-    """Parameters of a matmul that several cores have, because they share its rows, or in row tiles of `rows` rows those of
-    its last column blocks."""
-    if work.kind == "matmul" and work.by_rows:
-        return (sharing(work, cores, machine) - 1) * parameter_bytes(work.cols, machine)
-    rest = None if resident else rest_of(work, rows, cores, machine)
-    return parameter_bytes(rest.cores * machine.lanes, machine) if rest else 0
-
-
-def most_copied_bytes(work: Work, cores: int, machine: Machine) -> int:
-    """At most so many bytes of a task's parameters are on several cores, however many rows a tile has."""
-    if work.kind != "matmul" or work.by_rows:
-        return copied_bytes(work, work.rows, cores, False, machine)
-    return parameter_bytes(row_beats(work.cols, machine) % cores * machine.lanes, machine)
-
-
-def parameter_bytes(cols: int, machine: Machine) -> int:
-    """Multiplier, shift and bias of every output channel: 16 bytes each, whole beats."""
-    return 16 * row_beats(cols, machine) * machine.lanes
-
-
-def norm_parameter_bytes(cols: int, machine: Machine) -> int:
-    """Gain and offset of every column of a normalisation: 8 bytes each, whole beats."""
-    return 8 * row_beats(cols, machine) * machine.lanes
-
-
-def row_parameter_bytes(work: Work, machine: Machine) -> int:
-    """Multiplier, shift and bias of every channel of a convolution, on each core: whole beats of 32-bit elements."""
-    return (
-        ceil_div(work.sets * work.rows * ceil_div(4, machine.lanes) * machine.lanes * 32, 8) * machine.cores
-    )
-
-
-def rows_bytes(cols: int, bits: int, machine: Machine) -> int:
-    """Row memory and power memory of the rows node, of as many rows as it holds, powers of 25 bits."""
-    return ceil_div(machine.row_slots * row_beats(cols, machine) * machine.lanes * (bits + 25), 8)
-
-
-def table_bytes(spec: TableSpec, tables: Sequence[TableSpec], machine: Machine) -> int:
-    """A function table, all its groups, in whole beats: results of 8 or 16 bits where none of all `tables` has more, else
-    32-bit bases and, where one of the tables has them, slopes and curves."""
-    parts = max(len(table.arrays) for table in tables)
-    low, high = min(table.lo for table in tables), max(table.hi for table in tables)
-    narrow = [size for size in (1, 2) if -(1 << (8 * size - 1)) <= low and high < 1 << (8 * size - 1)]
-    size = narrow[0] if narrow and parts == 1 else 4
-    return 4 * parts * machine.lanes * ceil_div(spec.entries * size, 4 * machine.lanes)
-
-
-def table_load_cycles(spec: TableSpec, tables: Sequence[TableSpec], machine: Machine) -> int:
-    """Cycles in which a function table is loaded: up to 16 bytes of it a cycle."""
-    return table_bytes(spec, tables, machine) // (4 * gcd(machine.lanes, 4))
-
-
-def direct_load_cycles(groups: int, machine: Machine) -> int:
-    """Cycles in which the coefficients of a rational function are loaded: a beat a cycle, each group begins one."""
-    return groups * ceil_div(WORDS, machine.lanes)
-
-
-def direct_bytes(groups: int, machine: Machine) -> int:
-    """The coefficients of a rational function that is evaluated, all its groups: whole beats of 32-bit numbers."""
-    return 4 * groups * machine.lanes * -(-WORDS // machine.lanes)
 
 
 @dataclass(frozen=True)

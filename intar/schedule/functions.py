@@ -8,8 +8,9 @@ from intar.ir.bits import signed_bits
 from intar.ir.packing import array_blocks, products_at_once
 from intar.ir.quantgraph import DirectSpec, Quantised, TableSpec, operand_bits
 from intar.ir.schedule import Machine
-from intar.schedule import cost
+from intar.schedule import sizes
 from intar.schedule.solve import lower_bounds
+from intar.schedule.work import ceil_div
 
 LUTS_OF_A_DSP, DSPS_OF_A_RAMB18 = 150, 2.0
 """What blocks are worth: about as many as UltraScale+ parts have of each beside the other."""
@@ -76,7 +77,7 @@ def _memory(entries: int, width: int) -> Lane:
     """Four entries are written a cycle, so they lie side by side."""
     if entries <= LUTRAM_ENTRIES:
         return Lane(lut=entries * width // LUTRAM_BITS)
-    blocks = max(cost.ceil_div(entries * width, RAMB18_BITS), cost.ceil_div(4 * width, RAMB18_WIDTH))
+    blocks = max(ceil_div(entries * width, RAMB18_BITS), ceil_div(4 * width, RAMB18_WIDTH))
     return Lane(ramb18=blocks)
 
 
@@ -84,9 +85,9 @@ def load_cycles(quantised: Quantised, machine: Machine) -> int:
     """Cycles in which a vector unit is filled with all functions of a network."""
     specs = [task.table for task in quantised.graph.tasks if task.table is not None]
     tables = [spec for spec in specs if isinstance(spec, TableSpec)]
-    total = sum(cost.table_load_cycles(spec, tables, machine) for spec in tables)
+    total = sum(sizes.table_load_cycles(spec, tables, machine) for spec in tables)
     return total + sum(
-        cost.direct_load_cycles(spec.groups, machine) for spec in specs if isinstance(spec, DirectSpec)
+        sizes.direct_load_cycles(spec.groups, machine) for spec in specs if isinstance(spec, DirectSpec)
     )
 
 

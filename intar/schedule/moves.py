@@ -13,6 +13,7 @@ from intar.ir.schedule import Pattern
 from intar.schedule import cost, tiling
 from intar.schedule.problem import Problem, Tensor, members
 from intar.schedule.stages import Config, Stages
+from intar.schedule.work import ceil_div, row_beats
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ class Moves:
         entry, machine = self.problem.tensors[tensor], self.problem.machine
         if not tile_rows or tile_rows >= entry.rows:
             return True
-        bits = tile_rows * cost.row_beats(entry.cols, machine) * machine.lanes * self.problem.a_bits
+        bits = tile_rows * row_beats(entry.cols, machine) * machine.lanes * self.problem.a_bits
         return bits % machine.port_bits == 0
 
     def _stores(self, mask: int, done: int, kept: set[int]) -> Iterator[int]:
@@ -227,7 +228,7 @@ class Moves:
             return problem.first_words(tensor, rows) if in_tiles else words[tensor]
 
         rows = problem.tasks[config.tasks[0]].work.rows
-        tail = rows - (cost.ceil_div(rows, height) - 1) * height
+        tail = rows - (ceil_div(rows, height) - 1) * height
         compute = self._pipelined(config, kept, loads, stores) if config.tiled else config.compute
         return cost.traffic_cycles(
             compute,

@@ -27,8 +27,8 @@ from intar.ir.quantgraph import (
     weight_bits,
 )
 from intar.ir.schedule import Machine
-from intar.schedule import bounds, cost
-from intar.schedule.cost import Work
+from intar.schedule import bounds, cost, sizes
+from intar.schedule.work import Work, ceil_div, row_beats
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ class Problem:
         groups = range(1, self.machine.cores + 1)
         return tuple(
             max(
-                cost.resident_bytes(work, cores, self.machine)
-                + cost.most_copied_bytes(work, cores, self.machine)
+                sizes.resident_bytes(work, cores, self.machine)
+                + sizes.most_copied_bytes(work, cores, self.machine)
                 for cores in groups
                 for work in (task.work, replace(task.work, by_rows=task.work.arrays))
             )
@@ -135,7 +135,7 @@ class Problem:
     def staging(self, tensor: int, tile_rows: int) -> int:
         """Bytes of one copy of an off-chip or tile tensor while a stage works on it."""
         t = self.tensors[tensor]
-        return cost.tile_bytes(t.rows, t.cols, self.a_bits, tile_rows, self.machine)
+        return sizes.tile_bytes(t.rows, t.cols, self.a_bits, tile_rows, self.machine)
 
     def first_words(self, tensor: int, rows: int) -> int:
         """Port words of the first `rows` rows."""
@@ -179,8 +179,8 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
         )
     if isinstance(task, QProduct) and task.state:
         k, cols = graph.tensor(task.inputs[0]).cols, graph.tensor(task.inputs[1]).cols
-        row = cost.row_beats(cols, machine) * machine.lanes * state_bits(graph, 0)
-        words = (out.cols if task.transposed else k) * cost.ceil_div(row, machine.port_bits)
+        row = row_beats(cols, machine) * machine.lanes * state_bits(graph, 0)
+        words = (out.cols if task.transposed else k) * ceil_div(row, machine.port_bits)
         return Work("stream", out.rows, out.cols, k, w_bits, items=task.batch, words=words)
     if isinstance(task, QProduct):
         k = graph.tensor(task.inputs[0]).cols
@@ -200,7 +200,7 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
     rows nodes, of which all but one have softmaxes only."""
     deepest = 0
     rows = {
-        t.name: cost.rows_bytes(graph.tensor(t.inputs[0]).cols, a_bits, machine)
+        t.name: sizes.rows_bytes(graph.tensor(t.inputs[0]).cols, a_bits, machine)
         for t in graph.tasks
         if isinstance(t, ROW_WISE)
     }
@@ -211,23 +211,23 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
     for task in graph.tasks:
         out = graph.tensor(task.output)
         if task.kind in ("matmul", "affine"):
-            total += cost.parameter_bytes(out.cols, machine)
+            total += sizes.parameter_bytes(out.cols, machine)
         if isinstance(task, QNorm):
-            total += cost.norm_parameter_bytes(out.cols, machine)
+            total += sizes.norm_parameter_bytes(out.cols, machine)
         if isinstance(task, QConv):
             work = _work(task, graph, w_bits, machine)
-            total += cost.kernel_bytes(work, machine) + cost.row_parameter_bytes(work, machine)
+            total += sizes.kernel_bytes(work, machine) + sizes.row_parameter_bytes(work, machine)
         if isinstance(task.table, TableSpec):
             copies = 1 if isinstance(task, ROW_WISE) else machine.cores
-            total += cost.table_bytes(task.table, tables, machine) * copies
+            total += sizes.table_bytes(task.table, tables, machine) * copies
         if isinstance(task.table, DirectSpec):
-            total += cost.direct_bytes(task.table.groups, machine) * machine.cores
+            total += sizes.direct_bytes(task.table.groups, machine) * machine.cores
         items = task.batch if isinstance(task, QProduct) else 1
         if task.kind in ("matmul", "product") and out.rows // items > machine.rows:
             deepest = max(deepest, graph.tensor(task.inputs[0]).cols)
     if deepest:
         deepest = max(graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind in ("matmul", "product"))
-        total += cost.ring_bytes(deepest, w_bits, machine)
+        total += sizes.ring_bytes(deepest, w_bits, machine)
     return total
 
 
@@ -259,7 +259,7 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
             producer=producer.get(t.name, -1),
             readers=tuple(readers[t.name]),
             output=t.name in graph.outputs,
-            bytes=cost.tensor_bytes(t.rows, t.cols, a_bits, machine),
+            bytes=sizes.tensor_bytes(t.rows, t.cols, a_bits, machine),
             words=cost.tensor_words(t.rows, t.cols, a_bits, machine, _ports(t.name, graph, machine)),
             ports=_ports(t.name, graph, machine),
             pitch=pitches.get(t.name, 0),

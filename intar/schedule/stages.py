@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from intar.ir.schedule import Pattern
-from intar.schedule import cost, tiling
-from intar.schedule.cost import Work
+from intar.schedule import cost, sizes, tiling
 from intar.schedule.problem import Problem, members
 from intar.schedule.tiling import Tiled
+from intar.schedule.work import Work, ceil_div
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ class Stages:
         """Tile heights: the array's rows times powers of two; the whole tensor if it is no higher or groups are fixed."""
         height, heights = self.problem.machine.rows, []
         while height < rows:
-            if cost.ceil_div(rows, height) <= tiling.MAX_TILES:
+            if ceil_div(rows, height) <= tiling.MAX_TILES:
                 heights.append(height)
             height *= 2
         if self.limits.groups is not None or rows <= self.problem.machine.rows:
@@ -365,7 +365,7 @@ class Stages:
             (0,),
             0,
             compute + cost.delay(work, machine) + cost.hop(machine),
-            cost.copied_bytes(work, work.rows, len(cores), False, machine),
+            sizes.copied_bytes(work, work.rows, len(cores), False, machine),
         )
 
     def _side_by_side(self, works: tuple[Work, ...], cores: tuple[tuple[int, ...], ...]) -> Config:
@@ -374,7 +374,7 @@ class Stages:
         compute = max(cost.task_cycles(work, work.rows, g, True, machine) for work, g in pairs)
         none, first = (False,) * len(works), (0,) * len(works)
         order = tuple(range(len(works)))
-        copies = sum(cost.copied_bytes(work, work.rows, g, False, machine) for work, g in pairs)
+        copies = sum(sizes.copied_bytes(work, work.rows, g, False, machine) for work, g in pairs)
         axes = tuple(work.by_rows for work in works)
         cycles = compute + cost.hop(machine)
         return Config("parallel", order, cores, axes, none, none, first, 0, cycles, copies)
@@ -383,7 +383,7 @@ class Stages:
         self, pattern: Pattern, shape: _Set, cores: tuple[tuple[int, ...], ...], tile_rows: int
     ) -> Iterator[Config]:
         machine = self.problem.machine
-        tiles = cost.ceil_div(shape.works[0].rows, tile_rows)
+        tiles = ceil_div(shape.works[0].rows, tile_rows)
         choices = []
         for work, group in zip(shape.works, cores, strict=True):
             g = len(group)
@@ -426,7 +426,7 @@ class Stages:
         tile_rows: int,
     ) -> Config:
         machine, works = self.problem.machine, shape.works
-        tiles = cost.ceil_div(works[0].rows, tile_rows)
+        tiles = ceil_div(works[0].rows, tile_rows)
         order = tuple(range(len(works)))
         tasks: list[Tiled] = []
         for v, (work, group, keep) in enumerate(zip(works, cores, resident, strict=True)):
@@ -443,13 +443,13 @@ class Stages:
             )
             if follows[v]:
                 u = shape.firsts[v]
-                block = cost.ceil_div(tasks[u].first, cost.rounds(works[u], len(cores[u]), machine))
+                block = ceil_div(tasks[u].first, cost.rounds(works[u], len(cores[u]), machine))
                 last = cost.slice_cycles(work, len(group), machine)
                 task = replace(task, follow=u, block=block, slice=last)
             tasks.append(task)
         kept = sum(
-            cost.copied_bytes(work, min(tile_rows, work.rows), len(group), keep, machine)
-            + (cost.resident_bytes(work, len(group), machine) if keep else 0)
+            sizes.copied_bytes(work, min(tile_rows, work.rows), len(group), keep, machine)
+            + (sizes.resident_bytes(work, len(group), machine) if keep else 0)
             for work, group, keep in zip(works, cores, resident, strict=True)
         )
         axes = tuple(work.by_rows for work in works)

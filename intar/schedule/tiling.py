@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from intar.ir.schedule import Machine
-from intar.schedule.cost import Work, hop, task_cycles, weight_cycles
+from intar.schedule.cost import hop, task_cycles, weight_cycles
+from intar.schedule.work import Work
 
 MAX_TILES = 64
 """More row tiles than this are not considered: the two tiles on chip are then a thirty-second of the tensor."""
