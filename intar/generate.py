@@ -106,7 +106,12 @@ def _check(step: StepFunction, prompt: Sequence[int], count: int, prefill: StepF
     elif step.states and length + count - 1 > most:
         what = f"a prompt of {length} tokens and {count} more don't fit"
         found.append(
-            Finding(what, "prompt", f"the states hold {step.cached} tokens, the last call takes one more")
+            Finding(
+                what,
+                "prompt",
+                f"the states hold {step.cached} tokens, the last call takes one more",
+                f"generate {most + 1 - length} at most" if length <= most else "give a shorter one",
+            )
         )
     if prefill is not None:
         found += _pair(step, prefill)

@@ -128,7 +128,10 @@ def parse_shapes(items: Sequence[str]) -> dict[str, int | tuple[int, ...]]:
 def parse_prompt(text: str) -> list[int]:
     """``"5 17,3"`` → token ids; ConfigError with everything that is none."""
     words = text.replace(",", " ").split()
-    found = [Finding(f"{word!r} is no token id", "--prompt") for word in words if not word.isdecimal()]
+    hint = "write ids, or name the model's tokenizer: --tokenizer FILE"
+    found = [
+        Finding(f"{word!r} is no token id", "--prompt", hint=hint) for word in words if not word.isdecimal()
+    ]
     if found:
         raise ConfigError(found)
     return [int(word) for word in words]

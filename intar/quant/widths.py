@@ -40,7 +40,8 @@ def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
     """What a width can be asked for, by all its names: ``TASK.in`` (of a product both operands, ``TASK.in0`` and
     ``TASK.in1``), ``TASK.out``, ``TASK.weight``, or a tensor's name.
 
-    A task goes by its name in the task graph and by its name in the model (a PyTorch module's path), a tensor likewise.
+    A task goes by its name in the task graph and by its name in the model (a PyTorch module's path) where that is no other
+    task's name in the graph, a tensor likewise.
     Tasks that are fused into one share its places.
     """
     found: dict[str, list[Place]] = {}
@@ -49,6 +50,9 @@ def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
         if place not in found.setdefault(name, []):
             found[name].append(place)
 
+    own_names = {
+        task.name for task in graph.tasks
+    }  # such a name means that task, whatever others are called in the model
     indices = {name for group in groups if group.kind == "embedding" for name in group.inputs}
     indices |= {name for group in groups if group.cached for name in group.first.inputs[1:]}
     for name in graph.inputs:
@@ -68,7 +72,8 @@ def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
         )
         if group.kind in WEIGHTED and not imported:
             names["weight"] = ("weight",)
-        tasks = {name for task in group.fused for name in (task.name, path(task.source)) if name}
+        tasks = {task.name for task in group.fused}
+        tasks |= {name for task in group.fused if (name := path(task.source)) and name not in own_names}
         for name, roles in names.items():
             for task in sorted(tasks):
                 for role in roles:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conformance.transformer import block
 
 from intar.cli import main
 from intar.errors import ConfigError, InfeasibleError
 from intar.frontends.builder import Builder
+from intar.frontends.torch_graph import import_torch
 from intar.ir.quantgraph import QMatmul, QTensor, QuantGraph
 from intar.ir.reference import run_float
 from intar.quant.chosen import read_formats
@@ -145,3 +147,17 @@ def test_tune_and_use_what_it_wrote(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert stopped.value.code == 2
     said = capsys.readouterr().err
     assert "5 bits are asked for" in said and "can't be read" in said
+
+
+def test_tasks_of_one_name_in_the_model() -> None:
+    """Two products that PyTorch calls ``matmul``: the name means the task that is called so in the graph, too."""
+
+    class Attention(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return (x @ x.transpose(1, 2)).softmax(-1) @ x
+
+    samples = np.random.default_rng(0).normal(size=(4, 6, 8)).astype(np.float32)
+    graph = import_torch(Attention().eval(), samples)
+    found = search_formats(graph, W8A8R16, {"x": samples}, 0.9)
+    named = {pattern for step in found.steps for pattern in step.unit.patterns}
+    assert named == {"matmul.in0", "matmul.in1", "matmul_2.in0", "matmul_2.in1"}
