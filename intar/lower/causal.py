@@ -56,8 +56,17 @@ class Bands:
             yield replace(part, beats=self.beats(part.row % self.rows))
 
 
-def bands(site: Site, softmax: QSoftmax) -> Bands | None:
-    """The bands of a causal softmax whose hidden shares nobody needs; None of another task."""
+def bands(site: Site) -> dict[str, Bands]:
+    """The bands of every causal softmax whose hidden shares nobody needs, by the tensors of its scores and of its shares:
+    who makes the ones and reads the others keeps to them."""
+    found: dict[str, Bands] = {}
+    for task in site.graph.tasks:
+        if isinstance(task, QSoftmax) and (own := _bands(site, task)):
+            found |= dict.fromkeys((task.inputs[0], task.output), own)
+    return found
+
+
+def _bands(site: Site, softmax: QSoftmax) -> Bands | None:
     makers = [task for task in site.graph.tasks if task.output == softmax.inputs[0]]
     scored = [task for task in site.graph.tasks if softmax.inputs[0] in task.inputs]
     readers = [task for task in site.graph.tasks if softmax.output in task.inputs]
@@ -78,22 +87,6 @@ def bands(site: Site, softmax: QSoftmax) -> Bands | None:
 
 def _alone(task: QProduct, softmax: QSoftmax) -> bool:
     return task.batch == softmax.batch and not task.state
-
-
-def made_for(site: Site, task: QProduct) -> Bands | None:
-    """The bands of the softmax for which a product makes scores."""
-    for reader in site.graph.tasks:
-        if isinstance(reader, QSoftmax) and reader.inputs[0] == task.output:
-            return bands(site, reader)
-    return None
-
-
-def read_by(site: Site, task: QProduct) -> Bands | None:
-    """The bands of the softmax whose shares are the first operand of a product."""
-    for maker in site.graph.tasks:
-        if isinstance(maker, QSoftmax) and maker.output == task.inputs[0]:
-            return bands(site, maker)
-    return None
 
 
 def seen(found: Bands, share: Share) -> Iterator[Share]:

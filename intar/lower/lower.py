@@ -28,7 +28,7 @@ from intar.ir.quantgraph import (
     QUnit,
 )
 from intar.ir.schedule import Schedule
-from intar.lower import elementwise, grid, matmul, move, product, rows
+from intar.lower import causal, elementwise, grid, matmul, move, product, rows
 from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist, check_names
 from intar.lower.nodes import check_memory, declare_ports, make_nodes
@@ -82,7 +82,7 @@ def perform(quantised: Quantised, schedule: Schedule, common: Common = Common())
     declare_ports(site, net, tensors)
     ports = Ports(site, net, tensors)
     weights, kernels = Weights(site, net, ports, visits), Kernels(site, net, ports)
-    work = Work(site, net, tensors, ports, Params(site, net, ports), weights, kernels)
+    work = Work(site, net, tensors, ports, Params(site, net, ports), weights, kernels, causal.bands(site))
     first: dict[str, Visit] = {}
     for visit in visits:
         first.setdefault(visit.task.name, visit)

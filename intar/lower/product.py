@@ -36,7 +36,7 @@ def append(work: Work, visit: Visit) -> None:
     assert isinstance(task, QProduct)
     if task.state:
         return streamed.append(work, visit)
-    scored, shared = causal.made_for(work.site, task), causal.read_by(work.site, task)
+    scored, shared = work.bands.get(task.output), work.bands.get(task.inputs[0])
     for item, whole in _items(work, visit):
         for part in shared.parts(whole) if shared else (whole,):
             if scored and not visit.by_rows:

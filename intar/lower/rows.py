@@ -12,7 +12,6 @@ from intar.ir.nodes.memories import Walk
 from intar.ir.nodes.rows import RowsStep
 from intar.ir.norm import GAIN_BITS
 from intar.ir.quantgraph import ROW_WISE, QNorm, QSoftmax, QUnit
-from intar.lower import causal
 from intar.lower.buffers import row_blocks
 from intar.lower.params import ROWS, TABLES
 from intar.lower.site import rows_node
@@ -35,7 +34,7 @@ def prepare(work: Work, visit: Visit) -> None:
 def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, ROW_WISE)
-    if isinstance(task, QSoftmax) and (bands := causal.bands(work.site, task)):
+    if isinstance(task, QSoftmax) and (bands := work.bands.get(task.output)):
         for part in bands.parts(visit):
             _band(work, part, task)
         return

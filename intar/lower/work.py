@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from intar.ir.nodes.vector import UNIT_MULT, VectorStep
 from intar.ir.quantgraph import QBinary, QMatmul, QPool, QProduct, QTask
+from intar.lower.causal import Bands
 from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist
 from intar.lower.params import Params
@@ -22,7 +23,8 @@ from intar.lower.weights import Weights
 class Work:
     """The programs of all nodes so far.
 
-    `steps` holds those of the feeds, cores, vector units, the gather and the rows node, by name.
+    `bands` are those of causal attention (`causal.bands`); `steps` holds the programs of the feeds, cores, vector units,
+    the gather and the rows node, by name.
     """
 
     site: Site
@@ -32,6 +34,7 @@ class Work:
     params: Params
     weights: Weights
     kernels: Kernels
+    bands: Mapping[str, Bands]
     steps: dict[str, list] = field(default_factory=dict)
 
     def step(self, node: str, step: object) -> None:
