@@ -3,10 +3,10 @@
 //
 // Step        358 bits, lowest first: rows - 1 (32), beats of a row - 1 (32), elements of a row (17) | elements that count in
 //             the first row (17), one more in each row after it (1) | softmax, normalisation, row over its peak or peak (2; 0 to
-//             3), subtract the mean (1), lift (4; 0 but for a normalisation) | first element behind `position` that counts again (17; 0: none in between) |
-//             distances: mult (25), shift (6); of a normalisation s in shift | numerator or epsilon (61), out_shift or q (6) |
-//             zero, lo, hi (18 each) | table use (1), half (17), low bits (4), first entry (16), log2 of a group's entries (4),
-//             q (5), lo, hi (18 each).
+//             3), subtract the mean (1), lift (4; 0 but for a normalisation) | first element behind `position` that counts
+//             again (17; 0: none in between) | distances: mult (25), shift (6); of a normalisation s in shift | numerator or
+//             epsilon (61), out_shift or q (6) | zero, lo, hi (18 each) | table use (1), half (17), low bits (4), first entry
+//             (16), log2 of a group's entries (4), q (5), lo, hi (18 each).
 // Passes      four, each on a row of its own, a slice of RATE elements a cycle: collect a row and find its maximum;
 //             powers of two of the distances to it, and their sum; divide (one bit a cycle); multiply and clamp.
 //             Of a row that is normalised: collect it; sums of elements and squares; reciprocal root; scale, move and clamp.
@@ -18,10 +18,11 @@
 // Parameters  gains and offsets of the columns of normalised rows (intar_rows_columns). They are taken up to three beats ahead,
 //             whatever the program still needs: nobody may offer more than it needs in all.
 // Latency     a row's last slice taken in t -> its powers from t+2 on; its last slice read for the powers in t ->
-//             division in t+12; that takes 20 cycles, a root 25; last slice of a beat read for the product in t -> pushed in
-//             t+7, with NORM in t+13; one that is looked up 2 later, with SLOPES 5, with CURVES 7.
-// Throughput  a beat every LANES / RATE cycles (of a normalised row 2 at least), at least 20 / DIVISIONS cycles a row (25). The product's
-//             pipeline stops as a whole while a finished beat is not taken; the other passes go on as far as slots are free.
+//             division in t+12; that takes 20 cycles, a root 25, a peak 1; last slice of a beat read for the product in t ->
+//             pushed in t+7, with NORM in t+13; one that is looked up 2 later, with SLOPES 5, with CURVES 7.
+// Throughput  a beat every LANES / RATE cycles (of a normalised row 2 at least), at least 20 / DIVISIONS cycles a row (of a
+//             normalised one 25, of a peak (2 LANES / RATE + 12) / SLOTS). The product's pipeline stops as a whole while a
+//             finished beat is not taken; the other passes go on as far as slots are free.
 //             Behind a row that is looked up, one that isn't waits until it can't leave before it: no beat leaves later for that.
 module intar_rows #(
     parameter int LANES = 4,  // elements of a beat, a power of two
@@ -82,12 +83,6 @@ module intar_rows #(
   localparam int MEMORY = 1 << AT;
   localparam int POWER = 25;   // bits of a power
   localparam int TOTAL = 41;   // of a sum of powers
-  localparam int DIRECT = 6;   // latency of the product
-  localparam int RESULT = NORM ? 12 : DIRECT;
-  localparam int TABLES = !TABLE ? 0 : CURVES ? 7 : SLOPES ? 5 : 2;
-  localparam int LATENCY = RESULT + TABLES;
-  localparam int VALUE = TABLE ? 18 : BITS;  // bits of a result, perhaps of one that is looked up
-  localparam int GROUP = (GROUP_BITS > 0) ? GROUP_BITS : 1;
   localparam int STEP_BITS = 358;
   localparam int KIND_AT = 99, CENTRED_AT = 101, LIFT_AT = 102, MULT_AT = 123, SHIFT_AT = 148, NUMERATOR_AT = 154,
                  OUT_SHIFT_AT = 215, LIMITS_AT = 221, TABLE_AT = 275;  // fields of a step
@@ -260,9 +255,15 @@ module intar_rows #(
   always_ff @(posedge clk) begin
     slot11 <= at10[PLACE_BITS+:SLOT_BITS];
     if (terms_valid) stored[at10] <= terms;
-    if (sums_valid) totals[slot11] <= total;
   end
   generate
+    if (SOFTMAX || PEAK) begin : g_totals
+      always_ff @(posedge clk) if (sums_valid) totals[slot11] <= total;
+    end else begin : g_no_totals
+      logic unused_total;
+      assign unused_total = &{1'b0, total};
+      always_comb for (int i = 0; i < SLOTS; i = i + 1) totals[i] = '0;
+    end
     if (NORM) begin : g_sums
       always_ff @(posedge clk) begin
         if (sums_valid) begin
@@ -352,11 +353,7 @@ module intar_rows #(
   end
 
   // ---- multiply and clamp
-  logic filled;  // all tables
-  logic overtakes;  // a row that is not looked up would leave before one that is
-  logic [RATE*GROUP-1:0] slice_groups;
-  logic [RATE*BITS-1:0] leaving;
-  logic scale_valid, scale_go, scale_norm, columns_valid, scale_slice_last, scale_last, unused_scale_first, move;
+  logic scale_valid, scale_go, scale_slice_last, scale_last, unused_scale_first, move, idle;
   logic [STEP_BITS-1:0] scale_step;
   logic [SLOT_BITS-1:0] scale_slot;
   logic [AT-1:0] scale_at;
@@ -393,171 +390,63 @@ module intar_rows #(
       .row_last(scale_last),
       .used(unused_scale_used)
   );
-  assign move = !out_valid || out_ready;
-  assign scale_norm = NORM && scale_step[KIND_AT+:2] == 2'd1;
-  assign scale_go = scale_valid && move && divided[scale_slot] && (!scale_norm || columns_valid) &&
-      (!scale_step[TABLE_AT] || filled) && !overtakes;
-
   logic [RATE*POWER-1:0] read;
-  logic [RATE*VALUE-1:0] products, results;
   always_ff @(posedge clk) if (move) read <= stored[scale_at];
-  generate
-    if (SOFTMAX || PEAK) begin : g_products
-      intar_rows_products #(
-          .RATE(RATE),
-          .BITS(VALUE),
-          .SIGNED(PEAK)
-      ) product (
-          .clk(clk),
-          .move(move),
-          .ratio(quotients[scale_slot]),
-          .down(downs[scale_slot]),
-          .limits(scale_step[LIMITS_AT+:54]),
-          .shares(read),
-          .products(products)
-      );
-    end else begin : g_no_products
-      assign products = '0;
-    end
-  endgenerate
-
-  // ---- or scale, move and clamp
-  generate
-    if (NORM) begin : g_columns
-      logic norm12;
-      logic [RATE*16-1:0] elements;
-      logic [RATE*VALUE-1:0] normalised, products_later;
-      for (genvar p = 0; p < RATE; p = p + 1) begin : g_element
-        assign elements[p*16+:16] = read[p*POWER+:16];
-      end
-      intar_rows_columns #(
-          .LANES(LANES),
-          .RATE(RATE),
-          .BITS(VALUE),
-          .GROUP_BITS(GROUP_BITS)
-      ) columns (
-          .clk(clk),
-          .rst_n(rst_n),
-          .start(start),
-          .params_valid(params_valid),
-          .params_ready(params_ready),
-          .params_data(params_data),
-          .valid(columns_valid),
-          .next(scale_go && scale_norm && scale_slice_last),
-          .groups(slice_groups),
-          .move(move),
-          .slice(scale_slice),
-          .count(scale_step[64+:16]),
-          .sum(sums[scale_slot]),
-          .root(quotients[scale_slot]),
-          .down(downs[scale_slot]),
-          .q(scale_step[OUT_SHIFT_AT+:6]),
-          .limits(scale_step[LIMITS_AT+:54]),
-          .values(elements),
-          .results(normalised)
-      );
-      intar_delay #(.WIDTH(1), .MOVES(12)) kind (.clk(clk), .move(move), .in_data(scale_norm), .out_data(norm12));
-      if (SOFTMAX || PEAK) begin : g_both
-        intar_delay #(.WIDTH(RATE * VALUE), .MOVES(RESULT - DIRECT)) later (.clk(clk), .move(move), .in_data(products), .out_data(products_later));
-      end else begin : g_one
-        assign products_later = products;
-      end
-      assign results = norm12 ? normalised : products_later;
-    end else begin : g_no_columns
-      logic unused_columns;
-      assign {columns_valid, params_ready, slice_groups} = '0;
-      assign results = products;
-      assign unused_columns = &{1'b0, params_valid, params_data};
-    end
-  endgenerate
-
-  // ---- tables
-  logic [LATENCY-1:0] present, completes, entry;  // slices in the pipeline of results, the last ones of beats; where one enters
-  generate
-    if (TABLE) begin : g_tables
-      logic [RATE*BITS-1:0] looked_up;
-      intar_rows_lookups #(
-          .LANES(LANES),
-          .RATE(RATE),
-          .BITS(BITS),
-          .RESULT(RESULT),
-          .SLOPES(SLOPES),
-          .CURVES(CURVES),
-          .TABLE_ENTRIES(TABLE_ENTRIES),
-          .GROUP_BITS(GROUP_BITS),
-          .BASE_BITS(BASE_BITS),
-          .SLOPE_BITS(SLOPE_BITS),
-          .CURVE_BITS(CURVE_BITS),
-          .WIDTH(WIDTH),
-          .STYLE(STYLE),
-          .SEGMENTS(SEGMENTS),
-          .LOAD_STEPS(LOAD_STEPS),
-          .LOAD_ROWS(LOAD_ROWS),
-          .LOAD_PROGRAM(LOAD_PROGRAM),
-          .LOAD_NUMBERS(LOAD_NUMBERS),
-          .LOAD_ENDS(LOAD_ENDS)
-      ) lookups (
-          .clk(clk),
-          .rst_n(rst_n),
-          .start(start),
-          .segment(segment),
-          .round(round),
-          .tables_valid(tables_valid),
-          .tables_ready(tables_ready),
-          .tables_data(tables_data),
-          .filled(filled),
-          .move(move),
-          .place(scale_step[TABLE_AT+1+:82]),
-          .groups(scale_norm ? slice_groups : '0),  // the columns of a softmax have no parameters
-          .values(results),
-          .results(looked_up)
-      );
-      for (genvar p = 0; p < RATE; p = p + 1) begin : g_lane
-        assign leaving[p*BITS+:BITS] = direct[RESULT-1] ? results[p*VALUE+:BITS] : looked_up[p*BITS+:BITS];
-      end
-
-      // What is not looked up takes a place behind the tables in the pipeline of results, if there is none before it.
-      logic [RESULT-1:0] direct;
-      assign overtakes = !scale_step[TABLE_AT] && present[TABLES-1:0] != '0;
-      assign entry = scale_step[TABLE_AT] ? LATENCY'(1) : LATENCY'(1) << TABLES;
-      always_ff @(posedge clk) begin
-        if (!rst_n) direct <= '0;
-        else if (move) direct <= RESULT'({direct, scale_go && !scale_step[TABLE_AT]});
-      end
-    end else begin : g_no_tables
-      logic unused_tables;
-      assign filled = 1'b1;
-      assign tables_ready = 1'b0;
-      assign leaving = results;
-      assign overtakes = 1'b0;
-      assign entry = LATENCY'(1);
-      assign unused_tables = &{1'b0, tables_valid, tables_data, slice_groups};
-    end
-  endgenerate
-
-  always_ff @(posedge clk) begin
-    if (!rst_n) begin
-      present <= '0;
-      completes <= '0;
-      out_valid <= 1'b0;
-    end else if (move) begin
-      present <= present << 1 | (scale_go ? entry : '0);
-      completes <= completes << 1 | (scale_slice_last ? entry : '0);
-      out_valid <= present[LATENCY-1] && completes[LATENCY-1];
-    end
-  end
-  generate
-    if (SLICES > 1) begin : g_collect
-      // Slices enter at the top: after the last one the first has arrived at the bottom.
-      always_ff @(posedge clk) begin
-        if (move && present[LATENCY-1]) out_data <= {leaving, out_data[LANES*BITS-1:RATE*BITS]};
-      end
-    end else begin : g_whole
-      always_ff @(posedge clk) begin
-        if (move && present[LATENCY-1]) out_data <= leaving;
-      end
-    end
-  endgenerate
+  intar_rows_results #(
+      .LANES(LANES),
+      .RATE(RATE),
+      .BITS(BITS),
+      .SOFTMAX(SOFTMAX),
+      .NORM(NORM),
+      .PEAK(PEAK),
+      .TABLE(TABLE),
+      .SLOPES(SLOPES),
+      .CURVES(CURVES),
+      .TABLE_ENTRIES(TABLE_ENTRIES),
+      .GROUP_BITS(GROUP_BITS),
+      .BASE_BITS(BASE_BITS),
+      .SLOPE_BITS(SLOPE_BITS),
+      .CURVE_BITS(CURVE_BITS),
+      .WIDTH(WIDTH),
+      .STYLE(STYLE),
+      .SEGMENTS(SEGMENTS),
+      .LOAD_STEPS(LOAD_STEPS),
+      .LOAD_ROWS(LOAD_ROWS),
+      .LOAD_PROGRAM(LOAD_PROGRAM),
+      .LOAD_NUMBERS(LOAD_NUMBERS),
+      .LOAD_ENDS(LOAD_ENDS)
+  ) last (
+      .clk(clk),
+      .rst_n(rst_n),
+      .start(start),
+      .segment(segment),
+      .round(round),
+      .idle(idle),
+      .valid(scale_valid && divided[scale_slot]),
+      .go(scale_go),
+      .move(move),
+      .kind(scale_step[KIND_AT+:2]),
+      .look_up(scale_step[TABLE_AT]),
+      .slice(scale_slice),
+      .slice_last(scale_slice_last),
+      .count(scale_step[64+:16]),
+      .sum(sums[scale_slot]),
+      .ratio(quotients[scale_slot]),
+      .down(downs[scale_slot]),
+      .q(scale_step[OUT_SHIFT_AT+:6]),
+      .limits(scale_step[LIMITS_AT+:54]),
+      .place(scale_step[TABLE_AT+1+:82]),
+      .shares(read),
+      .params_valid(params_valid),
+      .params_ready(params_ready),
+      .params_data(params_data),
+      .tables_valid(tables_valid),
+      .tables_ready(tables_ready),
+      .tables_data(tables_data),
+      .out_valid(out_valid),
+      .out_ready(out_ready),
+      .out_data(out_data)
+  );
 
   // ---- slots
   always_ff @(posedge clk) begin
@@ -586,9 +475,9 @@ module intar_rows #(
   end
 
   logic unused;
-  assign done = !fill_valid && !scale_valid && filled && present == '0 && !out_valid;
-  assign unused = &{1'b0, fill_step, power_step, divide_step, scale_step, fill_slice, scale_slice, unused_divide_next, unused_power_slice,
-                    unused_power_slice_last, unused_scale_first, unused_scale_used, read,
+  assign done = !fill_valid && !scale_valid && idle;
+  assign unused = &{1'b0, fill_step, power_step, divide_step, scale_step, fill_slice, unused_divide_next, unused_power_slice,
+                    unused_power_slice_last, unused_scale_first, unused_scale_used,
                     totals[0], totals[1], totals[2], totals[3], sums[0], sums[1], sums[2], sums[3], squares[0], squares[1],
                     squares[2], squares[3]};
 endmodule

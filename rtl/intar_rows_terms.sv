@@ -105,17 +105,22 @@ module intar_rows_terms #(
   assign terms = plain10 ? elements : powers;
 
   // The sum of powers, or the peak.
-  logic [TOTAL-1:0] slice_total, slice_total11, earlier, powers_total;
-  always_comb begin
-    slice_total = '0;
-    for (int p = 0; p < RATE; p = p + 1) slice_total = slice_total + TOTAL'(powers[p*POWER+:POWER]);
-  end
-  assign powers_total = first11 ? slice_total11 : earlier + slice_total11;
-  always_ff @(posedge clk) begin
-    slice_total11 <= slice_total;
-    if (go11) earlier <= powers_total;
-  end
+  logic [TOTAL-1:0] powers_total;
   generate
+    if (SOFTMAX) begin : g_total
+      logic [TOTAL-1:0] slice_total, slice_total11, earlier;
+      always_comb begin
+        slice_total = '0;
+        for (int p = 0; p < RATE; p = p + 1) slice_total = slice_total + TOTAL'(powers[p*POWER+:POWER]);
+      end
+      assign powers_total = first11 ? slice_total11 : earlier + slice_total11;
+      always_ff @(posedge clk) begin
+        slice_total11 <= slice_total;
+        if (go11) earlier <= powers_total;
+      end
+    end else begin : g_no_total
+      assign powers_total = '0;
+    end
     if (PEAK) begin : g_peak
       logic heights11;
       logic [BITS-1:0] height1, height11;
@@ -165,5 +170,5 @@ module intar_rows_terms #(
   endgenerate
 
   logic unused;
-  assign unused = &{1'b0, kind, centred, lift, mult, shift, values, top, elements9, used1};
+  assign unused = &{1'b0, kind, centred, lift, mult, shift, values, top, elements9, used1, go11, first11};
 endmodule

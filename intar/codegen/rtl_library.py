@@ -29,8 +29,10 @@ USES = {
     "intar_router": ("intar_steps", "intar_slice"),
     "intar_rows": (
         *("intar_rows_walk", "intar_rows_maximum", "intar_rows_terms", "intar_rows_divisions"),
-        *("intar_rows_products", "intar_rows_columns", "intar_rows_lookups"),
-        *("intar_delay", "intar_round_steps"),
+        *("intar_rows_results", "intar_delay", "intar_round_steps"),
+    ),
+    "intar_rows_results": (
+        *("intar_rows_products", "intar_rows_columns", "intar_rows_lookups", "intar_delay"),
     ),
     "intar_rows_walk": ("intar_round_steps",),
     "intar_rows_terms": ("intar_rows_power", "intar_delay"),

@@ -177,6 +177,49 @@ LOOKUPS = {
     "lookups_curves": lookups(8, 1, 12, 3),
 }
 
+
+@dataclass(frozen=True)
+class Results:
+    unit: Unit
+    lanes: int
+    rate: int
+    bits: int
+    kinds: tuple[int, ...]
+    tables: Lookups | None
+    moves: int  # from the last slice of a beat to the beat, where it is not looked up
+
+
+def results(lanes: int, rate: int, bits: int, *ops: str, parts: int = 0) -> Results:
+    """With tables of so many memories, if any."""
+    tables = lookups(lanes, rate, 12 if "norm" in ops else 6, parts) if parts else None
+    group_bits = tables.node.group_bits if tables else 0
+    kinds = {"SOFTMAX": "softmax" in ops, "NORM": "norm" in ops, "PEAK": "unit" in ops, "TABLE": bool(parts)}
+    parameters: dict[str, int | str] = {"LANES": lanes, "RATE": rate, "BITS": bits}
+    parameters |= {name: flag(kind) for name, kind in kinds.items()}
+    if tables:
+        parameters = {**tables.unit.parameters, **parameters, "GROUP_BITS": group_bits}
+        del parameters["RESULT"]
+    inputs = pins("start 1 segment 8 round 16 valid 1 kind 2 look_up 1 slice 32 slice_last 1 count 16 sum 32")
+    inputs |= pins("ratio 19 down 6 q 6 limits 54 place 82 params_valid 1 tables_valid 1 out_ready 1")
+    inputs |= {"shares": rate * 25, "params_data": lanes * 32, "tables_data": lanes * 32}
+    outputs = pins("idle 1 go 1 move 1 params_ready 1 tables_ready 1 out_valid 1") | {
+        "out_data": lanes * bits
+    }
+    unit = Unit("intar_rows_results", parameters, inputs, outputs)
+    moves = 13 if "norm" in ops else 7
+    return Results(unit, lanes, rate, bits, tuple(KINDS[op] for op in ops), tables, moves)
+
+
+RESULTS = {
+    "results_powers": results(4, 2, 8, "softmax"),
+    "results_columns": results(2, 2, 16, "norm"),
+    "results_all": results(4, 1, 16, "softmax", "norm", "unit", "peak"),
+    "results_tables": results(4, 2, 8, "softmax", "norm", "unit", parts=1),
+    "results_curves": results(2, 1, 8, "softmax", parts=3),
+}
+
 UNITS: dict[str, Unit] = {
-    name: made.unit for group in (MAXIMA, TERMS, DIVISIONS, COLUMNS, LOOKUPS) for name, made in group.items()
+    name: made.unit
+    for group in (MAXIMA, TERMS, DIVISIONS, COLUMNS, LOOKUPS, RESULTS)
+    for name, made in group.items()
 }

@@ -14,7 +14,7 @@ from engine_model import Model, clamp
 from extreme_programs import edge
 from machines_cocotb import Pins, everywhere
 from pipelines import moments, rows_of_norms, spread
-from rows_passes import KINDS, Columns, Divisions, Lookups, Maximum, Terms
+from rows_passes import KINDS, Columns, Divisions, Lookups, Maximum, Results, Terms
 from stalls import PATTERNS, waits
 from units import packed
 
@@ -244,10 +244,8 @@ async def columns_of_rows(dut: Any) -> None:
 
 def normal_slice(made: Columns, rng: random.Random, gains: list[int], offsets: list[int]) -> dict[str, Any]:
     """What a slice of a row brings, and its results."""
-    row, centred, factors = rng.choice(ROWS)
-    item = moments(row, centred, factors)
-    root, pair = (int(v[0]) for v in reciprocal_root(np.array([spread(item)])))
-    count, total, down, q = len(row), item["sum"], factors.shift + pair, factors.out_shift
+    row, given = normal_row(rng)
+    count, total, root, down, q = (given[name] for name in ("count", "sum", "root", "down", "q"))
     values = [int(rng.choice(row)) for _ in range(made.rate)]
     low, high = sorted((edge(rng, made.bits), edge(rng, made.bits)))
     zero, results = edge(rng, min(made.bits, 16)), []
@@ -255,9 +253,16 @@ def normal_slice(made: Columns, rng: random.Random, gains: list[int], offsets: l
         z = ((count * value - total) * (2 * root + 1) + (1 << (down - 1))) >> down
         y = (z * gain + (offset << (q - 14)) + (1 << (q - 1))) >> q
         results.append(clamp(y + zero, low, high))
-    limits = packed([zero, low, high], 18)
-    return {"count": count, "sum": total, "root": root, "down": down, "q": q, "limits": limits,
-            "values": values, "results": results}  # fmt: skip
+    return given | {"limits": packed([zero, low, high], 18), "values": values, "results": results}
+
+
+def normal_row(rng: random.Random) -> tuple[Any, dict[str, Any]]:
+    """A row and what is known of it when it is normalised."""
+    row, centred, factors = rng.choice(ROWS)
+    item = moments(row, centred, factors)
+    root, pair = (int(v[0]) for v in reciprocal_root(np.array([spread(item)])))
+    found = {"count": len(row), "sum": item["sum"], "root": root, "down": factors.shift + pair}
+    return row, found | {"q": factors.out_shift}
 
 
 @cocotb.test()
@@ -302,3 +307,116 @@ async def lookups_of_results(dut: Any) -> None:
             await pins.edge()
 
     await everywhere(dut, rows_passes.LOOKUPS, bench)
+
+
+def beat_of_results(made: Results, rng: random.Random) -> dict[str, Any]:
+    """A beat's pins, the shares of its slices, its parameters, and what it leaves as."""
+    kind = rng.choice(made.kinds)
+    slot = rng.choice((-1, 0, 1)) if made.tables and kind < 2 else -1
+    bits = 8 if slot >= 0 else made.bits
+    low, high = sorted((edge(rng, bits), edge(rng, bits)))
+    zero = edge(rng, bits)
+    pins = {"kind": kind, "look_up": slot >= 0, "limits": packed([zero, low, high], 18)}
+    words: list[list[int]] = []
+    groups = [0] * made.lanes
+    if kind == 1:
+        row, given = normal_row(rng)
+        count, total, root, down, q = (given.pop(name) for name in ("count", "sum", "root", "down", "q"))
+        pins |= {"count": count, "sum": total, "ratio": root, "down": down, "q": q}
+        shares = [int(rng.choice(row)) for _ in range(made.lanes)]
+        gains, offsets = [edge(rng, 25) for _ in shares], [edge(rng, 32) for _ in shares]
+        if slot >= 0 and made.tables:
+            groups = [rng.randrange(made.tables.node.tables[slot].groups) for _ in shares]
+        words = [[(g & 0x1FFFFFF) | n << 25 for g, n in zip(gains, groups, strict=True)], offsets]
+        z = [((count * v - total) * (2 * root + 1) + (1 << (down - 1))) >> down for v in shares]
+        scaled = [
+            (v * gain + (offset << (q - 14)) + (1 << (q - 1))) >> q
+            for v, gain, offset in zip(z, gains, offsets, strict=True)
+        ]
+    else:
+        ratio, down = rng.randrange(1, 1 << 19), rng.choice((1, 30, 62, rng.randrange(1, 63)))
+        shares = [rng.randrange((1 << 24) + 1) if kind == 0 else edge(rng, 16) for _ in range(made.lanes)]
+        pins |= {"ratio": ratio, "down": down}
+        scaled = [(v * ratio + (1 << (down - 1))) >> down for v in shares]
+    left = [clamp(v + zero, low, high) for v in scaled]
+    if slot >= 0 and made.tables:
+        pins["place"] = pack(FUNCTION[1:], table_fields(made.tables.node.tables[slot]), "place")
+        left = [made.tables.look_up(slot, g, v) for g, v in zip(groups, left, strict=True)]
+    wait = made.tables.latency - made.tables.result if slot >= 0 and made.tables else 0
+    return {"pins": pins, "shares": shares, "words": words, "left": left, "moves": made.moves + wait}
+
+
+@cocotb.test()
+async def results_of_rows(dut: Any) -> None:
+    """Beats of all kinds, looked up or not, leave in order, each after so many moves, whatever waits outside."""
+
+    async def bench(pins: Pins, made: Results, stalls: Iterator[bool], rng: random.Random) -> None:
+        other, slices = waits(rng.choice(PATTERNS), rng), made.lanes // made.rate
+        beats = [beat_of_results(made, rng) for _ in range(25)]
+        words = deque(word for beat in beats for word in beat["words"])
+        tables = deque(made.tables.beats if made.tables else ())
+        pins.put(start=1, segment=0, round=0, valid=0, params_valid=0, tables_valid=0, out_ready=0)
+        await pins.edge()
+        pins.put(start=0)
+        wanted: deque[tuple[dict[str, Any], int]] = (
+            deque()
+        )  # beats on their way, and the move of their last slice
+        at = place = moves = 0
+        shares: list[int] | None = None
+        shown = False
+        for _ in range(12000):
+            if at == len(beats) and not wanted:
+                break
+            valid = at < len(beats) and not next(stalls)
+            ready, parameters, filling = (
+                not next(other),
+                words and not next(other),
+                tables and not next(stalls),
+            )
+            pins.noise(rng, "kind", "look_up", "count", "sum", "ratio", "down", "q", "limits", "place")
+            pins.noise(rng, "shares", "params_data", "tables_data")
+            pins.put(valid=valid, params_valid=bool(parameters), tables_valid=bool(filling), out_ready=ready)
+            pins.put(slice=place, slice_last=place == slices - 1)
+            if valid:
+                pins.put(**beats[at]["pins"])
+            if parameters:
+                pins.put(params_data=packed(words[0], 32))
+            if filling:
+                pins.put(tables_data=packed(tables[0], 32))
+            if shares is not None:
+                pins.put(shares=packed(shares, 25))
+            await pins.settle()
+            leaves, go, move = pins.get("out_valid"), pins.get("go"), pins.get("move")
+            pins.expect(idle=0 if tables or leaves else pins.get("idle"), move=not leaves or ready)
+            assert valid or not go, f"{pins.name} takes a slice that is not there"
+            if leaves:
+                assert wanted, f"{pins.name}: a beat that nobody sent"
+                beat, last = wanted[0]
+                assert shown or moves == last + beat["moves"], (
+                    f"{pins.name}: {moves - last} moves, not {beat['moves']}"
+                )
+                pins.expect(out_data=packed(beat["left"], made.bits))
+                shown = not ready
+                if ready:
+                    wanted.popleft()
+            if parameters and pins.get("params_ready"):
+                words.popleft()
+            if filling and pins.get("tables_ready"):
+                tables.popleft()
+            if move:
+                shares = None
+            if go:
+                shares = beats[at]["shares"][place * made.rate : (place + 1) * made.rate]
+                place = (place + 1) % slices
+                if place == 0:
+                    wanted.append((beats[at], moves))
+                    at += 1
+            moves += move
+            await pins.edge()
+        assert at == len(beats) and not wanted, f"{pins.name} stops"
+        pins.put(valid=0, out_ready=1)
+        await pins.settle()
+        pins.expect(idle=1)
+        await pins.edge()
+
+    await everywhere(dut, rows_passes.RESULTS, bench)

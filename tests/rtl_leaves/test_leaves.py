@@ -35,7 +35,7 @@ def test_cocotb_module(leaf_program: Path, tmp_path: Path, module: str, names: s
             "rows_passes_cocotb",
             {
                 *("largest_of_rows", "terms_of_rows", "divisions_in_turn"),
-                *("columns_of_rows", "lookups_of_results"),
+                *("columns_of_rows", "lookups_of_results", "results_of_rows"),
             },
         ),
         (
