@@ -16,7 +16,8 @@ from intar.errors import ConfigError
 from intar.frontends.builder import Builder
 from intar.ir.nodes.rows import Rows
 from intar.ir.quantgraph import QSoftmax, Quantised
-from intar.ir.schedule import Mode
+from intar.ir.repeats import alike, repeated_blocks
+from intar.ir.schedule import Mode, PartedSchedule
 from intar.quant.quantise import quantise
 from intar.quant.random_graphs import random_inputs
 from intar.quant.scheme import W8A8R16
@@ -26,12 +27,8 @@ TOKENS, WIDTH, HEADS = 16, 32, 4
 TWO = machine(4, rows=4).model_copy(update={"row_units": 2})
 
 
-@pytest.fixture(scope="module")
-def attention() -> Quantised:
-    """Causal attention of 4 heads of 8 columns, all cut out of one tensor, and the matmul behind it."""
-    rng = np.random.default_rng(0)
-    g = Builder("attention")
-    x = g.input("x", (TOKENS, WIDTH))
+def attend(g: Builder, x: str, rng: np.random.Generator) -> str:
+    """All projections in one matmul, attention, and the matmul behind it."""
     whole = g.matmul(x, rng.normal(size=(WIDTH, 3 * WIDTH)) * WIDTH**-0.5)
 
     def by_head(n: int) -> str:
@@ -41,7 +38,15 @@ def attention() -> Quantised:
     scores = g.mul(g.product(by_head(0), by_head(1), "second"), 0.3)
     mixed = g.product(g.softmax(scores, np.triu(np.full((TOKENS, TOKENS), -np.inf), 1)), by_head(2))
     joined = g.reshape(g.transpose(mixed, (1, 0, 2)), (TOKENS, WIDTH))
-    g.output(g.matmul(joined, rng.normal(size=(WIDTH, WIDTH)) * WIDTH**-0.5))
+    return g.matmul(joined, rng.normal(size=(WIDTH, WIDTH)) * WIDTH**-0.5)
+
+
+@pytest.fixture(scope="module")
+def attention() -> Quantised:
+    """Causal attention of 4 heads of 8 columns, all cut out of one tensor, and the matmul behind it."""
+    rng = np.random.default_rng(0)
+    g = Builder("attention")
+    g.output(attend(g, g.input("x", (TOKENS, WIDTH)), rng))
     return quantise(g.build(), W8A8R16, {"x": rng.normal(size=(16, TOKENS, WIDTH))})
 
 
@@ -94,6 +99,27 @@ def test_parts_that_are_not_alike(made: Design, change: str) -> None:
     stages[at] = stages[at].model_copy(update={"tasks": tuple(tasks)})
     broken = validate(made.schedule.model_copy(update={"stages": tuple(stages)}), made.quantised.graph)
     assert "pattern" in {violation.rule for violation in broken}
+
+
+@pytest.mark.full
+def test_in_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    g = Builder("loop")
+    x = g.input("x", (TOKENS, WIDTH))
+    for _ in range(3):
+        x = g.add(x, attend(g, x, rng))
+    g.output(x)
+    graph = g.build()
+    blocks = repeated_blocks(graph)
+    samples = {"x": rng.normal(size=(8, TOKENS, WIDTH))}
+    quantised = quantise(graph, W8A8R16, samples, alike=alike(graph, blocks))
+    one, two = (
+        pipeline.compile_quantised(quantised, TWO.model_copy(update={"row_units": units}), blocks=blocks)
+        for units in (1, 2)
+    )
+    assert isinstance(two.schedule, PartedSchedule) and rows_nodes(two) == ["rows", "rows_1"]
+    assert two.predicted.cycles < 0.9 * one.predicted.cycles
+    require(proof.verify_engine(two, [random_inputs(quantised, seed) for seed in range(2)]))
 
 
 @pytest.mark.sim
