@@ -59,8 +59,8 @@ def node_of(ops: tuple[str, ...]) -> Rows:
     return Rows(name="rows", lanes=LANES, rate=RATE, bits=BITS, depth=COLS // LANES, steps=steps)
 
 
-def measure(ops: tuple[str, ...], rtl: Path = asset_dir("rtl")) -> dict[str, Any]:
-    """Cells of one node."""
+def measure(ops: tuple[str, ...], blocks: bool = False) -> dict[str, Any]:
+    """Cells of one node; with `blocks` only multipliers and memories, which takes less time."""
     scratch = Path("build")  # the WebAssembly build of Yosys sees a private /tmp
     scratch.mkdir(exist_ok=True)
     node, width = node_of(ops), step_bits(ROWS)
@@ -80,10 +80,10 @@ def measure(ops: tuple[str, ...], rtl: Path = asset_dir("rtl")) -> dict[str, Any
         target = Path(folder) / "rtl"
         target.mkdir()
         for name in names:
-            (target / f"{name}.sv").write_bytes((rtl / f"{name}.sv").read_bytes())
+            (target / f"{name}.sv").write_bytes((asset_dir("rtl") / f"{name}.sv").read_bytes())
         (target / "top.sv").write_text(text)
         (target / "filelist.f").write_text("".join(f"{name}.sv\n" for name in (*names, "top")))
-        found = synthesise(Path(folder), "top", "xcup")
+        found = synthesise(Path(folder), "top", "xcup", blocks)
     return {
         "does": ", ".join(ops),
         "dsp": found.dsp,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,18 @@ def test_the_static_count_is_that_of_the_netlist(tmp_path: Path) -> None:
     counted = static_resources(made.program, uram=False)
     assert (netlist.dsp, netlist.bram36, netlist.uram) == (counted["dsp"], counted["bram36"], counted["uram"])
     assert netlist.lut is None and netlist.ff is None and "multipliers and memories only" in netlist.source
+
+
+def test_peaks_take_no_multiplier_of_their_own() -> None:
+    """A rows node multiplies elements over their peaks where it multiplies powers of two."""
+    path = Path(__file__).parents[2] / "benchmarks" / "rows.py"
+    spec = importlib.util.spec_from_file_location("benchmark_rows", path)
+    assert spec and spec.loader
+    benchmark = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    alone, both = (benchmark.measure(ops, blocks=True) for ops in (("softmax",), ("softmax", "unit", "peak")))
+    assert alone["dsp"] == both["dsp"] > 0
+    assert alone["bram36"] == both["bram36"]
 
 
 @pytest.mark.parametrize("scheme, rescaling", [("w16a16", 4), ("w16a16-pow2", 0)])
