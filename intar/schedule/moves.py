@@ -11,8 +11,9 @@ from itertools import product
 
 from intar.ir.schedule import Pattern
 from intar.schedule import cost, tiling
+from intar.schedule.configs import Config
 from intar.schedule.problem import Problem, Tensor, members
-from intar.schedule.stages import Config, Stages
+from intar.schedule.stages import Stages
 from intar.schedule.work import ceil_div, row_beats
 
 

@@ -1,15 +1,16 @@
-"""Which stages are possible: sets of tasks that may run together, and the ways to run each set."""
+"""Which stages are possible: the sets of tasks that may run together, with the ways to run each (`configs`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product
 
 from intar.ir.schedule import Pattern
-from intar.schedule import cost, sizes, tiling
+from intar.schedule import tiling
+from intar.schedule.configs import Config, alone, pareto, side_by_side, tiled
 from intar.schedule.problem import Problem, members
-from intar.schedule.tiling import Tiled
+from intar.schedule.shape import Shape
+from intar.schedule.splits import axes, splits
 from intar.schedule.work import Work, ceil_div
 
 
@@ -25,49 +26,6 @@ class Limits:
     """Dataflow: the fixed cores of every task. None: free."""
     by_rows: Mapping[int, bool] = field(default_factory=dict)
     """Tasks whose cores have to share its rows, or (False) its columns."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """One way to run a set of tasks: `tasks` in dependency order with their cores (first core, count), and whether these
-    share the task's rows (`by_rows`) or its columns; `units`: their rows nodes.
-
-    `compute`: cycles without activation traffic; `weights`: bytes that stay for the run, of resident weights and of copies
-    of parameters; `tiled`: the tasks of a pipelined
-    stage, of `tiles` row tiles.
-    """
-
-    pattern: Pattern
-    tasks: tuple[int, ...]
-    cores: tuple[tuple[int, ...], ...]
-    by_rows: tuple[bool, ...]
-    resident: tuple[bool, ...]
-    follows: tuple[bool, ...]
-    units: tuple[int, ...]
-    tile_rows: int
-    compute: int
-    weights: int = 0
-    tiled: tuple[Tiled, ...] = ()
-    tiles: int = 0
-
-
-@dataclass(frozen=True)
-class _Set:
-    """What a set of tasks looks like, by position: their work, whether its axis is decided, their producers in the set, of
-    these the ones that a matmul needs only on the way out (`tails`) and the one that makes its first input (`firsts`, -1:
-    none). `parts`: the number of the part to which a task belongs, where several that are alike run side by side."""
-
-    works: tuple[Work, ...]
-    decided: tuple[bool, ...]
-    edges: tuple[tuple[int, ...], ...]
-    tails: tuple[tuple[int, ...], ...]
-    firsts: tuple[int, ...]
-    parts: tuple[int, ...]
-
-    @property
-    def count(self) -> int:
-        """Parts side by side."""
-        return max(self.parts) + 1
 
 
 @dataclass
@@ -185,13 +143,13 @@ class Stages:
         fixed = self._groups(tasks)
         key = (shape, fixed, tuple(self.problem.tasks[t].row_wise for t in tasks))
         if key not in self._shapes:
-            self._shapes[key] = _pareto(list(self._enumerate(shape, fixed)))
+            self._shapes[key] = pareto(list(self._enumerate(shape, fixed)))
         return [replace(c, tasks=tasks) for c in self._shapes[key]]
 
-    def _shape(self, mask: int, parts: list[int]) -> _Set:
+    def _shape(self, mask: int, parts: list[int]) -> Shape:
         tasks = tuple(members(mask))
         place = {task: i for i, task in enumerate(tasks)}
-        return _Set(
+        return Shape(
             works=tuple(
                 replace(self.problem.tasks[t].work, by_rows=self.limits.by_rows.get(t, False)) for t in tasks
             ),
@@ -214,59 +172,28 @@ class Stages:
         makers = {self._maker(task, slot) for slot in range(1, len(entry.inputs))} - {self._maker(task, 0)}
         return sum(1 << maker for maker in makers if maker >= 0)
 
-    def _enumerate(self, shape: _Set, fixed: tuple[tuple[int, ...], ...] | None) -> Iterator[Config]:
-        works = shape.works
-        patterns = self.limits.patterns
+    def _enumerate(self, shape: Shape, fixed: tuple[tuple[int, ...], ...] | None) -> Iterator[Config]:
+        machine, works, patterns = self.problem.machine, shape.works, self.limits.patterns
         if len(works) == 1:
             cores = fixed or (self._whole(works[0]),)
-            for (work,) in self._axes(shape, cores, 0):
-                yield self._alone(work, cores[0], fixed is not None)
+            for (work,) in axes(machine, shape, cores, 0):
+                yield alone(machine, work, cores[0], fixed is not None)
         elif not any(shape.edges):
             if "parallel" in patterns:
-                for split, cores in self._splits(shape, fixed, 0):
-                    yield self._side_by_side(split, cores)
+                for split, cores in splits(machine, shape, fixed, 0, self.limits.splits):
+                    yield side_by_side(machine, split, cores)
         else:
             for tile_rows in self._heights(works[0].rows):
                 if "pipelined" in patterns:
-                    for split, cores in self._splits(shape, fixed, tile_rows):
-                        yield from self._tiled("pipelined", replace(shape, works=split), cores, tile_rows)
-                alone = fixed is None and shape.count == 1
-                if "interleaved" in patterns and alone and tile_rows < works[0].rows:
+                    for split, cores in splits(machine, shape, fixed, tile_rows, self.limits.splits):
+                        apart = replace(shape, works=split)
+                        yield from tiled(machine, "pipelined", apart, cores, tile_rows)
+                free = fixed is None and shape.count == 1
+                if "interleaved" in patterns and free and tile_rows < works[0].rows:
                     everywhere = tuple(self._whole(work) for work in works)
-                    for split in self._axes(shape, everywhere, tile_rows):
+                    for split in axes(machine, shape, everywhere, tile_rows):
                         shared = replace(shape, works=split)
-                        yield from self._tiled("interleaved", shared, everywhere, tile_rows)
-
-    def _axes(
-        self, shape: _Set, cores: tuple[tuple[int, ...], ...], tile_rows: int
-    ) -> Iterator[tuple[Work, ...]]:
-        """The works split along either axis, where that is not decided and rows may be faster than columns."""
-        return product(
-            *(
-                (work, replace(work, by_rows=True))
-                if not decided and self._rows_pay(work, len(group), tile_rows)
-                else (work,)
-                for work, decided, group in zip(shape.works, shape.decided, cores, strict=True)
-            )
-        )
-
-    def _rows_pay(self, work: Work, cores: int, tile_rows: int) -> bool:
-        """True if `cores` cores have a row tile, the last one or the first weights sooner when they share its rows."""
-        if not work.arrays or cores < 2:
-            return False
-        shared = self._paces(replace(work, by_rows=True), cores, tile_rows)
-        return any(a < b for a, b in zip(shared, self._paces(work, cores, tile_rows), strict=True))
-
-    def _paces(self, work: Work, cores: int, tile_rows: int) -> tuple[int, int, int]:
-        """Cycles of a full row tile and of the last one (0: of the whole), and until the first weights are there."""
-        high = min(tile_rows or work.rows, work.rows)
-        last = (work.rows - 1) % high + 1
-        machine = self.problem.machine
-        return (
-            cost.compute_cycles(work, high, cores, machine),
-            cost.compute_cycles(work, last, cores, machine),
-            cost.fetch_cycles(work, cores, machine),
-        )
+                        yield from tiled(machine, "interleaved", shared, everywhere, tile_rows)
 
     def _groups(self, tasks: tuple[int, ...]) -> tuple[tuple[int, ...], ...] | None:
         """The fixed cores of the tasks; row reductions need none, and a product with a state all that its ports serve."""
@@ -295,263 +222,3 @@ class Stages:
         if self.limits.groups is not None or rows <= self.problem.machine.rows:
             heights.append(rows)
         return heights
-
-    def _splits(
-        self, shape: _Set, fixed: tuple[tuple[int, ...], ...] | None, tile_rows: int
-    ) -> list[tuple[tuple[Work, ...], tuple[tuple[int, ...], ...]]]:
-        """Works with their axes, on disjoint contiguous core groups, one a task; cores that would not speed a task up are
-        not given to it."""
-        if fixed is not None:
-            used = [core for group in fixed for core in group]
-            apart = len(used) == len(set(used))
-            return [(split, fixed) for split in self._axes(shape, fixed, tile_rows)] if apart else []
-        cores, one = self.problem.machine.cores // shape.count, _first_part(shape)
-        wanted = sum(work.kind != "rows" for work in one.works)
-        if wanted > cores:
-            return []
-        found = self._shared_out(one, cores, tile_rows, rows=True)
-        found = found or self._shared_out(one, cores, tile_rows, rows=False)
-        found = found or self._balanced(one, cores, tile_rows)
-        return [_in_all_parts(shape, option, cores) for option in found]
-
-    def _shared_out(
-        self, shape: _Set, cores: int, tile_rows: int, rows: bool
-    ) -> list[tuple[tuple[int, Work], ...]]:
-        """Every way to give the cores away, by columns and where it may be faster by `rows`; none if there are too many."""
-        most = cores - sum(work.kind != "rows" for work in shape.works) + 1
-        options = [
-            self._sizes(work, most, tile_rows, rows and not decided)
-            for work, decided in zip(shape.works, shape.decided, strict=True)
-        ]
-        if not _few(options):
-            return []
-        found = [o for o in product(*options) if sum(s for s, _ in o) <= cores]
-        return found if len(found) <= self.limits.splits else []
-
-    def _sizes(self, work: Work, most: int, tile_rows: int, either: bool) -> list[tuple[int, Work]]:
-        """Numbers of cores that a task may have, up to `most`, with the axis along which they share it."""
-        if not work.arrays:
-            return [(int(work.kind != "rows"), work)]
-        if work.by_rows:
-            return [(g, work) for g in range(1, most + 1)]
-        columns = {
-            (cost.rounds(work, g, self.problem.machine), *self._paces(work, g, tile_rows)[:2]): g
-            for g in range(most, 0, -1)
-        }
-        shared = replace(work, by_rows=True)
-        rows = {
-            self._paces(shared, g, tile_rows): g
-            for g in range(most, 1, -1)
-            if either and self._rows_pay(work, g, tile_rows)
-        }
-        return [(g, work) for g in sorted(columns.values())] + [(g, shared) for g in sorted(rows.values())]
-
-    def _balanced(self, shape: _Set, cores: int, tile_rows: int) -> list[tuple[tuple[int, Work], ...]]:
-        """Balanced groups, along the axis that is faster for each task."""
-        sizes = _balanced(shape.works, cores)
-        *_, split = self._axes(shape, tuple(tuple(range(size)) for size in sizes), tile_rows)
-        return [tuple(zip(sizes, split, strict=True))]
-
-    def _alone(self, work: Work, cores: tuple[int, ...], fixed: bool) -> Config:
-        machine = self.problem.machine
-        compute = cost.task_cycles(work, work.rows, len(cores), True, machine)
-        return Config(
-            "parallel" if fixed else "sequential",
-            (0,),
-            (cores,),
-            (work.by_rows,),
-            (False,),
-            (False,),
-            (0,),
-            0,
-            compute + cost.delay(work, machine) + cost.hop(machine),
-            sizes.copied_bytes(work, work.rows, len(cores), False, machine),
-        )
-
-    def _side_by_side(self, works: tuple[Work, ...], cores: tuple[tuple[int, ...], ...]) -> Config:
-        machine = self.problem.machine
-        pairs = [(work, len(group)) for work, group in zip(works, cores, strict=True)]
-        compute = max(cost.task_cycles(work, work.rows, g, True, machine) for work, g in pairs)
-        none, first = (False,) * len(works), (0,) * len(works)
-        order = tuple(range(len(works)))
-        copies = sum(sizes.copied_bytes(work, work.rows, g, False, machine) for work, g in pairs)
-        axes = tuple(work.by_rows for work in works)
-        cycles = compute + cost.hop(machine)
-        return Config("parallel", order, cores, axes, none, none, first, 0, cycles, copies)
-
-    def _tiled(
-        self, pattern: Pattern, shape: _Set, cores: tuple[tuple[int, ...], ...], tile_rows: int
-    ) -> Iterator[Config]:
-        machine = self.problem.machine
-        tiles = ceil_div(shape.works[0].rows, tile_rows)
-        choices = []
-        for work, group in zip(shape.works, cores, strict=True):
-            g = len(group)
-            slow = cost.weight_cycles(work, tile_rows, g, machine) > cost.compute_cycles(
-                work, tile_rows, g, machine
-            )
-            waits = pattern == "interleaved"  # its first weights may wait for the ring
-            useful = work.kind == "matmul" and tiles > 1 and (slow or waits)
-            choices.append((False, True) if useful else (False,))
-        for resident in product(*choices):
-            for follows in self._follows(pattern, shape, cores, tiles):
-                yield self._in_tiles(pattern, shape, cores, resident, follows, tile_rows)
-
-    def _follows(
-        self, pattern: Pattern, shape: _Set, cores: tuple[tuple[int, ...], ...], tiles: int
-    ) -> Iterator[tuple[bool, ...]]:
-        """Which matmuls may follow their producer column block by column block."""
-        machine = self.problem.machine
-        able = [
-            pattern == "pipelined"
-            and tiles == 1
-            and u >= 0
-            and work.kind == shape.works[u].kind == "matmul"
-            and work.rows <= machine.rows
-            and not (work.by_rows or shape.works[u].by_rows)
-            and cost.rounds(work, len(group), machine) <= cost.MAX_CONTEXTS
-            for work, group, u in zip(shape.works, cores, shape.firsts, strict=True)
-        ]
-        for chosen in product(*((False, True) if can else (False,) for can in able)):
-            if not any(f and chosen[u] for f, u in zip(chosen, shape.firsts, strict=True)):
-                yield chosen
-
-    def _in_tiles(
-        self,
-        pattern: Pattern,
-        shape: _Set,
-        cores: tuple[tuple[int, ...], ...],
-        resident: tuple[bool, ...],
-        follows: tuple[bool, ...],
-        tile_rows: int,
-    ) -> Config:
-        machine, works = self.problem.machine, shape.works
-        tiles = ceil_div(works[0].rows, tile_rows)
-        order = tuple(range(len(works)))
-        tasks: list[Tiled] = []
-        for v, (work, group, keep) in enumerate(zip(works, cores, resident, strict=True)):
-            task = Tiled(
-                *tiling.tile_times(work, tile_rows, len(group), keep, machine),
-                shape.edges[v],
-                tuple(w for w in order if v in shape.edges[w]),
-                cost.array_tile(work, machine) if work.k else 0,
-                cost.column_cycles(work, tile_rows, len(group), machine),
-                cost.compute_cycles(work, tile_rows, len(group), machine, keep),
-                0 if keep else cost.fetch_cycles(work, len(group), machine),
-                shape.tails[v],
-                delay=cost.delay(work, machine) if work.kind == "rows" else -1,
-            )
-            if follows[v]:
-                u = shape.firsts[v]
-                block = ceil_div(tasks[u].first, cost.rounds(works[u], len(cores[u]), machine))
-                last = cost.slice_cycles(work, len(group), machine)
-                task = replace(task, follow=u, block=block, slice=last)
-            tasks.append(task)
-        kept = sum(
-            sizes.copied_bytes(work, min(tile_rows, work.rows), len(group), keep, machine)
-            + (sizes.resident_bytes(work, len(group), machine) if keep else 0)
-            for work, group, keep in zip(works, cores, resident, strict=True)
-        )
-        axes = tuple(work.by_rows for work in works)
-        units = tuple(n if work.kind == "rows" else 0 for n, work in zip(shape.parts, works, strict=True))
-        if pattern == "interleaved":
-            cycles = tiling.interleaved_cycles(tasks, tiles, machine)
-            return Config(pattern, order, cores, axes, resident, follows, units, tile_rows, cycles, kept)
-        cycles = tiling.pipelined_cycles(tuple(tasks), tiles, machine)
-        tiled = tuple(tasks) if tiles > 1 else ()
-        ways = (cores, axes, resident, follows, units)
-        return Config(pattern, order, *ways, tile_rows, cycles, kept, tiled, tiles)
-
-
-def _few(options: list[list[tuple[int, Work]]]) -> bool:
-    total = 1
-    for option in options:
-        total *= len(option)
-    return total <= 20000
-
-
-def _first_part(shape: _Set) -> _Set:
-    """The first of the parts that are alike."""
-    if shape.count == 1:
-        return shape
-    inside = [at for at, part in enumerate(shape.parts) if part == 0]
-
-    def of(places: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(inside.index(at) for at in places)
-
-    return _Set(
-        works=tuple(shape.works[at] for at in inside),
-        decided=tuple(shape.decided[at] for at in inside),
-        edges=tuple(of(shape.edges[at]) for at in inside),
-        tails=tuple(of(shape.tails[at]) for at in inside),
-        firsts=tuple(inside.index(shape.firsts[at]) if shape.firsts[at] >= 0 else -1 for at in inside),
-        parts=(0,) * len(inside),
-    )
-
-
-def _in_all_parts(
-    shape: _Set, option: tuple[tuple[int, Work], ...], cores: int
-) -> tuple[tuple[Work, ...], tuple[tuple[int, ...], ...]]:
-    """The works and the core groups of all tasks, of which the parts have so many `cores` each, shared out alike."""
-    groups = _contiguous(tuple(size for size, _ in option))
-    works, placed, met = [], [], [0] * shape.count
-    for part in shape.parts:
-        at = met[part]
-        works.append(option[at][1])
-        placed.append(tuple(part * cores + core for core in groups[at]))
-        met[part] += 1
-    return tuple(works), tuple(placed)
-
-
-def _contiguous(sizes: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    groups, start = [], 0
-    for size in sizes:
-        groups.append(tuple(range(start, start + size)))
-        start += size
-    return tuple(groups)
-
-
-def _balanced(works: tuple[Work, ...], cores: int) -> tuple[int, ...]:
-    """One core each, then one more to the matmul with the most products per core, until none is left."""
-    sizes = [int(work.kind != "rows") for work in works]
-    loads = [work.rows * work.cols * work.k for work in works]
-    busy = [i for i, load in enumerate(loads) if load]
-    while sum(sizes) < cores and busy:
-        busiest = max(busy, key=lambda i: (loads[i] / sizes[i], -i))
-        sizes[busiest] += 1
-    return tuple(sizes)
-
-
-def _no_slower(one: tuple[Tiled, ...], other: tuple[Tiled, ...]) -> bool:
-    """True if every task takes no longer, so that the stage takes no longer whatever goes through the ports."""
-    return all(
-        a.first <= b.first and a.middle <= b.middle and a.last <= b.last
-        for a, b in zip(one, other, strict=True)
-    )
-
-
-def _rows_shared(config: Config) -> list[int]:
-    """How many cores share the rows of each task."""
-    return [len(group) * by_rows for group, by_rows in zip(config.cores, config.by_rows, strict=True)]
-
-
-def _pareto(configs: list[Config]) -> list[Config]:
-    """Drop what is no faster and no smaller than another of the same pattern and tile height; fastest first.
-
-    In stages on whole tensors cores that share rows leave other cycles for the traffic than cores that share columns.
-    """
-    kept: list[Config] = []
-    for c in sorted(
-        configs, key=lambda c: (c.compute, c.weights, c.pattern, c.tile_rows, c.cores, c.by_rows, c.resident)
-    ):
-        if not any(
-            k.pattern == c.pattern
-            and k.tile_rows == c.tile_rows
-            and k.compute <= c.compute
-            and k.weights <= c.weights
-            and _no_slower(k.tiled, c.tiled)
-            and (c.tile_rows > 0 or _rows_shared(k) == _rows_shared(c))
-            for k in kept
-        ):
-            kept.append(c)
-    return kept
