@@ -6,19 +6,22 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from intar import networks, pipeline, proof, rendering
 from intar.design import Design, fastest
 from intar.device import make_machine, read_budget
-from intar.errors import ConfigError, Finding
+from intar.errors import ConfigError, Finding, OutputError
 from intar.frontends import load_model
-from intar.frontends.load import sample_arrays
+from intar.frontends.load import as_array, sample_arrays
 from intar.ir.schedule import Mode
+from intar.ir.shapes import Shape, show
 from intar.ir.taskgraph import TaskGraph
+from intar.project import read_lock, read_project
 from intar.proof import Check
 from intar.quant.accuracy import numerics_report
 from intar.quant.blocks import pieces
@@ -72,13 +75,18 @@ class Accelerator:
     def integers(self, x: Samples) -> dict[str, np.ndarray]:
         """The input's integers, by tensor name (ConfigError when an input is missing, or an id is out of range)."""
         names = self.graph.inputs
-        given = dict(x) if isinstance(x, Mapping) else {names[0]: np.asarray(x)}
-        missing = [name for name in names if name not in given]
-        if missing:
+        given = dict(x) if isinstance(x, Mapping) else {names[0]: x}
+        if missing := [name for name in names if name not in given]:
             raise ConfigError([Finding("no value was given for this input", name) for name in missing])
         tensors = {name: self.design.quantised.graph.tensor(name) for name in names}
+        arrays = {name: as_array(given[name]) for name in names}
+        found = [
+            wrong for name, tensor in tensors.items() if (wrong := _misfit(name, tensor.shape, arrays[name]))
+        ]
+        if found:
+            raise ConfigError(found)
         ints = {
-            name: quantise_input(tensor, np.asarray(given[name]).reshape(tensor.shape))
+            name: quantise_input(tensor, arrays[name].reshape(tensor.shape))
             for name, tensor in tensors.items()
         }
         check_ids(self.design.quantised, ints)
@@ -133,7 +141,15 @@ class Accelerator:
         return form, form.first_rows(given)
 
     def _project(self, directory: str | Path | None) -> Path:
-        return Path(self._scratch.name) / "project" if directory is None else Path(directory)
+        """The folder of a written project of this network; without a name that of the accelerator's own."""
+        if directory is None:
+            return Path(self._scratch.name) / "project"
+        target = read_project(directory)
+        if read_lock(target)["model"] != self.design.quantised.graph.digest:
+            raise OutputError(
+                Finding("the project is another network's", str(directory), hint="write it: accel.write(…)")
+            )
+        return target
 
     @cached_property
     def _scratch(self) -> tempfile.TemporaryDirectory[str]:
@@ -146,6 +162,18 @@ class Accelerator:
         graph = self.design.quantised.graph
         real = {name: dequantise(graph.tensor(name), value) for name, value in outputs.items()}
         return real if len(real) > 1 else next(iter(real.values()))
+
+
+def _misfit(name: str, shape: Shape, array: np.ndarray) -> Finding | None:
+    """What is wrong with an input's array, if anything."""
+    if array.size != prod(shape):
+        hint = "call it for each sample" if prod(shape) and array.size % prod(shape) == 0 else ""
+        return Finding(
+            f"its shape is {show(array.shape)}, expected {show(shape)} for one inference", name, hint=hint
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return Finding("it holds values that are not finite", name)
+    return None
 
 
 def compile(
@@ -183,6 +211,9 @@ def compile(
         (`docs/numerics.md`).
     rational : how rational functions are built: ``auto`` (as costs least), ``table``, ``pieces`` or ``direct``.
     """
+    if pattern not in get_args(Mode):
+        hint = f"one of: {', '.join(get_args(Mode))}"
+        raise ConfigError(Finding(f"there is no pattern {pattern!r}", "pattern", hint=hint))
     sized = partial(make_machine, *read_budget(device, budget))
     graph = load_model(model, shapes, example_inputs)
     if like is not None:

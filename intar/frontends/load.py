@@ -136,16 +136,21 @@ def sample_arrays(samples: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
     Raises ConfigError when a tuple has the wrong length.
     """
 
-    def array(value: Any) -> np.ndarray:
-        return value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
-
     if isinstance(samples, Mapping):
-        return {str(name): array(value) for name, value in samples.items()}
+        return {str(name): as_array(value) for name, value in samples.items()}
     listed = samples if isinstance(samples, tuple) else (samples,)
     if isinstance(samples, tuple) and len(listed) != len(names):
         hint = f"give one for each input: {', '.join(names)}"
         raise ConfigError(Finding(f"{len(listed)} arrays were given", "example inputs", hint=hint))
-    return dict(zip(names, map(array, listed), strict=False))
+    return dict(zip(names, map(as_array, listed), strict=False))
+
+
+def as_array(value: Any) -> np.ndarray:
+    """An array, or a tensor of PyTorch, wherever it lies and whatever it is part of."""
+    if not hasattr(value, "detach"):
+        return np.asarray(value)
+    tensor = value.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def _need_torch() -> None:

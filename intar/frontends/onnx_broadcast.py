@@ -6,8 +6,6 @@ and a constant is made of an activation: nothing of it, and the constant's value
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
 from intar.frontends.importer import Importer
@@ -17,22 +15,20 @@ from intar.ir.shapes import Shape, ShapeMismatch
 
 
 def alike(importer: Importer, node: Node, operands: list[str]) -> list[str]:
-    """The operands of a sum or product, both of the result's shape where both are activations."""
+    """The operands of a sum or product, the activations in the result's shape."""
     graph = importer.graph
-    if any(name in graph.constants for name in operands):
-        return operands
     try:
         shape = broadcast_shape(*(graph.shapes[name] for name in operands))
     except ShapeMismatch:  # the task says so
         return operands
-    repeated = {name: _repeated(importer, node, name, shape) for name in operands}
-    return [repeated[name] for name in operands]
+    made = {name: _repeated(importer, node, name, shape) for name in operands if name not in graph.constants}
+    return [made.get(name, name) for name in operands]
 
 
 def _repeated(importer: Importer, node: Node, name: str, shape: Shape) -> str:
     """An activation in the larger shape. Rows are copied as a whole; a column is a product with a row of ones."""
     have = importer.graph.shapes[name]
-    if prod(have) == prod(shape):  # only axes of one element differ: the elements are in order
+    if have == shape:
         return name
     wide = (1,) * (len(shape) - len(have)) + have
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import intar
 from intar import designs, pipeline, rendering
-from intar.errors import OutputError
+from intar.errors import ConfigError, OutputError
 from intar.project import LOCK, LOCK_SCHEMA, Project
 from intar.reopen import open_project
 from intar.session import open_source
@@ -67,6 +68,32 @@ def test_a_project_opens_again(name: str, tmp_path: Path):
     target = rendering.project(made).write(tmp_path / "p")
     again = open_project(target)
     assert again.program == made.program and again.images == made.images
+
+
+def test_mistakes_in_python(tmp_path: Path):
+    """Each is one typed error, also where PyTorch or NumPy would have said something."""
+    module, samples = torch.nn.Linear(8, 4).eval(), torch.randn(8, 8, requires_grad=True)
+    with pytest.raises(ConfigError, match="there is no pattern 'fast'"):
+        intar.compile(module, samples, pattern="fast")
+    accel = intar.compile(module.bfloat16(), samples.bfloat16(), budget={"multipliers": 4})
+    assert (
+        repr(accel).startswith("Accelerator 'linear': input_x (1, 8) -> output_x (1, 4); ")
+        and len(repr(accel)) < 200
+    )
+    np.testing.assert_array_equal(accel(samples[0]), accel({"input_x": samples[:1].detach().numpy()}))
+    for value, message in (
+        (samples, "its shape is 8×8, expected 1×8 for one inference\n  way out: call it for each sample"),
+        (np.zeros(9), "its shape is 9, expected 1×8"),
+        (np.full(8, np.nan), "not finite"),
+        ({"y": samples[0]}, "no value was given for this input"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            accel(value)
+    with pytest.raises(OutputError, match="there is no intar project here"):
+        accel.csim(samples[0], tmp_path / "nothing")
+    intar.compile(torch.nn.Linear(8, 2).eval(), samples, budget={"multipliers": 4}).write(tmp_path / "other")
+    with pytest.raises(OutputError, match="the project is another network's"):
+        accel.csim(samples[0], tmp_path / "other")
 
 
 def test_foreign_directory_is_refused(tmp_path: Path):
