@@ -1,8 +1,8 @@
 """Reshape, transpose, concat and slice: whole beats from memory to memory, or on the gather node, element by element.
 
 Beats follow who makes them: those that are complete together move together, in whatever order that is. So do those of
-several moves one after the other that take from the same tensor. A move of several tensors takes equal shares of all of them
-in turn.
+several moves one after the other that take from the same tensor. A move of several tensors that are made side by side takes
+equal shares of all of them in turn; of others it takes each as a whole.
 """
 
 from __future__ import annotations
@@ -104,12 +104,16 @@ def _whole(work: Work, visit: Visit, task: QMove, beats: Sequence[tuple[int, np.
 
 
 def _parts(work: Work, visit: Visit, beats: Sequence[tuple[int, np.ndarray]]) -> list[_Part]:
-    """The beats part by part, as these are there; none where none of them is before the whole of its tensor."""
+    """The beats part by part, as these are there; none where none of them is before the whole of its tensor, and of several
+    tensors that are not made in one stage."""
     slots = np.concatenate([np.full(len(part), slot) for slot, part in beats])
     addresses = np.concatenate([part for _, part in beats])
     turns: list[tuple[float, _Part]] = []
-    early = False
-    for slot in dict.fromkeys(slot for slot, _ in beats):
+    early, taken = False, list(dict.fromkeys(slot for slot, _ in beats))
+    made = {work.tensors.made.get(visit.task.inputs[slot]) for slot in taken}
+    if len(taken) > 1 and (len(made) > 1 or None in made):
+        return []
+    for slot in taken:
         source, places = work.tensors.reader(visit, slot), np.flatnonzero(slots == slot)
         if source.slots > 1:
             return []
