@@ -7,6 +7,7 @@ from intar.ir.nodes.arrays import Core, Feed
 
 
 def feed(e: Encoder, node: Feed) -> None:
+    """Append a feed and the blocks that it collects."""
     e.port(node, "in", bool(node.steps), node.lanes, node.bits)
     e.port(node, "out", bool(node.steps), node.rows * node.depth)
     e.expect(node.lanes % node.depth == 0, node.name, "depth does not divide lanes")
@@ -26,6 +27,7 @@ def feed(e: Encoder, node: Feed) -> None:
 
 
 def core(e: Encoder, node: Core) -> None:
+    """Append a core and its loops."""
     e.port(node, "a", bool(node.steps), node.rows * node.depth, node.a_bits)
     e.port(node, "w", bool(node.steps), node.lanes * node.depth, node.w_bits)
     e.port(node, "out", bool(node.steps), node.lanes)

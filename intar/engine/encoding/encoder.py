@@ -27,6 +27,7 @@ class UnitInfo:
 
     @property
     def name(self) -> str:
+        """How messages call it: the node, or a buffer's side as ``node.port``."""
         return f"{self.node}.{self.port}" if self.port else self.node
 
 
@@ -39,6 +40,7 @@ class Encoded:
     iterations: list[tuple[str, int]] = field(default_factory=list)
 
     def array(self) -> np.ndarray:
+        """The words as the C++ side reads them (int64)."""
         return np.array(self.words, dtype=np.int64)
 
 
@@ -78,9 +80,11 @@ class Encoder:
         self.used: set[tuple[str, str]] = set()
 
     def put(self, *values: int) -> None:
+        """Append words."""
         self.result.words.extend(int(value) for value in values)
 
     def expect(self, condition: bool, where: str, what: str) -> None:
+        """Note a problem of the program, unless the condition holds; `encode` raises all of them."""
         if not condition:
             self.problems.append(f"{where}: {what}")
 
@@ -120,6 +124,7 @@ class Encoder:
             number += 2 if isinstance(node, Buffer | Image) and not self.merged else 1
 
     def walk(self, where: str, walk: Walk) -> None:
+        """Append a walk, whose loops must not be empty."""
         self.expect(min(walk.counts) > 0, where, f"empty loops {walk.counts}")
         self.expect(-1 <= walk.ragged <= 3 and (walk.ragged < 0 or walk.last > 0), where, "bad ragged loop")
         self.put(walk.base, walk.wrap, *walk.counts, *walk.strides, walk.ragged, walk.last)

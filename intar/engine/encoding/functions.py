@@ -7,6 +7,7 @@ from intar.ir.nodes.vector import Lookups
 
 
 def tables(e: Encoder, node: Lookups) -> None:
+    """Append the geometry of the tables of a unit."""
     e.expect(node.slopes or not node.curves, node.name, "curves without slopes")
     fits = not node.tables or node.widest_number <= node.entry_bits
     e.expect(fits, node.name, f"tables of {node.widest_number} bits are loaded with {node.entry_bits}")

@@ -10,6 +10,7 @@ MERGED_SIDES = {"w": 0, "r": 1}
 
 
 def buffer(e: Encoder, node: Buffer) -> None:
+    """Append a buffer: both sides' walks and their merged order."""
     e.port(node, "in", bool(node.writes), node.lanes, node.bits)
     e.port(node, "out", bool(node.reads), node.lanes, 0)
     e.put(node.depth, node.lanes)
@@ -19,6 +20,7 @@ def buffer(e: Encoder, node: Buffer) -> None:
 
 
 def image(e: Encoder, node: Image) -> None:
+    """Append an image: its writes, the windows that are read, the merged order, and its taps."""
     e.port(node, "in", bool(node.writes), node.lanes, node.bits)
     e.port(node, "out", bool(node.reads), node.lanes, 0)
     e.put(node.depth, node.lanes)

@@ -8,6 +8,7 @@ from intar.ir.nodes.movers import Argmax, Gather, Router
 
 
 def gather(e: Encoder, node: Gather) -> None:
+    """Append a gather and the elements that it takes."""
     e.port(node, "in", bool(node.steps), node.lanes, node.bits)
     e.port(node, "out", bool(node.steps), node.lanes)
     steps = e.played(node.steps)
@@ -19,6 +20,7 @@ def gather(e: Encoder, node: Gather) -> None:
 
 
 def argmax(e: Encoder, node: Argmax) -> None:
+    """Append an argmax and its rows."""
     e.port(node, "in", bool(node.steps), node.lanes, node.bits)
     e.port(node, "out", bool(node.steps), 1, INDEX_BITS)
     steps = e.played(node.steps)
@@ -29,6 +31,7 @@ def argmax(e: Encoder, node: Argmax) -> None:
 
 
 def router(e: Encoder, node: Router) -> None:
+    """Append a router: its ports, and the legs of each step."""
     sources = {leg.src for step in node.steps for leg in step.legs}
     targets = {dst for step in node.steps for leg in step.legs for dst in leg.dsts}
     e.expect(all(0 <= i < node.inputs for i in sources), node.name, "a leg's input is out of range")

@@ -12,6 +12,7 @@ from intar.ir.segments import turns_in
 
 
 def load(e: Encoder, node: Load) -> None:
+    """Append a load: its argument, the store that it waits for, and a command for each step."""
     steps = e.played(node.steps)
     bases = [node.base(step, e.round) for step in steps]
     ratio = _memory_port(e, node, "out", [(b, s.beats) for b, s in zip(bases, steps, strict=True)])
@@ -41,6 +42,7 @@ def load(e: Encoder, node: Load) -> None:
 
 
 def store(e: Encoder, node: Store) -> None:
+    """Append a store: its argument, the load whose turns come between its own, and a command for each step."""
     steps = e.played(node.steps)
     bases = [node.base(step, e.round, e.position) for step in steps]
     ratio = _memory_port(e, node, "in", [(b, s.beats) for b, s in zip(bases, steps, strict=True)])

@@ -28,6 +28,7 @@ def _rows_in_range(step: RowsStep) -> bool:
 
 
 def rows(e: Encoder, node: Rows) -> None:
+    """Append a rows node: its tables and their loads, the table of powers, and a pass for each step."""
     e.port(node, "in", bool(node.steps), node.lanes, node.bits)
     e.port(node, "params", node.norm, node.lanes, 32)
     e.port(node, "tables", bool(node.loads), node.lanes, 32)

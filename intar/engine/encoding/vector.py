@@ -20,6 +20,7 @@ def shifts_only(step: VectorStep) -> bool:
 
 
 def vector(e: Encoder, node: Vector) -> None:
+    """Append a vector unit: its operations, functions and steps."""
     work = [step for step in node.steps if step.load < 0]
     e.port(node, "acc", any(step.source == "acc" for step in work), node.lanes)
     e.port(node, "x", any(step.source == "x" for step in work), node.lanes)

@@ -13,12 +13,14 @@ from intar.quant.ranges import acc_bits, product_bits
 
 
 def matmul(m: Maker) -> bool:
+    """Of any tensor."""
     x = m.operand(lambda tensor: bool(tensor.shape))
     assert x is not None
     return matmul_into(m, x, m.tensor((*x.shape[:-1], m.pick(COLUMNS))))
 
 
 def matmul_into(m: Maker, x: QTensor, out: QTensor) -> bool:
+    """Of `x`, with random weights; its result is `out`."""
     columns, name = out.cols, f"op{len(m.tasks)}"
     bits = m.pick(m.weight_bits)
     lo, hi = limits(bits)
@@ -80,6 +82,7 @@ def product(m: Maker) -> bool:
 
 
 def product_into(m: Maker, x: QTensor, y: QTensor, transposed: bool, out: QTensor) -> bool:
+    """Of two tensors that fit; its result is `out`."""
     lead, k = x.shape[:-2], x.shape[-1]
     common = m.common(f"op{len(m.tasks)}", (x, y), out)
     deviation = np.sqrt(k) / 3 * 2.0 ** (x.bits + y.bits - 2)
@@ -99,6 +102,7 @@ def product_into(m: Maker, x: QTensor, y: QTensor, transposed: bool, out: QTenso
 
 
 def affine(m: Maker) -> bool:
+    """Of any tensor, column by column."""
     x = m.operand()
     assert x is not None
     name, out = f"op{len(m.tasks)}", m.tensor(x.shape)
@@ -119,6 +123,7 @@ def affine(m: Maker) -> bool:
 
 
 def binary(m: Maker) -> bool:
+    """A sum or a product of two tensors of one shape."""
     x = m.operand()
     assert x is not None
     y = m.operand(lambda tensor: tensor.shape == x.shape and tensor.name != x.name)

@@ -40,12 +40,15 @@ class Maker:
         self.cached = 0
 
     def pick(self, options: Sequence[Any]) -> Any:
+        """One of the options."""
         return options[int(self.rng.integers(len(options)))]
 
     def chance(self, probability: float) -> bool:
+        """True with this probability."""
         return bool(self.rng.random() < probability)
 
     def shape(self) -> tuple[int, ...]:
+        """One to three axes of awkward sizes."""
         rows, columns = self.pick(ROWS), self.pick(COLUMNS)
         form = self.rng.random()
         if form < 0.15:
@@ -78,6 +81,7 @@ class Maker:
         return options[int(self.rng.choice(len(options), p=weight / weight.sum()))]
 
     def constant(self, name: str, array: np.ndarray) -> str:
+        """Keep an array under a name, which is returned."""
         self.constants[name] = np.asarray(array, np.int64)
         return name
 
@@ -166,6 +170,7 @@ class Maker:
 
     @staticmethod
     def spec(in_bits: int, entries: int, q: int, lo: int, hi: int, base: str, slope: str = "") -> TableSpec:
+        """A table of these arrays."""
         return TableSpec(
             function="random",
             in_bits=in_bits,

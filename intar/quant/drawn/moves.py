@@ -14,6 +14,7 @@ from intar.quant.fixed import limits
 def move(
     m: Maker, inputs: Sequence[QTensor], shape: Sequence[int], made: tuple[Piece, ...], visits: int = 1
 ) -> bool:
+    """A move of these pieces; its result has the format of the first input."""
     out = m.tensor(shape, like=inputs[0])
     lo, hi = limits(out.bits)
     names = tuple(dict.fromkeys(tensor.name for tensor in inputs))
@@ -33,6 +34,7 @@ def move(
 
 
 def reshape(m: Maker) -> bool:
+    """To any two axes."""
     x = m.operand()
     assert x is not None
     size = prod(x.shape)
@@ -41,6 +43,7 @@ def reshape(m: Maker) -> bool:
 
 
 def transpose(m: Maker) -> bool:
+    """Along any permutation of its axes."""
     x = m.operand(lambda tensor: len(tensor.shape) > 1)
     if x is None:
         return False
@@ -49,6 +52,7 @@ def transpose(m: Maker) -> bool:
 
 
 def take(m: Maker) -> bool:
+    """Any part along one axis."""
     x = m.operand()
     assert x is not None
     axis = int(m.rng.integers(len(x.shape)))

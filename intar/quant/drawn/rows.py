@@ -19,6 +19,7 @@ def softmax(m: Maker) -> bool:
 
 
 def softmax_into(m: Maker, x: QTensor, out: QTensor, cached: int = 0) -> bool:
+    """Of `x`, of whose first `cached` columns those from a call's position on count as nothing; its result is `out`."""
     lo, hi = limits(out.bits)
     mult, shift = exponent_factor(2.0 ** float(m.rng.uniform(-1, 8) - x.bits))
     numerator, out_shift = inverse_factor(out.scale)
@@ -115,6 +116,7 @@ def unit(m: Maker) -> bool:
 
 
 def peak(m: Maker) -> bool:
+    """Of a tensor with zero point 0: a column."""
     x = m.operand(lambda tensor: tensor.zero == 0)
     if x is None:
         return False
