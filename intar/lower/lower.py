@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from intar.ir.names import sanitise
 from intar.ir.program import Program
 from intar.ir.quantgraph import (
     QAffine,
@@ -30,7 +29,7 @@ from intar.ir.quantgraph import (
 from intar.ir.schedule import Schedule
 from intar.lower import causal, elementwise, grid, matmul, move, product, rows
 from intar.lower.kernels import Kernels
-from intar.lower.netlist import Netlist, check_names
+from intar.lower.netlist import Netlist, check_names, kernel_name
 from intar.lower.nodes import check_memory, declare_ports, make_nodes
 from intar.lower.params import Params
 from intar.lower.ports import Ports, port_arguments, port_nodes
@@ -120,7 +119,7 @@ def _assemble(work: Work) -> Lowered:
     arguments, images = port_arguments(work.ports.ports)
     name = work.site.graph.name
     program = Program(
-        name=sanitise([name])[name],
+        name=kernel_name(name, (each.name for each in (*nodes, *links, *arguments))),
         positions=positions(work.site),
         nodes=tuple(nodes),
         links=tuple(links),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from intar.errors import InternalError
@@ -186,6 +186,12 @@ def _append(steps: list[RouterStep], legs: tuple[Leg, ...], flow: Flow) -> None:
             segment=flow.segment,
         )
     )
+
+
+def kernel_name(network: str, taken: Iterable[str]) -> str:
+    """What the kernel of a network is called: as the network, with an end where an argument, node or link has that name."""
+    name = sanitise([network])[network]
+    return f"{name}_kernel" if name in {*taken, "entry", "position"} else name
 
 
 def check_names(nodes: Sequence[Node]) -> None:

@@ -16,7 +16,6 @@ from itertools import accumulate, pairwise
 import numpy as np
 
 from intar.errors import Finding, UnsupportedError
-from intar.ir.names import sanitise
 from intar.ir.nodes.ports import LoadStep, StoreStep
 from intar.ir.program import Entry, Node, Program, Region
 from intar.ir.quantgraph import (
@@ -35,7 +34,7 @@ from intar.ir.states import states
 from intar.lower.join import Ported, join_nodes, join_ports, join_rounds
 from intar.lower.kept import Kept, kept_region, kept_states
 from intar.lower.lower import Lowered, perform
-from intar.lower.netlist import Flow, FlowLeg, Netlist, check_names
+from intar.lower.netlist import Flow, FlowLeg, Netlist, check_names, kernel_name
 from intar.lower.nodes import check_memory, make_nodes
 from intar.lower.params import entry_bits, table_arrays
 from intar.lower.ports import Port, port_arguments, port_nodes
@@ -111,7 +110,7 @@ def lower_networks(networks: Sequence[Network]) -> Lowered:
     arguments, images = port_arguments(joined)
     name = networks[0].name
     program = Program(
-        name=sanitise([name])[name],
+        name=kernel_name(name, (each.name for each in (*everything, *links, *arguments))),
         rounds=tuple(rounds),
         entries=tuple(entries) if len(entries) > 1 else (),
         positions=max(

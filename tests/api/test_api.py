@@ -14,6 +14,7 @@ import torch
 import intar
 from intar import designs, pipeline, rendering
 from intar.errors import ConfigError, OutputError
+from intar.frontends import Builder
 from intar.project import LOCK, LOCK_SCHEMA, Project
 from intar.reopen import open_project
 from intar.session import open_source
@@ -145,3 +146,13 @@ def test_json_of_every_listing():
     assert any(row["name"] == "u280" for row in json.loads(command("devices", "--json").stdout))
     schedule = json.loads(command("schedule", "digits", "--json").stdout)
     assert schedule["objective"] >= schedule["bound"]
+
+
+@pytest.mark.parametrize("name", ["p", "x", "entry", "vector_0"])
+def test_networks_may_be_called_like_parts_of_the_kernel(name: str, tmp_path: Path):
+    """A kernel has arguments p and x, and a node vector_0: in C++ they share a scope with the kernel itself."""
+    net = Builder(name)
+    net.output(net.relu(net.matmul(net.input("a", (1, 8)), np.eye(8, 4))))
+    accel = intar.compile(net, np.ones((2, 1, 8)), budget={"multipliers": 4})
+    assert accel.design.program.name == f"{name}_kernel"
+    assert accel.write(tmp_path / "made").is_dir()
