@@ -25,7 +25,7 @@ from intar.quant.fuse import Group, fuse
 from intar.quant.golden import dequantise, golden_outputs, quantise_input
 from intar.quant.quantise import quantise
 from intar.quant.scheme import TOKEN, Scheme, Width
-from intar.quant.tokens import matmuls, rewrite
+from intar.quant.tokens import rewrite, scalable
 from intar.quant.widths import ROLES, Place, path, places
 
 Outputs = Sequence[Mapping[str, np.ndarray]]
@@ -123,8 +123,8 @@ def units(
     tokens: bool = False,
 ) -> list[Unit]:
     """What can be narrowed: operands of matmuls and products of activations, with `weights` the weights, too; with `tokens`
-    operands of matmuls lose the scales of their tokens, not bits."""
-    known, scaled = places(graph, groups), matmuls(graph)
+    first operands lose the scales of their tokens, not bits."""
+    known, scaled = places(graph, groups), scalable(graph)
     together = {name: tuple(same) for same in alike for name in same}
     found: dict[tuple[str, tuple[str, ...]], list[Group]] = {}
     for group in groups:
@@ -137,7 +137,7 @@ def units(
         wide: Width = scheme.weight_bits
         narrow = scheme.weight_bits // 2
         if role != "weight":
-            own = tokens and {group.first.name for group in same} <= scaled
+            own = tokens and role == "in0" and {group.first.name for group in same} <= scaled
             wide, narrow = TOKEN if own else WIDE_OPERAND, 8
         if narrow >= 4:
             made.append(Unit(_patterns(same, role, known), wide, narrow))
@@ -195,8 +195,8 @@ def search_formats(
     bound : what the metric has to be at least.
     metric : a name, or a function of float's and golden's outputs, higher the better.
     weights : weights are narrowed, too, to half their bits.
-    tokens : operands of matmuls have 8 bits, at first with a scale for each token (`intar.quant.tokens`); where the bound
-        allows it, with one scale for all.
+    tokens : first operands have 8 bits, at first with a scale for each token (`intar.quant.tokens`); where the bound allows
+        it, with one scale for all.
     alike : as in :func:`intar.quant.quantise.quantise`; places in it are narrowed together.
     step : called after each trial.
 
@@ -215,7 +215,7 @@ def search_formats(
         _refuse_indices(graph, groups, metric)
     batch = samples(graph, calibration)[:count]
     every = (
-        rewrite(graph, matmuls(graph)) if tokens else graph
+        rewrite(graph, scalable(graph)) if tokens else graph
     )  # has the tensors of each trial, by the same names
     observed = observe(every, calibration, histograms=scheme.method != "minmax")
     real, judge = _float_outputs(graph, batch), METRICS[metric] if isinstance(metric, str) else metric

@@ -1,8 +1,8 @@
-"""Scales for each token: the operand of a matmul as rows over their peaks, and its result times the peaks.
+"""Scales for each token: the first operand of a matmul or a product as rows over their peaks, its result times the peaks.
 
 ``x @ W + b`` becomes ``(x / peak(x)) @ W * peak(x) + b`` with ``peak(x)`` the largest magnitude of each row, found while the
-circuit runs: the same in real numbers, but the 8 bits of the operand are spread over each row's own range. Matmuls that read
-one tensor share its rows and peaks.
+circuit runs: the same in real numbers, but the 8 bits of the operand are spread over each row's own range. What reads one
+tensor shares its rows and peaks.
 """
 
 from __future__ import annotations
@@ -18,18 +18,20 @@ from intar.quant.fuse import fuse
 from intar.quant.scheme import TOKEN, Scheme
 from intar.quant.widths import resolve
 
+SCALED = (Op.MATMUL, Op.PRODUCT)
+
 
 def token_scaled(graph: TaskGraph, scheme: Scheme) -> TaskGraph:
-    """The graph with the matmuls rewritten whose operand the scheme asks to have a scale for each token; itself without any.
+    """The graph with the tasks rewritten whose operand the scheme asks to have a scale for each token; itself without any.
 
     Parameters
     ----------
-    graph : a prepared graph; matmuls that have been rewritten stay as they are.
+    graph : a prepared graph; tasks that have been rewritten stay as they are.
 
     Raises
     ------
     ConfigError
-        Patterns that mean nothing, or a scale for each token of what is no operand of a matmul (all of them).
+        Patterns that mean nothing, or a scale for each token of what is no first operand (all of them).
     """
     if all(width != TOKEN for _, width in scheme.bits):
         return graph
@@ -39,14 +41,14 @@ def token_scaled(graph: TaskGraph, scheme: Scheme) -> TaskGraph:
     return rewrite(graph, chosen)
 
 
-def matmuls(graph: TaskGraph) -> set[str]:
-    """Names of all matmuls that can have a scale for each token: the model quantises nothing around them itself."""
-    return {task.name for task in graph.tasks if task.op is Op.MATMUL and not _own(graph, task)}
+def scalable(graph: TaskGraph) -> set[str]:
+    """Names of all tasks that can have a scale for each token: the model quantises nothing around them itself."""
+    return {task.name for task in graph.tasks if task.op in SCALED and not _own(graph, task)}
 
 
 def rewrite(graph: TaskGraph, chosen: Set[str]) -> TaskGraph:
-    """The graph with the matmuls of these names rewritten, but for those that have been. Raises ConfigError."""
-    todo = [task for task in graph.tasks if task.name in chosen and task.op is Op.MATMUL]
+    """The graph with the tasks of these names rewritten, but for those that have been. Raises ConfigError."""
+    todo = [task for task in graph.tasks if task.name in chosen and task.op in SCALED]
     todo = [task for task in todo if not _done(graph, task)]
     if found := [finding for task in todo for finding in _own(graph, task)]:
         raise ConfigError(found)
@@ -59,7 +61,7 @@ def _done(graph: TaskGraph, task: Task) -> bool:
 
 
 def _own(graph: TaskGraph, task: Task) -> list[Finding]:
-    """What the model quantises itself of what a matmul reads and makes."""
+    """What the model quantises itself of what a task reads and makes."""
     return [
         Finding(
             f"the model quantises '{graph.tensor(name).source or name}' itself",
@@ -83,17 +85,19 @@ class _Rewriter(Sketch):
             self._keep(name)
         for task in self.graph.tasks:
             if task.name in self.chosen:
-                self._matmul(task)
+                self._scale(task)
             else:
                 self.tensors[task.output] = self.graph.tensor(task.output)
                 self.tasks.append(task)
         return self._finish()
 
-    def _matmul(self, task: Task) -> None:
-        x, weight, *bias = task.inputs
+    def _scale(self, task: Task) -> None:
+        x, second, *bias = task.inputs
         unit, peak = self._rows(task, x)
         out = self.graph.tensor(task.output)
-        made = self._add(task, Op.MATMUL, [unit, weight], self._suffixed(out.name, "rows"), out.shape, {})
+        made = self._add(
+            task, task.op, [unit, second], self._suffixed(out.name, "rows"), out.shape, task.attrs
+        )
         scaled = self._suffixed(out.name, "scaled") if bias else out.name
         last = "" if bias else out.source
         self._put(Op.MUL, task, [made, peak], scaled, self._kind(made, peak), last)
@@ -115,7 +119,7 @@ class _Rewriter(Sketch):
     def _put(
         self, op: Op, task: Task, inputs: list[str], output: str, broadcast: str = "", source: str = ""
     ) -> None:
-        """A task of its own name that stands for the matmul in the model."""
+        """A task of its own name that stands for the rewritten one in the model."""
         shape = self.tensors[inputs[0]].shape
         shape = (*shape[:-1], 1) if op is Op.ROW_PEAK else shape
         own = Task(name=self._suffixed(task.name, str(op).removeprefix("row_")), op=op, inputs=(), output="",

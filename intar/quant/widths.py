@@ -94,7 +94,8 @@ def resolve(
 ) -> dict[Place, Width]:
     """What the patterns (``*`` and ``?`` as in file names) of a scheme ask for each place; the last one holds.
 
-    `TOKEN` stays where a matmul's operand is meant; operands of products of two activations have 8 bits then.
+    `TOKEN` stays where the operand of a matmul or the first one of a product is meant, whose rows are those of the result;
+    the second operand of a product has 8 bits then.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def resolve(
         what is no operand (all of them).
     """
     known = places(graph, groups)
-    matmuls = {("in0", group.output) for group in groups if group.kind == "matmul"}
+    scaled = {("in0", group.output) for group in groups if group.kind in OPERANDS}
     found: list[Finding] = []
     bits: dict[Place, Width] = {}
     for pattern, width in asked:
@@ -125,15 +126,15 @@ def resolve(
                     hint="leave tensors away whose formats the model brings",
                 )
             )
-        if width == TOKEN and meant and not matmuls & set(meant):
+        if width == TOKEN and meant and not scaled & set(meant):
             found.append(
                 Finding(
-                    "a scale for each token is for what a matmul reads, and this is something else",
+                    "a scale for each token is for the first operand of a matmul or a product, and this is something else",
                     f"bits of {pattern!r}",
                     hint="write TASK.in, or 8",
                 )
             )
-        bits |= {place: 8 if width == TOKEN and place not in matmuls else width for place in meant}
+        bits |= {place: 8 if width == TOKEN and place not in scaled else width for place in meant}
     if found:
         raise ConfigError(found)
     return bits
