@@ -42,11 +42,11 @@ def correlation(vectors: np.ndarray, judged: np.ndarray) -> float:
     return float(np.corrcoef((vectors @ vectors.T)[pairs], judged[pairs])[0, 1])
 
 
-def measure(in_csim: int, in_rtl: int, budget: list[str], folder: Path) -> dict[str, Any]:
+def measure(in_csim: int, in_rtl: int, budget: list[str], asked: list[str], folder: Path) -> dict[str, Any]:
     """Compile into `folder`, run everything, compare."""
     home = asset_dir("designs") / "minilm"
     lee = import_file(home / "model.py")
-    scheme, bits = parse_bits([str(home / "formats.json")])
+    scheme, bits = parse_bits(asked or [str(home / "formats.json")], "w8a8r16")
     with console.status("load, calibrate, quantise, compile"):
         source = open_source(
             f"{home / 'model.py'}:encoder", scheme=scheme, bits=bits, budget=parse_budget(budget)
@@ -125,13 +125,14 @@ def main() -> int:
     parser.add_argument("--csim", type=int, default=4, help="texts through the C++, up to 50 (default: 4)")
     parser.add_argument("--rtl", type=int, default=0, help="texts through the RTL")
     parser.add_argument("--budget", action="append", help="as of intar compile (default: dsp=4096)")
+    parser.add_argument("--bits", action="append", help="as of intar compile (default: formats.json)")
     parser.add_argument("--folder", type=Path, help="keep the project here")
     parser.add_argument("--json", action="store_true", help=f"write {RESULTS.name}")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="intar-minilm-") as scratch:
         folder = options.folder or Path(scratch) / "project"
         try:
-            found = measure(options.csim, options.rtl, options.budget or ["dsp=4096"], folder)
+            found = measure(options.csim, options.rtl, options.budget or ["dsp=4096"], options.bits, folder)
         except UserError as error:
             console.print(str(error), markup=False)
             return 2
