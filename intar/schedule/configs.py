@@ -128,6 +128,7 @@ def _in_tiles(
             0 if keep else cost.fetch_cycles(work, len(group), machine),
             shape.tails[v],
             delay=cost.delay(work, machine) if work.kind == "rows" else -1,
+            unit=shape.parts[v],
         )
         if follows[v]:
             u = shape.firsts[v]

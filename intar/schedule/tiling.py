@@ -28,7 +28,7 @@ class Tiled:
     tile's weights arrive (0 where the weights are resident). `tails`: producers whose results it only needs on the way
     out. `follow`: the producer that it follows column block by column block, of whose results the first is there after
     `block` cycles; after the last one `slice` cycles are left. -1: none. `delay`: cycles that a row is on its way through
-    the rows node, -1 for tasks elsewhere.
+    the rows node, -1 for tasks elsewhere; `unit`: which rows node.
     """
 
     first: int
@@ -45,6 +45,7 @@ class Tiled:
     block: int = 0
     slice: int = 0
     delay: int = -1
+    unit: int = 0
 
     @property
     def late(self) -> int:
@@ -80,9 +81,11 @@ def pipelined_cycles(
     leave: before that it needs neither its slot nor a tensor that only meets its results on their way out, which it has
     read one array tile before its end. Tasks stand in dependency order. `loads` and `stores` go through
     their ports in this order, tile by tile: a tile is loaded when all its readers have left the slot two back, so that
-    they run at most two tiles apart, and a result is made when the one two back is stored.
+    they run at most two tiles apart, and a result is made when the one two back is stored. A rows node takes its tasks in
+    this order, too.
     """
     wait = hop(machine)
+    free: dict[int, int] = {}  # when each rows node has taken in all that came before
     ends: list[tuple[int, ...]] = []
     left: list[list[int]] = []
     port_in = port_out = 0
@@ -110,6 +113,9 @@ def pipelined_cycles(
                 for w in task.consumers:
                     early = tasks[w].array_tile if v in tasks[w].tails else 0
                     start = max(start, ends[t - 2][w] - early - ahead)
+            if task.delay >= 0:
+                start = max(start, free.get(task.unit, 0))
+                free[task.unit] = start + takes
             begun.append(start)
             now.append(max(start + takes, last))
         ends.append(tuple(now))

@@ -70,7 +70,7 @@ class Pipelined(_Tiles):
         if self.places[name].follows:
             return self._followed(name)
         ahead = min(self.takes[name, t], 2 * self._array_tile(name))
-        starts = [self.end(name, t - 1)]
+        starts = [self.end(name, t - 1), self._row_node_free(name, t)]
         for u in self.before[name]:
             early = ahead if self._late(name, u) else 0
             starts.append(self.end(u, t) + self.lags[u] + self.delay - early)
@@ -88,6 +88,15 @@ class Pipelined(_Tiles):
                 left = self.went(self.going.index(output), t - 2)
                 starts.append(left - 2 * self._array_tile(name))
         return max(starts) + (0 if began else self.takes[name, t])
+
+    def _row_node_free(self, name: str, t: int) -> int:
+        """When the rows node of a task has taken in what comes before its tile: tile by tile, in each the tasks in order."""
+        if not isinstance(self.tasks[name], ROW_WISE):
+            return 0
+        unit = self.places[name].unit
+        same = [n for n in self.order if isinstance(self.tasks[n], ROW_WISE) and self.places[n].unit == unit]
+        at = same.index(name)
+        return self.end(same[at - 1], t if at else t - 1)
 
     def _followed(self, name: str) -> int:
         """End of a task that takes each column block of its input when it is made, in the only tile."""
