@@ -42,7 +42,8 @@ def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
 
     A task goes by its name in the task graph and by its name in the model (a PyTorch module's path) where that is no other
     task's name in the graph, a tensor likewise.
-    Tasks that are fused into one share its places.
+    Tasks that are fused into one share its places. The result of a task whose rows have scales of their own
+    (`intar.quant.tokens`) is what these make of it.
     """
     found: dict[str, list[Place]] = {}
 
@@ -59,6 +60,8 @@ def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
         if name not in indices:
             for own in {name, graph.tensor(name).source or name}:
                 known_as(own, ("out", name))
+    peaks = {group.output for group in groups if group.kind == "peak"}
+    scaled = {g.inputs[0]: g.output for g in groups if g.kind == "binary" and peaks & set(g.inputs)}
     for group in groups:
         if group.kind == "argmax":
             continue
@@ -77,7 +80,8 @@ def places(graph: TaskGraph, groups: Sequence[Group]) -> dict[str, list[Place]]:
         for name, roles in names.items():
             for task in sorted(tasks):
                 for role in roles:
-                    known_as(f"{task}.{name}", (role, group.output))
+                    made = scaled.get(group.output, group.output) if role == "out" else group.output
+                    known_as(f"{task}.{name}", (role, made))
         for own in {group.output, graph.tensor(group.output).source or group.output}:
             known_as(own, ("out", group.output))
     return found

@@ -113,6 +113,25 @@ def test_the_matmul_takes_the_factor() -> None:
     assert tasks["a"].table is not None and made.tasks[-1].name == "c"
 
 
+def test_a_bias_is_as_fine_as_sixteen_bits() -> None:
+    """An 8-bit result gets its bias in 16 bits and is rounded then: else it would be off in all rows alike."""
+    graph, samples = network()
+    made = quantise(graph, W8A8R16.with_bits({"*.in": "8t", "c.out": 8, "b.out": 8}), {"x": samples})
+    kinds = [(task.name, task.kind) for task in made.graph.tasks if task.kind in ("matmul", "affine")]
+    assert kinds == [("a", "matmul"), ("b", "matmul"), ("c", "matmul"), ("c_mul", "affine")]
+    wide = quantise(graph, W8A8R16.with_bits({"*.in": "8t", "b.out": 8}), {"x": samples})
+    out = graph.outputs[0]
+    narrow, fine = (
+        np.concatenate(
+            [dequantise(one.graph.tensor(out), golden[out]) for golden in golden_outputs(one, inputs)]
+        )
+        for one in (made, wide)
+        for inputs in [[{"x": quantise_input(one.graph.tensor("x"), x)} for x in samples]]
+    )
+    apart = (narrow - fine) / made.graph.tensor(out).scale
+    assert np.abs(apart).max() < 0.6 and np.abs(apart.mean(axis=0)).max() < 0.15
+
+
 def test_where_it_can_be_asked_for() -> None:
     graph, samples = network()
     with pytest.raises(ConfigError, match="for the first operand") as caught:

@@ -6,23 +6,18 @@ import numpy as np
 
 from intar.errors import Finding
 from intar.ir.ops import Op
-from intar.ir.quantgraph import QAffine, QBinary, QMatmul
+from intar.ir.quantgraph import QAffine, QBinary
 from intar.ir.validate import where
 from intar.quant import pieces
-from intar.quant.absorb import merge
 from intar.quant.affine import affine_integers
-from intar.quant.emit import images
+from intar.quant.emit import images, tokens
 from intar.quant.emit.emitter import Emitter
-from intar.quant.fixed import FactorRange, add_factors, factor, limits
+from intar.quant.fixed import add_factors, factor, limits
 from intar.quant.formats import Format
 from intar.quant.fuse import Group
 
 FAR_BELOW = 45.9
 """Scores so far apart are still above every element that an added mask of -64 hides (docs/numerics.md)."""
-
-
-LATE_BITS = 18
-"""Of a bias behind the peaks of rows, together with the zero point."""
 
 
 def affine(emitter: Emitter, group: Group) -> None:
@@ -78,6 +73,9 @@ def _check_mask(emitter: Emitter, group: Group, x: Format) -> None:
 
 def binary(emitter: Emitter, group: Group) -> None:
     """A sum, difference or product of two tensors of one shape, or a product with the factors of whole rows."""
+    if group.scaled:
+        tokens.scale_rows(emitter, group)
+        return
     shape = emitter.shape(group.output)
     target = emitter.target(group)
     x, y = (emitter.formats.stored[name] for name in group.inputs)
@@ -92,28 +90,14 @@ def binary(emitter: Emitter, group: Group) -> None:
     else:
         sign = -1 if group.first.op is Op.SUB else 1
         mx, my, shift = add_factors(x.scale / target.scale, sign * y.scale / target.scale)
-    task = QBinary(
-        **emitter.common(group, inputs, target, group.output),
-        op="mul" if group.first.op is Op.MUL else "add",
-        zx=x.zero,
-        zy=y.zero,
-        mx=mx,
-        my=my,
-        shift=shift,
+    emitter.tasks.append(
+        QBinary(
+            **emitter.common(group, inputs, target, group.output),
+            op="mul" if group.first.op is Op.MUL else "add",
+            zx=x.zero,
+            zy=y.zero,
+            mx=mx,
+            my=my,
+            shift=shift,
+        )
     )
-    if group.scaled:
-        _scale_rows(emitter, group, task, target)
-    else:
-        emitter.tasks.append(task)
-
-
-def _scale_rows(emitter: Emitter, group: Group, task: QBinary, target: Format) -> None:
-    """The results of a matmul times the peaks of its rows, then the bias."""
-    bias = np.rint(np.broadcast_to(group.offset, emitter.shape(group.output)[-1:]) / target.scale)
-    if np.abs(bias).max() + abs(target.zero) >= 1 << LATE_BITS - 1:
-        raise FactorRange(f"the bias {np.abs(group.offset).max():.4g}")
-    host = next(made for made in emitter.tasks if made.output == task.inputs[0])
-    assert isinstance(host, QMatmul) and not emitter.constants[host.bias].any()
-    emitter.constants[host.bias] = bias
-    emitter.tasks.remove(host)
-    emitter.tasks.append(merge(host, task, late=group.offset.size > 1 or bool(bias.any())))
