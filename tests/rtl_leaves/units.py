@@ -42,6 +42,11 @@ def packed(values: Sequence[int], bits: int) -> int:
     return sum((v & ((1 << bits) - 1)) << (bits * i) for i, v in enumerate(values))
 
 
+def listing(bits: int, values: Sequence[int]) -> str:
+    """A parameter with these words, the first one lowest."""
+    return literal(bits * len(values), packed(values, bits))
+
+
 def bits_of(layout: Layout, word: int, first: str, last: str) -> int:
     """The fields of `word` from `first` to `last`."""
     offset, begin, end = 0, 0, 0
