@@ -427,7 +427,7 @@ module intar_rows #(
       .move(move),
       .kind(scale_step[KIND_AT+:2]),
       .look_up(scale_step[TABLE_AT]),
-      .slice(scale_slice),
+      .slice(scale_slice[((SLICES > 1) ? $clog2(SLICES) : 1)-1:0]),
       .slice_last(scale_slice_last),
       .count(scale_step[64+:16]),
       .sum(sums[scale_slot]),
@@ -476,7 +476,7 @@ module intar_rows #(
 
   logic unused;
   assign done = !fill_valid && !scale_valid && idle;
-  assign unused = &{1'b0, fill_step, power_step, divide_step, scale_step, fill_slice, unused_divide_next, unused_power_slice,
+  assign unused = &{1'b0, fill_step, power_step, divide_step, scale_step, fill_slice, scale_slice, unused_divide_next, unused_power_slice,
                     unused_power_slice_last, unused_scale_first, unused_scale_used,
                     totals[0], totals[1], totals[2], totals[3], sums[0], sums[1], sums[2], sums[3], squares[0], squares[1],
                     squares[2], squares[3]};

@@ -9,7 +9,8 @@ module intar_rows_columns #(
     parameter int RATE = 4,         // of a slice
     parameter int BITS = 8,         // of a result
     parameter int GROUP_BITS = 0,   // up to 7
-    parameter int GROUP = (GROUP_BITS > 0) ? GROUP_BITS : 1  // leave
+    parameter int GROUP = (GROUP_BITS > 0) ? GROUP_BITS : 1,               // leave
+    parameter int SLICE = (LANES > RATE) ? $clog2(LANES / RATE) : 1        // leave
 ) (
     input  logic                         clk,
     input  logic                         rst_n,
@@ -21,7 +22,7 @@ module intar_rows_columns #(
     input  logic                         next,
     output logic        [RATE*GROUP-1:0] groups,
     input  logic                         move,
-    input  logic        [          31:0] slice,    // of the beat
+    input  logic        [     SLICE-1:0] slice,    // of the beat
     input  logic        [          15:0] count,    // elements of the row
     input  logic signed [          31:0] sum,
     input  logic        [          18:0] root,
@@ -60,8 +61,8 @@ module intar_rows_columns #(
   logic [RATE*32-1:0] slice_offsets, offsets8;
   generate
     if (SLICES > 1) begin : g_slice
-      assign slice_gains = gains[slice*32'(RATE*GAIN)+:RATE*GAIN];
-      assign slice_offsets = offsets[slice*32'(RATE*32)+:RATE*32];
+      assign slice_gains = gains[32'(slice)*32'(RATE*GAIN)+:RATE*GAIN];
+      assign slice_offsets = offsets[32'(slice)*32'(RATE*32)+:RATE*32];
     end else begin : g_beat
       logic unused;
       assign unused = &{1'b0, slice};

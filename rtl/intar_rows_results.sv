@@ -32,7 +32,8 @@ module intar_rows_results #(
     parameter int LOAD_ROWS = 0,
     parameter logic [LOAD_STEPS*((LOAD_ROWS > 0) ? 17 : 73)-1:0] LOAD_PROGRAM = '0,
     parameter logic [((LOAD_ROWS > 0) ? LOAD_ROWS : 1)*73-1:0] LOAD_NUMBERS = '0,
-    parameter logic [SEGMENTS*32-1:0] LOAD_ENDS = '0
+    parameter logic [SEGMENTS*32-1:0] LOAD_ENDS = '0,
+    parameter int SLICE = (LANES > RATE) ? $clog2(LANES / RATE) : 1  // leave
 ) (
     input  logic                         clk,
     input  logic                         rst_n,
@@ -45,7 +46,7 @@ module intar_rows_results #(
     output logic                         move,
     input  logic        [           1:0] kind,        // 1: normalise
     input  logic                         look_up,
-    input  logic        [          31:0] slice,       // of the beat
+    input  logic        [     SLICE-1:0] slice,       // of the beat
     input  logic                         slice_last,
     input  logic        [          15:0] count,       // elements of the row
     input  logic signed [          31:0] sum,

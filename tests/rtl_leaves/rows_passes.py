@@ -22,6 +22,11 @@ def flag(value: bool) -> str:
     return f"1'b{int(value)}"
 
 
+def slice_bits(lanes: int, rate: int) -> int:
+    """Bits of the number of a slice in its beat."""
+    return max(1, (lanes // rate - 1).bit_length())
+
+
 @dataclass(frozen=True)
 class Maximum:
     unit: Unit
@@ -103,10 +108,8 @@ class Columns:
 
 
 def columns(lanes: int, rate: int, bits: int, group_bits: int) -> Columns:
-    inputs = pins(
-        "start 1 params_valid 1 next 1 move 1 slice 32 count 16 sum 32 root 19 down 6 q 6 limits 54"
-    )
-    inputs |= {"params_data": lanes * 32, "values": rate * 16}
+    inputs = pins("start 1 params_valid 1 next 1 move 1 count 16 sum 32 root 19 down 6 q 6 limits 54")
+    inputs |= {"slice": slice_bits(lanes, rate), "params_data": lanes * 32, "values": rate * 16}
     outputs = pins("params_ready 1 valid 1")
     outputs |= {"groups": rate * max(1, group_bits), "results": rate * bits}
     parameters = {"LANES": lanes, "RATE": rate, "BITS": bits, "GROUP_BITS": group_bits}
@@ -199,9 +202,14 @@ def results(lanes: int, rate: int, bits: int, *ops: str, parts: int = 0) -> Resu
     if tables:
         parameters = {**tables.unit.parameters, **parameters, "GROUP_BITS": group_bits}
         del parameters["RESULT"]
-    inputs = pins("start 1 segment 8 round 16 valid 1 kind 2 look_up 1 slice 32 slice_last 1 count 16 sum 32")
+    inputs = pins("start 1 segment 8 round 16 valid 1 kind 2 look_up 1 slice_last 1 count 16 sum 32")
     inputs |= pins("ratio 19 down 6 q 6 limits 54 place 82 params_valid 1 tables_valid 1 out_ready 1")
-    inputs |= {"shares": rate * 25, "params_data": lanes * 32, "tables_data": lanes * 32}
+    inputs |= {
+        "slice": slice_bits(lanes, rate),
+        "shares": rate * 25,
+        "params_data": lanes * 32,
+        "tables_data": lanes * 32,
+    }
     outputs = pins("idle 1 go 1 move 1 params_ready 1 tables_ready 1 out_valid 1") | {
         "out_data": lanes * bits
     }
