@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conformance.proofs import require, require_rtl
+from conformance.proofs import require, require_generated
 from torch import nn
 
 import intar
@@ -113,8 +113,8 @@ def compiled(name: str) -> tuple[intar.Accelerator, dict[str, np.ndarray], nn.Mo
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_models(name: str, tmp_path: Path) -> None:
-    """Golden follows the module, masks and all; engine and C++ have golden's integers."""
+def test_models(name: str) -> None:
+    """Golden follows the module, masks and all; the engine has golden's integers."""
     accel, given, module = compiled(name)
     calls = [{key: values[i : i + 1] for key, values in given.items()} for i in range(4)]
     noise = signal = 0.0
@@ -124,15 +124,13 @@ def test_models(name: str, tmp_path: Path) -> None:
         noise += float(((accel(call).reshape(-1) - wanted) ** 2).sum())
         signal += float((wanted**2).sum())
     assert 10 * np.log10(signal / noise) > MODELS[name][2]
-    integers = [accel.integers(call) for call in calls]
-    require(proof.verify_engine(accel.design, integers))
-    require(proof.verify_csim(accel.design, integers, accel.write(tmp_path / "made")))
+    require(proof.verify_engine(accel.design, [accel.integers(call) for call in calls]))
 
 
 @pytest.mark.full
 @pytest.mark.sim
 @pytest.mark.parametrize("name", MODELS)
-def test_models_in_rtl(name: str, tmp_path: Path) -> None:
+def test_models_in_hardware(name: str, tmp_path: Path) -> None:
     accel, given, _ = compiled(name)
     call = accel.integers({key: values[:1] for key, values in given.items()})
-    require_rtl(accel.design, [call], accel.write(tmp_path / "made"))
+    require_generated(accel.design, [call], accel.write(tmp_path / "made"))
