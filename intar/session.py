@@ -141,7 +141,7 @@ def size_network(
         With `loop` True: no block repeats, or the blocks' integers differ.
     """
     graph = token_scaled(prepare(graph), scheme)
-    spelled, blocks = (graph, ()) if loop is False else looped_form(prepare(graph))
+    spelled, blocks = (graph, ()) if loop is False else looped_form(graph)
     if loop and not blocks:
         raise UnsupportedError(
             Finding(

@@ -6,7 +6,7 @@ import numpy as np
 
 from intar.errors import Finding
 from intar.ir.ops import Op
-from intar.ir.quantgraph import QAffine, QBinary
+from intar.ir.quantgraph import QBinary
 from intar.ir.validate import where
 from intar.quant import pieces
 from intar.quant.affine import affine_integers
@@ -36,24 +36,16 @@ def affine(emitter: Emitter, group: Group) -> None:
         source = emitter.reshape(source, flat, x)
         output = emitter.another(output, "flat", flat, emitter.formats.stored[group.output])
     columns = emitter.tensors[source].cols
-    bias, mult, shift, zero = affine_integers(
+    integers = affine_integers(
         np.broadcast_to(gain, (columns,)),
         np.broadcast_to(offset, (columns,)),
         x,
         target,
         emitter.scheme.power_of_two,
     )
-    name = group.first.name
-    emitter.tasks.append(
-        QAffine(
-            **emitter.common(group, (source,), target, output) | {"zero": zero},
-            bias=emitter.constant(name, "bias", bias),
-            mult=emitter.constant(name, "mult", mult),
-            shift=emitter.constant(name, "shift", shift),
-        )
-    )
+    emitter.affine(emitter.common(group, (source,), target, output), integers)
     if output != group.output:
-        emitter.move(name, (output,), group.output, pieces.reshape(flat))
+        emitter.move(group.first.name, (output,), group.output, pieces.reshape(flat))
 
 
 def _check_mask(emitter: Emitter, group: Group, x: Format) -> None:

@@ -217,23 +217,26 @@ class Emitter:
             self.tasks.append(images.rescale(self, name, output, own, task.source, old, form))
             return output
         columns = self.tensors[name].cols
-        bias, mult, shift, zero = affine_integers(np.ones(columns), np.zeros(columns), old, form)
+        integers = affine_integers(np.ones(columns), np.zeros(columns), old, form)
         lo, hi = limits(form.bits)
+        common = {"name": own, "inputs": (name,), "output": output, "lo": lo, "hi": hi}
+        self.affine(common | {"source": task.source}, integers)
+        return output
+
+    def affine(
+        self, common: Mapping[str, Any], integers: tuple[np.ndarray, np.ndarray, np.ndarray, int]
+    ) -> None:
+        """A scale and shift with these fields, of the integers that :func:`intar.quant.affine.affine_integers` gives."""
+        bias, mult, shift, zero = integers
+        name = common["name"]
         self.tasks.append(
             QAffine(
-                name=own,
-                inputs=(name,),
-                output=output,
-                lo=lo,
-                hi=hi,
-                zero=zero,
-                source=task.source,
-                bias=self.constant(own, "bias", bias),
-                mult=self.constant(own, "mult", mult),
-                shift=self.constant(own, "shift", shift),
+                **{**common, "zero": zero},
+                bias=self.constant(name, "bias", bias),
+                mult=self.constant(name, "mult", mult),
+                shift=self.constant(name, "shift", shift),
             )
         )
-        return output
 
     def move(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from intar.ir.quantgraph import QAffine, QBinary, QMatmul
+from intar.ir.quantgraph import QBinary, QMatmul
 from intar.quant.absorb import merge
 from intar.quant.affine import affine_integers
 from intar.quant.emit.emitter import Emitter
@@ -32,7 +32,9 @@ def scale_rows(emitter: Emitter, group: Group) -> None:
         lo, hi = limits(FINE_BITS)
         plain = {"output": output, "lo": lo, "hi": hi, "zero": fine.zero, "relu": False, "table": None}
         _into_matmul(emitter, group, common | plain, (x, y, fine), biased)
-        _round(emitter, group, common | {"inputs": (output,), "fused": ()}, fine, target)
+        columns = emitter.tensors[output].cols
+        integers = affine_integers(np.ones(columns), np.zeros(columns), fine, target)
+        emitter.affine(common | {"inputs": (output,), "fused": ()}, integers)
     else:
         _into_matmul(emitter, group, common, (x, y, fine), biased)
 
@@ -51,17 +53,3 @@ def _into_matmul(
     emitter.constants[host.bias] = bias
     emitter.tasks.remove(host)
     emitter.tasks.append(merge(host, task, late=biased))
-
-
-def _round(emitter: Emitter, group: Group, common: dict, fine: Format, target: Format) -> None:
-    columns = emitter.shape(group.output)[-1]
-    bias, mult, shift, zero = affine_integers(np.ones(columns), np.zeros(columns), fine, target)
-    name = group.first.name
-    emitter.tasks.append(
-        QAffine(
-            **common | {"zero": zero},
-            bias=emitter.constant(name, "bias", bias),
-            mult=emitter.constant(name, "mult", mult),
-            shift=emitter.constant(name, "shift", shift),
-        )
-    )
