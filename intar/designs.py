@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from intar.assets import asset_dir, import_file
 from intar.device.boards import suggest
-from intar.errors import ConfigError, Finding
+from intar.errors import ConfigError, Finding, field_findings
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.scheme import Rational, Width
 
@@ -95,9 +95,7 @@ def load(name: str) -> tuple[Path, DesignFile]:
     try:
         return folder, DesignFile.model_validate(yaml.safe_load((folder / "design.yaml").read_text()))
     except ValidationError as error:
-        raise ConfigError(
-            [Finding(e["msg"], f"{name}/design.yaml: {'.'.join(map(str, e['loc']))}") for e in error.errors()]
-        ) from None
+        raise ConfigError(field_findings(error, f"{name}/design.yaml")) from None
 
 
 def model_file(folder: Path, spec: DesignFile) -> Path:

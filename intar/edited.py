@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from intar.errors import ConfigError, Finding, OutputError
+from intar.errors import ConfigError, Finding, OutputError, field_findings
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import PARTS_SCHEMA, AnySchedule, Machine, Mode, PartedSchedule, any_schedule
 from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
@@ -26,10 +26,7 @@ def read_schedule(path: Path) -> AnySchedule:
     except OSError as error:
         raise ConfigError(Finding(f"the schedule can't be read: {error.strerror}", str(path))) from None
     except ValidationError as error:
-        raise ConfigError(
-            Finding(e["msg"], ": ".join([str(path), *filter(None, [".".join(map(str, e["loc"]))])]))
-            for e in error.errors()
-        ) from None
+        raise ConfigError(field_findings(error, str(path))) from None
 
 
 def refuse_other(

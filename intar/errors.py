@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,14 @@ class Finding:
         if self.hint:
             lines.append(f"  way out: {self.hint}")
         return "\n".join(lines)
+
+
+def field_findings(error: ValidationError, place: str) -> list[Finding]:
+    """A finding for everything that pydantic says of a document, with the field behind the document's place."""
+    return [
+        Finding(issue["msg"], ": ".join(filter(None, (place, ".".join(map(str, issue["loc"]))))))
+        for issue in error.errors()
+    ]
 
 
 class IntarError(Exception):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from intar.errors import ConfigError, Finding
+from intar.errors import ConfigError, Finding, field_findings
 from intar.quant.scheme import Width
 
 SCHEMA: Literal["intar.formats/1"] = "intar.formats/1"
@@ -32,7 +32,4 @@ def read_formats(path: Path) -> ChosenFormats:
     except UnicodeDecodeError:
         raise ConfigError(Finding("it is no text", str(path))) from None
     except ValidationError as error:
-        raise ConfigError(
-            Finding(e["msg"], ": ".join([str(path), *filter(None, [".".join(map(str, e["loc"]))])]))
-            for e in error.errors()
-        ) from None
+        raise ConfigError(field_findings(error, str(path))) from None

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from intar.errors import Finding, GraphError
+from intar.errors import Finding, GraphError, field_findings
 from intar.ir.io import load_npz, read_bytes, to_npz, write_atomic
 from intar.ir.quantgraph import QuantGraph, Quantised, weight_types
 from intar.quant.quantise import constants_digest, finish
@@ -60,9 +60,7 @@ def load(folder: str | Path) -> Quantised:
     try:
         graph = QuantGraph.model_validate(document)
     except ValidationError as error:
-        raise GraphError(
-            Finding(issue["msg"], f"{path}: {'.'.join(map(str, issue['loc']))}") for issue in error.errors()
-        ) from None
+        raise GraphError(field_findings(error, str(path))) from None
     arrays = load_npz(Path(folder) / CONSTANTS_FILE)
     types = weight_types(graph)
     typed = all(array.dtype == types.get(name, np.int64) for name, array in arrays.items())
