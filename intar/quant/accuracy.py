@@ -36,7 +36,7 @@ def numerics_report(
 
     Returns
     -------
-    One dict for each tensor of the quantised graph that the float graph has too, ids and indices left out, in order:
+    One dict for each tensor of the quantised graph that the float graph has too, in order:
     ``name``, ``source``, ``bits``, ``scale``, ``zero``, ``sqnr_db`` (signal to quantisation noise over all samples,
     decibel; None when there is no noise), ``max_error`` (largest absolute difference, in the tensor's real units),
     ``saturations`` (of all samples together), ``elements`` (compared, of all samples), ``output`` (whether it is an
@@ -51,8 +51,7 @@ def numerics_report(
     if not data:
         return []
     graph = prepare(graph)
-    measured = (tensor for tensor in quantised.graph.tensors if tensor.bits < INDEX_BITS)
-    shared = [tensor for tensor in measured if tensor.name in graph.by_name]
+    shared = [tensor for tensor in quantised.graph.tensors if tensor.name in graph.by_name]
     signal, noise, worst, saturated = (dict.fromkeys((t.name for t in shared), 0.0) for _ in range(4))
     batch = samples(graph, {name: arrays[:MOST_SAMPLES] for name, arrays in data.items()})
     masks = valid_elements(graph)
@@ -128,10 +127,11 @@ def _decibel(signal: float, noise: float) -> float | None:
 
 
 def numerics_warnings(report: list[dict[str, Any]], bound_db: float = SQNR_BOUND_DB) -> list[str]:
-    """A sentence for each tensor whose signal-to-noise ratio is below `bound_db`, with the way out."""
+    """A sentence for each tensor whose signal-to-noise ratio is below `bound_db`, with the way out; none for ids and
+    indices: how far two of them are apart says nothing."""
     return [
         f"tensor '{row['source']}': its signal is only {row['sqnr_db']:.1f} dB above the quantisation noise "
         f"({row['bits']} bits, bound {bound_db:g} dB); use w16a16, or calibrate with data closer to what it will see"
         for row in report
-        if row["sqnr_db"] is not None and row["sqnr_db"] < bound_db
+        if row["bits"] < INDEX_BITS and row["sqnr_db"] is not None and row["sqnr_db"] < bound_db
     ]
