@@ -102,8 +102,9 @@ def measure(kind: str, options: argparse.Namespace, pattern: Mode) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="KAT's block on the FPGA")
-    for name, default in (("width", 192), ("heads", 3), ("tokens", 197), ("multipliers", 512), ("cores", 2)):
-        parser.add_argument(f"--{name}", type=int, default=default)
+    sizes = {"--width": 192, "--heads": 3, "--tokens": 197, "--multipliers": 512, "--cores": 2}
+    for option, default in sizes.items():
+        parser.add_argument(option, type=int, default=default)
     parser.add_argument("--scheme", default="w8a8r16")
     parser.add_argument("--device", default="u280")
     parser.add_argument("--rational", default="auto", help="auto (tables), table, pieces or direct")

@@ -46,6 +46,7 @@ class Check:
 
     @property
     def bit_exact(self) -> bool:
+        """No integer differs from golden."""
         return self.mismatches == 0
 
 

@@ -107,6 +107,7 @@ class Importer(ABC):
             self.reject(node, reason)
 
     def reject(self, node: Node, reason: Rejected) -> None:
+        """Note why a node cannot be translated, with the findings that its code (``unsupported`` or not) belongs to."""
         found = self.lacking if reason.code == "unsupported" else self.wrong
         found.append(Finding(reason.what, node.label, reason.why, reason.hint))
 

@@ -185,6 +185,8 @@ class OnnxImporter(Importer):
         return None
 
     def fold(self, node: Node) -> bool:
+        """Also nodes that the position and constants decide; one that is wrong is noted, and counts as done."""
+
         def shape_of(name: str) -> Shape | None:
             if name in self.packed:
                 return self.packed[name][0].shape

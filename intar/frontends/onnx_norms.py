@@ -19,6 +19,7 @@ LAYER, RMS = "LayerNormalization", "RMSNormalization"
 
 
 def layer_norm(importer: Importer, node: Node) -> None:
+    """LayerNorm over the last axis; a missing scale is 1, a missing shift 0."""
     x, width = _input(importer, node)
     factor = _vector(importer, node, 1, np.ones(width, np.float32))
     shift = _vector(importer, node, 2, np.zeros(width, np.float32))
@@ -26,6 +27,7 @@ def layer_norm(importer: Importer, node: Node) -> None:
 
 
 def rms_norm(importer: Importer, node: Node) -> None:
+    """RMSNorm over the last axis; a missing scale is 1."""
     x, width = _input(importer, node)
     factor = _vector(importer, node, 1, np.ones(width, np.float32))
     importer.emit(node, Op.RMS_NORM, [x, factor], {"epsilon": _epsilon(node)})

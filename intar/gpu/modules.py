@@ -41,6 +41,7 @@ class GroupRational(nn.Module):
         return group_rational(x, self.weight_numerator, self.weight_denominator, self.groups)
 
     def extra_repr(self) -> str:
+        """What `repr` of the module shows beside its name."""
         return f"groups={self.groups}"
 
 

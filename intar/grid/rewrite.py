@@ -74,6 +74,12 @@ class Rewriter(Sketch):
     # ------------------------------------------------------------ the walk
 
     def run(self) -> TaskGraph:
+        """The network on the grid.
+
+        Raises
+        UnsupportedError
+            With everything about its images that cannot be done.
+        """
         graph = self.graph
         self._check()
         if self.found:

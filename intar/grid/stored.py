@@ -66,6 +66,7 @@ class Stored:
 
 
 def canonical(phases: int, channels: int) -> np.ndarray:
+    """Where each channel of each phase is kept: (phases, channels), phase after phase."""
     return np.arange(phases * channels).reshape(phases, channels)
 
 
@@ -94,6 +95,7 @@ def reads(
 
 
 def tap(x: Stored, slot: Slot, channel: int) -> Shape:
+    """The slot as a tap (`intar.ir.taps`) of one channel of the image."""
     phase, *rest = slot
     return (int(x.where[phase, channel]), *rest)
 

@@ -51,6 +51,7 @@ def _mix(weight: Array, x: Array, groups: int) -> Array:
 
 
 def conv2d(x: list[Array], attrs: Attrs) -> Array:
+    """Cross-correlation of (N, C, H, W) with (O, C / groups, kh, kw), plus the bias (O) where there is one."""
     image, weight = x[:2]
     shape = conv_shape([each.shape for each in x], attrs)
     kernel, size, groups = weight.shape[2:], shape[2:], int(attrs["groups"])  # type: ignore[arg-type]
@@ -64,6 +65,7 @@ def conv2d(x: list[Array], attrs: Attrs) -> Array:
 
 
 def conv_transpose2d(x: list[Array], attrs: Attrs) -> Array:
+    """The gradient of `conv2d` by its input: (N, C, H, W) with a weight (C, O / groups, kh, kw) and a bias (O) or none."""
     image, weight = x[:2]
     shape, groups = transposed_shape([each.shape for each in x], attrs), int(attrs["groups"])  # type: ignore[arg-type]
     (sy, sx), (dy, dx), pads = _tuple(attrs, "stride"), _tuple(attrs, "dilation"), _tuple(attrs, "pads")
@@ -89,11 +91,13 @@ def conv_transpose2d(x: list[Array], attrs: Attrs) -> Array:
 
 
 def upsample_nearest(x: list[Array], attrs: Attrs) -> Array:
+    """Each element repeated `factors` times down and right."""
     down, right = _tuple(attrs, "factors")
     return x[0].repeat(down, axis=2).repeat(right, axis=3)
 
 
 def max_pool2d(x: list[Array], attrs: Attrs) -> Array:
+    """The largest element of each window; padding never wins."""
     kernel = _tuple(attrs, "kernel")
     size = pool_shape([x[0].shape], attrs)[2:]
     views = _views(_padded(x[0], attrs, kernel, size, -np.inf), attrs, kernel, size)
@@ -115,6 +119,7 @@ def window_counts(shape: Shape, attrs: Attrs) -> Array:
 
 
 def avg_pool2d(x: list[Array], attrs: Attrs) -> Array:
+    """The mean of each window over the elements that `window_counts` counts."""
     kernel = _tuple(attrs, "kernel")
     size = pool_shape([x[0].shape], attrs)[2:]
     views = _views(_padded(x[0], attrs, kernel, size, 0.0), attrs, kernel, size)
@@ -122,6 +127,7 @@ def avg_pool2d(x: list[Array], attrs: Attrs) -> Array:
 
 
 def space_to_depth(x: list[Array], attrs: Attrs) -> Array:
+    """Phase (a, b) of each block in the channels from ``(a * block[1] + b) * C`` on; sizes are rounded up with zeros."""
     down, right = _tuple(attrs, "block")
     batch, channels, height, width = x[0].shape
     rows, columns = -(-height // down), -(-width // right)
@@ -131,6 +137,7 @@ def space_to_depth(x: list[Array], attrs: Attrs) -> Array:
 
 
 def depth_to_space(x: list[Array], attrs: Attrs) -> Array:
+    """The inverse of `space_to_depth`, cut to `size`."""
     (down, right), size = _tuple(attrs, "block"), _tuple(attrs, "size")
     batch, channels, rows, columns = x[0].shape
     split = x[0].reshape(batch, down, right, channels // (down * right), rows, columns)
@@ -139,11 +146,13 @@ def depth_to_space(x: list[Array], attrs: Attrs) -> Array:
 
 
 def tap_conv(x: list[Array], attrs: Attrs) -> Array:
+    """Sums of weighted taps (`intar.ir.taps`), plus the bias (O) where there is one; a tap outside of the image is 0."""
     total = _each_batch(x, attrs, 0.0)
     return total + (x[2].reshape(1, -1, 1, 1) if len(x) == 3 else 0)
 
 
 def tap_max(x: list[Array], attrs: Attrs) -> Array:
+    """The largest of each group's taps; a tap outside of the image never wins."""
     together = _each_batch(x, attrs, -np.inf)
     # Where all taps lie outside, in a phase's filler, the value means nothing; it has to be a number.
     return np.where(np.isneginf(together), 0.0, together)

@@ -36,6 +36,7 @@ class Run:
 
     @property
     def tiles(self) -> range:
+        """The numbers of its tiles."""
         return range(self.first, self.end)
 
     @property

@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from intar.ir.frozen import Frozen
 from intar.ir.nodes.arrays import Core, Feed
 from intar.ir.nodes.memories import Buffer, Image
 from intar.ir.nodes.movers import Argmax, Gather, Router
 from intar.ir.nodes.ports import Load, Store
 from intar.ir.nodes.rows import Rows
-from intar.ir.nodes.step import Frozen
 from intar.ir.nodes.vector import Vector
 
 SCHEMA = "intar.program/1"
@@ -136,6 +136,7 @@ class Program(Frozen):
 
     @property
     def segments(self) -> range:
+        """The numbers of all segments."""
         return range(len(self.rounds))
 
     @property

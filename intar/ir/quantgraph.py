@@ -7,19 +7,16 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from intar.ir.bits import INDEX_BITS
+from intar.ir.frozen import Frozen
 from intar.ir.ops import POSITION
 
 SCHEMA = "intar.quantgraph/2"
 
 Method = Literal["table", "pieces", "direct"]
 """How a function is built: an entry for each input, straight or curved pieces, numerator and denominator evaluated."""
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class QTensor(Frozen):
@@ -37,10 +34,12 @@ class QTensor(Frozen):
 
     @property
     def cols(self) -> int:
+        """Elements of a row."""
         return self.shape[-1] if self.shape else 1
 
     @property
     def rows(self) -> int:
+        """Rows: the product of all axes but the last."""
         return int(np.prod(self.shape[:-1], dtype=np.int64)) if len(self.shape) > 1 else 1
 
 
@@ -206,6 +205,7 @@ class QProduct(_QTask):
 
     @property
     def operands(self) -> tuple[str, ...]:
+        """The tensors that it reads, the state among them."""
         return (*self.inputs, self.state) if self.state else self.inputs
 
 
@@ -457,6 +457,7 @@ class Part:
 
     @property
     def graph(self) -> QuantGraph:
+        """The graph of the first round, which is that of all but for its numbers."""
         return self.rounds[0].graph
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from intar.ir.frozen import Frozen
 
 SCHEMA = "intar.schedule/1"
 PARTS_SCHEMA = "intar.parts/1"
@@ -13,10 +15,6 @@ PARTS_SCHEMA = "intar.parts/1"
 Pattern = Literal["sequential", "pipelined", "parallel", "interleaved"]
 Axis = Literal["columns", "rows"]
 Mode = Literal["auto", "intar", "sequential", "dataflow"]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Machine(Frozen):
@@ -52,6 +50,7 @@ class Machine(Frozen):
 
     @property
     def multipliers(self) -> int:
+        """Multiply-accumulates a cycle of all cores."""
         return self.cores * self.rows * self.lanes * self.depth
 
     def pairs(self, k: int) -> int:
@@ -159,6 +158,7 @@ class Schedule(Frozen):
 
     @property
     def gap(self) -> float:
+        """How far the objective is above the bound, relative to the objective."""
         return (self.objective - self.bound) / max(1, self.objective)
 
     def to_json(self) -> str:
@@ -200,10 +200,12 @@ class PartedSchedule(Frozen):
 
     @property
     def machine(self) -> Machine:
+        """The one machine of all parts."""
         return self.parts[0].schedule.machine
 
     @property
     def mode(self) -> Mode:
+        """The mode in which all parts were scheduled."""
         return self.parts[0].schedule.mode
 
     @property
@@ -218,15 +220,18 @@ class PartedSchedule(Frozen):
 
     @property
     def gap(self) -> float:
+        """How far the objective is above the bound, relative to the objective."""
         return (self.objective - self.bound) / max(1, self.objective)
 
     @property
     def status(self) -> Literal["OPTIMAL", "FEASIBLE"]:
+        """``OPTIMAL`` where each part's schedule is."""
         proved = all(part.schedule.status == "OPTIMAL" for part in self.parts)
         return "OPTIMAL" if proved else "FEASIBLE"
 
     @property
     def seconds(self) -> float:
+        """Time that the solver took for all parts."""
         return sum(part.schedule.seconds for part in self.parts)
 
     @property

@@ -14,8 +14,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator
 
+from intar.ir.frozen import Frozen
 from intar.ir.ops import OPS, Op
 from intar.ir.shapes import AttrValue
 
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SCHEMA: Literal["intar.taskgraph/1"] = "intar.taskgraph/1"
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class QuantParams(Frozen):

@@ -45,6 +45,7 @@ class Memory:
         self.order.append(("r", walk.counts[0]))
 
     def node(self) -> Buffer:
+        """The node with what was appended so far."""
         return Buffer(
             name=self.name,
             depth=self.depth,

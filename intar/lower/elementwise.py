@@ -11,10 +11,12 @@ from intar.lower.work import Work
 
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
+    """The visit's first core only."""
     return visit.cores[:1]
 
 
 def prepare(work: Work, visit: Visit) -> None:
+    """Of an affine task the parameters of every channel."""
     task, core = visit.task, visit.cores[0]
     if isinstance(task, QAffine):
         blocks = range(work.site.pitch(task.output))
@@ -23,6 +25,7 @@ def prepare(work: Work, visit: Visit) -> None:
 
 
 def append(work: Work, visit: Visit) -> None:
+    """All rows through one vector unit, tile by tile where images are among them."""
     task, core = visit.task, visit.cores[0]
     pitch = work.site.pitch(task.output)
     note = f"{task.name} rows {visit.row}+{visit.rows}"

@@ -101,6 +101,7 @@ def left_out(work: Work, task: QConv, spans: Sequence[tuple[int, int]]) -> np.nd
 
 
 def append(work: Work, visit: Visit) -> None:
+    """Band by band of tiles, in each block by block of channels with the same taps."""
     task = visit.task
     assert isinstance(task, QConv | QPool)
     rows = work.site.machine.rows if isinstance(task, QConv) else 1

@@ -33,6 +33,7 @@ def prepare(work: Work, visit: Visit) -> None:
 
 
 def append(work: Work, visit: Visit) -> None:
+    """Share by share of what the cores get; where it follows its producer, column block by column block of its input."""
     if visit.follows:
         _follow(work, visit)
     for share in _in_order(work, visit):

@@ -27,6 +27,7 @@ MOST_PARTS = 64
 
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
+    """None: a move passes no vector unit."""
     return ()
 
 
@@ -47,6 +48,7 @@ class _Part:
 
 
 def append(work: Work, visit: Visit) -> None:
+    """A move by itself (several out of one tensor: `append_together`)."""
     append_together(work, [visit])
 
 

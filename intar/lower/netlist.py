@@ -36,6 +36,7 @@ class Flow:
 
     @property
     def last(self) -> int:
+        """Beats of every `period`-th round."""
         return self.beats if self.beats_last < 0 else self.beats_last
 
 

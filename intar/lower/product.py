@@ -21,6 +21,7 @@ from intar.lower.work import Work
 
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
+    """Those that have something to make, or that are served by the ports of its state."""
     assert isinstance(visit.task, QProduct)
     if visit.task.state:
         return streamed.vector_cores(work, visit)
@@ -32,6 +33,7 @@ def prepare(work: Work, visit: Visit) -> None:
 
 
 def append(work: Work, visit: Visit) -> None:
+    """Item by item of the batch, where a causal softmax reads or makes an operand band by band."""
     task = visit.task
     assert isinstance(task, QProduct)
     if task.state:

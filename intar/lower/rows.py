@@ -32,6 +32,7 @@ def prepare(work: Work, visit: Visit) -> None:
 
 
 def append(work: Work, visit: Visit) -> None:
+    """Rows in the order in which they come, where a causal softmax hides elements band by band."""
     task = visit.task
     assert isinstance(task, ROW_WISE)
     if isinstance(task, QSoftmax) and (bands := work.bands.get(task.output)):

@@ -122,6 +122,7 @@ class Site:
 
     @property
     def machine(self) -> Machine:
+        """What the schedule was made for."""
         return self.schedule.machine
 
     def neighbours(self, task: QTask) -> list[QTask]:

@@ -29,6 +29,7 @@ class ImageMemory(Memory):
         self.order.append(("r", step.tiles * step.passes))
 
     def node(self) -> Image:  # type: ignore[override]
+        """The node with what was appended so far."""
         return Image(
             name=self.name,
             depth=self.depth,

@@ -165,12 +165,14 @@ class Classes:
         return made
 
     def root(self, name: str) -> str:
+        """The tensor that stands for the set of `name`."""
         self._parent.setdefault(name, name)
         while self._parent[name] != name:
             name = self._parent[name]
         return name
 
     def join(self, a: str, b: str) -> None:
+        """Make one set of two, unless the model gives them different formats."""
         a, b = self.root(a), self.root(b)
         first, second = self.fixed.get(a), self.fixed.get(b)
         if a == b or (first is not None and second is not None and not first.same_integers(second)):

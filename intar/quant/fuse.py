@@ -148,6 +148,12 @@ class Fuser:
         self.found: list[Finding] = []
 
     def run(self) -> list[Group]:
+        """The groups in order.
+
+        Raises
+        UnsupportedError
+            With everything that was found.
+        """
         for task in self.graph.tasks:
             if all(name in self.constants for name in task.inputs):
                 values = [self.constants[name] for name in task.inputs]

@@ -35,9 +35,11 @@ class Seeded:
         self._rng = np.random.default_rng([seed, 3])
 
     def number(self, low: int, high: int) -> int:
+        """A whole number from `low` to `high`, each as likely."""
         return int(self._rng.integers(low, high + 1))
 
     def pick(self, options: Sequence[Any]) -> Any:
+        """One of them, each as likely."""
         return options[self.number(0, len(options) - 1)]
 
 
@@ -82,12 +84,14 @@ class Grower:
         return {"kernel": kernel, "dilation": dilation, "pads": pads, "stride": self._pair(1, 3)}
 
     def conv(self, x: str, channels: int, height: int, width: int) -> str:
+        """A convolution with one, two or as many groups as channels."""
         groups, spec = self._groups(channels, (1, 2, channels)), self._window(height, width)
         kernel = spec.pop("kernel")
         weight = self._values(groups * self.choices.number(1, 2), channels // groups, *kernel)
         return self.builder.conv2d(x, weight, self._values(len(weight)), groups=groups, **spec)
 
     def transposed(self, x: str, channels: int, height: int, width: int) -> str:
+        """A transposed convolution, of images of up to 7 pixels a side."""
         if max(height, width) > 7:
             return ""
         groups, stride, kernel = self._groups(channels, (1, channels)), self._pair(1, 3), self._pair(1, 3)
@@ -96,27 +100,34 @@ class Grower:
         return self.builder.conv_transpose2d(x, weight, stride=stride, pads=pads, groups=groups)
 
     def upsample(self, x: str, channels: int, height: int, width: int) -> str:
+        """Nearest upsampling, of images of up to 7 pixels a side."""
         return "" if max(height, width) > 7 else self.builder.upsample_nearest(x, self._pair(1, 2))
 
     def max_pool(self, x: str, channels: int, height: int, width: int) -> str:
+        """A max pool, rounded up or not."""
         return self.builder.max_pool2d(x, ceil=bool(self.choices.number(0, 1)), **self._window(height, width))
 
     def avg_pool(self, x: str, channels: int, height: int, width: int) -> str:
+        """A mean, rounded up or not, with padding or without."""
         ceil, counted = (bool(n) for n in self._pair(0, 1))
         spec = self._window(height, width)
         return self.builder.avg_pool2d(x, ceil=ceil, count_include_pad=counted, **spec)
 
     def global_pool(self, x: str, channels: int, height: int, width: int) -> str:
+        """Mean or maximum of all pixels."""
         kinds = [self.builder.global_avg_pool, self.builder.global_max_pool]
         return str(self.choices.pick(kinds)(x))
 
     def relu(self, x: str, channels: int, height: int, width: int) -> str:
+        """A ReLU."""
         return self.builder.relu(x)
 
     def prelu(self, x: str, channels: int, height: int, width: int) -> str:
+        """A PReLU with a slope for each channel."""
         return self.builder.prelu(x, self._values(channels))
 
     def affine(self, x: str, channels: int, height: int, width: int) -> str:
+        """Scale and shift of each channel."""
         return self.builder.scale_shift(x, self._values(channels), self._values(channels), axis=1)
 
     def learned(self, x: str, channels: int, height: int, width: int) -> str:
@@ -142,10 +153,12 @@ class Grower:
         return self.builder.add(x, y) if kind == "add" else self.builder.mul(x, y)
 
     def part(self, x: str, channels: int, height: int, width: int) -> str:
+        """Some consecutive channels."""
         start = self.choices.number(0, channels - 1)
         return self.builder.slice(x, 1, start, self.choices.number(start + 1, channels))
 
     def blocks(self, x: str, channels: int, height: int, width: int) -> str:
+        """Blocks of 2 × 2 to channels or back, where they divide the image."""
         if channels % 4 == 0 and max(height, width) < 8:
             return self.builder.depth_to_space(x, 2)
         if height % 2 or width % 2 or channels > 7:

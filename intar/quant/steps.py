@@ -52,6 +52,7 @@ class StepFunction:
 
     @property
     def graph(self) -> QuantGraph:
+        """The quantised graph."""
         return self.quantised.graph
 
     def empty(self) -> Integers:

@@ -57,6 +57,7 @@ class Banks:
 
     @property
     def total(self) -> int:
+        """Bytes of all banks."""
         return sum(self.sizes)
 
 

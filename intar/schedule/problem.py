@@ -123,6 +123,7 @@ class Problem:
 
     @property
     def works(self) -> list[Work]:
+        """What the cost model knows of each task."""
         return [task.work for task in self.tasks]
 
     def whole(self, tasks: int) -> int:

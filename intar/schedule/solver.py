@@ -32,10 +32,12 @@ class Outcome:
 
     @property
     def found(self) -> bool:
+        """There is a solution in `values`."""
         return self.status in ("OPTIMAL", "FEASIBLE")
 
     @property
     def gap(self) -> float:
+        """How far the objective is above the bound, relative to the objective."""
         return (self.objective - self.bound) / max(1, self.objective)
 
     def __getitem__(self, variable: Variable) -> int:

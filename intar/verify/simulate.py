@@ -59,10 +59,12 @@ class Argument:
 
     @property
     def is_output(self) -> bool:
+        """The kernel writes it."""
         return self.data is None if self.output is None else self.output
 
     @property
     def bytes(self) -> int:
+        """Bytes of its buffer; 0 for a number."""
         return self.size if self.size is not None else self.data.nbytes if self.data is not None else 0
 
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from intar.ir.nodes.step import Frozen, Step
+from intar.ir.frozen import Frozen
+from intar.ir.nodes.step import Step
 
 
 class Walk(Frozen):

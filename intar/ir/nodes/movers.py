@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from intar.ir.frozen import Frozen
 from intar.ir.nodes.memories import Walk
-from intar.ir.nodes.step import Frozen, Step
+from intar.ir.nodes.step import Step
 
 
 class GatherStep(Step):

@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from intar.ir.bits import signed_bits
-from intar.ir.nodes.step import Frozen, Step
+from intar.ir.frozen import Frozen
+from intar.ir.nodes.step import Step
 
 UNIT_MULT = 1 << 30
 """The multiplier of a factor ``2**(30 - shift)``: what the quantiser gives every power of two down to 2**-32."""

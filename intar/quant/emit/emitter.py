@@ -248,6 +248,14 @@ class Emitter:
         task: Task | None = None,
         host: bool = False,
     ) -> None:
+        """A task that moves integers of `inputs` into `output` as the pieces `made` say.
+
+        Parameters
+        ----------
+        base : what its name begins with where it has no `task` of the model.
+        visits : rounds in which the pieces are taken, as much of each in every one (`QMove`).
+        host : the host reorders in its place (`QMove`).
+        """
         lo, hi = limits(self.tensors[output].bits)
         self.tasks.append(
             QMove(

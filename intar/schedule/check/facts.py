@@ -279,4 +279,5 @@ class Facts:
 
     @property
     def fixed_groups(self) -> bool:
+        """Groups of cores never change (*dataflow*)."""
         return self.schedule.mode == "dataflow"

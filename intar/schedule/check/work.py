@@ -103,6 +103,7 @@ def lag(facts: Facts, task: QTask) -> int:
 
 
 def delay(facts: Facts) -> int:
+    """Cycles from a task's last product to a reader's first: the hop of `docs/schedule.md`."""
     return 16 + facts.machine.rows + facts.machine.rows * (facts.machine.lanes // facts.machine.rate)
 
 

@@ -1,0 +1,79 @@
+"""What the documents name exists: files, links, modules and their contents, options of commands."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from intar.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHERS = {"--no-deps"}
+"""Options of pip."""
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def code(text: str) -> Iterator[str]:
+    """What stands between backticks in a line."""
+    return (found for line in text.split("\n") for found in re.findall(r"`([^`]+)`", line))
+
+
+def heading(text: str) -> str:
+    """The anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    return {heading(title) for title in re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)}
+
+
+def test_anchors() -> None:
+    assert heading("csim, sim, lint") == "csim-sim-lint"
+    assert heading("MiniLM-L6, a sentence encoder") == "minilm-l6-a-sentence-encoder"
+    assert heading("The kernels (`intar/gpu/kernels.py`)") == "the-kernels-intargpukernelspy"
+
+
+@pages
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" not in target:
+            file, _, anchor = target.partition("#")
+            where = (page.parent / file).resolve() if file else page
+            assert where.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(where), f"{page.name}: {target}"
+
+
+@pages
+def test_files_are_there(page: Path) -> None:
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    for word in (word.rstrip(",.:") for text in code(page.read_text()) for word in text.split()):
+        if re.fullmatch(r"[\w./-]+", word) and "/" in word and word.split("/")[0] in folders - {"out"}:
+            assert (ROOT / word).exists(), f"{page.name}: {word}"
+
+
+@pages
+def test_modules_and_their_contents_are_there(page: Path) -> None:
+    for name in re.findall(r"\bintar(?:\.[A-Za-z_]\w*)+", " ".join(code(page.read_text()))):
+        place, names = importlib.import_module("intar"), name.split(".")[1:]
+        for at, part in enumerate(names):
+            if not hasattr(place, part):
+                importlib.import_module(".".join(["intar", *names[: at + 1]]))
+            place = getattr(place, part)
+
+
+@pages
+def test_options_are_those_of_a_command(page: Path) -> None:
+    commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
+    options = [option for command in commands for option in command.params]
+    known = {name for option in options for name in (*option.opts, *option.secondary_opts)}
+    for script in (*ROOT.glob("benchmarks/*.py"), *ROOT.glob("intar/**/*.py"), *ROOT.glob("designs/*/*.py")):
+        known.update(re.findall(r'"(--[a-z0-9-]+)"', script.read_text()))
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", page.read_text()))
+    assert named <= known | OTHERS | {"--help"}
