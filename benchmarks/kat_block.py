@@ -1,6 +1,8 @@
 """A block of KAT-tiny on the FPGA, from torch.export on: GR-KAN against the same block with GELU and no first function.
 
-python benchmarks/kat_block.py [--width 192 --heads 3 --tokens 197] [--multipliers 512 --cores 2] [--rtl]: one JSON line each
+python benchmarks/kat_block.py [--width 192 --heads 3 --tokens 197] [--multipliers 512 --cores 2] [--rtl] [--out FILE]
+
+One JSON line each; with `--out` they take the place of the same blocks' rows in the file.
 
 Coefficients are our fits of identity and SiLU, moved by 20 % at random, as if learned; weights and samples are random.
 `sqnr_db`: float against integers on all samples. `engine`, `csim`, `rtl`: integers that differ from golden (the last two
@@ -23,6 +25,7 @@ from intar.design import Design
 from intar.device import make_machine
 from intar.frontends.torch_graph import import_torch
 from intar.gpu import KATBlock
+from intar.ir.io import write_atomic
 from intar.ir.reference import run_float
 from intar.ir.schedule import Mode
 from intar.ir.taskgraph import TaskGraph
@@ -77,6 +80,9 @@ def measure(kind: str, options: argparse.Namespace, pattern: Mode) -> dict[str, 
     resources = static_resources(made.program, uram=True)
     row: dict[str, object] = {
         "block": kind,
+        "width": options.width,
+        "tokens": options.tokens,
+        "rational": options.rational,
         "pattern": pattern,
         "multipliers": machine.multipliers,
         "objective": made.schedule.objective,
@@ -100,6 +106,14 @@ def measure(kind: str, options: argparse.Namespace, pattern: Mode) -> dict[str, 
     return row
 
 
+def keep(row: dict[str, object], file: Path) -> None:
+    """Write a row into the list in `file`, in place of one of the same block, pattern and multipliers."""
+    key = ("block", "width", "tokens", "rational", "pattern", "multipliers")
+    rows = json.loads(file.read_text()) if file.exists() else []
+    others = [other for other in rows if any(other[name] != row[name] for name in key)]
+    write_atomic(file, (json.dumps([*others, row], indent=1) + "\n").encode())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="KAT's block on the FPGA")
     sizes = {"--width": 192, "--heads": 3, "--tokens": 197, "--multipliers": 512, "--cores": 2}
@@ -109,11 +123,15 @@ def main() -> None:
     parser.add_argument("--device", default="u280")
     parser.add_argument("--rational", default="auto", help="auto (tables), table, pieces or direct")
     parser.add_argument("--patterns", nargs="+", default=["auto"])
-    parser.add_argument("--rtl", action="store_true")
+    parser.add_argument("--rtl", action="store_true", help="C++ and RTL too")
+    parser.add_argument("--out", type=Path, help="file for the rows, a list in JSON")
     options = parser.parse_args()
     for pattern in options.patterns:
         for kind in ("grkan", "gelu"):
-            print(json.dumps(measure(kind, options, pattern)), flush=True)
+            row = measure(kind, options, pattern)
+            print(json.dumps(row), flush=True)
+            if options.out:
+                keep(row, options.out)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
-"""What the documents name exists: files, links, modules and their contents, options of commands."""
+"""What the documents name exists: files, links, modules and their contents, options of commands; and commands print what
+stands below them."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,3 +82,30 @@ def test_options_are_those_of_a_command(page: Path) -> None:
         known.update(re.findall(r'"(--[a-z0-9-]+)"', script.read_text()))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", page.read_text()))
     assert named <= known | OTHERS | {"--help"}
+
+
+def sessions(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """The commands of a page that stand behind a ``$``, and the lines that they are said to print."""
+    for block in re.findall(r"^```\n(\$ intar .*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+        for part in block.split("$ intar ")[1:]:
+            command, *lines = part.rstrip().split("\n")
+            yield command, [line for line in lines if line != "…"]
+
+
+def timeless(line: str) -> str:
+    return re.sub(r"\d+\.\d+ s\b", "T s", line.rstrip())
+
+
+@pytest.mark.full
+@pytest.mark.sim
+@pytest.mark.parametrize("name", ["cli", "generate"])
+def test_commands_print_what_the_page_says(name: str, tmp_path: Path) -> None:
+    (tmp_path / "designs").symlink_to(ROOT / "designs")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "150"}
+    for command, expected in sessions(ROOT / "docs" / f"{name}.md"):
+        line = f"{shlex.quote(sys.executable)} -m intar.cli {command}"
+        ran = subprocess.run(line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert ran.returncode < 2, ran.stderr
+        printed = iter([timeless(line) for line in (ran.stdout + ran.stderr).split("\n")])
+        for said in map(timeless, expected):
+            assert any(said == line for line in printed), f"intar {command}: {said}\n\n{ran.stdout}"

@@ -38,11 +38,9 @@ def designs(as_json: Json = False) -> None:
     from intar import designs as reference
 
     rows = [{"name": name} | reference.load(name)[1].model_dump(mode="json") for name in reference.names()]
-    show(
-        as_json,
-        rows,
-        lambda: console.print("\n".join(f"{r['name']:12} {r['scheme']:7} {r['device']}" for r in rows)),
-    )
+    width = max(len(row["name"]) for row in rows)
+    lines = [f"{row['name']:{width}}  {row['scheme']:7} {row['device']}" for row in rows]
+    show(as_json, rows, lambda: console.print("\n".join(lines)))
 
 
 @app.command()
