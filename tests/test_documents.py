@@ -10,12 +10,14 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import typer
 
 from intar.cli import app
+from intar.device.machine import ALIASES, Budget
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -82,6 +84,12 @@ def test_options_are_those_of_a_command(page: Path) -> None:
         known.update(re.findall(r'"(--[a-z0-9-]+)"', script.read_text()))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", page.read_text()))
     assert named <= known | OTHERS | {"--help"}
+
+
+def test_the_budget_has_these_keys() -> None:
+    table = (ROOT / "docs" / "cli.md").read_text().split("### The budget\n")[1].split("\n\n")[0]
+    named = {key for line in table.split("\n") for key in re.findall(r"`([a-z_]+)`", line.split("|")[1])}
+    assert {ALIASES.get(key, key) for key in named} == {field.name for field in fields(Budget)}
 
 
 def sessions(page: Path) -> Iterator[tuple[str, list[str]]]:
