@@ -15,7 +15,7 @@ from intar.ir.schedule import PARTS_SCHEMA, AnySchedule, Machine, Mode, PartedSc
 from intar.ir.schedule import SCHEMA as SCHEDULE_SCHEMA
 from intar.project import refuse_unwritable
 from intar.quant.divide import divide
-from intar.quant.heads import form_of
+from intar.quant.forms import form_of
 from intar.schedule.validate import validate
 
 

@@ -23,7 +23,7 @@ from intar.lower.parts import lower_networks
 from intar.pipeline import best_of_part, plans
 from intar.quant.blocks import Pieces
 from intar.quant.divide import divide
-from intar.quant.pooled import pool_products
+from intar.quant.forms import machine_form
 from intar.quant.shorter import shorter
 from intar.schedule.parts import schedule_parts
 
@@ -108,8 +108,7 @@ def compile_networks(networks: Sequence[Network], machine: Machine, mode: Mode =
             Finding("two networks of the kernel have this name", f"entry {name}", why, "choose another name")
             for name in twice
         )
-    if machine.rows == 1:
-        networks = [replace(network, quantised=pool_products(network.quantised)) for network in networks]
+    networks = [replace(one, quantised=machine_form(one.quantised, machine)) for one in networks]
     schedules = [
         schedule_parts(
             network.quantised.graph.name,

@@ -18,8 +18,8 @@ from intar.lower.parts import Network as LoweredNetwork
 from intar.lower.parts import lower_networks
 from intar.quant.blocks import Pieces, pieces
 from intar.quant.divide import divide
-from intar.quant.heads import form_of, group_heads
-from intar.quant.pooled import pool_products
+from intar.quant.forms import form_of, machine_form
+from intar.quant.heads import group_heads
 from intar.schedule.candidates import candidates
 from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
@@ -105,14 +105,13 @@ def compile_quantised(
 
     `blocks` that the network repeats (`intar.ir.repeats`) are scheduled once and looped.
 
-    With arrays of one row, results leave in the order in which a pool takes them: it joins the convolution before it.
+    The network takes the form that the machine performs (`intar.quant.forms`).
     With several rows nodes the network is also tried with its heads in as many groups, unless something is pinned: pins name
     the tasks of the network as it is.
     In mode ``auto`` the best schedules of the other modes are lowered too where the solver finds them about as good, and
     each of them with a bank for every copy of a tensor where they fit; the engine's cycles decide: *auto* is never slower.
     """
-    if machine.rows == 1:
-        quantised = pool_products(quantised)
+    quantised = machine_form(quantised, machine)
     best = quantised, _best(quantised, machine, mode, pins, blocks)
     chosen = pins is not None and pins != Pins()
     grouped = quantised if chosen else group_heads(quantised, machine.row_units)

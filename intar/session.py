@@ -29,6 +29,7 @@ from intar.project import read_project
 from intar.quant.blocks import pieces
 from intar.quant.calibrate import WAY_OUT, load_calibration
 from intar.quant.divide import divide
+from intar.quant.forms import machine_form
 from intar.quant.like import take_formats
 from intar.quant.quantise import quantise
 from intar.quant.scheme import Scheme, Width
@@ -249,12 +250,13 @@ def _pays(part: Part, machine: Machine) -> bool:
 
 
 def solve_blocks(source: Source, mode: Mode, pins: Pins | None) -> AnySchedule:
-    """The solver's schedule of a source; where it loops blocks, one for each part."""
-    found = pieces(source.quantised.graph, source.blocks)
+    """The solver's schedule of a source in the form that its machine performs; where it loops blocks, one for each part."""
+    quantised = machine_form(source.quantised, source.machine)
+    found = pieces(quantised.graph, source.blocks)
     if not found:
-        return solve(source.quantised.graph, source.machine, mode, pins)
-    parts = divide(source.quantised, found)
-    name = source.quantised.graph.name
+        return solve(quantised.graph, source.machine, mode, pins)
+    parts = divide(quantised, found)
+    name = quantised.graph.name
     return schedule_parts(
         name, parts, found, pins, lambda part, own: solve(part.graph, source.machine, mode, own)
     )

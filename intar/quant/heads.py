@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import count
 
 from intar.ir.quantgraph import Piece, QMove, QProduct, QSoftmax, QTask, QTensor, QuantGraph, Quantised
-from intar.ir.schedule import AnySchedule, PartedSchedule
 
 
 @dataclass(frozen=True)
@@ -48,17 +47,6 @@ def group_heads(quantised: Quantised, groups: int) -> Quantised:
     tasks = tuple(new for task in graph.tasks for new in replaced.get(task.name, [task]))
     kept = tuple(new for tensor in graph.tensors for new in tensors.get(tensor.name, [tensor]))
     return Quantised(graph.model_copy(update={"tasks": tasks, "tensors": kept}), quantised.constants)
-
-
-def form_of(quantised: Quantised, schedule: AnySchedule) -> Quantised:
-    """The network as it is, or with its heads in groups where these are what a schedule places."""
-    if isinstance(schedule, PartedSchedule):
-        placed = {name for rounds in schedule.pieces for names in rounds for name in names}
-    else:
-        placed = {place.task for stage in schedule.stages for place in stage.tasks}
-    if schedule.machine.row_units == 1 or placed <= {task.name for task in quantised.graph.tasks}:
-        return quantised
-    return group_heads(quantised, schedule.machine.row_units)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from intar.codegen import windows
 from intar.design import Design
 from intar.device import make_machine
+from intar.edited import edited_schedule
 from intar.engine import run
 from intar.frontends import Builder
 from intar.grid import prepare
@@ -31,7 +32,7 @@ from intar.quant.scheme import scheme
 from intar.rendering import project
 from intar.schedule.build import own_banks
 from intar.schedule.solve import solve
-from intar.session import open_source
+from intar.session import open_source, solve_blocks
 
 
 def check(data: st.DataObject, mode: str) -> None:
@@ -205,3 +206,19 @@ def test_rows_of_any_length(lanes: int) -> None:
     assert verify_engine(made, [random_inputs(quantised)]).bit_exact
     most = max(windows.banks(node) for node in made.program.nodes if isinstance(node, Image))
     assert most == {2: 8, 4: 4, 12: 4, 16: 4}[lanes]
+
+
+def test_a_schedule_alone_is_that_of_the_design(tmp_path: Path) -> None:
+    """Pools are in the convolutions before them in both; a schedule of the network as it is can be lowered, too."""
+    source = open_source("cnn4l_small")
+    made = compile_quantised(source.quantised, source.machine, "sequential")
+    alone = solve_blocks(source, "sequential", None)
+    assert alone.objective == made.schedule.objective
+    for schedule in (alone, made.schedule):
+        path = tmp_path / "schedule.json"
+        path.write_text(schedule.to_json())
+        again = build(source.quantised, edited_schedule(path, source.quantised))
+        assert again.predicted.cycles == made.predicted.cycles
+    apart = build(source.quantised, solve(source.quantised.graph, source.machine, "sequential"))
+    assert apart.predicted.cycles > made.predicted.cycles
+    assert verify_engine(apart, [random_inputs(source.quantised)]).bit_exact
