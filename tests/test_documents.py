@@ -4,6 +4,7 @@ stands below them."""
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 import shlex
@@ -118,3 +119,11 @@ def test_commands_print_what_the_page_says(name: str, tmp_path: Path) -> None:
         printed = iter([lasting(line) for line in (ran.stdout + ran.stderr).split("\n")])
         for said in map(lasting, expected):
             assert any(said == line for line in printed), f"intar {command}: {said}\n\n{ran.stdout}"
+
+
+@pytest.mark.full
+def test_the_picture_of_the_patterns_is_of_this_compiler() -> None:
+    spec = importlib.util.spec_from_file_location("figures", ROOT / "benchmarks" / "figures.py")
+    figures = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(figures)
+    assert figures.picture(figures.patterns()) == figures.FIGURE.read_text()
