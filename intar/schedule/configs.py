@@ -55,15 +55,17 @@ def alone(machine: Machine, work: Work, cores: tuple[int, ...], fixed: bool) -> 
 
 
 def side_by_side(machine: Machine, works: tuple[Work, ...], cores: tuple[tuple[int, ...], ...]) -> Config:
-    """Independent tasks on groups of cores, whole tensors."""
+    """Independent tasks on groups of cores, softmaxes on a rows node each, whole tensors."""
     pairs = [(work, len(group)) for work, group in zip(works, cores, strict=True)]
-    compute = max(cost.task_cycles(work, work.rows, g, True, machine) for work, g in pairs)
-    none, first = (False,) * len(works), (0,) * len(works)
-    order = tuple(range(len(works)))
+    compute = max(
+        cost.task_cycles(work, work.rows, g, True, machine) + cost.delay(work, machine) for work, g in pairs
+    )
+    none, order = (False,) * len(works), tuple(range(len(works)))
+    units = tuple(n if work.kind == "rows" else 0 for n, work in enumerate(works))
     copies = sum(sizes.copied_bytes(work, work.rows, g, False, machine) for work, g in pairs)
     axes = tuple(work.by_rows for work in works)
     cycles = compute + cost.hop(machine)
-    return Config("parallel", order, cores, axes, none, none, first, 0, cycles, copies)
+    return Config("parallel", order, cores, axes, none, none, units, 0, cycles, copies)
 
 
 def tiled(

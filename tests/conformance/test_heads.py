@@ -101,6 +101,21 @@ def test_parts_that_are_not_alike(made: Design, change: str) -> None:
     assert "pattern" in {violation.rule for violation in broken}
 
 
+@pytest.mark.parametrize("mode", ["intar", "dataflow"])
+def test_softmaxes_alone(mode: Mode) -> None:
+    """Two that nothing else depends on are a parallel stage, on a rows node each: on one node they would wait."""
+    g = Builder("two")
+    g.output(*(g.softmax(g.input(name, (5, 11))) for name in "xy"))
+    samples = {name: np.random.default_rng(0).normal(size=(4, 5, 11)) for name in "xy"}
+    design = pipeline.compile_quantised(quantise(g.build(), W8A8R16, samples), TWO, mode)
+    (stage,) = (stage for _, stage in design.schedule.laps)
+    assert (stage.pattern, [place.unit for place in stage.tasks]) == ("parallel", [0, 1])
+    require(proof.verify_engine(design, [random_inputs(design.quantised, 0)]))
+    first = tuple(place.model_copy(update={"unit": 0}) for place in stage.tasks)
+    schedule = design.schedule.model_copy(update={"stages": (stage.model_copy(update={"tasks": first}),)})
+    assert "rows node 0 has 2 tasks" in [v.what for v in validate(schedule, design.quantised.graph)]
+
+
 @pytest.mark.full
 def test_in_a_loop() -> None:
     rng = np.random.default_rng(0)

@@ -105,6 +105,11 @@ def _pattern(facts: Facts, stage: Stage, where: str) -> Iterator[Violation]:
         )
     if stage.pattern == "parallel" and len(tasks) < 2 and not facts.fixed_groups:
         yield Violation("pattern", where, "one task in a parallel stage")
+    if stage.pattern == "parallel":
+        units = Counter(p.unit for p in stage.tasks if isinstance(facts.tasks[p.task], ROW_WISE))
+        for unit, times in sorted(units.items()):
+            if times > 1:
+                yield Violation("unit", where, f"rows node {unit} has {times} tasks")
     if stage.pattern in ("pipelined", "interleaved"):
         yield from _tiles(facts, stage, where, tasks, inside)
     if stage.pattern == "interleaved":
