@@ -394,7 +394,11 @@ def make_machine(
     clock = budget.clock_mhz or board.clock
     port_bits = budget.port_bits or board.port_bits
     if budget.lanes is not None and (widths := _misfits(budget.lanes, port_bits, network)):
-        fitting = [n for n in range(1, 4 * budget.lanes) if not _misfits(n, port_bits, network)]
+        fitting = [  # as many as a port has bits always fit
+            n
+            for n in range(network.depth, 4 * budget.lanes + network.depth * port_bits, network.depth)
+            if not _misfits(n, port_bits, network)
+        ]
         near = min(fitting, key=lambda n: abs(n - budget.lanes))  # type: ignore[operator]
         raise ConfigError(
             Finding(

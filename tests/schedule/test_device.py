@@ -139,6 +139,8 @@ def test_lanes_need_no_power_of_two_but_fit_the_ports():
     assert "7 vector lanes do not divide 100 lanes" in text and "take 5" in text
     text = message("u280", {"lanes": 100, "dsp": 100})
     assert "beats of 100 lanes don't fit port words of 256 bits" in text and "take 96 lanes" in text
+    text = message("u280", {"lanes": 6, "depth": 3, "port_bits": 512})
+    assert "beats of 6 lanes don't fit port words of 512 bits" in text and "take 96 lanes" in text
 
 
 def test_unknown_board_suggests():
