@@ -123,7 +123,8 @@ class TensorMemory:
     `tile_rows` rows of `pitch` beats a slot. `ready[t]` is the write count after which tile `t` is complete,
     `drained[t]` the read count after which it is no longer needed. `loaded` rows have come from off chip.
     Where rows are written column by column (of beats), `columns[r][c]` is the write count from which on beat ``c`` of row
-    ``r`` is there. `awaited` is the highest write count that a read in windows has waited for.
+    ``r`` is there. `awaited` is the highest write count that a read in windows has waited for. It is read from beat `offset`
+    of its place in the memory on.
     """
 
     memory: Memory
@@ -140,6 +141,7 @@ class TensorMemory:
     rounds: list[Rounds] = field(default_factory=list)
     portions: list[tuple[Walk, int]] = field(default_factory=list)
     awaited: int = 0
+    offset: int = 0
     _complete: list[int] | None = None
 
     @property
@@ -154,7 +156,7 @@ class TensorMemory:
     def base(self, row: int) -> int:
         """Beat address of a row."""
         if self.slots == 1:
-            return row * self.pitch
+            return self.offset + row * self.pitch
         tile, inside = divmod(row, self.tile_rows)
         return ((tile % self.slots) * self.tile_rows + inside) * self.pitch
 
@@ -227,7 +229,8 @@ class TensorMemory:
         """Read all rows column by column, each column as soon as it is there."""
         needs = self.complete or [self.ready[0]] * self.pitch
         for first, count, need, step in affine_runs(needs):
-            walk = Walk(base=first, counts=(count, 1, 1, 1, self.rows), strides=(1, 0, 0, 0, self.pitch))
+            start = self.base(0) + first
+            walk = Walk(base=start, counts=(count, 1, 1, 1, self.rows), strides=(1, 0, 0, 0, self.pitch))
             self.memory.fetch(walk, need, step, note=note)
         self.drained[0] = self.memory.read
 

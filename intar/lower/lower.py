@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from intar.errors import InfeasibleError
 from intar.ir.program import Program
 from intar.ir.quantgraph import (
     QAffine,
@@ -70,7 +71,10 @@ def lower(quantised: Quantised, schedule: Schedule) -> Lowered:
     InfeasibleError
         The buffers do not fit on chip.
     """
-    return _assemble(perform(quantised, schedule))
+    try:
+        return _assemble(perform(quantised, schedule))
+    except InfeasibleError:
+        return _assemble(perform(quantised, schedule, Common(forwards=False)))
 
 
 def perform(quantised: Quantised, schedule: Schedule, common: Common = Common()) -> Work:

@@ -67,7 +67,8 @@ def together(work: Work, visits: Sequence[Visit]) -> Iterator[list[Visit]]:
 def _alike(work: Work, visit: Visit) -> bool:
     """A move of whole beats of a single tensor."""
     task = visit.task
-    return task.name in work.site.beats and len(set(task.inputs)) == 1
+    whole = task.name in work.site.beats and len(set(task.inputs)) == 1
+    return whole and task.output not in work.tensors.runs
 
 
 def _same(work: Work, first: Visit, second: Visit) -> bool:
@@ -82,6 +83,10 @@ def append_together(work: Work, visits: Sequence[Visit]) -> None:
     for visit in visits:
         task = visit.task
         assert isinstance(task, QMove)
+        if task.output in work.tensors.runs:
+            for forward in work.tensors.forwarded.get(task.output, ()):
+                forward.settle()
+            continue
         beats = work.site.beats.get(task.name)
         found = _parts(work, visit, beats) if beats else []
         parts += found

@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from intar.errors import Finding, UnsupportedError
+from intar.errors import Finding, InfeasibleError, UnsupportedError
 from intar.ir.nodes.ports import LoadStep, StoreStep
 from intar.ir.program import Entry, Node, Program, Region
 from intar.ir.quantgraph import (
@@ -65,13 +65,20 @@ def lower_networks(networks: Sequence[Network]) -> Lowered:
         Rounds of a part need other steps, which the values of their constants decide; or networks keep states of one name in
         different ways.
     """
+    try:
+        return _lower(networks, forwards=True)
+    except InfeasibleError:
+        return _lower(networks, forwards=False)
+
+
+def _lower(networks: Sequence[Network], forwards: bool) -> Lowered:
     machine = networks[0].schedules[0].machine
     parts = [part for network in networks for part in network.parts]
     schedules = [schedule for network in networks for schedule in network.schedules]
     common = _common(parts, schedules)
     keeping = _keep(networks, machine, common.a_bits)
     carried = [_States(network.parts, machine, common.a_bits) for network in networks]
-    common = replace(common, reserved=2 * max(own.size for own in carried))
+    common = replace(common, reserved=2 * max(own.size for own in carried), forwards=forwards)
     net = Netlist()
     nodes: dict[int, list[Node]] = {}
     ports: dict[int, Ported] = {}

@@ -53,7 +53,8 @@ class Common:
     Widths at least; `slopes`, `curves`: units with tables have them; `entry_bits`: of what these are loaded in; `states`:
     inputs and outputs that go from part to part, in the first `reserved` words of the output argument; `banks`: memories are
     called by their rank, so that parts share them; `kept`: where the network's own states lie between calls (None: as
-    `kept_states` has it).
+    `kept_states` has it); `forwards`: memories may be larger than the schedule says so that moves need no step
+    (`intar.lower.forward`).
     """
 
     a_bits: int = 0
@@ -68,6 +69,7 @@ class Common:
     reserved: int = 0
     banks: bool = False
     kept: Mapping[str, Kept] | None = None
+    forwards: bool = True
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from intar.ir.names import sanitise
 from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool
 from intar.ir.schedule import Copy, Residency
 from intar.lower.buffers import Memory, TensorMemory
+from intar.lower.forward import Forward, Run, find_runs, in_the_way
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 from intar.lower.windows import ImageMemory
@@ -34,6 +35,9 @@ class Tensors:
         self.banks: list[Memory] = []
         self.made = {visit.task.output: visit.stage for visit in visits}
         self.held: dict[str, list[_Held]] = {}
+        self.runs: dict[str, Run] = {}
+        self.forwards: dict[str, list[Forward]] = {}
+        self.forwarded: dict[str, list[Forward]] = {}
         self.copy_of: dict[tuple[int, str, int], int] = {}
         self.images = _images(site, visits)
         self.streamed = _streamed(site)
@@ -43,7 +47,7 @@ class Tensors:
         """Every copy of a tensor that is on chip in a stage; whoever makes or loads it writes them all."""
         if name in self.streamed:
             return []
-        return [held.memory for held in self.held[name] if held.first <= stage <= held.last]
+        return [held.memory for held in self.held.get(name, ()) if held.first <= stage <= held.last]
 
     def arrives(self, name: str, stage: int) -> bool:
         """True if a tensor comes from off chip in a stage that reads it: a network input, or spilled by an earlier stage."""
@@ -61,11 +65,12 @@ class Tensors:
 
     def tile_heights(self, name: str) -> set[int]:
         """Heights of the row tiles in which stages have a tensor."""
-        return {held.memory.tile_rows for held in self.held[name] if held.memory.slots > 1}
+        return {held.memory.tile_rows for held in self.held.get(name, ()) if held.memory.slots > 1}
 
     def results(self, visit: Visit) -> list[TensorMemory]:
-        """The memories that a visit's output goes to."""
-        return self.copies(visit.task.output, visit.stage)
+        """The memories that a visit's output goes to: its own, and those of the runs of its beats."""
+        forwards = self.forwards.get(visit.task.output, ())
+        return [*self.copies(visit.task.output, visit.stage), *(one.written for one in forwards)]
 
     def sinks(self, visit: Visit) -> tuple[str, ...]:
         """The write ports of `results`, or the argmax node that takes them."""
@@ -100,27 +105,60 @@ class Tensors:
                 if visit.stage not in stages.setdefault(name, []):
                     stages[name].append(visit.stage)
         homes = {home.tensor: home for home in site.schedule.residency}
+        planned = {
+            tensor.name: list(self._plan(homes[tensor.name], stages[tensor.name], reads))
+            for tensor in site.graph.tensors
+            if tensor.name in stages and tensor.name not in self.streamed
+        }
+        self._plan_runs(visits, planned)
         tenants: dict[int, list[tuple[str, int]]] = {}
-        planned: list[tuple[str, Copy]] = []
         windows: dict[int, str] = {}
-        for tensor in site.graph.tensors:
-            if tensor.name in stages and tensor.name not in self.streamed:
-                copies = self._plan(homes[tensor.name], stages[tensor.name], reads)
-                for number, (copy, image) in enumerate(copies):
-                    if image:
-                        windows[copy.bank] = tensor.name
-                    tenants.setdefault(copy.bank, []).append((tensor.name, number))
-                    planned.append((tensor.name, copy))
+        for name, copies in planned.items():
+            for number, (copy, image) in enumerate(copies):
+                if image:
+                    windows[copy.bank] = name
+                tenants.setdefault(copy.bank, []).append((name, number))
         memories = {bank: self._memory(bank, inside, windows.get(bank)) for bank, inside in tenants.items()}
         self.banks = list(memories.values())
-        for name, copy in planned:
-            memory = self._copy(name, copy, stages[name], homes[name], memories[copy.bank])
-            self.held.setdefault(name, []).append(_Held(copy.first_stage, copy.last_stage, memory))
+        for name, copies in planned.items():
+            for copy, _ in copies:
+                memory = self._copy(name, copy, stages[name], homes[name], memories[copy.bank])
+                self.held.setdefault(name, []).append(_Held(copy.first_stage, copy.last_stage, memory))
+        for name, run in self.runs.items():
+            for held in self.held.get(name, ()):
+                self._forward(name, run, held.memory)
         if site.common.banks:
             self._call_by_rank()
         self.spilled = {
             name for name, home in homes.items() if home.place == "spill" and len(stages.get(name, [])) > 1
         } - set(site.graph.inputs)
+
+    def _plan_runs(self, visits: Sequence[Visit], planned: dict[str, list[tuple[Copy, bool]]]) -> None:
+        """What is a run of another tensor is on chip from the making of that on; what only their moves read is not."""
+        if not self.site.common.forwards:
+            return
+        found = find_runs(self.site, visits)
+        self.runs = {name: run for name, run in found.items() if name not in self.images}
+        read = {name for visit in visits if visit.task.output not in self.runs for name in visit.task.inputs}
+        kept = {*self.site.stored, *self.site.graph.outputs}
+        for name in {*self.runs, *(run.source for run in self.runs.values())} - read - kept:
+            planned[name] = []
+        for name, run in self.runs.items():
+            copies, planned[name] = planned[name], []
+            for copy, _ in copies:
+                others = (held for found in planned.values() for held, _ in found)
+                bank = next(self.unnamed) if in_the_way(copy, run, others) else copy.bank
+                planned[name].append((copy.model_copy(update={"bank": bank, "first_stage": run.made}), False))
+
+    def _forward(self, name: str, run: Run, read: TensorMemory) -> None:
+        """A memory of a run takes all of its source."""
+        rows, pitch = self.site.tensors[run.source].rows, self.site.pitch(run.source)
+        written = TensorMemory(read.memory, rows, pitch, rows, 1)
+        read.offset = run.offset
+        read.memory.depth = max(read.memory.depth, written.depth)
+        forward = Forward(written, read)
+        self.forwards.setdefault(run.source, []).append(forward)
+        self.forwarded.setdefault(name, []).append(forward)
 
     def _call_by_rank(self) -> None:
         """The largest memory of each kind is number 0."""
