@@ -20,7 +20,7 @@ def prepare(work: Work, visit: Visit) -> None:
     task, core = visit.task, visit.cores[0]
     if isinstance(task, QAffine):
         blocks = range(work.site.pitch(task.output))
-        note = f"{task.name}: parameters of core {core}"
+        note = f"{task.name}: parameters"
         work.params.load([core], task.name, work.params.channels(task, blocks), note)
 
 

@@ -26,10 +26,11 @@ def prepare(work: Work, visit: Visit) -> None:
     """The parameters of every core's columns; by rows all cores have the same."""
     task, cores = visit.task, busy_cores(work.site, visit)
     assert isinstance(task, QMatmul)
-    for group in [cores] if visit.by_rows else [(core,) for core in cores]:
-        blocks = work.weights.blocks(visit, group[0])
-        note = f"{task.name}: parameters of core {', '.join(map(str, group))}"
-        work.params.load(group, task.name, work.params.channels(task, blocks), note)
+    if visit.by_rows:
+        beats = work.params.channels(task, work.weights.blocks(visit, cores[0]))
+        work.params.load(cores, task.name, beats, f"{task.name}: parameters")
+    else:
+        work.params.load_channels(task, {core: work.weights.blocks(visit, core) for core in cores})
 
 
 def append(work: Work, visit: Visit) -> None:

@@ -12,6 +12,8 @@ from intar.ir.program import Link, Node
 
 LINK_DEPTH = 4
 WEIGHT_DEPTH = 16
+MOST_DEPTH = 64
+"""Beats of the deepest link: what is still LUTRAM (`rtl/intar_fifo.sv`)."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Netlist:
 
     types: dict[str, PortType] = field(default_factory=dict)
     flows: list[Flow] = field(default_factory=list)
+    waiting: dict[str, int] = field(default_factory=dict)
+
+    def wait_at(self, dst: str, beats: int) -> None:
+        """So many beats (at most `MOST_DEPTH`) may be in front of an input port before it takes the first."""
+        self.waiting[dst] = max(self.waiting.get(dst, 0), min(beats, MOST_DEPTH))
 
     def flow(self, flow: Flow) -> None:
         """Append a flow; every port in it sees its share in this order."""
@@ -102,7 +109,7 @@ class Netlist:
 
     def _link(self, src: str, dst: str, typed: str) -> Link:
         kind = self.types[typed]
-        depth = WEIGHT_DEPTH if dst.endswith(".w") else LINK_DEPTH
+        depth = max(WEIGHT_DEPTH if dst.endswith(".w") else LINK_DEPTH, self.waiting.get(dst, 0))
         name = f"{src.split('.')[0]}_to_{dst}".replace(".", "_")
         if src.startswith("split_") and not dst.startswith("merge_"):
             name = f"to_{dst}".replace(".", "_")

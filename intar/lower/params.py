@@ -13,7 +13,7 @@ from intar.ir.nodes.rows import LoadTable
 from intar.ir.nodes.vector import UNIT_MULT, Rational, Table, VectorStep
 from intar.ir.quantgraph import DirectSpec, QAffine, QConv, QMatmul, TableSpec
 from intar.lower.buffers import Memory
-from intar.lower.netlist import Netlist
+from intar.lower.netlist import Flow, FlowLeg, Netlist
 from intar.lower.ports import Ports
 from intar.lower.residents import SET_ROOM, TABLE_ROOM, Need, loads, places
 from intar.lower.site import Site
@@ -24,6 +24,9 @@ ROLES = ("base", "slope", "curve")
 
 GROUP_AT = 16
 """Bit of the shift's element at which the group begins."""
+
+GROUP_BEATS = 4
+"""Beats with the parameters of a column block: multiplier, shift, two halves of the bias."""
 
 ROWS = -1
 """Stands for the rows node where a core is asked for."""
@@ -74,7 +77,9 @@ class Params:
         ] = {}  # that use a slot: core, kind, place among its kind
         self.loads: dict[int, dict[int, list[int]]] = {}  # slots that are loaded before a stage, by core
         self.bases: dict[tuple[int, str], int] = {}
-        self.needs: dict[tuple[int, str], int] = {}
+        self.needs: dict[
+            tuple[int, str], tuple[int, int]
+        ] = {}  # of the first group, growth from group to group
         self.kept: dict[
             tuple[int, int], tuple[str, int]
         ] = {}  # of a core's slot: label and beats of its numbers
@@ -89,7 +94,30 @@ class Params:
             walk = Walk(base=memory.depth, counts=(1, 1, 1, 1, len(beats)), strides=(0, 0, 0, 0, 1))
             memory.write(walk, 0, note=note)
             memory.depth += len(beats)
-            self.needs[core, label] = memory.written
+            self.needs[core, label] = memory.written, 0
+
+    def load_channels(self, task: QMatmul, blocks: Mapping[int, Sequence[int]]) -> None:
+        """Have the parameters of each core's column blocks loaded: of every core the first block, then the second, so that
+        those of a task's first results are there first."""
+        note = f"{task.name}: parameters"
+        for core in blocks:
+            memory = self._memory(core)
+            self.bases[core, task.name] = memory.depth
+            self.needs[core, task.name] = memory.written + 1, 1
+        start = 0
+        for end in sorted({len(own) for own in blocks.values()}):
+            cores, rounds = [core for core, own in blocks.items() if len(own) >= end], end - start
+            order = [blocks[core][index] for index in range(start, end) for core in cores]
+            beats = self.channels(task, order)
+            self.ports.port("p").constants(beats, 32, note)
+            legs = tuple(FlowLeg("p.out", (f"{self._memory(core).name}.in",)) for core in cores)
+            self.net.flow(Flow(legs, rounds, GROUP_BEATS, note=note))
+            for core in cores:
+                memory = self._memory(core)
+                counts, strides = (rounds, 1, 1, 1, GROUP_BEATS), (GROUP_BEATS, 0, 0, 0, 1)
+                memory.write(Walk(base=memory.depth, counts=counts, strides=strides), 0, note=note)
+                memory.depth += rounds * GROUP_BEATS
+            start = end
 
     def _memory(self, core: int) -> Memory:
         name = _NAMES.get(core, f"params_{core}")
@@ -99,8 +127,11 @@ class Params:
         """Have `groups` groups of `beats` beats from group `first` on arrive at the core's vector unit."""
         memory = self.memories[core]
         base = self.bases[core, label] + first * beats
+        need, step = self.needs[core, label]
         walk = Walk(base=base, counts=(1, 1, 1, groups, beats), strides=(0, 0, 0, beats, 1))
-        memory.fetch(walk, self.needs[core, label], note=label)
+        if step:
+            walk = Walk(base=base, counts=(groups, 1, 1, 1, beats), strides=(beats, 0, 0, 0, 1))
+        memory.fetch(walk, need + first * step, step, note=label)
         target = "rows.tables" if core == TABLES else f"vector_{core}.params"
         self.net.move(f"{memory.name}.out", [target], groups * beats, note=label)
 
@@ -108,7 +139,7 @@ class Params:
         """Have all `beats` beats of a label arrive at the rows node, `times` times over."""
         memory = self.memories[core]
         walk = Walk(base=self.bases[core, label], counts=(1, 1, 1, times, beats), strides=(0, 0, 0, 0, 1))
-        memory.fetch(walk, self.needs[core, label], note=label)
+        memory.fetch(walk, self.needs[core, label][0], note=label)
         self.net.move(f"{memory.name}.out", ["rows.params"], walk.beats, note=label)
 
     def channels(self, task: QMatmul | QAffine, blocks: Sequence[int]) -> np.ndarray:
@@ -116,7 +147,7 @@ class Params:
         channel is."""
         lanes = self.site.machine.lanes
         mult, shift, bias = self._values(task)
-        beats = np.zeros((len(blocks), 4, lanes), dtype=np.int64)
+        beats = np.zeros((len(blocks), GROUP_BEATS, lanes), dtype=np.int64)
         beats[:, 0, :], beats[:, 1, :] = UNIT_MULT, 30
         for index, block in enumerate(blocks):
             part = slice(block * lanes, min((block + 1) * lanes, len(mult)))
@@ -164,7 +195,7 @@ class Params:
             counts=(1, blocks, again, rows, size),
             strides=(0, rows * size, 0, size, 1),
         )
-        memory.fetch(walk, self.needs[core, label], note=label)
+        memory.fetch(walk, self.needs[core, label][0], note=label)
         self.net.move(f"{memory.name}.out", [f"vector_{core}.params"], walk.beats, note=note)
 
     def add_table(self, visit: Visit, cores: Sequence[int]) -> None:

@@ -98,6 +98,8 @@ def _lower(networks: Sequence[Network], forwards: bool) -> Lowered:
             loaded = [{n: bytes(port.image) for n, port in work.ports.ports.items()} for work in works]
             ports[segment] = Ported(works[0].ports.ports, loaded, number, stride)
             net.types |= works[0].net.types
+            for end, beats in works[0].net.waiting.items():
+                net.wait_at(end, beats)
             net.flows += [replace(flow, segment=segment) for flow in works[0].net.flows]
             rounds.append(len(part.rounds))
         entries.append(Entry(name=network.name, first=first, end=len(rounds)))

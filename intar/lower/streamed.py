@@ -3,7 +3,8 @@
 Item `i` of the batch is the business of port ``i % ports`` and its cores, so that so many items are made side by side.
 Behind the state's rows come the new ones, from their buffer. Where the second operand has a row for each element of the
 reduction, each core of a group has a column block of its own; where it has a row for each result column, the cores of a
-group take the blocks in turn.
+group take the blocks in turn. Rows that have come wait at the cores, turned, while these do something else: a core takes
+several rows a cycle, a port brings one.
 """
 
 from __future__ import annotations
@@ -128,3 +129,5 @@ def _second(work: Work, visit: Visit, one: _Round, note: str) -> None:
         work.net.flow(Flow(legs, full, beats, note=note))
         if rest:
             work.net.flow(Flow(legs[:rest], 1, beats, note=note))
+        for core in group:
+            work.net.wait_at(f"core_{core}.w", (full + bool(rest)) * beats)
