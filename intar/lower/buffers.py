@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from intar.ir.nodes.memories import Buffer, BufferStep, Walk
+from intar.lower.moves import WHOLE, fit_walks
 
 
 @dataclass
@@ -125,6 +126,8 @@ class TensorMemory:
     Where rows are written column by column (of beats), `columns[r][c]` is the write count from which on beat ``c`` of row
     ``r`` is there. `awaited` is the highest write count that a read in windows has waited for. It is read from beat `offset`
     of its place in the memory on.
+    A tensor of a single row (of several beats) is written and read beat by beat: `beats` has the write count from which on
+    each is there.
     """
 
     memory: Memory
@@ -142,12 +145,18 @@ class TensorMemory:
     portions: list[tuple[Walk, int]] = field(default_factory=list)
     awaited: int = 0
     offset: int = 0
+    beats: dict[int, int] = field(default_factory=dict)
     _complete: list[int] | None = None
 
     @property
     def depth(self) -> int:
         """Beats that it takes."""
         return self.pitch * min(self.rows, self.slots * self.tile_rows)
+
+    @property
+    def by_beats(self) -> bool:
+        """A row by itself: whoever reads it follows who writes it."""
+        return self.rows == 1 and self.slots == 1 and self.pitch > 1
 
     def port(self, side: str) -> str:
         """Name of its ``in`` or ``out`` port."""
@@ -163,8 +172,10 @@ class TensorMemory:
     def _tile(self, row: int) -> int:
         return row // self.tile_rows if self.slots > 1 else 0
 
-    def write(self, row: int, walk: Walk, note: str, rows: int = 0, height: int = 0) -> None:
-        """Write (part of) the rows from `row` on; `walk` is relative to that row.
+    def write(
+        self, row: int, walk: Walk, note: str, rows: int = 0, height: int = 0, whole: bool = False
+    ) -> None:
+        """Write (part of) the rows from `row` on; `walk` is relative to that row (its iterations stay if `whole`).
 
         With `height` each iteration of its outermost loop completes so many of the `rows` rows, and a reader that takes
         as many, or a multiple, can follow it.
@@ -173,7 +184,10 @@ class TensorMemory:
         if self.start < 0:
             self.start = self.memory.read
         need = max(self.start, self.drained.get(tile - self.slots, 0) if self.slots > 1 else 0)
-        if height:
+        if self.by_beats and not whole and (count := _run(walk)) == walk.beats:
+            self.beats |= {walk.base + beat: self.memory.written + beat + 1 for beat in range(count)}
+            walk = _beat_by_beat(walk.base, count)
+        elif height:
             self.blocks.setdefault(tile, []).append(Blocks(row, rows, height, self.memory.written))
         self.memory.write(walk.model_copy(update={"base": walk.base + self.base(row)}), need, note=note)
         self.ready[tile] = self.memory.written
@@ -181,6 +195,8 @@ class TensorMemory:
     def write_rounds(self, row: int, rows: int, walk: Walk, first: int, across: int, note: str) -> None:
         """Write rows as `walk` says, whose second loop goes over rounds of `across` beats of each row, the first one beat
         `first`: a reader of a few columns can follow."""
+        if self.by_beats:
+            return self.write(row, walk, note)
         _, count, *inner = walk.counts
         _, stride, *strides = walk.strides
         self.rounds.append(Rounds(row, rows, first, across, count, self.memory.written))
@@ -191,6 +207,8 @@ class TensorMemory:
     def counts(self) -> np.ndarray:
         """(rows, pitch) of a tensor that is there as a whole: the write counts from which on its beats are there."""
         found = np.full((self.rows, self.pitch), self.ready[0])
+        if self.beats:
+            found[0, list(self.beats)] = list(self.beats.values())
         for done in self.rounds:
             rows = found[done.row : done.row + done.rows]
             for number in range(done.count):
@@ -245,7 +263,7 @@ class TensorMemory:
     def write_portions(self, walk: Walk, note: str) -> None:
         """Write some column blocks of all rows with every outermost iteration, for a reader that follows."""
         self.portions.append((walk, self.memory.written))
-        self.write(0, walk, note)
+        self.write(0, walk, note, whole=True)
 
     def follow(self, note: str) -> None:
         """Read all column blocks in the order and the portions in which they were written, each as soon as it is there."""
@@ -300,9 +318,43 @@ class TensorMemory:
         down, and waits for those.
         """
         tile = self._tile(row)
+        if not elements and len(self.beats) == self.pitch and self._follow_beats(walk, note):
+            return
         scale = self.memory.lanes if elements else 1
         moved = walk.model_copy(update={"base": walk.base + self.base(row) * scale})
         follows = self._need(row + ahead, rows, height) if height else None
         need, step = follows or (self.ready[tile], 0)
         self.memory.fetch(moved, need, step, elements=elements, note=note)
         self.drained[tile] = self.memory.read
+
+    def _follow_beats(self, walk: Walk, note: str) -> bool:
+        """Read a row as `walk` says, the first time each beat as soon as it is there; False if it is not read in order."""
+        count = _run(walk)
+        if count < 2:
+            return False
+        addresses = np.fromiter(walk.addresses(), dtype=np.int64)
+        needs = list(accumulate((self.beats[beat] for beat in addresses[:count].tolist()), max))
+        for first, beats, need, step in affine_runs(needs):
+            start = self.base(0) + walk.base + first
+            self.memory.fetch(_beat_by_beat(start, beats), need, step, note=note)
+        if count < len(addresses):
+            need = max(self.beats[beat] for beat in addresses.tolist())
+            for again in fit_walks(self.base(0) + addresses[count:], WHOLE):
+                self.memory.fetch(again, need, note=note)
+        self.drained[0] = self.memory.read
+        return True
+
+
+def _run(walk: Walk) -> int:
+    """How many addresses at the start of a walk follow each other."""
+    count = 0
+    for address in walk.addresses():
+        if address != walk.base + count:
+            break
+        count += 1
+    return count
+
+
+def _beat_by_beat(first: int, count: int) -> Walk:
+    """Beats from `first` on, an outermost iteration for each."""
+    return Walk(base=first, counts=(count, 1, 1, 1, 1), strides=(1, 0, 0, 0, 0))

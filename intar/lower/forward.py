@@ -38,8 +38,10 @@ class Forward:
     def settle(self) -> None:
         """The source has been written: the run is there when the last of its beats is."""
         first = self.read.offset
-        counts = self.written.counts.reshape(-1)[first : first + self.read.rows * self.read.pitch]
-        self.read.start, self.read.ready[0] = self.written.start, int(counts.max())
+        counts = self.written.counts.reshape(-1)[first : first + self.read.rows * self.read.pitch].tolist()
+        self.read.start, self.read.ready[0] = self.written.start, max(counts)
+        if self.read.by_beats:
+            self.read.beats = dict(enumerate(counts))
 
 
 def find_runs(site: Site, visits: Sequence[Visit]) -> dict[str, Run]:

@@ -15,12 +15,9 @@ import numpy as np
 from intar.ir.nodes.memories import Walk
 from intar.ir.nodes.movers import GatherStep
 from intar.ir.quantgraph import QMove
-from intar.lower.moves import element_walks, fit_walks
+from intar.lower.moves import WHOLE, element_walks, fit_walks
 from intar.lower.visits import Visit
 from intar.lower.work import Work
-
-WHOLE = 4
-"""Loops of a walk that is one iteration: it waits for all that it reads, in whatever order."""
 
 MOST_PARTS = 64
 """A move goes in so many parts at most."""

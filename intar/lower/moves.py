@@ -10,6 +10,9 @@ from intar.ir.circuit import piece_indices
 from intar.ir.nodes.memories import Walk
 from intar.ir.quantgraph import QMove, QTensor
 
+WHOLE = 4
+"""Loops of a walk that is one iteration: it waits for all that it reads, in whatever order."""
+
 
 def element_walks(task: QMove, tensors: Mapping[str, QTensor], lanes: int) -> Iterator[tuple[int, Walk]]:
     """(input slot, walk over padded element addresses) for the whole output, in order."""

@@ -72,8 +72,12 @@ def _tiles(work: Work, visit: Visit, one: _Round, first: int, tiles: int, count:
     k, depth = work.weights.pairs(task), work.site.pitch(task.inputs[0])
     bounds: dict = {"tiles": tiles, "m_tiles": 1, "rows": rows, "rows_last": rows, "note": note}
     source = work.tensors.reader(visit, 0)
-    walk = Walk(counts=(1, tiles, items, depth, rows), strides=(0, 0, rows * depth, 1, depth))
-    source.fetch(one.first * rows, walk, note)
+    if tiles == 1:  # item after item, as they are made
+        walk = Walk(counts=(items, 1, 1, depth, rows), strides=(rows * depth, 0, 0, 1, depth))
+        source.fetch(one.first * rows, walk, note, rows=items * rows, height=rows)
+    else:
+        walk = Walk(counts=(1, tiles, items, depth, rows), strides=(0, 0, rows * depth, 1, depth))
+        source.fetch(one.first * rows, walk, note)
     legs = []
     for group in one.groups:
         legs.append(FlowLeg(source.port("out"), tuple(f"feed_{core}.in" for core in group[:count])))
@@ -85,12 +89,27 @@ def _tiles(work: Work, visit: Visit, one: _Round, first: int, tiles: int, count:
             work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], tiles * rows, note=note)
             work.vector(core, task, tiles, rows, "acc", False, note)
     work.net.flow(Flow(tuple(legs), tiles, depth * rows, note=note))
+    _results(work, visit, one, first, tiles, count, note)
+
+
+def _results(work: Work, visit: Visit, one: _Round, first: int, tiles: int, count: int, note: str) -> None:
+    """Where the results of `_tiles` go: a single tile item after item, so that readers follow those that complete rows."""
+    task, items = visit.task, len(one.groups)
+    assert isinstance(task, QProduct)
     sinks, pitch = work.tensors.sinks(visit), work.site.pitch(task.output)
-    made = tuple(FlowLeg(f"vector_{group[n]}.out", sinks) for n in range(count) for group in one.groups)
-    work.net.flow(Flow(made, tiles, rows, note=note))
-    into = Walk(base=first, counts=(1, 1, tiles * count, items, rows), strides=(0, 0, 1, rows * pitch, pitch))
+    rows = work.site.tensors[task.output].rows // task.batch
+    if tiles == 1:
+        legs = tuple(FlowLeg(f"vector_{core}.out", sinks) for group in one.groups for core in group[:count])
+        into = Walk(base=first, counts=(items, 1, 1, count, rows), strides=(rows * pitch, 0, 0, 1, pitch))
+    else:
+        cores = (group[n] for n in range(count) for group in one.groups)
+        legs = tuple(FlowLeg(f"vector_{core}.out", sinks) for core in cores)
+        counts, strides = (1, 1, tiles * count, items, rows), (0, 0, 1, rows * pitch, pitch)
+        into = Walk(base=first, counts=counts, strides=strides)
+    work.net.flow(Flow(legs, tiles, rows, note=note))
+    height = rows if tiles == 1 and first + count == pitch else 0
     for memory in work.tensors.results(visit):
-        memory.write(one.first * rows, into, note)
+        memory.write(one.first * rows, into, note, items * rows, height)
 
 
 def _second(work: Work, visit: Visit, one: _Round, note: str) -> None:

@@ -81,7 +81,7 @@ def test_it_saves_the_moves_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     other = pipeline.design(quantised, made.schedule)
     assert moved(other.program, quantised)
-    assert made.predicted.cycles < other.predicted.cycles - 15
+    assert made.predicted.cycles < other.predicted.cycles
     assert proof.verify_engine(other, [random_inputs(quantised, 0)]).bit_exact
 
 
