@@ -16,6 +16,10 @@ import numpy as np
 from intar.ir.nodes.memories import Buffer, BufferStep, Walk
 from intar.lower.moves import WHOLE, fit_walks
 
+PORTIONS = 8
+"""Portions of a single row. With more of them readers are closer behind writers in the RTL, by a beat or two; in C++ every
+one costs the latency of a loop."""
+
 
 @dataclass
 class Memory:
@@ -126,8 +130,8 @@ class TensorMemory:
     Where rows are written column by column (of beats), `columns[r][c]` is the write count from which on beat ``c`` of row
     ``r`` is there. `awaited` is the highest write count that a read in windows has waited for. It is read from beat `offset`
     of its place in the memory on.
-    A tensor of a single row (of several beats) is written and read beat by beat: `beats` has the write count from which on
-    each is there.
+    A tensor of a single row (of several beats) is written and read in `PORTIONS` portions: `beats` has the write count from
+    which on each beat is there.
     """
 
     memory: Memory
@@ -158,6 +162,11 @@ class TensorMemory:
         """A row by itself: whoever reads it follows who writes it."""
         return self.rows == 1 and self.slots == 1 and self.pitch > 1
 
+    @property
+    def portion(self) -> int:
+        """Beats of a row that are written, or read, with one count."""
+        return -(-self.pitch // PORTIONS)
+
     def port(self, side: str) -> str:
         """Name of its ``in`` or ``out`` port."""
         return f"{self.memory.name}.{side}"
@@ -185,8 +194,9 @@ class TensorMemory:
             self.start = self.memory.read
         need = max(self.start, self.drained.get(tile - self.slots, 0) if self.slots > 1 else 0)
         if self.by_beats and not whole and (count := _run(walk)) == walk.beats:
-            self.beats |= {walk.base + beat: self.memory.written + beat + 1 for beat in range(count)}
-            walk = _beat_by_beat(walk.base, count)
+            size = self.portion
+            self.beats |= {walk.base + beat: self.memory.written + beat // size + 1 for beat in range(count)}
+            walk = _in_portions(walk.base, count, size)
         elif height:
             self.blocks.setdefault(tile, []).append(Blocks(row, rows, height, self.memory.written))
         self.memory.write(walk.model_copy(update={"base": walk.base + self.base(row)}), need, note=note)
@@ -333,10 +343,12 @@ class TensorMemory:
         if count < 2:
             return False
         addresses = np.fromiter(walk.addresses(), dtype=np.int64)
+        size, first = self.portion, self.base(0) + walk.base
         needs = list(accumulate((self.beats[beat] for beat in addresses[:count].tolist()), max))
-        for first, beats, need, step in affine_runs(needs):
-            start = self.base(0) + walk.base + first
-            self.memory.fetch(_beat_by_beat(start, beats), need, step, note=note)
+        last = [needs[min(start + size, count) - 1] for start in range(0, count, size)]
+        for portion, portions, need, step in affine_runs(last):
+            start, end = portion * size, min((portion + portions) * size, count)
+            self.memory.fetch(_in_portions(first + start, end - start, size), need, step, note=note)
         if count < len(addresses):
             need = max(self.beats[beat] for beat in addresses.tolist())
             for again in fit_walks(self.base(0) + addresses[count:], WHOLE):
@@ -355,6 +367,13 @@ def _run(walk: Walk) -> int:
     return count
 
 
-def _beat_by_beat(first: int, count: int) -> Walk:
-    """Beats from `first` on, an outermost iteration for each."""
-    return Walk(base=first, counts=(count, 1, 1, 1, 1), strides=(1, 0, 0, 0, 0))
+def _in_portions(first: int, count: int, size: int) -> Walk:
+    """Beats from `first` on, an outermost iteration for every `size` of them."""
+    portions = -(-count // size)
+    return Walk(
+        base=first,
+        counts=(portions, 1, 1, 1, min(size, count)),
+        strides=(size, 0, 0, 0, 1),
+        ragged=0,
+        last=count - (portions - 1) * size,
+    )

@@ -49,7 +49,7 @@ def test_generated_code(seed, tmp_path):
 
 def test_dataflow_overlaps_layers_of_one_row():
     """The last layer of the paper's mlp hides behind the middle one, and the first block of that behind the first layer,
-    beat by beat: 146,432 products in a row, not 180,224."""
+    portion by portion: 146,432 products in a row, not 180,224."""
     quantised = chain(1, [256, 1024, 2048, 256], 16, 16)
     target = machine(rows=1, lanes=16, rate=1, port_bits=256)
     made = pipeline.design(quantised, solve(quantised.graph, target, "dataflow"))
