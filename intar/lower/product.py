@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from intar.errors import Finding, UnsupportedError
 from intar.ir.nodes.arrays import FeedStep
 from intar.ir.nodes.memories import Walk
-from intar.ir.quantgraph import QProduct
+from intar.ir.quantgraph import QBinary, QMatmul, QMove, QNorm, QProduct, QSoftmax
 from intar.lower import causal, matmul, streamed
 from intar.lower.netlist import Flow, FlowLeg
 from intar.lower.shares import Share, shares
@@ -29,7 +30,42 @@ def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
 
 
 def prepare(work: Work, visit: Visit) -> None:
-    """A product has no constants."""
+    """A product has no constants, but what its operands hold behind their last column has to come to nothing.
+
+    Raises
+    ------
+    UnsupportedError
+        Cells multiply several channels a cycle, the last of which are behind the columns of both operands, and neither is
+        known to be 0 there.
+    """
+    task, depth = visit.task, work.site.machine.depth
+    assert isinstance(task, QProduct)
+    cols = work.site.tensors[task.inputs[0]].cols
+    if task.transposed and cols % depth and not any(_ends_in_zeros(work, name) for name in task.inputs):
+        raise UnsupportedError(
+            Finding(
+                f"{task.name} multiplies {cols} channels, which are no multiple of {depth}",
+                f"--budget depth={depth}",
+                "what makes its operands leaves other numbers than 0 behind them",
+                "choose a depth that divides them, for example depth=1",
+            )
+        )
+
+
+def _ends_in_zeros(work: Work, name: str) -> bool:
+    """A tensor is known to have zeros behind its last column: it comes from outside or from a move, or whoever makes it
+    makes 0 of what is there."""
+    task = next((task for task in work.site.graph.tasks if task.output == name), None)
+    if task is None or isinstance(task, QMove):
+        return True
+    if task.table is not None or task.zero or not task.lo <= 0 <= task.hi:
+        return False
+    zeros = all(_ends_in_zeros(work, other) for other in task.inputs)
+    if isinstance(task, QBinary):
+        return zeros and not task.zx and not task.zy
+    if isinstance(task, QMatmul):
+        return task.tail is None
+    return isinstance(task, QSoftmax | QNorm) or (zeros and not isinstance(task, QProduct))
 
 
 def append(work: Work, visit: Visit) -> None:

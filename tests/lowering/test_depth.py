@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from intar import pipeline, proof, rendering
 from intar.design import Design, engine_memory
 from intar.device import make_machine
-from intar.errors import ConfigError
+from intar.errors import ConfigError, UnsupportedError
+from intar.frontends.builder import Builder
 from intar.ir.nodes.arrays import Core
 from intar.lower.lower import lower
 from intar.quant.quantise import quantise
@@ -113,3 +115,15 @@ def test_a_slow_channel() -> None:
     assert engine_memory(target).words_num == 53
     narrow = make_machine("u280", {"port_bits": 256, "efficiency": 0.924}, quantised)
     assert (narrow.words_num, narrow.words_den) == (1, 1)
+
+
+def test_what_stands_behind_both_operands_is_an_error() -> None:
+    """Seven channels, two a cycle: behind the last one both operands hold 0.5."""
+    rng = np.random.default_rng(5)
+    g = Builder("behind")
+    x = g.input("x", (1, 8))
+    q, k = (g.sigmoid(g.matmul(x, rng.normal(size=(8, 7)))) for _ in range(2))
+    g.output(g.product(q, k, "second"))
+    quantised = quantise(g.build(), calibration={"x": rng.normal(size=(4, 1, 8))})
+    with pytest.raises(UnsupportedError, match="7 channels, which are no multiple of 2"):
+        pipeline.compile_quantised(quantised, machine().model_copy(update={"depth": 2}), "sequential")
