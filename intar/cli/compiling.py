@@ -90,7 +90,8 @@ def check(
             f"rings, {memory['activations']:,} of activations (largest: {memory['largest']}, "
             f"{memory['largest_bytes']:,}), budget {memory['budget']:,}"
         )
-        shape = f"{machine['cores']} cores of {machine['rows']} x {machine['lanes']} multipliers on {machine['device']}"
+        cores = f"{machine['cores']} core{'s' * (machine['cores'] > 1)}"
+        shape = f"{cores} of {machine['rows']} x {machine['lanes']} multipliers on {machine['device']}"
         if found["fits"]:
             console.print(f"[green]fits[/] {shape}: about {found['cycles']:,} cycles an inference")
         else:

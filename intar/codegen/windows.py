@@ -110,18 +110,13 @@ def masks(node: Image) -> list[tuple[int, str]]:
     """A mask with a bit per lane, and a note, for each track, phase and span: which lanes stay in a row of the image."""
     found = []
     for made in tracks(node):
+        different = spans(node, made)
         for phase in range(phases(node, made)):
-            for dx, width in spans(node, made):
+            for dx, width in different:
                 at = [(phase * node.lanes + lane) % made.columns + dx for lane in range(node.lanes)]
                 mask = sum((0 <= column < width) << lane for lane, column in enumerate(at))
                 found.append((mask, f"tile {phase}, {dx:+} of {width} columns"))
     return found
-
-
-def _first_mask(node: Image, made: Track) -> int:
-    """The position of a track's first mask."""
-    before = (other for other in tracks(node) if other < made)
-    return sum(phases(node, other) * len(spans(node, other)) for other in before)
 
 
 def _places(node: Image) -> list[tuple[Track, int, int]]:
@@ -153,20 +148,39 @@ def taps(node: Image) -> list[tuple[dict[str, int], str]]:
     return found
 
 
-def step_fields(node: Image, step: ImageStep) -> dict[str, int]:
-    """The taps of a step, where its first tile is, in beats, pixels and masks, and how far the next one is from it.
+def step_fields(node: Image) -> list[dict[str, int]]:
+    """Of each step: its taps, where its first tile is, in beats, pixels and masks, and how far the next one is from it.
 
     The next tile is `tile_step` beats and `element_step` elements on, or where its first column is past the end of a row
     `tile_wrap` and `element_wrap`.
     """
-    made, lanes = track(node, step), node.lanes
+    place = {found: position for position, found in reversed(list(enumerate(_places(node))))}
+    turns: dict[
+        Track, tuple[int, int, int, int]
+    ] = {}  # number of the track, its first mask, masks of a tile, tiles
+    base = 0
+    for number, made in enumerate(tracks(node)):
+        count, period = len(spans(node, made)), phases(node, made)
+        turns[made] = number, base, count, period
+        base += period * count
+    found = []
+    for step in node.reads:
+        made = track(node, step)
+        found.append(_step(node, step, made, place[made, step.rows, step.tap], *turns[made]))
+    return found
+
+
+def _step(
+    node: Image, step: ImageStep, made: Track, tap: int, number: int, base: int, count: int, period: int
+) -> dict[str, int]:
+    """The fields of a step of this track."""
+    lanes = node.lanes
     pixel, pixel_step = step.first * lanes, step.stride * lanes
     tile, element = divmod(made.place(pixel), lanes)
     tile_step, element_step = divmod(made.place(pixel_step), lanes)
     tile_wrap, element_wrap = divmod(made.place(pixel_step) + made.skip, lanes)
-    base, count, period = _first_mask(node, made), len(spans(node, made)), phases(node, made)
     return {
-        "tap": _places(node).index((made, step.rows, step.tap)),
+        "tap": tap,
         "tile": tile,
         "element": element,
         "tile_step": tile_step,
@@ -175,7 +189,7 @@ def step_fields(node: Image, step: ImageStep) -> dict[str, int]:
         "element_wrap": element_wrap,
         "column": pixel % made.columns,
         "column_step": pixel_step % made.columns,
-        "track": tracks(node).index(made),
+        "track": number,
         "pixel": pixel,
         "pixel_step": pixel_step,
         "phase": base + step.first % period * count,

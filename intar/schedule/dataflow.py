@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from intar.schedule.dp import solve_dp
-from intar.schedule.moves import Moves, Rules
+from intar.schedule.moves import Moves, Rules, too_many
 from intar.schedule.problem import Problem
 from intar.schedule.stages import Limits, Stages
 
@@ -105,11 +105,12 @@ def first_groups(problem: Problem) -> tuple[tuple[int, ...], ...]:
 def best_groups(problem: Problem, limits: Limits, rules: Rules) -> tuple[tuple[int, ...], ...] | None:
     """The cores of every task under the best grouping found; None if no grouping gives a schedule."""
     seen: dict[Grouping, int | None] = {}
+    few = too_many(problem)
 
     def cycles(grouping: Grouping) -> int | None:
         if grouping not in seen:
             stages = Stages(problem, replace(limits, groups=grouping.cores()))
-            answer = solve_dp(problem, Moves(problem, stages, rules), WIDTH)
+            answer = solve_dp(problem, Moves(problem, stages, rules, settled=few), WIDTH)
             seen[grouping] = answer.cycles if answer is not None and answer.moves else None
         return seen[grouping]
 

@@ -73,13 +73,19 @@ def remaining_area(problem: Problem, done: int) -> int:
 
 def after(problem: Problem, state: State, move: Move) -> tuple[State, list[int]]:
     """The state after a move, and the bytes of each copy of a tensor on chip during it, largest first."""
-    have = dict(state[1])
-    have.update(move.kept)
-    sizes = [problem.tensors[t].bytes for t, copies in have.items() for _ in range(copies)]
-    sizes = sorted([*sizes, *move.staged], reverse=True)
+    held = (*state[1], *move.kept)
+    sizes = [problem.tensors[t].bytes for t, copies in held for _ in range(copies)]
+    return state_after(problem, state, move), sorted([*sizes, *move.staged], reverse=True)
+
+
+def state_after(problem: Problem, state: State, move: Move) -> State:
+    """The state after a move: what is read no more leaves the chip."""
     now = state[0] | move.mask
-    left = tuple(sorted((t, c) for t, c in have.items() if problem.tensors[t].consumers & ~now))
-    return (now, left), sizes
+    gone = {t for t, _ in move.resident if not problem.tensors[t].consumers & ~now}
+    new = [(t, copies) for t, copies in move.kept if problem.tensors[t].consumers & ~now]
+    if not (gone or new):
+        return now, state[1]
+    return now, tuple(sorted([*(held for held in state[1] if held[0] not in gone), *new]))
 
 
 def _together(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:
@@ -87,25 +93,26 @@ def _together(one: Sequence[int], other: Sequence[int]) -> tuple[int, ...]:
     return tuple(map(max, zip_longest(one, other, fillvalue=0)))
 
 
-def enough(state: State, move: Move) -> bool:
-    """True if what the move finds on chip has copies enough."""
-    have = dict(state[1])
-    return all(have[tensor] >= reads for tensor, reads in move.resident)
-
-
 class _Search:
     """One run of the programme; see `solve_dp`."""
 
     def __init__(
-        self, problem: Problem, moves: Moves, width: int, upper: int | None, target: State, goal: Aim
+        self,
+        problem: Problem,
+        moves: Moves,
+        width: int,
+        upper: int | None,
+        target: State,
+        goal: Aim,
+        effort: int | None,
     ):
         self.problem, self.moves, self.width, self.upper = problem, moves, width, upper
-        self.target, self.aim = target, goal
+        self.target, self.aim, self.effort = target, goal, effort
         self.base = remaining_area(problem, target[0])
         self.tails: dict[int, int] = {}
         self.rests: dict[int, int] = {}
         self.levels: list[dict[State, list[_Node]]] = [{} for _ in range(len(problem.tasks) + 1)]
-        self.exact, self.states = True, 0
+        self.exact, self.states, self.tried = True, 0, 0
 
     def tail(self, done: int) -> int:
         """Cycles that are still to come at least."""
@@ -120,6 +127,10 @@ class _Search:
             self.rests[done] = sum(self.problem.residents[t] for t in rest)
         return self.rests[done]
 
+    def bytes(self, tensors: Residents) -> int:
+        """Bytes of copies of tensors."""
+        return sum(self.problem.tensors[t].bytes * copies for t, copies in tensors)
+
     def run(self, start: State, before: tuple[int, int]) -> _Node | None:
         """The best node of the target."""
         self.insert(_Node(0, 0, before[0], (before[1],), start, None, None))
@@ -129,6 +140,9 @@ class _Search:
             for node in nodes:
                 for new in self.successors(node):
                     self.insert(new)
+                if self.effort is not None and self.tried > self.effort:
+                    self.exact = False
+                    return None
             self.levels[level] = {}
         ways = self.levels[self.target[0].bit_count()].get(self.target, [])
         return min(ways, key=lambda node: node.rank) if ways else None
@@ -164,19 +178,26 @@ class _Search:
         """Every node that one more stage leads to, within memory and upper bound."""
         problem = self.problem
         done, residents = node.state
-        on_chip = frozenset(t for t, _ in residents)
+        have = dict(residents)
+        on_chip, held = frozenset(have), self.bytes(residents)
+        by_copy = self.aim in ("banks", "memory")
         for mask in self.moves.extensions(done):
             now = done | mask
             if now & ~self.target[0]:
                 continue
             for move in self.moves.options(done, mask, on_chip):
+                self.tried += 1
                 cycles = node.cycles + move.cycles
                 if self.upper is not None and cycles + self.tail(now) > self.upper:
                     continue
-                if not enough(node.state, move):
+                if any(have[tensor] < reads for tensor, reads in move.resident):
                     continue
-                state, sizes = after(problem, node.state, move)
-                memory = _together(node.memory, sizes if self.aim in ("banks", "memory") else (sum(sizes),))
+                if by_copy:
+                    state, sizes = after(problem, node.state, move)
+                    memory = _together(node.memory, sizes)
+                else:
+                    state = state_after(problem, node.state, move)
+                    memory = (max(node.peak, held + self.bytes(move.kept) + move.staging),)
                 weights = node.weights + move.weights
                 if self.aim in ("memory", "peak"):
                     if any(move.config.resident) or (
@@ -198,6 +219,7 @@ def solve_dp(
     goal: State | None = None,
     before: tuple[int, int] = (0, 0),
     aim: Aim = "cycles",
+    effort: int | None = None,
 ) -> Answer | None:
     """The best schedule from `start` to `goal` (default: everything done).
 
@@ -210,13 +232,14 @@ def solve_dp(
     aim : ``cycles`` with the bytes of each stage within the memory, exact; ``banks`` the same with the least bytes of banks
         for all stages so far, and of ways of equal bytes one only; ``memory`` these bytes instead of the cycles, without a
         limit and without resident weights; ``peak`` likewise the bytes of the fullest stage, exact.
+    effort : stages tried after which the search is given up.
 
     Returns
     -------
-    None if there is no schedule. An answer without moves: none was found, but the search was cut.
+    None if there is no schedule. An answer without moves: none was found, but the search was cut, or given up.
     """
     target = goal if goal is not None else (problem.everything, ())
-    search = _Search(problem, moves, width, upper, target, aim)
+    search = _Search(problem, moves, width, upper, target, aim, effort)
     end = search.run(start, before)
     if end is None:
         return None if search.exact else Answer((), -1, False, search.states)

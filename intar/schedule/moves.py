@@ -82,22 +82,62 @@ def keep_options(tensor: Tensor, mask: int, at_least: int, rules: Rules, index: 
     return options
 
 
-class Moves:
-    """All transitions of a problem from a set of finished tasks."""
+WIDE_TASKS = 100
+"""Tasks up to which a search looks at all schedules (where memory may be short, at fewer of them beyond)."""
 
-    def __init__(self, problem: Problem, stages: Stages, rules: Rules):
+
+def roomy(problem: Problem) -> bool:
+    """True if the memory holds every tensor in all copies, and all weights, at the same time."""
+    tensors = sum(t.bytes * (1 + len(t.readers)) for t in problem.tensors)
+    return tensors + sum(problem.residents) <= problem.capacity
+
+
+def too_many(problem: Problem) -> bool:
+    """True if only settled schedules are looked at."""
+    return len(problem.tasks) > WIDE_TASKS and roomy(problem)
+
+
+def trimmed(problem: Problem, moves: Sequence[Move]) -> tuple[Move, ...]:
+    """The moves with as many copies of each tensor as are read at a time."""
+    needed: dict[int, int] = {}
+    for move in moves:
+        reads = [(t, problem.tensors[t].reads(move.mask)) for t, _ in move.kept]
+        for tensor, count in (*reads, *move.resident):
+            needed[tensor] = max(1, count, needed.get(tensor, 1))
+    return tuple(replace(move, kept=tuple((t, needed[t]) for t, _ in move.kept)) for move in moves)
+
+
+class Moves:
+    """All transitions of a problem from a set of finished tasks.
+
+    `settled`: only those of a machine whose memory is never short. What is read again stays on chip in as many copies as
+    may be read at a time (`trimmed` takes back those that were not), and a task that can only run alone runs as soon
+    as it can: neither costs cycles of the model.
+    """
+
+    def __init__(self, problem: Problem, stages: Stages, rules: Rules, settled: bool = False):
         self.problem = problem
         self.stages = stages
         self.rules = rules
+        self.settled = settled
         self._extensions: dict[int, list[int]] = {}
+        self._externals: dict[int, dict[int, int]] = {}
         self._allowed: dict[int, list[Config]] = {}
-        self._cached: dict[tuple[int, int, frozenset[int]], list[Move]] = {}
+        self._cached: dict[tuple[int, frozenset[int], tuple[tuple[int, bool], ...]], list[Move]] = {}
 
     def extensions(self, done: int) -> list[int]:
         """Sets that can come next and that can run in at least one allowed way."""
         if done not in self._extensions:
-            self._extensions[done] = [m for m in self.stages.extensions(done) if self.configs(m)]
+            alone = (1 << t for t in self.stages.ready(done) if self.settled and self._runs_alone(t))
+            first = next((mask for mask in alone if self.configs(mask)), None)
+            able = self.stages.extensions(done) if first is None else [first]
+            self._extensions[done] = [m for m in able if self.configs(m)]
         return self._extensions[done]
+
+    def _runs_alone(self, task: int) -> bool:
+        """True if no stage has the task beside others."""
+        entry = self.problem.tasks[task]
+        return not (entry.row_wise or entry.work.arrays)
 
     def configs(self, mask: int) -> list[Config]:
         """Allowed ways to run a set."""
@@ -107,6 +147,11 @@ class Moves:
 
     def externals(self, mask: int) -> dict[int, int]:
         """Tensors that the set reads but does not make, with the number of reads."""
+        if mask not in self._externals:
+            self._externals[mask] = self._reads(mask)
+        return self._externals[mask]
+
+    def _reads(self, mask: int) -> dict[int, int]:
         reads: dict[int, int] = {}
         for task in members(mask):
             for tensor in self.problem.tasks[task].inputs:
@@ -120,8 +165,10 @@ class Moves:
 
         For equal decisions about tensors only the ways that are not both slower and bigger than another are given.
         """
-        near = frozenset(t for t in self.externals(mask) if t in on_chip)
-        key = (done, mask, near)
+        reads = self.externals(mask)
+        near = frozenset(t for t in reads if t in on_chip)
+        given = [self.problem.tensors[t] for t in reads if self.problem.tensors[t].producer < 0]
+        key = (mask, near, tuple((t.reads(~(done | mask)), bool(t.reads(done))) for t in given))
         if key not in self._cached:
             self._cached[key] = list(self._make(done, mask, near))
         return self._cached[key]
@@ -138,15 +185,13 @@ class Moves:
                 and entry.reads(~(done | mask))
                 and not entry.reads(done)
             ):
-                options = keep_options(entry, mask, count, self.rules, tensor, done)
-                choices.append([(tensor, copies) for copies in options])
+                choices.append(self._keeping(tensor, mask, count, done))
         for task in members(mask):
             tensor = problem.tasks[task].output
             entry = problem.tensors[tensor]
             if entry.reads(~(done | mask)):
                 least = entry.reads(mask)
-                options = keep_options(entry, mask, least, self.rules, tensor, done)
-                choices.append([(tensor, copies) for copies in options])
+                choices.append(self._keeping(tensor, mask, least, done))
         resident = tuple(sorted((t, n) for t, n in reads.items() if t in near))
         loads = tuple(sorted(t for t in reads if t not in near))
         for choice in product(*choices):
@@ -165,6 +210,11 @@ class Moves:
                 if all(s > sum(staged) or w > config.weights for s, w in best):
                     best.append((sum(staged), config.weights))
                     yield Move(mask, config, cycles, staged, config.weights, kept, resident, loads, stores)
+
+    def _keeping(self, tensor: int, mask: int, at_least: int, done: int) -> list[tuple[int, int]]:
+        """The tensor with each number of copies in which it may stay on chip."""
+        options = keep_options(self.problem.tensors[tensor], mask, at_least, self.rules, tensor, done)
+        return [(tensor, copies) for copies in (options[-1:] if self.settled else options)]
 
     def _aligned(self, tensor: int, tile_rows: int) -> bool:
         """True if row tiles of the tensor are whole port words, as every transfer off chip must be."""

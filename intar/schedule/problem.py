@@ -103,6 +103,11 @@ class Problem:
         return self.machine.onchip_bytes - self.fixed_bytes
 
     @cached_property
+    def successors(self) -> tuple[tuple[int, ...], ...]:
+        """The tasks that read what each task makes, ascending."""
+        return tuple(tuple(members(self.tensors[task.output].consumers)) for task in self.tasks)
+
+    @cached_property
     def areas(self) -> tuple[tuple[int, int], ...]:
         """Least array and vector unit cycles of each task (`cost.area`)."""
         return tuple(bounds.area(task.work, self.machine) for task in self.tasks)

@@ -11,6 +11,7 @@ from rich.text import Text
 from intar.ir.schedule import AnySchedule, Copy, PartedSchedule, Placement, Schedule, Stage
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "red")
+PLACES = {"chip": "on chip", "tile": "row tiles", "spill": "off chip"}
 SHORT = {"sequential": "seq", "pipelined": "pipe", "parallel": "par", "interleaved": "inter"}
 
 
@@ -52,7 +53,7 @@ def residency_table(schedule: Schedule) -> Table:
         table.add_column(name, justify="left" if name in ("tensor", "place") else "right")
     for home in schedule.residency:
         stages = f"{home.first_stage}-{home.last_stage}"
-        table.add_row(home.tensor, home.place, stages, f"{home.bytes:,}", _banks(home.copies))
+        table.add_row(home.tensor, PLACES[home.place], stages, f"{home.bytes:,}", _banks(home.copies))
     return table
 
 
@@ -103,10 +104,11 @@ def summary(schedule: Schedule) -> Text:
     """Objective, bound, gap, status and time at the clock."""
     machine = schedule.machine
     deep = f" x {machine.depth}" if machine.depth > 1 else ""
+    cores = f"{machine.cores} core{'s' * (machine.cores > 1)}"
     micro = schedule.objective / machine.clock_mhz
     return Text(
         f"{schedule.objective:,} cycles ({micro:,.1f} µs at {machine.clock_mhz:g} MHz), bound {schedule.bound:,}, "
-        f"gap {100 * schedule.gap:.2f} %, {schedule.status}; {machine.cores} cores of {machine.rows} x "
+        f"gap {100 * schedule.gap:.2f} %, {schedule.status}; {cores} of {machine.rows} x "
         f"{machine.lanes}{deep} multipliers, {machine.onchip_bytes:,} bytes on chip"
     )
 

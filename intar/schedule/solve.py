@@ -16,7 +16,7 @@ from intar.schedule.cpsat import solve_cpsat
 from intar.schedule.dataflow import best_groups, first_groups
 from intar.schedule.dp import Answer, solve_dp
 from intar.schedule.infeasible import explain
-from intar.schedule.moves import Moves, Rules
+from intar.schedule.moves import WIDE_TASKS, Moves, Rules, roomy, too_many, trimmed
 from intar.schedule.pins import Pins, rules_of
 from intar.schedule.problem import Problem, make_problem
 from intar.schedule.stages import Limits, Stages
@@ -40,11 +40,16 @@ BANKS_WIDTH = 400
 
 BEAM = 20
 WIDTH = 4000
-"""States kept for one number of finished tasks: in the quick first pass, and in the exact one."""
+"""States kept for one number of finished tasks: in the quick first pass, and in the exact one. There, of more than
+WIDE_TASKS tasks the width goes down with their square: so does then the time of a level, and there are more levels, each of
+states with more tensors on chip."""
 
-WIDE_TASKS = 100
-"""Tasks up to which the exact pass keeps so many. Of more the width goes down with their square: so does then the time of a
-level, and there are more levels, each of states with more tensors on chip."""
+SETTLED_WIDTH = 100
+"""States kept where only settled schedules are looked at. An LSTM of 244 tasks finds nothing better with 677."""
+
+EFFORT = 100_000
+"""Stages that each pass may try where the memory is never short, since there an answer is cheap (`settled`): some ten
+seconds. Of the reference designs none needs a tenth of it."""
 
 
 def lower_bounds(graph: QuantGraph, machine: Machine) -> dict[str, int]:
@@ -64,12 +69,35 @@ def moves_of(problem: Problem, mode: Mode, rules: Rules, limits: Limits | None =
 
 
 def search(problem: Problem, moves: Moves, width: int = WIDTH) -> Answer | None:
-    """Beam, then exact with the beam's cycles as upper bound; windows improve what could not be finished."""
-    quick = solve_dp(problem, moves, BEAM)
+    """Beam, then exact with the beam's cycles as upper bound; windows improve what could not be finished.
+
+    Where the memory is never short, networks whose search would take too long get the best settled schedule instead.
+    """
+    if not roomy(problem):
+        return _passes(problem, moves, width, None)
+    answer = Answer((), -1, False, 0) if too_many(problem) else _passes(problem, moves, width, EFFORT)
+    if answer is None or answer.exact:
+        return answer
+    found = [a for a in (answer, settled(problem, moves)) if a is not None and a.moves]
+    return min(found, key=lambda a: a.cycles, default=answer)
+
+
+def settled(problem: Problem, moves: Moves) -> Answer | None:
+    """The best schedule found of those that :class:`Moves` calls settled: not proved best of all."""
+    few = Moves(problem, moves.stages, moves.rules, settled=True)
+    answer = solve_dp(problem, few, SETTLED_WIDTH)
+    return answer and replace(answer, moves=trimmed(problem, answer.moves), exact=False)
+
+
+def _passes(problem: Problem, moves: Moves, width: int, effort: int | None) -> Answer | None:
+    """The passes over all schedules; an answer without moves if none is found with this effort."""
+    quick = solve_dp(problem, moves, BEAM, effort=effort)
     if quick is None or quick.exact:
         return quick
+    if effort is not None and not quick.moves:
+        return quick
     upper = quick.cycles if quick.moves else None
-    answer = solve_dp(problem, moves, narrowed(width, len(problem.tasks)), upper)
+    answer = solve_dp(problem, moves, narrowed(width, len(problem.tasks)), upper, effort=effort)
     if answer is None and upper is not None:
         raise InternalError(
             f"schedule of {problem.name}: a schedule of {upper} cycles, below a bound that is no bound"

@@ -45,6 +45,12 @@ class Stages:
             if not done >> i & 1 and before & ~done == 0
         ]
 
+    def _ready_behind(self, ready: list[int], done: int, task: int) -> list[int]:
+        """The tasks that are ready once `task`, one of those `ready` after the others of `done`, is in it, too."""
+        before = self.problem.predecessors
+        new = [t for t in self.problem.successors[task] if before[t] & ~done == 0]
+        return sorted([*(t for t in ready if t != task), *new])
+
     def extensions(self, done: int) -> Iterator[int]:
         """Every set of tasks (bit mask) that could be the next stage after the finished tasks `done`."""
         ready = self.ready(done)
@@ -77,14 +83,16 @@ class Stages:
 
     def _connected(self, done: int, seen: set[int]) -> Iterator[int]:
         """Row-wise tasks with equal row counts, joined by tensors inside the set, in breadth-first order."""
-        problem = self.problem
-        frontier = [1 << t for t in self.ready(done) if problem.tasks[t].row_wise]
-        known = set(frontier)
+        problem, ready = self.problem, self.ready(done)
+        frontier = [
+            (1 << t, self._ready_behind(ready, done | 1 << t, t)) for t in ready if problem.tasks[t].row_wise
+        ]
+        known = {mask for mask, _ in frontier}
         while frontier:
             wider = []
-            for mask in frontier:
+            for mask, behind in frontier:
                 rows = problem.tasks[members(mask)[0]].work.rows
-                for task in self.ready(done | mask):
+                for task in behind:
                     new = mask | 1 << task
                     entry = problem.tasks[task]
                     if new in known or not entry.row_wise or entry.work.rows != rows:
@@ -92,7 +100,7 @@ class Stages:
                     if not self._within_limits(new) or self._made_inside(new):
                         continue
                     known.add(new)
-                    wider.append(new)
+                    wider.append((new, self._ready_behind(behind, done | new, task)))
                     if new not in seen and self._alike(self._parts(new)):
                         yield new
             frontier = wider

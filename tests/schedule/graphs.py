@@ -103,6 +103,13 @@ class Builder:
         self.tasks.append(QMove(name=name, inputs=(x,), output=f"t_{name}", lo=-128, hi=127, pieces=(piece,)))
         return self._tensor(f"t_{name}", (cols, rows))
 
+    def part(self, x: str, first: int, cols: int) -> str:
+        """Columns of a tensor of one row."""
+        name = f"v{len(self.tasks)}"
+        piece = Piece(input=0, offset=first, counts=(cols,), strides=(1,))
+        self.tasks.append(QMove(name=name, inputs=(x,), output=f"t_{name}", lo=-128, hi=127, pieces=(piece,)))
+        return self._tensor(f"t_{name}", (1, cols))
+
     def graph(self, name: str, outputs: list[str] | None = None) -> QuantGraph:
         read = {i for task in self.tasks for i in task.inputs}
         last = outputs or [task.output for task in self.tasks if task.output not in read]

@@ -16,12 +16,15 @@ from graphs import Builder, block, machine, mlp, random_case
 
 import intar
 from intar.errors import ConfigError, InfeasibleError
+from intar.ir.quantgraph import QuantGraph
 from intar.ir.schedule import Schedule
 from intar.schedule import Limits, Pins, lower_bounds, pins_of_schedule, solve, validate
 from intar.schedule.banks import MOST_TENANTS, Tenant, colour, least
-from intar.schedule.moves import Rules
+from intar.schedule.build import build_schedule, lay_out
+from intar.schedule.moves import WIDE_TASKS, Rules, roomy
 from intar.schedule.problem import make_problem
-from intar.schedule.solve import BEAM, WIDE_TASKS, moves_of, narrowed, search
+from intar.schedule.solve import BEAM, moves_of, narrowed, search, settled
+from intar.schedule.stages import Stages
 
 
 def tight_block(onchip: int) -> tuple:
@@ -237,6 +240,74 @@ def test_large_graphs_are_searched_less_widely() -> None:
         40,
         BEAM,
     ]
+
+
+def unrolled(steps: int) -> QuantGraph:
+    """A recurrent network over time: a row of the input, a matmul of the state, gates cut out of it and combined."""
+    b = Builder(8, 8)
+    state = b.input(1, 16, "state")
+    for step in range(steps):
+        both = b.matmul(state, 32)
+        taken = b.add(b.affine(b.part(both, 0, 16)), b.affine(b.part(both, 16, 16)))
+        state = b.add(taken, b.part(b.input(1, 32, f"x{step}"), 0, 16))
+    return b.graph("recurrent")
+
+
+def test_networks_of_very_many_tasks_get_a_settled_schedule() -> None:
+    """An unrolled recurrent network: its moves go first, what is combined shares stages, and no copy is made in vain."""
+    graph, m = unrolled(24), machine(cores=4, rate=16)
+    assert len(graph.tasks) > 1.5 * WIDE_TASKS
+    schedule = solve(graph, m)
+    assert validate(schedule, graph) == []
+    assert schedule.status == "FEASIBLE"
+    assert schedule.objective < solve(graph, m, "sequential").objective
+    copies = [copy for home in schedule.residency for copy in home.copies]
+    readers = [name for task in graph.tasks for name in task.inputs]
+    assert len(copies) < len(readers), (
+        "copies are made for every reader, whether it reads at the same time or not"
+    )
+
+
+def test_settled_schedules_are_valid_and_never_below_the_optimum() -> None:
+    """Of one task at a time on a machine with memory enough all is settled but the order: the optimum is met."""
+    met = 0
+    for seed in range(40):
+        graph, m = random_case(seed, 6)
+        m = m.model_copy(update={"onchip_bytes": 1 << 22})
+        problem = make_problem(graph, m)
+        assert roomy(problem)
+        for mode in ("auto", "sequential", "dataflow"):
+            moves, _ = moves_of(problem, mode, Rules({}))
+            found, best = settled(problem, moves), search(problem, moves)
+            if best is None:
+                assert found is None
+                continue
+            assert found is not None and found.cycles >= best.cycles and best.exact
+            met += found.cycles == best.cycles
+            layout = lay_out(problem, found.moves)
+            made = build_schedule(problem, mode, found.moves, layout, 0, "dp", 0)
+            assert not [b for b in validate(made, graph) if b.rule != "bound"], (seed, mode)
+    assert met > 100
+
+
+def test_a_search_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, m = tight_block(1 << 22)
+    best = solve(graph, m)
+    monkeypatch.setattr(sys.modules["intar.schedule.solve"], "EFFORT", 50)
+    quick = solve(graph, m)
+    assert validate(quick, graph) == []
+    assert quick.status == "FEASIBLE" and best.status == "OPTIMAL"
+    assert best.objective <= quick.objective <= 1.3 * best.objective
+
+
+def test_ready_tasks_are_the_same_step_by_step() -> None:
+    graph = unrolled(2)
+    stages, done = Stages(make_problem(graph, machine()), Limits()), 0
+    for task in range(len(graph.tasks)):
+        ready = stages.ready(done)
+        for chosen in ready:
+            assert stages._ready_behind(ready, done | 1 << chosen, chosen) == stages.ready(done | 1 << chosen)
+        done |= 1 << task
 
 
 def brute_banks(tenants: list[Tenant]) -> int:

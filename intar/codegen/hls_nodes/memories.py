@@ -61,7 +61,7 @@ def image(view: View, node: Image) -> Parts:
             "intar::image_step",
             "READS",
             IMAGE_COLUMNS,
-            [_image_row(node, s) for s in node.reads],
+            [_image_row(s, places) for s, places in zip(node.reads, windows.step_fields(node), strict=True)],
             node.reads,
         ),
         view.rom("intar::tap", "TAPS", "beat, element, low, high, column mask", _tap_rows(node)),
@@ -149,8 +149,8 @@ def _check_order(node: Buffer | Image, segment: int, order: Runs) -> None:
         raise InternalError(f"the static order of buffer {node.name!r} leaves out iterations")
 
 
-def _image_row(node: Image, step: ImageStep) -> Row:
-    fields = windows.step_fields(node, step)
+def _image_row(step: ImageStep, fields: dict[str, int]) -> Row:
+    """A step and where its taps read (`windows.step_fields`)."""
     tap = fields.pop("tap")
     values = (tap, step.taps, step.tiles, step.passes, *fields.values(), step.pad)
     return Row(braces(*values), step.note)

@@ -95,9 +95,9 @@ def image(site: Site, made: Instance, node: Image) -> None:
 def image_rom(node: Image) -> Rom:
     """The program of an image's read side."""
     steps = []
-    for s in node.reads:
+    for s, places in zip(node.reads, windows.step_fields(node), strict=True):
         fields = last_of(node.name, taps=s.taps, tiles=s.tiles, passes=s.passes)
-        fields |= {"pad": s.pad} | windows.step_fields(node, s)
+        fields |= {"pad": s.pad} | places
         limits = {"need": min(s.need, s.need_limit), "need_step": s.need_step, "need_limit": s.need_limit}
         steps.append((fields | limits, s.note))
     return rom(IMAGE, node.name, steps, node.reads)
