@@ -97,21 +97,11 @@ def too_many(problem: Problem) -> bool:
     return len(problem.tasks) > WIDE_TASKS and roomy(problem)
 
 
-def trimmed(problem: Problem, moves: Sequence[Move]) -> tuple[Move, ...]:
-    """The moves with as many copies of each tensor as are read at a time."""
-    needed: dict[int, int] = {}
-    for move in moves:
-        reads = [(t, problem.tensors[t].reads(move.mask)) for t, _ in move.kept]
-        for tensor, count in (*reads, *move.resident):
-            needed[tensor] = max(1, count, needed.get(tensor, 1))
-    return tuple(replace(move, kept=tuple((t, needed[t]) for t, _ in move.kept)) for move in moves)
-
-
 class Moves:
     """All transitions of a problem from a set of finished tasks.
 
     `settled`: only those of a machine whose memory is never short. What is read again stays on chip in as many copies as
-    may be read at a time (`trimmed` takes back those that were not), and a task that can only run alone runs as soon
+    may ever be read at a time, and a task that can only run alone runs as soon
     as it can: neither costs cycles of the model.
     """
 

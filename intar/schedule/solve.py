@@ -16,9 +16,10 @@ from intar.schedule.cpsat import solve_cpsat
 from intar.schedule.dataflow import best_groups, first_groups
 from intar.schedule.dp import Answer, solve_dp
 from intar.schedule.infeasible import explain
-from intar.schedule.moves import WIDE_TASKS, Moves, Rules, roomy, too_many, trimmed
+from intar.schedule.moves import WIDE_TASKS, Moves, Rules, roomy, too_many
 from intar.schedule.pins import Pins, rules_of
 from intar.schedule.problem import Problem, make_problem
+from intar.schedule.settled import settled
 from intar.schedule.stages import Limits, Stages
 from intar.schedule.windows import improve
 
@@ -43,9 +44,6 @@ WIDTH = 4000
 """States kept for one number of finished tasks: in the quick first pass, and in the exact one. There, of more than
 WIDE_TASKS tasks the width goes down with their square: so does then the time of a level, and there are more levels, each of
 states with more tensors on chip."""
-
-SETTLED_WIDTH = 100
-"""States kept where only settled schedules are looked at. An LSTM of 244 tasks finds nothing better with 677."""
 
 EFFORT = 100_000
 """Stages that each pass may try where the memory is never short, since there an answer is cheap (`settled`): some ten
@@ -80,13 +78,6 @@ def search(problem: Problem, moves: Moves, width: int = WIDTH) -> Answer | None:
         return answer
     found = [a for a in (answer, settled(problem, moves)) if a is not None and a.moves]
     return min(found, key=lambda a: a.cycles, default=answer)
-
-
-def settled(problem: Problem, moves: Moves) -> Answer | None:
-    """The best schedule found of those that :class:`Moves` calls settled: not proved best of all."""
-    few = Moves(problem, moves.stages, moves.rules, settled=True)
-    answer = solve_dp(problem, few, SETTLED_WIDTH)
-    return answer and replace(answer, moves=trimmed(problem, answer.moves), exact=False)
 
 
 def _passes(problem: Problem, moves: Moves, width: int, effort: int | None) -> Answer | None:

@@ -23,7 +23,8 @@ from intar.schedule.banks import MOST_TENANTS, Tenant, colour, least
 from intar.schedule.build import build_schedule, lay_out
 from intar.schedule.moves import WIDE_TASKS, Rules, roomy
 from intar.schedule.problem import make_problem
-from intar.schedule.solve import BEAM, moves_of, narrowed, search, settled
+from intar.schedule.settled import settled
+from intar.schedule.solve import BEAM, moves_of, narrowed, search
 from intar.schedule.stages import Stages
 
 
