@@ -15,6 +15,9 @@ from intar.schedule.problem import Problem
 
 Place = Literal["chip", "tile", "spill"]
 
+MOST_APART = 100
+"""Banks that stages of a dataflow have apart, at most: a switch in front of them has up to 128 outputs, some for cores."""
+
 
 def stage_of(problem: Problem, move: Move) -> Stage:
     """The stage that a move stands for."""
@@ -108,7 +111,7 @@ def lay_out(problem: Problem, moves: Sequence[Move], *, overlap: bool = False) -
     tenants = [t for home in homes.values() for t in home.tenants]
     if overlap:
         apart = colour([replace(t, first=0, last=len(moves) - 1) for t in tenants])
-        if apart.total <= room:
+        if apart.total <= room and len(apart.sizes) <= MOST_APART:
             return Layout(homes, apart)
     return Layout(homes, assign(tenants, room))
 
