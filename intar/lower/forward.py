@@ -2,7 +2,7 @@
 
 Whoever makes the other one writes all of its beats into the run's memories, too, and readers of the run begin at an offset.
 So the memories hold more than the run, and for longer: from the stage in which the source is made. Where another tensor is
-in the way, the run gets a bank of its own.
+in the way, the run gets a bank of its own; a network with too many of them for a switch moves them all.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from intar.lower.forward import Forward, Run, find_runs, in_the_way
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 from intar.lower.windows import ImageMemory
+from intar.schedule.build import MOST_APART
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,10 @@ class Tensors:
 
     def _plan_runs(self, visits: Sequence[Visit], planned: dict[str, list[tuple[Copy, bool]]]) -> None:
         """What is a run of another tensor is on chip from the making of that on; what only their moves read is not."""
-        if not self.site.common.forwards:
+        found = find_runs(self.site, visits) if self.site.common.forwards else {}
+        banks = {copy.bank for copies in planned.values() for copy, _ in copies}
+        if len(banks) + len(found) > MOST_APART:
             return
-        found = find_runs(self.site, visits)
         self.runs = {name: run for name, run in found.items() if name not in self.images}
         read = {name for visit in visits if visit.task.output not in self.runs for name in visit.task.inputs}
         kept = {*self.site.stored, *self.site.graph.outputs}
