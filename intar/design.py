@@ -10,7 +10,7 @@ import numpy as np
 from intar.engine import EngineResult, MemoryModel
 from intar.ir.circuit import from_circuit, to_circuit
 from intar.ir.ops import POSITION
-from intar.ir.program import Argument, Program
+from intar.ir.program import Argument, Program, Region
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import AnySchedule, Machine
 from intar.ir.states import State, states
@@ -55,12 +55,14 @@ class Design:
     def arguments(self, role: str) -> list[Argument]:
         """The kernel's arguments of a role, with the tensors of this network in them."""
         found = [argument for argument in self.program.arguments if argument.role == role]
-        if not self.program.entries or role == "state":
+        if not self.program.entries:
             return found
-        return [
-            a.model_copy(update={"fields": tuple(r for r in a.fields if r.entry == self.entry)})
-            for a in found
-        ]
+        own = {state.name for state in states(self.quantised.graph)}
+
+        def mine(region: Region) -> bool:  # entries share the states
+            return region.name in own if role == "state" else region.entry == self.entry
+
+        return [a.model_copy(update={"fields": tuple(filter(mine, a.fields))}) for a in found]
 
     def position(self, inputs: Mapping[str, np.ndarray]) -> int:
         """Where a call with these inputs stands; behind all that it reads where the network does not depend on it."""

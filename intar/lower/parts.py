@@ -148,7 +148,11 @@ def _keep(networks: Sequence[Network], machine: Machine, a_bits: int) -> list[di
         }
         for found in keeping
     ]
-    if any(place != places[0] for place in places[1:]):
+    names = {name for place in places for name in place}
+    apart = [  # what others keep is an input of these
+        {state.name for state in found} & names for found, own in zip(known, kept, strict=True) if not own
+    ]
+    if any(apart) or any(place != places[0] for place in places[1:]):
         raise UnsupportedError(
             Finding(
                 "the networks keep other states from call to call, or in another order",
@@ -190,15 +194,16 @@ def _common(parts: Sequence[Part], schedules: Sequence[Schedule]) -> Common:
         any(isinstance(task, QMatmul | QProduct | QConv) for task in part.graph.tasks) for part in parts
     ]
     weights = max((width for (_, width), used in zip(bits, arrays, strict=True) if used), default=activations)
+    loaded = max((weight_bits(part.graph) for part in parts if _weighs(part)), default=weights)
     if any(isinstance(task, QConv) for part in parts for task in part.graph.tasks):
-        activations = weights = max(activations, weights)
+        activations = weights = loaded = max(activations, weights)
     operands = [operand_bits(part.graph) for part in parts]
     sites = [make_site(part.rounds[0], schedule) for part, schedule in zip(parts, schedules, strict=True)]
     cores = range(schedules[0].machine.cores)
     return Common(
         a_bits=activations,
         w_bits=weights,
-        weight_bits=max((weight_bits(part.graph) for part in parts if _weighs(part)), default=weights),
+        weight_bits=loaded,
         operands=(max(a for a, _ in operands), max(w for _, w in operands)),
         acc_bits={core: max(site.acc_bits(core) for site in sites) for core in cores},
         slopes=any(_have(one, "slope", "curve") for part in parts for one in part.rounds),
