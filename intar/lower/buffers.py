@@ -237,7 +237,7 @@ class TensorMemory:
         """
         before, count = self.memory.written, count or self.pitch
         walk = Walk(base=first, counts=(count, 1, 1, 1, rows), strides=(1, 0, 0, 0, self.pitch))
-        self.write(row, walk, note)
+        self.write(row, walk, note, whole=True)
         for number in range(row, row + rows):
             counts = self.columns.setdefault(number, [0] * self.pitch)
             counts[first : first + count] = range(before + 1, before + count + 1)

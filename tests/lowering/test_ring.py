@@ -63,9 +63,9 @@ def test_short_tiles_are_further_ahead() -> None:
 
 
 def test_a_long_reduction_follows_short_ones_without_a_gap() -> None:
-    """Weights come as fast as they are used; the last layer's first tile is there when its products begin."""
+    """Weights come twice as fast as they are used; the last layer's first tile is there when its products begin."""
     quantised = chain(8, [32, 256, 16])
-    plan = schedule(quantised, machine(rows=4, rate=8, port_bits=32), "sequential")
+    plan = schedule(quantised, machine(rows=4, rate=8, port_bits=64), "sequential")
     result = check(quantised, plan)
     (weights,) = (n for n in lower(quantised, plan).program.nodes if n.name == "weights_0")
     assert isinstance(weights, Buffer) and weights.depth == 2 * 256
