@@ -20,41 +20,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from intar import pipeline, proof, rendering
-from intar.errors import ConfigError, UnsupportedError
+from intar import proof, rendering
+from intar.design import Design
+from intar.errors import ConfigError, InfeasibleError, UnsupportedError
 from intar.ir.quantgraph import Quantised
-from intar.ir.schedule import Machine, Mode, Schedule
 from intar.proof import Check
-from intar.quant.random_graphs import ATTENTION, STEPS, TOKENS, USUAL, random_inputs, random_quantised
-from intar.quant.streamed import stream_states
-from intar.schedule.build import build_schedule, lay_out
-from intar.schedule.dp import after, enough
-from intar.schedule.moves import Move
-from intar.schedule.pins import rules_of
-from intar.schedule.problem import make_problem
-from intar.schedule.solve import moves_of
+from intar.quant.random_graphs import random_inputs
+from intar.verify.random_cases import FAMILIES, random_case
 
 EXECUTORS = ("engine", "csim", "rtl")
-MODES = ("auto", "auto", "intar", "sequential", "dataflow")
-ROW_WISE = ("matmul", "matmul", "affine", "binary", "binary")
+REFUSALS = (ConfigError, InfeasibleError, UnsupportedError)
+"""What says that there is no such design."""
 RESULTS = Path(__file__).parent / "results" / "fuzz.json"
 CASES = Path(__file__).parents[1] / "tests" / "conformance" / "cases.json"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one seed gave.
+    """What one seed of a family gave.
 
-    `mismatches` counts differing integers of each executor against golden; `objective` are cycles of the schedule's
-    model, `predicted` the engine's, `simulated` those of the RTL in the first inference; `fault` is
-    the exception that stopped the case ("" if none); `first` locates the first difference.
+    `words` are its options, `tasks` those of all entries. `mismatches` counts differing integers of each executor against
+    golden; `objective` are cycles of the schedule's model, `predicted` the engine's, `simulated` those of the RTL, all of
+    the first inference of each entry together; `fault` is the exception that stopped the case, or cycles that were not as
+    predicted ("" if none), `refused` the user error that says that there is no such design; `first` locates the first
+    difference.
     """
 
     seed: int
-    mode: str = ""
-    machine: str = ""
+    family: str = "tasks"
+    words: str = ""
     tasks: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     objective: int = 0
@@ -63,7 +57,7 @@ class Outcome:
     mismatches: dict[str, int] = field(default_factory=dict)
     first: str = ""
     fault: str = ""
-    steps: bool = False
+    refused: str = ""
 
     @property
     def ok(self) -> bool:
@@ -73,75 +67,6 @@ class Outcome:
     def error(self) -> float | None:
         """Predicted against simulated cycles, relative to the simulated ones."""
         return (self.predicted - self.simulated) / self.simulated if self.simulated else None
-
-
-def random_case(seed: int, solved: bool = True, steps: bool = False) -> tuple[Quantised, Machine, Mode]:
-    """A network, a machine and a mode; the seed decides all of it.
-
-    Not `solved`: without moves, which run alone anyway. With `steps`: of networks that keep states from call to call, on
-    arrays of cells that may multiply several channels a cycle, perhaps with ports for the states.
-    """
-    rng = np.random.default_rng([seed, 3])
-    bits = (None, (8, 16))[int(rng.integers(2))]
-    usual = TOKENS if seed % 9 == 8 else ATTENTION if seed % 3 == 2 else USUAL
-    ops = STEPS if steps else ROW_WISE if not solved else usual
-    tasks, inputs = int(rng.integers(1, 7)) + 2 * (not solved), int(rng.integers(1, 3))
-    quantised = random_quantised(seed, tasks, inputs=inputs, bits=bits, ops=ops)
-    lanes = int(rng.choice([4, 8, 16]))
-    machine = Machine(
-        cores=int(rng.integers(1, 4)),
-        rows=int(rng.choice([1, 2, 4])),
-        lanes=lanes,
-        rate=int(rng.choice([1, 2, 4])),
-        port_bits=int(rng.choice([32, 64, 128] if steps else [64, 128, 256])),
-        onchip_bytes=1_000_000,
-        clock_mhz=300,
-        latency=int(rng.choice([8, 64])),
-        depth=int(rng.choice([1, 2, 4])) if steps else 1,
-    )
-    if steps:
-        quantised, machine = with_state_ports(quantised, machine, rng)
-    return quantised, machine, MODES[int(rng.integers(len(MODES)))]  # type: ignore[return-value]
-
-
-def with_state_ports(
-    quantised: Quantised, machine: Machine, rng: np.random.Generator
-) -> tuple[Quantised, Machine]:
-    """The same, mostly with so many ports for the states as the network allows."""
-    possible = []
-    for ports in range(1, machine.cores + 1):
-        ported = machine.model_copy(update={"state_ports": ports})
-        try:
-            possible.append((stream_states(quantised, ported), ported))
-        except ConfigError:
-            continue
-    return (
-        possible[int(rng.integers(len(possible)))]
-        if possible and rng.random() < 0.9
-        else (quantised, machine)
-    )
-
-
-def random_schedule(quantised: Quantised, machine: Machine, seed: int) -> Schedule:
-    """Any schedule of the search space, drawn stage by stage: what a solver would seldom choose comes as often as the rest.
-
-    Large stages are likelier, so that pipelined and interleaved ones are common.
-    """
-    rng = np.random.default_rng([seed, 4])
-    problem = make_problem(quantised.graph, machine)
-    moves, _ = moves_of(problem, "auto", rules_of(None, problem))
-    path: list[Move] = []
-    state: tuple[int, tuple[tuple[int, int], ...]] = (0, ())
-    while state[0] != problem.everything:
-        masks = moves.extensions(state[0])
-        sizes = np.array([mask.bit_count() ** 3 for mask in masks], dtype=float)
-        mask = masks[int(rng.choice(len(masks), p=sizes / sizes.sum()))]
-        ways = moves.options(state[0], mask, frozenset(tensor for tensor, _ in state[1]))
-        ways = [move for move in ways if enough(state, move)]
-        if ways:
-            path.append(ways[int(rng.integers(len(ways)))])
-            state, _ = after(problem, state, path[-1])
-    return build_schedule(problem, "auto", path, lay_out(problem, path), 0, "random", 0.0)
 
 
 def describe(quantised: Quantised) -> tuple[str, ...]:
@@ -157,68 +82,61 @@ def describe(quantised: Quantised) -> tuple[str, ...]:
 
 
 def check_case(
-    seed: int,
-    executors: Sequence[str] = EXECUTORS,
-    inferences: int = 2,
-    solved: bool = True,
-    steps: bool = False,
+    seed: int, executors: Sequence[str] = EXECUTORS, inferences: int = 2, family: str = "tasks"
 ) -> Outcome:
-    """Build the case of a seed and run it through the executors; never raises for a fault of the compiler.
-
-    `solved`: with the schedule that the case's mode gives; otherwise with a random one. `steps`: of :func:`random_case`.
-    """
-    quantised, machine, mode = random_case(seed, solved, steps)
-    outcome = Outcome(
-        seed,
-        mode if solved else "random",
-        f"{machine.cores} cores of {machine.rows}x{machine.lanes}x{machine.depth}, rate {machine.rate}, "
-        f"port {machine.port_bits}, latency {machine.latency}, states {machine.state_ports}",
-        describe(quantised),
-        steps=steps,
-    )
+    """Build the case of a seed and run it through the executors; never raises for a fault of the compiler."""
+    outcome = Outcome(seed, family)
     try:
+        case = random_case(family, seed)
+        outcome = replace(outcome, words=case.words)
         try:
-            return _execute(outcome, quantised, machine, mode, executors, inferences)
-        except UnsupportedError:  # of several channels a cycle, which goes with some networks only
-            plain = machine.model_copy(update={"depth": 1})
-            return _execute(outcome, quantised, plain, mode, executors, inferences)
+            designs = case.make()
+        except REFUSALS as error:
+            return replace(outcome, refused=f"{type(error).__name__}: {str(error)[:600]}")
+        return _execute(outcome, designs, executors, inferences)
     except Exception as fault:  # a fuzzer reports whatever comes
         return replace(outcome, fault=f"{type(fault).__name__}: {str(fault)[:600]}")
 
 
 def _execute(
-    outcome: Outcome,
-    quantised: Quantised,
-    machine: Machine,
-    mode: Mode,
-    executors: Sequence[str],
-    inferences: int,
+    outcome: Outcome, designs: Sequence[Design], executors: Sequence[str], inferences: int
 ) -> Outcome:
-    if outcome.mode == "random":
-        made = pipeline.design(quantised, random_schedule(quantised, machine, outcome.seed))
-    else:
-        made = pipeline.compile_quantised(quantised, machine, mode)
-    inputs = [random_inputs(quantised, outcome.seed + i) for i in range(inferences)]
-    checks = []
+    checks: list[tuple[Design, Check]] = []
     with tempfile.TemporaryDirectory(prefix="intar_fuzz_") as scratch:
         out = Path(scratch)
         if {"csim", "rtl"} & set(executors):
-            rendering.project(made).write(out)
-        runs: dict[str, Callable[[], Check]] = {
-            "engine": lambda: proof.verify_engine(made, inputs),
-            "csim": lambda: proof.verify_csim(made, inputs, out, sweep=True),
-            "rtl": lambda: proof.verify_rtl(made, inputs, out),
-        }
-        checks = [runs[name]() for name in executors]
-    simulated = next((c.cycles[0] for c in checks if c.executor == "rtl"), 0)
+            rendering.project(designs[0], others=designs[1:]).write(out)
+        for made in designs:
+            inputs = [random_inputs(made.quantised, outcome.seed + i) for i in range(inferences)]
+            runs: dict[str, Callable[[], Check]] = {
+                "engine": lambda made=made, inputs=inputs: proof.verify_engine(made, inputs),
+                "csim": lambda made=made, inputs=inputs: proof.verify_csim(made, inputs, out, sweep=True),
+                "rtl": lambda made=made, inputs=inputs: proof.verify_rtl(made, inputs, out),
+            }
+            checks += [(made, runs[name]()) for name in executors]
+    fault = next(
+        (
+            f"the {c.executor} takes {c.cycles}, predicted {m.predicted.cycles}"
+            for m, c in checks
+            if {*c.cycles} - {m.predicted.cycles}
+        ),
+        "",
+    )
+    mismatches = collections.Counter(dict.fromkeys(executors, 0))
+    for _, check in checks:
+        mismatches[check.executor] += check.mismatches
     return replace(
         outcome,
-        patterns=tuple(stage.pattern for stage in made.schedule.stages),
-        objective=made.schedule.objective,
-        predicted=made.predicted.cycles,
-        simulated=simulated,
-        mismatches={check.executor: check.mismatches for check in checks},
-        first=next((f"{check.executor}: {check.first}" for check in checks if check.first), ""),
+        tasks=tuple(phrase for made in designs for phrase in describe(made.quantised)),
+        patterns=tuple(stage.pattern for made in designs for _, stage in made.schedule.laps),
+        objective=sum(made.schedule.objective for made in designs),
+        predicted=sum(made.predicted.cycles for made in designs),
+        simulated=sum(check.cycles[0] for _, check in checks if check.executor == "rtl"),
+        mismatches=dict(mismatches),
+        first=next(
+            (f"{made.name}, {check.executor}: {check.first}" for made, check in checks if check.first), ""
+        ),
+        fault=fault,
     )
 
 
@@ -232,6 +150,7 @@ def summary(outcomes: Sequence[Outcome], executors: Sequence[str]) -> dict[str, 
         "graphs": len(outcomes),
         "executors": list(executors),
         "faults": [o.seed for o in outcomes if o.fault],
+        "refused": [o.seed for o in outcomes if o.refused],
         "mismatching_graphs": [o.seed for o in outcomes if any(o.mismatches.values())],
         "mismatching_integers": sum(sum(o.mismatches.values()) for o in outcomes),
         "patterns": dict(sorted(collections.Counter(p for o in outcomes for p in o.patterns).items())),
@@ -257,9 +176,8 @@ def remember(outcome: Outcome, path: Path = CASES) -> None:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         cases = json.loads(path.read_text(encoding="utf-8"))
-        solved = outcome.mode != "random"
-        own = {"seed": outcome.seed, "solved": solved, "steps": outcome.steps}
-        if any({"solved": True, "steps": False} | case == own | {"why": case["why"]} for case in cases):
+        own = {"seed": outcome.seed, "family": outcome.family}
+        if any(case == own | {"why": case["why"]} for case in cases):
             return
         why = (outcome.fault or outcome.first).splitlines()[0][:200]
         cases = sorted([*cases, own | {"why": why}], key=lambda case: case["seed"])
@@ -274,14 +192,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=20, help="number of graphs")
     parser.add_argument("--start", type=int, default=0, help="first seed")
     parser.add_argument("--executors", nargs="+", choices=EXECUTORS, default=list(EXECUTORS))
-    parser.add_argument(
-        "--random-schedules", action="store_true", help="any schedule instead of the solver's"
-    )
-    parser.add_argument(
-        "--steps",
-        action="store_true",
-        help="step functions: cached rows, several channels a cycle, ports of states",
-    )
+    parser.add_argument("--family", choices=[*FAMILIES], default="tasks")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="start no graph after that time")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
@@ -289,9 +200,7 @@ def main() -> int:
     for seed in range(options.start, options.start + options.count):
         if time.monotonic() - begin > options.seconds:
             break
-        outcome = check_case(
-            seed, options.executors, solved=not options.random_schedules, steps=options.steps
-        )
+        outcome = check_case(seed, options.executors, family=options.family)
         outcomes.append(outcome)
         if not outcome.ok:
             remember(outcome)
@@ -299,7 +208,11 @@ def main() -> int:
             "" if outcome.error is None else f"{outcome.predicted}/{outcome.simulated} {outcome.error:+.2%}"
         )
         print(
-            seed, "ok" if outcome.ok else outcome.fault or outcome.first, outcome.patterns, error, flush=True
+            seed,
+            outcome.fault or outcome.first or outcome.refused or "ok",
+            outcome.patterns,
+            error,
+            flush=True,
         )
         write_results(options.out, outcomes, options.executors)
     total = summary(outcomes, options.executors)

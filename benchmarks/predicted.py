@@ -64,12 +64,12 @@ def design_cases(names: Sequence[str], simulate: bool) -> Iterator[Case]:
 def random_cases(count: int, start: int, simulate: bool) -> Iterator[Case]:
     """`count` networks as the solver schedules them, and as many with a random schedule."""
     executors = ("engine", "csim", "rtl") if simulate else ("engine",)
-    for solved in (True, False):
+    for family, group in (("tasks", "solved"), ("schedules", "drawn")):
         for seed in range(start, start + count):
-            o = check_case(seed, executors, solved=solved)
-            group = "solved" if solved else "drawn"
+            o = check_case(seed, executors, family=family)
+            mode = o.words.split(",")[0]
             cycles = (o.objective, o.predicted, o.simulated or None)
-            yield Case(group, f"seed {seed}", o.mode, *cycles, o.ok, o.fault or o.first)
+            yield Case(group, f"seed {seed}", mode, *cycles, o.ok, o.fault or o.first)
 
 
 def spread(errors: Sequence[tuple[float, Case]]) -> dict[str, object] | None:

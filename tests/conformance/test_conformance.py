@@ -393,59 +393,37 @@ def test_wide_lanes_csim_and_rtl(wide_lanes: Built) -> None:
 # ---------------------------------------------------------------- networks that nobody thought of
 
 
-def require_outcome(seed: int, *executors: str) -> None:
-    outcome = fuzz.check_case(seed, executors)
+def require_outcome(seed: int, *executors: str, family: str = "tasks") -> None:
+    """What a case of the fuzzer asks for: the same bits and cycles everywhere, or a user error that says why not."""
+    outcome = fuzz.check_case(seed, executors, family=family)
     if not outcome.ok:
         fuzz.remember(outcome)
-    assert outcome.ok, f"seed {seed}, mode {outcome.mode}, {outcome.tasks}: {outcome.fault or outcome.first}"
+    assert outcome.ok, f"{family} {seed}, {outcome.words}, {outcome.tasks}: {outcome.fault or outcome.first}"
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-    database=None,
+@pytest.mark.parametrize(
+    ("family", "count"),
+    [("tasks", 40), ("schedules", 25), ("steps", 8), ("budgets", 20), ("networks", 4), ("kernels", 4)],
 )
-@given(seed=st.integers(0, 2**32 - 1))
-def test_random_engine(seed: int) -> None:
-    outcome = fuzz.check_case(seed, ("engine",))
-    assert outcome.ok, f"mode {outcome.mode}, {outcome.tasks}: {outcome.fault or outcome.first}"
-
-
-@settings(
-    max_examples=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-    database=None,
-)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_random_schedules_engine(seed: int) -> None:
-    """Stages that a solver seldom chooses: pipelined and interleaved ones, drawn from its search space."""
-    outcome = fuzz.check_case(seed, ("engine",), solved=False)
-    assert outcome.ok, f"{outcome.tasks}: {outcome.fault or outcome.first}"
-
-
-@settings(
-    max_examples=8,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-    database=None,
-)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_random_steps_engine(seed: int) -> None:
-    """Networks that keep states from call to call, on arrays of several channels a cycle, with ports for the states."""
-    outcome = fuzz.check_case(seed, ("engine",), steps=True)
-    assert outcome.ok, f"{outcome.machine}, {outcome.tasks}: {outcome.fault or outcome.first}"
-
-
-@pytest.mark.parametrize("case", CASES, ids=[f"seed{case['seed']}" for case in CASES])
-def test_remembered_engine(case: dict[str, object]) -> None:
-    outcome = fuzz.check_case(
-        case["seed"], ("engine",), solved=case.get("solved", True), steps=case.get("steps", False)
+def test_random_engine(family: str, count: int) -> None:
+    @settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow],
+        database=None,
     )
+    @given(seed=st.integers(0, 2**32 - 1))
+    def run(seed: int) -> None:
+        outcome = fuzz.check_case(seed, ("engine",), family=family)
+        assert outcome.ok, f"{outcome.words}, {outcome.tasks}: {outcome.fault or outcome.first}"
+
+    run()
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{case['family']}{case['seed']}" for case in CASES])
+def test_remembered_engine(case: dict[str, object]) -> None:
+    outcome = fuzz.check_case(case["seed"], ("engine",), family=case["family"])
     assert outcome.ok, f"{case['why']}: {outcome.fault or outcome.first}"
 
 
@@ -465,19 +443,9 @@ def test_random_everything(chunk: int) -> None:
 
 @pytest.mark.full
 @pytest.mark.sim
+@pytest.mark.parametrize("family", ["schedules", "steps", "budgets", "networks", "kernels"])
 @pytest.mark.parametrize("chunk", range(4))
-def test_random_schedules_everything(chunk: int) -> None:
-    for seed in range(5000 + 5 * chunk, 5005 + 5 * chunk):
-        outcome = fuzz.check_case(seed, ("engine", "csim", "rtl"), solved=False)
-        assert outcome.ok, f"seed {seed}, {outcome.tasks}: {outcome.fault or outcome.first}"
-
-
-@pytest.mark.full
-@pytest.mark.sim
-@pytest.mark.parametrize("chunk", range(4))
-def test_random_steps_everything(chunk: int) -> None:
-    for seed in range(7000 + 5 * chunk, 7005 + 5 * chunk):
-        outcome = fuzz.check_case(seed, steps=True)
-        assert outcome.ok, (
-            f"seed {seed}, {outcome.machine}, {outcome.tasks}: {outcome.fault or outcome.first}"
-        )
+def test_random_families_everything(family: str, chunk: int) -> None:
+    start = {"steps": 7000}.get(family, 5000)
+    for seed in range(start + 5 * chunk, start + 5 + 5 * chunk):
+        require_outcome(seed, *fuzz.EXECUTORS, family=family)

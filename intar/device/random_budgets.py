@@ -1,0 +1,65 @@
+"""Random budgets, as awkward as `make_machine` takes them: odd lanes, several ports, slow ports, several rows nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from intar.device.boards import boards
+from intar.device.machine import make_machine
+from intar.errors import ConfigError
+from intar.ir.quantgraph import Quantised
+from intar.ir.schedule import Machine
+from intar.quant.streamed import stream_states
+
+TRIES = 30
+"""Budgets that are drawn until one fits the network: many lanes do not fit the words of a port."""
+
+
+def random_budget(rng: np.random.Generator) -> dict[str, float]:
+    """Options of `Budget.parse`: each is fixed or left to the compiler."""
+    options = {
+        "cores": (1, 1, 2, 3, 4),
+        "rows": (1, 1, 2, 3, 4, 5),
+        "lanes": (3, 4, 4, 5, 6, 8, 8, 12, 16, 20),
+        "rate": (1, 2, 3, 4, 8),
+        "port_bits": (32, 64, 64, 128, 256, 512),
+        "latency": (1, 7, 64),
+        "depth": (1, 1, 2, 3, 4),
+        "inputs": (1, 2, 3),
+        "outputs": (1, 2, 3),
+        "divisions": (1, 2, 3, 5),
+        "row_units": (1, 2, 2, 3),
+        "states": (1, 2),
+        "efficiency": (0.02, 0.1, 0.3, 0.7),
+    }
+    always = ("cores", "rows", "lanes", "latency")
+    return {
+        name: values[int(rng.integers(len(values)))]
+        for name, values in options.items()
+        if name in always or rng.random() < 0.4
+    }
+
+
+def random_machine(seed: int, quantised: Quantised) -> Machine:
+    """A machine for the network on some board, of a budget that `make_machine` accepts; with ports for states only where
+    these can be read as weights are. The seed and the network decide it.
+
+    Raises
+    ------
+    ConfigError
+        None of `TRIES` budgets was accepted.
+    """
+    rng, names = np.random.default_rng([seed, 8]), list(boards())
+    for left in range(TRIES)[::-1]:
+        budget, board = random_budget(rng), names[int(rng.integers(len(names)))]
+        if not quantised.graph.positions:
+            budget.pop("states", None)
+        try:
+            machine = make_machine(board, budget, quantised)
+            stream_states(quantised, machine)
+        except ConfigError:
+            if not left:
+                raise
+        else:
+            return machine
+    raise AssertionError
