@@ -27,7 +27,7 @@ from intar.quant.random_networks import Plan, random_plan, random_samples, step_
 from intar.quant.scheme import RATIONALS, SCHEMES, Scheme, Width
 from intar.quant.streamed import stream_states
 from intar.schedule.build import build_schedule, lay_out
-from intar.schedule.dp import State, after, enough
+from intar.schedule.dp import State, state_after
 from intar.schedule.moves import Move
 from intar.schedule.pins import rules_of
 from intar.schedule.problem import make_problem
@@ -147,10 +147,11 @@ def random_schedule(quantised: Quantised, machine: Machine, seed: int) -> Schedu
         sizes = np.array([mask.bit_count() ** 3 for mask in masks], dtype=float)
         mask = masks[int(rng.choice(len(masks), p=sizes / sizes.sum()))]
         ways = moves.options(state[0], mask, frozenset(tensor for tensor, _ in state[1]))
-        ways = [move for move in ways if enough(state, move)]
+        have = dict(state[1])
+        ways = [move for move in ways if all(have[tensor] >= reads for tensor, reads in move.resident)]
         if ways:
             path.append(ways[int(rng.integers(len(ways)))])
-            state, _ = after(problem, state, path[-1])
+            state = state_after(problem, state, path[-1])
         elif (
             empty := empty + 1
         ) % DEAD_END == 0:  # nothing has as many copies of a tensor as it needs: begin again

@@ -443,9 +443,14 @@ def test_random_everything(chunk: int) -> None:
 
 @pytest.mark.full
 @pytest.mark.sim
-@pytest.mark.parametrize("family", ["schedules", "steps", "budgets", "networks", "kernels"])
-@pytest.mark.parametrize("chunk", range(4))
-def test_random_families_everything(family: str, chunk: int) -> None:
-    start = {"steps": 7000}.get(family, 5000)
-    for seed in range(start + 5 * chunk, start + 5 + 5 * chunk):
+@pytest.mark.parametrize(
+    ("family", "start", "count"),
+    [
+        *(("schedules", start, 5) for start in range(5000, 5020, 5)),
+        *(("steps", start, 5) for start in range(7000, 7020, 5)),
+        *((family, 5000, 3) for family in ("budgets", "networks", "kernels")),
+    ],
+)
+def test_random_families_everything(family: str, start: int, count: int) -> None:
+    for seed in range(start, start + count):
         require_outcome(seed, *fuzz.EXECUTORS, family=family)
