@@ -522,7 +522,7 @@ def weight_bits(graph: QuantGraph) -> int:
 
 
 def stored_bits(graph: QuantGraph) -> tuple[int, int]:
-    """Bits in which the machine keeps activations and weights: the widest of the graph (activations: at least 8).
+    """Bits in which the machine keeps activations and weights: the widest of the graph (activations: at least 8; 10: 16).
 
     With convolutions both are one: the weights of a convolution stand where a matmul has its activations. The second operand
     of a product of two activations stands where a matmul has its weights.
@@ -532,6 +532,7 @@ def stored_bits(graph: QuantGraph) -> tuple[int, int]:
     weighted = [task.weight_bits for task in graph.tasks if isinstance(task, QMatmul | QConv)]
     seconds = [bits[task.inputs[1]] for task in graph.tasks if isinstance(task, QProduct)]
     weights = max([*weighted, *seconds], default=activations)
+    activations, weights = (next(b for b in (4, 8, 16) if b >= most) for most in (activations, weights))
     if any(isinstance(task, QConv) for task in graph.tasks):
         activations = weights = max(activations, weights)
     return activations, weights

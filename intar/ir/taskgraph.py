@@ -43,7 +43,7 @@ class QuantParams(Frozen):
     several. axis : the channel axis of per-channel parameters; None when they are per tensor.
     """
 
-    bits: Literal[4, 8, 16, 32]
+    bits: Literal[4, 8, 10, 16, 32]
     signed: bool = True
     scale: float | tuple[float, ...]
     zero_point: int | tuple[int, ...] = 0

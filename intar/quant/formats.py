@@ -18,7 +18,7 @@ from intar.quant.calibrate import WAY_OUT, Observed, merge, observe, value_range
 from intar.quant.direct import evaluated
 from intar.quant.fixed import limits, power_above
 from intar.quant.fuse import Group
-from intar.quant.scheme import Scheme
+from intar.quant.scheme import WIDTHS, Scheme
 from intar.quant.tables import CORNERS, MAX_LOG_ENTRIES, MIN_LOG_ENTRIES, bent_range
 from intar.quant.widths import OPERANDS, Widths, find_widths
 
@@ -74,7 +74,7 @@ INDEX = Format(INDEX_BITS, 1.0, 0)
 def own_format(quant: QuantParams) -> Format | None:
     """The format of a model's own quantisation; None when it is per channel or of a width we don't have."""
     scale, zero = np.unique(np.asarray(quant.scale)), np.unique(np.asarray(quant.zero_point))
-    if scale.size != 1 or zero.size != 1 or quant.bits not in (4, 8, 16):
+    if scale.size != 1 or zero.size != 1 or quant.bits not in WIDTHS:
         return None
     offset = 0 if quant.signed else 1 << (quant.bits - 1)
     return Format(quant.bits, float(scale[0]), int(zero[0]) - offset, not quant.signed)
@@ -342,7 +342,7 @@ def _fixed(graph: TaskGraph, names: list[str]) -> dict[str, Format]:
         if own is None:
             found.append(
                 Finding(
-                    "the model quantises it per channel or to a width other than 4, 8 or 16 bits",
+                    "the model quantises it per channel or to a width other than 4, 8, 10 or 16 bits",
                     f"tensor '{tensor.source or name}'",
                     "activations have one scale and one zero point",
                     "export the model with per-tensor int8 or int16 activations",

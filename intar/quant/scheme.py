@@ -10,8 +10,8 @@ from intar.errors import ConfigError, Finding
 
 Method = Literal["minmax", "percentile", "mse"]
 METHODS = ("minmax", "percentile", "mse")
-WIDTHS = (4, 8, 16)
-"""Bits that a tensor or a weight may have."""
+WIDTHS = (4, 8, 10, 16)
+"""Bits that a tensor may have; a weight has 4, 8 or 16."""
 TOKEN: Literal["8t"] = "8t"
 """8 bits with a scale for each token, that is for each row: what a matmul may read (`intar.quant.tokens`)."""
 Width = int | Literal["8t"]
@@ -68,7 +68,10 @@ class Scheme:
         if not 50 < self.percentile <= 100:
             found.append(Finding(f"percentile is {self.percentile}, expected 50 < p <= 100", "scheme"))
         found += [
-            Finding(f"{bits} bits are asked for, expected 4, 8, 16 or {TOKEN}", f"bits of {pattern!r}")
+            Finding(
+                f"{bits} bits are asked for, expected {', '.join(map(str, WIDTHS))} or {TOKEN}",
+                f"bits of {pattern!r}",
+            )
             for pattern, bits in self.bits
             if bits not in (*WIDTHS, TOKEN)
         ]

@@ -21,6 +21,10 @@ WEIGHTED = ("matmul", "conv")
 Place = tuple[str, str]
 """A role, and the tensor that the task makes."""
 
+STORED_WIDER = 10
+"""Bits that the machine keeps in 16: with weights of 8 the widest operand of which a multiplier of 27 × 18 bits makes two
+products (`intar.ir.packing`)."""
+
 ROLES = ("in0", "in1", "out", "weight")
 """First and second operand, result, weights."""
 
@@ -136,6 +140,15 @@ def resolve(
                     "a scale for each token is for the first operand of a matmul or a product, and this is something else",
                     f"bits of {pattern!r}",
                     hint="write TASK.in, or 8",
+                )
+            )
+        if width == STORED_WIDER and any(role == "weight" for role, _ in meant):
+            found.append(
+                Finding(
+                    f"a weight of {width} bits",
+                    f"bits of {pattern!r}",
+                    "weights come through ports in the bits that they have",
+                    "write TASK.in for what it reads, or take 4, 8 or 16",
                 )
             )
         bits |= {place: 8 if width == TOKEN and place not in scaled else width for place in meant}

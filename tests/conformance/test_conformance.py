@@ -40,7 +40,7 @@ CASES = json.loads((Path(__file__).parent / "cases.json").read_text(encoding="ut
 SHAPES = (((1, 1), 1), ((7, 13), 5), ((8, 16), 8), ((5, 33), 17), ((9, 20), 24), ((3,), 11), ((2, 3, 7), 9))
 TYPES = [
     (kind, a, w) for kind in COMPUTE for a in (8, 16) for w in ((4, 8, 16) if kind == "matmul" else (8,))
-]
+] + [("matmul", 10, 8)]
 PATTERNS: tuple[tuple[Pattern, bool], ...] = (
     ("sequential", False),
     ("parallel", False),
@@ -96,7 +96,7 @@ def test_operator_engine(kind: str, bits: int, weight_bits: int, pattern: Patter
 
 
 @pytest.mark.parametrize("pattern", ["sequential", "parallel", "pipelined", "interleaved"])
-@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("bits", [8, 10, 16])
 @pytest.mark.parametrize("kind", PRODUCTS)
 def test_product_engine(kind: str, bits: int, pattern: Pattern) -> None:
     for shape, columns in SHAPES:
@@ -212,6 +212,8 @@ def test_rows_shared_by_cores_generated(
         ("matmul", 16, 16, "pipelined", (7, 13), 5),
         ("matmul", 8, 8, "interleaved", (9, 20), 24),
         ("matmul", 16, 4, "parallel", (1, 1), 1),
+        ("matmul", 10, 8, "pipelined", (9, 20), 24),
+        ("product", 10, 8, "interleaved", (2, 5, 7), 9),
         ("affine", 8, 8, "parallel", (5, 33), 17),
         ("add", 16, 8, "pipelined", (7, 13), 5),
         ("mul", 8, 8, "sequential", (2, 3, 7), 9),
@@ -265,13 +267,13 @@ Built = tuple[Design, Path]
 
 @pytest.fixture(scope="module")
 def every_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """All kinds of tasks, both activation widths and three weight widths in one graph that the solver schedules."""
+    """All kinds of tasks, three activation widths and three weight widths in one graph that the solver schedules."""
     kinds = (*COMPUTE, *TAILS, *PRODUCTS, "softmax_causal", "softmax_cached", *MOVES, "layer_norm", "matmul")
     kinds += ("unit", "peak")
-    quantised = network(kinds, (5, 13), 11, bits=(8, 16), weight_bits=(4, 8, 16), seed=EVERY_SEED)
+    quantised = network(kinds, (5, 13), 11, bits=(8, 10, 16), weight_bits=(4, 8, 16), seed=EVERY_SEED)
     tasks = quantised.graph.tasks
     assert {t.weight_bits for t in tasks if t.kind == "matmul"} == {4, 8, 16}
-    assert {t.bits for t in quantised.graph.tensors} == {8, 16, INDEX_BITS}  # that of the position
+    assert {t.bits for t in quantised.graph.tensors} == {8, 10, 16, INDEX_BITS}  # that of the position
     target = machine(2, rows=2, lanes=4, rate=2, port_bits=64)
     made = pipeline.compile_quantised(
         quantised, target, "intar"

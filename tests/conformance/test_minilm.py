@@ -21,7 +21,7 @@ from intar.quant.scheme import W8A8R16
 from intar.session import open_source
 
 HOME = asset_dir("designs") / "minilm"
-WIDE = {"layer.*.fc_2.in": 16, "layer_*_attention_matmul_2.in0": 16}
+WIDE = {"*.in": 10, "*.in1": 8}
 
 
 Texts = tuple[Quantised, list[dict[str, np.ndarray]], list[np.ndarray]]

@@ -9,7 +9,7 @@ from quant_networks import digits, digits_graph, everything
 from intar.errors import CalibrationError, ConfigError, UnsupportedError
 from intar.frontends.builder import Builder
 from intar.ir.nodes.vector import UNIT_MULT, power_of_two
-from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, Quantised
+from intar.ir.quantgraph import QAffine, QBinary, QMatmul, QMove, Quantised, operand_bits, stored_bits
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.accuracy import numerics_report, numerics_warnings
@@ -17,7 +17,7 @@ from intar.quant.fixed import VALUE_LIMIT
 from intar.quant.golden import dequantise, quantise_input, run_golden
 from intar.quant.quantise import quantise
 from intar.quant.ranges import acc_range
-from intar.quant.scheme import METHODS, W8A8, W16A16, Scheme, scheme
+from intar.quant.scheme import METHODS, W8A8, W8A8R16, W16A16, Scheme, scheme
 
 RNG = np.random.default_rng(3)
 
@@ -354,6 +354,16 @@ def test_a_wider_operand_is_less_noisy() -> None:
     assert (
         noise(W8A8) < noise(W8A8.with_bits({"*.in": 16})) < noise(W8A8.with_bits({"*": 16, "*.weight": 16}))
     )
+    assert noise(W8A8R16) < noise(W8A8R16.with_bits({"*.in": 10})) < noise(W8A8R16.with_bits({"*.in": 16}))
+
+
+@pytest.mark.parametrize("scheme", [W8A8, W8A8R16])
+def test_operands_of_ten_bits(scheme: Scheme) -> None:
+    """Arrays multiply ten bits, memories keep them in 16; weights have none."""
+    made = quantise(two_layers(), scheme.with_bits({"*.in": 10}), SAMPLES).graph
+    assert operand_bits(made) == (10, 8) and stored_bits(made) == (16, 8)
+    with pytest.raises(ConfigError, match="a weight of 10 bits"):
+        quantise(two_layers(), scheme.with_bits({"*.weight": 10}), SAMPLES)
 
 
 def test_widths_of_what_is_not_there() -> None:
@@ -365,5 +375,5 @@ def test_widths_of_what_is_not_there() -> None:
         "bits of 'sum.weight'",
     ]
     assert "'fc.in'" in caught.value.findings[0].hint
-    with pytest.raises(ConfigError, match="12 bits are asked for, expected 4, 8, 16 or 8t"):
+    with pytest.raises(ConfigError, match="12 bits are asked for, expected 4, 8, 10, 16 or 8t"):
         W8A8.with_bits({"fc.in": 12})

@@ -137,7 +137,7 @@ def test_where_it_can_be_asked_for() -> None:
     with pytest.raises(ConfigError, match="for the first operand") as caught:
         quantise(graph, W8A8R16.with_bits({"a.weight": "8t", "x": "8t", "none.in": "8t"}), {"x": samples})
     assert len(caught.value.findings) == 3
-    with pytest.raises(ConfigError, match="expected 4, 8, 16 or 8t"):
+    with pytest.raises(ConfigError, match="expected 4, 8, 10, 16 or 8t"):
         W8A8.with_bits({"a.in": "9t"})  # type: ignore[dict-item]
     own = QuantParams(bits=8, scale=0.1)
     tensors = [t.model_copy(update={"quant": own}) if t.name == "x" else t for t in graph.tensors]

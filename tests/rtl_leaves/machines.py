@@ -369,6 +369,7 @@ ARRAYS = {
     "array_row": array(1, 16, 16, 4, 24, False, pack=2),
     "array_triples": array(2, 7, 4, 4, 12, True, pack=3),
     "array_narrow": array(2, 6, 16, 16, 20, True, pack=2, used=(8, 8)),
+    "array_ten": array(2, 4, 16, 8, 24, True, pack=2, used=(10, 8)),
     "array_used": array(2, 3, 16, 8, 16, False, used=(8, 4)),
 }
 

@@ -21,7 +21,10 @@ class Kind(NamedTuple):
     pack: int
 
 
-KINDS = {"small": [Kind(8, 4, 2), Kind(4, 8, 2), Kind(4, 4, 3)], "large": [Kind(8, 8, 2), Kind(16, 4, 2)]}
+KINDS = {
+    "small": [Kind(8, 4, 2), Kind(4, 8, 2), Kind(4, 4, 3)],
+    "large": [Kind(8, 8, 2), Kind(10, 8, 2), Kind(16, 4, 2)],
+}
 
 
 def name(kind: Kind) -> str:

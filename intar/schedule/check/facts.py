@@ -35,6 +35,11 @@ class Violation:
         return f"{self.rule}: {self.where}: {self.what}"
 
 
+def _kept(bits: int) -> int:
+    """Bits in which the machine keeps integers of so many."""
+    return 16 if bits == 10 else bits
+
+
 class Facts:
     """What follows from a schedule, computed once."""
 
@@ -45,11 +50,11 @@ class Facts:
         self.rows = {t.name: t.rows for t in graph.tensors}
         self.cols = {t.name: t.cols for t in graph.tensors}
         self.tensors = {t.name: t for t in graph.tensors}
-        self.a_bits = max([8] + [t.bits for t in graph.tensors])
+        self.a_bits = _kept(max([8] + [t.bits for t in graph.tensors]))
         widths = [t.weight_bits for t in graph.tasks if isinstance(t, QMatmul | QConv)]
         self.weight_bits = max([1, *widths])
         widths += [self.tensors[t.inputs[1]].bits for t in graph.tasks if isinstance(t, QProduct)]
-        self.w_bits = max([1, *widths])
+        self.w_bits = _kept(max([1, *widths]))
         if any(isinstance(task, QConv) for task in graph.tasks):
             self.a_bits = self.w_bits = self.weight_bits = max(self.a_bits, self.w_bits)
         self.stage_of = {p.task: i for i, s in enumerate(schedule.stages) for p in s.tasks}
