@@ -1,7 +1,6 @@
 """all-MiniLM-L6-v2 on the Lee corpus: 50 texts in integers, through the generated C++ and the RTL, beside float and people.
 
-Needs the packages that `designs/minilm/model.py` names. 32 other texts calibrate; `designs/minilm/formats.json` holds the
-formats that `intar tune` found.
+Needs the packages that `designs/minilm/model.py` names. 32 other texts calibrate.
 
 >>> python benchmarks/minilm.py --csim 50 --rtl 2                                                        # doctest: +SKIP
 """
@@ -22,9 +21,11 @@ from rich.console import Console
 
 from intar import pipeline, proof, rendering
 from intar.assets import asset_dir, import_file
+from intar.device.boards import find_board
 from intar.errors import UserError
 from intar.options import parse_bits, parse_budget
 from intar.quant.golden import dequantise, golden_outputs, quantise_input
+from intar.report.static import static_resources
 from intar.report.summary import cycle_limit
 from intar.session import open_source
 
@@ -32,6 +33,15 @@ RESULTS = Path(__file__).parent / "results" / "minilm.json"
 TOKENS = 128
 LEAST_COSINE, MOST_LOST = 0.997, 0.005
 """Bounds of the mean cosine to float, and of the difference from float's correlation with human judgements."""
+
+FORMATS = ("*.in=10", "*.in1=8")
+"""Operands of 10 bits, weights and second operands of products of 8: the widest of which a DSP of a U280 makes two products
+a cycle."""
+
+BUDGET = "dsp=3072,divisions=5,inputs=2"
+"""6,144 multipliers in 6 arrays of 32 × 32: 384 columns are two blocks for each. A row of scores is four beats, which the
+rows node takes in as many cycles: five dividers of 20 cycles keep up. The mask of all heads is 12,288 words a layer: one
+port is slower than the softmax, two are not."""
 
 console = Console(stderr=True)
 
@@ -46,7 +56,7 @@ def measure(in_csim: int, in_rtl: int, budget: list[str], asked: list[str], fold
     """Compile into `folder`, run everything, compare."""
     home = asset_dir("designs") / "minilm"
     lee = import_file(home / "model.py")
-    scheme, bits = parse_bits(asked or [str(home / "formats.json")], "w8a8r16")
+    scheme, bits = parse_bits(asked or list(FORMATS), "w8a8r16")
     with console.status("load, calibrate, quantise, compile"):
         source = open_source(
             f"{home / 'model.py'}:encoder", scheme=scheme, bits=bits, budget=parse_budget(budget)
@@ -80,6 +90,7 @@ def measure(in_csim: int, in_rtl: int, budget: list[str], asked: list[str], fold
         with console.status(f"{in_rtl} texts through the RTL"):
             rtl = proof.verify_rtl(made, integers[:in_rtl], folder)
     machine = source.machine
+    resources = static_resources(made.program, find_board(machine.device).uram > 0)
     return {
         "tokens": TOKENS,
         "texts": {"golden": len(judged), "csim": in_csim, "rtl": in_rtl},
@@ -88,6 +99,7 @@ def measure(in_csim: int, in_rtl: int, budget: list[str], asked: list[str], fold
         "bits": bits,
         "device": machine.device,
         "multipliers": machine.multipliers,
+        "dsp": {"all": resources["dsp"], "arrays": resources["by_module"]["core"]["dsp"]},
         "looped_layers": len(source.blocks),
         "compile_seconds": round(compiling, 1),
         "cycles": {
@@ -124,15 +136,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--csim", type=int, default=4, help="texts through the C++, up to 50 (default: 4)")
     parser.add_argument("--rtl", type=int, default=0, help="texts through the RTL")
-    parser.add_argument("--budget", action="append", help="as of intar compile (default: dsp=4096)")
-    parser.add_argument("--bits", action="append", help="as of intar compile (default: formats.json)")
+    parser.add_argument("--budget", action="append", help=f"as of intar compile (default: {BUDGET})")
+    parser.add_argument("--bits", action="append", help=f"as of intar compile (default: {' '.join(FORMATS)})")
     parser.add_argument("--folder", type=Path, help="keep the project here")
     parser.add_argument("--json", action="store_true", help=f"write {RESULTS.name}")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="intar-minilm-") as scratch:
         folder = options.folder or Path(scratch) / "project"
         try:
-            found = measure(options.csim, options.rtl, options.budget or ["dsp=4096"], options.bits, folder)
+            found = measure(options.csim, options.rtl, options.budget or [BUDGET], options.bits, folder)
         except UserError as error:
             console.print(str(error), markup=False)
             return 2

@@ -95,11 +95,11 @@ def test_missing_packages_are_one_error(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.full
 def test_real_texts_against_float_and_people() -> None:
-    """50 texts of 128 tokens on golden, with the formats that the search chose."""
+    """50 texts of 128 tokens on golden, with operands of 10 bits, weights and second operands of 8."""
     import torch
 
     lee = import_file(HOME / "model.py")
-    scheme, bits = parse_bits([str(HOME / "formats.json")])
+    scheme, bits = parse_bits(["*.in=10", "*.in1=8"], "w8a8r16")
     source = open_source(f"{HOME / 'model.py'}:encoder", scheme=scheme, bits=bits)
     given = lee.encode(lee.lee(), 128)
     with torch.no_grad():
