@@ -10,6 +10,10 @@ from pydantic import ConfigDict, Field
 from intar.ir.frozen import Frozen
 
 SCHEMA = "intar.schedule/1"
+
+MOST_APART = 100
+"""Banks of one tensor each, at most, where banks are not shared: a switch in front of them has up to 128 outputs, some for
+cores."""
 PARTS_SCHEMA = "intar.parts/1"
 
 Pattern = Literal["sequential", "pipelined", "parallel", "interleaved"]

@@ -9,13 +9,12 @@ from itertools import count
 from intar.ir.bits import INDEX_BITS
 from intar.ir.names import sanitise
 from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool
-from intar.ir.schedule import Copy, Residency
+from intar.ir.schedule import MOST_APART, Copy, Residency
 from intar.lower.buffers import Memory, TensorMemory
 from intar.lower.forward import Forward, Run, find_runs, in_the_way
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 from intar.lower.windows import ImageMemory
-from intar.schedule.build import MOST_APART
 
 
 @dataclass(frozen=True)

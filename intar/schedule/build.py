@@ -8,15 +8,12 @@ from itertools import accumulate, count
 from typing import Literal
 
 from intar.errors import InternalError
-from intar.ir.schedule import Bank, Copy, Placement, Residency, Schedule, Stage
+from intar.ir.schedule import MOST_APART, Bank, Copy, Placement, Residency, Schedule, Stage
 from intar.schedule.banks import Banks, Tenant, assign, colour
 from intar.schedule.moves import Move
 from intar.schedule.problem import Problem
 
 Place = Literal["chip", "tile", "spill"]
-
-MOST_APART = 100
-"""Banks that stages of a dataflow have apart, at most: a switch in front of them has up to 128 outputs, some for cores."""
 
 
 def stage_of(problem: Problem, move: Move) -> Stage:
