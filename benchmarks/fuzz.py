@@ -26,7 +26,7 @@ from intar.errors import ConfigError, InfeasibleError, UnsupportedError
 from intar.ir.quantgraph import Quantised
 from intar.proof import Check
 from intar.quant.random_graphs import random_inputs
-from intar.verify.random_cases import FAMILIES, random_case
+from intar.random_cases import FAMILIES, random_case
 
 EXECUTORS = ("engine", "csim", "rtl")
 REFUSALS = (ConfigError, InfeasibleError, UnsupportedError)

@@ -22,7 +22,7 @@ PATH = (
     ("report",),
     ("edited", "options", "session"),
     ("reopen",),
-    ("bench", "explore", "fit", "api"),
+    ("bench", "explore", "fit", "api", "random_cases"),
     ("__init__", "cli"),
 )
 """Packages and modules of `intar` in the order of the path; those of one place do not know each other."""

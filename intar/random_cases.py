@@ -12,7 +12,6 @@ import numpy as np
 
 from intar import pipeline
 from intar.design import Design
-from intar.device.random_budgets import random_machine
 from intar.errors import ConfigError, InfeasibleError
 from intar.ir.ops import Op
 from intar.ir.quantgraph import Quantised
@@ -21,6 +20,7 @@ from intar.ir.taskgraph import TaskGraph
 from intar.networks import Network, at_lengths, compile_networks
 from intar.quant.blocks import pieces
 from intar.quant.like import take_formats
+from intar.quant.random_budgets import random_machine
 from intar.quant.random_graphs import ATTENTION, STEPS, TOKENS, USUAL, random_quantised
 from intar.quant.random_images import Seeded, random_network
 from intar.quant.random_networks import Plan, random_plan, random_samples, step_function, token_network
