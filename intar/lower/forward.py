@@ -18,6 +18,9 @@ from intar.lower.buffers import TensorMemory
 from intar.lower.site import Site
 from intar.lower.visits import Visit
 
+MOST_BEATS = 512
+"""Beats of a source, at most: block memories have as many words, so that one for a part of them is no smaller."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -53,7 +56,8 @@ def find_runs(site: Site, visits: Sequence[Visit]) -> dict[str, Run]:
     found: dict[str, Run] = {}
     for visit, source, offset in _moves(site, visits):
         root = found.get(source) or Run(source, made.get(source, visit.stage), 0)
-        if root.made < visit.stage and not {visit.task.output, root.source} & back:
+        small = site.tensors[root.source].rows * site.pitch(root.source) <= MOST_BEATS
+        if small and root.made < visit.stage and not {visit.task.output, root.source} & back:
             found[visit.task.output] = Run(root.source, root.made, root.offset + offset)
     return found
 
