@@ -17,8 +17,7 @@ def products_at_once(a_bits: int, w_bits: int, multiplier: tuple[int, int]) -> i
     """The most products, `a_bits` by `w_bits`, that one multiplier of ``(wide, narrow)`` bits makes; at least 1.
 
     Of 27 × 18 or 25 × 18 bits: 3 of 4 × 4, 2 of 8 × 8, 8 × 4, 4 × 8 and 16 × 4, with 27 of 10 × 8, too; 1 of all
-    wider ones. Of 18 × 18 bits: 2 of
-    4 × 4 and 8 × 4.
+    wider ones. Of 18 × 18 bits: 2 of 4 × 4 and 8 × 4.
     """
     wide, narrow = multiplier
     if a_bits > narrow:

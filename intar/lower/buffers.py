@@ -97,10 +97,11 @@ class Rounds:
     before: int
 
 
-def row_blocks(rows: int, size: int, pitch: int) -> Walk:
-    """Whole rows of `pitch` beats in order, `size` rows an iteration of the outermost loop."""
+def row_blocks(rows: int, size: int, pitch: int, base: int = 0) -> Walk:
+    """Whole rows of `pitch` beats in order from beat `base` on, `size` rows an iteration of the outermost loop."""
     count = -(-rows // size)
     return Walk(
+        base=base,
         counts=(count, 1, 1, 1, min(size, rows) * pitch),
         strides=(size * pitch, 0, 0, 0, 1),
         ragged=0,
@@ -196,7 +197,7 @@ class TensorMemory:
         if self.by_beats and not whole and (count := _run(walk)) == walk.beats:
             size = self.portion
             self.beats |= {walk.base + beat: self.memory.written + beat // size + 1 for beat in range(count)}
-            walk = _in_portions(walk.base, count, size)
+            walk = row_blocks(count, size, 1, walk.base)
         elif height:
             self.blocks.setdefault(tile, []).append(Blocks(row, rows, height, self.memory.written))
         self.memory.write(walk.model_copy(update={"base": walk.base + self.base(row)}), need, note=note)
@@ -348,7 +349,7 @@ class TensorMemory:
         last = [needs[min(start + size, count) - 1] for start in range(0, count, size)]
         for portion, portions, need, step in affine_runs(last):
             start, end = portion * size, min((portion + portions) * size, count)
-            self.memory.fetch(_in_portions(first + start, end - start, size), need, step, note=note)
+            self.memory.fetch(row_blocks(end - start, size, 1, first + start), need, step, note=note)
         if count < len(addresses):
             need = max(self.beats[beat] for beat in addresses.tolist())
             for again in fit_walks(self.base(0) + addresses[count:], WHOLE):
@@ -365,15 +366,3 @@ def _run(walk: Walk) -> int:
             break
         count += 1
     return count
-
-
-def _in_portions(first: int, count: int, size: int) -> Walk:
-    """Beats from `first` on, an outermost iteration for every `size` of them."""
-    portions = -(-count // size)
-    return Walk(
-        base=first,
-        counts=(portions, 1, 1, 1, min(size, count)),
-        strides=(size, 0, 0, 0, 1),
-        ragged=0,
-        last=count - (portions - 1) * size,
-    )
