@@ -40,6 +40,11 @@ class Finding:
         return "\n".join(lines)
 
 
+def quoted(names: Sequence[str]) -> str:
+    """The first twenty names, for a message."""
+    return ", ".join(f"'{name}'" for name in names[:20]) + (", …" if len(names) > 20 else "")
+
+
 def field_findings(error: ValidationError, place: str) -> list[Finding]:
     """A finding for everything that pydantic says of a document, with the field behind the document's place."""
     return [

@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from intar.errors import Finding, GraphError, InternalError, UnsupportedError
+from intar.errors import Finding, GraphError, InternalError, UnsupportedError, quoted
 from intar.frontends.assemble import Assembly
 from intar.frontends.onnx_nodes import Node, Rejected, live
 from intar.frontends.onnx_norms import rewrite_norms
@@ -314,11 +314,6 @@ class Importer(ABC):
         copy = self.graph.copy(tensor, self.graph.fresh(name), source)
         self.graph.quant[copy] = quant
         return copy
-
-
-def quoted(names: Sequence[str]) -> str:
-    """The first twenty names, for a message."""
-    return ", ".join(f"'{name}'" for name in names[:20]) + (", …" if len(names) > 20 else "")
 
 
 def as_real(array: np.ndarray, name: str) -> np.ndarray:

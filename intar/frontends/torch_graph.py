@@ -18,8 +18,8 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.fx import Node as FxNode
 
-from intar.errors import InternalError
-from intar.frontends.importer import Importer, quoted
+from intar.errors import InternalError, quoted
+from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.torch_export import program_of
 from intar.frontends.torch_fold import decided, fold, given_constants, to_array

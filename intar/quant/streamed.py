@@ -11,7 +11,7 @@ from collections import Counter
 
 import numpy as np
 
-from intar.errors import ConfigError, Finding
+from intar.errors import ConfigError, Finding, quoted
 from intar.ir.circuit import piece_indices
 from intar.ir.quantgraph import QMove, QProduct, QuantGraph, Quantised
 from intar.ir.schedule import Machine
@@ -39,11 +39,21 @@ def stream_states(quantised: Quantised, machine: Machine) -> Quantised:
             found.append((state.name, why))
         else:
             joined[move.name] = (move, product.name)
-    what = [f"state {name!r} can't be read as weights are: {why}" for name, why in found]
+    reasons: dict[str, list[str]] = {}
+    for name, why in found:
+        reasons.setdefault(why, []).append(name)
+    what = [
+        f"state{'s' if len(names) > 1 else ''} {quoted(names)} can't be read as weights are: {why}"
+        for why, names in reasons.items()
+    ]
     what += [f"output {name!r} shows rows of states that don't count" for name in exposed(graph)]
     if what or not joined:
+        hint = "leave `states` out of the budget"
+        counts = _counts(graph, machine)
+        if counts and machine.state_ports not in counts:
+            hint += f", or say {' or '.join(map(str, counts))}"
         raise ConfigError(
-            Finding(one, "budget states", hint="leave `states` out of the budget")
+            Finding(one, "budget states", hint=hint)
             for one in what or [f"network {graph.name!r} keeps no states"]
         )
     moves = {product: move for move, product in joined.values()}
@@ -88,6 +98,19 @@ def _only_reader(graph: QuantGraph, move: QMove) -> object:
     if reads[move.output] != 1 or move.output in graph.outputs:
         return None
     return next(task for task in graph.tasks if move.output in task.inputs)
+
+
+def _counts(graph: QuantGraph, machine: Machine) -> list[int]:
+    """Numbers of ports to which all states could be dealt out, each port with whole cores."""
+    counts = set(range(1, machine.cores + 1))
+    for state in states(graph):
+        least = _beats(graph, state, machine)
+        counts &= {
+            count
+            for count in counts
+            if state.blocks % count == 0 and machine.cores % count == 0 and machine.cores // count >= least
+        }
+    return sorted(counts) if states(graph) else []
 
 
 def _refusal(graph: QuantGraph, state: State, product: QProduct, machine: Machine) -> str:
