@@ -16,6 +16,7 @@ from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected, scalar
 from intar.frontends.onnx_norms import group_norm, layer_norm, lp_norm, rms_norm
 from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
+from intar.frontends.onnx_recurrent import recurrent
 from intar.ir.ops import HIDDEN, POSITION, Op
 from intar.ir.shapes import AttrValue
 
@@ -198,6 +199,17 @@ def _clip(importer: Importer, node: Node) -> None:
         raise Rejected(f"it clips to the empty range {low:g} … {high:g}")
 
 
+def _hard_sigmoid(importer: Importer, node: Node) -> None:
+    """``alpha · x + beta`` between 0 and 1."""
+    x, output = importer.tensor(node.inputs[0]), node.outputs[0]
+    for op, role, default in ((Op.MUL, "alpha", 0.2), (Op.ADD, "beta", 0.5)):
+        factor = np.asarray(float(node.attrs.get(role, default)))
+        x = importer.emit(
+            node, op, [x, importer.graph.constant(f"{output}:{role}", factor)], output=f"{output}:{op}"
+        )
+    importer.emit(node, Op.CLIP, [x], {"low": 0.0, "high": 1.0})
+
+
 def _bound(importer: Importer, node: Node, position: int, default: float) -> float:
     name = node.input(position)
     return float(importer.value(name, "bound").reshape(-1)[0]) if name else default
@@ -321,12 +333,15 @@ HANDLERS: dict[str, Handler] = {
     "Exp": _unary(Op.EXP),
     "Expand": _expand,
     "Gather": _gather,
+    "GRU": recurrent,
     "Gelu": _gelu,
     "Gemm": gemm,
+    "HardSigmoid": _hard_sigmoid,
     "HardSwish": _unary(Op.HARDSWISH),
     "Identity": _same,
     "GroupNormalization": group_norm,
     "InstanceNormalization": group_norm,
+    "LSTM": recurrent,
     "LayerNormalization": layer_norm,
     "LogSoftmax": _log_softmax,
     "LpNormalization": lp_norm,
@@ -338,6 +353,7 @@ HANDLERS: dict[str, Handler] = {
     "Pow": _pow,
     "QuantizeLinear": quantize_linear,
     "RMSNormalization": rms_norm,
+    "RNN": recurrent,
     "ReduceMean": reduce_mean,
     "Relu": _unary(Op.RELU),
     "Selu": _elu,

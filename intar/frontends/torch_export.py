@@ -21,6 +21,7 @@ KEPT = {
     *("gelu", "silu", "hardswish", "hardsigmoid", "prelu", "leaky_relu", "relu6", "hardtanh"),
     *("conv1d", "conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
     *("upsample_nearest2d", "pixel_shuffle", "pixel_unshuffle"),
+    *("lstm", "gru", "rnn_tanh", "rnn_relu"),
 }
 """Operators that have a counterpart of their own and stay whole; all others may be decomposed to core ATen."""
 

@@ -16,6 +16,7 @@ from intar.frontends.torch_attention import ATTENTION
 from intar.frontends.torch_images import IMAGES
 from intar.frontends.torch_moves import MOVES
 from intar.frontends.torch_nodes import Writer
+from intar.frontends.torch_recurrent import RECURRENT
 
 Arguments = Mapping[str, Any]
 Handler = Callable[[Writer, Arguments], None]
@@ -326,6 +327,7 @@ HANDLERS: dict[str, Handler] = {
     **ATTENTION,
     **IMAGES,
     **MOVES,
+    **RECURRENT,
 }
 """By the operator's name without namespace and overload."""
 

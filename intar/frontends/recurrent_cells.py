@@ -1,0 +1,205 @@
+"""The steps of LSTM, GRU and RNN cells, written in operators of ONNX's own vocabulary.
+
+What the steps take of their inputs is one product for all of them, biases included; a step adds the product of the state
+before it. A state that begins as zeros is left out of the first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, count, pairwise
+from typing import Any
+
+import numpy as np
+
+from intar.frontends.importer import Importer
+from intar.frontends.onnx_nodes import Node
+
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+"""Gates of a cell: their weights lie one behind the other, in ONNX's order."""
+
+State = str | np.ndarray | None
+"""What a step finds: a tensor, a constant, or zeros."""
+
+Function = tuple[str, dict[str, float]]
+"""An operator and its attributes."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One direction of a layer: it goes through the steps upwards or, with a `way` of -1, downwards. `weight` (gates ·
+    hidden, inputs), `recurrent` (gates · hidden, hidden), biases of as many rows, the states (batch, hidden) before the
+    first step, the cell's functions; `reset_behind`: a GRU multiplies by its reset gate behind the product."""
+
+    way: int
+    weight: np.ndarray
+    recurrent: np.ndarray
+    bias: np.ndarray
+    recurrent_bias: np.ndarray
+    start: tuple[State, ...]
+    functions: tuple[Function, ...]
+    reset_behind: bool
+
+
+class Steps:
+    """Writes the operators that a node stands for, each translated at once. `place` goes before their names."""
+
+    def __init__(self, importer: Importer, node: Node) -> None:
+        self.importer, self.node = importer, node
+        self.place = ""
+        self._base = next(name for name in node.outputs if name)
+        self._numbers = count()
+
+    def __call__(self, op: str, inputs: Sequence[State], attrs: Mapping[str, Any] | None = None) -> str:
+        """The name of an operator's result."""
+        from intar.frontends.onnx_ops import HANDLERS
+
+        names = [each if isinstance(each, str) else self.constant(np.asarray(each)) for each in inputs]
+        label = f"{self.node.name or self._base}.{self.place}{op.lower()}"
+        made = f"{self._base}:{self.place}{op.lower()}:{next(self._numbers)}"
+        node = self.node
+        HANDLERS[op](
+            self.importer,
+            Node(op, label, names, [made], dict(attrs or {}), origin=node.origin or node.op, line=node.line),
+        )
+        return made
+
+    def constant(self, array: np.ndarray) -> str:
+        """The name of a new constant."""
+        name = f"{self._base}:{self.place}constant:{next(self._numbers)}"
+        self.importer.values[name] = array
+        return name
+
+    def reshape(self, x: str, shape: Sequence[int]) -> str:
+        """`x` in another shape."""
+        return self("Reshape", [x, np.asarray(shape, np.int64)])
+
+    def join(self, parts: Sequence[str], axis: int) -> str:
+        """Parts one behind the other."""
+        return self("Concat", parts, {"axis": axis}) if len(parts) > 1 else parts[0]
+
+    def parts(self, x: str, axis: int, sizes: Sequence[int]) -> list[str]:
+        """Neighbouring parts of these sizes."""
+        ends = pairwise(accumulate(sizes, initial=0))
+        return [self("Slice", [x, *(np.asarray([n], np.int64) for n in (*end, axis))]) for end in ends]
+
+    def apply(self, function: Function, x: str) -> str:
+        """The function of `x`."""
+        return self(function[0], [x], function[1])
+
+
+def run(steps: Steps, kind: str, x: str, length: int, one: Direction) -> list[tuple[str, ...]]:
+    """The states behind each step, in the order of the input `x` (length · batch, inputs)."""
+    way = "back_" if one.way < 0 else ""
+    steps.place = way
+    inside = kind == "GRU" and one.reset_behind  # the last gate's recurrent bias stays with its product
+    hidden = one.recurrent.shape[1]
+    added = one.recurrent_bias * (np.arange(len(one.bias)) < (2 * hidden if inside else len(one.bias)))
+    bias = steps.constant(one.bias + added)
+    rows = steps("Gemm", [x, steps.constant(one.weight.T), bias])
+    batch = steps.importer.shape(rows)[0] // length
+    cell = CELLS[kind](steps, one)
+    state: tuple[State, ...] = one.start
+    made: dict[int, tuple[str, ...]] = {}
+    for step in range(length)[:: one.way]:
+        steps.place = f"{way}{step}_"
+        ends = (np.asarray([n], np.int64) for n in (step * batch, (step + 1) * batch, 0))
+        state = made[step] = cell(steps("Slice", [rows, *ends]), *state)
+    steps.place = way
+    return [made[step] for step in range(length)]
+
+
+class Lstm:
+    """Gates input, output, forget, cell."""
+
+    def __init__(self, steps: Steps, one: Direction) -> None:
+        self.steps, self.functions = steps, one.functions
+        self.product = _Product(steps, one.recurrent)
+
+    def __call__(self, x: str, h: State, c: State) -> tuple[str, ...]:
+        """The states (h, c) behind a step."""
+        steps, (gate, inner, outer) = self.steps, self.functions
+        size = self.product.rows // 4
+        outside, new = steps.parts(self.product.added(x, h), 1, [3 * size, size])
+        taken, shown, kept = steps.parts(steps.apply(gate, outside), 1, [size] * 3)
+        cell = steps("Mul", [taken, steps.apply(inner, new)])
+        cell = cell if c is None else steps("Add", [steps("Mul", [kept, c]), cell])
+        return steps("Mul", [shown, steps.apply(outer, cell)]), cell
+
+
+class Gru:
+    """Gates update, reset, hidden."""
+
+    def __init__(self, steps: Steps, one: Direction) -> None:
+        self.steps, self.functions = steps, one.functions
+        size = one.recurrent.shape[1]
+        self.bias = one.recurrent_bias[2 * size :] if one.reset_behind else None
+        self.product = _Product(steps, one.recurrent if one.reset_behind else one.recurrent[: 2 * size])
+        self.new = _Product(steps, one.recurrent[2 * size :])
+        self.size = size
+
+    def __call__(self, x: str, h: State) -> tuple[str, ...]:
+        """The state behind a step."""
+        steps, (gate, inner), size = self.steps, self.functions, self.size
+        outside, new = steps.parts(x, 1, [2 * size, size])
+        behind: State
+        if self.bias is None:
+            gates = self.product.added(outside, h)
+        elif h is None:
+            gates, behind = outside, self.bias if self.bias.any() else None
+        else:
+            both = self.product.of(h, np.concatenate([np.zeros(2 * size, np.float32), self.bias]))
+            before, behind = steps.parts(both, 1, [2 * size, size])
+            gates = steps("Add", [outside, before])
+        update, reset = steps.parts(steps.apply(gate, gates), 1, [size] * 2)
+        if self.bias is None:
+            new = new if h is None else self.new.added(new, steps("Mul", [reset, h]))
+        elif behind is not None:
+            new = steps("Add", [new, steps("Mul", [reset, behind])])
+        new = steps.apply(inner, new)
+        if h is None:
+            return (steps("Sub", [new, steps("Mul", [update, new])]),)
+        return (steps("Add", [new, steps("Mul", [update, steps("Sub", [h, new])])]),)
+
+
+class Rnn:
+    """One function of the sum."""
+
+    def __init__(self, steps: Steps, one: Direction) -> None:
+        self.steps, self.function = steps, one.functions[0]
+        self.product = _Product(steps, one.recurrent)
+
+    def __call__(self, x: str, h: State) -> tuple[str, ...]:
+        """The state behind a step."""
+        return (self.steps.apply(self.function, self.product.added(x, h)),)
+
+
+CELLS: dict[str, Callable[[Steps, Direction], Callable[..., tuple[str, ...]]]] = {
+    "LSTM": Lstm,
+    "GRU": Gru,
+    "RNN": Rnn,
+}
+"""What performs a step: from its rows of the input's product and the states before it to the states behind it."""
+
+
+class _Product:
+    """The product of a state with weights (rows, hidden), which all steps share."""
+
+    def __init__(self, steps: Steps, weight: np.ndarray) -> None:
+        self.steps, self.weight, self.rows = steps, weight, len(weight)
+        self._name = ""
+
+    def of(self, h: str | np.ndarray, bias: np.ndarray | None = None) -> str:
+        """``h · weightᵀ + bias``."""
+        if isinstance(h, np.ndarray):
+            array = h @ self.weight.T
+            return self.steps.constant(array if bias is None else array + bias)
+        self._name = self._name or self.steps.constant(self.weight.T)
+        if bias is None or not bias.any():
+            return self.steps("MatMul", [h, self._name])
+        return self.steps("Gemm", [h, self._name, bias])
+
+    def added(self, x: str, h: State) -> str:
+        """``x + h · weightᵀ``."""
+        return x if h is None else self.steps("Add", [x, self.of(h)])
