@@ -30,10 +30,17 @@ ALIASES = {"clock": "clock_mhz", "onchip": "onchip_bytes", "memory": "onchip_byt
 CORES = 63
 """Cores at most: a router has 128 outputs, and a tensor may go to all cores and to what stands before states' ports."""
 
+IMAGES = 3
+"""Images as large as the largest tensor, on each core, that kernels have to leave memory for where a shape is chosen: what a
+convolution reads and makes, and one that waits beside it."""
+
 REAL = ("clock_mhz", "efficiency")
 """Options that need not be whole numbers."""
 
 MOST_CORES = 8
+
+WIDEST = 64
+"""Lanes that are chosen at most for pixels of convolutions."""
 
 WORDS_DEN = 64
 """Cycles in which words of a slow port are counted."""
@@ -115,17 +122,19 @@ def _number(raw: object) -> float | None:
 
 @dataclass(frozen=True)
 class _Network:
-    """What the choice depends on: (rows, k, n) of matmuls, (rows, cols) of vector tasks, bits of weights and tensors, bits
-    of the arrays' operands.
+    """What the choice depends on: (rows, k, n) of matmuls, (channels, taps, pixels) of the groups of convolutions, (rows,
+    cols) of vector tasks, bits of weights and tensors, elements of the largest tensor, bits of the arrays' operands.
 
     Where cells multiply `depth` channels a cycle, `k` counts operand beats, and a weight has the bits of so many channels. A
-    convolution of C channels from T taps each to P pixels counts as a matmul of (C, T, P): that is how it runs.
+    convolution runs as a matmul of its three numbers whose right side are the pixels; its weights lie on chip.
     """
 
     matmuls: tuple[tuple[int, int, int], ...]
+    convolutions: tuple[tuple[int, int, int], ...]
     vectors: tuple[tuple[int, int], ...]
     weight_bits: int
     tensor_bits: int
+    largest: int
     operands: tuple[int, int]
     depth: int
 
@@ -133,6 +142,7 @@ class _Network:
 def _network(quantised: Quantised, channels: int) -> _Network:
     graph = circuit(quantised.graph)
     matmuls, vectors = [], []
+    convolutions: list[tuple[int, int, int]] = []
     a_bits, _ = stored_bits(graph)
     for task in graph.tasks:
         out = graph.tensor(task.output)
@@ -143,11 +153,13 @@ def _network(quantised: Quantised, channels: int) -> _Network:
             rows, depth = out.rows // task.batch, ceil_div(graph.tensor(task.inputs[0]).cols, channels)
             matmuls.extend([(rows, depth, out.cols)] * task.batch)
         elif isinstance(task, QConv):
-            matmuls.extend((group.channels, len(group.taps), out.cols) for group in task.groups)
+            convolutions.extend((group.channels, len(group.taps), out.cols) for group in task.groups)
         elif not isinstance(task, QMove | QPool):
             vectors.append((out.rows, out.cols))
     stream = weight_bits(graph) * channels
-    return _Network(tuple(matmuls), tuple(vectors), stream, a_bits, operand_bits(graph), channels)
+    largest = max((tensor.rows * tensor.cols for tensor in graph.tensors), default=0)
+    works = tuple(matmuls), tuple(convolutions), tuple(vectors)
+    return _Network(*works, stream, a_bits, largest, operand_bits(graph), channels)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -256,13 +268,35 @@ def _overdrawn(board: Board, budget: Budget, a_bits: int, w_bits: int) -> Iterat
 
 
 def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: int) -> int:
-    """Rough cycles of all matmuls one after the other: what the shapes are compared by."""
+    """Rough cycles of all matmuls and convolutions one after the other: what the shapes are compared by.
+
+    The parameters of convolutions come through one port, a beat for each channel, and beside the products.
+    """
     total = 0
     for height, depth, width in network.matmuls:
         rounds = ceil_div(ceil_div(width, lanes), cores)
         weights = rounds * depth * lanes * network.weight_bits // port_bits
         total += max(rounds * ceil_div(height, rows) * max(depth, rows), weights)
-    return total
+    for height, depth, width in network.convolutions:
+        total += ceil_div(ceil_div(width, lanes), cores) * ceil_div(height, rows) * max(depth, rows)
+    channels = sum(channels for channels, _, _ in network.convolutions)
+    return max(total, channels * _parameter_bits(lanes) // port_bits)
+
+
+def _parameter_bits(lanes: int) -> int:
+    """Multiplier, shift and bias of a convolution's channel: whole beats of 32 bits."""
+    return 32 * ceil_div(4, lanes) * lanes
+
+
+def _image_bytes(network: _Network, cores: int, lanes: int) -> int:
+    """Memory for convolutions at least: every core keeps all weights and parameters, whole beats, and its images."""
+    if not network.convolutions:
+        return 0
+    kernels = sum(
+        channels * (ceil_div(taps, lanes) * lanes * network.weight_bits + _parameter_bits(lanes))
+        for channels, taps, _ in network.convolutions
+    )
+    return cores * (kernels + IMAGES * network.largest * network.tensor_bits) // 8
 
 
 def _divisors(value: int) -> list[int]:
@@ -282,15 +316,20 @@ def _powers(most: int) -> list[int]:
 def _shape(
     board: Board, budget: Budget, network: _Network, clock: float, port_bits: int
 ) -> tuple[int, int, int]:
-    """(cores, rows, lanes): least estimated cycles, then fewest multipliers, then fewest cores."""
+    """(cores, rows, lanes): least estimated cycles, then fewest multipliers, then fewest cores.
+
+    Shapes on which all cores' kernels and images don't fit on chip come last. Without convolutions a beat of weights is a
+    port word at most: they come through it as they are needed.
+    """
     pack = products_at_once(*network.operands, board.multiplier)
     dsp = budget.dsp or (board.dsp if budget.multipliers else int(board.dsp * USABLE))
     most = min(budget.multipliers or dsp * pack, dsp * pack)
     bandwidth = int(board.bandwidth * 8e3 / clock)
     ports = max(1, min(MOST_CORES, bandwidth // port_bits, board.ports))
     fixed_cores = budget.cores or budget.ports
-    tallest = max((height for height, _, _ in network.matmuls), default=1)
-    beat = max(1, port_bits // network.weight_bits)
+    tallest = max((height for height, _, _ in (*network.matmuls, *network.convolutions)), default=1)
+    beat = max(1, port_bits // network.weight_bits, WIDEST if network.convolutions else 0)
+    room = budget.onchip_bytes or int(board.onchip_bytes * USABLE)
     best = None
     for lanes in [budget.lanes] if budget.lanes else _powers(min(beat, most)):
         for cores in [fixed_cores] if fixed_cores else range(1, ports + 1):
@@ -304,7 +343,8 @@ def _shape(
                 ):
                     continue
                 cycles = _estimate(network, cores, rows, lanes, port_bits)
-                key = (cycles, cores * rows * lanes, cores, rows)
+                large = _image_bytes(network, cores, lanes) > room
+                key = (large, cycles, cores * rows * lanes, cores, rows)
                 if best is None or key < best[0]:
                     best = (key, (cores, rows, lanes))
     if best is None:
@@ -320,7 +360,7 @@ def _shape(
 
 def _rate(network: _Network, cores: int, rows: int, lanes: int, port_bits: int) -> int:
     """Fewest vector lanes that keep up: a block drains within a tile, other vector tasks take a tenth of the time."""
-    shortest = min((depth for _, depth, _ in network.matmuls), default=1)
+    shortest = min((depth for _, depth, _ in (*network.matmuls, *network.convolutions)), default=1)
     budget = _estimate(network, cores, rows, lanes, port_bits) // 10
     beats = sum(height * ceil_div(width, lanes) for height, width in network.vectors)
     for rate in _divisors(lanes):
@@ -370,10 +410,10 @@ def make_machine(
     Parameters
     ----------
     board : a Board or its name.
-    budget : overrides (`Budget`, or options for `Budget.parse`); what is None is chosen: as many cores as the
-        memory bandwidth feeds (at most 8), lanes that a port word fills with weights, rows as the tensors have them
-        (one, when every matmul has one row), vector lanes as few as keep up. A DSP makes as many products as the widths
-        of the arrays' operands allow.
+    budget : overrides (`Budget`, or options for `Budget.parse`); what is None is chosen: as many cores as the memory
+        bandwidth feeds (at most 8), lanes that a port word fills with weights (with convolutions, whose kernels lie on
+        chip, up to 64), rows as the tensors have them (one, when every matmul has one row), vector lanes as few as keep
+        up. A DSP makes as many products as the widths of the arrays' operands allow.
 
     Raises
     ------

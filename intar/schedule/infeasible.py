@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from intar.errors import Finding, InfeasibleError
+from intar.schedule import sizes
 from intar.schedule.build import lay_out
 from intar.schedule.dp import State, after, solve_dp
 from intar.schedule.moves import Move, Moves
@@ -15,14 +16,15 @@ def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
     """The error to raise when `problem` has no schedule in `mode`."""
     machine, where = problem.machine, f"schedule of {problem.name!r}, mode {mode}"
     if problem.fixed_bytes > machine.onchip_bytes:
+        kernels, fewer = _kernels(problem)
         return InfeasibleError(
             Finding(
                 f"parameters, tables and weight rings alone need {problem.fixed_bytes} bytes on chip; "
                 f"there are {machine.onchip_bytes} ({problem.fixed_bytes - machine.onchip_bytes} missing)",
                 where,
-                "16 bytes for every output channel of every matmul and affine task, the function tables on every core, and "
-                "weight rings for the longest reduction stay on chip",
-                f"raise the budget's onchip to more than {problem.fixed_bytes}, or take a larger device",
+                f"{kernels}16 bytes for every output channel of every matmul and affine task, the function tables on every "
+                "core, and weight rings for the longest reduction stay on chip",
+                f"raise the budget's onchip to more than {problem.fixed_bytes},{fewer} or take a larger device",
             )
         )
     leanest = solve_dp(problem, moves, WIDTH, aim="memory")
@@ -55,6 +57,18 @@ def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
             "(row tiles need less memory than whole tensors)",
         )
     )
+
+
+def _kernels(problem: Problem) -> tuple[str, str]:
+    """What convolutions keep on each core, and the way out that this leaves; nothing where there are none."""
+    works = [work for work in problem.works if work.kind == "conv"]
+    cores = problem.machine.cores
+    held = sum(
+        sizes.kernel_bytes(work, problem.machine) + sizes.row_parameter_bytes(work, problem.machine)
+        for work in works
+    )
+    kept = f"kernels and parameters of convolutions, {held // cores} bytes on each of {cores} cores, "
+    return (kept if works else ""), (" use fewer cores," if works and cores > 1 else "")
 
 
 def _binding(problem: Problem, moves: tuple[Move, ...]) -> str:

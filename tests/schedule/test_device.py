@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -12,9 +13,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from graphs import block, mlp
 
 from intar.device import Budget, boards, find_board, make_machine
-from intar.errors import ConfigError
+from intar.errors import ConfigError, InfeasibleError
+from intar.frontends import Builder
+from intar.grid import prepare
 from intar.ir.packing import products_at_once
 from intar.ir.quantgraph import Quantised, operand_bits
+from intar.quant.quantise import quantise
+from intar.quant.scheme import W8A8
+from intar.schedule.solve import solve
 
 MLP = Quantised(mlp(), {})
 BLOCK = Quantised(block(197, 192), {})
@@ -141,6 +147,39 @@ def test_lanes_need_no_power_of_two_but_fit_the_ports():
     assert "beats of 100 lanes don't fit port words of 256 bits" in text and "take 96 lanes" in text
     text = message("u280", {"lanes": 6, "depth": 3, "port_bits": 512})
     assert "beats of 6 lanes don't fit port words of 512 bits" in text and "take 96 lanes" in text
+
+
+def convolution(channels: int, kernel: int, groups: int = 1) -> Quantised:
+    """One convolution of an image of 16 x 16."""
+    rng, g = np.random.default_rng(0), Builder("convolution")
+    x = g.input("x", (1, channels, 16, 16))
+    weight = rng.normal(size=(channels, channels // groups, kernel, kernel))
+    g.output(g.conv2d(x, weight, pads=kernel // 2, groups=groups))
+    return quantise(prepare(g.build()), W8A8, {"x": rng.normal(size=(2, 1, channels, 16, 16))})
+
+
+def test_pixels_are_no_words_of_a_weight_port():
+    """A channel of its own needs one row: narrow ports (64 bits) don't keep its pixels from being many lanes."""
+    m = make_machine("pynq-z2", {"multipliers": 128}, convolution(8, 3, groups=8))
+    assert (m.cores, m.rows, m.lanes, m.port_bits) == (2, 1, 64, 64)
+    assert make_machine("pynq-z2", {"multipliers": 128}, MLP).lanes == 4  # weights of 16 bits
+
+
+def test_kernels_are_copied_to_no_more_cores_than_there_is_memory_for():
+    small, large = convolution(32, 3), convolution(128, 3)  # 9 and 144 KiB of weights on each core
+    fixed = {"multipliers": 128, "lanes": 8}
+    assert make_machine("pynq-z2", fixed, small).cores == 2
+    assert make_machine("pynq-z2", fixed, large).cores == 1
+
+
+def test_kernels_that_do_not_fit_are_named_with_the_way_out():
+    quantised = convolution(192, 3)
+    machine = make_machine("pynq-z2", {"cores": 2, "rows": 8, "lanes": 8}, quantised)
+    with pytest.raises(InfeasibleError) as error:
+        solve(quantised.graph, machine, "auto")
+    text = str(error.value)
+    assert "kernels and parameters of convolutions, 337920 bytes on each of 2 cores" in text
+    assert "use fewer cores, or take a larger device" in text
 
 
 def test_unknown_board_suggests():
