@@ -15,7 +15,7 @@ from intar.device import make_machine, read_budget
 from intar.device.boards import find_board, suggest
 from intar.errors import CalibrationError, ConfigError, Finding, UnsupportedError
 from intar.frontends import load_model
-from intar.frontends.load import SUFFIXES, make_model, sample_arrays
+from intar.frontends.load import SUFFIXES, function_name, make_model, sample_arrays
 from intar.grid import prepare
 from intar.ir.circuit import circuit
 from intar.ir.loops import looped_form
@@ -110,7 +110,7 @@ def open_source(
     checked = read_budget(device or "u280", budget)  # a mistake shows before the long work
     sized = partial(make_machine, *checked)
     network, examples = make_model(model)
-    graph = load_model(network, shapes, examples)
+    graph = load_model(network, shapes, examples, function_name(model))
     if like:
         known = like if isinstance(like, QuantGraph) else load_quantised(read_project(like)).graph
         graph = take_formats(graph, known)

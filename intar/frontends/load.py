@@ -18,7 +18,10 @@ SUFFIXES = (".onnx", ".pt2", ".yaml", ".yml", ".json")
 
 
 def load_model(
-    model: Any, shapes: Mapping[str, int | Sequence[int]] | None = None, samples: Any = None
+    model: Any,
+    shapes: Mapping[str, int | Sequence[int]] | None = None,
+    samples: Any = None,
+    function: str = "",
 ) -> TaskGraph:
     """The task graph of a model.
 
@@ -30,6 +33,8 @@ def load_model(
         exported program; a :class:`~intar.frontends.builder.Builder`; a task graph.
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input name.
     samples : example inputs of a PyTorch module (:func:`intar.frontends.torch_export.program_of`).
+    function : what made the module: the network's name where the module's class is one of PyTorch's own, whose name
+        says nothing.
 
     Raises
     ------
@@ -46,7 +51,8 @@ def load_model(
     if "onnx.ModelProto" in kinds or type(model).__name__ == "ModelProto":
         return _onnx(model, shapes)
     if any(kind.startswith("torch.") for kind in kinds):
-        return _torch(model, samples)
+        own = type(model).__module__.startswith("torch.")
+        return _torch(model, samples, function if own else "")
     name = f"{type(model).__module__}.{type(model).__qualname__}"
     raise GraphError(
         Finding(
@@ -59,7 +65,7 @@ def load_model(
 def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None) -> TaskGraph:
     if _is_factory(str(path)):
         module, examples = make_model(str(path))
-        return load_model(module, samples=examples)
+        return load_model(module, samples=examples, function=function_name(str(path)))
     suffix = path.suffix.lower()
     if path.is_dir():
         hint = f"name the model's file in it, ending in {', '.join(SUFFIXES)}"
@@ -114,6 +120,11 @@ def _program(path: Path) -> TaskGraph:
 def _is_factory(model: str) -> bool:
     file, colon, _ = model.rpartition(":")
     return bool(colon) and file.endswith(".py")
+
+
+def function_name(model: str) -> str:
+    """The function of ``file.py:function``; nothing for any other model."""
+    return model.rpartition(":")[2] if _is_factory(model) else ""
 
 
 def make_model(model: str) -> tuple[Any, Any]:
