@@ -23,6 +23,7 @@ from intar.quant.heads import group_heads
 from intar.schedule.candidates import candidates
 from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
+from intar.schedule.urgency import by_urgency
 from intar.schedule.validate import validate
 
 
@@ -131,13 +132,21 @@ def _best(quantised: Quantised, machine: Machine, mode: Mode, pins: Pins | None,
 
 
 def _fastest(quantised: Quantised, schedules: Sequence[Schedule]) -> _Trial:
-    """The first of the schedules that take the fewest cycles; a run ends where it has lost."""
+    """The first of the schedules that take the fewest cycles, in mode ``auto`` also with its most urgent stages first."""
     best = _try(quantised, schedules[0])
     for rival in schedules[1:]:
-        other = _try(quantised, rival, best.predicted.cycles)
-        if other.predicted.deadlock is None and other.predicted.cycles < best.predicted.cycles:
-            best = other
-    return best
+        best = _faster(quantised, best, rival)
+    if schedules[0].mode != "auto" or not isinstance(best.schedule, Schedule):
+        return best
+    reordered = by_urgency(best.schedule, quantised.graph)
+    return best if reordered is None else _faster(quantised, best, reordered)
+
+
+def _faster(quantised: Quantised, best: _Trial, rival: Schedule) -> _Trial:
+    """The one with fewer cycles; the rival's run ends where it has lost."""
+    other = _try(quantised, rival, best.predicted.cycles)
+    lost = other.predicted.deadlock is not None or other.predicted.cycles >= best.predicted.cycles
+    return best if lost else other
 
 
 def compile_parts(
@@ -164,7 +173,7 @@ def _best_parts(
 def best_of_part(machine: Machine, mode: Mode, part: Part, pins: Pins) -> Schedule:
     """The best schedule of a part, which shares the memory with others."""
     found = candidates(part.graph, machine, mode, pins, alone=False)
-    if len(found) == 1:
+    if len(found) == 1 and mode != "auto":
         return found[0]
     best = _fastest(part.rounds[0], found).schedule
     assert isinstance(best, Schedule)
