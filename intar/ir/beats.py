@@ -1,13 +1,20 @@
-"""Moves of whole beats: where every `lanes` elements of the output are one beat of an input, beats move and not elements."""
+"""Moves of whole beats: where every `lanes` elements of the output are one beat of an input, beats move and not elements.
+
+Where they are one run of beats that follow each other, nothing may have to move at all (`beat_runs`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from intar.ir.circuit import piece_indices
-from intar.ir.quantgraph import QMove, QTensor
+from intar.ir.quantgraph import GRID, QMove, QTensor, QuantGraph
+
+MOST_BEATS = 512
+"""Beats of a tensor of which runs need no step, at most: block memories have as many words, so that one for a part of them
+is no smaller."""
 
 
 def beat_addresses(
@@ -33,3 +40,30 @@ def beat_addresses(
                 return None
             found.append((piece.input, first[:, 0] // lanes))
     return found
+
+
+def one_run(beats: Sequence[tuple[int, np.ndarray]]) -> tuple[int, int] | None:
+    """The input slot and the first beat of a move that takes one run of beats of one input, in order."""
+    if len({slot for slot, _ in beats}) != 1:
+        return None
+    addresses = np.concatenate([part for _, part in beats])
+    return (beats[0][0], int(addresses[0])) if (np.diff(addresses) == 1).all() else None
+
+
+def beat_runs(graph: QuantGraph, lanes: int) -> frozenset[str]:
+    """Moves that need no step where nothing of it goes off chip: who makes the tensor of which they take one run of beats
+    writes these for their readers, too. By name; not those whose results are read in windows."""
+    tensors = {tensor.name: tensor for tensor in graph.tensors}
+    windows = {task.inputs[0] for task in graph.tasks if isinstance(task, GRID)}
+    root = {task.output: task.output for task in graph.tasks}
+    found = set()
+    for task in graph.tasks:
+        beats = beat_addresses(task, tensors, lanes) if isinstance(task, QMove) else None
+        run = one_run(beats) if beats else None
+        if run is None or task.output in windows:
+            continue
+        source = root.get(task.inputs[run[0]])
+        if source and tensors[source].rows * -(-tensors[source].cols // lanes) <= MOST_BEATS:
+            found.add(task.name)
+            root[task.output] = source
+    return frozenset(found)

@@ -10,16 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from intar.ir.beats import MOST_BEATS, one_run
 from intar.ir.quantgraph import QMove
 from intar.ir.schedule import Copy
 from intar.lower.buffers import TensorMemory
 from intar.lower.site import Site
 from intar.lower.visits import Visit
-
-MOST_BEATS = 512
-"""Beats of a source, at most: block memories have as many words, so that one for a part of them is no smaller."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +62,9 @@ def _moves(site: Site, visits: Sequence[Visit]) -> Iterator[tuple[Visit, str, in
     """The visits of moves that take one run of beats of one tensor, that tensor and the first beat."""
     for visit in visits:
         beats = site.beats.get(visit.task.name)
-        if isinstance(visit.task, QMove) and beats and len({slot for slot, _ in beats}) == 1:
-            addresses = np.concatenate([part for _, part in beats])
-            if (np.diff(addresses) == 1).all():
-                yield visit, visit.task.inputs[beats[0][0]], int(addresses[0])
+        if isinstance(visit.task, QMove) and beats and (run := one_run(beats)):
+            slot, first = run
+            yield visit, visit.task.inputs[slot], first
 
 
 def in_the_way(copy: Copy, run: Run, others: Iterable[Copy]) -> bool:

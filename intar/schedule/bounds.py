@@ -12,8 +12,10 @@ from intar.schedule.work import Work, ceil_div, row_beats
 def area(work: Work, machine: Machine) -> tuple[int, int]:
     """(array cycles, vector unit cycles), summed over the cores, that a task takes at least: a bound's ingredient.
 
-    A move stops all of them.
+    A move stops all of them, unless it may need no step.
     """
+    if work.run:
+        return 0, 0
     cycles = compute_cycles(work, work.rows, 1, machine)
     if work.kind in ("move", "stream"):
         return machine.cores * cycles, machine.cores * cycles

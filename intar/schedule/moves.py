@@ -262,7 +262,8 @@ class Moves:
                 self._in_blocks(config, loads, readers, made=False),
                 self._in_blocks(config, stores, makers, made=True),
             )
-            return cost.traffic_cycles(config.compute, *traffic, problem.machine)
+            there = problem.tasks[config.tasks[0]].work.run and not loads
+            return cost.traffic_cycles(0 if there else config.compute, *traffic, problem.machine)
 
         def exposed(tensor: int, rows: int) -> int:
             in_tiles = tensor not in kept and not whole >> tensor & 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from intar.ir.beats import beat_addresses
+from intar.ir.beats import beat_addresses, beat_runs
 from intar.ir.circuit import circuit
 from intar.ir.pixels import last_read, runs, variants
 from intar.ir.quantgraph import (
@@ -273,8 +273,9 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
         for t in graph.tensors
     )
     tasks = []
+    runs = beat_runs(graph, machine.lanes)
     for task in graph.tasks:
-        work = _work(task, graph, w_bits, machine)
+        work = replace(_work(task, graph, w_bits, machine), run=task.name in runs)
         by_row = task.inputs[:1] if isinstance(task, QProduct) else task.inputs
         row_wise = not (work.on_grid or work.kind in ("move", "stream")) and all(
             graph.tensor(name).rows == work.rows for name in by_row

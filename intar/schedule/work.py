@@ -20,7 +20,8 @@ class Work:
     `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
     or pool, of which the tiles of each of the `runs` (first tile, end) read so many taps of each group, `sets` are its sets
     of parameters, `reduce` convolution channels give one channel of the output, `reach` is the last element of a channel
-    that the first tile reads. `beats` says that a move takes whole beats. `by_rows` is decided by the search: cores share
+    that the first tile reads. `beats` says that a move takes whole beats, `run` that it needs no step
+    where its input is on chip. `by_rows` is decided by the search: cores share
     the rows of a matmul or product instead of its columns.
     """
 
@@ -38,6 +39,7 @@ class Work:
     reach: int = 0
     row_op: str = ""
     beats: bool = False
+    run: bool = False
     by_rows: bool = False
     stream_bits: int = 0
     words: int = 0

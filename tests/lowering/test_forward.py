@@ -9,10 +9,12 @@ import pytest
 
 from intar import pipeline, proof, rendering
 from intar.frontends.builder import Builder
+from intar.ir.beats import beat_runs
+from intar.ir.circuit import circuit
 from intar.ir.nodes.memories import Buffer
 from intar.ir.program import Program
 from intar.ir.quantgraph import QMove, Quantised
-from intar.ir.schedule import Machine, Mode
+from intar.ir.schedule import Machine, Mode, Schedule
 from intar.lower.lower import lower, perform
 from intar.lower.site import Common
 from intar.quant.quantise import quantise
@@ -71,6 +73,21 @@ def test_runs_are_written_by_who_makes_them(make, mode: Mode) -> None:
     assert proof.verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]).bit_exact
 
 
+@pytest.mark.parametrize("make", [gated, one_token])
+def test_the_model_knows_them(make) -> None:
+    """They cost no cycles of the model either; only a result of the network takes its time to be stored."""
+    quantised = make()
+    graph = circuit(quantised.graph)
+    schedule = pipeline.compile_quantised(quantised, MACHINE, "sequential").schedule
+    assert isinstance(schedule, Schedule)
+    runs = beat_runs(graph, LANES)
+    assert runs == {task.name for task in graph.tasks if isinstance(task, QMove)}
+    tasks = {task.name: task for task in graph.tasks}
+    for stage in schedule.stages:
+        (task,) = (tasks[place.task] for place in stage.tasks)
+        assert (stage.cycles == 0) == (task.name in runs and task.output not in graph.outputs)
+
+
 def test_it_saves_the_moves_stages(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same schedule with moves that are done takes longer, and gives the same bits."""
     quantised = one_token()
@@ -104,6 +121,7 @@ def test_a_part_of_a_beat_is_moved() -> None:
     left, middle = g.slice(whole, 1, 0, 8), g.slice(whole, 1, 5, 13)
     g.output(g.add(left, middle))
     quantised = quantise(g.build(), calibration={"x": rng.normal(size=(4, 3, 8))})
+    assert not beat_runs(quantised.graph, LANES)
     made = pipeline.compile_quantised(quantised, MACHINE, "sequential")
     assert moved(made.program, quantised)
     assert proof.verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]).bit_exact

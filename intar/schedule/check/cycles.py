@@ -33,14 +33,16 @@ def stage_cycles(facts: Facts, i: int) -> int:
     stage, machine = facts.schedule.stages[i], facts.machine
     tasks = [facts.tasks[p.task] for p in stage.tasks]
     pairs = list(zip(tasks, stage.tasks, strict=True))
+    loads, stores = facts.loads(i), facts.stores(i)
     if stage.tile_rows:
         tiles = Interleaved if stage.pattern == "interleaved" else Pipelined
         busy = tiles(facts, i).cycles()
+    elif tasks[0].name in facts.runs and not loads:
+        busy = 0
     else:
         busy = delay(facts) + max(
             max(passes(facts, t, facts.rows[t.output], p)) + lag(facts, t) for t, p in pairs
         )
-    loads, stores = facts.loads(i), facts.stores(i)
     total_in, total_out = sum(map(facts.words, loads)), sum(map(facts.words, stores))
     if stage.tile_rows:
         height, rows = stage.tile_rows, facts.rows[tasks[0].output]
