@@ -254,6 +254,23 @@ def _networks(seed: int) -> Case:
     return Case(seed, "networks", f"{mode}, loop {loop}, {scheme_words(scheme)}", make)
 
 
+def _recurrent(seed: int) -> Case:
+    """A recurrent layer, its steps looped or not."""
+    from intar.quant.random_recurrent import recurrent_network  # needs the package onnx
+
+    draw = _Draw(seed, 8)
+    graph = recurrent_network(draw.rng)
+    loop, mode = draw.pick(None, None, None, False), draw.pick(*MODES)
+    scheme = SCHEMES[draw.pick(*SCHEMES, "w8a8", "w8a8")]
+    samples = random_samples(graph, draw.rng)
+
+    def make() -> list[Design]:
+        made, machine, blocks = size_network(graph, scheme, samples, partial(random_machine, seed), loop)
+        return [pipeline.compile_quantised(made, machine, mode, blocks=blocks)]
+
+    return Case(seed, "recurrent", f"{mode}, loop {loop}, {scheme_words(scheme)}", make)
+
+
 def _kernels(seed: int) -> Case:
     """A step function and other networks in one kernel, in several lengths."""
     draw = _Draw(seed, 7)
@@ -330,6 +347,7 @@ FAMILIES: Mapping[str, Callable[[int], Case]] = {
     "budgets": _budgets,
     "networks": _networks,
     "kernels": _kernels,
+    "recurrent": _recurrent,
 }
 """What is drawn: tasks with legal integers, with schedules that nobody would choose, as step functions, on budgets;
-quantised networks; several networks in one kernel."""
+quantised networks; several networks in one kernel; recurrent layers."""

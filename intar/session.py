@@ -172,7 +172,7 @@ def size_network(
                     "leave --loop away",
                 )
             )
-        if any(len(part.rounds) > 1 and (loop or _pays(part, machine)) for part in parts):
+        if any(len(part.rounds) > 1 and (loop or part.same or _pays(part, machine)) for part in parts):
             return made, machine, blocks
     made = _integers(graph, scheme, calibration, sized)
     machine = sized(made)

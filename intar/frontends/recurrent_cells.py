@@ -188,17 +188,20 @@ class _Product:
 
     def __init__(self, steps: Steps, weight: np.ndarray) -> None:
         self.steps, self.weight, self.rows = steps, weight, len(weight)
-        self._name = ""
+        self._names: dict[str, str] = {}
 
     def of(self, h: str | np.ndarray, bias: np.ndarray | None = None) -> str:
         """``h · weightᵀ + bias``."""
         if isinstance(h, np.ndarray):
             array = h @ self.weight.T
             return self.steps.constant(array if bias is None else array + bias)
-        self._name = self._name or self.steps.constant(self.weight.T)
+        if not self._names:
+            self._names["weight"] = self.steps.constant(self.weight.T)
         if bias is None or not bias.any():
-            return self.steps("MatMul", [h, self._name])
-        return self.steps("Gemm", [h, self._name, bias])
+            return self.steps("MatMul", [h, self._names["weight"]])
+        if "bias" not in self._names:
+            self._names["bias"] = self.steps.constant(bias)
+        return self.steps("Gemm", [h, self._names["weight"], self._names["bias"]])
 
     def added(self, x: str, h: State) -> str:
         """``x + h · weightᵀ``."""

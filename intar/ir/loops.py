@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from intar.ir.ops import Op
-from intar.ir.repeats import LEAST_ROUNDS, Blocks, repeated_blocks
+from intar.ir.repeats import LEAST_ROUNDS, Blocks, cuts_rows, repeated_blocks
 from intar.ir.taskgraph import Task, TaskGraph, Tensor, make_graph
 
 
@@ -19,6 +19,10 @@ def looped_form(graph: TaskGraph) -> tuple[TaskGraph, Blocks]:
     names = {task.name for task in graph.tasks} | {tensor.name for tensor in graph.tensors}
     spread = _spread(graph, names)
     blocks = repeated_blocks(spread)
+    if cuts_rows(
+        spread, blocks
+    ):  # nothing takes the states of the last step: its tasks may be joined in other ways
+        blocks = blocks[:-1] if len(blocks) > LEAST_ROUNDS else ()
     return (_copied(spread, blocks, names), blocks) if blocks else (graph, ())
 
 

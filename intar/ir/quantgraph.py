@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Annotated, Literal
 
 import numpy as np
@@ -440,13 +441,25 @@ class Quantised:
 
 
 @dataclass(frozen=True)
+class Record:
+    """Where a part finds, or leaves, a tensor in what lies in memory from part to part: `rows` rows from row `row` of `name`
+    on, in each round `step` rows further."""
+
+    name: str
+    row: int
+    rows: int
+    step: int = 0
+
+
+@dataclass(frozen=True)
 class Part:
     """A piece of a network: the same graph in each round, but for its numbers (scales, factors, bounds) and its constants.
 
     `takes` are the inputs that come from the part or the round before, `gives` the outputs that go to the next one, in the
     same order. The first round of a first part takes the network's inputs; `leaves` are the network's own names of what the
     last part gives. `kept`: for each round the network's own names of states and their new rows (`intar.ir.states`), by the
-    names in the graph.
+    names in the graph. `records`: of a network whose rounds read or make rows of a whole (`intar.quant.records`) the places
+    of all that the part takes and gives, by name.
     """
 
     rounds: tuple[Quantised, ...]
@@ -454,11 +467,30 @@ class Part:
     gives: tuple[str, ...]
     leaves: tuple[str, ...] = ()
     kept: tuple[Mapping[str, str], ...] = ()
+    records: Mapping[str, Record] = field(default_factory=dict)
 
     @property
     def graph(self) -> QuantGraph:
         """The graph of the first round, which is that of all but for its numbers."""
         return self.rounds[0].graph
+
+    @cached_property
+    def same(self) -> bool:
+        """All rounds have the same numbers and constants, too."""
+        first = self.rounds[0]
+        plain = _sourceless(first.graph)
+        return all(
+            _sourceless(one.graph) == plain
+            and one.constants.keys() == first.constants.keys()
+            and all(np.array_equal(array, first.constants[name]) for name, array in one.constants.items())
+            for one in self.rounds[1:]
+        )
+
+
+def _sourceless(graph: QuantGraph) -> QuantGraph:
+    """The graph without what its tasks come from."""
+    tasks = tuple(task.model_copy(update={"source": "", "fused": ()}) for task in graph.tasks)
+    return graph.model_copy(update={"tasks": tasks})
 
 
 def weight_type(bits: int) -> type[np.int8] | type[np.int16]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from math import prod
 
+from intar.ir.ops import Op
 from intar.ir.states import NEW
 from intar.ir.taskgraph import Task, TaskGraph
 
@@ -20,7 +22,8 @@ def repeated_blocks(graph: TaskGraph) -> Blocks:
 
     All tasks of a block stand together in the graph's order. What a block makes is read by itself and the next one only (the
     last one: by anybody), but for new rows of a state of its own (`intar.ir.states`), which leave the network; what comes
-    from before the loop is read by the first block only. Of the ways to cut a loop
+    from before the loop is read by the first block only, but for matrices of which each block reads the next row (or the one
+    before); and rows that blocks make may be put one below the other behind the loop. Of the ways to cut a loop
     the one with most blocks is taken, then the one where the fewest elements go from block to block.
     """
     tasks = graph.tasks
@@ -30,7 +33,7 @@ def repeated_blocks(graph: TaskGraph) -> Blocks:
         for first, count in _runs(signatures, period):
             for phase in range(period):
                 rounds = (count - phase) // period
-                if rounds < LEAST_ROUNDS:
+                if rounds < LEAST_ROUNDS or (best and ((rounds - 1) * period, -period) < best[0][:2]):
                     break
                 start = first + phase
                 blocks = [tasks[at : at + period] for at in range(start, start + rounds * period, period)]
@@ -49,8 +52,21 @@ def _signature(graph: TaskGraph, task: Task) -> Hashable:
     operands = tuple(
         (name in graph.constants, graph.tensor(name).shape, _quant(graph, name)) for name in task.inputs
     )
-    attrs = tuple(sorted((name, repr(value)) for name, value in task.attrs.items()))
+    named = {"rows": 1} if cuts_row(graph, task) else task.attrs
+    attrs = tuple(sorted((name, repr(value)) for name, value in named.items()))
     return task.op, attrs, operands, graph.tensor(task.output).shape, _quant(graph, task.output)
+
+
+def cuts_row(graph: TaskGraph, task: Task) -> bool:
+    """It takes one row of a matrix."""
+    return task.op is Op.SLICE and graph.tensor(task.output).shape[:-1] == (1,) and task.attrs["axis"] == 0
+
+
+def cuts_rows(graph: TaskGraph, blocks: Blocks) -> bool:
+    """The blocks read rows of a tensor from before them, each its own."""
+    tasks = {task.name: task for task in graph.tasks}
+    same = [(tasks[a], tasks[b]) for a, b in zip(*blocks[:2], strict=True)] if blocks else []
+    return any(cuts_row(graph, a) and a.inputs == b.inputs and a.attrs != b.attrs for a, b in same)
 
 
 def _quant(graph: TaskGraph, name: str) -> bool:
@@ -72,6 +88,8 @@ def _runs(signatures: Sequence[Hashable], period: int) -> Iterator[tuple[int, in
 def _handed_over(graph: TaskGraph, blocks: Sequence[Sequence[Task]]) -> int | None:
     """Elements that go from block to block; None if the blocks don't make a chain."""
     where = {task.output: index for index, block in enumerate(blocks) for task in block}
+    if not all(_rows_in_order(graph, same, where) for same in zip(*blocks, strict=True)):
+        return None
     before = {task.output for task in graph.tasks} - set(where)
     crossing: set[str] = set()
     behind = False
@@ -80,9 +98,10 @@ def _handed_over(graph: TaskGraph, blocks: Sequence[Sequence[Task]]) -> int | No
         mine = where.get(task.output, len(blocks) if behind else -1)
         for name in task.inputs:
             made = where.get(name, -1 if name in before else mine)
-            if made < mine < len(blocks) and mine != made + 1:
+            cut = made < 0 and cuts_row(graph, task)
+            if made < mine < len(blocks) and mine != made + 1 and not cut:
                 return None
-            if mine == len(blocks) and 0 <= made < len(blocks) - 1:
+            if mine == len(blocks) and 0 <= made < len(blocks) - 1 and not _stacks(task):
                 return None
             if 0 <= made < mine:
                 crossing.add(name)
@@ -90,6 +109,23 @@ def _handed_over(graph: TaskGraph, blocks: Sequence[Sequence[Task]]) -> int | No
     if any(0 <= where.get(name, -1) < len(blocks) - 1 for name in leaving):
         return None
     return sum(prod(graph.tensor(name).shape) for name in crossing)
+
+
+def _rows_in_order(graph: TaskGraph, same: Sequence[Task], where: Mapping[str, int]) -> bool:
+    """Tasks in one place of all blocks that cut rows take the same row of what a block makes, or one row after the other of
+    a tensor from before the blocks."""
+    if not cuts_row(graph, same[0]):
+        return True
+    starts = [int(str(task.attrs["start"])) for task in same]
+    if same[0].inputs[0] in where or same[1].inputs[0] in where or same[0].inputs[0] in graph.inputs:
+        return len(set(starts)) == 1
+    steps = {b - a for a, b in pairwise(starts)}
+    return len({task.inputs for task in same}) == 1 and steps in ({1}, {-1})
+
+
+def _stacks(task: Task) -> bool:
+    """It puts rows one below the other."""
+    return task.op is Op.CONCAT and task.attrs["axis"] == 0
 
 
 def alike(graph: TaskGraph, blocks: Blocks) -> list[tuple[str, ...]]:
@@ -102,4 +138,18 @@ def alike(graph: TaskGraph, blocks: Blocks) -> list[tuple[str, ...]]:
         for operands in zip(*(task.inputs for task in group), strict=True):
             if not any(name in graph.constants for name in operands):
                 found.append(operands)
+    return found
+
+
+def shares_constants(graph: TaskGraph, same: Sequence[Sequence[str]]) -> bool:
+    """Blocks, given by their activations in the same place (`alike`), all have the same constants: steps of a recurrent
+    layer."""
+    found = False
+    for names in same:
+        made = [maker for name in names if (maker := graph.producer(name)) is not None]
+        constants = {tuple(name for name in task.inputs if name in graph.constants) for task in made}
+        if len(made) == len(names) and len({task.op for task in made}) == 1:
+            if len(constants) > 1:
+                return False
+            found |= bool(made and constants != {()})
     return found

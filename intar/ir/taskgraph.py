@@ -147,6 +147,14 @@ class TaskGraph(Frozen):
     def _producers(self) -> dict[str, Task]:
         return {task.output: task for task in self.tasks}
 
+    @cached_property
+    def _consumers(self) -> dict[str, tuple[Task, ...]]:
+        found: dict[str, list[Task]] = {}
+        for task in self.tasks:
+            for name in dict.fromkeys(task.inputs):
+                found.setdefault(name, []).append(task)
+        return {name: tuple(readers) for name, readers in found.items()}
+
     def tensor(self, name: str) -> Tensor:
         """The tensor called `name` (KeyError if there is none)."""
         return self.by_name[name]
@@ -157,7 +165,7 @@ class TaskGraph(Frozen):
 
     def consumers(self, name: str) -> tuple[Task, ...]:
         """The tasks that read tensor `name`, in order."""
-        return tuple(task for task in self.tasks if name in task.inputs)
+        return self._consumers.get(name, ())
 
     def constant(self, name: str) -> np.ndarray:
         """The real values (float64) of a constant: dequantised when the tensor has `quant`.

@@ -224,14 +224,17 @@ def _places(known: list[SlotT], slots: Sequence[SlotT]) -> list[int]:
 
 @dataclass(frozen=True)
 class Ported:
-    """The ports of a part, for each round what constants they load, the entry that the part belongs to, and words from the
-    states of a round to those of the next one."""
+    """The ports of a part, for each round what constants they load (one where all load the same), the entry that the part
+    belongs to, words from the states of a round to those of the next one, and from its records in the output argument:
+    `step`, in so many `rounds`."""
 
     ports: Mapping[str, Port]
     images: Sequence[Mapping[str, bytes]]
 
     entry: int = 0
     stride: int = 0
+    step: int = 0
+    rounds: int = 1
 
 
 def join_ports(parts: Mapping[int, Ported], rounds: Sequence[int], reserved: int) -> dict[str, Port]:
@@ -256,9 +259,13 @@ def join_ports(parts: Mapping[int, Ported], rounds: Sequence[int], reserved: int
                 strides[segment] = part.stride
                 mine.strides = tuple(strides)
             elif name in ("y", "r"):  # both are ends of the same argument
+                if part.step:
+                    mine.strides = mine.strides or (0,) * len(rounds)
+                    mine.strides = (*mine.strides[:segment], part.step, *mine.strides[segment + 1 :])
                 mine.steps += _moved(port.steps, segment, shift, reserved)
                 mine.regions += [_further(region, shift) for region in regions]
-                mine.words = max(mine.words, reserved, port.words + shift)
+                further = (part.rounds - 1) * part.step if port.words > reserved else 0
+                mine.words = max(mine.words, reserved, port.words + shift + further)
                 mine.turns += port.turns
             elif name[0] in "xyin":  # other ports of the inputs and outputs
                 mine.steps += _moved(port.steps, segment, mine.words, 0)
@@ -327,7 +334,7 @@ class Pool:
                     port.image += piece[number]
         strides = [0] * segments
         for segment, steps, pieces, stretch in self.parts:
-            strides[segment] = stretch.size
+            strides[segment] = stretch.size if stretch.rounds > 1 else 0
             for step in steps:
                 base = stretch.base + stretch.pieces[pieces[step.base]]
                 port.steps.append(step.model_copy(update={"segment": segment, "base": base}))

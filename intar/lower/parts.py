@@ -38,6 +38,7 @@ from intar.lower.netlist import Flow, FlowLeg, Netlist, check_names, kernel_name
 from intar.lower.nodes import check_memory, make_nodes
 from intar.lower.params import entry_bits, table_arrays
 from intar.lower.ports import Port, port_arguments, port_nodes
+from intar.lower.records import Records
 from intar.lower.site import Common, Place, make_site
 
 
@@ -77,8 +78,13 @@ def _lower(networks: Sequence[Network], forwards: bool) -> Lowered:
     schedules = [schedule for network in networks for schedule in network.schedules]
     common = _common(parts, schedules)
     keeping = _keep(networks, machine, common.a_bits)
-    carried = [_States(network.parts, machine, common.a_bits) for network in networks]
-    common = replace(common, reserved=2 * max(own.size for own in carried), forwards=forwards)
+    carried = [
+        (Records if any(part.records for part in network.parts) else _States)(
+            network.parts, machine, common.a_bits
+        )
+        for network in networks
+    ]
+    common = replace(common, reserved=max(own.reserved for own in carried), forwards=forwards)
     net = Netlist()
     nodes: dict[int, list[Node]] = {}
     ports: dict[int, Ported] = {}
@@ -86,17 +92,20 @@ def _lower(networks: Sequence[Network], forwards: bool) -> Lowered:
     entries: list[Entry] = []
     for number, (network, own) in enumerate(zip(networks, carried, strict=True)):
         first = len(rounds)
-        if own.enters:
+        if isinstance(own, _States) and own.enters:
             ports[first] = replace(own.enter(net, first), entry=number)
             rounds.append(1)
         for index, (part, schedule) in enumerate(zip(network.parts, network.schedules, strict=True)):
             segment = len(rounds)
             kept, stride = _kept_in(network.name, part, keeping[number])
             shared = replace(common, states=dict(own.places(index)), kept=kept)
-            works = [perform(one, schedule, shared) for one in part.rounds]
+            works = [
+                perform(one, schedule, shared) for one in (part.rounds[:1] if part.same else part.rounds)
+            ]
             nodes[segment] = join_rounds(network.name, [make_nodes(work) for work in works])
             loaded = [{n: bytes(port.image) for n, port in work.ports.ports.items()} for work in works]
-            ports[segment] = Ported(works[0].ports.ports, loaded, number, stride)
+            step = own.step if len(part.rounds) > 1 else 0
+            ports[segment] = Ported(works[0].ports.ports, loaded, number, stride, step, len(part.rounds))
             net.types |= works[0].net.types
             for end, beats in works[0].net.waiting.items():
                 net.wait_at(end, beats)
@@ -236,9 +245,11 @@ class _States:
     def __init__(self, parts: Sequence[Part], machine: Machine, a_bits: int):
         self.parts, self.machine, self.a_bits = parts, machine, a_bits
         self.enters = int(len(parts[0].rounds) > 1)
+        self.step = 0
         self.plays = list(accumulate((len(part.rounds) for part in parts), initial=self.enters))
         stored = [self._regions(part, names) for part in parts for names in (part.takes, self._given(part))]
         self.size = max(sum(map(self._words, regions)) for regions in stored)
+        self.reserved = 2 * self.size
 
     def _given(self, part: Part) -> tuple[str, ...]:
         """What a part stores as a state: all that it gives, unless it stores the network's outputs once."""

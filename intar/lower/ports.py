@@ -17,7 +17,7 @@ from intar.lower.buffers import TensorMemory, row_blocks
 from intar.lower.images import beats_to_bytes, pad_to_word
 from intar.lower.kept import kept_region
 from intar.lower.netlist import Flow, FlowLeg, Netlist
-from intar.lower.site import Site
+from intar.lower.site import Place, Site
 from intar.lower.tensors import Tensors
 from intar.lower.visits import Visit
 
@@ -184,9 +184,15 @@ class Ports:
             port.image += pad_to_word(data, port.port_bits * BURST_WORDS)
         return self.tables[weight]
 
-    def _swap(self, name: str) -> int:
-        state = self.site.common.states.get(name)
-        return state.swap if state else 0
+    def _runs(self, region: Region, row: int, rows: int) -> Iterator[tuple[int, int, int]]:
+        """(first word, beats, `swap`) of each run in which rows of a spilled tensor, a state or an output lie."""
+        state = self.site.common.states.get(region.name, Place(region.base))
+        if state.pitch:
+            for number in range(row, row + rows):
+                yield state.base + number * state.pitch, region.row_beats, state.swap
+        else:
+            skipped = self.site.words(row * region.row_beats, region.bits)
+            yield region.base + skipped, rows * region.row_beats, state.swap
 
     def _shared(self, kind: str, ports: int, name: str) -> list[tuple[Port, Region]]:
         """The ports that a tensor goes through, beat by beat in turn, and where it lies in their arguments."""
@@ -232,13 +238,12 @@ class Ports:
             port = self.port("x" if outside else "r")
             owner = port if port.name == "x" else self.port("y")
             region = self._region(owner, name)
-            beats = rows * region.row_beats
-            base = region.base + self.site.words(row * region.row_beats, region.bits)
             need = max((done for first, done in self.stored.get(name, []) if first < row + rows), default=0)
-            port.steps.append(LoadStep(base=base, beats=beats, need=need, swap=self._swap(name), note=note))
-            if owner is not port:
-                owner.turns.append("r")
-            self.net.move(f"{port.name}.out", sinks, beats, note=name)
+            for base, beats, swap in self._runs(region, row, rows):
+                port.steps.append(LoadStep(base=base, beats=beats, need=need, swap=swap, note=note))
+                if owner is not port:
+                    owner.turns.append("r")
+            self.net.move(f"{port.name}.out", sinks, rows * region.row_beats, note=name)
         note = f"{name}: from off chip"
         for memory in memories:
             if name in self.tensors.images:
@@ -270,9 +275,9 @@ class Ports:
         else:
             port = self.port("y")
             region = self._region(port, name)
-            base = region.base + self.site.words(row * region.row_beats, region.bits)
-            port.steps.append(StoreStep(base=base, beats=beats, swap=self._swap(name), note=note))
-            port.turns.append("w")
+            for base, count, swap in self._runs(region, row, rows):
+                port.steps.append(StoreStep(base=base, beats=count, swap=swap, note=note))
+                port.turns.append("w")
             self.stored.setdefault(name, []).append((row, len(port.steps)))
             self.net.move(memory.port("out"), ["y.in", *picked], beats, note=name)
         note = f"{name}: to off chip"

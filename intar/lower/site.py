@@ -40,10 +40,12 @@ def rows_node(unit: int) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a state lies in the output argument: from word `base` on, in odd rounds `swap` further."""
+    """Where a state lies in the output argument: from word `base` on, in odd rounds `swap` further; `pitch` words from row
+    to row, or densely (0)."""
 
     base: int
-    swap: int
+    swap: int = 0
+    pitch: int = 0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import TypeVar
 
 from intar.errors import Finding, UnsupportedError
@@ -20,8 +21,10 @@ from intar.ir.quantgraph import (
     QTensor,
     QuantGraph,
     Quantised,
+    Record,
 )
 from intar.ir.states import states
+from intar.quant.records import Loop, Recorded, record, recurrent
 
 ROLES = ("weight", "bias", "mult", "shift", "gain", "offset")
 """Fields of tasks that name constants (in some kinds of tasks some of them are numbers)."""
@@ -48,7 +51,9 @@ def divide(quantised: Quantised, pieces: Sequence[Sequence[Sequence[str]]]) -> t
         A tensor is read further on than in the next piece, or rounds of a part are not alike: in everything but their
         numbers (scales, factors, bounds) and the values of their constants.
     """
-    cutter = _Cutter(quantised, [set(names) for rounds in pieces for names in rounds])
+    ends = list(accumulate((len(rounds) for rounds in pieces), initial=0))
+    loops = [Loop(first, end) for first, end in pairwise(ends) if end - first > 1]
+    cutter = _Cutter(quantised, [set(names) for rounds in pieces for names in rounds], loops)
     parts, first = [], 0
     for rounds in pieces:
         parts.append(cutter.part(first, len(rounds)))
@@ -59,7 +64,7 @@ def divide(quantised: Quantised, pieces: Sequence[Sequence[Sequence[str]]]) -> t
 
 
 class _Cutter:
-    def __init__(self, quantised: Quantised, pieces: Sequence[set[str]]):
+    def __init__(self, quantised: Quantised, pieces: Sequence[set[str]], loops: Sequence[Loop]):
         self.quantised, self.graph = quantised, quantised.graph
         self.pieces = pieces
         self.found: list[Finding] = []
@@ -75,6 +80,10 @@ class _Cutter:
             self.tasks[where[task.name]].append(task)
             made[task.output] = where[task.name]
         self.crossing: list[list[str]] = [[] for _ in pieces]  # from each piece to the next
+        self.recorded: Recorded | None = None
+        if recurrent(self.graph, self.tasks, loops):
+            self._record(loops, made)
+            return
         for tensor in self.graph.tensors:
             if tensor.name in made and (tensor.name not in self.kept or self._leaves(tensor.name, where)):
                 self._cross(tensor.name, made[tensor.name], where)
@@ -98,6 +107,85 @@ class _Cutter:
         if readers or name in self.graph.outputs:
             self.crossing[made].append(name)
 
+    def _record(self, loops: Sequence[Loop], made: Mapping[str, int]) -> None:
+        """Let pieces read rows and records; what crosses is what any other piece reads."""
+        self.recorded = recorded = record(self.graph, self.tasks, loops)
+        self.found += recorded.found
+        self.tasks = recorded.tasks
+        self.tensors |= {tensor.name: tensor for tensor in recorded.tensors}
+        read = {
+            name
+            for index, tasks in enumerate(self.tasks)
+            for task in tasks
+            for name in task.operands
+            if made.get(name, index) != index
+        }
+        read |= {name for rows in recorded.rows for name, _ in rows.values()}
+        read |= {name for whole in recorded.whole for names in whole.values() for name in names}
+        for tensor in self.graph.tensors:
+            if tensor.name in read or tensor.name in self.graph.outputs:
+                self.crossing[made[tensor.name]].append(tensor.name)
+        early = [name for own in self.crossing[:-1] for name in own if name in self.graph.outputs]
+        if early or self.kept or self.graph.positions:
+            self._say(f"outputs {early} are made before the last piece, or the network keeps states")
+        if loops[-1].end == len(self.pieces):
+            self._say("a loop over rows is the last part", "what is behind it puts its rows together")
+        self.places = {name: (name, 0) for own in self.crossing for name in own if name in read}
+        for loop in loops:
+            self._trail(loop)
+
+    def _trail(self, loop: Loop) -> None:
+        """What one round of a loop gives, every round gives: row after row, behind what the first round takes for it."""
+        plain = [self._piece(index).graph for index in loop.rounds]
+        names = [_renames(plain[0], one, set(self.graph.inputs)).tensors for one in plain]
+        given = {
+            own.get(name, name)
+            for own, index in zip(names, loop.rounds, strict=True)
+            for name in self.crossing[index]
+        }
+        for number, (own, index) in enumerate(zip(names, loop.rounds, strict=True)):
+            made = [task.output for task in self.tasks[index] if own.get(task.output, task.output) in given]
+            self.crossing[index] = made
+            for name in made:
+                first = own.get(name, name)
+                self.places[name] = first, number + (first in names[1])
+        for name in self.crossing[loop.first]:
+            start = names[1].get(name)
+            if start is not None and self.places.get(start) != (start, 0):
+                self._say(f"{start!r} is what several tensors of a loop begin with, or comes from outside")
+            elif start is not None:
+                self.places[start] = name, 0
+
+    def _records(self, first: int, rounds: int, graph: QuantGraph) -> dict[str, Record]:
+        """Where the first round of a part finds and leaves what crosses."""
+        assert self.recorded is not None
+        cut, whole = self.recorded.rows[first : first + rounds], self.recorded.whole[first]
+        found: dict[str, Record] = {}
+        for name in (*graph.inputs, *self.crossing[first]):
+            step = int(rounds > 1)
+            if name in whole:
+                place, row = self.places[whole[name][0]]
+            elif name in cut[0]:
+                source, row = cut[0][name]
+                place, start = self.places[source]
+                row += start
+                taken = [[*own.values()][[*cut[0]].index(name)][1] for own in cut]
+                steps = {b - a for a, b in pairwise(taken)} or {0}
+                step = steps.pop()
+                if steps or abs(step) != (rounds > 1):
+                    self._say(f"rounds do not read one row of {source!r} after the other")
+            elif name in self.places:
+                place, row = self.places[name]
+                if rounds > 1 and place not in self.crossing[first]:
+                    self._say(f"rounds of the loop read {name!r} as a whole")
+            else:
+                continue  # an input or output of the network
+            rows = graph.tensor(name).rows
+            if rounds > 1 and rows != 1:
+                self._say(f"rounds hand over several rows of {name!r}")
+            found[name] = Record(place, row, rows, step)
+        return found
+
     def part(self, first: int, rounds: int) -> Part:
         """The pieces from `first` on as a part of so many rounds."""
         plain = [self._piece(index) for index in range(first, first + rounds)]
@@ -106,7 +194,9 @@ class _Cutter:
         renames = [_renames(plain[0].graph, one.graph, outside) for one in plain]
         gives = tuple(self.crossing[first])
         takes = tuple(self.crossing[first - 1]) if first else ()
-        if rounds > 1:
+        if self.recorded:
+            takes = tuple(name for name in plain[0].graph.inputs if name not in self.graph.inputs)
+        elif rounds > 1:
             given = renames[1].of(self.crossing[first])
             if first and given != takes:
                 self._say(f"the rounds of the part take over {given} and {takes}")
@@ -138,7 +228,9 @@ class _Cutter:
             }
             for one, rename in zip(plain, renames, strict=True)
         ]
-        return Part(made, takes, gives, tuple(self.crossing[-1]) if last else (), tuple(kept))
+        leaves = tuple(self.crossing[-1]) if last else ()
+        records = self._records(first, rounds, plain[0].graph) if self.recorded else {}
+        return Part(made, takes, gives, leaves, tuple(kept), records)
 
     def _piece(self, index: int) -> Quantised:
         tasks = self.tasks[index]
@@ -147,7 +239,7 @@ class _Cutter:
         read = [name for task in tasks for name in task.operands if name not in made]
         graph = QuantGraph(
             name=self.graph.name,
-            tensors=tuple(tensor for tensor in self.graph.tensors if tensor.name in used),
+            tensors=tuple(tensor for tensor in self.tensors.values() if tensor.name in used),
             tasks=tuple(tasks),
             inputs=tuple(dict.fromkeys(read)),
             outputs=tuple(dict.fromkeys([*self.crossing[index], *sorted(made & self.kept)])),

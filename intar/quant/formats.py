@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from math import ceil
 
 import numpy as np
@@ -13,6 +14,7 @@ from intar.grid.masks import ADDED
 from intar.ir.bits import INDEX_BITS
 from intar.ir.loops import is_copy
 from intar.ir.ops import Op
+from intar.ir.repeats import shares_constants
 from intar.ir.taskgraph import QuantParams, TaskGraph
 from intar.quant.calibrate import WAY_OUT, Observed, merge, observe, value_range
 from intar.quant.direct import evaluated
@@ -192,7 +194,8 @@ def choose_formats(
 ) -> Formats:
     """A format for every tensor that the groups read, write or pass to a function; of each set in `alike` as wide.
 
-    Where images meet windows a set has one format: what stands outside of an image is no number of a step.
+    Where images meet windows a set has one format: what stands outside of an image is no number of a step. So it has where
+    all rounds have the same constants, as the steps of a recurrent layer do: then their integers are the same, too.
 
     `known` is what the calibration data has been found to do; None: it is found out.
 
@@ -217,12 +220,13 @@ def choose_formats(
                 classes.join(group.output, name)
     kept = set(stored)
     windows = {name for g in groups if g.kind in ("conv", "pool") for name in (*g.inputs, g.output)}
+    recurrent = shares_constants(graph, alike)
     rounds = classes.copy()  # what has one width: in the same place of all rounds, too
     for same in alike:
         for name in same[1:]:
             if {name, same[0]} <= kept:
                 rounds.join(same[0], name)
-                if windows & {*same}:
+                if recurrent or windows & {*same}:
                     classes.join(same[0], name)
     roots = {name: classes.root(name) for name in stored}
     open_roots = {root for root in roots.values() if root not in classes.fixed}
@@ -237,6 +241,8 @@ def choose_formats(
         elif group.kind == "affine" and is_copy(graph, group.first) and group.output in observed:
             observed[group.output] = observed.get(group.inputs[0], observed[group.output])
 
+    if recurrent:
+        _observe_together(groups, alike, observed)
     together: dict[str, Observed] = {}
     for name in stored:
         if name in observed:
@@ -286,6 +292,17 @@ def choose_formats(
                 form = corner_format(form, CORNERS[group.function.op])
             pre[group.pre] = form
     return Formats(formats, pre, frozenset(masked_scores(groups)), operands, widths.weights)
+
+
+def _observe_together(
+    groups: Sequence[Group], alike: Sequence[Sequence[str]], observed: dict[str, Observed]
+) -> None:
+    """What functions in the same place of all rounds take, seen as one."""
+    pre = {group.output: group.pre for group in groups if group.pre and not group.identity}
+    for same in alike:
+        names = [pre[name] for name in same if name in pre and pre[name] in observed]
+        if names:
+            observed |= dict.fromkeys(names, reduce(merge, (observed[name] for name in names)))
 
 
 def operand_bits(group: Group, index: int, scheme: Scheme, widths: Widths) -> int:

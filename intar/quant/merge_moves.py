@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from intar.ir.quantgraph import Piece, QMove, QuantGraph
@@ -11,16 +13,17 @@ from intar.quant.pieces import MAX_LOOPS, Shape, straight
 def merge_moves(graph: QuantGraph) -> QuantGraph:
     """The graph without moves whose only reader is a move of the whole tensor that can read their input itself."""
     tasks = list(graph.tasks)
+    shapes = {tensor.name: tensor.shape for tensor in graph.tensors}
     changed = True
     while changed:
         changed = False
-        for second in [task for task in tasks if isinstance(task, QMove)]:
-            first = next((t for t in tasks if isinstance(t, QMove) and second.inputs == (t.output,)), None)
+        moves = {task.output: task for task in tasks if isinstance(task, QMove)}
+        readers = Counter(name for task in tasks for name in {*task.inputs})
+        for second in moves.values():
+            first = moves.get(second.inputs[0]) if len(second.inputs) == 1 else None
             if first is None or first.host or second.host or first.output in graph.outputs:
                 continue
-            readers = [task for task in tasks if first.output in task.inputs]
-            shapes = {tensor.name: tensor.shape for tensor in graph.tensors}
-            merged = _merged(first, second, shapes) if len(readers) == 1 else None
+            merged = _merged(first, second, shapes) if readers[first.output] == 1 else None
             if merged is not None:
                 tasks = [merged if task is second else task for task in tasks if task is not first]
                 changed = True

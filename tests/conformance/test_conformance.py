@@ -405,7 +405,15 @@ def require_outcome(seed: int, *executors: str, family: str = "tasks") -> None:
 
 @pytest.mark.parametrize(
     ("family", "count"),
-    [("tasks", 40), ("schedules", 25), ("steps", 8), ("budgets", 20), ("networks", 4), ("kernels", 4)],
+    [
+        ("tasks", 40),
+        ("schedules", 25),
+        ("steps", 8),
+        ("budgets", 20),
+        ("networks", 4),
+        ("kernels", 4),
+        ("recurrent", 2),
+    ],
 )
 def test_random_engine(family: str, count: int) -> None:
     @settings(
@@ -450,7 +458,7 @@ def test_random_everything(chunk: int) -> None:
     [
         *(("schedules", start, 5) for start in range(5000, 5020, 5)),
         *(("steps", start, 5) for start in range(7000, 7020, 5)),
-        *((family, 5000, 3) for family in ("budgets", "networks", "kernels")),
+        *((family, 5000, 3) for family in ("budgets", "networks", "kernels", "recurrent")),
     ],
 )
 def test_random_families_everything(family: str, start: int, count: int) -> None:

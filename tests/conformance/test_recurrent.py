@@ -1,0 +1,108 @@
+"""Recurrent layers: their steps are a loop of the circuit, and every integer is golden's in every executor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conformance.proofs import require, require_generated
+from frontends.models import normal, onnx_model
+
+import intar
+from intar import proof, rendering
+from intar.api import Accelerator
+from intar.design import Design, random_inputs
+from intar.frontends.onnx_graph import import_onnx
+from intar.ir.loops import looped_form
+from intar.quant.divide import divide
+
+HIDDEN, INPUTS = 8, 4
+GATES = {"LSTM": 4, "GRU": 3}
+
+
+def layer(kind: str, length: int, **attrs: object) -> Accelerator:
+    """A layer with a matmul on all its steps."""
+    width, ways = GATES[kind] * HIDDEN, 2 if attrs.get("direction") == "bidirectional" else 1
+    nodes = [
+        (kind, ["x", "w", "r", "b"], ["y"], {"hidden_size": HIDDEN, "name": "cell", **attrs}),
+        ("Reshape", ["y", "shape"], ["flat"]),
+        ("MatMul", ["flat", "head"], ["out"]),
+    ]
+    constants = {"w": normal(ways, width, INPUTS), "r": normal(ways, width, HIDDEN, seed=1, scale=0.4)}
+    constants |= {"b": normal(ways, 2 * width, seed=2), "head": normal(HIDDEN, 5, seed=3)}
+    constants["shape"] = np.array([length * ways, HIDDEN])
+    model = onnx_model(nodes, {"x": [length, 1, INPUTS]}, ["out"], constants, opset=20)
+    samples = normal(4, length, 1, INPUTS, seed=5)
+    return intar.compile(model, samples, budget={"multipliers": 16})
+
+
+def integers(made: Design, count: int = 2) -> list[dict[str, np.ndarray]]:
+    drawn = random_inputs(made.quantised, count)
+    return [{name: array[n] for name, array in drawn.items()} for n in range(count)]
+
+
+@pytest.fixture(scope="module")
+def lstm() -> Design:
+    return layer("LSTM", 6).design
+
+
+def test_steps_are_a_loop(lstm: Design) -> None:
+    """The first step has no state before it and nothing takes the last one's: four of six are rounds."""
+    assert lstm.program.rounds == (1, 4, 1)
+    parts = divide(lstm.quantised, lstm.schedule.pieces)  # type: ignore[union-attr]
+    assert parts[1].same and {record.step for record in parts[1].records.values()} == {1}
+    require(proof.verify_engine(lstm, integers(lstm)))
+
+
+def test_more_steps_are_no_more_constants_and_no_more_nodes(lstm: Design) -> None:
+    longer = layer("LSTM", 9).design
+    assert longer.program.rounds == (1, 7, 1)
+    assert {n: len(image) for n, image in longer.images.items()} == {
+        n: len(image) for n, image in lstm.images.items()
+    }
+    assert len(longer.program.nodes) == len(lstm.program.nodes)
+
+
+def test_a_gru_backwards(tmp_path: Path) -> None:
+    """Rows are read from the last one on."""
+    made = layer("GRU", 5, direction="reverse", linear_before_reset=1).design
+    assert made.program.rounds == (1, 3, 1)
+    require(proof.verify_engine(made, integers(made)))
+    project = rendering.project(made).write(tmp_path)
+    require(proof.verify_csim(made, integers(made), project))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("kind", "attrs"),
+    [
+        ("LSTM", {}),
+        ("GRU", {"linear_before_reset": 1, "direction": "reverse"}),
+        ("GRU", {"direction": "bidirectional"}),
+    ],
+)
+def test_recurrent_layers_in_hardware(kind: str, attrs: dict[str, object], tmp_path: Path) -> None:
+    made = layer(kind, 6, **attrs).design
+    assert made.program.rounds == (1, 4, 1)
+    project = rendering.project(made).write(tmp_path)
+    require_generated(made, integers(made), project)
+
+
+def test_rows_that_come_in_another_order_are_no_loop() -> None:
+    """Each step adds a row of the input: as they lie, backwards, or in an order that no loop has."""
+    for order, rounds in (((0, 1, 2, 3, 4, 5), 4), ((5, 4, 3, 2, 1, 0), 4), ((0, 2, 1, 4, 3, 5), 0)):
+        nodes = [("MatMul", ["x", "w"], ["rows"])]
+        state = ""
+        for step, row in enumerate(order):
+            nodes.append(("Slice", ["rows", f"n{row}", f"n{row + 1}", "n0"], [f"row{step}"]))
+            if state:
+                nodes += [
+                    ("MatMul", [state, "r"], [f"p{step}"]),
+                    ("Add", [f"row{step}", f"p{step}"], [f"s{step}"]),
+                ]
+            nodes.append(("Tanh", [f"s{step}" if state else f"row{step}"], [f"h{step}"]))
+            state = f"h{step}"
+        constants = {"w": normal(3, 4), "r": normal(4, 4)} | {f"n{n}": np.array([n]) for n in range(7)}
+        graph = import_onnx(onnx_model(nodes, {"x": [6, 3]}, [state], constants))
+        assert len(looped_form(graph)[1]) == rounds
