@@ -93,7 +93,7 @@ class Assembly:
         Returns the output's name. Inputs without a shape (after an earlier finding) are passed over in
         silence.
         """
-        attributes = dict(attrs or {})
+        attributes = {**OPS[op].defaults, **(attrs or {})}
         task_name = self._fresh_task(name or output)
         known = [self.shapes.get(each) for each in inputs]
         shapes = [shape for shape in known if shape is not None]

@@ -158,6 +158,14 @@ class Builder:
             Op.ELU, [x], {"alpha": float(alpha), "scale": float(scale), "rate": float(rate)}, name=name
         )
 
+    def power(self, x: str, exponent: float, *, name: str = "") -> str:
+        """``x ** exponent``; 0 of negative numbers where the exponent is no whole number."""
+        return self._task(Op.POWER, [x], {"exponent": float(exponent)}, name=name)
+
+    def function(self, x: str, function: str, *, name: str = "") -> str:
+        """An elementwise function by its name, one of `intar.ir.ops.FUNCTIONS`."""
+        return self._task(Op.FUNCTION, [x], {"function": function}, name=name)
+
     def scale_shift(self, x: str, scale: Operand, shift: Operand, axis: int = -1, *, name: str = "") -> str:
         """``x * scale[c] + shift[c]``, c along `axis`."""
         return self._task(Op.SCALE_SHIFT, [x, scale, shift], {"axis": self._axis(x, axis)}, name=name)
@@ -184,13 +192,14 @@ class Builder:
             return name or "concat"
         return self._task(Op.CONCAT, list(tensors), {"axis": self._axis(tensors[0], axis)}, name=name)
 
-    def slice(self, x: str, axis: int, start: int, stop: int, *, name: str = "") -> str:
-        """Elements `start` to ``stop - 1`` of `axis`; negative positions count from the end, as in Python."""
+    def slice(self, x: str, axis: int, start: int, stop: int, step: int = 1, *, name: str = "") -> str:
+        """Every `step`-th of the elements `start` to ``stop - 1`` of `axis`; negative positions count from the end, as in
+        Python."""
         axis = self._axis(x, axis)
         shape = self._assembly.shapes.get(x, ())
         size = shape[axis] if 0 <= axis < len(shape) else 0
         begin, end = (int(n) + size * (n < 0) for n in (start, stop))
-        return self._task(Op.SLICE, [x], {"axis": axis, "start": begin, "stop": end}, name=name)
+        return self._task(Op.SLICE, [x], {"axis": axis, "start": begin, "stop": end, "step": step}, name=name)
 
     def clip(self, x: str, low: float = -np.inf, high: float = np.inf, *, name: str = "") -> str:
         """``min(max(x, low), high)``."""

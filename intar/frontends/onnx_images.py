@@ -9,7 +9,9 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_broadcast import activations
+from intar.frontends.onnx_moves import take
 from intar.frontends.onnx_nodes import Node, Rejected
+from intar.frontends.onnx_resize import padded, resize
 from intar.ir.ops import Op
 from intar.ir.shapes import AttrValue, Shape, show
 
@@ -75,23 +77,40 @@ def _operands(importer: Importer, node: Node) -> list[str]:
 
 def _pad(importer: Importer, node: Node) -> None:
     """Zeros around an image: a convolution with single ones, which goes into the convolution behind it (`simplify`). Along
-    other axes constants of zeros are joined. Less than nothing is cut off."""
+    other axes constants of zeros are joined. Less than nothing is cut off. Another number is taken off before and added
+    again behind; elements that are there already are copied."""
     shape, value = importer.shape(node.inputs[0]), float(node.attrs.get("value", 0.0))
-    if node.attrs.get("mode", "constant") != "constant":
-        raise Rejected(
-            f"its mode is {node.attrs['mode']}", "padding is zeros", "pad on the host, or with zeros"
-        )
     given = node.attrs.get("pads", node.attrs.get("paddings"))
     pads = [int(n) for n in given] if given is not None else importer.integers(node, 1, "pads") or []
     if name := node.input(2):
         value = float(importer.value(name, "value").reshape(-1)[0])
-    if value:
-        raise Rejected(f"it pads with {value:g}", "padding is zeros", "pad on the host, or with zeros")
     axes = [axis % len(shape) for axis in importer.integers(node, 3, "axes") or range(len(shape))]
     if len(pads) != 2 * len(axes):
         raise Rejected(f"its pads are {pads}", "two numbers for each axis", code="graph")
     sides = dict(zip(axes, zip(pads, pads[len(axes) :], strict=False), strict=True))
-    x, last = importer.tensor(node.inputs[0]), importer.graph.fresh(node.outputs[0])
+    x, mode = importer.tensor(node.inputs[0]), node.attrs.get("mode", "constant")
+    if mode != "constant":
+        for axis, (before, after) in sides.items():
+            x = take(importer, node, x, axis, padded(mode, shape[axis], before, after))
+    elif value:
+        if not np.isfinite(value):
+            raise Rejected(f"it pads with {value:g}", "padding is a finite number", "pad with zeros")
+        number = importer.graph.constant(f"{node.outputs[0]}:value", np.asarray(value))
+        below = importer.emit(
+            node, Op.SUB, [x, number], output=importer.graph.fresh(f"{node.outputs[0]}:part")
+        )
+        around = _zeros_around(importer, node, below, sides)
+        x = importer.emit(
+            node, Op.ADD, [around, number], output=importer.graph.fresh(f"{node.outputs[0]}:part")
+        )
+    else:
+        x = _zeros_around(importer, node, x, sides)
+    importer.alias[node.outputs[0]] = x
+
+
+def _zeros_around(importer: Importer, node: Node, x: str, sides: dict[int, tuple[int, int]]) -> str:
+    """The tensor with so many zeros before and after each axis; fewer than none are elements cut off."""
+    shape, last = importer.graph.shapes[x], importer.graph.fresh(node.outputs[0])
 
     def step(op: Op, inputs: list[str], attrs: dict[str, AttrValue]) -> str:
         return importer.emit(node, op, inputs, attrs, output=importer.graph.fresh(f"{last}:part"))
@@ -123,7 +142,7 @@ def _pad(importer: Importer, node: Node) -> None:
             ]
             parts = [*zeros[: before > 0], x, *zeros[before > 0 :]]
             x = step(Op.CONCAT, activations(importer, node, parts, axis), {"axis": axis})
-    importer.alias[node.outputs[0]] = x
+    return x
 
 
 def _conv(importer: Importer, node: Node) -> None:
@@ -215,78 +234,6 @@ def _global(op: Op) -> Callable[[Importer, Node], None]:
     return handler
 
 
-def _resize(importer: Importer, node: Node) -> None:
-    """Nearest neighbour by whole factors, in the coordinate modes where that repeats elements."""
-    shape = _image(importer, node.inputs[0])
-    mode = node.attrs.get("mode", "nearest")
-    if mode != "nearest":
-        raise Rejected(f"its mode is {mode}", "only nearest neighbour is supported")
-    sizes = _resized(importer, node, shape)
-    factors = [new // old if new % old == 0 else 0 for new, old in zip(sizes, shape, strict=True)]
-    if factors[:2] != [1, 1] or 0 in factors:
-        raise Rejected(
-            f"it resizes {show(shape)} to {show(sizes)}",
-            "only whole factors of rows and columns are supported",
-        )
-    for factor in {f for f in factors[2:] if f > 1}:
-        _check_nearest(node, factor)
-    if factors[2:] == [1, 1]:
-        importer.alias[node.outputs[0]] = importer.tensor(node.inputs[0])
-        return
-    importer.emit(
-        node, Op.UPSAMPLE_NEAREST, [importer.tensor(node.inputs[0])], {"factors": (factors[2], factors[3])}
-    )
-
-
-def _resized(importer: Importer, node: Node, shape: Shape) -> Shape:
-    """The shape that a Resize or Upsample asks for."""
-    if node.op == "Upsample":
-        scales = node.attrs.get("scales") or importer.value(node.inputs[1], "scales")
-    elif len(node.inputs) == 2:  # operator set 10
-        scales = importer.value(node.inputs[1], "scales")
-    elif name := node.input(3):
-        sizes = [int(n) for n in importer.value(name, "sizes").reshape(-1)]
-        axes = [int(a) for a in node.attrs.get("axes", range(len(shape)))]
-        if node.attrs.get("keep_aspect_ratio_policy", "stretch") != "stretch":
-            raise Rejected("it keeps the aspect ratio", "give the size itself")
-        given = dict(zip(axes, sizes, strict=True))
-        return tuple(given.get(axis, size) for axis, size in enumerate(shape))
-    else:
-        scales = importer.value(node.input(2), "scales")
-    axes = [int(a) for a in node.attrs.get("axes", range(len(shape)))]
-    given_scales = dict(zip(axes, (float(s) for s in np.asarray(scales).reshape(-1)), strict=True))
-    return tuple(int(np.floor(size * given_scales.get(axis, 1.0))) for axis, size in enumerate(shape))
-
-
-def _check_nearest(node: Node, factor: int) -> None:
-    """Whether output i of a factor takes element ``i // factor``, by the node's own rule. Raises Rejected."""
-    transform = node.attrs.get(
-        "coordinate_transformation_mode", "asymmetric" if node.op == "Upsample" else "half_pixel"
-    )
-    rounding = node.attrs.get("nearest_mode", "floor" if node.op == "Upsample" else "round_prefer_floor")
-    if node.op == "Resize" and len(node.inputs) == 2:
-        transform, rounding = "asymmetric", "floor"
-    i = np.arange(8 * factor)
-    places = {
-        "half_pixel": (i + 0.5) / factor - 0.5,
-        "asymmetric": i / factor,
-        "half_pixel_symmetric": (i + 0.5) / factor - 0.5,
-    }
-    rules: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "floor": np.floor,
-        "ceil": np.ceil,
-        "round_prefer_floor": lambda x: np.ceil(x - 0.5),
-        "round_prefer_ceil": lambda x: np.floor(x + 0.5),
-    }
-    taken = rules[rounding](places[transform]).clip(0) if transform in places and rounding in rules else None
-    if taken is None or not (taken[: 7 * factor] == i[: 7 * factor] // factor).all():
-        raise Rejected(
-            f"with {transform} and {rounding} it does not repeat each element {factor} times",
-            "only then is it an upsampling by whole factors",
-            "export it with asymmetric and floor",
-        )
-
-
 def _prelu(importer: Importer, node: Node) -> None:
     x, slope = importer.tensor(node.inputs[0]), node.inputs[1]
     if not importer.is_constant(slope):
@@ -360,8 +307,8 @@ IMAGES: dict[str, Callable[[Importer, Node], None]] = {
     "MaxPool": _pool,
     "PRelu": _prelu,
     "Pad": _pad,
-    "Resize": _resize,
+    "Resize": resize,
     "SpaceToDepth": _space_to_depth,
-    "Upsample": _resize,
+    "Upsample": resize,
 }
 """The translation of each of them."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
-
 import numpy as np
 
 from intar.frontends.importer import Importer
@@ -103,33 +101,6 @@ def gemm(importer: Importer, node: Node) -> None:
         addend = importer.emit(node, Op.MUL, [addend, factor], output=f"{output}:scaled")
     if product in importer.graph.shapes and addend in importer.graph.shapes:
         importer.emit(node, Op.ADD, [product, addend])
-
-
-def reduce_mean(importer: Importer, node: Node) -> None:
-    """The mean over some axes: a product with a column of equal weights, or the global pool of an image."""
-    shape, output = importer.shape(node.inputs[0]), node.outputs[0]
-    rank, x = len(shape), importer.tensor(node.inputs[0])
-    given = importer.integers(node, 1, "axes")
-    if not given and node.attrs.get("noop_with_empty_axes", 0):
-        importer.alias[output] = x
-        return
-    axes = sorted({axis % rank for axis in (given or range(rank))})
-    keep = node.attrs.get("keepdims", 1)
-    target = tuple(1 if a in axes else n for a, n in enumerate(shape) if keep or a not in axes)
-    if rank == 4 and axes == [2, 3]:
-        pooled = importer.emit(node, Op.GLOBAL_AVG_POOL, [x], output=f"{output}:pooled")
-        importer.emit(node, Op.RESHAPE, [pooled], {"shape": target})
-        return
-    kept = [a for a in range(rank) if a not in axes]
-    if [*kept, *axes] != list(range(rank)):
-        x = importer.emit(node, Op.TRANSPOSE, [x], {"perm": (*kept, *axes)}, output=f"{output}:turned")
-    count = prod(shape[a] for a in axes)
-    rows = (*(shape[a] for a in kept), count)
-    if len(axes) != 1:
-        x = importer.emit(node, Op.RESHAPE, [x], {"shape": rows}, output=f"{output}:rows")
-    weight = importer.graph.constant(f"{output}:mean", np.full((count, 1), 1 / count, np.float32))
-    mean = importer.emit(node, Op.MATMUL, [x, weight], output=f"{output}:column")
-    importer.emit(node, Op.RESHAPE, [mean], {"shape": target})
 
 
 def _scaled(importer: Importer, name: str, factor: float) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
+import numpy as np
+
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_broadcast import activations
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import Op
-from intar.ir.shapes import show
+from intar.ir.shapes import AttrValue, show
 
 
 def _axis(axis: int, rank: int, what: str = "axis") -> int:
@@ -123,7 +125,7 @@ def _split(importer: Importer, node: Node) -> None:
                 f"its part '{output}' is empty", "tensors of no elements have no place in a circuit"
             )
         elif output and size:
-            attrs = {"axis": axis, "start": start, "stop": start + size}
+            attrs: dict[str, AttrValue] = {"axis": axis, "start": start, "stop": start + size}
             importer.alias[output] = importer.emit(node, Op.SLICE, [x], attrs, output=output)
         start += size
 
@@ -134,29 +136,74 @@ def _slice(importer: Importer, node: Node) -> None:
     starts, stops = importer.integers(node, 1, "starts") or [], importer.integers(node, 2, "ends") or []
     axes = importer.integers(node, 3, "axes") or list(range(len(starts)))
     steps = importer.integers(node, 4, "steps") or [1] * len(starts)
-    if any(step != 1 for step in steps):
-        raise Rejected(f"its steps are {steps}", "only parts without gaps (step 1) are supported")
     if not len(axes) == len(starts) == len(stops) == len(steps):
         raise Rejected("its starts, ends, axes and steps differ in number", code="graph")
-    cuts = []
-    for axis, start, stop in zip(axes, starts, stops, strict=True):
-        axis = _axis(axis, len(shape))
-        first, last, _ = slice(start, stop).indices(shape[axis])
-        if first >= last:
-            raise Rejected(f"the range {start}:{stop} of axis {axis} of {show(tuple(shape))} is empty")
-        if (first, last) != (0, shape[axis]):
-            cuts.append({"axis": axis, "start": first, "stop": last})
     x = importer.tensor(name)
-    for position, attrs in enumerate(cuts):
-        output = "" if position == len(cuts) - 1 else f"{node.outputs[0]}:{position}"
-        x = importer.emit(node, Op.SLICE, [x], attrs, output=output)
-    if not cuts:
-        importer.alias[node.outputs[0]] = x
+    for axis, start, stop, step in zip(axes, starts, stops, steps, strict=True):
+        axis = _axis(axis, len(shape))
+        if step == 0:
+            raise Rejected("its step is 0", code="graph")
+        chosen = range(*slice(start, stop, step).indices(shape[axis]))
+        if not chosen:
+            raise Rejected(f"the range {start}:{stop} of axis {axis} of {show(tuple(shape))} is empty")
+        x = take(importer, node, x, axis, list(chosen))
+    importer.alias[node.outputs[0]] = x
+
+
+def take(importer: Importer, node: Node, x: str, axis: int, chosen: list[int]) -> str:
+    """Elements of one axis in any order: slices with equal steps, joined."""
+    size = importer.graph.shapes[x][axis]
+    if chosen == list(range(size)):
+        return x
+
+    def step(op: Op, inputs: list[str], attrs: dict[str, AttrValue]) -> str:
+        return importer.emit(node, op, inputs, attrs, output=importer.graph.fresh(f"{node.outputs[0]}:part"))
+
+    parts: list[str] = []
+    at = 0
+    while at < len(chosen):
+        end = at + 1
+        stride = max(chosen[end] - chosen[at], 0) if end < len(chosen) else 0
+        while stride and end < len(chosen) and chosen[end] == chosen[end - 1] + stride:
+            end += 1
+        if end - at == 2 and stride > 1:  # two elements are no pattern: the second may begin one
+            end -= 1
+        start, stop = chosen[at], chosen[end - 1] + 1
+        attrs: dict[str, AttrValue] = {"axis": axis, "start": start, "stop": stop, "step": max(stride, 1)}
+        parts.append(x if (start, stop, stride) == (0, size, 1) else step(Op.SLICE, [x], attrs))
+        at = end
+    return parts[0] if len(parts) == 1 else step(Op.CONCAT, parts, {"axis": axis})
+
+
+def _gather(importer: Importer, node: Node) -> None:
+    """Rows of a constant table that an input of ids chooses, or elements of an activation that constants choose."""
+    table, ids = node.inputs[:2]
+    if not importer.is_constant(table) and importer.is_constant(ids):
+        shape = importer.shape(table)
+        axis = _axis(int(node.attrs.get("axis", 0)), len(shape))
+        wanted = np.asarray(importer.value(ids, "indices"), np.int64)
+        if wanted.size == 0 or wanted.min() < -shape[axis] or wanted.max() >= shape[axis]:
+            raise Rejected(f"its indices are not inside axis {axis} of {show(shape)}", code="graph")
+        chosen = [int(n) % shape[axis] for n in wanted.reshape(-1)]
+        x = take(importer, node, importer.tensor(table), axis, chosen)
+        made = (*shape[:axis], *wanted.shape, *shape[axis + 1 :])
+        if importer.graph.shapes[x] == made:
+            importer.alias[node.outputs[0]] = x
+        else:
+            importer.emit(node, Op.RESHAPE, [x], {"shape": made})
+        return
+    if int(node.attrs.get("axis", 0)) or not importer.is_constant(table) or len(importer.shape(table)) != 2:
+        raise Rejected(
+            "it does not choose rows of a constant matrix",
+            "a lookup by address is Gather on axis 0 of a table",
+        )
+    importer.emit(node, Op.EMBEDDING, [importer.tensor(ids), importer.tensor(table)])
 
 
 MOVES: dict[str, Callable[[Importer, Node], None]] = {
     "Concat": _concat,
     "Flatten": _flatten,
+    "Gather": _gather,
     "Reshape": _reshape,
     "Slice": _slice,
     "Split": _split,

@@ -8,26 +8,20 @@ from math import prod
 import numpy as np
 
 from intar.frontends.importer import Importer
-from intar.frontends.masks import additive_mask
 from intar.frontends.onnx_broadcast import alike
+from intar.frontends.onnx_functions import FUNCTIONS, unary
 from intar.frontends.onnx_images import IMAGES, leaky_relu
-from intar.frontends.onnx_matmul import gemm, matmul, reduce_mean
+from intar.frontends.onnx_matmul import gemm, matmul
 from intar.frontends.onnx_moves import MOVES
-from intar.frontends.onnx_nodes import Node, Rejected, scalar
+from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.onnx_norms import group_norm, layer_norm, lp_norm, rms_norm
 from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
 from intar.frontends.onnx_recurrent import recurrent
-from intar.ir.ops import HIDDEN, POSITION, Op
+from intar.frontends.onnx_reductions import REDUCTIONS
+from intar.ir.ops import POSITION, Op
 from intar.ir.shapes import AttrValue
 
 Handler = Callable[[Importer, Node], None]
-
-
-def _unary(op: Op) -> Handler:
-    def handler(importer: Importer, node: Node) -> None:
-        importer.emit(node, op, [importer.tensor(node.inputs[0])])
-
-    return handler
 
 
 def _binary(op: Op) -> Handler:
@@ -63,7 +57,7 @@ def _elu(importer: Importer, node: Node) -> None:
 def _log_softmax(importer: Importer, node: Node) -> None:
     raise Rejected(
         "it is the logarithm of a softmax",
-        "there is no logarithm in the circuit",
+        "a probability of nearly nothing has no exact logarithm in the circuit",
         "leave it out (the largest stays the largest), or take the softmax",
     )
 
@@ -78,18 +72,6 @@ def _swish(importer: Importer, node: Node) -> None:
     scaled = importer.emit(node, Op.MUL, [x, factor], output=f"{output}:scaled")
     gate = importer.emit(node, Op.SIGMOID, [scaled], output=f"{output}:gate")
     importer.emit(node, Op.MUL, [x, gate])
-
-
-def _div(importer: Importer, node: Node) -> None:
-    a, b = node.inputs
-    if not importer.is_constant(b):
-        raise Rejected("it divides by an activation", "only division by a constant becomes a product")
-    with np.errstate(divide="ignore"):
-        inverse = np.asarray(1.0 / importer.real(b).astype(np.float64))
-    if not np.isfinite(inverse).all():
-        raise Rejected(f"it divides by zero ('{b}')", hint="correct the model", code="graph")
-    factor = importer.graph.constant(f"{b}:inverse", inverse)
-    importer.emit(node, Op.MUL, [importer.tensor(a), factor])
 
 
 def _softmax(importer: Importer, node: Node) -> None:
@@ -121,36 +103,6 @@ def _softmax(importer: Importer, node: Node) -> None:
         importer.emit(node, Op.TRANSPOSE, [x], {"perm": tuple(perm.index(a) for a in range(rank))})
 
 
-def _where(importer: Importer, node: Node) -> None:
-    """The choice between scores and a number so low that a softmax drops them: a mask is added."""
-    chosen, x, low = node.inputs
-    placed = importer.mask(chosen)
-    if placed is not None:
-        scores, hidden = (x, low) if placed.form == "keeps" else (low, x)
-        if (
-            placed.form == "added"
-            or not importer.is_constant(hidden)
-            or (importer.real(hidden) > HIDDEN).any()
-        ):
-            raise Rejected(
-                "it chooses between two tensors", f"scores are hidden behind a constant of {HIDDEN:g} or less"
-            )
-        importer.put_mask(node, scores, placed)
-        return
-    if not importer.is_constant(chosen):
-        raise Rejected("its condition is computed at run time", "only constant masks are known")
-    keep = np.asarray(importer.value(chosen, "condition"), bool)
-    if importer.is_constant(x):
-        x, low, keep = low, x, ~keep
-    if importer.is_constant(x) or not importer.is_constant(low) or (importer.real(low) > HIDDEN).any():
-        raise Rejected(
-            "it chooses between two tensors",
-            f"only a mask, which hides scores behind a constant of {HIDDEN:g} or less, is known",
-        )
-    constant = importer.graph.constant(f"{node.outputs[0]}:mask", additive_mask(keep))
-    importer.emit(node, Op.ADD, [importer.tensor(x), constant])
-
-
 def _neg(importer: Importer, node: Node) -> None:
     minus = importer.graph.constant(f"{node.outputs[0]}:minus_one", np.asarray(-1.0))
     importer.emit(node, Op.MUL, [importer.tensor(node.inputs[0]), minus])
@@ -171,18 +123,6 @@ def _sum(importer: Importer, node: Node) -> None:
         total = importer.emit(node, Op.ADD, [total, importer.tensor(name)], output=output)
 
 
-def _pow(importer: Importer, node: Node) -> None:
-    x, exponent = importer.tensor(node.inputs[0]), scalar(importer.values, node.inputs[1])
-    shape = importer.values[node.inputs[1]].shape if exponent is not None else ()
-    if exponent not in (2.0, 3.0) or len(shape) > len(importer.graph.shapes[x]):
-        raise Rejected("only the powers 2 and 3 are supported")
-    if exponent == 2.0:
-        importer.emit(node, Op.MUL, [x, x])
-    else:
-        square = importer.emit(node, Op.MUL, [x, x], output=f"{node.outputs[0]}:square")
-        importer.emit(node, Op.MUL, [square, x])
-
-
 def _clip(importer: Importer, node: Node) -> None:
     low = _bound(importer, node, 1, -np.inf)
     high = _bound(importer, node, 2, np.inf)
@@ -199,31 +139,9 @@ def _clip(importer: Importer, node: Node) -> None:
         raise Rejected(f"it clips to the empty range {low:g} … {high:g}")
 
 
-def _hard_sigmoid(importer: Importer, node: Node) -> None:
-    """``alpha · x + beta`` between 0 and 1."""
-    x, output = importer.tensor(node.inputs[0]), node.outputs[0]
-    for op, role, default in ((Op.MUL, "alpha", 0.2), (Op.ADD, "beta", 0.5)):
-        factor = np.asarray(float(node.attrs.get(role, default)))
-        x = importer.emit(
-            node, op, [x, importer.graph.constant(f"{output}:{role}", factor)], output=f"{output}:{op}"
-        )
-    importer.emit(node, Op.CLIP, [x], {"low": 0.0, "high": 1.0})
-
-
 def _bound(importer: Importer, node: Node, position: int, default: float) -> float:
     name = node.input(position)
     return float(importer.value(name, "bound").reshape(-1)[0]) if name else default
-
-
-def _max(importer: Importer, node: Node) -> None:
-    zeros = [name for name in node.inputs if scalar(importer.values, name) == 0]
-    rest = [name for name in node.inputs if name not in zeros]
-    if len(node.inputs) == 1:
-        importer.alias[node.outputs[0]] = importer.tensor(node.inputs[0])
-        return
-    if len(rest) != 1 or any(len(importer.shape(zero)) > len(importer.shape(rest[0])) for zero in zeros):
-        raise Rejected("only the maximum of a tensor and 0 (a ReLU) is supported")
-    importer.emit(node, Op.RELU, [importer.tensor(rest[0])])
 
 
 def _same(importer: Importer, node: Node) -> None:
@@ -294,17 +212,6 @@ def _batch_normalization(importer: Importer, node: Node) -> None:
     importer.emit(node, Op.SCALE_SHIFT, [x, gain, shift], {"axis": 1})
 
 
-def _gather(importer: Importer, node: Node) -> None:
-    """Rows of a constant table, chosen by an input of ids."""
-    table, ids = node.inputs[:2]
-    if int(node.attrs.get("axis", 0)) or not importer.is_constant(table) or len(importer.shape(table)) != 2:
-        raise Rejected(
-            "it does not choose rows of a constant matrix",
-            "a lookup by address is Gather on axis 0 of a table",
-        )
-    importer.emit(node, Op.EMBEDDING, [importer.tensor(ids), importer.tensor(table)])
-
-
 def _argmax(importer: Importer, node: Node) -> None:
     rank = len(importer.shape(node.inputs[0]))
     if int(node.attrs.get("axis", 0)) % rank != rank - 1 or node.attrs.get("select_last_index", 0):
@@ -327,17 +234,14 @@ HANDLERS: dict[str, Handler] = {
     "Clip": _clip,
     "DequantizeLinear": dequantize_linear,
     "Celu": _elu,
-    "Div": _div,
     "Dropout": _dropout,
     "Elu": _elu,
-    "Exp": _unary(Op.EXP),
+    "Exp": unary(Op.EXP),
     "Expand": _expand,
-    "Gather": _gather,
     "GRU": recurrent,
     "Gelu": _gelu,
     "Gemm": gemm,
-    "HardSigmoid": _hard_sigmoid,
-    "HardSwish": _unary(Op.HARDSWISH),
+    "HardSwish": unary(Op.HARDSWISH),
     "Identity": _same,
     "GroupNormalization": group_norm,
     "InstanceNormalization": group_norm,
@@ -346,28 +250,26 @@ HANDLERS: dict[str, Handler] = {
     "LogSoftmax": _log_softmax,
     "LpNormalization": lp_norm,
     "MatMul": matmul,
-    "Max": _max,
-    "Mish": _unary(Op.MISH),
+    "Mish": unary(Op.MISH),
     "Mul": _binary(Op.MUL),
     "Neg": _neg,
-    "Pow": _pow,
     "QuantizeLinear": quantize_linear,
     "RMSNormalization": rms_norm,
     "RNN": recurrent,
-    "ReduceMean": reduce_mean,
-    "Relu": _unary(Op.RELU),
+    "Relu": unary(Op.RELU),
     "Selu": _elu,
-    "Sigmoid": _unary(Op.SIGMOID),
+    "Sigmoid": unary(Op.SIGMOID),
     "SimplifiedLayerNormalization": rms_norm,
     "Softmax": _softmax,
-    "Softplus": _unary(Op.SOFTPLUS),
+    "Softplus": unary(Op.SOFTPLUS),
     "Sub": _binary(Op.SUB),
     "Sum": _sum,
     "Swish": _swish,
-    "Tanh": _unary(Op.TANH),
-    "Where": _where,
+    "Tanh": unary(Op.TANH),
     "intar.GroupRational": _group_rational,
+    **FUNCTIONS,
     **MOVES,
+    **REDUCTIONS,
     **IMAGES,
 }
 """The translation of each operator that does not vanish by constant folding: of ONNX's own domain, and of ours."""

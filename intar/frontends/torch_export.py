@@ -17,9 +17,11 @@ from intar.errors import Finding, GraphError, UnsupportedError
 KEPT = {
     *("linear", "matmul", "addmm", "embedding", "scaled_dot_product_attention", "softmax"),
     *("layer_norm", "rms_norm", "batch_norm"),
-    *("elu", "selu", "celu", "glu", "mish", "softplus", "log_softmax"),
+    *("elu", "selu", "celu", "glu", "mish", "softplus", "log_softmax", "log_sigmoid_forward"),
+    *("std", "expm1", "exp2", "log1p", "log2", "log10", "maximum", "minimum", "amax", "amin", "flip", "roll"),
     *("gelu", "silu", "hardswish", "hardsigmoid", "prelu", "leaky_relu", "relu6", "hardtanh"),
     *("conv1d", "conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
+    *("adaptive_max_pool2d", "upsample_bilinear2d", "conv_transpose1d"),
     *("upsample_nearest2d", "pixel_shuffle", "pixel_unshuffle"),
     *("lstm", "gru", "rnn_tanh", "rnn_relu"),
 }

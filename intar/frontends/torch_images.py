@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from intar.frontends.onnx_nodes import Rejected
 from intar.frontends.torch_nodes import Writer
 from intar.ir.shapes import show
@@ -80,9 +82,31 @@ def _conv_transpose2d(w: Writer, a: Arguments) -> None:
 
 def _convolution(w: Writer, a: Arguments) -> None:
     """The operator behind all of them, which programs have that were decomposed elsewhere."""
-    if len(w.shape(a["weight"])) != 4:
-        raise Rejected(f"its weight has the shape {show(w.shape(a['weight']))}, expected four axes")
-    (_conv_transpose2d if a["transposed"] else _conv2d)(w, a)
+    shape = w.shape(a["weight"])
+    handlers = {3: (_conv1d, _conv_transpose1d), 4: (_conv2d, _conv_transpose2d)}
+    if len(shape) not in handlers:
+        raise Rejected(f"its weight has the shape {show(shape)}, expected three or four axes")
+    handlers[len(shape)][bool(a["transposed"])](w, a)
+
+
+def _conv_transpose1d(w: Writer, a: Arguments) -> None:
+    """A signal is an image of one row."""
+    if not w.is_constant(a["weight"]):
+        raise Rejected("its weight is an activation", "weights are constants")
+    batch, channels, length = w.shape(a["input"])
+    padding, extra, stride, dilation = (
+        int(a[key][0]) for key in ("padding", "output_padding", "stride", "dilation")
+    )
+    image = w.emit("Reshape", [a["input"], w.integers((batch, channels, 1, length))])
+    attrs = {
+        "strides": (1, stride),
+        "pads": (0, padding, 0, padding),
+        "dilations": (1, dilation),
+        "output_padding": (0, extra),
+        "group": int(a["groups"]),
+    }
+    made = w.emit("ConvTranspose", [image, w.array(a["weight"])[:, :, None], a["bias"]], attrs)
+    w.give("Reshape", [made, w.integers(w.shape(w.current))])
 
 
 def _pool_window(a: Arguments) -> dict[str, Any]:
@@ -105,24 +129,48 @@ def _avg_pool2d(w: Writer, a: Arguments) -> None:
     w.give("AveragePool", [a["self"]], _pool_window(a) | {"count_include_pad": int(a["count_include_pad"])})
 
 
-def _adaptive_avg_pool2d(w: Writer, a: Arguments) -> None:
-    size, target = w.shape(a["self"])[-2:], w.shape(w.current)[-2:]
-    if target == (1, 1):
-        w.give("GlobalAveragePool", [a["self"]])
-        return
-    if any(have % want for have, want in zip(size, target, strict=True)):
-        raise Rejected(
-            f"it pools {show(size)} to {show(target)}",
-            "windows of equal size are supported: the target has to divide the size",
+def _adaptive(whole: str, windows: str) -> Callable[[Writer, Arguments], None]:
+    """A pool whose windows make an image of a given size."""
+
+    def handler(w: Writer, a: Arguments) -> None:
+        size = w.shape(a["self"])[-2:]
+        target = tuple(
+            have if want is None else int(want) for have, want in zip(size, a["output_size"], strict=True)
         )
-    window = tuple(have // want for have, want in zip(size, target, strict=True))
-    w.give("AveragePool", [a["self"]], {"kernel_shape": window, "strides": window})
+        if target == (1, 1):
+            w.give(whole, [a["self"]])
+            return
+        if any(have % want for have, want in zip(size, target, strict=True)):
+            raise Rejected(
+                f"it pools {show(size)} to {show(target)}",
+                "windows of equal size are supported: the target has to divide the size",
+            )
+        window = tuple(have // want for have, want in zip(size, target, strict=True))
+        w.give(windows, [a["self"]], {"kernel_shape": window, "strides": window})
+
+    return handler
+
+
+def _target(w: Writer, a: Arguments) -> list[Any]:
+    """Inputs of a Resize. PyTorch computes with a scale that it was given, even where the size is another one's."""
+    source, shape = a.get("self", a.get("input")), w.shape(w.current)
+    given = a.get("scale_factors") or [a.get("scales_h"), a.get("scales_w")]
+    sides = list(zip(given, w.shape(source)[-2:], shape[-2:], strict=True))
+    if all(factor is None or factor * old == new for factor, old, new in sides):
+        return [source, None, None, w.integers(shape)]
+    factors = [float(factor or new / old) for factor, old, new in sides]
+    return [source, None, np.asarray([1.0, 1.0, *factors], np.float32)]
+
+
+def _upsample_bilinear2d(w: Writer, a: Arguments) -> None:
+    transform = "align_corners" if a["align_corners"] else "half_pixel"
+    inputs = _target(w, a if not a["align_corners"] else {"self": a.get("self", a.get("input"))})
+    w.give("Resize", inputs, {"mode": "linear", "coordinate_transformation_mode": transform})
 
 
 def _upsample_nearest2d(w: Writer, a: Arguments) -> None:
-    source = a.get("self", a.get("input"))
     attrs = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    w.give("Resize", [source, None, None, w.integers(w.shape(w.current))], attrs)
+    w.give("Resize", _target(w, a), attrs)
 
 
 def _pixel_shuffle(w: Writer, a: Arguments) -> None:
@@ -134,17 +182,20 @@ def _pixel_unshuffle(w: Writer, a: Arguments) -> None:
 
 
 IMAGES: dict[str, Callable[[Writer, Arguments], None]] = {
-    "adaptive_avg_pool2d": _adaptive_avg_pool2d,
+    "adaptive_avg_pool2d": _adaptive("GlobalAveragePool", "AveragePool"),
+    "adaptive_max_pool2d": _adaptive("GlobalMaxPool", "MaxPool"),
     "avg_pool2d": _avg_pool2d,
     "constant_pad_nd": _pad,
     "conv1d": _conv1d,
     "conv2d": _conv2d,
+    "conv_transpose1d": _conv_transpose1d,
     "conv_transpose2d": _conv_transpose2d,
     "convolution": _convolution,
     "max_pool2d": _max_pool2d,
     "max_pool2d_with_indices": _max_pool2d,
     "pixel_shuffle": _pixel_shuffle,
     "pixel_unshuffle": _pixel_unshuffle,
+    "upsample_bilinear2d": _upsample_bilinear2d,
     "upsample_nearest2d": _upsample_nearest2d,
 }
 """By the operator's name without namespace and overload."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
+import numpy as np
 from torch.fx import Node as FxNode
 
 from intar.frontends.onnx_nodes import Rejected
@@ -124,15 +126,75 @@ def _repeat(w: Writer, a: Arguments) -> None:
     w.give("Identity", [x])
 
 
+def _chosen(w: Writer, x: Any, axis: int, indices: Any) -> str:
+    """Elements of one axis, in the order of constant indices."""
+    return w.emit("Gather", [x, w.integers([int(n) for n in indices])], {"axis": axis})
+
+
+def _flip(w: Writer, a: Arguments) -> None:
+    x, shape = w.name(a["self"]), w.shape(a["self"])
+    for axis in a["dims"]:
+        x = _chosen(w, x, axis % len(shape), range(shape[axis])[::-1])
+    w.give("Identity", [x])
+
+
+def _roll(w: Writer, a: Arguments) -> None:
+    """Without axes all elements are rolled as one row."""
+    shape, axes = w.shape(a["self"]), list(a["dims"])
+    sizes, x = shape, w.name(a["self"])
+    if not axes:
+        sizes, axes = (prod(shape),), [0]
+        x = w.emit("Reshape", [x, w.integers(sizes)])
+    for axis, shift in zip(axes, a["shifts"], strict=True):
+        size = sizes[axis]
+        x = _chosen(w, x, axis % len(sizes), [(n - shift) % size for n in range(size)])
+    w.give("Reshape", [x, w.integers(shape)], {"allowzero": 1})
+
+
+def _index_select(w: Writer, a: Arguments) -> None:
+    if not w.is_constant(a["index"]):
+        raise Rejected(
+            "its indices are computed at run time", "which elements move where is fixed in the circuit"
+        )
+    axis = a["dim"] % len(w.shape(a["self"]))
+    w.give("Gather", [a["self"], w.array(a["index"]).astype(np.int64)], {"axis": axis})
+
+
+def _index(w: Writer, a: Arguments) -> None:
+    """``x[:, indices]``: constant indices along axes that follow each other, taken as one axis."""
+    shape, given = w.shape(a["self"]), list(a["indices"])
+    axes = [axis for axis, each in enumerate(given) if each is not None]
+    if not all(w.is_constant(given[axis]) for axis in axes):
+        raise Rejected(
+            "its indices are computed at run time", "which elements move where is fixed in the circuit"
+        )
+    arrays = [w.array(given[axis]) for axis in axes]
+    if any(array.dtype.kind == "b" for array in arrays) or axes != list(range(axes[0], axes[-1] + 1)):
+        raise Rejected(
+            "it indexes with a mask, or along axes apart", "indices are numbers along axes side by side"
+        )
+    sizes = [shape[axis] for axis in axes]
+    wrapped = [array % size for array, size in zip(arrays, sizes, strict=True)]
+    flat = np.ravel_multi_index(np.broadcast_arrays(*wrapped), sizes).astype(np.int64)
+    x = w.name(a["self"])
+    if len(axes) > 1:
+        x = w.emit("Reshape", [x, w.integers((*shape[: axes[0]], prod(sizes), *shape[axes[-1] + 1 :]))])
+    w.give("Gather", [x, flat], {"axis": axes[0]})
+
+
 MOVES: dict[str, Callable[[Writer, Arguments], None]] = {
     "_unsafe_view": reshape,
     "cat": _cat,
     "chunk": _split,
     "expand": _expand,
     "flatten": reshape,
+    "flip": _flip,
+    "index": _index,
+    "index_select": _index_select,
     "permute": _permute,
     "repeat": _repeat,
     "reshape": reshape,
+    "roll": _roll,
     "select": _select,
     "slice": _slice,
     "split": _split,

@@ -13,10 +13,12 @@ import torch
 
 from intar.frontends.onnx_nodes import Rejected
 from intar.frontends.torch_attention import ATTENTION
+from intar.frontends.torch_functions import FUNCTIONS
 from intar.frontends.torch_images import IMAGES
 from intar.frontends.torch_moves import MOVES
 from intar.frontends.torch_nodes import Writer
 from intar.frontends.torch_recurrent import RECURRENT
+from intar.frontends.torch_reductions import REDUCTIONS
 
 Arguments = Mapping[str, Any]
 Handler = Callable[[Writer, Arguments], None]
@@ -69,14 +71,6 @@ def _rsqrt(w: Writer, a: Arguments) -> None:
     w.give("Reciprocal", [w.emit("Sqrt", [a["self"]])])
 
 
-def _mean(w: Writer, a: Arguments) -> None:
-    rank = len(w.shape(a["self"]))
-    axes = sorted(axis % rank for axis in (a.get("dim") or range(rank)))
-    # A mean of rows is written as -1: that is how spelled-out normalisations are found.
-    named = [-1] if axes == [rank - 1] else axes
-    w.give("ReduceMean", [a["self"]], {"axes": named, "keepdims": int(a.get("keepdim", False))})
-
-
 def _clamp(w: Writer, a: Arguments) -> None:
     low, high = a.get("min", a.get("min_val")), a.get("max", a.get("max_val"))
     if not all(w.is_constant(bound) for bound in (low, high)):
@@ -120,14 +114,6 @@ def _glu(w: Writer, a: Arguments) -> None:
     first, gate = w.fresh(f"{w.current.name}:first"), w.fresh(f"{w.current.name}:gate")
     w.emit("Split", [a["self"], w.integers([size // 2] * 2)], {"axis": axis}, [first, gate])
     w.give("Mul", [first, w.emit("Sigmoid", [gate])])
-
-
-def _vector_norm(w: Writer, a: Arguments) -> None:
-    """The Euclidean length of rows, by which a normalisation divides."""
-    rank, axes = len(w.shape(a["self"])), a.get("dim")
-    if a.get("ord", 2) != 2 or axes is None or [axis % rank for axis in axes] != [rank - 1]:
-        raise Rejected("it is not the Euclidean length along the last axis")
-    w.give("ReduceL2", [a["self"]], {"axes": [-1], "keepdims": int(a["keepdim"])})
 
 
 def _group_norm(w: Writer, a: Arguments) -> None:
@@ -281,7 +267,6 @@ HANDLERS: dict[str, Handler] = {
     "dropout": _dropout,
     "elu": _elu,
     "embedding": _embedding,
-    "erf": _unary("Erf"),
     "exp": _unary("Exp"),
     "gelu": _gelu,
     "glu": _glu,
@@ -293,11 +278,9 @@ HANDLERS: dict[str, Handler] = {
     "leaky_relu": _leaky_relu,
     "lift_fresh_copy": _copy,
     "log_softmax": _unary("LogSoftmax"),
-    "linalg_vector_norm": _vector_norm,
     "linear": _linear,
     "masked_fill": _masked_fill,
     "matmul": _matmul,
-    "mean": _mean,
     "mish": _unary("Mish"),
     "mm": _matmul,
     "mul": _mul,
@@ -308,7 +291,6 @@ HANDLERS: dict[str, Handler] = {
     "neg": _unary("Neg"),
     "pow": _pow,
     "prelu": _prelu,
-    "reciprocal": _unary("Reciprocal"),
     "relu": _unary("Relu"),
     "relu6": _relu6,
     "rms_norm": _rms_norm,
@@ -319,15 +301,16 @@ HANDLERS: dict[str, Handler] = {
     "silu": _unary("Swish"),
     "softmax": _softmax,
     "softplus": _softplus,
-    "sqrt": _unary("Sqrt"),
     "sub": _sum("Sub"),
     "tanh": _unary("Tanh"),
     "to": _copy,
     "where": _where,
     **ATTENTION,
+    **FUNCTIONS,
     **IMAGES,
     **MOVES,
     **RECURRENT,
+    **REDUCTIONS,
 }
 """By the operator's name without namespace and overload."""
 

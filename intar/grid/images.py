@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from intar.grid.windows import WINDOWS
-from intar.ir.ops import Op
+from intar.ir.ops import TABULATED, Op
 from intar.ir.taskgraph import Task, TaskGraph
 
-UNARY = frozenset(
-    {Op.RELU, Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.MISH, Op.SOFTPLUS, Op.ELU, Op.EXP}
-    | {Op.CLIP, Op.PRELU, Op.SCALE_SHIFT}
-)
+UNARY = TABULATED | {Op.RELU, Op.CLIP, Op.PRELU, Op.SCALE_SHIFT}
 BINARY = frozenset({Op.ADD, Op.SUB, Op.MUL})
 VIEWS = frozenset({Op.UPSAMPLE_NEAREST, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
 TAPS = frozenset({Op.TAP_CONV, Op.TAP_MAX})

@@ -299,8 +299,8 @@ class Rewriter(Sketch):
         channels = image.shape[1]
         qx = x.phases[1]
         if task.op is Op.SLICE:
-            start, stop = int(task.attrs["start"]), int(task.attrs["stop"])  # type: ignore[arg-type]
-            chosen = x.where[:, start:stop]
+            start, stop, step = (int(task.attrs[key]) for key in ("start", "stop", "step"))  # type: ignore[arg-type]
+            chosen = x.where[:, start:stop:step]
         else:
             chosen = np.zeros((py * px, channels), np.int64)
             by, bx = _pair(task, "factors" if task.op is Op.UPSAMPLE_NEAREST else "block")

@@ -64,7 +64,7 @@ class _Speller(Sketch):
         parts = [
             self._add(
                 task, Op.SLICE, [x], self._suffixed(output.name, role), (*shape[:-1], half),
-                {"axis": last, "start": start, "stop": start + half},
+                {"axis": last, "start": start, "stop": start + half, "step": 1},
             )
             for role, start in (("second", half), ("first", 0))
         ]  # fmt: skip

@@ -41,6 +41,8 @@ class Op(str, Enum):
     MISH = "mish"
     SOFTPLUS = "softplus"
     ELU = "elu"
+    POWER = "power"
+    FUNCTION = "function"
     SCALE_SHIFT = "scale_shift"
     RESHAPE = "reshape"
     TRANSPOSE = "transpose"
@@ -64,6 +66,19 @@ class Op(str, Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+FUNCTIONS = (
+    *("log", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erf"),
+    *("softsign", "log_sigmoid", "floor", "ceil", "round", "negative", "not_negative"),
+)
+"""What `Op.FUNCTION` may be: elementwise functions without parameters."""
+
+TABULATED = frozenset(
+    {Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.MISH, Op.SOFTPLUS, Op.ELU, Op.EXP}
+    | {Op.POWER, Op.FUNCTION}
+)
+"""Elementwise functions of one tensor that become tables; the same for all elements."""
 
 
 @dataclass(frozen=True)
@@ -283,13 +298,15 @@ def _concat(shapes: list[Shape], attrs: Attrs) -> Shape:
 
 
 def _slice(shapes: list[Shape], attrs: Attrs) -> Shape:
-    axis, start, stop = _axis(shapes[0], attrs), attrs["start"], attrs["stop"]
-    assert isinstance(start, int) and isinstance(stop, int)
+    axis, start, stop, step = _axis(shapes[0], attrs), attrs["start"], attrs["stop"], attrs["step"]
+    assert isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)
+    if step < 1:
+        raise ShapeMismatch(f"its step is {step}, from 1 on there are some")
     if not 0 <= start < stop <= shapes[0][axis]:
         raise ShapeMismatch(
             f"the range {start}:{stop} is not inside axis {axis} of {show(shapes[0])}, or it is empty"
         )
-    return (*shapes[0][:axis], stop - start, *shapes[0][axis + 1 :])
+    return (*shapes[0][:axis], -(-(stop - start) // step), *shapes[0][axis + 1 :])
 
 
 def _clip(shapes: list[Shape], attrs: Attrs) -> Shape:
@@ -401,6 +418,13 @@ OPS: dict[Op, OpSpec] = {
         {"alpha": float, "scale": float, "rate": float},
         defaults={"alpha": 1.0, "scale": 1.0, "rate": 1.0},
     ),
+    Op.POWER: OpSpec(
+        (1, 1),
+        _unary,
+        "x to a constant power; 0 for negative x where the power is no whole number",
+        {"exponent": float},
+    ),
+    Op.FUNCTION: OpSpec((1, 1), _unary, "a function by its name", {"function": FUNCTIONS}),
     Op.SCALE_SHIFT: OpSpec(
         (3, 3), _scale_shift, "x · scale[c] + shift[c] along one axis", {"axis": int}, constants=(1, 2)
     ),
@@ -410,7 +434,11 @@ OPS: dict[Op, OpSpec] = {
     ),
     Op.CONCAT: OpSpec((1, None), _concat, "joined along one axis", {"axis": int}),
     Op.SLICE: OpSpec(
-        (1, 1), _slice, "elements start to stop-1 of one axis", {"axis": int, "start": int, "stop": int}
+        (1, 1),
+        _slice,
+        "every step-th element of one axis from start to stop-1",
+        {"axis": int, "start": int, "stop": int, "step": int},
+        defaults={"step": 1},
     ),
     Op.CLIP: OpSpec(
         (1, 1),

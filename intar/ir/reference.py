@@ -18,6 +18,9 @@ Array = np.ndarray
 AT_ONCE = 8
 """Samples that are run side by side where there are many."""
 
+EDGE = float(np.finfo(np.float32).eps) / 2
+"""What the arguments of a function with poles in -1 and 1 stay away from these."""
+
 _erf = np.vectorize(erf, otypes=[np.float64])
 
 
@@ -54,6 +57,46 @@ def counted_columns(position: int, cached: int, rows: int) -> Array:
     return (columns < position) | ((columns >= cached) & (columns <= cached + own))
 
 
+TINY = float(np.finfo(np.float32).tiny)
+"""What stands for 0 where a function has a pole there."""
+
+
+def power(x: Array, exponent: float) -> Array:
+    """``x ** exponent``, finite everywhere: of negative numbers 0 where the exponent is no whole number, and what has a pole
+    in 0 has the largest value of single precision there."""
+    base = x if exponent == round(exponent) else np.maximum(x, 0)
+    if exponent < 0:
+        base = np.where(np.abs(base) < TINY, TINY, base)
+    largest = float(np.finfo(np.float32).max)
+    with np.errstate(over="ignore"):
+        return np.clip(base**exponent, -largest, largest)
+
+
+NAMED: dict[str, Callable[[Array], Array]] = {
+    "log": lambda x: np.log(np.maximum(x, TINY)),
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": lambda x: np.arcsin(np.clip(x, -1, 1)),
+    "acos": lambda x: np.arccos(np.clip(x, -1, 1)),
+    "atan": np.arctan,
+    "sinh": lambda x: np.sinh(np.clip(x, -88, 88)),
+    "cosh": lambda x: np.cosh(np.clip(x, -88, 88)),
+    "asinh": np.arcsinh,
+    "acosh": lambda x: np.arccosh(np.maximum(x, 1)),
+    "atanh": lambda x: np.arctanh(np.clip(x, -1 + EDGE, 1 - EDGE)),
+    "erf": _erf,
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "log_sigmoid": lambda x: -np.logaddexp(0, -x),
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round": np.rint,
+    "negative": lambda x: (x < 0).astype(np.float64),
+    "not_negative": lambda x: (x >= 0).astype(np.float64),
+}
+"""`ops.FUNCTIONS`: finite everywhere; outside of its domain a function has the value at the domain's end."""
+
+
 def _rational(x: list[Array], attrs: Attrs) -> Array:
     groups, axis, repeats = (int(attrs[name]) for name in ("groups", "axis", "repeats"))  # type: ignore[arg-type]
     made = []
@@ -80,7 +123,7 @@ def _scale_shift(x: list[Array], attrs: Attrs) -> Array:
 
 def _slice(x: list[Array], attrs: Attrs) -> Array:
     index = [slice(None)] * x[0].ndim
-    index[int(attrs["axis"])] = slice(attrs["start"], attrs["stop"])  # type: ignore[arg-type]
+    index[int(attrs["axis"])] = slice(attrs["start"], attrs["stop"], attrs["step"])  # type: ignore[arg-type]
     return x[0][tuple(index)]
 
 
@@ -160,6 +203,8 @@ KERNELS: dict[Op, Callable[[list[Array], Attrs], Array]] = {
     Op.MISH: lambda x, attrs: x[0] * np.tanh(np.logaddexp(0, x[0])),
     Op.SOFTPLUS: lambda x, attrs: np.logaddexp(0, x[0]),
     Op.ELU: _elu,
+    Op.POWER: lambda x, attrs: power(x[0], float(attrs["exponent"])),  # type: ignore[arg-type]
+    Op.FUNCTION: lambda x, attrs: NAMED[str(attrs["function"])](x[0]),
     Op.SCALE_SHIFT: _scale_shift,
     Op.RESHAPE: lambda x, attrs: x[0].reshape(attrs["shape"]),  # type: ignore[arg-type]
     Op.TRANSPOSE: lambda x, attrs: x[0].transpose(attrs["perm"]),  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from intar.quant.direct import evaluated
 from intar.quant.fixed import limits, power_above
 from intar.quant.fuse import Group
 from intar.quant.scheme import WIDTHS, Scheme
-from intar.quant.tables import CORNERS, MAX_LOG_ENTRIES, MIN_LOG_ENTRIES, bent_range
+from intar.quant.tables import CORNERS, JUMPS, MAX_LOG_ENTRIES, MIN_LOG_ENTRIES, bent_range
 from intar.quant.widths import OPERANDS, Widths, find_widths
 
 TABLE_BITS = 10
@@ -283,12 +283,15 @@ def choose_formats(
         elif group.pre:
             width = table_bits(group, max(scheme.activation_bits, formats[group.output].bits), scheme)
             low, high = value_range(observed[group.pre], scheme, width)
-            if width > MAX_LOG_ENTRIES and group.function is not None:
+            jumps = group.function is not None and group.function.attrs.get("function") in JUMPS
+            if width > MAX_LOG_ENTRIES and group.function is not None and not jumps:
                 step = formats[group.output].scale
                 ends = [bent_range(function, low, high, step) for function in group.functions]
                 low, high = min(end[0] for end in ends), max(end[1] for end in ends)
             form = format_of_range(low, high, width, scheme.power_of_two)
-            if width > MAX_LOG_ENTRIES and group.function is not None and group.function.op in CORNERS:
+            if width > MAX_LOG_ENTRIES and jumps:
+                form = corner_format(form, max(-low, high))
+            elif width > MAX_LOG_ENTRIES and group.function is not None and group.function.op in CORNERS:
                 form = corner_format(form, CORNERS[group.function.op])
             pre[group.pre] = form
     return Formats(formats, pre, frozenset(masked_scores(groups)), operands, widths.weights)

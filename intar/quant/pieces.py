@@ -48,10 +48,11 @@ def transpose(shape: Shape, perm: Sequence[int]) -> tuple[Piece, ...]:
     return (_piece(0, [(shape[axis], strides[axis]) for axis in perm]),)
 
 
-def take(shape: Shape, axis: int, start: int, stop: int) -> tuple[Piece, ...]:
-    """Elements ``start … stop-1`` of one axis (slice)."""
+def take(shape: Shape, axis: int, start: int, stop: int, step: int = 1) -> tuple[Piece, ...]:
+    """Every `step`-th of the elements ``start … stop-1`` of one axis (slice)."""
     outer, inner = prod(shape[:axis]), prod(shape[axis + 1 :])
-    return (_piece(start * inner, [(outer, shape[axis] * inner), ((stop - start) * inner, 1)]),)
+    count = -(-(stop - start) // step)
+    return (_piece(start * inner, [(outer, shape[axis] * inner), (count, step * inner), (inner, 1)]),)
 
 
 def concat(shapes: Sequence[Shape], axis: int, inputs: Sequence[int]) -> tuple[tuple[Piece, ...], int]:

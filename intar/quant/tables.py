@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from intar.errors import Finding
-from intar.ir.ops import Op
+from intar.ir.ops import TABULATED, Op
 from intar.ir.reference import KERNELS, rational
 from intar.ir.shapes import Attrs
 from intar.quant.fixed import limits
@@ -20,9 +20,7 @@ MIN_LOG_ENTRIES, MAX_LOG_ENTRIES = 4, 10
 GOOD_ERROR = 0.75
 """Units of the last place that a table of wide inputs may be wrong (rounding alone: 0.5); the smallest such is taken."""
 MAX_Q = 16
-UNARY = frozenset(
-    {Op.SIGMOID, Op.TANH, Op.GELU, Op.HARDSWISH, Op.SILU, Op.MISH, Op.SOFTPLUS, Op.ELU, Op.EXP, Op.RATIONAL}
-)
+UNARY = TABULATED | {Op.RATIONAL}
 """Operators that become tables."""
 
 STRAIGHT_ENTRIES = 256
@@ -35,6 +33,9 @@ GUARD_BITS = 4
 
 CORNERS = {Op.HARDSWISH: 3.0, Op.ELU: 3.0}
 """Where a function has corners, left and right of 0, and in 0 (of an ELU there only)."""
+
+JUMPS = ("negative", "not_negative")
+"""Named functions that jump in 0, where a piece begins: they are exact, wherever their range ends."""
 
 FLAT = 0.125
 """Output steps by which a function may vary where its tail is cut off."""

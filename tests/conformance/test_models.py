@@ -87,6 +87,34 @@ class Signal(nn.Module):
         return self.norm(x + F.softplus(self.second(F.pad(x, (4, 0)))))
 
 
+class Functions(nn.Module):
+    """A sine network with quotients, choices, the larger of two, reductions, and elements chosen along an axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 16), nn.Linear(16, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.sin(3 * self.first(x))
+        y = self.second(x)
+        y = torch.where(y > 0.1, y, 0.5 * torch.maximum(x, y)) / (1 + y.std(-1, keepdim=True))
+        y = y + (y * y + 0.1).log() - (y.abs() + 0.1) ** 0.5 + y.amax(-1, keepdim=True)
+        return y[..., ::2] + y.flip(-1)[..., [3, 1, 0, 0, 2, 7, 6, 5]] + y.sum(1, keepdim=True)[..., :8]
+
+
+class Larger(nn.Module):
+    """An image in finer steps by interpolation, padded with what is there, its largest elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(2, 4, 3), nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(F.pad(x, (1, 1, 1, 1), mode="reflect")).cos()
+        x = self.last(F.interpolate(x, scale_factor=2, mode="bilinear"))
+        return F.adaptive_max_pool2d(x, 2).flatten(1) + x.roll(2, 3).sum((1, 2, 3))
+
+
 def masked() -> tuple[torch.Tensor, ...]:
     lengths = torch.randint(2, 7, (16, 1))
     return torch.randint(0, 20, (16, 6)), (torch.arange(6)[None] < lengths).float()
@@ -97,6 +125,8 @@ MODELS: dict[str, tuple[type[nn.Module], Callable[[], torch.Tensor | tuple[torch
     "patches": (Patches, lambda: torch.randn(16, 1, 8, 8), 30),
     "masked": (Masked, masked, 60),
     "signal": (Signal, lambda: torch.randn(16, 2, 12), 25),
+    "functions": (Functions, lambda: torch.randn(16, 3, 8), 25),
+    "larger": (Larger, lambda: torch.randn(16, 2, 6, 6), 25),
 }
 """Module, samples, and how many decibels golden is at least above the noise."""
 
@@ -106,7 +136,7 @@ def compiled(name: str) -> tuple[intar.Accelerator, dict[str, np.ndarray], nn.Mo
     torch.manual_seed(0)
     make, data, _ = MODELS[name]
     module, given = make().eval(), data()
-    scheme = {"masked": "w16a16", "patches": "w8a8r16"}.get(name, "w8a8")
+    scheme = {"masked": "w16a16", "patches": "w8a8r16", "functions": "w8a8r16"}.get(name, "w8a8")
     accel = intar.compile(module, given, scheme=scheme, budget={"cores": 2, "rows": 2, "lanes": 8})
     listed = given if isinstance(given, tuple) else (given,)
     return accel, dict(zip(accel.graph.inputs, (x.numpy() for x in listed), strict=True)), module

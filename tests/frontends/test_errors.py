@@ -32,8 +32,8 @@ def message(call: Callable[[], object], kind: type[UserError]) -> str:
 
 def test_all_unsupported_operators_at_once(golden: Golden) -> None:
     nodes = [
-        ("Erf", ["x"], ["a"], {"name": "activation/erf"}),
-        ("Erf", ["a"], ["b"]),
+        ("Hardmax", ["x"], ["a"], {"name": "activation/hardmax"}),
+        ("Hardmax", ["a"], ["b"]),
         ("MagicOp", ["b"], ["c"], {"domain": "my.ops", "name": "magic"}),
         ("MatMul", ["x", "v"], ["d"], {"name": "scores"}),
         ("Clip", ["x", "low", "high"], ["e"], {"name": "relu6"}),

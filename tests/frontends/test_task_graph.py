@@ -20,8 +20,8 @@ from intar.frontends import Builder, load_model
 from intar.frontends.onnx_graph import import_onnx
 from intar.ir.io import load_graph, save_graph, to_npz
 from intar.ir.names import MAX_LENGTH, RESERVED, is_safe, sanitise
-from intar.ir.ops import OPS, Op
-from intar.ir.reference import KERNELS, quantise, run_float
+from intar.ir.ops import FUNCTIONS, OPS, Op
+from intar.ir.reference import KERNELS, NAMED, quantise, run_float
 from intar.ir.taps import attributes
 from intar.ir.taskgraph import QuantParams, Task, TaskGraph, Tensor, dequantise, make_graph, topological
 
@@ -152,6 +152,7 @@ def test_tasks_are_sorted_stably_and_shown_as_a_graph() -> None:
 
 def test_every_operator_has_a_shape_rule_and_a_meaning() -> None:
     assert set(OPS) == set(Op) == set(KERNELS)
+    assert set(FUNCTIONS) == set(NAMED)
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
@@ -180,6 +181,9 @@ def test_every_operator_computes_what_its_shape_rule_says() -> None:
         g.transpose(x, (1, 2, 0)),
         g.concat([x, x], axis=1),
         g.slice(x, -1, 1, -1),
+        g.slice(x, 2, 0, 4, 3),
+        g.power(x, 4.0),
+        *(g.function(x, function) for function in FUNCTIONS),
         g.clip(x, -0.5, 0.5),
         g.exp(x),
         g.prelu(x, [0.1, 0.2, -0.3]),

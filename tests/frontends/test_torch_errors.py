@@ -34,8 +34,8 @@ class Odd(nn.Module):
 
     def forward(self, x):
         y = self.fc(x)
-        y = torch.sin(y)
-        return y.cumsum(-1) + y.sort(-1).values
+        y = torch.remainder(y, 2.0)
+        return y.cumprod(-1) + y.sort(-1).values
 
 
 class Table(nn.Module):
@@ -59,7 +59,7 @@ def test_refused_modes(golden: Golden) -> None:
         (nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)), image, UnsupportedError),
         (nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5)), row, UnsupportedError),
         (nn.Sequential(nn.AdaptiveAvgPool2d(4)).eval(), image, UnsupportedError),
-        (nn.Sequential(nn.Upsample(scale_factor=1.5)).eval(), image, UnsupportedError),
+        (nn.Sequential(nn.LogSoftmax(-1)).eval(), row, UnsupportedError),
         (Table().eval(), torch.zeros(1, 5, dtype=torch.int64), UnsupportedError),
     ]
     texts = [message(lambda m=m, x=x: import_torch(m, x), kind) for m, x, kind in cases]

@@ -79,6 +79,7 @@ def gelu_new(x):
 
 
 ROW, SEQUENCE, IMAGE = (1, 16), (1, 6, 16), (1, 4, 8, 8)
+SIGNAL = (1, 4, 10)
 TOKENS = torch.linspace(-1, 1, 32).reshape(1, 2, 16)
 
 
@@ -86,146 +87,226 @@ def functions(shape: tuple[int, ...], **named) -> dict[str, tuple[nn.Module, tup
     return {name: (Function(lambda m, x, f=f: f(x)), shape) for name, f in named.items()}
 
 
-MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
-    "mlp": (nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Dropout(), nn.Linear(32, 4), nn.Softmax(-1)), ROW),
-    "cnn": (
-        nn.Sequential(
-            nn.Conv2d(4, 8, 3, stride=2, padding=1),
-            nn.BatchNorm2d(8),
-            nn.Hardswish(),
-            nn.MaxPool2d(2),
-            nn.Conv2d(8, 8, 3, padding=1, groups=8),
-            nn.PReLU(8),
-            nn.Flatten(),
-            nn.Linear(32, 3),
+MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = (
+    {
+        "mlp": (
+            nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Dropout(), nn.Linear(32, 4), nn.Softmax(-1)),
+            ROW,
         ),
-        IMAGE,
-    ),
-    "residual": (nn.Sequential(Residual(), Residual(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), IMAGE),
-    "decoder": (
-        nn.Sequential(
-            nn.ConvTranspose2d(4, 4, 3, 2, 1, 1), nn.SiLU(), nn.Upsample(scale_factor=2), nn.Conv2d(4, 1, 1)
+        "cnn": (
+            nn.Sequential(
+                nn.Conv2d(4, 8, 3, stride=2, padding=1),
+                nn.BatchNorm2d(8),
+                nn.Hardswish(),
+                nn.MaxPool2d(2),
+                nn.Conv2d(8, 8, 3, padding=1, groups=8),
+                nn.PReLU(8),
+                nn.Flatten(),
+                nn.Linear(32, 3),
+            ),
+            IMAGE,
         ),
-        IMAGE,
-    ),
-    "pools": (
-        nn.Sequential(nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(2), nn.MaxPool2d(2, ceil_mode=True)),
-        IMAGE,
-    ),
-    "shuffle": (
-        nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(16, 16, 1), nn.PixelShuffle(2), nn.LeakyReLU(0.1)),
-        IMAGE,
-    ),
-    "padded": (
-        nn.Sequential(
-            nn.ZeroPad2d((1, 0, 2, 1)),
-            nn.Conv2d(4, 4, 3, padding=1, bias=False),
-            nn.GroupNorm(2, 4),
-            nn.ZeroPad2d(1),
-            nn.MaxPool2d(3, 2),
-            nn.ZeroPad2d((-1, 1, 0, -1)),
+        "residual": (nn.Sequential(Residual(), Residual(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), IMAGE),
+        "decoder": (
+            nn.Sequential(
+                nn.ConvTranspose2d(4, 4, 3, 2, 1, 1),
+                nn.SiLU(),
+                nn.Upsample(scale_factor=2),
+                nn.Conv2d(4, 1, 1),
+            ),
+            IMAGE,
         ),
-        IMAGE,
-    ),
-    "causal_signal": (
-        nn.Sequential(
-            nn.ConstantPad1d((4, 0), 0.0), nn.Conv1d(4, 6, 3, dilation=2), nn.Conv1d(6, 6, 4, padding="same")
+        "pools": (
+            nn.Sequential(nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(2), nn.MaxPool2d(2, ceil_mode=True)),
+            IMAGE,
         ),
-        (1, 4, 10),
-    ),
-    "signal": (nn.Sequential(nn.Conv1d(4, 8, 3, padding=1), nn.BatchNorm1d(8), nn.ReLU6()), (1, 4, 10)),
-    "attention": (Attention(), SEQUENCE),
-    "attention_spelled_out": (Attention(whole=False), SEQUENCE),
-    "encoder_layer": (nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, activation="gelu"), SEQUENCE),
-    "root_mean_square": (
-        nn.Sequential(RootMeanSquare(16), nn.RMSNorm(16, eps=1e-5), nn.Linear(16, 8)),
+        "shuffle": (
+            nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(16, 16, 1), nn.PixelShuffle(2), nn.LeakyReLU(0.1)),
+            IMAGE,
+        ),
+        "padded": (
+            nn.Sequential(
+                nn.ZeroPad2d((1, 0, 2, 1)),
+                nn.Conv2d(4, 4, 3, padding=1, bias=False),
+                nn.GroupNorm(2, 4),
+                nn.ZeroPad2d(1),
+                nn.MaxPool2d(3, 2),
+                nn.ZeroPad2d((-1, 1, 0, -1)),
+            ),
+            IMAGE,
+        ),
+        "causal_signal": (
+            nn.Sequential(
+                nn.ConstantPad1d((4, 0), 0.0),
+                nn.Conv1d(4, 6, 3, dilation=2),
+                nn.Conv1d(6, 6, 4, padding="same"),
+            ),
+            (1, 4, 10),
+        ),
+        "signal": (nn.Sequential(nn.Conv1d(4, 8, 3, padding=1), nn.BatchNorm1d(8), nn.ReLU6()), (1, 4, 10)),
+        "attention": (Attention(), SEQUENCE),
+        "attention_spelled_out": (Attention(whole=False), SEQUENCE),
+        "encoder_layer": (
+            nn.TransformerEncoderLayer(16, 4, 32, batch_first=True, activation="gelu"),
+            SEQUENCE,
+        ),
+        "root_mean_square": (
+            nn.Sequential(RootMeanSquare(16), nn.RMSNorm(16, eps=1e-5), nn.Linear(16, 8)),
+            SEQUENCE,
+        ),
+        "multi_head": (
+            Function(
+                lambda m, x: m.a(x, x, x, need_weights=False)[0],
+                a=nn.MultiheadAttention(16, 2, batch_first=True),
+            ),
+            SEQUENCE,
+        ),
+        "grouped_heads": (
+            Function(
+                lambda m, x: F.scaled_dot_product_attention(
+                    x.view(1, 6, 4, 4).transpose(1, 2),
+                    x[..., :8].view(1, 6, 2, 4).transpose(1, 2),
+                    x[..., 8:].view(1, 6, 2, 4).transpose(1, 2),
+                    is_causal=True,
+                    enable_gqa=True,
+                )
+            ),
+            SEQUENCE,
+        ),
+        "grouped_heads_own_masks": (
+            Function(
+                lambda m, x: F.scaled_dot_product_attention(
+                    x.view(1, 6, 4, 4).transpose(1, 2),
+                    x[..., :8].view(1, 6, 2, 4).transpose(1, 2),
+                    x[..., 8:].view(1, 6, 2, 4).transpose(1, 2),
+                    attn_mask=x.view(1, 4, 6, 4).repeat(1, 1, 1, 2)[..., :6],
+                    enable_gqa=True,
+                )
+            ),
+            SEQUENCE,
+        ),
+        "gate": (
+            Function(
+                lambda m, x: x * F.adaptive_avg_pool2d(m.conv(x), 1).sigmoid() + x.mean(1, keepdim=True),
+                conv=nn.Conv2d(4, 4, 1),
+            ),
+            IMAGE,
+        ),
+        "parts": (
+            Function(
+                lambda m, x: (
+                    torch.cat([a * b for a, b in zip(x.chunk(4, -1), x.unbind(1), strict=False)], -1)
+                    if x.shape[1] == 4
+                    else x
+                )
+            ),
+            (1, 4, 4),
+        ),
+        "position": (
+            Function(
+                lambda m, x: m.norm(x + m.table(torch.arange(6))),
+                table=nn.Embedding(6, 16),
+                norm=nn.LayerNorm(16),
+            ),
+            SEQUENCE,
+        ),
+    }
+    | functions(
         SEQUENCE,
-    ),
-    "multi_head": (
-        Function(
-            lambda m, x: m.a(x, x, x, need_weights=False)[0], a=nn.MultiheadAttention(16, 2, batch_first=True)
+        unary=lambda x: torch.stack(
+            [x.sigmoid(), x.tanh(), x.exp(), F.hardswish(x), F.silu(x), F.hardsigmoid(x)], 1
         ),
-        SEQUENCE,
-    ),
-    "grouped_heads": (
-        Function(
-            lambda m, x: F.scaled_dot_product_attention(
-                x.view(1, 6, 4, 4).transpose(1, 2),
-                x[..., :8].view(1, 6, 2, 4).transpose(1, 2),
-                x[..., 8:].view(1, 6, 2, 4).transpose(1, 2),
-                is_causal=True,
-                enable_gqa=True,
-            )
+        more_unary=lambda x: torch.stack(
+            [
+                x.abs(),
+                F.elu(x, 0.7),
+                F.selu(x),
+                F.celu(x, 1.5),
+                F.mish(x),
+                F.softplus(x),
+                F.softplus(x, 2.0),
+                x + F.glu(x, 1)[:, :1],
+            ],
+            1,
         ),
-        SEQUENCE,
-    ),
-    "grouped_heads_own_masks": (
-        Function(
-            lambda m, x: F.scaled_dot_product_attention(
-                x.view(1, 6, 4, 4).transpose(1, 2),
-                x[..., :8].view(1, 6, 2, 4).transpose(1, 2),
-                x[..., 8:].view(1, 6, 2, 4).transpose(1, 2),
-                attn_mask=x.view(1, 4, 6, 4).repeat(1, 1, 1, 2)[..., :6],
-                enable_gqa=True,
-            )
+        functions=lambda x: torch.stack(
+            [
+                *(
+                    x.sin(),
+                    torch.cos(3 * x),
+                    x.erf(),
+                    x.atan(),
+                    (x * x + 1).log(),
+                    torch.log1p(x * x),
+                    x.sign(),
+                ),
+                *(torch.expm1(x), torch.exp2(x), F.logsigmoid(x), F.softsign(x), torch.asinh(x), x.tan()),
+                *(x.floor(), torch.round(x)),
+            ],
+            1,
         ),
-        SEQUENCE,
-    ),
-    "gate": (
-        Function(
-            lambda m, x: x * F.adaptive_avg_pool2d(m.conv(x), 1).sigmoid() + x.mean(1, keepdim=True),
-            conv=nn.Conv2d(4, 4, 1),
+        powers=lambda x: torch.stack(
+            [x**4, x.abs() ** 0.5, (x * x + 1) ** -1.5, 1 / (x * x + 1), (x * x + 1).rsqrt()], 1
         ),
+        quotients=lambda x: x / (1 + x[:, :1].abs()) + torch.addcdiv(x, x, x.exp()),
+        extremes=lambda x: torch.maximum(x, 1 - x) * torch.minimum(x, x[:, :1]) + torch.min(x, 2 * x),
+        largest=lambda x: (
+            x.amax(-1, keepdim=True) + x.min(1, keepdim=True).values * x.max() - x.amin((1, 2), keepdim=True)
+        ),
+        sums=lambda x: (
+            x.sum(-1, keepdim=True) + x.sum(1, keepdim=True) * x.sum() + x.cumsum(1) - x.cumsum(-1)
+        ),
+        spread=lambda x: (
+            x.var(-1, keepdim=True) + x.std(1, keepdim=True, correction=0) + x.norm(p=1, dim=-1, keepdim=True)
+        ),
+        length=lambda x: x.norm(dim=-1, keepdim=True) + x.norm(dim=1, keepdim=True) + x.mean(),
+        choices=lambda x: (
+            torch.where(x > 0.3, x, 2 - x) + (x[:, :1] <= x).float() * x - torch.tril(x) + x.triu(1)
+        ),
+        masked=lambda x: x.masked_fill(torch.eye(6, 16) > 0, 0.5) + torch.where(torch.eye(6, 16) > 0, x, -x),
+        thresholds=lambda x: F.hardshrink(x) + F.softshrink(x) + F.threshold(x, 0.1, -2.0),
+        strided=lambda x: x[:, ::2, 1::3] + x[:, 1::2, :-1:3],
+        chosen=lambda x: (
+            x[:, [0, 2, 4, 1, 1]].flip(2) + x.index_select(1, torch.tensor([5, 3, 1, 0, 2])).roll(3, 2)
+        ),
+        rolled=lambda x: (
+            torch.roll(x, (1, -2), (1, 2)) + torch.roll(x, 5) + x[:, [[5, 4], [3, 2], [1, 0]]].flatten(1, 2)
+        ),
+        lengths=lambda x: F.normalize(x, dim=-1) - x / x.norm(dim=-1, keepdim=True),
+        zeros=lambda x: F.pad(x, (1, 2, 3, 0)) * F.pad(x, (4, -1, 1, 2)),
+        gelus=lambda x: F.gelu(x) + F.gelu(x, approximate="tanh") * gelu_new(x),
+        arithmetic=lambda x: (2 - x) / 4 + torch.add(x, x * 3, alpha=0.5) - x**2,
+        clamps=lambda x: x.clamp(-1, 0.5) + x.clamp(min=0) + F.hardtanh(x),
+        means=lambda x: x.mean(1, keepdim=True) + x.mean(-1, keepdim=True) + x.mean((1, 2), keepdim=True),
+        views=lambda x: x.permute(0, 2, 1).reshape(1, 4, 4, 6)[:, 1, :, 2:5].unsqueeze(0).flatten(1),
+        softmax=lambda x: x.softmax(1) @ x.transpose(1, 2).softmax(-1),
+        repeated=lambda x: x.mean(-1, keepdim=True) * x + x[:, :1] - x[0, 0, :1] * x.sigmoid(),
+        class_token=lambda x: torch.cat([TOKENS[:, :1], x, TOKENS], 1),
+        more_constants=lambda x: torch.cat([x, torch.cat([TOKENS] * 7, 1)], 1),
+        broadcast=lambda x: x + torch.linspace(0, 1, 16) * x[:, :1].expand(1, 6, 16),
+    )
+    | functions(
         IMAGE,
-    ),
-    "parts": (
-        Function(
-            lambda m, x: (
-                torch.cat([a * b for a, b in zip(x.chunk(4, -1), x.unbind(1), strict=False)], -1)
-                if x.shape[1] == 4
-                else x
-            )
+        global_pools=lambda x: x.sum((2, 3)) + x.amax((2, 3)) - x.amax(1).flatten(1)[:, :4],
+        adaptive=lambda x: F.adaptive_max_pool2d(x, 4) * F.adaptive_max_pool2d(x, 1),
+        bilinear=lambda x: (
+            F.interpolate(x, scale_factor=2, mode="bilinear") + F.interpolate(x, 16, mode="nearest")
         ),
-        (1, 4, 4),
-    ),
-    "position": (
-        Function(
-            lambda m, x: m.norm(x + m.table(torch.arange(6))),
-            table=nn.Embedding(6, 16),
-            norm=nn.LayerNorm(16),
+        corners=lambda x: F.interpolate(x, (5, 11), mode="bilinear", align_corners=True),
+        smaller=lambda x: F.interpolate(x, (4, 3), mode="bilinear") - F.interpolate(x, (4, 3)),
+        fractions=lambda x: (
+            F.interpolate(x, scale_factor=1.3, mode="bilinear") + F.interpolate(x, scale_factor=1.3)
         ),
-        SEQUENCE,
-    ),
-} | functions(
-    SEQUENCE,
-    unary=lambda x: torch.stack(
-        [x.sigmoid(), x.tanh(), x.exp(), F.hardswish(x), F.silu(x), F.hardsigmoid(x)], 1
-    ),
-    more_unary=lambda x: torch.stack(
-        [
-            x.abs(),
-            F.elu(x, 0.7),
-            F.selu(x),
-            F.celu(x, 1.5),
-            F.mish(x),
-            F.softplus(x),
-            F.softplus(x, 2.0),
-            x + F.glu(x, 1)[:, :1],
-        ],
-        1,
-    ),
-    lengths=lambda x: F.normalize(x, dim=-1) - x / x.norm(dim=-1, keepdim=True),
-    zeros=lambda x: F.pad(x, (1, 2, 3, 0)) * F.pad(x, (4, -1, 1, 2)),
-    gelus=lambda x: F.gelu(x) + F.gelu(x, approximate="tanh") * gelu_new(x),
-    arithmetic=lambda x: (2 - x) / 4 + torch.add(x, x * 3, alpha=0.5) - x**2,
-    clamps=lambda x: x.clamp(-1, 0.5) + x.clamp(min=0) + F.hardtanh(x),
-    means=lambda x: x.mean(1, keepdim=True) + x.mean(-1, keepdim=True) + x.mean((1, 2), keepdim=True),
-    views=lambda x: x.permute(0, 2, 1).reshape(1, 4, 4, 6)[:, 1, :, 2:5].unsqueeze(0).flatten(1),
-    softmax=lambda x: x.softmax(1) @ x.transpose(1, 2).softmax(-1),
-    repeated=lambda x: x.mean(-1, keepdim=True) * x + x[:, :1] - x[0, 0, :1] * x.sigmoid(),
-    class_token=lambda x: torch.cat([TOKENS[:, :1], x, TOKENS], 1),
-    more_constants=lambda x: torch.cat([x, torch.cat([TOKENS] * 7, 1)], 1),
-    broadcast=lambda x: x + torch.linspace(0, 1, 16) * x[:, :1].expand(1, 6, 16),
+        around=lambda x: F.pad(x, (1, 2, 2, 1), mode="reflect") + F.pad(x, (2, 1, 1, 2), mode="replicate"),
+        value_around=lambda x: F.pad(x, (1, 2, 2, 1), value=1.5),
+        turned=lambda x: torch.rot90(x, 1, (2, 3)) + x.flip(1) - x.roll((1, 2), (2, 3)),
+    )
+    | functions(
+        SIGNAL,
+        signal_up=lambda x: F.conv_transpose1d(
+            x, TOKENS.reshape(4, 4, 2), stride=2, output_padding=1, padding=1
+        ),
+    )
 )
 
 

@@ -7,13 +7,18 @@ import math
 import numpy as np
 import pytest
 
-from intar.ir.ops import Op
+from intar.ir.ops import FUNCTIONS, Op
 from intar.ir.quantgraph import TableSpec
 from intar.quant.formats import corner_format, format_of_range
 from intar.quant.golden import lookup
-from intar.quant.tables import CORNERS, FLAT, UNARY, TableData, bent_range, build_table, real_functions
+from intar.quant.tables import CORNERS, FLAT, JUMPS, UNARY, TableData, bent_range, build_table, real_functions
 
-ATTRS = {Op.GELU: {"approximate": "none"}, Op.ELU: {"alpha": 1.6733, "scale": 1.0507, "rate": 1.0}}
+ATTRS = {
+    Op.GELU: {"approximate": "none"},
+    Op.ELU: {"alpha": 1.6733, "scale": 1.0507, "rate": 1.0},
+    Op.POWER: {"exponent": 4.0},
+    Op.FUNCTION: {"function": "sin"},
+}
 UNARY_OPS = sorted(UNARY - {Op.RATIONAL})  # tests/quant/test_quant_rational.py
 
 
@@ -54,7 +59,8 @@ def test_small_tables_are_the_rounded_function(op: Op, in_bits: int) -> None:
 @pytest.mark.parametrize("op", UNARY_OPS)
 def test_interpolated_tables_state_their_error(op: Op) -> None:
     (evaluate,) = real_functions(op, ATTRS.get(op, {}))
-    top = {Op.SIGMOID: 1.0, Op.TANH: 1.0, Op.EXP: float(np.exp(10.0))}.get(op, 10.0)
+    tops = {Op.SIGMOID: 1.0, Op.TANH: 1.0, Op.FUNCTION: 1.0, Op.EXP: float(np.exp(10.0)), Op.POWER: 1e4}
+    top = tops.get(op, 10.0)
 
     def function(t: np.ndarray) -> np.ndarray:
         return evaluate(t * (10 / 32768)) / (top / 32767)
@@ -133,3 +139,53 @@ def test_error_of_16_bits_over_all_inputs(op: Op, low: float, high: float) -> No
     assert np.abs(lookup(table, t, constants)[0] - wanted).max() == data.max_error
     cut = np.abs(evaluate(grid) - evaluate(np.clip(grid, *inner))).max() / out.scale
     assert cut <= FLAT
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("exponent", [None, -1.0, -0.5, 0.5, 4.0])
+def test_small_tables_of_named_functions_and_powers(function: str, exponent: float | None) -> None:
+    """Finite everywhere, also where the function is not defined, and exact."""
+    if exponent is not None and function != FUNCTIONS[0]:
+        return
+    op, attrs = (
+        (Op.FUNCTION, {"function": function}) if exponent is None else (Op.POWER, {"exponent": exponent})
+    )
+    (evaluate,) = real_functions(op, attrs)
+    data = build_table([lambda t: evaluate(t / 32) / 0.05], 8, -128, 127)
+    real = np.clip(evaluate(np.arange(-128, 128) / 32) / 0.05, -128, 127)
+    assert np.isfinite(evaluate(np.array([-1e30, -1.0, 0.0, 1.0, 1e30]))).all()
+    assert np.abs(data.base - real).max() <= 0.5 and data.max_error <= 0.5
+
+
+@pytest.mark.parametrize("function", JUMPS)
+@pytest.mark.parametrize(("low", "high"), [(-1, 1), (-0.3, 5), (0, 2), (-700, 40)])
+def test_jumps_are_exact_with_16_bits(function: str, low: float, high: float) -> None:
+    (evaluate,) = real_functions(Op.FUNCTION, {"function": function})
+    out = format_of_range(0.0, 1.0, 16)
+    x = corner_format(format_of_range(low, high, 16), max(-low, high))
+    data = build_table([lambda t: evaluate(x.scale * (t - x.zero)) / out.scale + out.zero], 16, -32768, 32767)
+    table, constants = spec(data, 16, -32768, 32767)
+    t = np.arange(-32768, 32768)
+    wanted = np.where((t < x.zero) == (function == "negative"), 32767, -32768)
+    assert np.array_equal(lookup(table, t, constants)[0], wanted)
+
+
+SMOOTH = [
+    (Op.FUNCTION, {"function": "sin"}, -30, 30, 0.75),
+    (Op.FUNCTION, {"function": "atan"}, -20, 20, 0.75),
+    (Op.FUNCTION, {"function": "erf"}, -4, 4, 0.75),
+    (Op.FUNCTION, {"function": "log_sigmoid"}, -20, 8, 0.75),
+    (Op.FUNCTION, {"function": "softsign"}, -8, 8, 0.75),
+    (Op.POWER, {"exponent": 4.0}, -3, 3, 0.75),
+    (Op.POWER, {"exponent": 0.5}, 0, 9, 172),
+]
+
+
+@pytest.mark.parametrize(("op", "attrs", "low", "high", "bound"), SMOOTH)
+def test_error_of_more_functions(op: Op, attrs: dict, low: float, high: float, bound: float) -> None:
+    (evaluate,) = real_functions(op, attrs)
+    grid = evaluate(np.linspace(low, high, 10001))
+    out = format_of_range(min(float(grid.min()), 0.0), max(float(grid.max()), 0.0), 16)
+    x = format_of_range(*bent_range(evaluate, float(low), float(high), out.scale), 16)
+    data = build_table([lambda t: evaluate(x.scale * (t - x.zero)) / out.scale + out.zero], 16, -32768, 32767)
+    assert data.max_error <= bound

@@ -25,8 +25,8 @@ def move(emitter: Emitter, group: Group) -> None:
     elif task.op is Op.TRANSPOSE:
         made = pieces.transpose(shapes[0], task.attrs["perm"])  # type: ignore[arg-type]
     elif task.op is Op.SLICE:
-        axis, start, stop = (int(task.attrs[key]) for key in ("axis", "start", "stop"))  # type: ignore[arg-type]
-        made = pieces.take(shapes[0], axis, start, stop)
+        axis, start, stop, step = (int(task.attrs[key]) for key in ("axis", "start", "stop", "step"))  # type: ignore[arg-type]
+        made = pieces.take(shapes[0], axis, start, stop, step)
     elif task.op is Op.CONCAT:
         positions = [list(aligned).index(name) for name in group.inputs]
         flat = group.output in emitter.on_grid  # channel after channel

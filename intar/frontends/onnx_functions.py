@@ -1,0 +1,207 @@
+"""Elementwise functions that become tables, and what is made of them: quotients, choices, larger and smaller of two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from intar.frontends.importer import Importer
+from intar.frontends.masks import additive_mask
+from intar.frontends.onnx_broadcast import alike
+from intar.frontends.onnx_nodes import Node, Rejected, scalar
+from intar.ir.ops import HIDDEN, Op
+from intar.ir.shapes import AttrValue
+
+Handler = Callable[[Importer, Node], None]
+
+
+def unary(op: Op, attrs: dict[str, AttrValue] | None = None) -> Handler:
+    """The handler of an operator of one tensor."""
+
+    def handler(importer: Importer, node: Node) -> None:
+        importer.emit(node, op, [importer.tensor(node.inputs[0])], attrs)
+
+    return handler
+
+
+def _named(function: str) -> Handler:
+    return unary(Op.FUNCTION, {"function": function})
+
+
+def _step(importer: Importer, node: Node, op: Op, inputs: list[str], attrs: dict | None = None) -> str:
+    """A task whose result something else of the same node reads."""
+    output = importer.graph.fresh(f"{node.outputs[0]}:part")
+    operands = alike(importer, node, inputs) if len(inputs) > 1 else inputs
+    return importer.emit(node, op, operands, attrs, output=output)
+
+
+def _constant(importer: Importer, node: Node, array: np.ndarray | float) -> str:
+    return importer.graph.constant(f"{node.outputs[0]}:constant", np.asarray(array, np.float64))
+
+
+def power(importer: Importer, node: Node) -> None:
+    """To a constant power; squares and cubes are products."""
+    x, exponent = importer.tensor(node.inputs[0]), scalar(importer.values, node.inputs[1])
+    shape = importer.values[node.inputs[1]].shape if exponent is not None else ()
+    if exponent is None or len(shape) > len(importer.graph.shapes[x]):
+        raise Rejected("its exponent is no constant number", "a power becomes a table, or products")
+    if exponent == 1.0:
+        importer.alias[node.outputs[0]] = x
+    elif exponent == 2.0:
+        importer.emit(node, Op.MUL, [x, x])
+    elif exponent == 3.0:
+        importer.emit(node, Op.MUL, [_step(importer, node, Op.MUL, [x, x]), x])
+    else:
+        importer.emit(node, Op.POWER, [x], {"exponent": float(exponent)})
+
+
+def divide(importer: Importer, node: Node) -> None:
+    """By a constant a product with its inverse; by an activation one with its power of −1, which is a table."""
+    a, b = node.inputs
+    if not importer.is_constant(b):
+        below = importer.tensor(b)
+        if scalar(importer.values, a) == 1 and not importer.values[a].shape:
+            importer.emit(node, Op.POWER, [below], {"exponent": -1.0})
+            return
+        inverse = _step(importer, node, Op.POWER, [below], {"exponent": -1.0})
+        importer.emit(node, Op.MUL, alike(importer, node, [importer.tensor(a), inverse]))
+        return
+    with np.errstate(divide="ignore"):
+        factor = np.asarray(1.0 / importer.real(b).astype(np.float64))
+    if not np.isfinite(factor).all():
+        raise Rejected(f"it divides by zero ('{b}')", hint="correct the model", code="graph")
+    operands = [importer.tensor(a), importer.graph.constant(f"{b}:inverse", factor)]
+    importer.emit(node, Op.MUL, alike(importer, node, operands))
+
+
+def _extreme(largest: bool) -> Handler:
+    """The larger or smaller of tensors, two at a time: one of them, and what the other is above or below it."""
+
+    def two(importer: Importer, node: Node, a: str, b: str, output: str) -> str:
+        graph = importer.graph
+        if a in graph.constants:
+            a, b = b, a
+        if (
+            b in graph.constants
+            and graph.constants[b].size == 1
+            and len(graph.shapes[b]) <= len(graph.shapes[a])
+        ):
+            bound = float(graph.constants[b].reshape(-1)[0])
+            if largest and bound == 0:
+                return importer.emit(node, Op.RELU, [a], output=output)
+            limits = (bound, np.inf) if largest else (-np.inf, bound)
+            return importer.emit(node, Op.CLIP, [a], dict(zip(("low", "high"), limits, strict=True)), output)
+        a, b = alike(importer, node, [a, b])
+        above = _step(importer, node, Op.RELU, [_step(importer, node, Op.SUB, [a, b])])
+        op, operands = (Op.ADD, [b, above]) if largest else (Op.SUB, [a, above])
+        return importer.emit(node, op, operands, output=output)
+
+    def handler(importer: Importer, node: Node) -> None:
+        made = importer.tensor(node.inputs[0])
+        for position, name in enumerate(node.inputs[1:], 2):
+            last = position == len(node.inputs)
+            output = "" if last else importer.graph.fresh(f"{node.outputs[0]}:{position}")
+            made = two(importer, node, made, importer.tensor(name), output)
+        importer.alias[node.outputs[0]] = made
+
+    return handler
+
+
+def _compare(function: str, swapped: bool) -> Handler:
+    """A comparison: 1 where it holds, else 0."""
+
+    def handler(importer: Importer, node: Node) -> None:
+        a, b = (importer.tensor(name) for name in node.inputs)
+        difference = _step(importer, node, Op.SUB, [b, a] if swapped else [a, b])
+        importer.emit(node, Op.FUNCTION, [difference], {"function": function})
+
+    return handler
+
+
+def where(importer: Importer, node: Node) -> None:
+    """A choice between two tensors: scores that a constant of −1000 or less hides are masked; of others, one of them and,
+    where the condition says so, the difference to the other."""
+    chosen, x, low = node.inputs
+    placed = importer.mask(chosen)
+    if placed is not None:
+        scores, hidden = (x, low) if placed.form == "keeps" else (low, x)
+        if placed.form == "added" or not _hides(importer, hidden):
+            raise Rejected(
+                "it chooses between two tensors", f"scores are hidden behind a constant of {HIDDEN:g} or less"
+            )
+        importer.put_mask(node, scores, placed)
+        return
+    if not importer.is_constant(chosen):
+        weight = importer.tensor(chosen)
+        other = importer.tensor(low)
+        apart = _step(importer, node, Op.SUB, [importer.tensor(x), other])
+        share = _step(importer, node, Op.MUL, [weight, apart])
+        importer.emit(node, Op.ADD, alike(importer, node, [share, other]))
+        return
+    keep = np.asarray(importer.value(chosen, "condition"), bool)
+    if importer.is_constant(x):
+        x, low, keep = low, x, ~keep
+    if _hides(importer, low):
+        constant = importer.graph.constant(f"{node.outputs[0]}:mask", additive_mask(keep))
+        importer.emit(node, Op.ADD, [importer.tensor(x), constant])
+        return
+    kept = [importer.tensor(x), _constant(importer, node, keep)]
+    if importer.is_constant(low):
+        rest = np.where(keep, 0.0, importer.real(low))
+        if not rest.any():
+            importer.emit(node, Op.MUL, alike(importer, node, kept))
+            return
+        other = _constant(importer, node, rest)
+    else:
+        other = _step(importer, node, Op.MUL, [importer.tensor(low), _constant(importer, node, ~keep)])
+    importer.emit(node, Op.ADD, alike(importer, node, [_step(importer, node, Op.MUL, kept), other]))
+
+
+def _hides(importer: Importer, name: str) -> bool:
+    """Whether a mask of this constant leaves nothing of a score."""
+    return importer.is_constant(name) and bool((importer.real(name) <= HIDDEN).all())
+
+
+def _sign(importer: Importer, node: Node) -> None:
+    """1 from 0 on, less 1 up to 0."""
+    x = importer.tensor(node.inputs[0])
+    minus = _step(importer, node, Op.MUL, [x, _constant(importer, node, -1.0)])
+    sides = [_step(importer, node, Op.FUNCTION, [side], {"function": "not_negative"}) for side in (x, minus)]
+    importer.emit(node, Op.SUB, sides)
+
+
+def _hard_sigmoid(importer: Importer, node: Node) -> None:
+    alpha, beta = (float(node.attrs.get(key, value)) for key, value in (("alpha", 0.2), ("beta", 0.5)))
+    scaled = _step(
+        importer, node, Op.MUL, [importer.tensor(node.inputs[0]), _constant(importer, node, alpha)]
+    )
+    shifted = _step(importer, node, Op.ADD, [scaled, _constant(importer, node, beta)])
+    importer.emit(node, Op.CLIP, [shifted], {"low": 0.0, "high": 1.0})
+
+
+FUNCTIONS: dict[str, Handler] = {
+    **{
+        name: _named(name.lower())
+        for name in ("Log", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh")
+    },
+    **{
+        name: _named(name.lower()) for name in ("Asinh", "Acosh", "Atanh", "Erf", "Softsign", "Floor", "Ceil")
+    },
+    "Div": divide,
+    "Greater": _compare("negative", True),
+    "GreaterOrEqual": _compare("not_negative", False),
+    "HardSigmoid": _hard_sigmoid,
+    "Less": _compare("negative", False),
+    "LessOrEqual": _compare("not_negative", True),
+    "Max": _extreme(True),
+    "Min": _extreme(False),
+    "Pow": power,
+    "Reciprocal": unary(Op.POWER, {"exponent": -1.0}),
+    "Round": _named("round"),
+    "Sign": _sign,
+    "Sqrt": unary(Op.POWER, {"exponent": 0.5}),
+    "Where": where,
+    "intar.LogSigmoid": _named("log_sigmoid"),
+}
+"""The translation of each of them."""

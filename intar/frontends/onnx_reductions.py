@@ -1,0 +1,153 @@
+"""Reductions over axes: means and sums are products with a column, the largest element is a pool's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from intar.frontends.importer import Importer
+from intar.frontends.onnx_nodes import Node, Rejected
+from intar.ir.ops import Op
+from intar.ir.shapes import Shape
+
+
+class _Reduction:
+    """A reduction: what it reads, over which axes, and into which shape."""
+
+    def __init__(self, importer: Importer, node: Node) -> None:
+        self.importer, self.node = importer, node
+        self.shape: Shape = importer.shape(node.inputs[0])
+        self.x = importer.tensor(node.inputs[0])
+        given = importer.integers(node, 1, "axes")
+        self.nothing = not given and bool(node.attrs.get("noop_with_empty_axes", 0))
+        rank = len(self.shape)
+        self.axes = sorted({axis % rank for axis in (given or range(rank))})
+        keep = node.attrs.get("keepdims", 1)
+        self.target = tuple(
+            1 if a in self.axes else n for a, n in enumerate(self.shape) if keep or a not in self.axes
+        )
+        self.image = rank == 4 and self.axes == [2, 3] and self.shape[0] == 1
+
+    def step(self, op: Op, inputs: list[str], attrs: dict | None = None) -> str:
+        """A task whose result another one reads."""
+        output = self.importer.graph.fresh(f"{self.node.outputs[0]}:{op}")
+        return self.importer.emit(self.node, op, inputs, attrs, output=output)
+
+    def rows(self, x: str) -> str:
+        """The tensor with the reduced axes last, and as one."""
+        kept = [a for a in range(len(self.shape)) if a not in self.axes]
+        if [*kept, *self.axes] != list(range(len(self.shape))):
+            x = self.step(Op.TRANSPOSE, [x], {"perm": (*kept, *self.axes)})
+        wanted = (*(self.shape[a] for a in kept), prod(self.shape[a] for a in self.axes))
+        return x if self.importer.graph.shapes[x] == wanted else self.step(Op.RESHAPE, [x], {"shape": wanted})
+
+    def weighted(self, x: str, weight: float) -> None:
+        """The sum, each element times `weight`."""
+        if self.image:
+            count = self.shape[2] * self.shape[3]
+            x = self.step(Op.GLOBAL_AVG_POOL, [x])
+            if weight * count != 1:
+                factor = self.importer.graph.constant(f"{x}:count", np.asarray(weight * count))
+                x = self.step(Op.MUL, [x, factor])
+        else:
+            x = self.rows(x)
+            count = self.importer.graph.shapes[x][-1]
+            column = self.importer.graph.constant(f"{x}:weights", np.full((count, 1), weight, np.float32))
+            x = self.step(Op.MATMUL, [x, column])
+        self.importer.emit(self.node, Op.RESHAPE, [x], {"shape": self.target})
+
+    def largest(self, x: str) -> str:
+        """The largest elements, as (1, rows, 1, 1)."""
+        if self.image:
+            return self.step(Op.GLOBAL_MAX_POOL, [x])
+        x = self.rows(x)
+        shape = self.importer.graph.shapes[x]
+        image = self.step(Op.RESHAPE, [x], {"shape": (1, prod(shape[:-1]), 1, shape[-1])})
+        return self.step(Op.GLOBAL_MAX_POOL, [image])
+
+
+def _handler(reduce: Callable[[_Reduction], None]) -> Callable[[Importer, Node], None]:
+    def handler(importer: Importer, node: Node) -> None:
+        reduction = _Reduction(importer, node)
+        if reduction.nothing:
+            importer.alias[node.outputs[0]] = reduction.x
+        else:
+            reduce(reduction)
+
+    return handler
+
+
+def _mean(r: _Reduction) -> None:
+    r.weighted(r.x, 1 / prod(r.shape[a] for a in r.axes))
+
+
+def _sum(r: _Reduction) -> None:
+    r.weighted(r.x, 1.0)
+
+
+def _absolute(r: _Reduction) -> None:
+    r.weighted(r.step(Op.PRELU, [r.x, _leak(r)]) if len(r.shape) > 1 else _unsupported(r), 1.0)
+
+
+def _leak(r: _Reduction) -> str:
+    """The slope with which a leaky ReLU is an absolute value."""
+    return r.importer.graph.constant(f"{r.node.outputs[0]}:slope", np.full(r.shape[1], -1.0))
+
+
+def _unsupported(r: _Reduction) -> str:
+    raise Rejected(f"its input has {len(r.shape)} axes", "an absolute value needs two")
+
+
+def _squares(r: _Reduction) -> None:
+    r.weighted(r.step(Op.MUL, [r.x, r.x]), 1.0)
+
+
+def _length(r: _Reduction) -> None:
+    square = r.rows(r.step(Op.MUL, [r.x, r.x]))
+    count = r.importer.graph.shapes[square][-1]
+    column = r.importer.graph.constant(f"{square}:weights", np.ones((count, 1), np.float32))
+    root = r.step(Op.POWER, [r.step(Op.MATMUL, [square, column])], {"exponent": 0.5})
+    r.importer.emit(r.node, Op.RESHAPE, [root], {"shape": r.target})
+
+
+def _max(r: _Reduction) -> None:
+    r.importer.emit(r.node, Op.RESHAPE, [r.largest(r.x)], {"shape": r.target})
+
+
+def _min(r: _Reduction) -> None:
+    minus = r.importer.graph.constant(f"{r.node.outputs[0]}:minus_one", np.asarray(-1.0))
+    turned = r.step(Op.MUL, [r.largest(r.step(Op.MUL, [r.x, minus])), minus])
+    r.importer.emit(r.node, Op.RESHAPE, [turned], {"shape": r.target})
+
+
+def cumulative_sum(importer: Importer, node: Node) -> None:
+    """Sums of all elements so far: a product with a triangle of ones."""
+    shape, x = importer.shape(node.inputs[0]), importer.tensor(node.inputs[0])
+    rank, size = len(shape), 0
+    axis = int(importer.value(node.inputs[1], "axis").reshape(-1)[0]) % rank
+    size = shape[axis]
+    triangle = np.triu(np.ones((size, size), np.float32), int(node.attrs.get("exclusive", 0)))
+    triangle = triangle[::-1, ::-1] if node.attrs.get("reverse", 0) else triangle
+    weight = importer.graph.constant(f"{node.outputs[0]}:triangle", np.ascontiguousarray(triangle))
+    if axis == rank - 1:
+        importer.emit(node, Op.MATMUL, [x, weight])
+        return
+    perm = tuple(rank - 1 if a == axis else axis if a == rank - 1 else a for a in range(rank))
+    turned = importer.emit(node, Op.TRANSPOSE, [x], {"perm": perm}, output=f"{node.outputs[0]}:turned")
+    sums = importer.emit(node, Op.MATMUL, [turned, weight], output=f"{node.outputs[0]}:sums")
+    importer.emit(node, Op.TRANSPOSE, [sums], {"perm": perm})
+
+
+REDUCTIONS: dict[str, Callable[[Importer, Node], None]] = {
+    "CumSum": cumulative_sum,
+    "ReduceL1": _handler(_absolute),
+    "ReduceL2": _handler(_length),
+    "ReduceMax": _handler(_max),
+    "ReduceMean": _handler(_mean),
+    "ReduceMin": _handler(_min),
+    "ReduceSum": _handler(_sum),
+    "ReduceSumSquare": _handler(_squares),
+}
+"""The translation of each of them."""
