@@ -13,6 +13,7 @@ import numpy as np
 from intar import pipeline
 from intar.design import Design
 from intar.errors import ConfigError, InfeasibleError
+from intar.ir.loops import looped_form
 from intar.ir.ops import Op
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import Machine, Mode, Schedule
@@ -260,7 +261,8 @@ def _recurrent(seed: int) -> Case:
 
     draw = _Draw(seed, 8)
     graph = recurrent_network(draw.rng)
-    loop, mode = draw.pick(None, None, None, False), draw.pick(*MODES)
+    loop, mode = draw.pick(True, True, None, False), draw.pick(*MODES)
+    loop = loop if looped_form(graph)[1] else None
     scheme = SCHEMES[draw.pick(*SCHEMES, "w8a8", "w8a8")]
     samples = random_samples(graph, draw.rng)
 

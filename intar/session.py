@@ -46,6 +46,10 @@ from intar.schedule.solve import lower_bounds, solve
 LOOP_PAYS = 32
 """Memory latencies that a round takes at least where a loop is made unasked: the barrier costs about four."""
 
+LOOP_STEPS = 32
+"""Rounds with the same integers (steps of a recurrent layer) from which on they are a loop unasked, whatever it costs:
+circuit, constants and search of an unrolled layer grow with its steps."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -133,8 +137,8 @@ def size_network(
 ) -> tuple[Quantised, Machine, Blocks]:
     """The integers of a network, its machine, and the blocks in it that are looped, if any: these have common widths.
 
-    A block is looped where each round takes `LOOP_PAYS` memory latencies at least (`loop` True: always, False: never),
-    unless the blocks' integers differ all the same, as in a model with its own scales.
+    A block is looped where each round takes `LOOP_PAYS` memory latencies at least, or where there are `LOOP_STEPS` rounds
+    (`loop` True: always, False: never), unless the blocks' integers differ all the same, as in a model with its own scales.
 
     Raises
     ------
@@ -172,7 +176,7 @@ def size_network(
                     "leave --loop away",
                 )
             )
-        if any(len(part.rounds) > 1 and (loop or part.same or _pays(part, machine)) for part in parts):
+        if any(len(part.rounds) > 1 and (loop or _pays(part, machine)) for part in parts):
             return made, machine, blocks
     made = _integers(graph, scheme, calibration, sized)
     machine = sized(made)
@@ -244,7 +248,10 @@ def _keeps(made: Quantised, parts: Sequence[Part], machine: Machine) -> bool:
 
 
 def _pays(part: Part, machine: Machine) -> bool:
-    """A round is long beside what the next one waits for: the last response of a store, the first word of a load."""
+    """A round is long beside what the next one waits for (the last response of a store, the first word of a load), or there
+    are too many."""
+    if part.same and len(part.rounds) >= LOOP_STEPS:
+        return True
     floor = max(lower_bounds(part.graph, machine).values())
     return floor >= LOOP_PAYS * machine.latency
 

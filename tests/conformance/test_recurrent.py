@@ -34,7 +34,7 @@ def layer(kind: str, length: int, **attrs: object) -> Accelerator:
     constants["shape"] = np.array([length * ways, HIDDEN])
     model = onnx_model(nodes, {"x": [length, 1, INPUTS]}, ["out"], constants, opset=20)
     samples = normal(4, length, 1, INPUTS, seed=5)
-    return intar.compile(model, samples, budget={"multipliers": 16})
+    return intar.compile(model, samples, budget={"multipliers": 16}, loop=True)
 
 
 def integers(made: Design, count: int = 2) -> list[dict[str, np.ndarray]]:
