@@ -54,14 +54,6 @@ def _elu(importer: Importer, node: Node) -> None:
     importer.emit(node, Op.ELU, [importer.tensor(node.inputs[0])], attrs)
 
 
-def _log_softmax(importer: Importer, node: Node) -> None:
-    raise Rejected(
-        "it is the logarithm of a softmax",
-        "a probability of nearly nothing has no exact logarithm in the circuit",
-        "leave it out (the largest stays the largest), or take the softmax",
-    )
-
-
 def _swish(importer: Importer, node: Node) -> None:
     x, alpha = importer.tensor(node.inputs[0]), float(node.attrs.get("alpha", 1.0))
     if alpha == 1.0:
@@ -247,7 +239,6 @@ HANDLERS: dict[str, Handler] = {
     "InstanceNormalization": group_norm,
     "LSTM": recurrent,
     "LayerNormalization": layer_norm,
-    "LogSoftmax": _log_softmax,
     "LpNormalization": lp_norm,
     "MatMul": matmul,
     "Mish": unary(Op.MISH),

@@ -8,7 +8,8 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
-from intar.frontends.recurrent_cells import GATES, Direction, State, Steps, run
+from intar.frontends.onnx_steps import State, Steps
+from intar.frontends.recurrent_cells import GATES, Direction, run
 from intar.ir.shapes import show
 
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}

@@ -9,6 +9,7 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
+from intar.frontends.onnx_steps import Steps
 from intar.ir.ops import Op
 from intar.ir.shapes import Shape
 
@@ -88,16 +89,11 @@ def _sum(r: _Reduction) -> None:
 
 
 def _absolute(r: _Reduction) -> None:
-    r.weighted(r.step(Op.PRELU, [r.x, _leak(r)]) if len(r.shape) > 1 else _unsupported(r), 1.0)
-
-
-def _leak(r: _Reduction) -> str:
-    """The slope with which a leaky ReLU is an absolute value."""
-    return r.importer.graph.constant(f"{r.node.outputs[0]}:slope", np.full(r.shape[1], -1.0))
-
-
-def _unsupported(r: _Reduction) -> str:
-    raise Rejected(f"its input has {len(r.shape)} axes", "an absolute value needs two")
+    """A leaky ReLU that leaks with the other sign."""
+    if len(r.shape) < 2:
+        raise Rejected(f"its input has {len(r.shape)} axes", "an absolute value needs two")
+    slope = r.importer.graph.constant(f"{r.node.outputs[0]}:slope", np.full(r.shape[1], -1.0))
+    r.weighted(r.step(Op.PRELU, [r.x, slope]), 1.0)
 
 
 def _squares(r: _Reduction) -> None:
@@ -122,13 +118,39 @@ def _min(r: _Reduction) -> None:
     r.importer.emit(r.node, Op.RESHAPE, [turned], {"shape": r.target})
 
 
-def cumulative_sum(importer: Importer, node: Node) -> None:
+def _log_sum(importer: Importer, node: Node, axes: list[int]) -> tuple[Steps, str, str, str]:
+    """Differences to the largest element along the axes, that element, and the logarithm of the sum of their powers of e:
+    a sum from 1 to the number of elements, whatever these are."""
+    steps, x, keep = Steps(importer, node), node.inputs[0], {"axes": axes, "keepdims": 1}
+    top = steps("ReduceMax", [x], keep)
+    apart = steps("Sub", [x, top])
+    return steps, apart, top, steps("Log", [steps("ReduceSum", [steps("Exp", [apart])], keep)])
+
+
+def _log_softmax(importer: Importer, node: Node) -> None:
+    """Along one axis; before operator set 13 along all axes from `axis` on together."""
+    rank, old = len(importer.shape(node.inputs[0])), importer.opset < 13
+    axis = int(node.attrs.get("axis", 1 if old else -1))
+    if not -rank <= axis < rank:
+        raise Rejected(f"its axis {axis} does not exist in a tensor of {rank} axes", code="graph")
+    axis %= rank
+    steps, apart, _, total = _log_sum(importer, node, list(range(axis, rank)) if old else [axis])
+    importer.alias[node.outputs[0]] = importer.alias[steps("Sub", [apart, total])]
+
+
+def _log_sum_exp(importer: Importer, node: Node) -> None:
+    r = _Reduction(importer, node)
+    steps, _, top, total = _log_sum(importer, node, r.axes)
+    importer.emit(node, Op.RESHAPE, [importer.alias[steps("Add", [top, total])]], {"shape": r.target})
+
+
+def _cumulative_sum(importer: Importer, node: Node) -> None:
     """Sums of all elements so far: a product with a triangle of ones."""
     shape, x = importer.shape(node.inputs[0]), importer.tensor(node.inputs[0])
-    rank, size = len(shape), 0
+    rank = len(shape)
     axis = int(importer.value(node.inputs[1], "axis").reshape(-1)[0]) % rank
-    size = shape[axis]
-    triangle = np.triu(np.ones((size, size), np.float32), int(node.attrs.get("exclusive", 0)))
+    square = np.ones((shape[axis], shape[axis]), np.float32)
+    triangle = np.triu(square, int(node.attrs.get("exclusive", 0)))
     triangle = triangle[::-1, ::-1] if node.attrs.get("reverse", 0) else triangle
     weight = importer.graph.constant(f"{node.outputs[0]}:triangle", np.ascontiguousarray(triangle))
     if axis == rank - 1:
@@ -141,9 +163,11 @@ def cumulative_sum(importer: Importer, node: Node) -> None:
 
 
 REDUCTIONS: dict[str, Callable[[Importer, Node], None]] = {
-    "CumSum": cumulative_sum,
+    "CumSum": _cumulative_sum,
+    "LogSoftmax": _log_softmax,
     "ReduceL1": _handler(_absolute),
     "ReduceL2": _handler(_length),
+    "ReduceLogSumExp": _log_sum_exp,
     "ReduceMax": _handler(_max),
     "ReduceMean": _handler(_mean),
     "ReduceMin": _handler(_min),

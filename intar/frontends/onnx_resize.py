@@ -31,13 +31,9 @@ def resize(importer: Importer, node: Node) -> None:
         importer.alias[node.outputs[0]] = x
         return
     chosen = {axis: _nearest(node, place, shape[axis]) for axis, place in places.items()}
-    factors = [target[axis] // shape[axis] for axis in range(len(shape))]
-    repeats = all(
-        np.array_equal(
-            chosen[axis] * factors[axis], np.arange(target[axis]) // max(factors[axis], 1) * factors[axis]
-        )
-        and target[axis] % shape[axis] == 0
-        for axis in range(len(shape))
+    factors = [new // old if new % old == 0 else 0 for new, old in zip(target, shape, strict=True)]
+    repeats = 0 not in factors and all(
+        np.array_equal(indices, np.arange(target[axis]) // factors[axis]) for axis, indices in chosen.items()
     )
     if len(shape) == 4 and repeats and factors[:2] == [1, 1] and factors[2:] != [1, 1]:
         importer.emit(node, Op.UPSAMPLE_NEAREST, [x], {"factors": (factors[2], factors[3])})
@@ -127,8 +123,7 @@ def _linear(place: np.ndarray, size: int) -> np.ndarray:
 
 def padded(mode: str, size: int, before: int, after: int) -> list[int]:
     """Elements that an axis has after padding with what is there already. Raises Rejected."""
-    names = {"edge": "edge", "reflect": "reflect", "wrap": "wrap"}
-    if mode not in names:
+    if mode not in ("edge", "reflect", "wrap"):
         raise Rejected(f"its mode is {mode}", "padding is constant, edge, reflect or wrap")
     kept = np.arange(size)[max(-before, 0) : size - max(-after, 0)]
-    return [int(n) for n in np.pad(kept, (max(before, 0), max(after, 0)), mode=names[mode])]  # type: ignore[call-overload]
+    return [int(n) for n in np.pad(kept, (max(before, 0), max(after, 0)), mode=mode)]  # type: ignore[call-overload]

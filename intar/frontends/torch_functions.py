@@ -18,26 +18,22 @@ NAMED = (
 """Functions that ONNX has under the same name."""
 
 
-def _scaled(
-    op: str, before: float = 1.0, offset: float = 0.0, after: float = 1.0, shift: float = 0.0
+def _with(
+    op: str, *, before: tuple[str, float] | None = None, after: tuple[str, float] | None = None
 ) -> Handler:
-    """``op(before * x + offset) * after + shift``."""
+    """An operator with a sum or product with a number before or behind it."""
 
     def handler(w: Writer, a: Arguments) -> None:
-        x = a["self"]
-        x = x if before == 1 else w.emit("Mul", [x, before])
-        x = x if offset == 0 else w.emit("Add", [x, offset])
-        if after == 1 and shift == 0:
+        x = a["self"] if before is None else w.emit(before[0], [a["self"], before[1]])
+        if after is None:
             w.give(op, [x])
-        elif shift == 0:
-            w.give("Mul", [w.emit(op, [x]), after])
         else:
-            w.give("Add", [w.emit(op, [x]), shift])
+            w.give(after[0], [w.emit(op, [x]), after[1]])
 
     return handler
 
 
-def _pair(op: str) -> Handler:
+def _of_two(op: str) -> Handler:
     def handler(w: Writer, a: Arguments) -> None:
         w.give(op, [a["self"], a["other"]])
 
@@ -45,18 +41,18 @@ def _pair(op: str) -> Handler:
 
 
 FUNCTIONS: dict[str, Handler] = {
-    **{name: _scaled(name.capitalize()) for name in NAMED},
-    "exp2": _scaled("Exp", before=log(2)),
-    "expm1": _scaled("Exp", shift=-1.0),
-    "ge": _pair("GreaterOrEqual"),
-    "gt": _pair("Greater"),
-    "le": _pair("LessOrEqual"),
-    "log10": _scaled("Log", after=1 / log(10)),
-    "log1p": _scaled("Log", offset=1.0),
-    "log2": _scaled("Log", after=1 / log(2)),
-    "log_sigmoid_forward": _scaled("intar.LogSigmoid"),
-    "lt": _pair("Less"),
-    "maximum": _pair("Max"),
-    "minimum": _pair("Min"),
+    **{name: _with(name.capitalize()) for name in NAMED},
+    "exp2": _with("Exp", before=("Mul", log(2))),
+    "expm1": _with("Exp", after=("Add", -1.0)),
+    "ge": _of_two("GreaterOrEqual"),
+    "gt": _of_two("Greater"),
+    "le": _of_two("LessOrEqual"),
+    "log10": _with("Log", after=("Mul", 1 / log(10))),
+    "log1p": _with("Log", before=("Add", 1.0)),
+    "log2": _with("Log", after=("Mul", 1 / log(2))),
+    "log_sigmoid_forward": _with("intar.LogSigmoid"),
+    "lt": _of_two("Less"),
+    "maximum": _of_two("Max"),
+    "minimum": _of_two("Min"),
 }
 """By the operator's name without namespace and overload."""

@@ -182,6 +182,16 @@ def _index(w: Writer, a: Arguments) -> None:
     w.give("Gather", [x, flat], {"axis": axes[0]})
 
 
+def _unfold(w: Writer, a: Arguments) -> None:
+    """Windows along an axis; what they hold becomes the last axis."""
+    shape = w.shape(a["self"])
+    axis, size, step = a["dimension"] % len(shape), int(a["size"]), int(a["step"])
+    windows = np.arange(0, shape[axis] - size + 1, step)[:, None] + np.arange(size)
+    x = w.emit("Gather", [a["self"], windows.astype(np.int64)], {"axis": axis})
+    rank = len(shape) + 1
+    w.give("Transpose", [x], {"perm": (*(n for n in range(rank) if n != axis + 1), axis + 1)})
+
+
 MOVES: dict[str, Callable[[Writer, Arguments], None]] = {
     "_unsafe_view": reshape,
     "cat": _cat,
@@ -205,6 +215,7 @@ MOVES: dict[str, Callable[[Writer, Arguments], None]] = {
     "transpose": _transpose,
     "unbind": _unbind,
     "unflatten": reshape,
+    "unfold": _unfold,
     "unsqueeze": reshape,
     "view": reshape,
 }

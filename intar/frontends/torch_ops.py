@@ -136,8 +136,11 @@ def _prelu(w: Writer, a: Arguments) -> None:
     w.give("PRelu", [a["self"], slope.reshape(-1, *(1,) * (rank - 2))])
 
 
-def _softmax(w: Writer, a: Arguments) -> None:
-    w.give("Softmax", [a["self"]], {"axis": int(a["dim"])})
+def _softmax(op: str) -> Handler:
+    def handler(w: Writer, a: Arguments) -> None:
+        w.give(op, [a["self"]], {"axis": int(a["dim"])})
+
+    return handler
 
 
 def _where(w: Writer, a: Arguments) -> None:
@@ -203,6 +206,18 @@ def _batch_norm(w: Writer, a: Arguments) -> None:
     w.give("BatchNormalization", [a["input"], weight, bias, mean, variance], {"epsilon": float(a["eps"])})
 
 
+def _instance_norm(w: Writer, a: Arguments) -> None:
+    """With the input's own statistics, or as a batch norm with those from training."""
+    channels = w.shape(a["input"])[1]
+    weight = a["weight"] if a["weight"] is not None else np.ones(channels, np.float32)
+    bias = a["bias"] if a["bias"] is not None else np.zeros(channels, np.float32)
+    inputs, attrs = [a["input"], weight, bias], {"epsilon": float(a["eps"])}
+    if a["use_input_stats"]:
+        w.give("InstanceNormalization", inputs, attrs)
+    else:
+        w.give("BatchNormalization", [*inputs, a["running_mean"], a["running_var"]], attrs)
+
+
 def _training_norm(w: Writer, a: Arguments) -> None:
     raise Rejected("it is in training mode", hint="call .eval() before the export")
 
@@ -245,8 +260,8 @@ HANDLERS: dict[str, Handler] = {
     "_native_batch_norm_legit": _training_norm,
     "_native_batch_norm_legit_functional": _training_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,
-    "_log_softmax": _unary("LogSoftmax"),
-    "_softmax": _softmax,
+    "_log_softmax": _softmax("LogSoftmax"),
+    "_softmax": _softmax("Softmax"),
     "_to_copy": _copy,
     "abs": _unary("Abs"),
     "add": _sum("Add"),
@@ -274,10 +289,11 @@ HANDLERS: dict[str, Handler] = {
     "hardsigmoid": _hardsigmoid,
     "hardswish": _unary("HardSwish"),
     "hardtanh": _clamp,
+    "instance_norm": _instance_norm,
     "layer_norm": _layer_norm,
     "leaky_relu": _leaky_relu,
     "lift_fresh_copy": _copy,
-    "log_softmax": _unary("LogSoftmax"),
+    "log_softmax": _softmax("LogSoftmax"),
     "linear": _linear,
     "masked_fill": _masked_fill,
     "matmul": _matmul,
@@ -299,7 +315,7 @@ HANDLERS: dict[str, Handler] = {
     "selu": _unary("Selu"),
     "sigmoid": _unary("Sigmoid"),
     "silu": _unary("Swish"),
-    "softmax": _softmax,
+    "softmax": _softmax("Softmax"),
     "softplus": _softplus,
     "sub": _sum("Sub"),
     "tanh": _unary("Tanh"),

@@ -85,6 +85,7 @@ REDUCTIONS: dict[str, Handler] = {
     "amin": _reduce("ReduceMin"),
     "cumsum": _cumsum,
     "linalg_vector_norm": _vector_norm,
+    "logsumexp": _reduce("ReduceLogSumExp"),
     "max": _extreme("ReduceMax", "Max"),
     "mean": _reduce("ReduceMean"),
     "min": _extreme("ReduceMin", "Min"),

@@ -99,7 +99,8 @@ class Functions(nn.Module):
         y = self.second(x)
         y = torch.where(y > 0.1, y, 0.5 * torch.maximum(x, y)) / (1 + y.std(-1, keepdim=True))
         y = y + (y * y + 0.1).log() - (y.abs() + 0.1) ** 0.5 + y.amax(-1, keepdim=True)
-        return y[..., ::2] + y.flip(-1)[..., [3, 1, 0, 0, 2, 7, 6, 5]] + y.sum(1, keepdim=True)[..., :8]
+        y = y[..., ::2] + y.flip(-1)[..., [3, 1, 0, 0, 2, 7, 6, 5]] + y.sum(1, keepdim=True)[..., :8]
+        return F.log_softmax(y, -1)
 
 
 class Larger(nn.Module):

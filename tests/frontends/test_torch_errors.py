@@ -59,7 +59,7 @@ def test_refused_modes(golden: Golden) -> None:
         (nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)), image, UnsupportedError),
         (nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5)), row, UnsupportedError),
         (nn.Sequential(nn.AdaptiveAvgPool2d(4)).eval(), image, UnsupportedError),
-        (nn.Sequential(nn.LogSoftmax(-1)).eval(), row, UnsupportedError),
+        (nn.Sequential(nn.Conv3d(1, 2, 1)).eval(), torch.zeros(1, 1, 4, 4, 4), UnsupportedError),
         (Table().eval(), torch.zeros(1, 5, dtype=torch.int64), UnsupportedError),
     ]
     texts = [message(lambda m=m, x=x: import_torch(m, x), kind) for m, x, kind in cases]

@@ -120,6 +120,15 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = (
             nn.Sequential(nn.AvgPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(2), nn.MaxPool2d(2, ceil_mode=True)),
             IMAGE,
         ),
+        "instances": (
+            nn.Sequential(
+                nn.InstanceNorm2d(4, affine=True),
+                nn.Conv2d(4, 4, 3),
+                nn.InstanceNorm2d(4),
+                nn.InstanceNorm2d(4, track_running_stats=True),
+            ),
+            IMAGE,
+        ),
         "shuffle": (
             nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(16, 16, 1), nn.PixelShuffle(2), nn.LeakyReLU(0.1)),
             IMAGE,
@@ -265,6 +274,8 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = (
         ),
         masked=lambda x: x.masked_fill(torch.eye(6, 16) > 0, 0.5) + torch.where(torch.eye(6, 16) > 0, x, -x),
         thresholds=lambda x: F.hardshrink(x) + F.softshrink(x) + F.threshold(x, 0.1, -2.0),
+        log_softmax=lambda x: F.log_softmax(x, -1) + F.log_softmax(9 * x, 1) + x.logsumexp(-1, keepdim=True),
+        windows=lambda x: x.unfold(1, 3, 2).flatten(1),
         strided=lambda x: x[:, ::2, 1::3] + x[:, 1::2, :-1:3],
         chosen=lambda x: (
             x[:, [0, 2, 4, 1, 1]].flip(2) + x.index_select(1, torch.tensor([5, 3, 1, 0, 2])).roll(3, 2)
