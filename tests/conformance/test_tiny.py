@@ -30,11 +30,17 @@ def compiled(name: str) -> tuple[Design, list[dict[str, np.ndarray]]]:
     return made, [{given: array[at] for given, array in samples.items()} for at in range(2)]
 
 
-def test_jets_in_every_executor(tmp_path: Path) -> None:
+def test_jets() -> None:
     made, inputs = compiled("jets")
     assert made.name == made.quantised.graph.name == "jets"  # a Sequential's name would say nothing
-    rendering.project(made).write(tmp_path)
     require(proof.verify_engine(made, inputs))
+
+
+@pytest.mark.full
+@pytest.mark.sim
+def test_jets_in_every_executor(tmp_path: Path) -> None:
+    made, inputs = compiled("jets")
+    rendering.project(made).write(tmp_path)
     require_generated(made, inputs, tmp_path)
 
 
