@@ -180,14 +180,14 @@ def _hard_sigmoid(importer: Importer, node: Node) -> None:
     importer.emit(node, Op.CLIP, [shifted], {"low": 0.0, "high": 1.0})
 
 
+NAMED = (
+    *("Log", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Erf"),
+    *("Softsign", "Floor", "Ceil", "Round"),
+)
+"""Operators whose names, in small letters, are those of functions."""
+
 FUNCTIONS: dict[str, Handler] = {
-    **{
-        name: _named(name.lower())
-        for name in ("Log", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh")
-    },
-    **{
-        name: _named(name.lower()) for name in ("Asinh", "Acosh", "Atanh", "Erf", "Softsign", "Floor", "Ceil")
-    },
+    **{name: _named(name.lower()) for name in NAMED},
     "Div": divide,
     "Greater": _compare("negative", True),
     "GreaterOrEqual": _compare("not_negative", False),
@@ -198,7 +198,6 @@ FUNCTIONS: dict[str, Handler] = {
     "Min": _extreme(False),
     "Pow": power,
     "Reciprocal": unary(Op.POWER, {"exponent": -1.0}),
-    "Round": _named("round"),
     "Sign": _sign,
     "Sqrt": unary(Op.POWER, {"exponent": 0.5}),
     "Where": where,

@@ -103,6 +103,22 @@ def gemm(importer: Importer, node: Node) -> None:
         importer.emit(node, Op.ADD, [product, addend])
 
 
+def along(importer: Importer, node: Node, x: str, axis: int, matrix: np.ndarray) -> str:
+    """Each row along an axis times a constant matrix (elements before, elements after)."""
+    rank = len(importer.graph.shapes[x])
+    weight = importer.graph.constant(f"{node.outputs[0]}:weights", matrix.astype(np.float32))
+
+    def step(op: Op, inputs: list[str], attrs: dict | None = None) -> str:
+        return importer.emit(node, op, inputs, attrs, output=importer.graph.fresh(f"{node.outputs[0]}:part"))
+
+    if axis == rank - 1:
+        return step(Op.MATMUL, [x, weight])
+    perm = tuple(rank - 1 if a == axis else axis if a == rank - 1 else a for a in range(rank))
+    return step(
+        Op.TRANSPOSE, [step(Op.MATMUL, [step(Op.TRANSPOSE, [x], {"perm": perm}), weight])], {"perm": perm}
+    )
+
+
 def _scaled(importer: Importer, name: str, factor: float) -> str:
     """The constant times a factor; a positive one goes into the scale of quantised integers."""
     if factor == 1:

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from intar.frontends.importer import Importer
+from intar.frontends.onnx_matmul import along
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.onnx_steps import Steps
 from intar.ir.ops import Op
@@ -53,11 +54,15 @@ class _Reduction:
                 factor = self.importer.graph.constant(f"{x}:count", np.asarray(weight * count))
                 x = self.step(Op.MUL, [x, factor])
         else:
-            x = self.rows(x)
-            count = self.importer.graph.shapes[x][-1]
-            column = self.importer.graph.constant(f"{x}:weights", np.full((count, 1), weight, np.float32))
-            x = self.step(Op.MATMUL, [x, column])
+            x = self.column(x, weight)
         self.importer.emit(self.node, Op.RESHAPE, [x], {"shape": self.target})
+
+    def column(self, x: str, weight: float) -> str:
+        """The sum as (rows, 1)."""
+        x = self.rows(x)
+        count = self.importer.graph.shapes[x][-1]
+        weights = self.importer.graph.constant(f"{x}:weights", np.full((count, 1), weight, np.float32))
+        return self.step(Op.MATMUL, [x, weights])
 
     def largest(self, x: str) -> str:
         """The largest elements, as (1, rows, 1, 1)."""
@@ -101,10 +106,8 @@ def _squares(r: _Reduction) -> None:
 
 
 def _length(r: _Reduction) -> None:
-    square = r.rows(r.step(Op.MUL, [r.x, r.x]))
-    count = r.importer.graph.shapes[square][-1]
-    column = r.importer.graph.constant(f"{square}:weights", np.ones((count, 1), np.float32))
-    root = r.step(Op.POWER, [r.step(Op.MATMUL, [square, column])], {"exponent": 0.5})
+    square = r.column(r.step(Op.MUL, [r.x, r.x]), 1.0)
+    root = r.step(Op.POWER, [square], {"exponent": 0.5})
     r.importer.emit(r.node, Op.RESHAPE, [root], {"shape": r.target})
 
 
@@ -152,14 +155,7 @@ def _cumulative_sum(importer: Importer, node: Node) -> None:
     square = np.ones((shape[axis], shape[axis]), np.float32)
     triangle = np.triu(square, int(node.attrs.get("exclusive", 0)))
     triangle = triangle[::-1, ::-1] if node.attrs.get("reverse", 0) else triangle
-    weight = importer.graph.constant(f"{node.outputs[0]}:triangle", np.ascontiguousarray(triangle))
-    if axis == rank - 1:
-        importer.emit(node, Op.MATMUL, [x, weight])
-        return
-    perm = tuple(rank - 1 if a == axis else axis if a == rank - 1 else a for a in range(rank))
-    turned = importer.emit(node, Op.TRANSPOSE, [x], {"perm": perm}, output=f"{node.outputs[0]}:turned")
-    sums = importer.emit(node, Op.MATMUL, [turned, weight], output=f"{node.outputs[0]}:sums")
-    importer.emit(node, Op.TRANSPOSE, [sums], {"perm": perm})
+    importer.alias[node.outputs[0]] = along(importer, node, x, axis, triangle)
 
 
 REDUCTIONS: dict[str, Callable[[Importer, Node], None]] = {

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from intar.frontends.importer import Importer
+from intar.frontends.onnx_matmul import along
 from intar.frontends.onnx_moves import take
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import Op
@@ -41,22 +42,6 @@ def resize(importer: Importer, node: Node) -> None:
     for axis, indices in chosen.items():
         x = take(importer, node, x, axis, [int(n) for n in indices])
     importer.alias[node.outputs[0]] = x
-
-
-def along(importer: Importer, node: Node, x: str, axis: int, matrix: np.ndarray) -> str:
-    """Each row along an axis times a constant matrix (elements before, elements after)."""
-    rank = len(importer.graph.shapes[x])
-    weight = importer.graph.constant(f"{node.outputs[0]}:weights", matrix.astype(np.float32))
-
-    def step(op: Op, inputs: list[str], attrs: dict | None = None) -> str:
-        return importer.emit(node, op, inputs, attrs, output=importer.graph.fresh(f"{node.outputs[0]}:part"))
-
-    if axis == rank - 1:
-        return step(Op.MATMUL, [x, weight])
-    perm = tuple(rank - 1 if a == axis else axis if a == rank - 1 else a for a in range(rank))
-    return step(
-        Op.TRANSPOSE, [step(Op.MATMUL, [step(Op.TRANSPOSE, [x], {"perm": perm}), weight])], {"perm": perm}
-    )
 
 
 def _resized(importer: Importer, node: Node, shape: Shape) -> tuple[Shape, list[float]]:

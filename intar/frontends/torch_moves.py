@@ -152,12 +152,8 @@ def _roll(w: Writer, a: Arguments) -> None:
 
 
 def _index_select(w: Writer, a: Arguments) -> None:
-    if not w.is_constant(a["index"]):
-        raise Rejected(
-            "its indices are computed at run time", "which elements move where is fixed in the circuit"
-        )
     axis = a["dim"] % len(w.shape(a["self"]))
-    w.give("Gather", [a["self"], w.array(a["index"]).astype(np.int64)], {"axis": axis})
+    _index(w, {"self": a["self"], "indices": [*[None] * axis, a["index"]]})
 
 
 def _index(w: Writer, a: Arguments) -> None:

@@ -116,13 +116,16 @@ def _glu(w: Writer, a: Arguments) -> None:
     w.give("Mul", [first, w.emit("Sigmoid", [gate])])
 
 
-def _group_norm(w: Writer, a: Arguments) -> None:
-    channels, groups = w.shape(a["input"])[1], int(a["group"])
+def _by_channel(w: Writer, a: Arguments) -> list[Any]:
+    """What a norm reads, its scale and its shift of each channel; ones and zeros where it has none."""
+    channels = w.shape(a["input"])[1]
     weight = a["weight"] if a["weight"] is not None else np.ones(channels, np.float32)
-    bias = a["bias"] if a["bias"] is not None else np.zeros(channels, np.float32)
-    w.give(
-        "GroupNormalization", [a["input"], weight, bias], {"num_groups": groups, "epsilon": float(a["eps"])}
-    )
+    return [a["input"], weight, a["bias"] if a["bias"] is not None else np.zeros(channels, np.float32)]
+
+
+def _group_norm(w: Writer, a: Arguments) -> None:
+    attrs = {"num_groups": int(a["group"]), "epsilon": float(a["eps"])}
+    w.give("GroupNormalization", _by_channel(w, a), attrs)
 
 
 def _leaky_relu(w: Writer, a: Arguments) -> None:
@@ -199,23 +202,16 @@ def _rms_norm(w: Writer, a: Arguments) -> None:
 def _batch_norm(w: Writer, a: Arguments) -> None:
     if a.get("training"):
         raise Rejected("it is in training mode", hint="call .eval() before the export")
-    mean, variance = a["running_mean"], a["running_var"]
-    channels = w.shape(a["input"])[1]
-    weight = a["weight"] if a["weight"] is not None else np.ones(channels, np.float32)
-    bias = a["bias"] if a["bias"] is not None else np.zeros(channels, np.float32)
-    w.give("BatchNormalization", [a["input"], weight, bias, mean, variance], {"epsilon": float(a["eps"])})
+    inputs = [*_by_channel(w, a), a["running_mean"], a["running_var"]]
+    w.give("BatchNormalization", inputs, {"epsilon": float(a["eps"])})
 
 
 def _instance_norm(w: Writer, a: Arguments) -> None:
     """With the input's own statistics, or as a batch norm with those from training."""
-    channels = w.shape(a["input"])[1]
-    weight = a["weight"] if a["weight"] is not None else np.ones(channels, np.float32)
-    bias = a["bias"] if a["bias"] is not None else np.zeros(channels, np.float32)
-    inputs, attrs = [a["input"], weight, bias], {"epsilon": float(a["eps"])}
     if a["use_input_stats"]:
-        w.give("InstanceNormalization", inputs, attrs)
+        w.give("InstanceNormalization", _by_channel(w, a), {"epsilon": float(a["eps"])})
     else:
-        w.give("BatchNormalization", [*inputs, a["running_mean"], a["running_var"]], attrs)
+        _batch_norm(w, a)
 
 
 def _training_norm(w: Writer, a: Arguments) -> None:

@@ -8,9 +8,8 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from intar.frontends.onnx_graph import import_onnx
+from intar.frontends.recurrent_cells import GATES
 from intar.ir.taskgraph import TaskGraph
-
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
 def recurrent_network(rng: np.random.Generator) -> TaskGraph:
