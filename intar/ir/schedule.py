@@ -108,12 +108,16 @@ class Stage(Frozen):
 
 
 class Copy(Frozen):
-    """One copy of a tensor on chip: `bytes` from the start of a bank (an index of `Schedule.banks`) on, in these stages."""
+    """One copy of a tensor on chip: `bytes` from the start of a bank (an index of `Schedule.banks`) on, in these stages.
+
+    `windows`: tasks on images read it so, from a memory of another kind than those that are read beat by beat.
+    """
 
     bank: int
     bytes: int
     first_stage: int
     last_stage: int
+    windows: bool = False
 
 
 class Residency(Frozen):
@@ -121,7 +125,7 @@ class Residency(Frozen):
     between stages. `bytes` is the on-chip need of all its copies at a time.
 
     A tensor has a copy for each read in one and the same stage; a spilled one has copies of their own for each stage that
-    makes or reads it.
+    makes or reads it. An image on chip that is also read beat by beat has copies for that beside those of its windows.
     """
 
     tensor: str

@@ -174,8 +174,7 @@ class Tensors:
     ) -> Iterator[tuple[Copy, bool]]:
         """The copies that the schedule names and something reads; else as many as are read at a time, a bank for each.
 
-        With each copy: whether it is read in windows. The schedule counts a copy for each core that reads so; who reads such
-        a tensor in beats gets one more.
+        With each copy: whether it is read in windows.
         """
         images = self.images.get(home.tensor, {})
         if home.copies and not images:
@@ -187,17 +186,18 @@ class Tensors:
         )
         for first, last in spans:
             windows = max(images.get(stage, 0) for stage in range(first, last + 1))
-            for _ in range(windows):
-                known = next((c for c in planned if (c.first_stage, c.last_stage) == (first, last)), None)
-                if known:
-                    planned.remove(known)
-                made = known or Copy(bank=next(self.unnamed), bytes=0, first_stage=first, last_stage=last)
-                yield made, True
             beats = max(reads.get((home.tensor, stage), 0) for stage in range(first, last + 1))
             if not windows or (self._read_in_beats(home.tensor) and home.place != "spill"):
                 beats = max(1, beats)
-            for _ in range(beats):
-                yield Copy(bank=next(self.unnamed), bytes=0, first_stage=first, last_stage=last), False
+            for windowed in [True] * windows + [False] * beats:
+                here = (first, last, windowed)
+                known = (c for c in planned if (c.first_stage, c.last_stage, c.windows) == here)
+                copy = next(known, None)
+                if copy is None:
+                    copy = Copy(bank=next(self.unnamed), bytes=0, first_stage=first, last_stage=last)
+                else:
+                    planned.remove(copy)
+                yield copy, windowed
 
     def _read_in_beats(self, name: str) -> bool:
         """True for what is stored, or read by a move."""

@@ -66,21 +66,23 @@ def _home(problem: Problem, moves: Sequence[Move], tensor: int) -> Home:
             touched.append((position, max(1, reads), makes))
     first, last = touched[0][0], touched[-1][0]
 
-    def tenants(start: int, end: int, size: int, copies: int) -> tuple[Tenant, ...]:
+    def tenants(start: int, end: int, size: int, copies: int, pitch: int = 0) -> tuple[Tenant, ...]:
         loaded, stored = tensor in moves[start].loads, tensor in moves[end].stores
-        return (Tenant(entry.name, start, end, size, loaded, stored, entry.pitch),) * copies
+        return (Tenant(entry.name, start, end, size, loaded, stored, pitch),) * copies
 
     for move in moves:
         for kept, copies in move.kept:
             if kept == tensor:
-                return Home("chip", tenants(first, last, entry.bytes, copies))
+                windows = tenants(first, last, entry.bytes, entry.windowed, entry.pitch)
+                return Home("chip", windows + tenants(first, last, entry.bytes, copies - len(windows)))
     heights = [
         0 if problem.whole(moves[position].mask) >> tensor & 1 else moves[position].config.tile_rows
         for position, _, _ in touched
     ]
     spread: tuple[Tenant, ...] = ()
     for (position, copies, _), height in zip(touched, heights, strict=True):
-        spread += tenants(position, position, problem.staging(tensor, height), copies)
+        pitch = entry.pitch if entry.windows & moves[position].mask else 0
+        spread += tenants(position, position, problem.staging(tensor, height), copies, pitch)
     once = len(touched) == 1
     if once and entry.producer < 0 and not heights[0]:
         return Home("chip", spread)
@@ -132,7 +134,13 @@ def build_schedule(
             first_stage=home.tenants[0].first,
             last_stage=home.tenants[-1].last,
             copies=tuple(
-                Copy(bank=next(bank_of), bytes=t.bytes, first_stage=t.first, last_stage=t.last)
+                Copy(
+                    bank=next(bank_of),
+                    bytes=t.bytes,
+                    first_stage=t.first,
+                    last_stage=t.last,
+                    windows=t.pitch > 0,
+                )
                 for t in home.tenants
             ),
         )

@@ -72,13 +72,14 @@ class Move:
 def keep_options(tensor: Tensor, mask: int, at_least: int, rules: Rules, index: int, done: int) -> list[int]:
     """Numbers of copies in which the tensor may stay on chip after a stage; 0: not at all (spilled).
 
-    A copy serves one reader a stage, so more copies than reads to come are useless.
+    A copy serves one reader a stage, so more copies than reads to come are useless. Images have them for all their reads.
     """
-    later = tensor.reads(~(done | mask))
-    most = max(at_least, later)
+    least, most = max(1, at_least), max(at_least, tensor.reads(~(done | mask)))
+    if tensor.windows:
+        least = most = tensor.windowed + tensor.beside
     options = [] if index in rules.chip else [0]
     if index not in rules.spill:
-        options += range(max(1, at_least), most + 1)
+        options += range(least, most + 1)
     return options
 
 

@@ -36,8 +36,9 @@ class Tensor:
     """A tensor: who makes it (-1: a network input), who reads it (one entry per copy that is read), what it costs.
 
     `words` are the cycles of the ports for the whole tensor, which share it, `ports` in number.
-    A task on images reads a copy on each core. `pitch` is the width of a row of pixels where such a task reads the tensor,
-    0 elsewhere: memories of images have one.
+    Tasks on images (`windows`: their bit mask) read a copy on each core, in memories of their own kind: `pitch` is the width
+    of a row of pixels in these, 0 if there is no such task. Where the tensor stays on chip, `beside` copies are for reads
+    beat by beat.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Tensor:
     words: int
     ports: int = 1
     pitch: int = 0
+    windows: int = 0
+    beside: int = 0
 
     @cached_property
     def consumers(self) -> int:
@@ -62,6 +65,11 @@ class Tensor:
     def reads(self, tasks: int) -> int:
         """Number of reads by the tasks of a bit mask."""
         return sum(tasks >> task & 1 for task in self.readers)
+
+    @property
+    def windowed(self) -> int:
+        """Copies that are read in windows: as many as a task on images reads, which runs alone."""
+        return self.reads(self.windows & -self.windows)
 
 
 @dataclass(frozen=True)
@@ -242,6 +250,20 @@ def _ports(tensor: str, graph: QuantGraph, machine: Machine) -> int:
     return machine.inputs if tensor in graph.inputs else machine.outputs if tensor in graph.outputs else 1
 
 
+def _images(graph: QuantGraph) -> dict[str, dict[str, int]]:
+    """Of each tensor that is read in windows how it is (fields of `Tensor`)."""
+    found: dict[str, dict[str, int]] = {}
+    for i, task in enumerate(graph.tasks):
+        if isinstance(task, GRID):
+            image = found.setdefault(task.inputs[0], {"windows": 0})
+            image |= {"pitch": task.in_pitch, "windows": image["windows"] | 1 << i}
+    for name, image in found.items():
+        others = [task for task in graph.tasks if name in task.inputs and not isinstance(task, GRID)]
+        reads = sum(task.inputs.count(name) for task in others if not isinstance(task, QMove))
+        image["beside"] = max(reads, int(bool(others) or name in graph.outputs))
+    return found
+
+
 def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
     """The problem of running `graph` (what the circuit does of it) on `machine`.
 
@@ -256,7 +278,7 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
     for i, task in enumerate(graph.tasks):
         for name in task.inputs:
             readers[name].extend([i] * (machine.cores if isinstance(task, GRID) else 1))
-    pitches = {task.inputs[0]: task.in_pitch for task in graph.tasks if isinstance(task, GRID)}
+    images = _images(graph)
     tensors = tuple(
         Tensor(
             name=t.name,
@@ -268,7 +290,7 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
             bytes=sizes.tensor_bytes(t.rows, t.cols, a_bits, machine),
             words=cost.tensor_words(t.rows, t.cols, a_bits, machine, _ports(t.name, graph, machine)),
             ports=_ports(t.name, graph, machine),
-            pitch=pitches.get(t.name, 0),
+            **images.get(t.name, {}),
         )
         for t in graph.tensors
     )

@@ -44,7 +44,7 @@ def _late(problem: Problem, moves: Sequence[Move]) -> list[Move]:
 
 def _trimmed(problem: Problem, moves: Sequence[Move]) -> tuple[Move, ...]:
     """The moves with as many copies of each tensor as are read at a time."""
-    needed: dict[int, int] = {}
+    needed = {t: copies for move in moves for t, copies in move.kept if problem.tensors[t].windows}
     for move in moves:
         reads = [(t, problem.tensors[t].reads(move.mask)) for t, _ in move.kept]
         for tensor, count in (*reads, *move.resident):

@@ -94,7 +94,7 @@ def _in_banks(schedule: Schedule, graph: QuantGraph) -> Iterator[Schedule]:
             copy.bytes,
             name in graph.inputs,
             name in graph.outputs,
-            pitches.get(name, 0),
+            pitches[name] if copy.windows else 0,
         )
         for name, copy in copies
     ]

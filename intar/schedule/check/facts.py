@@ -178,6 +178,21 @@ class Facts:
         """Copies of a tensor that stage `i` needs: one for each read by a task (the store port takes turns)."""
         return self.reading[tensor].count(i)
 
+    def reads(self, tensor: str, i: int) -> tuple[int, int]:
+        """Copies that stage `i` reads in windows, one on each core, and beat by beat; a move or the store of an output takes
+        any of these, but needs one."""
+        windows, beats = 0, 0
+        for placement in self.schedule.stages[i].tasks:
+            task = self.tasks[placement.task]
+            if isinstance(task, GRID):
+                windows += self.machine.cores * task.inputs.count(tensor)
+            else:
+                beats += task.inputs.count(tensor)
+        made = self.produced(tensor) == i
+        if made and (self.home[tensor].place != "chip" or tensor in self.graph.outputs):
+            beats = max(beats, 1)
+        return windows, beats
+
     def touched(self, tensor: str) -> list[int]:
         """Stages that make or read a tensor."""
         stages = set(self.reading[tensor])

@@ -23,7 +23,7 @@ def residency_rules(facts: Facts) -> Iterator[Violation]:
         ):
             yield Violation("residency", tensor, "exists as tiles, but not only inside one tiled stage")
         if home.place == "chip":
-            copies = max([1, *(facts.copies(tensor, i) for i in stages)])
+            copies = max(1, sum(max(facts.reads(tensor, i)[kind] for i in stages) for kind in (0, 1)))
             if home.bytes % facts.size(tensor) or home.bytes < copies * facts.size(tensor):
                 what = f"{home.bytes} bytes for {copies} copies of {facts.size(tensor)}"
                 yield Violation("bytes", tensor, what)
@@ -48,6 +48,11 @@ def copy_rules(facts: Facts) -> Iterator[Violation]:
             if sum(copy.bytes for copy in here) != facts.need(tensor, i):
                 what = f"copies of {sum(c.bytes for c in here)} bytes, needs {facts.need(tensor, i)}"
                 yield Violation("copies", f"stage {i}", f"{tensor}: {what}")
+            windowed = sum(copy.windows for copy in here)
+            windows, beats = facts.reads(tensor, i)
+            if i in facts.touched(tensor) and (windowed < windows or len(here) - windowed < beats):
+                what = f"{windowed} of {len(here)} copies for windows, {windows} are read so and {beats} in beats"
+                yield Violation("copies", f"stage {i}", f"{tensor}: {what}")
         for copy in home.copies:
             if not 0 <= copy.bank < len(facts.schedule.banks):
                 yield Violation("bank", tensor, f"there is no bank {copy.bank}")
@@ -66,13 +71,14 @@ def copy_rules(facts: Facts) -> Iterator[Violation]:
 
 def bank_rules(facts: Facts) -> Iterator[Violation]:
     """One tensor at a time in a bank; banks lie side by side and fit, with all that is always there."""
-    tenants: dict[int, list[tuple[int, int, str]]] = {}
+    tenants: dict[int, list[tuple[int, int, str, int]]] = {}
     for tensor, home in sorted(facts.home.items()):
         for copy in home.copies:
-            tenants.setdefault(copy.bank, []).append((copy.first_stage, copy.last_stage, tensor))
+            pitch = facts.pitch(tensor) if copy.windows else 0
+            tenants.setdefault(copy.bank, []).append((copy.first_stage, copy.last_stage, tensor, pitch))
     for bank, inside in sorted(tenants.items()):
-        for (_, last, one), (first, _, other) in pairwise(sorted(inside)):
-            if facts.pitch(one) != facts.pitch(other):
+        for (_, last, one, pitch), (first, _, other, next_pitch) in pairwise(sorted(inside)):
+            if pitch != next_pitch:
                 yield Violation("bank", f"bank {bank}", f"{one} and {other} are not of the same kind")
             if first <= last:
                 yield Violation("bank", f"bank {bank}", f"{one} and {other} are both there in stage {first}")
