@@ -21,6 +21,7 @@ from intar.frontends.load import as_array, sample_arrays
 from intar.ir.schedule import Mode
 from intar.ir.shapes import Shape, show
 from intar.ir.taskgraph import TaskGraph
+from intar.options import parse_budget
 from intar.project import read_lock, read_project
 from intar.proof import Check
 from intar.quant.accuracy import numerics_report
@@ -182,7 +183,7 @@ def compile(
     *,
     device: str = "u280",
     scheme: str = "w8a8",
-    budget: Mapping[str, object] | None = None,
+    budget: Mapping[str, object] | str | None = None,
     pattern: Mode = "auto",
     pins: Pins | None = None,
     shapes: Mapping[str, int | Sequence[int]] | None = None,
@@ -200,7 +201,7 @@ def compile(
     example_inputs : calibration samples along a first axis: an array or tensor for one input, else a tuple in the order
         of the inputs or a mapping by name. A PyTorch module is exported for one of them, its first axis (the batch)
         kept as 1. Not needed for a model that is quantised throughout.
-    device, scheme, budget, pattern : as on the command line.
+    device, scheme, budget, pattern : as on the command line; a budget may also be a mapping, ``{"dsp": 32}``.
     pins : what is decided about the schedule (`intar.schedule.pins.Pins`).
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input.
     loop : True: a block that the model repeats is looped in hardware, False: it is not, None: where it pays.
@@ -214,7 +215,8 @@ def compile(
     if pattern not in get_args(Mode):
         hint = f"one of: {', '.join(get_args(Mode))}"
         raise ConfigError(Finding(f"there is no pattern {pattern!r}", "pattern", hint=hint))
-    sized = partial(make_machine, *read_budget(device, budget))
+    asked = parse_budget([budget]) if isinstance(budget, str) else budget
+    sized = partial(make_machine, *read_budget(device, asked))
     graph = load_model(model, shapes, example_inputs)
     if like is not None:
         graph = take_formats(graph, like.design.quantised.graph)

@@ -80,6 +80,11 @@ class Budget:
     @staticmethod
     def parse(options: Mapping[str, object]) -> Budget:
         """From ``{"dsp": 32, "lanes": "16", "onchip": "512K", …}``; ConfigError with all that is wrong."""
+        if not isinstance(options, Mapping):
+            hint = 'write for example {"dsp": 32, "onchip": "512K"}'
+            raise ConfigError(
+                Finding(f"{options!r} is no mapping of options to numbers", "budget", hint=hint)
+            )
         names = {field.name for field in fields(Budget)}
         values: dict[str, int | float] = {}
         findings = []

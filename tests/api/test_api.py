@@ -76,6 +76,10 @@ def test_mistakes_in_python(tmp_path: Path):
     module, samples = torch.nn.Linear(8, 4).eval(), torch.randn(8, 8, requires_grad=True)
     with pytest.raises(ConfigError, match="there is no pattern 'fast'"):
         intar.compile(module, samples, pattern="fast")
+    with pytest.raises(ConfigError, match="32 is no mapping"):
+        intar.compile(module, samples, budget=32)
+    with pytest.raises(ConfigError, match="'multipliers' is not KEY=VALUE"):
+        intar.compile(module, samples, budget="cores=2,multipliers")
     accel = intar.compile(module.bfloat16(), samples.bfloat16(), budget={"multipliers": 4})
     assert (
         repr(accel).startswith("Accelerator 'linear': input_x (1, 8) -> output_x (1, 4); ")
@@ -92,7 +96,7 @@ def test_mistakes_in_python(tmp_path: Path):
             accel(value)
     with pytest.raises(OutputError, match="there is no intar project here"):
         accel.csim(samples[0], tmp_path / "nothing")
-    intar.compile(torch.nn.Linear(8, 2).eval(), samples, budget={"multipliers": 4}).write(tmp_path / "other")
+    intar.compile(torch.nn.Linear(8, 2).eval(), samples, budget="multipliers=4").write(tmp_path / "other")
     with pytest.raises(OutputError, match="the project is another network's"):
         accel.csim(samples[0], tmp_path / "other")
 
