@@ -61,7 +61,7 @@ def test_a_block_in_cpp_and_rtl(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("tokens", "by_rows", "tile"),
     [
-        (1, (), 0),
+        pytest.param(1, (), 0, marks=pytest.mark.full),
         pytest.param(7, (), 0, marks=pytest.mark.full),
         (6, (2, 3), 0),
         pytest.param(8, (), 4, marks=pytest.mark.full),

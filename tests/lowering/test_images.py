@@ -80,7 +80,7 @@ def test_the_model_and_the_engine_agree(mode: str) -> None:
     [
         ("cnn4l_small", "auto"),
         pytest.param("cnn4l_small", "dataflow", marks=pytest.mark.full),
-        ("vae_small", "auto"),
+        pytest.param("vae_small", "auto", marks=pytest.mark.full),
     ],
 )
 def test_generated_code(name: str, mode: str, tmp_path: Path) -> None:

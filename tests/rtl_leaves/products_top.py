@@ -22,8 +22,8 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "small": [Kind(8, 4, 2), Kind(4, 8, 2), Kind(4, 4, 3)],
-    "large": [Kind(8, 8, 2), Kind(10, 8, 2), Kind(16, 4, 2)],
+    "small": [Kind(8, 4, 2), Kind(4, 4, 3)],
+    "large": [Kind(4, 8, 2), Kind(8, 8, 2), Kind(10, 8, 2), Kind(16, 4, 2)],
 }
 
 

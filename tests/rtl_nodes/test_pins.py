@@ -49,6 +49,7 @@ def test_nodes(tmp_path: Path) -> None:
 
 
 @pytest.mark.sim
+@pytest.mark.full
 def test_nodes_with_segments(tmp_path: Path) -> None:
     check(*nodes_with_segments(), tmp_path, PAIRS[:3])
 

@@ -269,10 +269,11 @@ def test_networks_of_very_many_tasks_get_a_settled_schedule() -> None:
     )
 
 
-def test_settled_schedules_are_valid_and_never_below_the_optimum() -> None:
+@pytest.mark.parametrize("seeds", [range(10), pytest.param(range(10, 60), marks=pytest.mark.full)])
+def test_settled_schedules_are_valid_and_never_below_the_optimum(seeds: range) -> None:
     """Of one task at a time on a machine with memory enough all is settled but the order: the optimum is met."""
     met = 0
-    for seed in range(40):
+    for seed in seeds:
         graph, m = random_case(seed, 6)
         m = m.model_copy(update={"onchip_bytes": 1 << 22})
         problem = make_problem(graph, m)
@@ -288,7 +289,7 @@ def test_settled_schedules_are_valid_and_never_below_the_optimum() -> None:
             layout = lay_out(problem, found.moves)
             made = build_schedule(problem, mode, found.moves, layout, 0, "dp", 0)
             assert not [b for b in validate(made, graph) if b.rule != "bound"], (seed, mode)
-    assert met > 100
+    assert met > 2.5 * len(seeds)
 
 
 def test_a_search_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
