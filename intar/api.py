@@ -17,7 +17,7 @@ from intar.design import Design, fastest
 from intar.device import make_machine, read_budget
 from intar.errors import ConfigError, Finding, OutputError
 from intar.frontends import load_model
-from intar.frontends.load import as_array, sample_arrays
+from intar.frontends.load import Values, as_array, sample_arrays
 from intar.ir.schedule import Mode
 from intar.ir.shapes import Shape, show
 from intar.ir.taskgraph import TaskGraph
@@ -192,6 +192,7 @@ def compile(
     like: Accelerator | None = None,
     bits: Mapping[str, Width] | None = None,
     rational: str = "auto",
+    values: Values = None,
 ) -> Accelerator:
     """Compile a model.
 
@@ -211,13 +212,14 @@ def compile(
     bits : widths by pattern, such as ``{"h.*.fc.in": 16}``; ``"8t"`` for 8 bits with a scale for each token
         (`docs/numerics.md`).
     rational : how rational functions are built: ``auto`` (as costs least), ``table``, ``pieces`` or ``direct``.
+    values : numbers or arrays of inputs of an ONNX model that are to be constants, by name.
     """
     if pattern not in get_args(Mode):
         hint = f"one of: {', '.join(get_args(Mode))}"
         raise ConfigError(Finding(f"there is no pattern {pattern!r}", "pattern", hint=hint))
     asked = parse_budget([budget]) if isinstance(budget, str) else budget
     sized = partial(make_machine, *read_budget(device, asked))
-    graph = load_model(model, shapes, example_inputs)
+    graph = load_model(model, shapes, example_inputs, values=values)
     if like is not None:
         graph = take_formats(graph, like.design.quantised.graph)
     data = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from intar.errors import InfeasibleError
+from intar.frontends.load import Values
 from intar.ir.loops import looped_form
 from intar.ir.ops import Op
 from intar.ir.quantgraph import QConv, QMatmul
@@ -18,12 +19,17 @@ from intar.session import Source, open_source, solve_blocks
 
 
 def synthetic_samples(graph: TaskGraph, count: int = 2) -> dict[str, np.ndarray]:
-    """Random samples (ids and positions 0): enough to find out sizes, which don't depend on the values of data."""
+    """Random samples (positions 0): enough to find out sizes, which don't depend on the values of data."""
     rng = np.random.default_rng(0)
-    ids = {task.inputs[0] for task in graph.tasks if task.op is Op.EMBEDDING}
-    ids |= {task.inputs[1] for task in graph.tasks if task.op is Op.CACHED_SOFTMAX}
+    rows = {task.inputs[1]: 1 for task in graph.tasks if task.op is Op.CACHED_SOFTMAX}
+    for task in graph.tasks:
+        if task.op is Op.EMBEDDING:
+            ids, table = task.inputs
+            rows[ids] = min(rows.get(ids, len(graph.constants[table])), len(graph.constants[table]))
     return {
-        name: rng.normal(size=(count, *graph.tensor(name).shape)) * (name not in ids) for name in graph.inputs
+        name: rng.integers(0, rows[name], shape) if name in rows else rng.normal(size=shape)
+        for name in graph.inputs
+        for shape in [(count, *graph.tensor(name).shape)]
     }
 
 
@@ -36,6 +42,7 @@ def check_model(
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     bits: Mapping[str, Width] | None = None,
     rational: str | None = None,
+    values: Values = None,
 ) -> dict[str, Any]:
     """Every operator with its task and MACs, the memory, and whether the machine of device and budget can hold it.
 
@@ -61,6 +68,7 @@ def check_model(
         synthetic=synthetic_samples,
         bits=bits,
         rational=rational,
+        values=values,
     )
     graph, machine = source.quantised.graph, source.machine
     problem = make_problem(graph, machine)

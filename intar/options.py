@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast, get_args
 
+import numpy as np
+
 from intar.device.machine import Budget
 from intar.errors import ConfigError, Finding
 from intar.ir.names import SAFE
@@ -123,6 +125,22 @@ def parse_shapes(items: Sequence[str]) -> dict[str, int | tuple[int, ...]]:
     if found:
         raise ConfigError(found)
     return shapes
+
+
+def parse_values(items: Sequence[str]) -> dict[str, float | np.ndarray]:
+    """``["sr=16000", "mask=mask.npy"]`` → numbers and arrays by input; ConfigError with all that is wrong."""
+    texts, found = _pairs(items, "--value", "write --value rate=16000 or --value mask=mask.npy")
+    values: dict[str, float | np.ndarray] = {}
+    for name, text in texts.items():
+        try:
+            values[name] = np.load(text, allow_pickle=False) if text.endswith(".npy") else float(text)
+        except (ValueError, OSError) as error:
+            reason = f"the file can't be read: {error}" if text.endswith(".npy") else ""
+            hint = "write for example 16000, or the name of a .npy file"
+            found.append(Finding(f"{text!r} is no number", f"--value {name}", reason, hint))
+    if found:
+        raise ConfigError(found)
+    return values
 
 
 def parse_prompt(text: str) -> list[int]:

@@ -15,7 +15,7 @@ from intar.device import make_machine, read_budget
 from intar.device.boards import find_board, suggest
 from intar.errors import CalibrationError, ConfigError, Finding, UnsupportedError
 from intar.frontends import load_model
-from intar.frontends.load import SUFFIXES, function_name, make_model, sample_arrays
+from intar.frontends.load import SUFFIXES, Values, function_name, make_model, sample_arrays
 from intar.grid import prepare
 from intar.ir.circuit import circuit
 from intar.ir.loops import looped_form
@@ -79,6 +79,7 @@ def open_source(
     machine: Machine | None = None,
     bits: Mapping[str, Width] | None = None,
     rational: str | None = None,
+    values: Values = None,
 ) -> Source:
     """Load, calibrate, quantise and size.
 
@@ -96,6 +97,7 @@ def open_source(
     bits : widths by pattern (`intar.quant.widths`), after those of a reference design.
     rational : how rational functions are built (`intar.quant.scheme.Scheme`); None: as the reference design says, or
         ``auto``.
+    values : numbers or arrays of inputs of an ONNX model that are to be constants, by name.
     """
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
@@ -114,7 +116,7 @@ def open_source(
     checked = read_budget(device or "u280", budget)  # a mistake shows before the long work
     sized = partial(make_machine, *checked)
     network, examples = make_model(model)
-    graph = load_model(network, shapes, examples, function_name(model))
+    graph = load_model(network, shapes, examples, function_name(model), values)
     if like:
         known = like if isinstance(like, QuantGraph) else load_quantised(read_project(like)).graph
         graph = take_formats(graph, known)

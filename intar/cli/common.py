@@ -54,6 +54,10 @@ Shape = Annotated[
     list[str] | None,
     typer.Option(help="Size of a dynamic axis (batch=1) or shape of an input (image=1x28x28)."),
 ]
+Value = Annotated[
+    list[str] | None,
+    typer.Option(help="INPUT=NUMBER or INPUT=FILE.npy: an input of an ONNX model that is a constant."),
+]
 Pin = Annotated[
     list[str] | None,
     typer.Option(
@@ -137,9 +141,10 @@ def open_model(
     bits: list[str] | None = None,
     rational: str | None = None,
     machine: Any = None,
+    value: list[str] | None = None,
 ) -> Any:
     """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
-    from intar.options import parse_bits, parse_budget, parse_shapes
+    from intar.options import parse_bits, parse_budget, parse_shapes, parse_values
     from intar.session import open_source
 
     scheme, widths = parse_bits(bits or [], scheme)
@@ -155,4 +160,5 @@ def open_model(
         machine=machine,
         bits=widths,
         rational=rational,
+        values=parse_values(value or []),
     )

@@ -25,6 +25,7 @@ from intar.cli.common import (
     Rational,
     Scheme,
     Shape,
+    Value,
     check_pattern,
     console,
     open_model,
@@ -51,6 +52,7 @@ def check(
     rational: Rational = None,
     budget: Budget = None,
     shape: Shape = None,
+    value: Value = None,
     as_json: Json = False,
 ) -> None:
     """Every operator of a model, its memory, and whether a schedule fits the device; needs no calibration data.
@@ -58,7 +60,7 @@ def check(
     Exit status 1 when nothing fits.
     """
     from intar.fit import check_model
-    from intar.options import parse_bits, parse_budget, parse_shapes
+    from intar.options import parse_bits, parse_budget, parse_shapes, parse_values
 
     scheme, widths = parse_bits(bits or [], scheme)
     with progress("load, quantise with synthetic samples, schedule") as step:
@@ -70,6 +72,7 @@ def check(
             rational=rational,
             budget=parse_budget(budget or []),
             shapes=parse_shapes(shape or []),
+            values=parse_values(value or []),
         )
         step()
 
@@ -113,6 +116,7 @@ def schedule(
     calibration: Calibration = None,
     budget: Budget = None,
     shape: Shape = None,
+    value: Value = None,
     pin: Pin = None,
     pattern: Pattern = "auto",
     loop: Loop = None,
@@ -133,7 +137,7 @@ def schedule(
         refuse_other(out)
     with progress("load, calibrate, quantise", "schedule") as step:
         source = open_model(
-            model, device, scheme, calibration, budget, shape, loop, bits=bits, rational=rational
+            model, device, scheme, calibration, budget, shape, loop, bits=bits, rational=rational, value=value
         )
         step()
         answer = solve_blocks(source, mode, pins)
@@ -156,6 +160,7 @@ def compile_command(
     calibration: Calibration = None,
     budget: Budget = None,
     shape: Shape = None,
+    value: Value = None,
     pin: Pin = None,
     pattern: Pattern = "auto",
     loop: Loop = None,
@@ -217,6 +222,7 @@ def compile_command(
         loop=loop,
         bits=bits,
         rational=rational,
+        value=value,
     )
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"

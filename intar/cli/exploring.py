@@ -20,6 +20,7 @@ from intar.cli.common import (
     Rational,
     Scheme,
     Shape,
+    Value,
     check_pattern,
     console,
     open_model,
@@ -42,6 +43,7 @@ def explore(
     calibration: Calibration = None,
     budget: Budget = None,
     shape: Shape = None,
+    value: Value = None,
     sweep: Annotated[
         list[str] | None,
         typer.Option(help="KEY=VALUE,VALUE,…: budgets to try (default: dsp=8,16,32,64,128)."),
@@ -75,7 +77,16 @@ def explore(
         refuse_other(out / "explore.json", (exploring.SCHEMA,), "an exploration")
     with progress("load, calibrate, quantise", *(f"point {i + 1}" for i in range(len(chosen)))) as step:
         source = open_model(
-            model, device, scheme, calibration, None, shape, loop=False, bits=bits, rational=rational
+            model,
+            device,
+            scheme,
+            calibration,
+            None,
+            shape,
+            loop=False,
+            bits=bits,
+            rational=rational,
+            value=value,
         )
         step()
         workers = min(jobs, len(chosen))

@@ -17,6 +17,7 @@ from intar.cli.common import (
     Model,
     Scheme,
     Shape,
+    Value,
     console,
     notes,
     open_model,
@@ -44,6 +45,7 @@ def tune(
     bits: Bits = None,
     calibration: Calibration = None,
     shape: Shape = None,
+    value: Value = None,
     count: Annotated[int, typer.Option("--samples", min=1, help="Samples that the metric is taken on.")] = 16,
     weights: Annotated[bool, typer.Option(help="Narrow weights, too, to half of the scheme's bits.")] = False,
     token_scales: Annotated[
@@ -79,7 +81,7 @@ def tune(
     columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as bar:
         task = bar.add_task("load, calibrate, quantise")
-        source = open_model(model, None, scheme, calibration, None, shape, loop, bits=bits)
+        source = open_model(model, None, scheme, calibration, None, shape, loop, bits=bits, value=value)
         bar.update(task, description="observe")
         found = search(
             source,

@@ -6,7 +6,7 @@ so that a front end can go on after a mistake and report all of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -151,13 +151,17 @@ class Assembly:
                 readers.setdefault(name, []).append(task)
         return readers
 
-    def prune(self) -> None:
-        """Drop the tasks that no output needs."""
-        needed = set(self.outputs)
+    def needed(self, outputs: Iterable[str]) -> list[Draft]:
+        """The tasks that some of these tensors need."""
+        needed = set(outputs)
         for task in reversed(self.tasks):
             if task.output in needed:
                 needed.update(task.inputs)
-        self.tasks = [task for task in self.tasks if task.output in needed]
+        return [task for task in self.tasks if task.output in needed]
+
+    def prune(self) -> None:
+        """Drop the tasks that no output needs."""
+        self.tasks = self.needed(self.outputs)
         self.makers = {task.output: task for task in self.tasks}
 
     def finish(self) -> TaskGraph:

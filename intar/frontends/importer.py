@@ -30,6 +30,13 @@ INTEGER_OPERATORS = (
 """Operators of quantised models that have no scales between them for anybody else to read."""
 
 
+ON_SHAPES = (
+    *("Shape", "Size", "ConstantOfShape", "Range", "NonZero", "OneHot", "Tile", "Equal", "Not", "And", "Or"),
+    *("Mod", "If"),
+)
+"""Operators that exporters mostly compute shapes with: of a tensor whose shape is not known they say nothing new."""
+
+
 class Importer(ABC):
     """The state of one import.
 
@@ -78,7 +85,7 @@ class Importer(ABC):
         for node in rewrite(nodes, self.values, outputs):
             self._translate(node)
         self.report_unknown()
-        self._check_ids()
+        self._check_ids(outputs)
         self._outputs(outputs)
         if self.lacking:
             raise UnsupportedError([*self.lacking, *self.wrong, *self.graph.findings])
@@ -96,11 +103,12 @@ class Importer(ABC):
         if self.fold(node):
             return
         handler = HANDLERS.get(f"{node.domain}.{node.op}" if node.domain else node.op)
+        known = all(self.known(name) for name in node.inputs if name)
+        if not known and (handler is not None or (node.op in ON_SHAPES and not node.domain)):
+            return  # what it reads was rejected already
         if handler is None:
             self.unknown(node)
             return
-        if not all(self.known(name) for name in node.inputs if name):
-            return  # what it reads was rejected already
         try:
             handler(self, node)
         except Rejected as reason:
@@ -139,13 +147,14 @@ class Importer(ABC):
         for what, where in found:
             self.lacking.append(Finding(what, where, hint=hint if (what, where) == found[-1] else ""))
 
-    def _check_ids(self) -> None:
+    def _check_ids(self, outputs: list[str]) -> None:
         """Inputs of integers do nothing but choose rows of tables, or say where a call stands."""
+        tasks = self.graph.needed(self.alias[name] for name in outputs if name in self.alias)
         for name, kind in self.ids.items():
-            readers = [task for task in self.graph.tasks if self.alias.get(name) in task.inputs]
+            readers = [task for task in tasks if self.alias.get(name) in task.inputs]
             if not readers and self.placed and name == POSITION:
                 continue  # what it decides was rejected already, or nothing needs it
-            if not readers and self.lacking and kind != "bool":
+            if not readers and (self.lacking or self.wrong) and kind != "bool":
                 continue  # what reads it was rejected already
             if not readers or any(task.op not in (Op.EMBEDDING, Op.CACHED_SOFTMAX) for task in readers):
                 self.lacking.append(
@@ -154,7 +163,7 @@ class Importer(ABC):
                         f"input '{name}'",
                         "inputs are real numbers, ids of an embedding, or 8 and 16 bit integers that are dequantised first",
                         "take a mask as real numbers that are added to the scores (0, or -10000 for what is hidden); "
-                        "cut the model after other operators that take it, or make it a constant",
+                        f"cut the model after other operators that take it, or {self.made_constant(name)}",
                     )
                 )
 
@@ -230,9 +239,20 @@ class Importer(ABC):
             )
         self.masked[node.outputs[0]] = Masked(x, mask)
 
+    def id_input(self, name: str) -> str | None:
+        """The input of ids (its name in `graph`) that a tensor is, maybe in another shape."""
+        tensor = self.alias.get(name, "")
+        while (maker := self.graph.makers.get(tensor)) is not None and maker.op is Op.RESHAPE:
+            tensor = maker.inputs[0]
+        return tensor if tensor in {self.alias.get(each) for each in self.ids} else None
+
     def is_constant(self, name: str) -> bool:
         """Whether its value is known before the circuit runs."""
         return name in self.values or name in self.packed
+
+    def made_constant(self, name: str) -> str:
+        """How a user makes an input a constant."""
+        return "make it a constant"
 
     @abstractmethod
     def is_read(self, name: str) -> bool:

@@ -14,6 +14,9 @@ from intar.frontends.builder import Builder
 from intar.ir.io import load_graph, read_bytes
 from intar.ir.taskgraph import SCHEMA, TaskGraph
 
+Values = Mapping[str, float | np.ndarray] | None
+"""Inputs that are to be constants."""
+
 SUFFIXES = (".onnx", ".pt2", ".yaml", ".yml", ".json")
 
 
@@ -22,6 +25,7 @@ def load_model(
     shapes: Mapping[str, int | Sequence[int]] | None = None,
     samples: Any = None,
     function: str = "",
+    values: Values = None,
 ) -> TaskGraph:
     """The task graph of a model.
 
@@ -35,6 +39,7 @@ def load_model(
     samples : example inputs of a PyTorch module (:func:`intar.frontends.torch_export.program_of`).
     function : what made the module: the network's name where the module's class is one of PyTorch's own, whose name
         says nothing.
+    values : numbers or arrays of inputs of an ONNX model that are to be constants, by name.
 
     Raises
     ------
@@ -46,10 +51,10 @@ def load_model(
     if isinstance(model, Builder):
         return model.build()
     if isinstance(model, (str, Path)):
-        return _from_file(Path(model), shapes)
+        return _from_file(Path(model), shapes, values)
     kinds = {f"{kind.__module__.split('.')[0]}.{kind.__name__}" for kind in type(model).__mro__}
     if "onnx.ModelProto" in kinds or type(model).__name__ == "ModelProto":
-        return _onnx(model, shapes)
+        return _onnx(model, shapes, values)
     if any(kind.startswith("torch.") for kind in kinds):
         own = type(model).__module__.startswith("torch.")
         return _torch(model, samples, function if own else "")
@@ -62,7 +67,7 @@ def load_model(
     )
 
 
-def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None) -> TaskGraph:
+def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None, values: Values) -> TaskGraph:
     if _is_factory(str(path)):
         module, examples = make_model(str(path))
         return load_model(module, samples=examples, function=function_name(str(path)))
@@ -79,11 +84,10 @@ def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None) -> 
     if suffix == ".pt2":
         return _program(path)
     if suffix == ".onnx":
-        return _onnx(path, shapes)
-    if shapes:
-        raise GraphError(
-            Finding("'shapes' is for ONNX models only", str(path), hint="write the shape into the file")
-        )
+        return _onnx(path, shapes, values)
+    if shapes or values:
+        what = f"'{'shapes' if shapes else 'values'}' is for ONNX models only"
+        raise GraphError(Finding(what, str(path), hint="write it into the file"))
     if suffix == ".json" or f"schema: {SCHEMA}".encode() in data[:200]:
         return load_graph(path)
     from intar.frontends.yaml_graph import import_yaml
@@ -91,7 +95,7 @@ def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None) -> 
     return import_yaml(path)
 
 
-def _onnx(model: Any, shapes: Mapping[str, int | Sequence[int]] | None) -> TaskGraph:
+def _onnx(model: Any, shapes: Mapping[str, int | Sequence[int]] | None, values: Values) -> TaskGraph:
     try:
         import onnx  # noqa: F401
     except ImportError:
@@ -100,7 +104,7 @@ def _onnx(model: Any, shapes: Mapping[str, int | Sequence[int]] | None) -> TaskG
         ) from None
     from intar.frontends.onnx_graph import import_onnx
 
-    return import_onnx(model, shapes)
+    return import_onnx(model, shapes, values)
 
 
 def _torch(model: Any, samples: Any, name: str = "") -> TaskGraph:

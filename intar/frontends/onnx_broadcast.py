@@ -21,11 +21,11 @@ def alike(importer: Importer, node: Node, operands: list[str]) -> list[str]:
         shape = broadcast_shape(*(graph.shapes[name] for name in operands))
     except ShapeMismatch:  # the task says so
         return operands
-    made = {name: _repeated(importer, node, name, shape) for name in operands if name not in graph.constants}
+    made = {name: repeated(importer, node, name, shape) for name in operands if name not in graph.constants}
     return [made.get(name, name) for name in operands]
 
 
-def _repeated(importer: Importer, node: Node, name: str, shape: Shape) -> str:
+def repeated(importer: Importer, node: Node, name: str, shape: Shape) -> str:
     """An activation in the larger shape. Rows are copied as a whole; a column is a product with a row of ones."""
     have = importer.graph.shapes[name]
     if have == shape:

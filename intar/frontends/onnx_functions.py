@@ -9,6 +9,7 @@ import numpy as np
 from intar.frontends.importer import Importer
 from intar.frontends.masks import additive_mask
 from intar.frontends.onnx_broadcast import alike
+from intar.frontends.onnx_moves import look_up
 from intar.frontends.onnx_nodes import Node, Rejected, scalar
 from intar.ir.ops import HIDDEN, Op
 from intar.ir.shapes import AttrValue
@@ -119,6 +120,40 @@ def _compare(function: str, swapped: bool) -> Handler:
     return handler
 
 
+def _equal(importer: Importer, node: Node) -> None:
+    """1 where both are alike; ids beside the numbers from 0 on (of which they are) choose rows of a matrix of ones."""
+    for ids, numbers in (node.inputs, node.inputs[::-1]):
+        if importer.id_input(ids) and numbers in importer.values:
+            count = importer.values[numbers].size
+            shapes = importer.shape(ids)[-1:], importer.values[numbers].shape[-1:]
+            if shapes == ((1,), (count,)) and np.array_equal(
+                importer.real(numbers).reshape(-1), range(count)
+            ):
+                column = f"{node.outputs[0]}:ids"
+                importer.alias[column] = importer.emit(
+                    node,
+                    Op.RESHAPE,
+                    [importer.tensor(ids)],
+                    {"shape": importer.shape(ids)[:-1]},
+                    output=importer.graph.fresh(column),
+                )
+                look_up(importer, node, column, _constant(importer, node, np.eye(count)))
+                return
+    a, b = (importer.tensor(name) for name in node.inputs)
+    sides = [_step(importer, node, Op.SUB, [a, b]), _step(importer, node, Op.SUB, [b, a])]
+    kinds = zip(sides, ("not_negative", "negative"), strict=True)
+    least, more = (_step(importer, node, Op.FUNCTION, [x], {"function": kind}) for x, kind in kinds)
+    importer.emit(node, Op.SUB, [least, more])
+
+
+def _not(importer: Importer, node: Node) -> None:
+    importer.emit(node, Op.SUB, [_constant(importer, node, 1.0), importer.tensor(node.inputs[0])])
+
+
+def _and(importer: Importer, node: Node) -> None:
+    importer.emit(node, Op.MUL, alike(importer, node, [importer.tensor(name) for name in node.inputs]))
+
+
 def where(importer: Importer, node: Node) -> None:
     """A choice between two tensors: scores that a constant of −1000 or less hides are masked; of others, one of them and,
     where the condition says so, the difference to the other."""
@@ -188,7 +223,9 @@ NAMED = (
 
 FUNCTIONS: dict[str, Handler] = {
     **{name: _named(name.lower()) for name in NAMED},
+    "And": _and,
     "Div": divide,
+    "Equal": _equal,
     "Greater": _compare("negative", True),
     "GreaterOrEqual": _compare("not_negative", False),
     "HardSigmoid": _hard_sigmoid,
@@ -196,6 +233,8 @@ FUNCTIONS: dict[str, Handler] = {
     "LessOrEqual": _compare("not_negative", True),
     "Max": _extreme(True),
     "Min": _extreme(False),
+    "Not": _not,
+    "Or": _extreme(True),
     "Pow": power,
     "Reciprocal": unary(Op.POWER, {"exponent": -1.0}),
     "Sign": _sign,

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import difflib
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from intar.errors import Finding, GraphError
 from intar.frontends.importer import Importer
+from intar.frontends.onnx_branches import take_branches
 from intar.frontends.onnx_fold import decided, evaluate, fold
 from intar.frontends.onnx_load import load_onnx
 from intar.frontends.onnx_nodes import Node, Rejected, from_proto, in_order
@@ -38,7 +39,7 @@ SMALL_INTEGERS = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT16, Tensor
 def import_onnx(
     source: str | Path | bytes | onnx.ModelProto,
     shapes: Shapes | None = None,
-    values: Mapping[str, np.ndarray] | None = None,
+    values: Mapping[str, float | np.ndarray] | None = None,
 ) -> TaskGraph:
     """The task graph of an ONNX model.
 
@@ -54,7 +55,8 @@ def import_onnx(
         The file or the model is wrong, or its shapes are dynamic.
     """
     model, where = load_onnx(source)
-    importer = OnnxImporter(model, dict(shapes or {}), dict(values or {}))
+    constants = {name: np.asarray(value) for name, value in (values or {}).items()}
+    importer = OnnxImporter(model, dict(shapes or {}), constants)
     return importer.run(where)
 
 
@@ -74,8 +76,13 @@ class OnnxImporter(Importer):
     def run(self, where: str) -> TaskGraph:
         """Translate everything; `where` is what messages call the model."""
         outputs = [output.name for output in self.model.graph.output]
-        self._initializers()
+        self._bind()
+        self._initializers(self.model.graph.initializer)
         self._declare_inputs()
+        shapes = {name: self.graph.shapes[tensor] for name, tensor in self.alias.items()}
+        shapes |= {name: self.graph.shapes[tensor] for name, (tensor, _) in self.grids.items()}
+        shapes |= {name: value.shape for name, value in self.values.items()}
+        self._initializers(take_branches(self.model, shapes, self.values, self.opsets))
         nodes = [from_proto(proto) for proto in self.model.graph.node if any(proto.output)]
         given = {entry.name for entry in self.model.graph.input} | self.values.keys()
         nodes, stuck = in_order(nodes, given)
@@ -90,8 +97,24 @@ class OnnxImporter(Importer):
         nodes = [node for whole in nodes for node in expand_quantised(whole)]
         return self.translate([node for node in nodes if not self.fold(node)], outputs, where)
 
-    def _initializers(self) -> None:
-        for tensor in self.model.graph.initializer:
+    def _bind(self) -> None:
+        """Give the inputs that are to be constants the model's types, and a single number the shape it stands for."""
+        entries = {entry.name: entry for entry in self.model.graph.input}
+        for name, value in self.values.items():
+            if name not in entries:
+                self.wrong.append(
+                    Finding(f"the model has no input '{name}'", "values", hint=_close(name, entries))
+                )
+                continue
+            kind = entries[name].type.tensor_type
+            array = value
+            if kind.elem_type in TensorProto.DataType.values() and kind.elem_type != TensorProto.UNDEFINED:
+                array = array.astype(helper.tensor_dtype_to_np_dtype(kind.elem_type))
+            sizes = [dim.dim_value or 1 for dim in kind.shape.dim]
+            self.values[name] = np.broadcast_to(array, sizes) if array.size == 1 else array
+
+    def _initializers(self, tensors: Iterable[onnx.TensorProto]) -> None:
+        for tensor in tensors:
             try:
                 self.values.setdefault(tensor.name, numpy_helper.to_array(tensor))
             except (ValueError, TypeError, KeyError) as error:
@@ -120,13 +143,14 @@ class OnnxImporter(Importer):
             if kind in ID_TYPES and shape is not None:
                 self.ids[entry.name] = ID_TYPES[kind]
                 self.alias[entry.name] = self.graph.input(entry.name, shape)
-            elif kind not in FLOATS + SMALL_INTEGERS:
+            elif kind not in (*FLOATS, *SMALL_INTEGERS, *ID_TYPES):
                 self.lacking.append(
                     Finding(
                         f"it has type {_type_name(kind)}",
                         f"input '{entry.name}'",
                         "inputs are real numbers, or 8 and 16 bit integers that are dequantised first",
-                        "cut the model after the operators that take it (token lookup, masks), or make it a constant",
+                        "cut the model after the operators that take it (token lookup, masks), or "
+                        + self.made_constant(entry.name),
                     )
                 )
             elif shape is not None:
@@ -137,14 +161,8 @@ class OnnxImporter(Importer):
         known = symbols | {entry.name for entry in self.model.graph.input}
         for key in self.shapes:
             if key not in known:
-                close = difflib.get_close_matches(key, known, 1)
-                listed = ", ".join(f"'{name}'" for name in sorted(known)) or "none"
-                hint = (
-                    f"did you mean '{close[0]}'?" if close else f"symbols and inputs of the model: {listed}"
-                )
-                self.wrong.append(
-                    Finding(f"the model has no dynamic axis or input '{key}'", "shapes", hint=hint)
-                )
+                what = f"the model has no dynamic axis or input '{key}'"
+                self.wrong.append(Finding(what, "shapes", hint=_close(key, known, "symbols and inputs")))
 
     def _input_shape(self, entry: onnx.ValueInfoProto, symbols: set[str]) -> Shape | None:
         place = f"input '{entry.name}'"
@@ -226,10 +244,22 @@ class OnnxImporter(Importer):
                 break
         return known[name]
 
+    def made_constant(self, name: str) -> str:
+        """By an option."""
+        return f"make it a constant (--value {name}=NUMBER, values={{{name!r}: …}} in Python)"
+
     def is_read(self, name: str) -> bool:
         """Whether a node of the model, or the model itself, uses the tensor."""
         read = any(name in node.input for node in self.model.graph.node)
         return bool(name) and (read or any(name == entry.name for entry in self.model.graph.output))
+
+
+def _close(name: str, known: Iterable[str], what: str = "inputs") -> str:
+    """A way out of a wrong name."""
+    if close := difflib.get_close_matches(name, known, 1):
+        return f"did you mean '{close[0]}'?"
+    listed = ", ".join(f"'{each}'" for each in sorted(known)) or "none"
+    return f"{what} of the model: {listed}"
 
 
 def _type_name(kind: int) -> str:

@@ -12,6 +12,7 @@ from intar.frontends.onnx_broadcast import activations
 from intar.frontends.onnx_moves import take
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.onnx_resize import padded, resize
+from intar.frontends.onnx_signals import or_signal
 from intar.ir.ops import Op
 from intar.ir.shapes import AttrValue, Shape, show
 
@@ -22,8 +23,7 @@ def _image(importer: Importer, name: str) -> Shape:
     if len(shape) != 4:
         raise Rejected(
             f"its input '{name}' has the shape {show(shape)}",
-            "images have the axes batch, channels, height and width",
-            "give one-dimensional signals a height of 1",
+            "images have the axes batch, channels, height and width, signals batch, channels and length",
         )
     return shape
 
@@ -120,7 +120,14 @@ def _zeros_around(importer: Importer, node: Node, x: str, sides: dict[int, tuple
         cut: dict[str, AttrValue] = {"axis": axis, "start": max(-before, 0), "stop": size - max(-after, 0)}
         if min(before, after) < 0:
             x = step(Op.SLICE, [x], cut)
-    around = [max(n, 0) for axis in (2, 3) for n in sides.get(axis, (0, 0))] if len(shape) == 4 else []
+    sides = {axis: (max(before, 0), max(after, 0)) for axis, (before, after) in sides.items()}
+    if len(shape) == 3 and max(sides.get(2, (0, 0))) > 0:  # a signal is an image of one row
+        image = {axis + (axis == 2): around for axis, around in sides.items()}
+        have = importer.graph.shapes[x]
+        x = _zeros_around(importer, node, step(Op.RESHAPE, [x], {"shape": (*have[:2], 1, have[2])}), image)
+        made = importer.graph.shapes[x]
+        return step(Op.RESHAPE, [x], {"shape": (*made[:2], made[3])})
+    around = [n for axis in (2, 3) for n in sides.get(axis, (0, 0))] if len(shape) == 4 else []
     if any(around):
         ones = importer.graph.constant(f"{last}:ones", np.ones((shape[1], 1, 1, 1), np.float32))
         top, bottom, left, right = around
@@ -137,7 +144,7 @@ def _zeros_around(importer: Importer, node: Node, x: str, sides: dict[int, tuple
                 importer.graph.constant(
                     f"{last}:zeros", np.zeros((*have[:axis], n, *have[axis + 1 :]), np.float32)
                 )
-                for n in (max(before, 0), max(after, 0))
+                for n in (before, after)
                 if n
             ]
             parts = [*zeros[: before > 0], x, *zeros[before > 0 :]]
@@ -297,14 +304,14 @@ def _depth_to_space(importer: Importer, node: Node) -> None:
 
 
 IMAGES: dict[str, Callable[[Importer, Node], None]] = {
-    "AveragePool": _pool,
-    "Conv": _conv,
-    "ConvTranspose": _conv_transpose,
+    "AveragePool": or_signal(_pool),
+    "Conv": or_signal(_conv),
+    "ConvTranspose": or_signal(_conv_transpose),
     "DepthToSpace": _depth_to_space,
-    "GlobalAveragePool": _global(Op.GLOBAL_AVG_POOL),
-    "GlobalMaxPool": _global(Op.GLOBAL_MAX_POOL),
+    "GlobalAveragePool": or_signal(_global(Op.GLOBAL_AVG_POOL)),
+    "GlobalMaxPool": or_signal(_global(Op.GLOBAL_MAX_POOL)),
     "LeakyRelu": leaky_relu,
-    "MaxPool": _pool,
+    "MaxPool": or_signal(_pool),
     "PRelu": _prelu,
     "Pad": _pad,
     "Resize": resize,

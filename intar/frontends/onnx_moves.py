@@ -197,7 +197,19 @@ def _gather(importer: Importer, node: Node) -> None:
             "it does not choose rows of a constant matrix",
             "a lookup by address is Gather on axis 0 of a table",
         )
-    importer.emit(node, Op.EMBEDDING, [importer.tensor(ids), importer.tensor(table)])
+    look_up(importer, node, ids, importer.tensor(table))
+
+
+def look_up(importer: Importer, node: Node, ids: str, table: str) -> None:
+    """Rows of a constant table, one for each id; ids may have got another shape behind the input."""
+    found = importer.id_input(ids)
+    tensor = found or importer.tensor(ids)
+    shape = importer.shape(ids)
+    if importer.graph.shapes[tensor] == shape:
+        importer.emit(node, Op.EMBEDDING, [tensor, table])
+        return
+    rows = importer.emit(node, Op.EMBEDDING, [tensor, table], output=f"{node.outputs[0]}:rows")
+    importer.emit(node, Op.RESHAPE, [rows], {"shape": (*shape, importer.graph.shapes[table][1])})
 
 
 MOVES: dict[str, Callable[[Importer, Node], None]] = {

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from intar.frontends.importer import Importer
-from intar.frontends.onnx_broadcast import alike
+from intar.frontends.onnx_broadcast import alike, repeated
 from intar.frontends.onnx_functions import FUNCTIONS, unary
 from intar.frontends.onnx_images import IMAGES, leaky_relu
 from intar.frontends.onnx_matmul import gemm, matmul
@@ -18,7 +18,7 @@ from intar.frontends.onnx_norms import group_norm, layer_norm, lp_norm, rms_norm
 from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
 from intar.frontends.onnx_recurrent import recurrent
 from intar.frontends.onnx_reductions import REDUCTIONS
-from intar.ir.ops import POSITION, Op
+from intar.ir.ops import POSITION, Op, broadcast_shape
 from intar.ir.shapes import AttrValue
 
 Handler = Callable[[Importer, Node], None]
@@ -167,9 +167,13 @@ def _expand(importer: Importer, node: Node) -> None:
     same = len(wanted) <= len(shape) and all(
         m in (1, n) for m, n in zip(wanted[::-1], shape[::-1], strict=False)
     )
-    if not same:
-        raise Rejected("it repeats an activation", hint="let the operators after it broadcast")
-    _same(importer, node)
+    if same:
+        _same(importer, node)
+    elif importer.id_input(node.inputs[0]):
+        raise Rejected("it repeats an input of ids", hint="repeat the rows that they choose")
+    else:
+        x = importer.tensor(node.inputs[0])
+        importer.alias[node.outputs[0]] = repeated(importer, node, x, broadcast_shape(shape, wanted))
 
 
 def _group_rational(importer: Importer, node: Node) -> None:
@@ -204,6 +208,16 @@ def _batch_normalization(importer: Importer, node: Node) -> None:
     importer.emit(node, Op.SCALE_SHIFT, [x, gain, shift], {"axis": 1})
 
 
+def _branch(importer: Importer, node: Node) -> None:
+    """One whose condition is known is no node any more (`onnx_branches`)."""
+    raise Rejected(
+        "its condition is computed at run time",
+        "a circuit has one way through it",
+        f"if an input decides it, {importer.made_constant(next(iter(importer.ids), 'INPUT'))}; else choose between "
+        "both results (Where)",
+    )
+
+
 def _argmax(importer: Importer, node: Node) -> None:
     rank = len(importer.shape(node.inputs[0]))
     if int(node.attrs.get("axis", 0)) % rank != rank - 1 or node.attrs.get("select_last_index", 0):
@@ -235,6 +249,7 @@ HANDLERS: dict[str, Handler] = {
     "Gemm": gemm,
     "HardSwish": unary(Op.HARDSWISH),
     "Identity": _same,
+    "If": _branch,
     "GroupNormalization": group_norm,
     "InstanceNormalization": group_norm,
     "LSTM": recurrent,

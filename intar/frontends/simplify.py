@@ -20,6 +20,7 @@ def simplify(graph: Assembly) -> None:
     absorb_transposes(graph)
     merge_pads(graph)
     merge_masks(graph)
+    merge_lookups(graph)
     changed = True
     while changed:
         changed = merge_bias(graph) or fold_scale(graph)
@@ -132,6 +133,30 @@ def merge_masks(graph: Assembly) -> None:
                 held = finite_mask(_values(graph, mask)).astype(np.float32)
                 task.inputs = (x, graph.constant(f"{mask}:held", held))
                 break
+    graph.prune()
+
+
+def merge_lookups(graph: Assembly) -> None:
+    """Rows of ones that ids choose, times a matrix, are the rows of that matrix."""
+    for task in graph.tasks:
+        maker = graph.makers.get(task.inputs[0]) if task.op is Op.MATMUL else None
+        while maker is not None and maker.op is Op.RESHAPE and maker.output not in graph.quant:
+            maker = graph.makers.get(maker.inputs[0])
+        if maker is None or maker.op is not Op.EMBEDDING or maker.output in (*graph.outputs, *graph.quant):
+            continue
+        if len(task.inputs) > 2 or any(name in graph.quant for name in task.inputs[1:]):
+            continue
+        table = graph.constants[maker.inputs[1]]
+        if not np.array_equal(table, np.eye(len(table))):
+            continue
+        ids, weight = maker.inputs[0], task.inputs[1]
+        if graph.shapes[task.output] == (*graph.shapes[ids], graph.shapes[weight][1]):
+            task.op, task.inputs, task.attrs = Op.EMBEDDING, (ids, weight), {}
+            continue
+        rows = graph.fresh(f"{task.output}:rows")
+        graph.task(Op.EMBEDDING, (ids, weight), rows, name=task.name, source=task.source)
+        graph.tasks.insert(graph.tasks.index(task), graph.tasks.pop())
+        task.op, task.inputs, task.attrs = Op.RESHAPE, (rows,), {"shape": graph.shapes[task.output]}
     graph.prune()
 
 

@@ -34,38 +34,26 @@ def _conv2d(w: Writer, a: Arguments) -> None:
 
 
 def _conv1d(w: Writer, a: Arguments) -> None:
-    """A signal is an image of one row."""
-    if not w.is_constant(a["weight"]):
-        raise Rejected("its weight is an activation", "weights are constants")
-    batch, channels, length = w.shape(a["input"])
     span = int(a["dilation"][0]) * (w.shape(a["weight"])[2] - 1)
     if isinstance(a["padding"], str):  # PyTorch puts the odd element at the end
         front, end = (span // 2, span - span // 2) if a["padding"] == "same" else (0, 0)
     else:
         front = end = int(a["padding"][0])
-    image = w.emit("Reshape", [a["input"], w.integers((batch, channels, 1, length))])
     attrs = {
-        "strides": (1, int(a["stride"][0])),
-        "pads": (0, front, 0, end),
-        "dilations": (1, int(a["dilation"][0])),
+        "strides": a["stride"],
+        "pads": (front, end),
+        "dilations": a["dilation"],
         "group": int(a["groups"]),
     }
-    made = w.emit("Conv", [image, w.array(a["weight"])[:, :, None], a["bias"]], attrs)
-    w.give("Reshape", [made, w.integers(w.shape(w.current))])
+    w.give("Conv", [a["input"], a["weight"], a["bias"]], attrs)
 
 
 def _pad(w: Writer, a: Arguments) -> None:
-    """PyTorch names the last axis first, ONNX all fronts before all ends; a signal is padded as an image of one row."""
-    shape, made, pad = w.shape(a["self"]), w.shape(w.current), [int(n) for n in a["pad"]]
-    free = len(shape) - len(pad) // 2
+    """PyTorch names the last axis first, ONNX all fronts before all ends."""
+    pad = [int(n) for n in a["pad"]]
+    free = len(w.shape(a["self"])) - len(pad) // 2
     fronts, ends = ([0] * free + pad[side::2][::-1] for side in (0, 1))
-    inputs = [a["self"], w.integers([*fronts, *ends]), float(a.get("value") or 0)]
-    if len(shape) != 3 or any(fronts[:2] + ends[:2]):
-        w.give("Pad", inputs)
-        return
-    row = w.emit("Reshape", [a["self"], w.integers((*shape[:2], 1, shape[2]))])
-    padded = w.emit("Pad", [row, w.integers([0, 0, 0, fronts[2], 0, 0, 0, ends[2]]), inputs[2]])
-    w.give("Reshape", [padded, w.integers(made)])
+    w.give("Pad", [a["self"], w.integers([*fronts, *ends]), float(a.get("value") or 0)])
 
 
 def _conv_transpose2d(w: Writer, a: Arguments) -> None:
@@ -90,23 +78,14 @@ def _convolution(w: Writer, a: Arguments) -> None:
 
 
 def _conv_transpose1d(w: Writer, a: Arguments) -> None:
-    """A signal is an image of one row."""
-    if not w.is_constant(a["weight"]):
-        raise Rejected("its weight is an activation", "weights are constants")
-    batch, channels, length = w.shape(a["input"])
-    padding, extra, stride, dilation = (
-        int(a[key][0]) for key in ("padding", "output_padding", "stride", "dilation")
-    )
-    image = w.emit("Reshape", [a["input"], w.integers((batch, channels, 1, length))])
     attrs = {
-        "strides": (1, stride),
-        "pads": (0, padding, 0, padding),
-        "dilations": (1, dilation),
-        "output_padding": (0, extra),
+        "strides": a["stride"],
+        "pads": (*a["padding"], *a["padding"]),
+        "dilations": a["dilation"],
+        "output_padding": a["output_padding"],
         "group": int(a["groups"]),
     }
-    made = w.emit("ConvTranspose", [image, w.array(a["weight"])[:, :, None], a["bias"]], attrs)
-    w.give("Reshape", [made, w.integers(w.shape(w.current))])
+    w.give("ConvTranspose", [a["input"], a["weight"], a["bias"]], attrs)
 
 
 def _pool_window(a: Arguments) -> dict[str, Any]:

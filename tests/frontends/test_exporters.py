@@ -1,0 +1,151 @@
+"""What exporters leave in a model that is not the network: signals without a height, branches on shapes, inputs that
+only choose one of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from frontends.models import normal, onnx_model
+from onnx import TensorProto, helper
+
+from intar.errors import GraphError, UnsupportedError
+from intar.frontends.onnx_graph import import_onnx
+from intar.ir.ops import Op
+from intar.ir.reference import run_float
+from intar.options import parse_values
+
+
+def runs_alike(model: onnx.ModelProto, inputs: dict[str, np.ndarray], **given: object) -> None:
+    """The import computes what onnxruntime computes; `given` is what the importer takes beside the model."""
+    bound = {name: np.asarray(value) for name, value in given.get("values", {}).items()}  # type: ignore[attr-defined]
+    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {**inputs, **bound})
+    graph = import_onnx(model, **given)  # type: ignore[arg-type]
+    found = run_float(graph, inputs)
+    for name, wanted in zip(graph.outputs, expected, strict=True):
+        assert found[name].shape == wanted.shape
+        np.testing.assert_allclose(found[name], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_signals_are_images_of_one_row() -> None:
+    """Convolution, its transpose, pools and padding of (batch, channels, length)."""
+    nodes = [
+        ("Pad", ["x", "around"], ["p"]),
+        ("Conv", ["p", "w", "b"], ["c"], {"strides": [2], "dilations": [2], "pads": [1, 2], "group": 2}),
+        ("MaxPool", ["c"], ["m"], {"kernel_shape": [3], "strides": [2], "auto_pad": "SAME_UPPER"}),
+        ("ConvTranspose", ["m", "t"], ["u"], {"strides": [2], "pads": [1, 0], "output_padding": [1]}),
+        ("AveragePool", ["u"], ["y"], {"kernel_shape": [2], "pads": [1, 0], "count_include_pad": 1}),
+        ("GlobalAveragePool", ["u"], ["g"]),
+    ]
+    constants = {"w": normal(6, 2, 3), "b": normal(6, seed=1), "t": normal(6, 3, 4, seed=2)}
+    constants["around"] = np.array([0, 0, 3, 0, 0, 1])
+    runs_alike(onnx_model(nodes, {"x": [1, 4, 21]}, ["y", "g"], constants, opset=20), {"x": normal(1, 4, 21)})
+
+
+def branch(name: str, nodes: list, result: str, constants: dict[str, np.ndarray] | None = None):  # type: ignore[no-untyped-def]
+    return helper.make_graph(
+        [helper.make_node(op, ins, outs) for op, ins, outs in nodes],
+        name,
+        [],
+        [helper.make_tensor_value_info(result, TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(array, each) for each, array in (constants or {}).items()],
+    )
+
+
+def rated() -> onnx.ModelProto:
+    """A network for each of two rates, and behind it a rank that the exporter asked for; both branches use one name."""
+    nodes = [
+        ("Equal", ["rate", "wide"], ["is_wide"]),
+        (
+            "If",
+            ["is_wide"],
+            ["h"],
+            {
+                "then_branch": branch("wide", [("MatMul", ["x", "w"], ["t"])], "t", {"w": normal(4, 3)}),
+                "else_branch": branch("low", [("Relu", ["x"], ["t"])], "t"),
+            },
+        ),
+        ("Shape", ["h"], ["size"]),
+        ("Gather", ["size", "last"], ["length"]),
+        ("Equal", ["length", "three"], ["is_three"]),
+        (
+            "If",
+            ["is_three"],
+            ["y"],
+            {
+                "then_branch": branch("three", [("Tanh", ["h"], ["t"])], "t"),
+                "else_branch": branch("other", [("Identity", ["h"], ["t"])], "t"),
+            },
+        ),
+    ]
+    constants = {"wide": np.array(16000), "last": np.array(1), "three": np.array(3)}
+    return onnx_model(
+        nodes, {"x": [1, 4], "rate": []}, ["y"], constants, opset=20, types={"rate": TensorProto.INT64}
+    )
+
+
+@pytest.mark.parametrize("rate", [16000, 8000])
+def test_a_known_condition_takes_its_branch(rate: int) -> None:
+    runs_alike(rated(), {"x": normal(1, 4)}, values={"rate": np.array(rate)})
+
+
+def test_an_input_that_only_chooses_a_branch_can_be_made_constant(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UnsupportedError, match="--value rate=NUMBER"):
+        import_onnx(rated())
+    with pytest.raises(UnsupportedError, match="did you mean 'rate'"):
+        import_onnx(rated(), values={"rats": 1})
+    np.save(tmp_path / "rate.npy", np.array(8000))
+    for text in ("rate=8000", f"rate={tmp_path / 'rate.npy'}"):
+        assert [task.op for task in import_onnx(rated(), values=parse_values([text])).tasks] == ["relu"]
+
+
+def lookup(table: np.ndarray) -> tuple[list, dict[str, np.ndarray]]:
+    """Ids, one-hot as JAX spells it, times a table."""
+    nodes = [
+        ("Reshape", ["ids", "column"], ["c"]),
+        ("Equal", ["c", "numbers"], ["same"]),
+        ("Cast", ["same"], ["hot"], {"to": TensorProto.FLOAT}),
+        ("MatMul", ["hot", "w"], ["rows"]),
+    ]
+    numbers = np.arange(len(table)).reshape(1, 1, -1)
+    return nodes, {"column": np.array([-1, 5, 1]), "numbers": numbers, "w": table}
+
+
+def test_one_hot_ids_times_a_matrix_are_a_lookup() -> None:
+    nodes, constants = lookup(normal(7, 4))
+    model = onnx_model(
+        nodes, {"ids": [1, 5]}, ["rows"], constants, opset=20, types={"ids": TensorProto.INT64}
+    )
+    runs_alike(model, {"ids": np.array([[0, 6, 3, 3, 1]], np.int64)})
+    assert [task.op for task in import_onnx(model).tasks] == [Op.EMBEDDING]
+
+
+def test_comparisons_and_choices_on_activations() -> None:
+    """The quotient that is 0 where the divisor is; not, and, or; an activation that is repeated before a move."""
+    nodes = [
+        ("Equal", ["x", "zero"], ["none"]),
+        ("Greater", ["x", "one"], ["large"]),
+        ("Not", ["none"], ["some"]),
+        ("And", ["some", "large"], ["both"]),
+        ("Or", ["none", "large"], ["either"]),
+        ("Cast", ["both"], ["b"], {"to": TensorProto.FLOAT}),
+        ("Where", ["either", "x", "b"], ["w"]),
+        ("Slice", ["w", "from", "to", "axis"], ["first"]),
+        ("Expand", ["first", "wide"], ["e"]),
+        ("Concat", ["e", "w"], ["y"], {"axis": 1}),
+    ]
+    constants = {"zero": np.float32(0), "one": np.float32(1), "wide": np.array([2, 3])}
+    constants |= {"from": np.array([0]), "to": np.array([1]), "axis": np.array([1])}
+    x = np.array([[0, 1, 2], [-1, 0.5, 3]], np.float32)
+    runs_alike(onnx_model(nodes, {"x": [2, 3]}, ["y"], constants, opset=20), {"x": x})
+
+
+def test_sizes_are_the_only_finding_where_shapes_are_computed() -> None:
+    """Operators on the shape of a dynamic input are not what is missing."""
+    nodes = [("Shape", ["x"], ["s"]), ("ConstantOfShape", ["s"], ["z"]), ("Add", ["x", "z"], ["y"])]
+    model = onnx_model(nodes, {"x": ["batch", 4]}, ["y"])
+    with pytest.raises(GraphError) as caught:
+        import_onnx(model)
+    assert [finding.what for finding in caught.value.findings] == ["axis 0 ('batch') is dynamic"]
+    assert len(import_onnx(model, {"batch": 1}).tasks) == 1
