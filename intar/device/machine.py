@@ -127,8 +127,9 @@ def _number(raw: object) -> float | None:
 
 @dataclass(frozen=True)
 class _Network:
-    """What the choice depends on: (rows, k, n) of matmuls, (channels, taps, pixels) of the groups of convolutions, (rows,
-    cols) of vector tasks, bits of weights and tensors, elements of the largest tensor, bits of the arrays' operands.
+    """What the choice depends on: (rows, k, n) of matmuls, (channels, taps, pixels) of the groups of convolutions, (how
+    many, taps) of their filters, (rows, cols) of vector tasks, bits of weights and tensors, elements of the largest tensor,
+    bits of the arrays' operands.
 
     Where cells multiply `depth` channels a cycle, `k` counts operand beats, and a weight has the bits of so many channels. A
     convolution runs as a matmul of its three numbers whose right side are the pixels; its weights lie on chip.
@@ -136,6 +137,7 @@ class _Network:
 
     matmuls: tuple[tuple[int, int, int], ...]
     convolutions: tuple[tuple[int, int, int], ...]
+    filters: tuple[tuple[int, int], ...]
     vectors: tuple[tuple[int, int], ...]
     weight_bits: int
     tensor_bits: int
@@ -148,6 +150,7 @@ def _network(quantised: Quantised, channels: int) -> _Network:
     graph = circuit(quantised.graph)
     matmuls, vectors = [], []
     convolutions: list[tuple[int, int, int]] = []
+    filters: list[tuple[int, int]] = []
     a_bits, _ = stored_bits(graph)
     for task in graph.tasks:
         out = graph.tensor(task.output)
@@ -159,11 +162,12 @@ def _network(quantised: Quantised, channels: int) -> _Network:
             matmuls.extend([(rows, depth, out.cols)] * task.batch)
         elif isinstance(task, QConv):
             convolutions.extend((group.channels, len(group.taps), out.cols) for group in task.groups)
+            filters.extend(task.filter_sizes)
         elif not isinstance(task, QMove | QPool):
             vectors.append((out.rows, out.cols))
     stream = weight_bits(graph) * channels
     largest = max((tensor.rows * tensor.cols for tensor in graph.tensors), default=0)
-    works = tuple(matmuls), tuple(convolutions), tuple(vectors)
+    works = tuple(matmuls), tuple(convolutions), tuple(filters), tuple(vectors)
     return _Network(*works, stream, a_bits, largest, operand_bits(graph), channels)
 
 
@@ -298,9 +302,9 @@ def _image_bytes(network: _Network, cores: int, lanes: int) -> int:
     if not network.convolutions:
         return 0
     kernels = sum(
-        channels * (ceil_div(taps, lanes) * lanes * network.weight_bits + _parameter_bits(lanes))
-        for channels, taps, _ in network.convolutions
+        count * ceil_div(taps, lanes) * lanes * network.weight_bits for count, taps in network.filters
     )
+    kernels += sum(channels for channels, _, _ in network.convolutions) * _parameter_bits(lanes)
     return cores * (kernels + IMAGES * network.largest * network.tensor_bits) // 8
 
 

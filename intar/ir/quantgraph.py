@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,7 +15,7 @@ from intar.ir.bits import INDEX_BITS
 from intar.ir.frozen import Frozen
 from intar.ir.ops import POSITION
 
-SCHEMA = "intar.quantgraph/2"
+SCHEMA = "intar.quantgraph/3"
 
 Method = Literal["table", "pieces", "direct"]
 """How a function is built: an entry for each input, straight or curved pieces, numerator and denominator evaluated."""
@@ -360,11 +361,12 @@ class _QGrid(_QTask):
 
 
 class QConv(_QGrid):
-    """``clamp(rq(sum_t weight[o, t] * read_t + bias[o], mult[o], shift[o]) + zero, lo, hi)``, then the table.
+    """``clamp(rq(sum_t weight[f, t] * read_t + bias[f], mult[f], shift[f]) + zero, lo, hi)``, then the table.
 
-    `weight` (channels, most taps of a group; zero beyond a group's own), `bias`, `mult`, `shift` (channels,) name arrays in
-    the constants, as in QMatmul. With `reduce` > 1 each channel of the output is the maximum of so many channels in a row,
-    which have as many taps; there is no table then.
+    `weight` (filters, most taps of a group; zero beyond a group's own), `bias`, `mult`, `shift` (filters,) name arrays in
+    the constants, as in QMatmul. The channels of group ``g`` have the filters from ``filters[g]`` on; groups that are phases
+    of one convolution have the same ones. With `reduce` > 1 each channel of the output is the maximum of so many channels in
+    a row, which have as many taps; there is no table then.
     """
 
     kind: Literal["conv"] = "conv"
@@ -374,7 +376,29 @@ class QConv(_QGrid):
     mult: str
     shift: str
     acc_bits: int
+    filters: tuple[int, ...]
     reduce: int = Field(default=1, gt=0)
+
+    @property
+    def channel_filters(self) -> np.ndarray:
+        """The filter of each channel, before maxima."""
+        return np.concatenate(
+            [
+                np.arange(first, first + group.channels)
+                for first, group in zip(self.filters, self.groups, strict=True)
+            ]
+        )
+
+    @property
+    def filter_taps(self) -> dict[int, int]:
+        """How many taps each filter has."""
+        groups = zip(self.filters, self.groups, strict=True)
+        return {first + i: len(group.taps) for first, group in groups for i in range(group.channels)}
+
+    @property
+    def filter_sizes(self) -> tuple[tuple[int, int], ...]:
+        """(how many filters, their taps), by taps."""
+        return tuple((count, taps) for taps, count in sorted(Counter(self.filter_taps.values()).items()))
 
 
 class QPool(_QGrid):

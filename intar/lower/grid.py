@@ -30,7 +30,8 @@ class Block:
     """Channels ``first … first + rows*count - 1`` of the output, `count` blocks of `rows` rows of the array.
 
     `taps` are the reads of one tile, of which those at the positions of `span` are performed. A block of a pooling
-    convolution has one row, for which `members` channels with as many taps each follow each other.
+    convolution has one row, for which `members` channels with as many taps each follow each other. The first channel has the
+    filter `filter`, the next ones those behind it; members have one filter together unless they are `apart`.
     """
 
     taps: tuple[Tap, ...]
@@ -39,6 +40,8 @@ class Block:
     rows: int
     count: int
     members: int = 1
+    filter: int = 0
+    apart: bool = True
 
 
 def blocks(task: QConv | QPool, rows: int, spans: Sequence[tuple[int, int]]) -> Iterator[Block]:
@@ -47,27 +50,37 @@ def blocks(task: QConv | QPool, rows: int, spans: Sequence[tuple[int, int]]) -> 
         yield from _pooling(task)
         return
     first = 0
-    for group, span in zip(task.groups, spans, strict=True):
+    filters = task.filters if isinstance(task, QConv) else [0] * len(task.groups)
+    for group, span, own in zip(task.groups, spans, filters, strict=True):
         full, rest = divmod(group.channels, rows)
         if full:
-            yield Block(group.taps, span, first, rows, full)
+            yield Block(group.taps, span, first, rows, full, filter=own)
         if rest:
-            yield Block(group.taps, span, first + full * rows, rest, 1)
+            done = full * rows
+            yield Block(group.taps, span, first + done, rest, 1, filter=own + done)
         first += group.channels
 
 
 def _pooling(task: QConv) -> Iterator[Block]:
-    """A block for each channel of the output; neighbours with the same taps are one."""
-    channel = Block((), (0, 0), 0, 1, 0, task.reduce)
-    for first in range(0, len(task.groups), task.reduce):
-        taps = tuple(tap for group in task.groups[first : first + task.reduce] for tap in group.taps)
-        if taps == channel.taps:
-            channel = replace(channel, count=channel.count + 1)
+    """A block for each channel of the output; neighbours with the same taps and filters behind each other are one."""
+    last: Block | None = None
+    for channel in range(len(task.groups) // task.reduce):
+        part = slice(channel * task.reduce, (channel + 1) * task.reduce)
+        taps = tuple(tap for group in task.groups[part] for tap in group.taps)
+        own, apart = task.filters[part.start], len(set(task.filters[part])) > 1
+        each = task.reduce if apart else 1  # filters of a channel
+        if (
+            last is not None
+            and (taps, apart) == (last.taps, last.apart)
+            and own == last.filter + last.count * each
+        ):
+            last = replace(last, count=last.count + 1)
             continue
-        if channel.count:
-            yield channel
-        channel = Block(taps, (0, len(taps)), first // task.reduce, 1, 1, task.reduce)
-    yield channel
+        if last is not None:
+            yield last
+        last = Block(taps, (0, len(taps)), channel, 1, 1, task.reduce, own, apart)
+    if last is not None:
+        yield last
 
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
@@ -91,13 +104,11 @@ def prepare(work: Work, visit: Visit) -> None:
 def left_out(work: Work, task: QConv, spans: Sequence[tuple[int, int]]) -> np.ndarray:
     """What the taps outside of `spans` add up to where they are outside of the image, for each channel."""
     weight = work.site.constants[task.weight].astype(np.int64)
-    sums, channel = np.zeros(len(weight), dtype=np.int64), 0
-    for group, (first, end) in zip(task.groups, spans, strict=True):
-        part = slice(channel, channel + group.channels)
-        taps = weight[part, : len(group.taps)]
-        sums[part] = task.pad * (taps.sum(axis=1) - taps[:, first:end].sum(axis=1))
-        channel += group.channels
-    return sums
+    sums = []
+    for group, start, (first, end) in zip(task.groups, task.filters, spans, strict=True):
+        taps = weight[start : start + group.channels, : len(group.taps)]
+        sums.append(task.pad * (taps.sum(axis=1) - taps[:, first:end].sum(axis=1)))
+    return np.concatenate(sums)
 
 
 def append(work: Work, visit: Visit) -> None:
@@ -192,7 +203,7 @@ def _products(
     replay = tiles if depth * block.members == 1 else 1
     again = tiles // replay
     work.kernels.read(
-        core, task, block.first * block.members, beats_of_row, block.rows, block.members, block.count, again
+        core, task, block.filter, beats_of_row, block.rows, block.members, block.count, again, block.apart
     )
     beats = block.count * again * block.members * block.rows * depth
     work.net.move(f"kernels_{core}.out", [f"feed_{core}.in"], beats, note=note)
@@ -215,8 +226,8 @@ def _products(
     rows = block.rows * block.members
     groups, each = (block.count, tiles) if rows == 1 else (results, 1)
     sets = variants(task, work.site.machine)
-    channels = (sets.index(run.spans) if run.spans in sets else 0) * len(work.site.constants[task.bias])
-    channels += block.first * block.members
+    variant = sets.index(run.spans) if run.spans in sets else 0
+    channels = variant * sum(group.channels for group in task.groups) + block.first * block.members
     work.params.read_rows(core, task.name, channels, rows, block.count, tiles // each, note)
     work.vector(core, task, groups, each, "acc", True, note, params="row", pool=block.members)
 

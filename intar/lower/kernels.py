@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from intar.lower.site import Site
 
 
 class Kernels:
-    """The convolutions' weights: every core keeps all of those that it uses, a row of whole beats for each channel."""
+    """The convolutions' weights: every core keeps all of those that it uses, a row of whole beats for each filter."""
 
     def __init__(self, site: Site, net: Netlist, ports: Ports):
         self.site, self.net, self.ports = site, net, ports
@@ -24,20 +25,14 @@ class Kernels:
         self.needs: dict[tuple[int, str], int] = {}
 
     def load(self, cores: Sequence[int], task: QConv) -> None:
-        """Have a task's weights loaded by all its cores at once, channel after channel."""
+        """Have a task's weights loaded by all its cores at once, filter after filter."""
         lanes = self.site.machine.lanes
         weight = self.site.constants[task.weight].astype(np.int64)
-        rows: list[np.ndarray] = []
-        places: list[int] = []
-        beats = channel = 0
-        for group in task.groups:
-            depth = -(-len(group.taps) // lanes)
-            part = np.zeros((group.channels, depth * lanes), dtype=np.int64)
-            part[:, : len(group.taps)] = weight[channel : channel + group.channels, : len(group.taps)]
-            places += [beats + i * depth for i in range(group.channels)]
-            rows.append(part.reshape(-1, lanes))
-            beats += len(rows[-1])
-            channel += group.channels
+        depths = [-(-taps // lanes) for _, taps in sorted(task.filter_taps.items())]
+        whole = np.pad(weight, ((0, 0), (0, -weight.shape[1] % lanes))).reshape(len(weight), -1, lanes)
+        rows = [filter_[:depth] for filter_, depth in zip(whole, depths, strict=True)]
+        places = [0, *accumulate(depths)]
+        beats = places.pop()
         note = f"{task.name}: weights"
         port = f"w{cores[0]}"
         self.ports.port(port).constants(np.concatenate(rows), self.site.a_bits, note)
@@ -60,16 +55,18 @@ class Kernels:
         members: int,
         blocks: int,
         again: int,
+        apart: bool,
     ) -> None:
-        """The weights of `blocks` blocks of `members` times `rows` channels from `first` on, each block `again` times.
+        """The weights of `blocks` blocks of `members` times `rows` channels, whose filters are `first` and those behind it,
+        each block `again` times; members that are not `apart` have the same filters.
 
-        Of each channel these `beats`; of the rows of a member all first beats come first, then all second ones, and so on.
+        Of each filter these `beats`; of the rows of a member all first beats come first, then all second ones, and so on.
         """
-        bases = self.bases[core, task.name]
-        depth = bases[first + 1] - bases[first] if members * rows * blocks > 1 else 0  # of a channel
+        bases, own = self.bases[core, task.name], members if apart else 1
+        depth = bases[first + 1] - bases[first] if own * rows * blocks > 1 else 0  # of a filter
         walk = Walk(
             base=bases[first] + beats.start,
             counts=(blocks, again, members, len(beats), rows),
-            strides=(members * rows * depth, 0, rows * depth, 1, depth),
+            strides=(own * rows * depth, 0, rows * depth if apart else 0, 1, depth),
         )
         self.memories[core].fetch(walk, self.needs[core, task.name], note=task.name)

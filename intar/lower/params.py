@@ -176,6 +176,9 @@ class Params:
         """Multipliers, shifts with the channel's group of the table above them, biases."""
         constants = self.site.constants
         mult, shift, bias = (constants[n].astype(np.int64) for n in (task.mult, task.shift, task.bias))
+        if isinstance(task, QConv):
+            filters = task.channel_filters
+            mult, shift, bias = mult[filters], shift[filters], bias[filters]
         if task.table is not None:
             shift = shift | task.table.group_of(len(shift)) << GROUP_AT
         return mult, shift, bias

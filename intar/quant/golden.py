@@ -280,6 +280,7 @@ def on_grid(
     image = x.reshape(len(x), task.in_height, task.in_pitch)[:, :, : task.in_width]
     groups = [(group.channels, [_fields(tap) for tap in group.taps]) for group in task.groups]
     channels = sum(group.channels for group in task.groups)
+    filters = task.channel_filters if isinstance(task, QConv) else np.arange(channels)
     values = np.zeros((channels, task.height, task.width), np.int64)  # before the clamp
     for batch in batches(groups):
         part = slice(batch.first, batch.first + batch.channels)
@@ -290,13 +291,14 @@ def on_grid(
             reads = read_taps(image, moved, size, task.pad).reshape(len(moved), -1)
             if isinstance(task, QConv):
                 taps = len(moved) if batch.index is None else batch.index.shape[1]
-                weight = constants[task.weight][part, :taps]
+                own = filters[part]
+                weight = constants[task.weight][own, :taps]
                 acc = (
                     _sums(weight, reads, task.acc_bits)
                     if batch.index is None
                     else weigh(weight, reads, batch.index)
                 )
-                bias, mult, shift = (constants[n][part, None] for n in (task.bias, task.mult, task.shift))
+                bias, mult, shift = (constants[n][own, None] for n in (task.bias, task.mult, task.shift))
                 v = requantise(acc + bias, mult, shift) + task.zero
             else:
                 v = largest(reads, batch.index, batch.channels)

@@ -10,6 +10,7 @@ from collections import Counter
 import numpy as np
 
 from intar.ir.quantgraph import QConv, QPool, Quantised, TapGroup
+from intar.quant.filters import ARRAYS, share_members
 from intar.quant.quantise import finish
 
 
@@ -72,17 +73,16 @@ def _alike(conv: QConv, order: np.ndarray) -> bool:
 
 def _join(conv: QConv, pool: QPool, order: np.ndarray, constants: dict[str, np.ndarray]) -> QConv:
     groups = [group for group in conv.groups for _ in range(group.channels)]
-    flat = order.reshape(-1)
-    names = {}
-    for field in ("weight", "bias", "mult", "shift"):
-        name = getattr(conv, field)
-        names[field] = f"{name}_pooled"
-        constants[names[field]] = constants[name][flat]
+    own = {role: constants[getattr(conv, role)] for role in ARRAYS}
+    made, filters = share_members(own, conv.channel_filters[order])
+    names = {role: f"{getattr(conv, role)}_pooled" for role in ARRAYS}
+    constants |= {names[role]: array for role, array in made.items()}
     return conv.model_copy(
         update={
             **names,
             "output": pool.output,
-            "groups": tuple(TapGroup(channels=1, taps=groups[channel].taps) for channel in flat),
+            "groups": tuple(TapGroup(channels=1, taps=groups[channel].taps) for channel in order.reshape(-1)),
+            "filters": filters,
             "reduce": order.shape[1],
             "lo": max(conv.lo, pool.lo),
             "hi": min(conv.hi, pool.hi),

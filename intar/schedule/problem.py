@@ -185,6 +185,7 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
             groups=groups,
             runs=tuple((run.first, run.end, run.taps) for run in found),
             sets=len(variants(task, machine)) if isinstance(task, QConv) else 1,
+            filters=task.filter_sizes if isinstance(task, QConv) else (),
             reduce=task.reduce if isinstance(task, QConv) else 1,
             reach=max(
                 last_read(task, group.taps[slice(*span)], 0, machine.lanes)

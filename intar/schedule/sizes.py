@@ -24,8 +24,8 @@ def tile_bytes(rows: int, cols: int, bits: int, tile_rows: int, machine: Machine
 
 
 def kernel_bytes(work: Work, machine: Machine) -> int:
-    """Weights of a convolution, which every core keeps: a row of whole beats for each channel."""
-    beats = sum(channels * ceil_div(taps, machine.lanes) for channels, taps in work.groups)
+    """Weights of a convolution, which every core keeps: a row of whole beats for each filter."""
+    beats = sum(filters * ceil_div(taps, machine.lanes) for filters, taps in work.filters)
     return ceil_div(beats * machine.lanes * work.w_bits, 8) * machine.cores
 
 

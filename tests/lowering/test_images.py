@@ -190,6 +190,31 @@ def test_taps_outside_of_the_image_are_left_out(low: float, cores: int, kept: li
     assert verify_engine(made, [random_inputs(quantised)]).bit_exact
 
 
+@pytest.mark.parametrize("rows, members", [(1, 4), (2, 1)])
+def test_phases_have_their_filters_together(rows: int, members: int) -> None:
+    """Pools and strides make phases, each with taps of its own, of the same weights: these are on chip once, read by the
+    blocks of all phases and by all members of a maximum. Phases of a transposed convolution have weights of their own."""
+    builder, rng = Builder("phases"), np.random.default_rng(5)
+    x = builder.conv2d(builder.input("x", (1, 2, 16, 16)), rng.normal(size=(5, 2, 3, 3)), pads=1)
+    x = builder.conv2d(builder.max_pool2d(x, 2), rng.normal(size=(3, 5, 3, 3)), pads=1)
+    x = builder.conv2d(x, rng.normal(size=(4, 3, 3, 3)), stride=2, pads=1)
+    builder.output(builder.conv_transpose2d(x, rng.normal(size=(4, 2, 2, 2)), stride=2))
+    quantised = quantise(prepare(builder.build()), scheme("w8a8"), {"x": normal(4, 1, 2, 16, 16)})
+    machine = make_machine("u280", {"cores": 1, "rows": rows, "lanes": 4, "port_bits": 64}, quantised)
+    made = compile_quantised(quantised, machine, "sequential")
+    convs = [task for task in made.quantised.graph.tasks if isinstance(task, QConv)]
+    phases = [(task.reduce, len(task.channel_filters), task.filter_sizes) for task in convs]
+    assert phases == [
+        (members, 16 * 5, ((5, 18),)),
+        (1, 4 * 3, ((3, 45),)),
+        (1, 4, ((4, 27),)),
+        (1, 4 * 2, ((8, 4),)),
+    ]
+    (kept,) = (node for node in made.program.nodes if node.name == "kernels_0")
+    assert kept.depth == 5 * 5 + 3 * 12 + 4 * 7 + 8 * 1
+    assert verify_engine(made, [random_inputs(quantised)]).bit_exact
+
+
 @pytest.mark.parametrize("lanes", [2, 4, 16, 12])
 def test_rows_of_any_length(lanes: int) -> None:
     """Rows of 20, 9, 21 and 3 pixels, tiles that begin anywhere in them; a long kernel makes windows of several beats."""

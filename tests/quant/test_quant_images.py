@@ -14,11 +14,12 @@ from intar.grid import PASSES, prepare
 from intar.ir.circuit import as_stored, border_moves, circuit, from_circuit, to_circuit
 from intar.ir.image_reference import conv2d
 from intar.ir.ops import Op
-from intar.ir.quantgraph import QConv, QMove, QPool, Tap, TapGroup
+from intar.ir.quantgraph import DirectSpec, QConv, QMove, QPool, Tap, TapGroup
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
 from intar.quant import golden
 from intar.quant.accuracy import numerics_report
+from intar.quant.filters import ARRAYS, share, share_members
 from intar.quant.fixed import requantise
 from intar.quant.golden import dequantise, on_grid, quantise_input, run_golden
 from intar.quant.quantise import quantise
@@ -72,8 +73,9 @@ TAP = st.builds(
     st.integers(0, 3),
     st.sampled_from([1, 8, 1 << 21]),
     st.booleans(),
+    st.booleans(),
 )
-def test_golden_is_the_definition(parts, sizes, extra, held, wide) -> None:
+def test_golden_is_the_definition(parts, sizes, extra, held, wide, shared) -> None:
     groups = tuple(TapGroup(channels=channels, taps=tuple(taps)) for channels, taps in parts)
     channels, most = sum(g.channels for g in groups), max(len(g.taps) for g in groups)
     in_height, in_width, height, width = sizes
@@ -90,8 +92,13 @@ def test_golden_is_the_definition(parts, sizes, extra, held, wide) -> None:
         "m": rng.integers(1 << 29, 1 << 31, channels),
         "s": rng.integers(36, 40, channels),
     }
+    starts, known = np.cumsum([0, *(g.channels for g in groups)]), dict[tuple[int, int], int]()
+    filters = tuple(
+        known.setdefault((g.channels, len(g.taps)), int(start)) if shared else int(start)
+        for g, start in zip(groups, starts, strict=False)
+    )
     conv = QConv(**common, lo=-50, hi=90, zero=3, pad=-7, weight="w", weight_bits=8, bias="b", mult="m", shift="s",
-                 acc_bits=54 if wide else 20)  # fmt: skip
+                 filters=filters, acc_bits=54 if wide else 20)  # fmt: skip
     pool = QPool(**common, lo=-100, hi=100, pad=-128)
     old, golden.GRID_ELEMENTS = golden.GRID_ELEMENTS, held
     try:
@@ -100,10 +107,12 @@ def test_golden_is_the_definition(parts, sizes, extra, held, wide) -> None:
         golden.GRID_ELEMENTS = old
     saturated = [0, 0]
     owner = [g for g in groups for _ in range(g.channels)]
+    owned = [first + i for g, first in zip(groups, filters, strict=True) for i in range(g.channels)]
     for o, row, column in np.ndindex(channels, height, width):
         values = [reads(conv, x, tap, row, column) for tap in owner[o].taps]
-        acc = sum(int(w) * v for w, v in zip(constants["w"][o], values, strict=False)) + constants["b"][o]
-        v = int(requantise(np.array(acc), constants["m"][o], constants["s"][o])) + 3
+        f = owned[o]
+        acc = sum(int(w) * v for w, v in zip(constants["w"][f], values, strict=False)) + constants["b"][f]
+        v = int(requantise(np.array(acc), constants["m"][f], constants["s"][f])) + 3
         top = max(reads(pool, x, tap, row, column) for tap in owner[o].taps)
         for index, (task, value) in enumerate(((conv, v), (pool, top))):
             wanted = min(max(value, task.lo), task.hi)
@@ -237,3 +246,25 @@ def test_a_seed_makes_the_same_network() -> None:
         Op.UPSAMPLE_NEAREST,
         Op.CONCAT,
     } <= kinds
+
+
+def test_maxima_share_filters_as_a_whole() -> None:
+    """Members of one filter have it together; others stand behind each other, once for all outputs that have the same."""
+    arrays = {name: np.arange(4) for name in ARRAYS}
+    members = np.array([[2, 2], [0, 0], [1, 3], [2, 2], [1, 3], [3, 1]])
+    made, filters = share_members(arrays, members)
+    assert all(array.tolist() == [2, 0, 1, 3, 3, 1] for array in made.values())
+    assert filters == (0, 0, 1, 1, 2, 3, 0, 0, 2, 3, 4, 5)
+    for name in ARRAYS:
+        np.testing.assert_array_equal(made[name][np.array(filters)].reshape(members.shape), members)
+
+
+def test_channels_of_different_functions_share_no_filter() -> None:
+    arrays = {name: np.ones((4, 1) if name == "weight" else 4, int) for name in ARRAYS}
+    groups = tuple(TapGroup(channels=1, taps=(Tap(channel=c, dy=0, dx=0),)) for c in range(4))
+    spec = DirectSpec(
+        function="rational", in_bits=8, groups=2, zero=0, out_zero=0, lift=0, fraction=0, lo=0, hi=1,
+        coefficients="c", max_error=0.0,
+    )  # fmt: skip
+    assert share(arrays, groups)[1] == (0, 0, 0, 0)
+    assert share(arrays, groups, spec)[1] == (0, 0, 1, 1)

@@ -8,11 +8,12 @@ import numpy as np
 
 from intar.grid.components import Grid
 from intar.ir.ops import Op
-from intar.ir.quantgraph import Piece, QConv, QPool, Tap, TapGroup
+from intar.ir.quantgraph import FunctionSpec, Piece, QConv, QPool, Tap, TapGroup
 from intar.ir.shapes import Shape
 from intar.ir.taps import groups_of
 from intar.ir.validate import where
 from intar.quant import pieces
+from intar.quant.filters import share
 from intar.quant.fixed import factors, limits
 from intar.quant.formats import Format
 from intar.quant.fuse import Group
@@ -60,21 +61,38 @@ def conv(emitter: Emitter, group: Group) -> None:
     own = task.op is Op.TAP_CONV
     data = _weights(emitter, group, x) if own else _one_tap(group, x)
     groups = groups_of(task.attrs) if own else _alone(grids[source].channels)
+    common = emitter.common(group, (source,), target, group.output)
     mult, shift = factors(x.scale * data.scale / target.scale)
     emitter.tasks.append(
         QConv(
-            **emitter.common(group, (source,), target, group.output),
+            **common,
             **_geometry(grids[source], grids[group.output]),
+            **_filters(emitter, task.name, data, mult, shift, tap_groups(groups), common["table"]),
             pad=x.zero,
-            groups=tap_groups(groups),
-            weight=emitter.constant(task.name, "weight", data.ints.T),
-            weight_bits=data.bits,
-            bias=emitter.constant(task.name, "bias", data.bias),
-            mult=emitter.constant(task.name, "mult", mult),
-            shift=emitter.constant(task.name, "shift", shift),
-            acc_bits=data.acc_bits,
         )
     )
+
+
+def _filters(
+    emitter: Emitter,
+    name: str,
+    data: Weights,
+    mult: np.ndarray,
+    shift: np.ndarray,
+    groups: tuple[TapGroup, ...],
+    table: FunctionSpec | None = None,
+) -> dict[str, Any]:
+    """The fields of a convolution that say what it multiplies: taps, and each filter once."""
+    arrays = {"weight": data.ints.T, "bias": data.bias, "mult": mult, "shift": shift}
+    arrays, filters = share(arrays, groups, table)
+    names = {role: emitter.constant(name, role, array) for role, array in arrays.items()}
+    return {
+        **names,
+        "groups": groups,
+        "filters": filters,
+        "weight_bits": data.bits,
+        "acc_bits": data.acc_bits,
+    }
 
 
 def _weights(emitter: Emitter, group: Group, x: Format) -> Weights:
@@ -133,14 +151,8 @@ def rescale(
         zero=new.zero,
         source=source,
         **_geometry(grid, grid),
+        **_filters(emitter, own, data, mult, shift, tap_groups(_alone(grid.channels))),
         pad=old.zero,
-        groups=tap_groups(_alone(grid.channels)),
-        weight=emitter.constant(own, "weight", data.ints.T),
-        weight_bits=data.bits,
-        bias=emitter.constant(own, "bias", data.bias),
-        mult=emitter.constant(own, "mult", mult),
-        shift=emitter.constant(own, "shift", shift),
-        acc_bits=data.acc_bits,
     )
 
 

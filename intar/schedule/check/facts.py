@@ -129,7 +129,11 @@ class Facts:
             if isinstance(task, QNorm):
                 total += 8 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
             if isinstance(task, QConv):
-                beats = sum(g.channels * ceil(len(g.taps) / machine.lanes) for g in task.groups)
+                kept: dict[int, int] = {}
+                for first, group in zip(task.filters, task.groups, strict=True):
+                    beats = ceil(len(group.taps) / machine.lanes)
+                    kept |= {first + row: beats for row in range(group.channels)}
+                beats = sum(kept.values())
                 total += machine.cores * ceil(beats * machine.lanes * self.w_bits / 8)
                 sets = self.rows[task.output] * len(variants(task, machine))
                 total += machine.cores * sets * 4 * machine.lanes * ceil(4 / machine.lanes)
