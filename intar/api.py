@@ -18,6 +18,7 @@ from intar.device import make_machine, read_budget
 from intar.errors import ConfigError, Finding, OutputError
 from intar.frontends import load_model
 from intar.frontends.load import Values, as_array, sample_arrays
+from intar.ir.batch import batched
 from intar.ir.schedule import Mode
 from intar.ir.shapes import Shape, show
 from intar.ir.taskgraph import TaskGraph
@@ -26,6 +27,7 @@ from intar.project import read_lock, read_project
 from intar.proof import Check
 from intar.quant.accuracy import numerics_report
 from intar.quant.blocks import pieces
+from intar.quant.calibrate import in_batches
 from intar.quant.golden import check_ids, dequantise, golden_outputs, integer_samples, quantise_input
 from intar.quant.like import take_formats
 from intar.quant.scheme import Width
@@ -193,6 +195,7 @@ def compile(
     bits: Mapping[str, Width] | None = None,
     rational: str = "auto",
     values: Values = None,
+    batch: int = 1,
 ) -> Accelerator:
     """Compile a model.
 
@@ -213,6 +216,7 @@ def compile(
         (`docs/numerics.md`).
     rational : how rational functions are built: ``auto`` (as costs least), ``table``, ``pieces`` or ``direct``.
     values : numbers or arrays of inputs of an ONNX model that are to be constants, by name.
+    batch : samples a call; inputs and outputs have so many along their first axis. Weights are read once for all of them.
     """
     if pattern not in get_args(Mode):
         hint = f"one of: {', '.join(get_args(Mode))}"
@@ -222,7 +226,8 @@ def compile(
     graph = load_model(model, shapes, example_inputs, values=values)
     if like is not None:
         graph = take_formats(graph, like.design.quantised.graph)
-    data = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)
+    given = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)
+    data, graph = in_batches(graph, given, batch), batched(graph, batch)
     quantised, machine, blocks = size_network(
         graph, find_scheme(scheme).with_bits(bits or {}).with_rational(rational), data, sized, loop
     )

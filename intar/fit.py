@@ -43,6 +43,7 @@ def check_model(
     bits: Mapping[str, Width] | None = None,
     rational: str | None = None,
     values: Values = None,
+    batch: int = 1,
 ) -> dict[str, Any]:
     """Every operator with its task and MACs, the memory, and whether the machine of device and budget can hold it.
 
@@ -69,6 +70,7 @@ def check_model(
         bits=bits,
         rational=rational,
         values=values,
+        batch=batch,
     )
     graph, machine = source.quantised.graph, source.machine
     problem = make_problem(graph, machine)

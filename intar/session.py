@@ -17,6 +17,7 @@ from intar.errors import CalibrationError, ConfigError, Finding, UnsupportedErro
 from intar.frontends import load_model
 from intar.frontends.load import SUFFIXES, Values, function_name, make_model, sample_arrays
 from intar.grid import prepare
+from intar.ir.batch import batched
 from intar.ir.circuit import circuit
 from intar.ir.loops import looped_form
 from intar.ir.ops import Op
@@ -27,7 +28,7 @@ from intar.ir.taskgraph import TaskGraph
 from intar.lower.kept import kept_states
 from intar.project import read_project
 from intar.quant.blocks import pieces
-from intar.quant.calibrate import WAY_OUT, load_calibration
+from intar.quant.calibrate import WAY_OUT, in_batches, load_calibration
 from intar.quant.divide import divide
 from intar.quant.forms import machine_form
 from intar.quant.like import take_formats
@@ -80,6 +81,7 @@ def open_source(
     bits: Mapping[str, Width] | None = None,
     rational: str | None = None,
     values: Values = None,
+    batch: int = 1,
 ) -> Source:
     """Load, calibrate, quantise and size.
 
@@ -98,18 +100,21 @@ def open_source(
     rational : how rational functions are built (`intar.quant.scheme.Scheme`); None: as the reference design says, or
         ``auto``.
     values : numbers or arrays of inputs of an ONNX model that are to be constants, by name.
+    batch : samples a call (`intar.ir.batch`).
     """
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
         own = {} if device else spec.budget
         sized = partial(make_machine, *read_budget(device or spec.device, {**own, **(budget or {})}))
-        graph = prepare(load_model(designs.model_file(folder, spec)), spec.skip, spec.phases)
-        data = designs.samples(folder, spec.calibration, graph)
+        loaded = load_model(designs.model_file(folder, spec))
+        data = designs.samples(folder, spec.calibration, loaded)
         if calibration:
-            data = load_calibration(calibration, graph)
+            data = load_calibration(calibration, loaded)
+        grouped = in_batches(loaded, data, batch)
+        graph = prepare(batched(loaded, batch), spec.skip, spec.phases)
         how = find_scheme(scheme or spec.scheme).with_bits({**spec.bits, **(bits or {})})
         how = how.with_rational(rational or spec.rational)
-        return Source(graph, how, *size_network(graph, how, data, sized, loop), data, spec.anchor)
+        return Source(graph, how, *size_network(graph, how, grouped, sized, loop), grouped, spec.anchor)
     if not Path(model).suffix and not Path(model).exists():
         hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
         raise ConfigError(Finding("there is no file and no reference design of this name", model, hint=hint))
@@ -125,6 +130,7 @@ def open_source(
         given = sample_arrays(examples, graph.inputs)
     if given is None and synthetic:
         given = synthetic(graph)
+    given, graph = in_batches(graph, given, batch), batched(graph, batch)
     how = find_scheme(scheme or "w8a8").with_bits(bits or {}).with_rational(rational or "auto")
     shared: Callable[[Quantised], Machine] = (lambda _: machine) if machine else sized
     return Source(graph, how, *size_network(graph, how, given, shared, loop), given)

@@ -71,6 +71,9 @@ Loop = Annotated[
         "--loop/--unroll", help="Loop a repeated block in hardware, or not (default: where it pays)."
     ),
 ]
+Batch = Annotated[
+    int, typer.Option(min=1, help="Samples a call; weights are read once for all of them (no images).")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Entry = Annotated[
     str | None, typer.Option(help="This entry of a kernel that performs several networks (default: all).")
@@ -142,6 +145,7 @@ def open_model(
     rational: str | None = None,
     machine: Any = None,
     value: list[str] | None = None,
+    batch: int = 1,
 ) -> Any:
     """Load, calibrate, quantise and size, as the options say (`intar.session.Source`)."""
     from intar.options import parse_bits, parse_budget, parse_shapes, parse_values
@@ -161,4 +165,5 @@ def open_model(
         bits=widths,
         rational=rational,
         values=parse_values(value or []),
+        batch=batch,
     )

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from intar.cli.common import (
+    Batch,
     Bits,
     Budget,
     Calibration,
@@ -53,6 +54,7 @@ def check(
     budget: Budget = None,
     shape: Shape = None,
     value: Value = None,
+    batch: Batch = 1,
     as_json: Json = False,
 ) -> None:
     """Every operator of a model, its memory, and whether a schedule fits the device; needs no calibration data.
@@ -73,6 +75,7 @@ def check(
             budget=parse_budget(budget or []),
             shapes=parse_shapes(shape or []),
             values=parse_values(value or []),
+            batch=batch,
         )
         step()
 
@@ -120,6 +123,7 @@ def schedule(
     pin: Pin = None,
     pattern: Pattern = "auto",
     loop: Loop = None,
+    batch: Batch = 1,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="Write schedule.json here, to edit it.")
     ] = None,
@@ -137,7 +141,17 @@ def schedule(
         refuse_other(out)
     with progress("load, calibrate, quantise", "schedule") as step:
         source = open_model(
-            model, device, scheme, calibration, budget, shape, loop, bits=bits, rational=rational, value=value
+            model,
+            device,
+            scheme,
+            calibration,
+            budget,
+            shape,
+            loop,
+            bits=bits,
+            rational=rational,
+            value=value,
+            batch=batch,
         )
         step()
         answer = solve_blocks(source, mode, pins)
@@ -164,6 +178,7 @@ def compile_command(
     pin: Pin = None,
     pattern: Pattern = "auto",
     loop: Loop = None,
+    batch: Batch = 1,
     entry: Annotated[
         list[str] | None,
         typer.Option(
@@ -223,6 +238,7 @@ def compile_command(
         bits=bits,
         rational=rational,
         value=value,
+        batch=batch,
     )
     with progress(
         "load, calibrate, quantise", "schedule and lower", "render", "lint the C++", "write", "numerics"
@@ -251,7 +267,11 @@ def compile_command(
             update_report(target, other)
         step()
     document = report | {"directory": str(out), "digest": project.digest, "linted": linted is not None}
-    show(as_json, document, lambda: _show_compiled([made, *others], document, numerics, len(project.files)))
+    show(
+        as_json,
+        document,
+        lambda: _show_compiled([made, *others], document, numerics, len(project.files), batch),
+    )
 
 
 def _refuse_several(entries: Mapping[str, str], lengths: int) -> None:
@@ -290,7 +310,11 @@ def _designs(
 
 
 def _show_compiled(
-    designs: Sequence[Design], report: Mapping[str, Any], numerics: list[dict[str, Any]], files: int
+    designs: Sequence[Design],
+    report: Mapping[str, Any],
+    numerics: list[dict[str, Any]],
+    files: int,
+    batch: int,
 ) -> None:
     """What a person is told of a project: schedule, warnings, cycles, constants."""
     from intar.networks import shared_bytes
@@ -306,6 +330,8 @@ def _show_compiled(
         f"{files} files in {escape(report['directory'])}; {cycles['predicted']:,} cycles predicted "
         f"(limit {cycles['limit']:,})"
     )
+    if batch > 1:
+        console.print(f"{batch} samples a call: {cycles['predicted'] / batch:,.0f} cycles each")
     if made.program.entries:
         cycles_of = (f"{one.name} {one.predicted.cycles:,}" for one in designs)
         total = sum(len(data) for data in made.images.values())

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from intar.cli.common import (
+    Batch,
     Bits,
     Budget,
     Calibration,
@@ -44,6 +45,7 @@ def explore(
     budget: Budget = None,
     shape: Shape = None,
     value: Value = None,
+    batch: Batch = 1,
     sweep: Annotated[
         list[str] | None,
         typer.Option(help="KEY=VALUE,VALUE,…: budgets to try (default: dsp=8,16,32,64,128)."),
@@ -87,6 +89,7 @@ def explore(
             bits=bits,
             rational=rational,
             value=value,
+            batch=batch,
         )
         step()
         workers = min(jobs, len(chosen))

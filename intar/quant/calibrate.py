@@ -93,6 +93,28 @@ def samples(graph: TaskGraph, calibration: Mapping[str, np.ndarray]) -> list[dic
     return [{name: array[i] for name, array in arrays.items()} for i in range(next(iter(counts.values()), 0))]
 
 
+def in_batches(
+    graph: TaskGraph, calibration: Mapping[str, np.ndarray] | None, size: int
+) -> dict[str, np.ndarray] | None:
+    """Samples of `graph` as those of the network that takes `size` of them a call (`intar.ir.batch`); the first ones again
+    where the last call is not full.
+
+    Raises
+    ------
+    CalibrationError
+        As `samples`.
+    """
+    if calibration is None or size == 1:
+        return None if calibration is None else dict(calibration)
+    each = samples(graph, calibration)
+    order = np.arange(-(-len(each) // size) * size) % max(1, len(each))
+    calls = order.reshape(-1, size)
+    return {
+        name: np.stack([np.concatenate([each[n][name] for n in call]) for call in calls])
+        for name in graph.inputs
+    }
+
+
 def _no_ids(graph: TaskGraph, name: str, array: np.ndarray) -> str:
     """What is wrong with samples of an input that holds ids, or the position; nothing for other inputs."""
     placed = [
