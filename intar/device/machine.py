@@ -328,7 +328,8 @@ def _shape(
     """(cores, rows, lanes): least estimated cycles, then fewest multipliers, then fewest cores.
 
     Shapes on which all cores' kernels and images don't fit on chip come last. Without convolutions a beat of weights is a
-    port word at most: they come through it as they are needed.
+    port word at most, since they come through it as they are needed; wider ones are looked at where there are more rows, all
+    of which use a weight, and more multipliers than square arrays of such beats have on all ports.
     """
     pack = products_at_once(*network.operands, board.multiplier)
     dsp = budget.dsp or (board.dsp if budget.multipliers else int(board.dsp * USABLE))
@@ -337,7 +338,9 @@ def _shape(
     ports = max(1, min(MOST_CORES, bandwidth // port_bits, board.ports))
     fixed_cores = budget.cores or budget.ports
     tallest = max((height for height, _, _ in (*network.matmuls, *network.convolutions)), default=1)
-    beat = max(1, port_bits // network.weight_bits, WIDEST if network.convolutions else 0)
+    beat = max(1, port_bits // network.weight_bits)
+    if network.convolutions or (tallest > beat and (fixed_cores or ports) * beat**2 < most):
+        beat = max(beat, WIDEST)
     room = budget.onchip_bytes or int(board.onchip_bytes * USABLE)
     best = None
     for lanes in [budget.lanes] if budget.lanes else _powers(min(beat, most)):

@@ -1,13 +1,14 @@
 """Several samples in one call: the network with a batch of them in the place of one.
 
-Each activation's batch is the outer part of one of its axes: an axis of size 1 becomes one of `size`, rows (or heads, or
-whatever stands there where a model has no batch axis) become `size` times as many, all of a sample together. Weights are
-then read once for all samples.
+Each activation has the batch in one of its axes: an axis of size 1 becomes one of `size`; where there is none such, rows
+(or heads, or whatever stands there) become `size` times as many, all of a sample together or, behind what a model has moved
+in front of the batch, in turn. Weights are then read once for all samples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import prod
 
 import numpy as np
@@ -31,6 +32,14 @@ IMAGES = frozenset(
     {Op.CONV2D, Op.CONV_TRANSPOSE2D, Op.UPSAMPLE_NEAREST, Op.MAX_POOL2D, Op.AVG_POOL2D}
     | {Op.GLOBAL_AVG_POOL, Op.GLOBAL_MAX_POOL, Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE}
 )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the batch is: in an axis, behind the first `outer` parts of it (1: all of a sample lies together)."""
+
+    axis: int
+    outer: int = 1
 
 
 class _Cannot(Exception):
@@ -58,24 +67,22 @@ def _finding(task: Task, why: str) -> Finding:
 class _Batch:
     def __init__(self, graph: TaskGraph, size: int) -> None:
         self.graph, self.size = graph, size
-        self.at: dict[str, int] = dict.fromkeys(
-            graph.inputs, 0
-        )  # the axis of each activation with the batch in it
+        self.at = {name: _Place(0) for name in graph.inputs}  # where each activation has the batch
         self.shapes: dict[str, Shape] = {name: self._wide(name) for name in graph.inputs}
         self.constants: dict[str, np.ndarray] = dict(graph.constants)
 
     def made(self) -> TaskGraph:
-        tasks, found = [], list(self._images())
         graph = self.graph
+        tasks, found = [], list(self._images())
         for task in graph.tasks:
-            if task.op in IMAGES or any(
-                name not in self.at for name in task.inputs if name not in graph.constants
-            ):
+            given = [name for name in task.inputs if name not in graph.constants]
+            if task.op in IMAGES or any(name not in self.at for name in given):
                 continue  # said already, or behind one that can't
             try:
-                tasks.append(self._task(task))
+                tasks.append(self._task(task, given))
             except _Cannot as reason:
                 found.append(_finding(task, str(reason)))
+        found += self._outputs()
         if found:
             raise UnsupportedError(found)
         tensors = tuple(
@@ -91,17 +98,29 @@ class _Batch:
             others = f", and {len(tasks) - 1} others" if len(tasks) > 1 else ""
             yield _finding(tasks[0], f"convolutions and pools take one image a call{others}")
 
+    def _outputs(self) -> Iterator[Finding]:
+        """Outputs in which samples neither have an axis of their own nor lie one behind the other."""
+        for name in self.graph.outputs:
+            shape, place = self.graph.tensor(name).shape, self.at.get(name)
+            if place and shape[place.axis] > 1 and place != _Place(0):
+                what = f"output '{self.graph.tensor(name).source or name}'"
+                why = f"samples lie inside of axis {place.axis} of {show(shape)}"
+                yield Finding("it can't have several samples a call", what, why, "leave --batch away")
+
     def _wide(self, name: str) -> Shape:
         """An activation's shape with the batch in it."""
-        shape, axis = self.graph.tensor(name).shape, self.at[name]
+        shape, axis = self.graph.tensor(name).shape, self.at[name].axis
         if not shape:
-            raise UnsupportedError(
-                Finding("a number has no axis for samples", f"input '{name}'", hint="leave --batch away")
-            )
+            what = "a number has no axis for samples"
+            raise UnsupportedError(Finding(what, f"input '{name}'", hint="leave --batch away"))
         return (*shape[:axis], shape[axis] * self.size, *shape[axis + 1 :])
 
-    def _task(self, task: Task) -> Task:
-        self._axis(task)
+    def _task(self, task: Task, given: list[str]) -> Task:
+        place = self.at[task.output] = self._place(task, given)
+        if task.op in ELEMENTWISE | {Op.SOFTMAX, Op.ROPE}:
+            rank = len(self.graph.tensor(task.output).shape)
+            for name in set(task.inputs) - set(given):
+                self._repeat(name, place.axis + len(self.graph.tensor(name).shape) - rank, place.outer)
         shapes = [self.shapes.get(name, self.graph.tensor(name).shape) for name in task.inputs]
         wide = self.shapes[task.output] = self._wide(task.output)
         attrs = dict(task.attrs)
@@ -113,57 +132,59 @@ class _Batch:
             raise _Cannot(f"its result would be {show(shape)}")
         return task.model_copy(update={"attrs": attrs})
 
-    def _axis(self, task: Task) -> None:
-        """Note the axis of the result with the batch in it; constants beside it get as many elements there."""
-        graph = self.graph
-        given = [name for name in task.inputs if name in self.at]
-        shapes = {name: graph.tensor(name).shape for name in task.inputs}
-        rank = len(graph.tensor(task.output).shape)
-        axis, last = self.at[given[0]], len(shapes[given[0]]) - 1
+    def _place(self, task: Task, given: list[str]) -> _Place:
+        """Where the result has the batch."""
+        shapes = [self.graph.tensor(name).shape for name in given]
+        target = self.graph.tensor(task.output).shape
+        places = [self.at[name] for name in given]
+        place, last = places[0], len(shapes[0]) - 1
         if task.op is Op.CACHED_SOFTMAX:
             raise _Cannot("cached rows belong to one text")
-        if task.op in LAST and axis == last:
+        along = task.attrs["axis"] if task.op in ALONG else 1 if task.op is Op.PRELU else -1
+        if place.axis == (last if task.op in LAST else along):
             raise _Cannot("the samples lie along the axis that it works on")
-        if (task.op in ALONG and axis == task.attrs["axis"]) or (task.op is Op.PRELU and axis == 1):
-            raise _Cannot("the samples lie along the axis that it works on")
-        if task.op is Op.PRODUCT and not (self.at[given[-1]] == axis < last - 1 and len(given) == 2):
+        if task.op is Op.PRODUCT and not (len(given) == 2 and place.axis < last - 1):
             raise _Cannot("a product of two activations takes samples along leading axes of both")
-        out = axis
         if task.op is Op.TRANSPOSE:
             perm = task.attrs["perm"]
             assert isinstance(perm, tuple)
-            out = perm.index(axis)
-        elif task.op is Op.RESHAPE:
-            out = self._reshaped(shapes[given[0]], graph.tensor(task.output).shape, axis)
-        elif task.op in ELEMENTWISE:
-            places = {self.at[name] + rank - len(shapes[name]) for name in given}
-            if len(places) > 1:
-                raise _Cannot("its operands have the samples along different axes")
-            (out,) = places
-            if any(shapes[name][self.at[name]] != graph.tensor(task.output).shape[out] for name in given):
+            return _Place(perm.index(place.axis), place.outer)
+        if task.op is Op.RESHAPE:
+            return _reshaped(shapes[0], target, place)
+        if task.op in ELEMENTWISE:
+            moved = [len(target) - len(shape) for shape in shapes]
+            places = [_Place(own.axis + by, own.outer) for own, by in zip(places, moved, strict=True)]
+            if any(
+                shape[own.axis - by] != target[own.axis]
+                for shape, own, by in zip(shapes, places, moved, strict=True)
+            ):
                 raise _Cannot("an operand is repeated along the axis of the samples")
-        elif len({self.at[name] for name in given}) > 1:
+        if len(set(places)) > 1:
             raise _Cannot("its operands have the samples along different axes")
-        self.at[task.output] = out
-        if task.op in ELEMENTWISE | {Op.SOFTMAX, Op.ROPE}:
-            for name in task.inputs:
-                if name not in self.at:
-                    self._repeat(name, out + len(shapes[name]) - rank)
+        return places[0]
 
-    def _repeat(self, name: str, axis: int) -> None:
+    def _repeat(self, name: str, axis: int, outer: int) -> None:
         """A constant beside an activation, for each sample again where it has an element for each place of that axis."""
         array, tensor = self.constants[name], self.graph.tensor(name)
         if axis < 0 or tensor.shape[axis] == 1 or array.shape != tensor.shape:
             return
         if tensor.quant is not None and tensor.quant.axis == axis:
             raise _Cannot(f"the constant {name!r} has scales along the axis of the samples")
-        self.constants[name] = np.concatenate([array] * self.size, axis)
+        parts = np.split(array, outer, axis)
+        self.constants[name] = np.concatenate([part for part in parts for _ in range(self.size)], axis)
         self.shapes[name] = self.constants[name].shape
 
-    def _reshaped(self, shape: Shape, target: Shape, axis: int) -> int:
-        """The axis of the result before which there are as many elements as before the batch."""
-        before = prod(shape[:axis])
-        fits = [n for n in range(len(target)) if prod(target[:n]) == before]
-        if not fits:
-            raise _Cannot(f"{show(target)} has no axis in the place of the samples of {show(shape)}")
-        return next((n for n in fits if target[n] == 1), fits[-1])
+
+def _reshaped(shape: Shape, target: Shape, place: _Place) -> _Place:
+    """The place in the result before which there are as many elements as before the batch: an axis of its own if there is
+    one, else rather in rows than in columns."""
+    before = prod(shape[: place.axis]) * place.outer
+    fits = []
+    for axis, size in enumerate(target):
+        outer, rest = divmod(before, prod(target[:axis]))
+        if rest == 0 and outer and size % outer == 0:
+            fits.append(_Place(axis, outer))
+    if not fits:
+        raise _Cannot(f"{show(target)} has no axis in the place of the samples of {show(shape)}")
+    last = len(target) - 1
+    return min(fits, key=lambda fit: (target[fit.axis] > 1, fit.axis == last, fit.outer > 1))

@@ -63,7 +63,13 @@ def attention() -> TaskGraph:
     return g.build()
 
 
-GRAPHS = {"perceptron": perceptron, "rows": rows, "attention": attention}
+def encoder() -> TaskGraph:
+    """PyTorch's own layer: tokens come before samples in it, heads of all samples side by side."""
+    layer = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True, norm_first=True, dropout=0.0)
+    return load_model(layer.eval(), samples=torch.randn(2, 4, 8))
+
+
+GRAPHS = {"perceptron": perceptron, "rows": rows, "attention": attention, "encoder": encoder}
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -158,6 +158,16 @@ def convolution(channels: int, kernel: int, groups: int = 1) -> Quantised:
     return quantise(prepare(g.build()), W8A8, {"x": rng.normal(size=(2, 1, channels, 16, 16))})
 
 
+def test_many_rows_have_lanes_beyond_a_port_word_where_multipliers_are_left():
+    """Two ports of eight weights a word: 128 multipliers are square arrays of such beats, 256 are not."""
+    assert make_machine("pynq-z2", {"multipliers": 128}, BLOCK).lanes == 8
+    wide = make_machine("pynq-z2", {"multipliers": 256}, BLOCK)
+    assert wide.lanes > 8 and wide.multipliers == 256
+    assert (
+        make_machine("pynq-z2", {"multipliers": 200}, MLP).lanes == 4
+    )  # one row: weights are what it waits for
+
+
 def test_pixels_are_no_words_of_a_weight_port():
     """A channel of its own needs one row: narrow ports (64 bits) don't keep its pixels from being many lanes."""
     m = make_machine("pynq-z2", {"multipliers": 128}, convolution(8, 3, groups=8))
