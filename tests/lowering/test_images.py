@@ -20,7 +20,7 @@ from intar.engine import run
 from intar.errors import InfeasibleError
 from intar.frontends import Builder
 from intar.grid import prepare
-from intar.ir.circuit import border_moves
+from intar.ir.circuit import border_moves, circuit
 from intar.ir.nodes.arrays import Core
 from intar.ir.nodes.memories import Buffer, Image
 from intar.ir.quantgraph import QConv, Quantised
@@ -33,6 +33,7 @@ from intar.quant.scheme import scheme
 from intar.rendering import project
 from intar.schedule import validate
 from intar.schedule.build import own_banks
+from intar.schedule.check.facts import Facts
 from intar.schedule.problem import make_problem
 from intar.schedule.solve import solve
 from intar.session import open_source, solve_blocks
@@ -212,6 +213,9 @@ def test_phases_have_their_filters_together(rows: int, members: int) -> None:
     ]
     (kept,) = (node for node in made.program.nodes if node.name == "kernels_0")
     assert kept.depth == 5 * 5 + 3 * 12 + 4 * 7 + 8 * 1
+    graph = circuit(made.quantised.graph)
+    counted = make_problem(graph, machine).fixed_bytes
+    assert counted == Facts(made.schedule, graph).fixed() >= kept.depth * machine.lanes
     assert verify_engine(made, [random_inputs(quantised)]).bit_exact
 
 
