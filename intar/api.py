@@ -227,7 +227,8 @@ def compile(
     if like is not None:
         graph = take_formats(graph, like.design.quantised.graph)
     given = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)
-    data, graph = in_batches(graph, given, batch), batched(graph, batch)
+    single, graph = graph, batched(graph, batch)
+    data = in_batches(single, given, batch)
     quantised, machine, blocks = size_network(
         graph, find_scheme(scheme).with_bits(bits or {}).with_rational(rational), data, sized, loop
     )

@@ -13,7 +13,7 @@ from math import prod
 
 import numpy as np
 
-from intar.errors import Finding, UnsupportedError
+from intar.errors import ConfigError, Finding, UnsupportedError
 from intar.ir.ops import OPS, Op, broadcast_kind
 from intar.ir.shapes import Shape, show
 from intar.ir.taskgraph import Task, TaskGraph, make_graph
@@ -51,9 +51,13 @@ def batched(graph: TaskGraph, size: int) -> TaskGraph:
 
     Raises
     ------
+    ConfigError
+        `size` is no positive whole number.
     UnsupportedError
         With a finding for each task that mixes samples, or that the machine does for one sample only (images, cached rows).
     """
+    if not isinstance(size, int) or size < 1:
+        raise ConfigError(Finding(f"{size!r} samples a call", "batch", hint="take a whole number from 1 on"))
     if size == 1:
         return graph
     return _Batch(graph, size).made()

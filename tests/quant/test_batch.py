@@ -11,7 +11,7 @@ from torch import nn
 import intar
 from intar import proof
 from intar.device import make_machine
-from intar.errors import UnsupportedError
+from intar.errors import ConfigError, UnsupportedError
 from intar.frontends import Builder, load_model
 from intar.ir.batch import batched
 from intar.ir.reference import run_float
@@ -122,6 +122,11 @@ def test_weights_are_read_once() -> None:
         assert np.abs(noise).max() < 0.1
         cycles.append(accel.design.predicted.cycles)
     assert cycles[1] < 1.1 * cycles[0]
+
+
+def test_a_call_takes_a_sample_at_least() -> None:
+    with pytest.raises(ConfigError, match="0 samples a call"):
+        intar.compile(perceptron(), RNG.normal(size=(4, 12)), batch=0)
 
 
 def test_last_call_is_filled_up() -> None:
