@@ -16,12 +16,14 @@ enum vector_params { NO_PARAMS, LANE_PARAMS, ROW_PARAMS };
 enum vector_binary { NO_BINARY, BINARY_ADD, BINARY_MUL };
 
 // Parameters of the affine operation: y = clamp(rq(x + bias, mult, shift) + zero, lo, hi).  LANE_PARAMS: each group has four
-// beats with a value for each lane.  ROW_PARAMS: the first four elements of its beat are the values for all lanes.  The upper
+// beats with a value for each lane.  ROW_PARAMS: each group has a set of four elements for all lanes, LANES / 4 sets in a beat; a
+// block of groups begins with set `first` of a beat of its own.  The upper
 // 16 bits of a shift are the group of the table that its lane looks up.  late: the bias is added to the result of the binary
 // operation instead, before its clamp.
 struct affine_step {
   bool on;
   vector_params params;
+  int32_t block, first;
   int32_t mult, shift;
   int64_t bias;
   bool late;
@@ -90,6 +92,7 @@ inline void run_step(const vector_step& step, const table_info (&tables)[COUNT],
 #pragma HLS INLINE
   constexpr int PARTS = LANES / RATE;
   constexpr int ROW_BEATS = (LANES + 3) / LANES;
+  constexpr int SETS = (LANES >= 4) ? LANES / 4 : 1;
   static_assert(PARTS * RATE == LANES, "a beat takes a whole number of cycles");
   element<(ACC_BITS > BITS ? ACC_BITS : BITS)> operand[LANES];
   element<BITS> other[LANES];
@@ -98,17 +101,20 @@ inline void run_step(const vector_step& step, const table_info (&tables)[COUNT],
   int32_t shift[LANES];
   int32_t group[LANES];
   int64_t bias[LANES];
+  int32_t held[LANES];  // the beat of parameters
 #pragma HLS ARRAY_PARTITION variable=operand type=complete
 #pragma HLS ARRAY_PARTITION variable=other type=complete
 #pragma HLS ARRAY_PARTITION variable=mult type=complete
 #pragma HLS ARRAY_PARTITION variable=shift type=complete
 #pragma HLS ARRAY_PARTITION variable=group type=complete
 #pragma HLS ARRAY_PARTITION variable=bias type=complete
+#pragma HLS ARRAY_PARTITION variable=held type=complete
 UNIFORM:
   for (int l = 0; l < LANES; ++l) {
 #pragma HLS UNROLL
     operand[l] = 0;
     other[l] = 0;
+    held[l] = 0;
     mult[l] = step.affine.mult;
     shift[l] = step.affine.shift;
     group[l] = 0;
@@ -132,26 +138,41 @@ UNIFORM:
   int part = 0;
   int folded = 0;
   int pooled = 0;
+  int member = 0;
+  int place = step.affine.first;
 BEAT:
   for (int n = 0; n < step.groups * length; ++n) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1048576
 #pragma HLS PIPELINE II=1 style=flp
     if (position < head || (by_row && position == head)) {
-      const beat<LANES, 32> taken = params.read();
+      if (!by_row || SETS == 1 || member == 0 || place == 0) {
+        const beat<LANES, 32> taken = params.read();
+      HOLD:
+        for (int l = 0; l < LANES; ++l) {
+#pragma HLS UNROLL
+          held[l] = taken[l];
+        }
+      }
     KIND:
       for (int i = 0; i < 4; ++i) {
 #pragma HLS UNROLL
-        if (position == i / LANES) row[i] = taken[i % LANES];
+        if (LANES >= 4) row[i] = held[(4 * place + i) % LANES];
+        if (LANES < 4 && position == i / LANES) row[i] = held[i % LANES];
+      }
+      if (by_row && position == head) {
+        const bool last = member == step.affine.block - 1;
+        place = last ? step.affine.first : (place == SETS - 1) ? 0 : place + 1;
+        member = last ? 0 : member + 1;
       }
     PARAMETER:
       for (int l = 0; l < LANES; ++l) {
 #pragma HLS UNROLL
-        const int64_t high = by_row ? row[3] : taken[l];
-        if (by_row || position == 0) mult[l] = by_row ? row[0] : taken[l];
-        const int32_t second = by_row ? row[1] : static_cast<int32_t>(taken[l]);
+        const int64_t high = by_row ? row[3] : held[l];
+        if (by_row || position == 0) mult[l] = by_row ? row[0] : held[l];
+        const int32_t second = by_row ? row[1] : held[l];
         if (by_row || position == 1) shift[l] = second & 0xffff;
         if (by_row || position == 1) group[l] = (second >> 16) & 0xffff;
-        if (by_row || position == 2) bias[l] = static_cast<uint32_t>(by_row ? row[2] : taken[l]);
+        if (by_row || position == 2) bias[l] = static_cast<uint32_t>(by_row ? row[2] : held[l]);
         if (by_row || position == 3) bias[l] |= high * (static_cast<int64_t>(1) << 32);
       }
     }

@@ -6,7 +6,7 @@
 //             bias (64) | affine zero, lo, hi (18 each) |
 //             binary zx, zy (18 each), mx, my (32 each), shift (6), multiply (1), zero, lo, hi (18 each) |
 //             table use (1), half (17), low bits (4), first entry (16), log2 of a group's entries (4), q (5), lo, hi (18 each) |
-//             load: first entry (16), entries - 1 (16) |
+//             load: first entry (16), entries - 1 (16); by row instead: groups of a block - 1 (16), place of its first set in a beat (16) |
 //             rational zero (18), lift (4), first set (16), 34 fraction bits of the sum (1), used (1), zero of the result, lo, hi (18 each),
 //             sets that are loaded - 1 (16).
 //             With `late` the bias of per channel values is not added in the affine operation but to the result of the binary one.
@@ -14,7 +14,7 @@
 //             see intar_vector_lane.
 // Load        a step with `load` fills a table slot from `params` or, if the rational function is used, its sets of coefficients
 //             (intar_vector_load). It begins when the pipeline is empty.
-// Params      two banks: a group's beats are taken while the group before is processed, also across steps (intar_vector_params).
+// Params      two banks: a group's beats, or by row its set, are taken while the group before is processed, also across steps (intar_vector_params).
 // Maximum     with REDUCE every beat of x goes through intar_maximum, whose program has a step for each step that reads x.
 // Pool        with POOL the results go through an intar_maximum, too: one cycle more.
 // Latency     L = 1 + (AFFINE, not MERGED: 7) + (BINARY: 8) + (RATIONAL: 19) + (TABLE: 2, with SLOPES 5, with CURVES 7). The beat whose last elements are taken in

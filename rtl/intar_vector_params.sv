@@ -1,13 +1,14 @@
 // intar_vector_params: the parameters of a vector unit's groups: two banks, filled as far ahead of the unit as they allow.
 //
 // Plays the program of intar_vector (its header has the step) by itself. Parameters come by lane, four beats (multiplier,
-// shift, bias low, bias high) of an element for each lane; or by row: these four are the first elements of one beat (of
-// ceil(4 / LANES) beats) and hold for all lanes. Bits 16 and up of the shift are the group of the table that a lane looks up.
+// shift, bias low, bias high) of an element for each lane; or by row: a set of these four, which hold for all lanes, LANES / 4 sets
+// in a beat (or one in ceil(4 / LANES) beats). A beat with several sets stays at the input until its last one, or the last one of a
+// block of groups, is in a bank; each block begins a beat. Bits 16 and up of the shift are the group of the table that a lane looks up.
 // At a step that loads it waits, `at_load`: the beats of that are taken by others (`load_take`), until `load_end`.
 //
 // `full` says that the values shown are those of the group that the unit has arrived at; `drop` ends the group.
 // Latency     a group's last parameters taken in t -> full in t+1; drop in t -> the next group's values in t+1.
-// Throughput  a beat a cycle while a bank is free, across groups and steps without a gap.
+// Throughput  a beat, or a set by row, a cycle while a bank is free, across groups and steps without a gap.
 module intar_vector_params #(
     parameter int LANES       = 4,
     parameter int GROUP       = 1,     // bits of the group of a table, 1 to 12
@@ -43,8 +44,10 @@ module intar_vector_params #(
 );
   localparam bit PER_CHANNEL = LANE_PARAMS || ROW_PARAMS;
   localparam int ROW_BEATS = (LANES + 3) / LANES;
+  localparam int SETS = (LANES >= 4) ? LANES / 4 : 1;
+  localparam int PLACE_BITS = (SETS > 1) ? $clog2(SETS) : 1;
 
-  logic valid, per_channel, by_row, set_last, take, group_last, advance;
+  logic valid, per_channel, by_row, set_last, take, group_last, advance, beat_last;
   logic [615:0] step, unused_next;
   logic [31:0] group;
   logic [1:0] kind;       // of the parameter that the next beat brings
@@ -78,7 +81,7 @@ module intar_vector_params #(
   assign set_last = kind == (by_row ? 2'(ROW_BEATS - 1) : 2'd3);
   assign group_last = set_last && group == step[0+:32];
   assign advance = per_channel ? take && group_last : !at_load || load_end;
-  assign params_ready = (per_channel && !full_banks[fill]) || load_take;
+  assign params_ready = (per_channel && !full_banks[fill] && beat_last) || load_take;
   assign full = full_banks[bank];
   assign unused = &{1'b0, step, unused_next};
   always_ff @(posedge clk) begin
@@ -135,7 +138,25 @@ module intar_vector_params #(
       assign {lane_mults, lane_shifts, lane_lows, lane_highs, lane_groups} = '0;
       assign unused_data = &{1'b0, params_data};
     end
-    if (ROW_PARAMS) begin : g_rows
+    if (ROW_PARAMS && SETS > 1) begin : g_sets
+      logic [127:0] values[0:1];
+      logic [PLACE_BITS-1:0] place, next_place;  // of the set that goes next, and of that behind it in its beat
+      logic [15:0] member;                       // the group's number in its block
+      logic block_last;
+      assign place = (member == '0) ? step[490+:PLACE_BITS] : next_place;
+      assign block_last = member == step[474+:16];
+      assign beat_last = !by_row || block_last || place == PLACE_BITS'(SETS - 1);
+      always_ff @(posedge clk) begin
+        if (start) begin
+          member <= '0;
+        end else if (take && by_row) begin
+          values[fill] <= params_data[place*128+:128];
+          next_place <= (place == PLACE_BITS'(SETS - 1)) ? '0 : place + 1'b1;
+          member <= block_last ? '0 : member + 1'b1;
+        end
+      end
+      assign row_values = values[bank];
+    end else if (ROW_PARAMS) begin : g_rows
       for (genvar i = 0; i < 4; i = i + 1) begin : g_kinds
         logic [31:0] values[0:1];
         always_ff @(posedge clk) begin
@@ -143,8 +164,10 @@ module intar_vector_params #(
         end
         assign row_values[i*32+:32] = values[bank];
       end
+      assign beat_last = 1'b1;
     end else begin : g_no_rows
       assign row_values = '0;
+      assign beat_last = 1'b1;
     end
   endgenerate
 endmodule

@@ -9,6 +9,7 @@ from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
 from intar.ir.circuit import circuit
 from intar.ir.packing import array_blocks, products_at_once
+from intar.ir.parameters import parameter_bytes
 from intar.ir.quantgraph import (
     QConv,
     QMatmul,
@@ -279,7 +280,7 @@ def _overdrawn(board: Board, budget: Budget, a_bits: int, w_bits: int) -> Iterat
 def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: int) -> int:
     """Rough cycles of all matmuls and convolutions one after the other: what the shapes are compared by.
 
-    The parameters of convolutions come through one port, a beat for each channel, and beside the products.
+    The parameters of convolutions come through one port, beside the products.
     """
     total = 0
     for height, depth, width in network.matmuls:
@@ -287,25 +288,24 @@ def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: i
         weights = rounds * depth * lanes * network.weight_bits // port_bits
         total += max(rounds * ceil_div(height, rows) * max(depth, rows), weights)
     for height, depth, width in network.convolutions:
-        total += ceil_div(ceil_div(width, lanes), cores) * ceil_div(height, rows) * max(depth, rows)
-    channels = sum(channels for channels, _, _ in network.convolutions)
-    return max(total, channels * _parameter_bits(lanes) // port_bits)
+        full, rest = divmod(height, rows)
+        blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
+        total += ceil_div(ceil_div(width, lanes), cores) * blocks
+    return max(total, 8 * _parameter_bytes(network, rows, lanes) // port_bits)
 
 
-def _parameter_bits(lanes: int) -> int:
-    """Multiplier, shift and bias of a convolution's channel: whole beats of 32 bits."""
-    return 32 * ceil_div(4, lanes) * lanes
+def _parameter_bytes(network: _Network, rows: int, lanes: int) -> int:
+    """Multiplier, shift and bias of all channels of convolutions."""
+    return parameter_bytes([channels for channels, _, _ in network.convolutions], rows, 1, lanes)
 
 
-def _image_bytes(network: _Network, cores: int, lanes: int) -> int:
+def _image_bytes(network: _Network, cores: int, rows: int, lanes: int) -> int:
     """Memory for convolutions at least: every core keeps all weights and parameters, whole beats, and its images."""
     if not network.convolutions:
         return 0
-    kernels = sum(
-        count * ceil_div(taps, lanes) * lanes * network.weight_bits for count, taps in network.filters
-    )
-    kernels += sum(channels for channels, _, _ in network.convolutions) * _parameter_bits(lanes)
-    return cores * (kernels + IMAGES * network.largest * network.tensor_bits) // 8
+    beats = sum(count * ceil_div(taps, lanes) for count, taps in network.filters)
+    bits = beats * lanes * network.weight_bits + IMAGES * network.largest * network.tensor_bits
+    return cores * (bits // 8 + _parameter_bytes(network, rows, lanes))
 
 
 def _divisors(value: int) -> list[int]:
@@ -355,7 +355,7 @@ def _shape(
                 ):
                     continue
                 cycles = _estimate(network, cores, rows, lanes, port_bits)
-                large = _image_bytes(network, cores, lanes) > room
+                large = _image_bytes(network, cores, rows, lanes) > room
                 key = (large, cycles, cores * rows * lanes, cores, rows)
                 if best is None or key < best[0]:
                     best = (key, (cores, rows, lanes))

@@ -7,7 +7,7 @@
 namespace intar {
 
 struct VectorStep {
-  i64 groups, beats, source, affine, per_channel, row, reduce, pool, mult, shift, bias, late, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
+  i64 groups, beats, source, affine, per_channel, row, block, first, reduce, pool, mult, shift, bias, late, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
       b_shift, b_zero, b_lo, b_hi, table, load, rational, load_rational;
 
   bool loads() const { return load >= 0 || load_rational >= 0; }
@@ -35,6 +35,7 @@ struct Vector : Unit {
   i64 filled = 0, used = 0;  // groups whose parameters are complete; groups done
   size_t fetch_step = 0;
   i64 fetch_group = 0, fetch_beat = 0;
+  i64 member = 0, place = 0;  // by row: group of its block, set of the beat that comes next
   i64 group = 0, beat = 0, slice = 0;
 
   /// Maxima of consecutive beats of x, in front of a unit with a step that has them.
@@ -215,10 +216,13 @@ struct Vector : Unit {
     if (filled - used_before >= (sim.strict ? 1 : 2)) return;
     if (sim.strict && static_cast<i64>(fetch_step) != step) return;
     if (!params->ready(now)) return;
+    if (s.row && member == 0 && fetch_beat == 0) place = s.first;
     if (sim.values) store_parameter(s);
-    params->pop(sim);
+    if (++place == std::max(lanes / 4, i64{1})) place = 0;
+    if (!s.row || place == 0 || member + 1 == s.block) params->pop(sim);
     moved = true;
     if (++fetch_beat < (s.row ? (3 + lanes) / lanes : 4)) return;
+    if (++member == s.block) member = 0;
     fetch_beat = 0;
     filled++;
     if (++fetch_group < s.groups) return;
@@ -226,13 +230,13 @@ struct Vector : Unit {
     fetch_step++;
   }
 
-  /// Lane mode: one kind of parameter for every lane. Row mode: the elements are the four kinds, for all lanes.
+  /// Lane mode: one kind of parameter for every lane. Row mode: four elements are the four kinds, for all lanes.
   void store_parameter(const VectorStep& s) {
     const i64* value = params->front();
     for (i64 i = 0; i < lanes; i++) {
       if (!s.row) set_parameter(fetch_beat, static_cast<size_t>(i), value[i]);
-      i64 kind = fetch_beat * lanes + i;
-      if (s.row && kind < 4) {
+      i64 kind = fetch_beat * lanes + i - 4 * place;
+      if (s.row && kind >= 0 && kind < 4) {
         for (size_t n = 0; n < static_cast<size_t>(lanes); n++) set_parameter(kind, n, value[i]);
       }
     }

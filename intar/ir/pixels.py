@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from intar.ir.parameters import parameter_bytes
 from intar.ir.quantgraph import QConv, QPool, Tap
 from intar.ir.schedule import Machine
 
@@ -68,7 +69,7 @@ def runs(task: QConv | QPool, machine: Machine) -> tuple[Run, ...]:
     for spans in dict.fromkeys(run.spans for run in found if run.spans != whole.spans):
         mine = [run for run in found if run.spans == spans]
         saved = sum((run.end - run.first) * _saved(task, run, machine.rows) for run in mine)
-        size = _parameter_bytes(task, machine) if cost else 0
+        size = machine.cores * _parameter_bytes(task, machine) if isinstance(task, QConv) and cost else 0
         if saved > machine.cores * (cost + STEP_PAYS * len(mine) * len(task.groups)) and size <= room:
             kept.add(spans)
             room -= size
@@ -127,13 +128,13 @@ def _saved(task: QConv | QPool, run: Run, rows: int) -> int:
     )
 
 
-def _parameter_bytes(task: QConv | QPool, machine: Machine) -> int:
-    """A set of parameters on every core: for each channel whole beats of 32-bit elements."""
-    channels = sum(group.channels for group in task.groups)
-    return machine.cores * channels * -(-4 // machine.lanes) * machine.lanes * 4
+def _parameter_bytes(task: QConv, machine: Machine) -> int:
+    """The parameters of all channels once, on one core."""
+    channels = [group.channels for group in task.groups]
+    return parameter_bytes(channels, machine.rows, task.reduce, machine.lanes)
 
 
-def _load_cycles(task: QConv | QPool, machine: Machine) -> int:
-    """Cycles of the parameter port for a set of parameters."""
-    bits = _parameter_bytes(task, machine) // machine.cores * 8
+def _load_cycles(task: QConv, machine: Machine) -> int:
+    """Cycles of the parameter port for the parameters of all channels once."""
+    bits = _parameter_bytes(task, machine) * 8
     return max(bits // (machine.lanes * 32), -(-bits // machine.port_bits))

@@ -13,10 +13,11 @@ import numpy as np
 
 from intar.ir.nodes.arrays import CoreStep, FeedStep
 from intar.ir.nodes.memories import ImageStep
-from intar.ir.pixels import Run, last_read, runs, variants
+from intar.ir.pixels import Run, last_read, runs, variants, whole_run
 from intar.ir.quantgraph import QConv, QPool, Tap
 from intar.lower.buffers import TensorMemory
 from intar.lower.netlist import Flow, FlowLeg
+from intar.lower.params import Sets
 from intar.lower.visits import Visit
 from intar.lower.windows import read_tiles, window
 from intar.lower.work import Work
@@ -42,6 +43,14 @@ class Block:
     members: int = 1
     filter: int = 0
     apart: bool = True
+
+    @property
+    def sets(self) -> Sets:
+        """The sets of parameters that its channels have, as the vector unit takes them: all tiles of a channel that is alone
+        in the array come one after the other, so that the channels of such blocks follow each other."""
+        each = self.rows * self.members
+        first, channels = self.first * self.members, each * self.count
+        return Sets(first, channels, 1) if each == 1 else Sets(first, each, self.count)
 
 
 def blocks(task: QConv | QPool, rows: int, spans: Sequence[tuple[int, int]]) -> Iterator[Block]:
@@ -95,10 +104,10 @@ def prepare(work: Work, visit: Visit) -> None:
         return
     cores = vector_cores(work, visit)
     work.kernels.load(cores, task)
-    sets = [
-        work.params.rows(task, left_out(work, task, spans)) for spans in variants(task, work.site.machine)
-    ]
-    work.params.load(cores, task.name, np.concatenate(sets), f"{task.name}: parameters")
+    machine = work.site.machine
+    more = [left_out(work, task, spans) for spans in variants(task, machine)]
+    made = list(blocks(task, machine.rows, whole_run(task, machine.lanes).spans))
+    work.params.load_rows(cores, task, [block.sets for block in made], more)
 
 
 def left_out(work: Work, task: QConv, spans: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -223,13 +232,11 @@ def _products(
     work.net.move(image.port("out"), [f"core_{core}.w"], operands, note=note)
     results = block.count * tiles * block.rows * block.members
     work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], results, note=note)
-    rows = block.rows * block.members
-    groups, each = (block.count, tiles) if rows == 1 else (results, 1)
-    sets = variants(task, work.site.machine)
-    variant = sets.index(run.spans) if run.spans in sets else 0
-    channels = variant * sum(group.channels for group in task.groups) + block.first * block.members
-    work.params.read_rows(core, task.name, channels, rows, block.count, tiles // each, note)
-    work.vector(core, task, groups, each, "acc", True, note, params="row", pool=block.members)
+    each = tiles if block.rows * block.members == 1 else 1
+    spans = variants(task, work.site.machine)
+    variant = spans.index(run.spans) if run.spans in spans else 0
+    sets = work.params.read_rows(core, task, variant, block.sets, tiles // each, note)
+    work.vector(core, task, results // each, each, "acc", True, note, sets, block.members)
 
 
 def _results(work: Work, visit: Visit, block: Block, cores: Sequence[int], band: range, note: str) -> None:

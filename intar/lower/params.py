@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import numpy as np
 from intar.ir.bits import signed_bits
 from intar.ir.nodes.memories import Walk
 from intar.ir.nodes.rows import LoadTable
-from intar.ir.nodes.vector import UNIT_MULT, Rational, Table, VectorStep
+from intar.ir.nodes.vector import SET_WORDS, UNIT_MULT, Rational, Table, VectorStep, set_places
+from intar.ir.parameters import placed
 from intar.ir.quantgraph import DirectSpec, QAffine, QConv, QMatmul, TableSpec
 from intar.lower.buffers import Memory
 from intar.lower.netlist import Flow, FlowLeg, Netlist
@@ -62,6 +64,15 @@ def entry_bits(table: Table | TableSpec, arrays: Mapping[str, np.ndarray]) -> in
     return next(bits for bits in (8, 16, 32) if widest <= bits)
 
 
+@dataclass(frozen=True)
+class Sets:
+    """`count` blocks of `block` sets of parameters, from set `first` on: of a task's channels, or where they lie."""
+
+    first: int
+    block: int
+    count: int
+
+
 class Params:
     """What the ``params`` ports of the vector units and of the rows node read."""
 
@@ -80,6 +91,9 @@ class Params:
         self.needs: dict[
             tuple[int, str], tuple[int, int]
         ] = {}  # of the first group, growth from group to group
+        self.sets: dict[
+            str, dict[tuple[int, int], int]
+        ] = {}  # of a task: variant and first channel of a block
         self.kept: dict[
             tuple[int, int], tuple[str, int]
         ] = {}  # of a core's slot: label and beats of its numbers
@@ -158,19 +172,40 @@ class Params:
             beats[index, 3, :used] = bias[part] >> 32
         return beats.reshape(-1, lanes)
 
-    def rows(self, task: QConv, more: np.ndarray) -> np.ndarray:
-        """Multiplier, shift, bias low and high of each channel: the first elements of a beat (of several, if need be).
+    def load_rows(
+        self, cores: Sequence[int], task: QConv, blocks: Sequence[Sets], more: Sequence[np.ndarray]
+    ) -> None:
+        """Have the parameters of a convolution's channels loaded, set by set: multiplier, shift, bias low and high.
 
-        `more` is added to the bias.
+        `blocks` are the channels as they are read; each of `more` is added to the biases of a variant of them all. Blocks
+        with the same numbers (phases, variants) are there once.
         """
         mult, shift, bias = self._values(task)
-        bias = bias + more
-        low = (bias & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
-        values = np.stack([mult, shift, low, bias >> 32], axis=1)
-        lanes, size = self.site.machine.lanes, self.row_beats
-        padded = np.zeros((len(values), size * lanes), dtype=np.int64)
-        padded[:, :4] = values
-        return padded.reshape(-1, lanes)
+        lanes = self.site.machine.lanes
+        places, end = self.sets.setdefault(task.name, {}), 0
+        known: dict[tuple[int, int, bytes], int] = {}
+        laid: list[tuple[int, Sets, np.ndarray]] = []
+        for variant, added in enumerate(more):
+            total = bias + added
+            low = (total & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+            values = np.stack([mult, shift, low, total >> 32], axis=1)
+            for block in blocks:
+                mine = values[block.first : block.first + block.block * block.count]
+                key = block.block, block.count, mine.tobytes()
+                if key not in known:
+                    known[key], end = placed(end, block.block, block.count, lanes)
+                    laid.append((known[key], block, mine))
+                places[variant, block.first] = known[key]
+        per, size = set_places(lanes), self.row_beats
+        beats = np.zeros((-(-end // per), size * lanes), dtype=np.int64)
+        flat = beats[:, : SET_WORDS * per].reshape(-1, SET_WORDS)
+        for first, block, mine in laid:
+            pitch = -(-block.block // per) * per
+            for number in range(block.count):
+                at = first + number * pitch
+                flat[at : at + block.block] = mine[number * block.block : (number + 1) * block.block]
+        beats[:, : SET_WORDS * per] = flat.reshape(len(beats), -1)
+        self.load(cores, task.name, beats.reshape(-1, lanes), f"{task.name}: parameters")
 
     def _values(self, task: QMatmul | QAffine | QConv) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Multipliers, shifts with the channel's group of the table above them, biases."""
@@ -185,21 +220,24 @@ class Params:
 
     @property
     def row_beats(self) -> int:
-        """Beats of one set of parameters for all lanes."""
-        return -(-4 // self.site.machine.lanes)
+        """Beats that a set by row begins: several where it is longer than a beat."""
+        return -(-SET_WORDS // self.site.machine.lanes)
 
-    def read_rows(
-        self, core: int, label: str, first: int, rows: int, blocks: int, again: int, note: str
-    ) -> None:
-        """Parameters of `blocks` blocks of `rows` channels from channel `first` on, each block `again` times."""
-        memory, size = self.memories[core], self.row_beats
+    def read_rows(self, core: int, task: QConv, variant: int, block: Sets, again: int, note: str) -> Sets:
+        """Have parameters of a variant of some channels arrive at the core's vector unit, each block `again` times; returns
+        where they lie."""
+        memory, size, per = self.memories[core], self.row_beats, set_places(self.site.machine.lanes)
+        found = replace(block, first=self.sets[task.name][variant, block.first])
+        beat, place = divmod(found.first, per)
+        beats = -(-(place + block.block) // per) * size
         walk = Walk(
-            base=self.bases[core, label] + first * size,
-            counts=(1, blocks, again, rows, size),
-            strides=(0, rows * size, 0, size, 1),
+            base=self.bases[core, task.name] + beat * size,
+            counts=(1, block.count, again, 1, beats),
+            strides=(0, beats, 0, 0, 1),
         )
-        memory.fetch(walk, self.needs[core, label][0], note=label)
+        memory.fetch(walk, self.needs[core, task.name][0], note=task.name)
         self.net.move(f"{memory.name}.out", [f"vector_{core}.params"], walk.beats, note=note)
+        return found
 
     def add_table(self, visit: Visit, cores: Sequence[int]) -> None:
         """Give the function of a visit's task a slot on each of `cores`; equal functions share one."""

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from intar.ir.nodes.vector import UNIT_MULT, VectorStep
+from intar.ir.nodes.vector import UNIT_MULT, VectorStep, set_places
 from intar.ir.quantgraph import QBinary, QMatmul, QPool, QProduct, QTask
 from intar.lower.causal import Bands
 from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist
-from intar.lower.params import Params
+from intar.lower.params import Params, Sets
 from intar.lower.ports import Ports
 from intar.lower.site import Site
 from intar.lower.tensors import Tensors
@@ -50,23 +50,28 @@ class Work:
         source: str,
         per_channel: bool,
         note: str,
-        params: str = "lane",
+        sets: Sets | None = None,
         pool: int = 1,
     ) -> None:
-        """The last operations of a task on a core's vector unit: affine, binary or both, then its table."""
+        """The last operations of a task on a core's vector unit: affine, binary or both, then its table.
+
+        `sets`: where the groups' parameters lie that come by row.
+        """
         fields: dict = {
             "groups": groups,
             "beats": beats,
             "source": source,
             "affine": per_channel,
             "per_channel": per_channel,
-            "params": params,
             "pool": pool,
             "relu": task.relu,
             "tensor": task.output,
             "table": self.params.slot(core, task.name),
             "note": note,
         }
+        if sets is not None:
+            place = sets.first % set_places(self.site.machine.lanes)
+            fields |= {"params": "row", "block": sets.block, "first": place}
         if isinstance(task, QProduct):
             fields |= {"affine": True, "mult": task.mult, "shift": task.shift}
         if not isinstance(task, QBinary):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import gcd
 
+from intar.ir import parameters
 from intar.ir.quantgraph import TableSpec
 from intar.ir.rational import WORDS
 from intar.ir.schedule import Machine
@@ -69,10 +70,11 @@ def norm_parameter_bytes(cols: int, machine: Machine) -> int:
 
 
 def row_parameter_bytes(work: Work, machine: Machine) -> int:
-    """Multiplier, shift and bias of every channel of a convolution, on each core: whole beats of 32-bit elements."""
-    return (
-        ceil_div(work.sets * work.rows * ceil_div(4, machine.lanes) * machine.lanes * 32, 8) * machine.cores
-    )
+    """Multiplier, shift and bias of every channel of a convolution, on each core: whole beats of 32-bit elements, in
+    which what phases have alike may lie once."""
+    channels = [count for count, _ in work.groups]
+    beats = parameters.parameter_bytes(channels, machine.rows, work.reduce, machine.lanes)
+    return work.sets * beats * machine.cores
 
 
 def rows_bytes(cols: int, bits: int, machine: Machine) -> int:

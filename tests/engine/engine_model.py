@@ -250,14 +250,22 @@ class Model:
                 tables[step.load] = yield from self.table(node, step.load, "params")
                 continue
             pooled: list[list[int]] = []
-            for _ in range(step.groups):
+            sets: list[list[int]] = []
+            for group in range(step.groups):
                 params = []
-                by_row = step.params == "row"
-                for _ in range((-(-4 // node.lanes) if by_row else 4) if step.per_channel else 0):
+                by_row = step.per_channel and step.params == "row"
+                if by_row and group % step.block == 0:
+                    sets = []
+                if by_row and not sets:
+                    flat: list[int] = []
+                    for _ in range(-(-4 // node.lanes)):
+                        flat += yield "get", self.link(node.name, "params")
+                    sets = [flat[place : place + 4] for place in range(0, len(flat) // 4 * 4, 4)]
+                    sets = sets[step.first :] if group % step.block == 0 else sets
+                if by_row:
+                    params = [[value] * node.lanes for value in sets.pop(0)]
+                for _ in range(4 if step.per_channel and not by_row else 0):
                     params.append((yield "get", self.link(node.name, "params")))
-                if step.per_channel and by_row:
-                    flat = [value for beat in params for value in beat]
-                    params = [[flat[kind]] * node.lanes for kind in range(4)]
                 for _ in range(step.beats):
                     beat = yield "get", self.link(node.name, step.source)
                     for _ in range(step.reduce - 1):

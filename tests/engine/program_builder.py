@@ -98,9 +98,20 @@ def some_port(rng: random.Random, beat_bits: int) -> int:
     return rng.choice([p for p in (32, 64, 128) if p % beat_bits == 0 or beat_bits % p == 0])
 
 
-def row_params(rng: random.Random, lanes: int, bias_bits: int = 45) -> list[list[int]]:
-    """One multiplier, shift and bias for all lanes: one beat, or as many as hold four elements; the rest is noise."""
-    values = [kind[0] for kind in random_params(rng, 1, bias_bits)]
-    count = -(-4 // lanes)
-    values += [rng.randrange(-9, 9) for _ in range(count * lanes - 4)]
-    return [values[i * lanes : (i + 1) * lanes] for i in range(count)]
+def row_beats(
+    rng: random.Random, sets: list[list[int]], lanes: int, block: int, first: int
+) -> list[list[int]]:
+    """Sets of parameters by row as beats, blocks of them from place `first` of a beat on; the rest is noise."""
+    size, places, values = -(-4 // lanes) * lanes, max(1, lanes // 4), []
+    for place in range(0, len(sets), block):
+        own = sets[place : place + block]
+        own = [row_set(rng) for _ in range(first)] + own + [row_set(rng)] * (-(first + len(own)) % places)
+        for at in range(0, len(own), places):
+            beat = [number for numbers in own[at : at + places] for number in numbers]
+            values += beat + [rng.randrange(-9, 9) for _ in range(size - len(beat))]
+    return [values[i : i + lanes] for i in range(0, len(values), lanes)]
+
+
+def row_set(rng: random.Random, bias_bits: int = 45) -> list[int]:
+    """One multiplier, shift and bias for all lanes."""
+    return [kind[0] for kind in random_params(rng, 1, bias_bits)]

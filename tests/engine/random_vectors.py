@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import random
 
-from program_builder import Builder, beats, random_params, row_params, some_port, table_beats
+from program_builder import Builder, beats, random_params, row_beats, some_port, table_beats
 
-from intar.ir.nodes.vector import UNIT_MULT, Rational, Table, Vector, VectorStep
+from intar.ir.nodes.vector import UNIT_MULT, Rational, Table, Vector, VectorStep, set_places
 from intar.ir.rational import FRACTIONS
 
 
-def choose_groups(rng: random.Random, beats: list[list[int]], lanes: int, by_row: bool, groups: int) -> None:
-    """Put groups of a table above the shifts of a group's parameters."""
-    for lane in range(1 if by_row else lanes):
-        beat, place = divmod(1, lanes) if by_row else (1, lane)
-        beats[beat][place] |= rng.randrange(groups) << 16
+def random_group(
+    rng: random.Random, lanes: int, bias_bits: int, shifts: bool, several: int
+) -> list[list[int]]:
+    """Parameters of a group, by kind, of a unit that only `shifts` with one of `several` functions in each lane."""
+    mults, places, *bias = random_params(rng, lanes, bias_bits)
+    mults = [UNIT_MULT] * lanes if shifts else mults
+    return [mults, [shift | rng.randrange(several) << 16 for shift in places], *bias]
 
 
 def random_rational(rng: random.Random, groups: int, first: int) -> Rational:
@@ -50,7 +52,7 @@ def set_beats(sets: list[list[int]], lanes: int) -> list[list[int]]:
 
 
 def random_vector(rng: random.Random) -> Builder:
-    b, lanes = Builder("vector"), rng.choice((1, 2, 4, 8, 12))
+    b, lanes = Builder("vector"), rng.choice((1, 2, 4, 8, 12, 16))
     slopes, maxima, pools = rng.random() < 0.5, rng.random() < 0.5, rng.random() < 0.5
     shifts, apart = rng.random() < 0.3, rng.random() < 0.5
     bias_bits = rng.choice((40, 22))
@@ -89,7 +91,8 @@ def random_vector(rng: random.Random) -> Builder:
             data["params"] += table_beats(rng, table.entries, lanes, entry_bits, bits)
     for _ in range(rng.randrange(1, 5)):
         source = rng.choice(("acc", "x"))
-        groups, each = rng.randrange(1, 4), rng.randrange(1, 5)
+        block = rng.randrange(1, 5)
+        groups, each = block * rng.randrange(1, 4), rng.randrange(1, 5)
         step = VectorStep(
             groups=groups,
             beats=each,
@@ -98,6 +101,8 @@ def random_vector(rng: random.Random) -> Builder:
             affine=source == "acc" or (not apart and rng.random() < 0.5),
             per_channel=rng.random() < 0.6,
             params=rng.choice(("lane", "row")),
+            block=block,
+            first=rng.randrange(set_places(lanes)),
             reduce=rng.randrange(1, 5) if maxima and source == "x" else 1,
             mult=rng.randrange(-(1 << 30), 1 << 30),
             shift=rng.randrange(24, 62),
@@ -125,16 +130,13 @@ def random_vector(rng: random.Random) -> Builder:
         if several > 1:
             step = step.model_copy(update={"per_channel": True})
         steps.append(step)
-        for _ in range(step.groups if step.per_channel else 0):
-            make = random_params if step.params == "lane" else row_params
-            group = make(rng, lanes, bias_bits)
-            if shifts:
-                group[0][: lanes if step.params == "lane" else 1] = [UNIT_MULT] * (
-                    lanes if step.params == "lane" else 1
-                )
-            if several > 1:
-                choose_groups(rng, group, lanes, step.params == "row", several)
-            data["params"] += group
+        if step.per_channel and step.params == "row":
+            sets = [random_group(rng, 1, bias_bits, shifts, several) for _ in range(step.groups)]
+            flat = [[number for (number,) in kinds] for kinds in sets]
+            data["params"] += row_beats(rng, flat, lanes, block, step.first)
+        elif step.per_channel:
+            for _ in range(step.groups):
+                data["params"] += random_group(rng, lanes, bias_bits, shifts, several)
         total = step.groups * step.beats
         data[source] += beats(rng, total * step.reduce, lanes, 24 if source == "acc" else 8)
         if step.binary != "none":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from engine_model import Model
 from node_kernels import build, merge, simulate
-from program_builder import Builder, beats, row_params
+from program_builder import Builder, beats, row_beats, row_set
 
 from intar.engine import MemoryModel, run
 from intar.errors import InternalError
@@ -17,11 +17,14 @@ from intar.ir.program import Program
 from intar.verify.simulate import MemoryModel as SimulatedMemory
 
 
-def by_row(lanes: int, rate: int, groups: int, beats_of_group: int) -> Builder:
+def by_row(
+    lanes: int, rate: int, groups: int, beats_of_group: int, block: int = 1, first: int = 0
+) -> Builder:
     """One step with parameters by row on accumulators."""
     rng, b = random.Random(lanes), Builder("rows")
-    step = VectorStep(groups=groups, beats=beats_of_group, params="row", lo=-128, hi=127)
-    data = [beat for _ in range(groups) for beat in row_params(rng, lanes)]
+    placed = {"block": block, "first": first}
+    step = VectorStep(groups=groups, beats=beats_of_group, params="row", lo=-128, hi=127, **placed)
+    data = row_beats(rng, [row_set(rng) for _ in range(groups)], lanes, block, first)
     b.load("v.acc", beats(rng, groups * beats_of_group, lanes, 32), 32, port_bits=32 * lanes, depth=4)
     b.load("v.params", data, 32, port_bits=32 * lanes, depth=4)
     b.node(Vector(name="v", lanes=lanes, rate=rate, acc_bits=32, bits=8, steps=(step,)))
@@ -50,10 +53,13 @@ def cycles(builder: Builder) -> int:
 
 
 @pytest.mark.parametrize(
-    "lanes, rate, beats_of_group, each", [(4, 4, 1, 1), (8, 2, 1, 4), (8, 8, 3, 3), (2, 2, 1, 2)]
+    "lanes, rate, beats_of_group, block, first, each",
+    [(4, 4, 1, 1, 0, 1), (8, 2, 1, 1, 0, 4), (8, 8, 3, 64, 1, 3), (2, 2, 1, 1, 0, 2), (16, 16, 1, 8, 2, 1)],
 )
-def test_a_row_of_parameters_costs_a_beat(lanes: int, rate: int, beats_of_group: int, each: int) -> None:
-    few, many = (cycles(by_row(lanes, rate, groups, beats_of_group)) for groups in (64, 192))
+def test_a_set_of_parameters_takes_no_time_beside_a_beat(
+    lanes: int, rate: int, beats_of_group: int, block: int, first: int, each: int
+) -> None:
+    few, many = (cycles(by_row(lanes, rate, groups, beats_of_group, block, first)) for groups in (64, 192))
     assert many - few == 128 * each
 
 
@@ -85,6 +91,12 @@ def refuse(changes: dict[str, object], match: str) -> None:
         run(builder.program().model_copy(update={"nodes": tuple(nodes)}), builder.images)
 
 
+def test_blocks_that_do_not_fit_are_refused() -> None:
+    step = VectorStep(groups=3, beats=1, params="row", lo=-1, hi=1)
+    refuse({"steps": (step.model_copy(update={"block": 2}),)}, "3 groups don't make blocks of 2")
+    refuse({"steps": (step.model_copy(update={"first": 1}),)}, "place 1 in a beat of 1 sets")
+
+
 def test_what_a_unit_is_not_built_for_is_refused() -> None:
     """Multipliers that are no powers of two, constant and from memory, and values that are too wide."""
     step = VectorStep(affine=True, per_channel=False, mult=3, beats=1, lo=-1, hi=1)
@@ -99,6 +111,9 @@ def test_the_rtl_takes_the_same_cycles(tmp_path: Path) -> None:
         by_row(4, 4, 40, 1),
         by_row(8, 2, 9, 2),
         by_row(1, 1, 7, 3),
+        by_row(16, 16, 42, 1, 6, 2),
+        by_row(16, 16, 40, 1, 40, 1),
+        by_row(8, 4, 9, 1, 3),
         maxima(4, 4, 9, 4),
         maxima(8, 2, 9, 4),
     ]

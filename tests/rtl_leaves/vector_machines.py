@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import gcd
+from typing import NamedTuple
 
 from pipelines import pins
 from units import Unit, listing
 
 from intar.codegen.rtl_nodes.program import pack, step_bits
 from intar.codegen.rtl_nodes.vector import VECTOR
+from intar.ir.nodes.vector import set_places
 
 
 @dataclass(frozen=True)
@@ -43,21 +46,36 @@ TABLE_LOADS = {
 # ---------------------------------------------------------------- parameters, loads and settings of vector units
 
 
+class ParamsStep(NamedTuple):
+    """`count` groups by ``lane`` or by ``row``, or beats of a ``load``; ``none`` passes at once."""
+
+    kind: str
+    count: int = 1
+    block: int = 1
+    first: int = 0
+
+
 @dataclass(frozen=True)
 class VectorParams:
     unit: Unit
     lanes: int
     group_bits: int
-    steps: tuple[tuple[str, int], ...]  # "lane" or "row" and groups, "none" and 1, "load" and beats
+    steps: tuple[ParamsStep, ...]
+
+    @property
+    def places(self) -> int:
+        """Sets by row in a beat."""
+        return set_places(self.lanes)
 
 
-def vector_params(lanes: int, group_bits: int, *steps: tuple[str, int]) -> VectorParams:
+def vector_params(lanes: int, group_bits: int, *steps: ParamsStep) -> VectorParams:
     words = []
-    for kind, count in steps:
+    for kind, count, block, first in steps:
         word = {"per_channel": kind in ("lane", "row"), "by_row": kind == "row", "load": kind == "load"}
         word["groups_end"] = count - 1 if word["per_channel"] else 0
+        word |= {"load_first": block - 1, "load_end": first} if kind == "row" else {}
         words.append(pack(VECTOR, word, kind))
-    kinds = {kind for kind, _ in steps}
+    kinds = {kind for kind, *_ in steps}
     flags = {"LANE_PARAMS": "lane" in kinds, "ROW_PARAMS": "row" in kinds, "LOADS": "load" in kinds}
     parameters: dict[str, int | str] = {"LANES": lanes, "GROUP": group_bits, "STEPS": len(steps)}
     parameters |= {name: f"1'b{int(flag)}" for name, flag in flags.items()}
@@ -70,13 +88,14 @@ def vector_params(lanes: int, group_bits: int, *steps: tuple[str, int]) -> Vecto
     return VectorParams(Unit("intar_vector_params", parameters, inputs, outputs), lanes, group_bits, steps)
 
 
+LANE, ROW, NONE, LOAD = (partial(ParamsStep, kind) for kind in ("lane", "row", "none", "load"))
 VECTOR_PARAMS = {
-    "params_lanes": vector_params(4, 3, ("lane", 5), ("none", 1), ("lane", 1), ("lane", 3)),
-    "params_rows": vector_params(2, 1, ("row", 7), ("none", 1), ("none", 1), ("row", 2)),
-    "params_loads": vector_params(1, 1, ("load", 3), ("none", 1), ("load", 1)),
-    "params_all": vector_params(
-        3, 12, ("load", 4), ("lane", 2), ("row", 5), ("none", 1), ("load", 1), ("row", 1), ("lane", 4)
-    ),
+    "params_lanes": vector_params(4, 3, LANE(5), NONE(), LANE(1), LANE(3)),
+    "params_rows": vector_params(2, 1, ROW(7), NONE(), NONE(), ROW(2)),
+    "params_sets": vector_params(12, 1, ROW(8, 4, 2), NONE(), ROW(5, 5), ROW(2, 1, 1)),
+    "params_places": vector_params(18, 2, ROW(9, 9, 3), LANE(2), ROW(4, 2), LOAD(2)),
+    "params_loads": vector_params(1, 1, LOAD(3), NONE(), LOAD(1)),
+    "params_all": vector_params(3, 12, LOAD(4), LANE(2), ROW(5), NONE(), LOAD(1), ROW(1), LANE(4)),
 }
 
 

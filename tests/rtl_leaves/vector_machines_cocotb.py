@@ -145,9 +145,10 @@ async def parameters_of_groups(dut: Any) -> None:
             await pins.edge()
             pins.put(start=0)
             groups: deque[dict[str, int]] = deque()  # those in the banks
-            for kind, count in made.steps:
+            for kind, count, block, first in made.steps:
                 beats: list[list[int]] = []  # of the group that comes, or of the load
                 done = 0
+                place = first  # of the next set in its beat, by row
                 while done < count:
                     valid, drop = not next(stalls), bool(groups) and not next(other)
                     take = kind == "load" and valid and not next(other)
@@ -155,18 +156,21 @@ async def parameters_of_groups(dut: Any) -> None:
                     pins.put(params_valid=valid, params_data=packed(beat, 32), drop=drop)
                     pins.put(load_take=take, load_end=take and done == count - 1)
                     await pins.settle()
-                    ready = take if kind == "load" else kind != "none" and len(groups) < 2
+                    room = kind not in ("load", "none") and len(groups) < 2
+                    last = kind != "row" or place == made.places - 1 or done % block == block - 1
+                    ready = take if kind == "load" else room and last
                     pins.expect(params_ready=ready, at_load=kind == "load", full=bool(groups))
                     pins.expect(**(groups[0] if groups else {}))
                     await pins.edge()
                     if drop:
                         groups.popleft()
-                    if ready and valid and kind != "load":
-                        beats.append(beat)
+                    if room and valid:
+                        beats.append(beat[4 * place :] if kind == "row" else beat)
                         if len(beats) == (4 if kind == "lane" else -(-4 // made.lanes)):
                             groups.append(shown(kind, beats, made.group_bits))
                             beats = []
                             done += 1
+                            place = first if done % block == 0 else (place + 1) % made.places
                     done += take or kind == "none"
             while groups:
                 pins.put(params_valid=1, load_take=0, load_end=0, drop=1)

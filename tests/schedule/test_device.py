@@ -175,6 +175,15 @@ def test_pixels_are_no_words_of_a_weight_port():
     assert make_machine("pynq-z2", {"multipliers": 128}, MLP).lanes == 4  # weights of 16 bits
 
 
+def test_rows_beyond_a_groups_channels_cost_nothing():
+    """A block drains as many rows as it has channels: with sixteen rows a channel of its own takes its nine taps still."""
+    rng, g = np.random.default_rng(0), Builder("separable")
+    x = g.conv2d(g.input("x", (1, 64, 4, 4)), rng.normal(size=(64, 1, 3, 3)), pads=1, groups=64)
+    g.output(g.conv2d(x, rng.normal(size=(64, 64, 1, 1))))
+    quantised = quantise(prepare(g.build()), W8A8, {"x": rng.normal(size=(2, 1, 64, 4, 4))})
+    assert make_machine("zcu104", {"multipliers": 256, "cores": 1, "lanes": 16}, quantised).rows == 16
+
+
 def test_kernels_are_copied_to_no_more_cores_than_there_is_memory_for():
     small, large = convolution(32, 3), convolution(128, 3)  # 9 and 144 KiB of weights on each core
     fixed = {"multipliers": 128, "lanes": 8}

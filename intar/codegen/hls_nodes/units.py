@@ -11,7 +11,7 @@ from intar.ir.nodes.rows import LoadTable, Rows, RowsStep
 from intar.ir.nodes.vector import Lookups, Rational, Table, Vector, VectorStep
 
 VECTOR_COLUMNS = (
-    "groups, beats, source, reduce, pool, {affine, params, mult, shift, bias, late, zero, lo, hi}, "
+    "groups, beats, source, reduce, pool, {affine, params, block, first, mult, shift, bias, late, zero, lo, hi}, "
     "{binary, zx, zy, mx, my, shift, zero, lo, hi}, table, load, rational, load, relu, tensor"
 )
 ROWS_COLUMNS = (
@@ -84,6 +84,8 @@ def _vector_row(view: View, node: Vector, s: VectorStep) -> Row:
     affine = braces(
         boolean(s.affine),
         params if s.per_channel else "intar::NO_PARAMS",
+        s.block,
+        s.first,
         s.mult,
         s.shift,
         int64(s.bias),

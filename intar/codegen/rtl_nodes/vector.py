@@ -117,6 +117,8 @@ def _vector_fields(node: Vector, step: VectorStep, merged: bool) -> dict[str, in
         "uses_y": step.binary != "none",
         "late": step.late,
     }
+    if step.per_channel and step.params == "row":
+        fields |= {"load_first": step.block - 1, "load_end": step.first}
     if step.affine:
         place = "b_" if merged else ""
         fields |= {f"{place}zero": step.zero, f"{place}lo": step.lo, f"{place}hi": step.hi}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from intar.engine.encoding.encoder import Encoder
 from intar.engine.encoding.functions import tables
-from intar.ir.nodes.vector import UNIT_MULT, Vector, VectorStep, power_of_two
+from intar.ir.nodes.vector import UNIT_MULT, Vector, VectorStep, power_of_two, set_places
 from intar.ir.rational import FRACTIONS, reciprocals
 
 _BINARY = {"none": 0, "add": 1, "mul": 2}
@@ -69,7 +69,12 @@ def _vector_step(e: Encoder, node: Vector, where: str, step: VectorStep) -> None
     e.put(step.groups, step.beats, step.source == "x", step.affine, step.per_channel and step.load < 0)
     whole = step.load >= 0 or step.groups * step.beats % step.pool == 0
     e.expect(whole, where, f"{step.groups * step.beats} results don't make maxima of {step.pool}")
-    e.put(step.params == "row", step.reduce, step.pool)
+    by_row = step.load < 0 and step.per_channel and step.params == "row"
+    whole = not by_row or step.groups % step.block == 0
+    e.expect(whole, where, f"{step.groups} groups don't make blocks of {step.block}")
+    places = set_places(node.lanes)
+    e.expect(not by_row or step.first < places, where, f"place {step.first} in a beat of {places} sets")
+    e.put(by_row, step.block if by_row else 1, step.first, step.reduce, step.pool)
     late = step.affine and step.per_channel and step.params == "lane" and step.binary == "mul"
     e.expect(late or not step.late, where, "a late bias needs parameters of columns and a product")
     e.put(step.mult, step.shift, step.bias, step.late, step.zero, step.lo, step.hi, _BINARY[step.binary])

@@ -14,6 +14,15 @@ UNIT_MULT = 1 << 30
 """The multiplier of a factor ``2**(30 - shift)``: what the quantiser gives every power of two down to 2**-32."""
 
 
+SET_WORDS = 4
+"""Numbers of a set of parameters by row: multiplier, shift, low and high 32 bits of the bias."""
+
+
+def set_places(lanes: int) -> int:
+    """Sets of parameters by row that a beat of `lanes` numbers holds."""
+    return max(1, lanes // SET_WORDS)
+
+
 def power_of_two(multiplier: int) -> bool:
     """True for 1, 2, 4, …"""
     return multiplier > 0 and multiplier & (multiplier - 1) == 0
@@ -120,9 +129,11 @@ class VectorStep(Step):
     """A chain of operations on ``groups × beats`` beats.
 
     ``for group in groups:`` when `per_channel`, parameters are taken from ``params``: with `params` ``"lane"`` four beats
-    (multiplier, shift, low and high 32 bits of the 64-bit bias, one element per lane), with ``"row"`` one beat whose
-    first four elements are these four for all lanes (``ceil(4 / lanes)`` beats where a beat has fewer); the upper 16 bits of
-    the shift's element are the group of the table that the lane looks up (0 without parameters). Then `beats`
+    (multiplier, shift, low and high 32 bits of the 64-bit bias, one element per lane), with ``"row"`` a set of four elements
+    that are these four for all lanes; the upper 16 bits of the shift's element are the group of the table that the lane
+    looks up (0 without parameters). A beat holds the sets of :func:`set_places` consecutive groups, one behind the other
+    (with fewer than four lanes a set is ``ceil(4 / lanes)`` beats): every `block` groups a new beat begins, of which the
+    sets before place `first` are left out. Then `beats`
     beats pass through the chain source (``acc`` or ``x``) → affine → binary (operand from ``y``) → table → ``out``.
     With `reduce` > 1 each of these beats is the elementwise maximum of `reduce` consecutive beats of ``x``; ``y`` gives
     one beat for each maximum.
@@ -145,6 +156,8 @@ class VectorStep(Step):
     affine: bool = True
     per_channel: bool = True
     params: Literal["lane", "row"] = "lane"
+    block: int = Field(default=1, gt=0)
+    first: int = Field(default=0, ge=0)
     reduce: int = Field(default=1, gt=0)
     pool: int = Field(default=1, gt=0)
     mult: int = 0

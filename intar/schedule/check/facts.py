@@ -102,6 +102,24 @@ class Facts:
         depth = self.machine.depth
         return self.transfer(blocks * ceil(k / depth), self.weight_bits * depth)
 
+    def sets(self, task: QConv) -> int:
+        """Bytes of a convolution's parameters on a core, 16 a channel. Channels that an array takes together are a block; of
+        several blocks one behind the other each begins a beat."""
+        places, rows, end = max(1, self.machine.lanes // 4), self.machine.rows, 0
+        blocks = [(group.channels, 1) for group in task.groups]
+        if task.reduce > 1:
+            blocks = [(task.reduce, self.rows[task.output])]
+        elif rows > 1:
+            blocks = []
+            for group in task.groups:
+                blocks += [(rows, group.channels // rows), (group.channels % rows, 1)]
+        for size, count in blocks:
+            if count == 1:
+                end += size
+            elif count:
+                end = places * (ceil(end / places) + count * ceil(size / places))
+        return ceil(end / places) * ceil(4 / self.machine.lanes) * self.machine.lanes * 4
+
     def fixed(self) -> int:
         """Bytes of parameters, of the tables on every core or on the rows node, of the weight rings, and of the rows nodes:
         four rows or twice as many as it divides at a time, and their powers of 25 bits."""
@@ -135,8 +153,7 @@ class Facts:
                     kept |= {first + row: beats for row in range(group.channels)}
                 beats = sum(kept.values())
                 total += machine.cores * ceil(beats * machine.lanes * self.w_bits / 8)
-                sets = self.rows[task.output] * len(variants(task, machine))
-                total += machine.cores * sets * 4 * machine.lanes * ceil(4 / machine.lanes)
+                total += machine.cores * len(variants(task, machine)) * self.sets(task)
             if isinstance(task.table, DirectSpec):
                 beats = task.table.groups * ceil(WORDS / machine.lanes)
                 total += beats * machine.lanes * 4 * machine.cores
