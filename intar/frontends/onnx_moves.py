@@ -9,6 +9,7 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_broadcast import activations
+from intar.frontends.onnx_matmul import along
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import Op
 from intar.ir.shapes import AttrValue, show
@@ -150,8 +151,21 @@ def _slice(importer: Importer, node: Node) -> None:
     importer.alias[node.outputs[0]] = x
 
 
+TURNED = 16
+"""Elements of the shortest run backwards that is turned round by a product."""
+
+
+def _run(chosen: list[int], at: int, stride: int) -> int:
+    """Where a run of equal steps that begins at `at` ends."""
+    end = at + 1
+    while end < len(chosen) and chosen[end] == chosen[end - 1] + stride:
+        end += 1
+    return end
+
+
 def take(importer: Importer, node: Node, x: str, axis: int, chosen: list[int]) -> str:
-    """Elements of one axis in any order: slices with equal steps, joined."""
+    """Elements of one axis in any order: slices with equal steps, joined. A long run backwards along the last axis is one
+    slice times the matrix that turns it round: by moves each of its elements would be a task."""
     size = importer.graph.shapes[x][axis]
     if chosen == list(range(size)):
         return x
@@ -162,10 +176,17 @@ def take(importer: Importer, node: Node, x: str, axis: int, chosen: list[int]) -
     parts: list[str] = []
     at = 0
     while at < len(chosen):
+        back = _run(chosen, at, -1)
+        if back - at >= TURNED and axis == len(importer.graph.shapes[x]) - 1:
+            start, stop = chosen[back - 1], chosen[at] + 1
+            forward = step(Op.SLICE, [x], {"axis": axis, "start": start, "stop": stop, "step": 1})
+            parts.append(along(importer, node, forward, axis, np.eye(back - at)[::-1]))
+            at = back
+            continue
         end = at + 1
         stride = max(chosen[end] - chosen[at], 0) if end < len(chosen) else 0
-        while stride and end < len(chosen) and chosen[end] == chosen[end - 1] + stride:
-            end += 1
+        if stride:
+            end = _run(chosen, at, stride)
         if end - at == 2 and stride > 1:  # two elements are no pattern: the second may begin one
             end -= 1
         start, stop = chosen[at], chosen[end - 1] + 1

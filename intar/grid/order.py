@@ -62,10 +62,11 @@ def prelu_in_parts(graph: TaskGraph) -> TaskGraph:
     taken = {t.name for t in graph.tensors} | {t.name for t in graph.tasks}
 
     def fresh(base: str, role: str) -> str:
-        name, count = f"{base[: MAX_LENGTH - len(role) - 4]}_{role}", 1
+        short = base[: MAX_LENGTH - len(role) - 4].rstrip("_")
+        name, count = f"{short}_{role}", 1
         while name in taken:
             count += 1
-            name = f"{base[: MAX_LENGTH - len(role) - 4]}_{role}{count}"
+            name = f"{short}_{role}{count}"
         taken.add(name)
         return name
 

@@ -23,11 +23,11 @@ class Sketch:
         self._names = {tensor.name for tensor in graph.tensors} | {task.name for task in graph.tasks}
 
     def _fresh(self, base: str) -> str:
-        name, count = base[:MAX_LENGTH], 1
+        name, count = base[:MAX_LENGTH].rstrip("_"), 1
         while name in self._names:
             count += 1
             tail = f"_{count}"
-            name = base[: MAX_LENGTH - len(tail)] + tail
+            name = base[: MAX_LENGTH - len(tail)].rstrip("_") + tail
         self._names.add(name)
         return name
 

@@ -141,6 +141,19 @@ def test_comparisons_and_choices_on_activations() -> None:
     runs_alike(onnx_model(nodes, {"x": [2, 3]}, ["y"], constants, opset=20), {"x": x})
 
 
+def test_a_long_run_backwards_is_one_product() -> None:
+    """What reflection puts at the end of a signal: not a move for each element."""
+    model = onnx_model(
+        [("Pad", ["x", "p"], ["y"], {"mode": "reflect"})],
+        {"x": [1, 40]},
+        ["y"],
+        {"p": np.array([0, 2, 0, 32])},
+    )
+    runs_alike(model, {"x": normal(1, 40)})
+    tasks = [task.op for task in import_onnx(model).tasks]
+    assert tasks == [Op.SLICE, Op.SLICE, Op.SLICE, Op.MATMUL, Op.CONCAT]
+
+
 def test_sizes_are_the_only_finding_where_shapes_are_computed() -> None:
     """Operators on the shape of a dynamic input are not what is missing."""
     nodes = [("Shape", ["x"], ["s"]), ("ConstantOfShape", ["s"], ["z"]), ("Add", ["x", "z"], ["y"])]

@@ -156,3 +156,10 @@ def test_functions_along_any_axis_of_anything_else() -> None:
     made = agree(g.build(), {"x": normal(3, 5, 4)})
     assert all(task.attrs["axis"] == 2 for task in made.tasks if task.op is Op.RATIONAL)
     assert kinds(made).count(Op.TRANSPOSE) == 4
+
+
+def test_constants_of_tasks_with_long_names_have_safe_names() -> None:
+    """A name that is cut behind an underscore."""
+    g = Builder("t")
+    g.output(g.conv2d(g.input("x", (1, 1, 6, 6)), normal(2, 1, 3, 3), name="c" * 47))
+    agree(g.build(), {"x": normal(1, 1, 6, 6)})
