@@ -8,6 +8,7 @@ find spelled-out functions (`onnx_patterns`), translate node by node (`onnx_ops`
 from __future__ import annotations
 
 import difflib
+import re
 from collections import ChainMap
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
@@ -190,7 +191,7 @@ class OnnxImporter(Importer):
         axes = ", ".join(
             f"axis {axis} ('{name}')" if name else f"axis {axis}" for axis, name in missing.items()
         )
-        if all(missing.values()):
+        if all(re.fullmatch(r"[\w.]+", name) for name in missing.values()):  # Paddle calls every size '?'
             names = dict.fromkeys(missing.values())
             option = " ".join(f"--shape {name}=1" for name in names)
             python = ", ".join(f"{name!r}: 1" for name in names)

@@ -162,3 +162,10 @@ def test_sizes_are_the_only_finding_where_shapes_are_computed() -> None:
         import_onnx(model)
     assert [finding.what for finding in caught.value.findings] == ["axis 0 ('batch') is dynamic"]
     assert len(import_onnx(model, {"batch": 1}).tasks) == 1
+
+
+def test_sizes_without_a_name_of_their_own_are_given_as_a_shape() -> None:
+    """Paddle calls every dynamic axis ``?``."""
+    model = onnx_model([("Relu", ["x"], ["y"])], {"x": [1, "?", "?"]}, ["y"])
+    with pytest.raises(GraphError, match=r"--shape x=1x1x1, or"):
+        import_onnx(model)
