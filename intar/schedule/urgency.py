@@ -85,7 +85,7 @@ def _in_banks(schedule: Schedule, graph: QuantGraph) -> Iterator[Schedule]:
     if len({copy.bank for _, copy in copies}) == len(copies):
         yield schedule
         return
-    pitches = {task.inputs[0]: task.in_pitch for task in graph.tasks if isinstance(task, GRID)}
+    pitches = {task.inputs[0]: task.in_pitch for task in circuit(graph).tasks if isinstance(task, GRID)}
     tenants = [
         Tenant(
             name,
