@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
 from intar.ir.circuit import circuit
+from intar.ir.deal import deal_tiles
 from intar.ir.packing import array_blocks, products_at_once
 from intar.ir.parameters import parameter_bytes
 from intar.ir.quantgraph import (
@@ -290,7 +291,8 @@ def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: i
     for height, depth, width in network.convolutions:
         full, rest = divmod(height, rows)
         blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
-        total += ceil_div(ceil_div(width, lanes), cores) * blocks
+        count, shares = deal_tiles(ceil_div(width, lanes), cores)
+        total += ceil_div(ceil_div(ceil_div(width, lanes), count) * blocks, shares)
     return max(total, 8 * _parameter_bytes(network, rows, lanes) // port_bits)
 
 
@@ -371,13 +373,18 @@ def _shape(
 
 
 def _rate(network: _Network, cores: int, rows: int, lanes: int, port_bits: int) -> int:
-    """Fewest vector lanes that keep up: a block drains within a tile, other vector tasks take a tenth of the time."""
+    """Fewest vector lanes that keep up: a block drains within a tile, other vector tasks take a tenth of the time.
+
+    These run on one core. Beside images no other core has work meanwhile.
+    """
     shortest = min((depth for _, depth, _ in (*network.matmuls, *network.convolutions)), default=1)
     budget = _estimate(network, cores, rows, lanes, port_bits) // 10
+    if not network.convolutions:
+        budget *= cores
     beats = sum(height * ceil_div(width, lanes) for height, width in network.vectors)
     for rate in _divisors(lanes):
         slow = lanes // rate
-        if rows * slow <= max(shortest, rows) and beats * slow <= budget * cores:
+        if rows * slow <= max(shortest, rows) and beats * slow <= budget:
             return rate
     return lanes
 

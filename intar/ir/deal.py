@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from intar.ir.quantgraph import QConv, QPool
 from intar.ir.schedule import Machine
 
 
@@ -90,3 +91,17 @@ def deal_rest(blocks: int, cores: int, rows: int, k: int, weight_bits: int, mach
     if not above or max(beats, words) > ((full + 1) * arrays - above) * tile:
         return None
     return Rest(rest, helpers, rounds, above, arrays - above)
+
+
+def deal_tiles(tiles: int, cores: int) -> tuple[int, int]:
+    """(cores that tiles of pixels go to in turn, shares of the cores that take all tiles of some blocks of channels): there
+    are several shares where tiles are fewer than cores."""
+    return (cores, 1) if tiles >= cores else (tiles, cores // tiles)
+
+
+def pixel_cores(task: QConv | QPool, tiles: int, cores: int, rows: int) -> tuple[int, int]:
+    """The same without the shares that get no block of at most `rows` channels."""
+    count, shares = deal_tiles(tiles, cores)
+    high = rows if isinstance(task, QConv) and task.reduce == 1 else 1
+    made = sum(-(-group.channels // high) for group in task.groups)
+    return count, min(shares, made // (task.reduce if isinstance(task, QConv) else 1))

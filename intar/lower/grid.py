@@ -1,4 +1,5 @@
-"""Convolutions and pools on flat images: tiles of pixels in turn on the visit's cores, block of channels by block.
+"""Convolutions and pools on flat images: tiles of pixels in turn on the visit's cores, block of channels by block; where
+there are fewer tiles than cores, shares of the cores take blocks of channels in turn.
 
 A convolution is a matrix product whose rows are output channels and whose columns are pixels: the weights of a block of
 channels wait in the feed while the image sends, tile by tile, what their taps read.
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from intar.ir.deal import pixel_cores
 from intar.ir.nodes.arrays import CoreStep, FeedStep
 from intar.ir.nodes.memories import ImageStep
 from intar.ir.pixels import Run, last_read, runs, variants, whole_run
@@ -92,9 +94,40 @@ def _pooling(task: QConv) -> Iterator[Block]:
         yield last
 
 
+def dealt(block: Block, number: int, shares: int) -> list[tuple[int, Block]]:
+    """Blocks one behind the other for each share of the cores; block `number` of a task is the first of them."""
+    parts, start = [], 0
+    for turn in range(min(shares, block.count)):
+        count = len(range(turn, block.count, shares))
+        channels = start * block.rows
+        filters = channels * (block.members if block.apart else 1)
+        part = replace(block, first=block.first + channels, count=count, filter=block.filter + filters)
+        parts.append(((number + turn) % shares, part))
+        start += count
+    return parts
+
+
+def _parts(
+    task: QConv | QPool, rows: int, spans: Sequence[tuple[int, int]], shares: int
+) -> Iterator[list[tuple[int, Block]]]:
+    """All blocks, dealt to shares of the cores in turn."""
+    number = 0
+    for block in blocks(task, rows, spans):
+        yield dealt(block, number, shares)
+        number += block.count
+
+
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
     """Those that have a tile to make."""
-    return visit.cores[: work.site.pitch(visit.task.output)]
+    count, shares = _dealt_to(work, visit)
+    return visit.cores[: count * shares]
+
+
+def _dealt_to(work: Work, visit: Visit) -> tuple[int, int]:
+    """Cores that tiles go to in turn, and shares of the visit's cores."""
+    task = visit.task
+    assert isinstance(task, QConv | QPool)
+    return pixel_cores(task, work.site.pitch(task.output), len(visit.cores), work.site.machine.rows)
 
 
 def prepare(work: Work, visit: Visit) -> None:
@@ -106,8 +139,9 @@ def prepare(work: Work, visit: Visit) -> None:
     work.kernels.load(cores, task)
     machine = work.site.machine
     more = [left_out(work, task, spans) for spans in variants(task, machine)]
-    made = list(blocks(task, machine.rows, whole_run(task, machine.lanes).spans))
-    work.params.load_rows(cores, task, [block.sets for block in made], more)
+    _, shares = _dealt_to(work, visit)
+    made = _parts(task, machine.rows, whole_run(task, machine.lanes).spans, shares)
+    work.params.load_rows(cores, task, [part.sets for parts in made for _, part in parts], more)
 
 
 def left_out(work: Work, task: QConv, spans: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -125,9 +159,10 @@ def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, QConv | QPool)
     rows = work.site.machine.rows if isinstance(task, QConv) else 1
+    _, shares = _dealt_to(work, visit)
     for band, run in _bands(work, visit):
-        for block in blocks(task, rows, run.spans):
-            _block(work, visit, task, block, band, run)
+        for parts in _parts(task, rows, run.spans, shares):
+            _block(work, visit, task, parts, band, run)
 
 
 def _bands(work: Work, visit: Visit) -> list[tuple[range, Run]]:
@@ -147,7 +182,8 @@ def _bands(work: Work, visit: Visit) -> list[tuple[range, Run]]:
 
 def _handed_over(work: Work, visit: Visit) -> list[range]:
     """All tiles, or where other cores wait for them, about `BANDS` bands."""
-    total, cores = work.site.pitch(visit.task.output), len(vector_cores(work, visit))
+    total = work.site.pitch(visit.task.output)
+    cores = min(total, len(visit.cores))
     near = work.site.neighbours(visit.task)
     if not any(set(work.site.cores(task)) - set(visit.cores) for task in near):
         return [range(total)]
@@ -155,25 +191,40 @@ def _handed_over(work: Work, visit: Visit) -> list[range]:
     return [range(first, min(first + size, total)) for first in range(0, total, size)]
 
 
-def _block(work: Work, visit: Visit, task: QConv | QPool, block: Block, band: range, run: Run) -> None:
-    """The tiles of a band, for one or more blocks of channels; tile `t` is made by core `t` modulo their number."""
+def _block(
+    work: Work,
+    visit: Visit,
+    task: QConv | QPool,
+    parts: Sequence[tuple[int, Block]],
+    band: range,
+    run: Run,
+) -> None:
+    """The tiles of a band, for one or more blocks of channels, of which shares of the cores make parts; tile `t` is made by
+    core `t` of a share, modulo their number."""
     cores = vector_cores(work, visit)
-    note = f"{task.name} channels {block.first}+{block.rows * block.count}"
-    if len(band) < work.site.pitch(task.output):
-        note += f" tiles {band.start}+{len(band)}"
-    for position, core in enumerate(cores):
-        tiles = band[(position - band.start) % len(cores) :: len(cores)]
-        if not tiles:
-            continue
-        _windows(work, visit, task, block, position, tiles, note)
-        if isinstance(task, QConv):
-            _products(work, task, core, work.tensors.image(visit, position), block, len(tiles), run, note)
-        else:
-            image, taps = work.tensors.image(visit, position).port("out"), block.span[1] - block.span[0]
-            work.net.move(image, [f"vector_{core}.x"], block.count * len(tiles) * taps, note=note)
-            work.maxima(core, task, block.count * len(tiles), taps, note)
-    turned = band.start % len(cores)
-    _results(work, visit, block, [*cores[turned:], *cores[:turned]], band, note)
+    count, _ = _dealt_to(work, visit)
+    for share, part in parts:
+        note = f"{task.name} channels {part.first}+{part.rows * part.count}"
+        if len(band) < work.site.pitch(task.output):
+            note += f" tiles {band.start}+{len(band)}"
+        for position in range(count):
+            tiles = band[(position - band.start) % count :: count]
+            if not tiles:
+                continue
+            core, place = cores[share * count + position], share * count + position
+            _windows(work, visit, task, part, place, tiles, note)
+            if isinstance(task, QConv):
+                _products(work, task, core, work.tensors.image(visit, place), part, len(tiles), run, note)
+            else:
+                image, taps = work.tensors.image(visit, place).port("out"), part.span[1] - part.span[0]
+                work.net.move(image, [f"vector_{core}.x"], part.count * len(tiles) * taps, note=note)
+                work.maxima(core, task, part.count * len(tiles), taps, note)
+    first = band.start % count
+    for number in range(parts[0][1].count):
+        for share, part in parts:
+            if number < part.count:
+                mine = cores[share * count : (share + 1) * count]
+                _results(work, visit, part, number, [*mine[first:], *mine[:first]], band)
 
 
 def _windows(
@@ -239,15 +290,15 @@ def _products(
     work.vector(core, task, results // each, each, "acc", True, note, sets, block.members)
 
 
-def _results(work: Work, visit: Visit, block: Block, cores: Sequence[int], band: range, note: str) -> None:
-    """The results of all cores, tile after tile, to all copies of the output."""
+def _results(work: Work, visit: Visit, block: Block, number: int, cores: Sequence[int], band: range) -> None:
+    """The results of a block on these cores, tile after tile, to all copies of the output."""
+    row = block.first + number * block.rows
+    note = f"{visit.task.name} channels {row}+{block.rows}"
     full, rest = divmod(len(band), len(cores))
     sinks = work.tensors.sinks(visit)
-    for number in range(block.count):
-        for rounds, mine in ((full, cores), (1, cores[:rest])):
-            legs = tuple(FlowLeg(f"vector_{core}.out", sinks) for core in mine)
-            if legs:
-                work.net.flow(Flow(legs, rounds, block.rows, note=note))
-        for memory in work.tensors.results(visit):
-            row = block.first + number * block.rows
-            memory.write_columns(row, block.rows, note, band.start, len(band))
+    for rounds, mine in ((full, cores), (1, cores[:rest])):
+        legs = tuple(FlowLeg(f"vector_{core}.out", sinks) for core in mine)
+        if legs:
+            work.net.flow(Flow(legs, rounds, block.rows, note=note))
+    for memory in work.tensors.results(visit):
+        memory.write_columns(row, block.rows, note, band.start, len(band))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from intar.ir.bits import INDEX_BITS
+from intar.ir.deal import pixel_cores
 from intar.ir.names import sanitise
 from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool
 from intar.ir.schedule import MOST_APART, Copy, Residency
@@ -272,7 +273,8 @@ def _images(site: Site, visits: Sequence[Visit]) -> dict[str, dict[int, int]]:
     for visit in visits:
         if isinstance(visit.task, QConv | QPool):
             name = visit.task.inputs[0]
-            cores = min(len(visit.cores), site.pitch(visit.task.output))
+            tiles = site.pitch(visit.task.output)
+            cores, shares = pixel_cores(visit.task, tiles, len(visit.cores), site.machine.rows)
             stages = found.setdefault(name, {})
-            stages[visit.stage] = max(stages.get(visit.stage, 0), cores)
+            stages[visit.stage] = max(stages.get(visit.stage, 0), cores * shares)
     return found

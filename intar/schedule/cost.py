@@ -6,9 +6,10 @@ timing contract of the nodes (`docs/program.md`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from intar.ir.deal import Deal, Rest, deal, deal_rest, row_cores
+from intar.ir.deal import Deal, Rest, deal, deal_rest, deal_tiles, row_cores
 from intar.ir.schedule import Machine
 from intar.schedule.work import Work, ceil_div, row_beats
 
@@ -127,26 +128,39 @@ def streamed_cycles(work: Work, machine: Machine) -> int:
 
 
 def tiles_cycles(work: Work, cores: int, machine: Machine) -> int:
-    """Cycles of the busiest of `cores` cores, which take the tiles in turn."""
-    busy = [0] * cores
+    """Cycles of the busiest of `cores` cores, which take the tiles in turn; where these are fewer, shares of the cores take
+    the blocks of channels in turn."""
+    count, shares = deal_tiles(row_beats(work.cols, machine), cores)
+    busy = [0] * count
     for first, end, taps in work.runs:
-        groups = tuple((channels, count) for (channels, _), count in zip(work.groups, taps, strict=True))
-        tile = pixel_tile(replace(work, groups=groups), machine)
-        for core in range(cores):
-            busy[core] += len(range(first + (core - first) % cores, end, cores)) * tile
+        groups = tuple((channels, number) for (channels, _), number in zip(work.groups, taps, strict=True))
+        own = [0] * shares
+        for number, cycles in enumerate(_block_cycles(replace(work, groups=groups), machine)):
+            own[number % shares] += cycles
+        for core in range(count):
+            busy[core] += len(range(first + (core - first) % count, end, count)) * max(own)
     return max(busy)
 
 
-def pixel_tile(work: Work, machine: Machine) -> int:
-    """Cycles of one tile of `lanes` pixels, all channels: the taps of every block of channels, or its drain."""
+def _block_cycles(work: Work, machine: Machine) -> Iterator[int]:
+    """Cycles of a tile of `lanes` pixels for each block of channels (of a pooling convolution all that make one channel):
+    their taps, or the drain."""
     slow = machine.lanes // machine.rate
-    if work.kind == "pool":
-        return sum(channels * max(taps, slow) for channels, taps in work.groups)
-    return sum(
-        max(taps, high, high * slow)
-        for channels, taps in work.groups
-        for high in _blocks(channels, machine.rows)
-    )
+    if work.reduce > 1:
+        for first in range(0, len(work.groups), work.reduce):
+            part = work.groups[first : first + work.reduce]
+            yield sum(max(taps, 1, slow) for _, taps in part)
+        return
+    for channels, taps in work.groups:
+        if work.kind == "pool":
+            yield from [max(taps, slow)] * channels
+        else:
+            yield from (max(taps, high, high * slow) for high in _blocks(channels, machine.rows))
+
+
+def pixel_tile(work: Work, machine: Machine) -> int:
+    """Cycles of one tile of `lanes` pixels, all channels, on one core."""
+    return sum(_block_cycles(work, machine))
 
 
 def first_pass(work: Work, cores: int, machine: Machine) -> int:

@@ -46,7 +46,7 @@ def check(data: st.DataObject, mode: str) -> None:
         made, scheme(data.draw(st.sampled_from(["w8a8", "w16a16"]))), {"x": normal(4, *shape)}
     )
     rows, lanes = data.draw(st.sampled_from([(1, 4), (2, 4), (1, 8), (3, 8), (4, 16), (2, 12)]))
-    budget = {"cores": data.draw(st.integers(1, 3)), "rows": rows, "lanes": lanes}
+    budget = {"cores": data.draw(st.integers(1, 7)), "rows": rows, "lanes": lanes}
     budget["rate"] = data.draw(st.sampled_from([n for n in range(1, lanes + 1) if lanes % n == 0]))
     machine = make_machine("u280", budget | {"port_bits": 32 if lanes == 12 else 64}, quantised)
     made_design = compile_quantised(quantised, machine, mode)
@@ -307,3 +307,39 @@ def test_images_in_scarce_memory(cores: int) -> None:
         assert verify_engine(made, [random_inputs(quantised)]).bit_exact
         spilled.add(sum(home.place == "spill" for home in schedule.residency))
     assert len(spilled) >= 2, "memory was never scarce"
+
+
+def small_images() -> Quantised:
+    """Images of one tile or two, of more channels than an array has rows: a convolution, a depthwise one, and one with a
+    pool; one of two channels has less blocks than there are cores."""
+    rng = np.random.default_rng(2)
+    builder = Builder("small")
+    x = builder.relu(builder.conv2d(builder.input("x", (1, 3, 6, 5)), rng.normal(size=(7, 3, 3, 3))))
+    x = builder.conv2d(x, rng.normal(size=(7, 1, 2, 2)), groups=7)
+    x = builder.relu(builder.max_pool2d(builder.conv2d(x, rng.normal(size=(9, 7, 2, 1))), 2))
+    builder.output(builder.conv2d(x, rng.normal(size=(2, 9, 1, 1))))
+    return quantise(prepare(builder.build()), scheme("w8a8"), {"x": normal(8, 1, 3, 6, 5)})
+
+
+def test_cores_share_the_channels_of_small_images() -> None:
+    quantised = small_images()
+    cycles = {}
+    for cores in (1, 2, 5):
+        budget = {"cores": cores, "rows": 2, "lanes": 16, "port_bits": 64}
+        made = compile_quantised(quantised, make_machine("u280", budget, quantised), "sequential")
+        assert verify_engine(made, [random_inputs(quantised)]).bit_exact
+        cycles[cores] = made.schedule.objective, made.predicted.cycles
+    assert cycles[5][0] < cycles[2][0] < cycles[1][0]
+    assert cycles[5][1] < cycles[2][1] < cycles[1][1]
+
+
+@pytest.mark.sim
+@pytest.mark.full
+def test_small_images_in_hardware(tmp_path: Path) -> None:
+    quantised = small_images()
+    budget = {"cores": 5, "rows": 2, "lanes": 16, "port_bits": 64}
+    made = compile_quantised(quantised, make_machine("u280", budget, quantised), "sequential")
+    folder, inputs = project(made).write(tmp_path / "made"), random_inputs(quantised)
+    assert verify_csim(made, [inputs], folder, sweep=True).bit_exact
+    simulated = verify_rtl(made, [inputs], folder)
+    assert simulated.bit_exact and simulated.cycles == (made.predicted.cycles,)

@@ -15,28 +15,30 @@ def over_pixels(facts: Facts, task: QConv | QPool, cores: int, first: bool = Fal
     """Cycles of a task on images: the busiest core's, tiles in turn; or of its first block of channels with all taps."""
     if first:
         pooled = task.reduce if isinstance(task, QConv) else 1
-        tile = sum(
-            _block_cycles(facts, task, group.channels, len(group.taps), True)
-            for group in task.groups[:pooled]
-        )
+        tile = sum(_blocks(facts, task, group.channels, len(group.taps))[0] for group in task.groups[:pooled])
         return ceil(ceil(facts.cols[task.output] / facts.machine.lanes) / cores) * tile
+    tiles = ceil(facts.cols[task.output] / facts.machine.lanes)
+    apart = max(1, cores // tiles)  # cores that have a tile's channels in turn
     busy = dict.fromkeys(range(cores), 0)
     for run in runs(task, facts.machine):
-        parts = zip(task.groups, run.taps, strict=True)
-        tile = sum(_block_cycles(facts, task, group.channels, taps) for group, taps in parts)
-        for number in run.tiles:
-            busy[number % cores] += tile
+        turn, members = 0, 0
+        for group, taps in zip(task.groups, run.taps, strict=True):
+            for cycles in _blocks(facts, task, group.channels, taps):
+                for number in run.tiles:
+                    busy[number % min(cores, tiles) + turn % apart * min(cores, tiles)] += cycles
+                members = (members + 1) % (task.reduce if isinstance(task, QConv) else 1)
+                turn += members == 0
     return max(busy.values())
 
 
-def _block_cycles(facts: Facts, task: QConv | QPool, channels: int, taps: int, first: bool = False) -> int:
-    """Cycles of a tile for the blocks of so many channels, or the first of them."""
-    slow, total = facts.machine.lanes // facts.machine.rate, 0
+def _blocks(facts: Facts, task: QConv | QPool, channels: int, taps: int) -> list[int]:
+    """Cycles of a tile for each block of so many channels."""
+    slow, found = facts.machine.lanes // facts.machine.rate, []
     while channels:
         high = 1 if isinstance(task, QPool) else min(channels, facts.machine.rows)
-        total += max(taps, high, high * slow)
-        channels = 0 if first else channels - high
-    return total
+        found.append(max(taps, high, high * slow))
+        channels -= high
+    return found
 
 
 def passes(facts: Facts, task: QTask, rows: int, placement: Placement, once: bool = False) -> tuple[int, int]:
