@@ -17,7 +17,7 @@ from typing import Any
 
 from intar import pipeline, proof, rendering
 from intar.assets import asset_dir
-from intar.bench import keep
+from intar.bench import as_predicted, keep_all
 from intar.errors import UserError
 from intar.options import parse_budget
 from intar.quant.golden import integer_samples
@@ -109,14 +109,8 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := sorted(set(options.networks) - set(CASES)):
         parser.error(f"no network of these: {', '.join(unknown)}")
-    good = True
-    for name in options.networks or CASES:
-        for row in measure(name, options.rtl):
-            if not options.dry:
-                keep(RESULTS, row, place, table)
-            good &= all(row["exact"].values()) and row["simulated"] in (None, row["predicted"])
-            print(table([row]).splitlines()[2], flush=True)
-    return 0 if good else 1
+    rows = (row for name in options.networks or CASES for row in measure(name, options.rtl))
+    return 0 if keep_all(rows, as_predicted, RESULTS, place, table, options.dry) else 1
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Needs the packages that `designs/minilm/model.py` names. 32 other texts calibrat
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ from rich.console import Console
 
 from intar import pipeline, proof, rendering
 from intar.assets import asset_dir, import_file
+from intar.bench import conclude, hardware_faults
 from intar.device.boards import find_board
 from intar.errors import UserError
 from intar.options import parse_bits, parse_budget
@@ -120,14 +120,11 @@ def measure(in_csim: int, in_rtl: int, budget: list[str], asked: list[str], fold
 
 def faults(found: dict[str, Any]) -> list[str]:
     """What misses its bound."""
-    wrong = [f"{key} is not bit-exact" for key, exact in found["bit_exact"].items() if exact is False]
+    wrong = hardware_faults(found)
     if found["cosine"]["mean"] < LEAST_COSINE:
         wrong.append(f"the mean cosine to float is {found['cosine']['mean']}, bound {LEAST_COSINE}")
     if abs(found["human"]["float"] - found["human"]["integers"]) > MOST_LOST:
         wrong.append(f"correlation with judgements {found['human']}, bound {MOST_LOST}")
-    simulated = found["cycles"]["simulated"]
-    if simulated and set(simulated) != {found["cycles"]["predicted"]}:
-        wrong.append(f"{simulated} cycles simulated, {found['cycles']['predicted']} predicted")
     return wrong
 
 
@@ -148,14 +145,7 @@ def main() -> int:
         except UserError as error:
             console.print(str(error), markup=False)
             return 2
-    text = json.dumps(found, indent=1)
-    print(text)
-    if options.json:
-        RESULTS.write_text(text + "\n")
-    wrong = faults(found)
-    for fault in wrong:
-        console.print(fault, style="red")
-    return bool(wrong)
+    return conclude(found, faults(found), RESULTS if options.json else None)
 
 
 if __name__ == "__main__":

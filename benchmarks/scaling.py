@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from intar import pipeline
-from intar.bench import keep, simulated
+from intar.bench import keep_all, simulated
 from intar.errors import UserError
 from intar.report.lost import CAUSES, core_cycles
 from intar.report.summary import cycle_limit, macs
@@ -117,14 +117,8 @@ def main() -> int:
     unknown = sorted(set(chosen) - set(LARGER))
     if unknown:
         parser.error(f"no kernel of these: {', '.join(unknown)}")
-    good = True
-    for kernel in chosen:
-        for factor in options.factor:
-            row = measure(kernel, factor, options.rtl)
-            keep(RESULTS, row, place, table)
-            good &= row["bit_exact"] is not False
-            print(table([row]).splitlines()[-1], flush=True)
-    return 0 if good else 1
+    rows = (measure(kernel, factor, options.rtl) for kernel in chosen for factor in options.factor)
+    return 0 if keep_all(rows, lambda row: row["bit_exact"] is not False, RESULTS, place, table) else 1
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ are compared.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from scipy.signal import resample_poly
 
 import intar
 from intar import proof
+from intar.bench import conclude, hardware_faults
 from intar.errors import ConfigError, Finding, UserError
 from intar.options import parse_bits, parse_budget
 from intar.report.static import static_resources
@@ -164,14 +164,11 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def faults(found: dict[str, Any]) -> list[str]:
     """What misses its bound."""
-    wrong = [f"{key} is not bit-exact" for key, exact in found["bit_exact"].items() if exact is False]
+    wrong = hardware_faults(found)
     if found["same_decisions"] < LEAST_DECISIONS * found["windows"]["compared"]:
         wrong.append(f"{found['same_decisions']} windows with the same decision, bound {LEAST_DECISIONS}")
     if found["state_decibels"] < LEAST_DECIBELS:
         wrong.append(f"the state is {found['state_decibels']} dB above noise, bound {LEAST_DECIBELS}")
-    simulated = found["cycles"]["simulated"]
-    if simulated and set(simulated) != {found["cycles"]["predicted"]}:
-        wrong.append(f"{simulated} cycles simulated, {found['cycles']['predicted']} predicted")
     return wrong
 
 
@@ -192,14 +189,7 @@ def main() -> int:
         except UserError as error:
             console.print(str(error), markup=False)
             return 2
-    text = json.dumps(found, indent=1)
-    print(text)
-    if options.json:
-        RESULTS.write_text(text + "\n")
-    wrong = faults(found)
-    for fault in wrong:
-        console.print(fault, style="red")
-    return bool(wrong)
+    return conclude(found, faults(found), RESULTS if options.json else None)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import torch
 
 from intar import pipeline, proof, rendering
 from intar.assets import asset_dir
-from intar.bench import keep
+from intar.bench import as_predicted, keep_all
 from intar.errors import UserError
 from intar.ir.reference import run_float
 from intar.options import parse_budget
@@ -173,15 +173,9 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := sorted(set(options.networks) - set(CASES)):
         parser.error(f"no network of these: {', '.join(unknown)}")
-    good = True
     torch.set_num_threads(1)  # seconds of the processor are then seconds
-    for name in options.networks or CASES:
-        row = measure(name, options.csim, options.rtl)
-        if not options.dry:
-            keep(RESULTS, row, place, table)
-        good &= all(row["exact"].values()) and row["simulated"] in (None, row["predicted"])
-        print(table([row]).splitlines()[2], flush=True)
-    return 0 if good else 1
+    rows = (measure(name, options.csim, options.rtl) for name in options.networks or CASES)
+    return 0 if keep_all(rows, as_predicted, RESULTS, place, table, options.dry) else 1
 
 
 if __name__ == "__main__":

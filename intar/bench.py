@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -91,6 +92,49 @@ def keep(
     finally:
         os.close(lock)
     return found
+
+
+def keep_all(
+    rows: Iterable[Row],
+    good: Callable[[Row], bool],
+    file: Path,
+    place: Callable[[Row], Any],
+    show: Callable[[Sequence[Row]], str],
+    dry: bool = False,
+) -> bool:
+    """Keep rows as they are made (`dry`: don't) and print the line of each; True when all of them are `good`."""
+    all_good = True
+    for row in rows:
+        if not dry:
+            keep(file, row, place, show)
+        all_good &= good(row)
+        print(show([row]).splitlines()[2], flush=True)
+    return all_good
+
+
+def as_predicted(row: Row) -> bool:
+    """Every executor's integers are golden's, and the RTL, if it ran, took the engine's cycles."""
+    return all(row["exact"].values()) and row["simulated"] in (None, row["predicted"])
+
+
+def hardware_faults(found: Row) -> list[str]:
+    """What is wrong with the bits and cycles of a network that ran in C++ and RTL."""
+    wrong = [f"{key} is not bit-exact" for key, exact in found["bit_exact"].items() if exact is False]
+    simulated, predicted = found["cycles"]["simulated"], found["cycles"]["predicted"]
+    if simulated and set(simulated) != {predicted}:
+        wrong.append(f"{simulated} cycles simulated, {predicted} predicted")
+    return wrong
+
+
+def conclude(found: Row, wrong: Sequence[str], file: Path | None) -> int:
+    """Print what was measured, write it to a file if there is one, say what misses its bound; the exit status."""
+    text = json.dumps(found, indent=1)
+    print(text)
+    if file:
+        file.write_text(text + "\n")
+    for fault in wrong:
+        print(fault, file=sys.stderr)
+    return bool(wrong)
 
 
 def _rows_of(file: Path) -> list[Row]:

@@ -159,10 +159,10 @@ def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, QConv | QPool)
     rows = work.site.machine.rows if isinstance(task, QConv) else 1
-    _, shares = _dealt_to(work, visit)
+    count, shares = _dealt_to(work, visit)
     for band, run in _bands(work, visit):
         for parts in _parts(task, rows, run.spans, shares):
-            _block(work, visit, task, parts, band, run)
+            _block(work, visit, task, parts, band, run, count)
 
 
 def _bands(work: Work, visit: Visit) -> list[tuple[range, Run]]:
@@ -198,11 +198,11 @@ def _block(
     parts: Sequence[tuple[int, Block]],
     band: range,
     run: Run,
+    count: int,
 ) -> None:
-    """The tiles of a band, for one or more blocks of channels, of which shares of the cores make parts; tile `t` is made by
-    core `t` of a share, modulo their number."""
-    cores = vector_cores(work, visit)
-    count, _ = _dealt_to(work, visit)
+    """The tiles of a band, for one or more blocks of channels, of which shares of `count` cores make parts; tile `t` is made
+    by core `t` of a share, modulo their number."""
+    cores = visit.cores
     for share, part in parts:
         note = f"{task.name} channels {part.first}+{part.rows * part.count}"
         if len(band) < work.site.pitch(task.output):
