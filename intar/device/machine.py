@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
@@ -147,6 +149,22 @@ class _Network:
     operands: tuple[int, int]
     depth: int
 
+    @cached_property
+    def groups(self) -> Mapping[tuple[int, int, int], int]:
+        """How many groups of convolutions have the same three numbers."""
+        return Counter(self.convolutions)
+
+    @cached_property
+    def _parameters(self) -> dict[tuple[int, int], int]:
+        return {}
+
+    def parameter_bytes(self, rows: int, lanes: int) -> int:
+        """Multiplier, shift and bias of all channels of convolutions."""
+        if (rows, lanes) not in self._parameters:
+            channels = [height for height, _, _ in self.convolutions]
+            self._parameters[rows, lanes] = parameter_bytes(channels, rows, 1, lanes)
+        return self._parameters[rows, lanes]
+
 
 def _network(quantised: Quantised, channels: int) -> _Network:
     graph = circuit(quantised.graph)
@@ -288,17 +306,12 @@ def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: i
         rounds = ceil_div(ceil_div(width, lanes), cores)
         weights = rounds * depth * lanes * network.weight_bits // port_bits
         total += max(rounds * ceil_div(height, rows) * max(depth, rows), weights)
-    for height, depth, width in network.convolutions:
+    for (height, depth, width), groups in network.groups.items():
         full, rest = divmod(height, rows)
         blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
         count, shares = deal_tiles(ceil_div(width, lanes), cores)
-        total += ceil_div(ceil_div(ceil_div(width, lanes), count) * blocks, shares)
-    return max(total, 8 * _parameter_bytes(network, rows, lanes) // port_bits)
-
-
-def _parameter_bytes(network: _Network, rows: int, lanes: int) -> int:
-    """Multiplier, shift and bias of all channels of convolutions."""
-    return parameter_bytes([channels for channels, _, _ in network.convolutions], rows, 1, lanes)
+        total += groups * ceil_div(ceil_div(ceil_div(width, lanes), count) * blocks, shares)
+    return max(total, 8 * network.parameter_bytes(rows, lanes) // port_bits)
 
 
 def _image_bytes(network: _Network, cores: int, rows: int, lanes: int) -> int:
@@ -307,7 +320,7 @@ def _image_bytes(network: _Network, cores: int, rows: int, lanes: int) -> int:
         return 0
     beats = sum(count * ceil_div(taps, lanes) for count, taps in network.filters)
     bits = beats * lanes * network.weight_bits + IMAGES * network.largest * network.tensor_bits
-    return cores * (bits // 8 + _parameter_bytes(network, rows, lanes))
+    return cores * (bits // 8 + network.parameter_bytes(rows, lanes))
 
 
 def _divisors(value: int) -> list[int]:

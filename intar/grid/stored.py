@@ -115,10 +115,11 @@ def weighted(
     inner, made = weight.shape[1], []
     for group, part in enumerate(np.split(total, window.groups)):
         first: dict[Shape, int] = {}
+        kept = x.where[:, group * inner : (group + 1) * inner].tolist()
         order = [
-            first.setdefault(tap(x, slot, group * inner + c), len(first))
-            for slot in slots
-            for c in range(inner)
+            first.setdefault((channel, *rest), len(first))
+            for phase, *rest in slots
+            for channel in kept[phase]
         ]
         taps, flat = list(first), np.zeros((len(part), len(first)), part.dtype)
         np.add.at(

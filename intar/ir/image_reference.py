@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from intar.ir.image_ops import conv2d as conv_shape
 from intar.ir.image_ops import conv_transpose2d as transposed_shape
 from intar.ir.image_ops import pool2d as pool_shape
 from intar.ir.shapes import Attrs, Shape
-from intar.ir.taps import batches, groups_of, largest, read_taps, weigh
+from intar.ir.taps import Batch, batches, groups_of, largest, read_taps, weigh
 
 Array = np.ndarray
 
@@ -160,9 +162,10 @@ def tap_max(x: list[Array], attrs: Attrs) -> Array:
 
 def _each_batch(x: list[Array], attrs: Attrs, outside: float) -> Array:
     size, images = _tuple(attrs, "size"), []
+    found = _batches(*(_tuple(attrs, name) for name in ("taps", "counts", "channels")))
     for image in x[0]:
         parts = []
-        for batch in batches(groups_of(attrs)):
+        for batch in found:
             reads = read_taps(image, batch.taps, size, outside).reshape(len(batch.taps), -1)
             if len(x) == 1:
                 parts.append(largest(reads, batch.index, batch.channels))
@@ -172,3 +175,9 @@ def _each_batch(x: list[Array], attrs: Attrs, outside: float) -> Array:
             parts.append(weigh(weight, reads, batch.index))
         images.append(np.concatenate(parts).reshape(-1, *size))
     return np.stack(images)
+
+
+@lru_cache(maxsize=4)
+def _batches(taps: Shape, counts: Shape, channels: Shape) -> list[Batch]:
+    """The batches of a task, kept while sample after sample is run."""
+    return batches(groups_of({"taps": taps, "counts": counts, "channels": channels}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from intar.ir.parameters import parameter_bytes
 from intar.ir.quantgraph import QConv, QPool, Tap
@@ -12,16 +13,34 @@ from intar.ir.schedule import Machine
 STEP_PAYS = 8
 """Cycles that a step of a program has to save at least where steps are made for tiles with fewer taps."""
 
+Rows = tuple[tuple[int, int], ...]
+"""Of each tap of a group how many rows down it reads, and whether its channel is a row short."""
+
 SHARE = 64
 """Parameters for such tiles take at most one part in so many of the on-chip memory, for each task."""
 
 
 def last_read(task: QConv | QPool, taps: Sequence[Tap], tile: int, lanes: int) -> int:
     """The last element of a channel that a tile reads, as the channel lies in memory; negative where it reads none."""
-    row, column = divmod(min((tile + 1) * lanes, task.height * task.pitch) - 1, task.pitch)
-    if row:  # where rows of the input are shorter, the end of the row before may lie behind what the last pixel reads
-        column = max(column, task.pitch - task.in_pitch - 1)
-    return row * task.in_pitch + column + max(tap.dy * task.in_pitch + tap.dx for tap in taps)
+    return last_reads(task, taps, range(tile, tile + 1), lanes)[0]
+
+
+def last_reads(task: QConv | QPool, taps: Sequence[Tap], tiles: range, lanes: int) -> list[int]:
+    """The same of several tiles."""
+    furthest = max(tap.dy * task.in_pitch + tap.dx for tap in taps)
+    return [place + furthest for place in _last_places(task.height, task.pitch, task.in_pitch, tiles, lanes)]
+
+
+@lru_cache(maxsize=256)
+def _last_places(height: int, pitch: int, in_pitch: int, tiles: range, lanes: int) -> tuple[int, ...]:
+    """Where in the input the last pixel of each tile stands; blocks of channels have their tiles in common."""
+    found = []
+    for tile in tiles:
+        row, column = divmod(min((tile + 1) * lanes, height * pitch) - 1, pitch)
+        if row:  # where rows of the input are shorter, the end of the row before may lie behind what the last pixel reads
+            column = max(column, pitch - in_pitch - 1)
+        found.append(row * in_pitch + column)
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -76,31 +95,42 @@ def runs(task: QConv | QPool, machine: Machine) -> tuple[Run, ...]:
     return tuple(_joined(run if run.spans in kept else replace(run, spans=whole.spans) for run in found))
 
 
-def variants(task: QConv, machine: Machine) -> list[tuple[tuple[int, int], ...]]:
-    """The spans of taps for which a convolution has parameters, all taps first."""
+def variants(
+    task: QConv, machine: Machine, found: Sequence[Run] | None = None
+) -> list[tuple[tuple[int, int], ...]]:
+    """The spans of taps for which a convolution has parameters, all taps first; `found` are its runs, if known."""
     whole = whole_run(task, machine.lanes)
-    return list(dict.fromkeys([whole.spans, *(run.spans for run in runs(task, machine) if task.pad)]))
+    found = runs(task, machine) if found is None else found
+    return list(dict.fromkeys([whole.spans, *(run.spans for run in found if task.pad)]))
 
 
 def _tile_runs(task: QConv | QPool, whole: Run, lanes: int) -> Iterator[Run]:
-    taps = [tap for group in task.groups for tap in group.taps]
-    first, last = min(tap.dy for tap in taps), max(tap.dy for tap in taps)
-    least = min(task.in_height - tap.short_rows for tap in taps)
+    # Groups that differ in channels and columns only leave out the same rows.
+    kinds: dict[Rows, int] = {}
+    kind = [
+        kinds.setdefault(tuple((tap.dy, tap.short_rows) for tap in group.taps), len(kinds))
+        for group in task.groups
+    ]
+    distances = [dy for rows in kinds for dy, _ in rows]
+    first, last = min(distances), max(distances)
+    least = task.in_height - max(short for rows in kinds for _, short in rows)
+    known: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
     for tile in whole.tiles:
         top = tile * lanes // task.pitch
         bottom = (min((tile + 1) * lanes, task.height * task.pitch) - 1) // task.pitch
         spans = whole.spans
         if bottom + first < 0 or top + last >= least:
-            spans = tuple(_span(task, group.taps, top, bottom) for group in task.groups)
+            if (top, bottom) not in known:
+                each = [_span(task, rows, top, bottom) for rows in kinds]
+                known[top, bottom] = tuple(each[number] for number in kind)
+            spans = known[top, bottom]
         yield Run(tile, tile + 1, spans)
 
 
-def _span(task: QConv | QPool, taps: Sequence[Tap], top: int, bottom: int) -> tuple[int, int]:
+def _span(task: QConv | QPool, rows: Rows, top: int, bottom: int) -> tuple[int, int]:
     """The taps from the first to the last one that reads a row of the image from one of the rows `top` to `bottom`."""
     inside = [
-        i
-        for i, tap in enumerate(taps)
-        if bottom + tap.dy >= 0 and top + tap.dy < task.in_height - tap.short_rows
+        i for i, (dy, short) in enumerate(rows) if bottom + dy >= 0 and top + dy < task.in_height - short
     ]
     return (inside[0], inside[-1] + 1) if inside else (0, 1)
 

@@ -53,7 +53,7 @@ def _signature(graph: TaskGraph, task: Task) -> Hashable:
         (name in graph.constants, graph.tensor(name).shape, _quant(graph, name)) for name in task.inputs
     )
     named = {"rows": 1} if cuts_row(graph, task) else task.attrs
-    attrs = tuple(sorted((name, repr(value)) for name, value in named.items()))
+    attrs = tuple(sorted((name, type(value).__name__, value) for name, value in named.items()))
     return task.op, attrs, operands, graph.tensor(task.output).shape, _quant(graph, task.output)
 
 

@@ -22,11 +22,11 @@ def groups_of(attrs: Attrs) -> list[tuple[int, list[Shape]]]:
     """Output channels and taps of each group."""
     taps, counts, channels = attrs["taps"], attrs["counts"], attrs["channels"]
     assert isinstance(taps, tuple) and isinstance(counts, tuple) and isinstance(channels, tuple)
+    listed: list[Shape] = list(zip(*[iter(taps)] * FIELDS, strict=True))
     groups, first = [], 0
     for count, outputs in zip(counts, channels, strict=True):
-        flat = taps[first : first + FIELDS * count]
-        groups.append((outputs, [flat[i : i + FIELDS] for i in range(0, len(flat), FIELDS)]))
-        first += FIELDS * count
+        groups.append((outputs, listed[first : first + count]))
+        first += count
     return groups
 
 
@@ -113,12 +113,22 @@ def read_taps(image: np.ndarray, taps: Sequence[Shape], size: Shape, pad: float 
     (taps, rows, columns), of the image's type.
     """
     out = np.full((len(taps), *size), pad, image.dtype)
-    for index, (channel, dy, dx, short_rows, short_columns) in enumerate(taps):
+    alike: dict[Shape, list[int]] = {}
+    for index, tap in enumerate(taps):
+        alike.setdefault(tap[1:], []).append(index)
+    for (dy, dx, short_rows, short_columns), mine in alike.items():
         height, width = image.shape[1] - short_rows, image.shape[2] - short_columns
         top, bottom = max(0, -dy), min(size[0], height - dy)
         left, right = max(0, -dx), min(size[1], width - dx)
         if top < bottom and left < right:
-            out[index, top:bottom, left:right] = image[
-                channel, top + dy : bottom + dy, left + dx : right + dx
+            channels = [taps[index][0] for index in mine]
+            out[_chosen(mine), top:bottom, left:right] = image[
+                _chosen(channels), top + dy : bottom + dy, left + dx : right + dx
             ]
     return out
+
+
+def _chosen(numbers: list[int]) -> slice | list[int]:
+    """What chooses these along an axis: a slice, which copies nothing by itself, where they follow each other."""
+    first, end = numbers[0], numbers[0] + len(numbers)
+    return slice(first, end) if numbers == list(range(first, end)) else numbers

@@ -14,8 +14,8 @@ import numpy as np
 
 from intar.ir.deal import pixel_cores
 from intar.ir.nodes.arrays import CoreStep, FeedStep
-from intar.ir.nodes.memories import ImageStep
-from intar.ir.pixels import Run, last_read, runs, variants, whole_run
+from intar.ir.nodes.memories import ImageStep, Window
+from intar.ir.pixels import Run, last_reads, whole_run
 from intar.ir.quantgraph import QConv, QPool, Tap
 from intar.lower.buffers import TensorMemory
 from intar.lower.netlist import Flow, FlowLeg
@@ -138,7 +138,7 @@ def prepare(work: Work, visit: Visit) -> None:
     cores = vector_cores(work, visit)
     work.kernels.load(cores, task)
     machine = work.site.machine
-    more = [left_out(work, task, spans) for spans in variants(task, machine)]
+    more = [left_out(work, task, spans) for spans in work.site.spans[task.name]]
     _, shares = _dealt_to(work, visit)
     made = _parts(task, machine.rows, whole_run(task, machine.lanes).spans, shares)
     work.params.load_rows(cores, task, [part.sets for parts in made for _, part in parts], more)
@@ -175,7 +175,7 @@ def _bands(work: Work, visit: Visit) -> list[tuple[range, Run]]:
     return [
         (range(max(band.start, run.first), min(band.stop, run.end)), run)
         for band in _handed_over(work, visit)
-        for run in runs(visit.task, work.site.machine)
+        for run in work.site.runs[visit.task.name]
         if max(band.start, run.first) < min(band.stop, run.end)
     ]
 
@@ -203,7 +203,9 @@ def _block(
     """The tiles of a band, for one or more blocks of channels, of which shares of `count` cores make parts; tile `t` is made
     by core `t` of a share, modulo their number."""
     cores = visit.cores
+    image = work.site.pitch(task.inputs[0]) * work.site.machine.lanes
     for share, part in parts:
+        taps = [window(tap, image, task.in_pitch, task.in_height, task.in_width) for tap in part.taps]
         note = f"{task.name} channels {part.first}+{part.rows * part.count}"
         if len(band) < work.site.pitch(task.output):
             note += f" tiles {band.start}+{len(band)}"
@@ -212,13 +214,13 @@ def _block(
             if not tiles:
                 continue
             core, place = cores[share * count + position], share * count + position
-            _windows(work, visit, task, part, place, tiles, note)
+            _windows(work, visit, task, part, taps, place, tiles, note)
             if isinstance(task, QConv):
                 _products(work, task, core, work.tensors.image(visit, place), part, len(tiles), run, note)
             else:
-                image, taps = work.tensors.image(visit, place).port("out"), part.span[1] - part.span[0]
-                work.net.move(image, [f"vector_{core}.x"], part.count * len(tiles) * taps, note=note)
-                work.maxima(core, task, part.count * len(tiles), taps, note)
+                source, reads = work.tensors.image(visit, place).port("out"), part.span[1] - part.span[0]
+                work.net.move(source, [f"vector_{core}.x"], part.count * len(tiles) * reads, note=note)
+                work.maxima(core, task, part.count * len(tiles), reads, note)
     first = band.start % count
     for number in range(parts[0][1].count):
         for share, part in parts:
@@ -228,13 +230,18 @@ def _block(
 
 
 def _windows(
-    work: Work, visit: Visit, task: QConv | QPool, block: Block, position: int, tiles: range, note: str
+    work: Work,
+    visit: Visit,
+    task: QConv | QPool,
+    block: Block,
+    taps: Sequence[Window],
+    position: int,
+    tiles: range,
+    note: str,
 ) -> None:
-    """What the taps of a block read, from the image of the core at this position."""
+    """What the `taps` of a block read, from the image of the core at this position."""
     source = work.tensors.image(visit, position)
     lanes = work.site.machine.lanes
-    row = work.site.pitch(task.inputs[0]) * lanes
-    taps = [window(tap, row, task.in_pitch, task.in_height, task.in_width) for tap in block.taps]
     step = ImageStep(
         first=tiles.start,
         stride=tiles.step,
@@ -248,7 +255,7 @@ def _windows(
         note=note,
     )
     read = block.taps[slice(*block.span)]
-    read_tiles(source, taps, step, [last_read(task, read, tile, lanes) for tile in tiles])
+    read_tiles(source, taps, step, last_reads(task, read, tiles, lanes))
 
 
 def _products(
@@ -284,7 +291,7 @@ def _products(
     results = block.count * tiles * block.rows * block.members
     work.net.move(f"core_{core}.out", [f"vector_{core}.acc"], results, note=note)
     each = tiles if block.rows * block.members == 1 else 1
-    spans = variants(task, work.site.machine)
+    spans = work.site.spans[task.name]
     variant = spans.index(run.spans) if run.spans in spans else 0
     sets = work.params.read_rows(core, task, variant, block.sets, tiles // each, note)
     work.vector(core, task, results // each, each, "acc", True, note, sets, block.members)

@@ -12,6 +12,11 @@ from intar.ir.program import Link, Node
 
 LINK_DEPTH = 4
 WEIGHT_DEPTH = 16
+MOST_INPUTS = 256
+MOST_OUTPUTS = 128
+"""Partners of a router: a step of `rtl/intar_router.sv` names an input in 8 bits, one of `hls/intar_router.h` has 128 bits
+for outputs."""
+MOST_LEGS = 256
 MOST_DEPTH = 64
 """Beats of the deepest link: what is still LUTRAM (`rtl/intar_fifo.sv`)."""
 
@@ -85,19 +90,11 @@ class Netlist:
                 through.setdefault(port, []).append(flow)
         routers: list[Router] = []
         links: list[Link] = []
+        starts = {src: self._split(src, dsts, through[src], routers, links) for src, dsts in sinks.items()}
+        ends = {dst: self._merge(dst, srcs, through[dst], routers, links) for dst, srcs in sources.items()}
         for src, dsts in sinks.items():
-            if len(dsts) > 1:
-                routers.append(self._split(src, dsts, through[src]))
-                links.append(self._link(src, f"{_split_name(src)}.in0", src))
-        for dst, srcs in sources.items():
-            if len(srcs) > 1:
-                routers.append(self._merge(dst, srcs, through[dst]))
-                links.append(self._link(f"{_merge_name(dst)}.out0", dst, dst))
-        for src, dsts in sinks.items():
-            for index, dst in enumerate(dsts):
-                start = f"{_split_name(src)}.out{index}" if len(dsts) > 1 else src
-                merged = len(sources[dst]) > 1
-                end = f"{_merge_name(dst)}.in{sources[dst].index(src)}" if merged else dst
+            for dst in dsts:
+                start, end = starts[src][dst], ends[dst][src]
                 if self.types[src] == self.types[dst]:
                     links.append(self._link(start, end, src))
                     continue
@@ -117,23 +114,61 @@ class Netlist:
             name = f"{src}_to_{dst}".replace(".", "_")
         return Link(name=name, src=src, dst=dst, lanes=kind.lanes, bits=kind.bits, depth=depth)
 
-    def _split(self, src: str, dsts: list[str], flows: Sequence[Flow]) -> Router:
-        steps: list[RouterStep] = []
-        for flow in flows:
-            legs = tuple(
-                Leg(src=0, dsts=tuple(sorted(dsts.index(d) for d in leg.dsts)))
-                for leg in flow.legs
-                if leg.src == src
-            )
-            _append(steps, legs, flow)
-        return self._router(_split_name(src), 1, len(dsts), src, steps)
+    def _split(
+        self, src: str, dsts: Sequence[str], flows: Sequence[Flow], routers: list[Router], links: list[Link]
+    ) -> dict[str, str]:
+        """Where what an output port sends to each partner can be taken; with many of them behind routers in a row."""
+        if len(dsts) == 1:
+            return {dsts[0]: src}
 
-    def _merge(self, dst: str, srcs: list[str], flows: Sequence[Flow]) -> Router:
-        steps: list[RouterStep] = []
-        for flow in flows:
-            legs = tuple(Leg(src=srcs.index(leg.src), dsts=(0,)) for leg in flow.legs if dst in leg.dsts)
-            _append(steps, legs, flow)
-        return self._router(_merge_name(dst), len(srcs), 1, dst, steps)
+        def split(name: str, start: str, dsts: Sequence[str]) -> dict[str, str]:
+            groups = in_groups(dsts, MOST_OUTPUTS)
+            place = {dst: index for index, group in enumerate(groups) for dst in group}
+            steps: list[RouterStep] = []
+            for flow in flows:
+                legs = (
+                    Leg(src=0, dsts=tuple(sorted({place[dst] for dst in leg.dsts if dst in place})))
+                    for leg in flow.legs
+                    if leg.src == src
+                )
+                _append(steps, tuple(leg for leg in legs if leg.dsts), flow)
+            routers.append(self._router(name, 1, len(groups), src, steps))
+            links.append(self._link(start, f"{name}.in0", src))
+            found: dict[str, str] = {}
+            for index, group in enumerate(groups):
+                end = f"{name}.out{index}"
+                found |= {group[0]: end} if len(group) == 1 else split(f"{name}_{index}", end, group)
+            return found
+
+        return split(_split_name(src), src, dsts)
+
+    def _merge(
+        self, dst: str, srcs: Sequence[str], flows: Sequence[Flow], routers: list[Router], links: list[Link]
+    ) -> dict[str, str]:
+        """Where each of an input port's partners sends its beats; many of them through routers in a row."""
+        if len(srcs) == 1:
+            return {srcs[0]: dst}
+
+        def merge(name: str, end: str, srcs: Sequence[str]) -> dict[str, str]:
+            groups = in_groups(srcs, MOST_INPUTS)
+            place = {src: index for index, group in enumerate(groups) for src in group}
+            steps: list[RouterStep] = []
+            for flow in flows:
+                legs = (
+                    Leg(src=place[leg.src], dsts=(0,))
+                    for leg in flow.legs
+                    if dst in leg.dsts and leg.src in place
+                )
+                _append(steps, tuple(legs), flow)
+            routers.append(self._router(name, len(groups), 1, dst, steps))
+            links.append(self._link(f"{name}.out0", end, dst))
+            found: dict[str, str] = {}
+            for index, group in enumerate(groups):
+                start = f"{name}.in{index}"
+                found |= {group[0]: start} if len(group) == 1 else merge(f"{name}_{index}", start, group)
+            return found
+
+        return merge(_merge_name(dst), dst, srcs)
 
     def _fit(self, name: str, src: str, dst: str, flows: Sequence[Flow]) -> Router:
         """What gives the elements on the way from one port to another the other's width."""
@@ -156,6 +191,14 @@ def _add(items: list[str], item: str) -> None:
         items.append(item)
 
 
+def in_groups(items: Sequence[str], most: int) -> list[Sequence[str]]:
+    """At most `most` groups of neighbours, each single where there are no more items; as large as a tree of these needs."""
+    size = 1
+    while -(-len(items) // size) > most:
+        size *= most
+    return [items[first : first + size] for first in range(0, len(items), size)]
+
+
 def _split_name(port: str) -> str:
     return "split_" + port.replace(".", "_")
 
@@ -168,9 +211,10 @@ def _append(steps: list[RouterStep], legs: tuple[Leg, ...], flow: Flow) -> None:
     """Append one flow's share, joined to the step before when it is the same single leg."""
     if not legs:
         return
-    if len(legs) > 1 and len({leg for leg in legs}) == 1 and flow.period == 1:
+    count = len(legs)
+    if count > 1 and len(set(legs)) == 1 and flow.period == 1:
         legs = legs[:1]
-        flow = replace(flow, rounds=flow.rounds * len(flow.legs), beats_last=-1)
+        flow = replace(flow, rounds=flow.rounds * count, beats_last=-1)
     if len(legs) == 1:
         shorter = flow.rounds // flow.period
         beats = (flow.rounds - shorter) * flow.beats + shorter * flow.last
@@ -183,17 +227,23 @@ def _append(steps: list[RouterStep], legs: tuple[Leg, ...], flow: Flow) -> None:
             )
         )
         return
-    steps.append(
-        RouterStep(
-            rounds=flow.rounds,
-            legs=legs,
-            beats=flow.beats,
-            period=flow.period,
-            beats_last=flow.last,
-            note=flow.note,
-            segment=flow.segment,
-        )
+    whole = RouterStep(
+        rounds=flow.rounds,
+        legs=legs,
+        beats=flow.beats,
+        period=flow.period,
+        beats_last=flow.last,
+        note=flow.note,
+        segment=flow.segment,
     )
+    if count <= MOST_LEGS:
+        steps.append(whole)
+        return
+    for turn in range(flow.rounds):  # round by round, each in several steps
+        beats = flow.last if turn % flow.period == flow.period - 1 else flow.beats
+        for first in range(0, count, MOST_LEGS):
+            part = {"rounds": 1, "legs": legs[first : first + MOST_LEGS], "period": 1}
+            steps.append(whole.model_copy(update=part | {"beats": beats, "beats_last": beats}))
 
 
 def kernel_name(network: str, taken: Iterable[str]) -> str:

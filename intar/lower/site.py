@@ -13,6 +13,7 @@ from intar.ir.beats import beat_addresses
 from intar.ir.bits import INDEX_BITS
 from intar.ir.circuit import argmaxes, circuit, lookups
 from intar.ir.packing import products_at_once
+from intar.ir.pixels import Run, runs, variants
 from intar.ir.quantgraph import (
     QArgmax,
     QBinary,
@@ -20,6 +21,7 @@ from intar.ir.quantgraph import (
     QEmbedding,
     QMatmul,
     QMove,
+    QPool,
     QProduct,
     QTask,
     QTensor,
@@ -113,6 +115,17 @@ class Site:
         moves = [task for task in self.graph.tasks if isinstance(task, QMove)]
         found = {task.name: beat_addresses(task, self.tensors, self.machine.lanes) for task in moves}
         return {name: taken for name, taken in found.items() if taken is not None}
+
+    @cached_property
+    def runs(self) -> Mapping[str, Sequence[Run]]:
+        """The tiles of each convolution and pool in runs (`intar.ir.pixels`), by the names of the tasks."""
+        return {t.name: runs(t, self.machine) for t in self.graph.tasks if isinstance(t, QConv | QPool)}
+
+    @cached_property
+    def spans(self) -> Mapping[str, Sequence[tuple[tuple[int, int], ...]]]:
+        """The spans of taps for which a convolution has parameters (`variants`), by the names of the tasks."""
+        convolutions = [task for task in self.graph.tasks if isinstance(task, QConv)]
+        return {task.name: variants(task, self.machine, self.runs[task.name]) for task in convolutions}
 
     @cached_property
     def moved(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -184,7 +185,7 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
             w_bits=w_bits,
             groups=groups,
             runs=tuple((run.first, run.end, run.taps) for run in found),
-            sets=len(variants(task, machine)) if isinstance(task, QConv) else 1,
+            sets=len(variants(task, machine, found)) if isinstance(task, QConv) else 1,
             filters=task.filter_sizes if isinstance(task, QConv) else (),
             reduce=task.reduce if isinstance(task, QConv) else 1,
             reach=max(
@@ -210,7 +211,9 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
     return Work("vector", out.rows, out.cols)
 
 
-def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) -> int:
+def _fixed_bytes(
+    graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int, works: Mapping[str, Work]
+) -> int:
     """Parameters, tables on each core or on the rows node, on each core a weight ring for the longest reduction, and the
     rows nodes, of which all but one have softmaxes only."""
     deepest = 0
@@ -230,7 +233,7 @@ def _fixed_bytes(graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int) 
         if isinstance(task, QNorm):
             total += sizes.norm_parameter_bytes(out.cols, machine)
         if isinstance(task, QConv):
-            work = _work(task, graph, w_bits, machine)
+            work = works[task.name]
             total += sizes.kernel_bytes(work, machine) + sizes.row_parameter_bytes(work, machine)
         if isinstance(task.table, TableSpec):
             copies = 1 if isinstance(task, ROW_WISE) else machine.cores
@@ -320,6 +323,6 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
         tensors,
         a_bits,
         w_bits,
-        _fixed_bytes(graph, machine, a_bits, w_bits),
+        _fixed_bytes(graph, machine, a_bits, w_bits, {task.name: task.work for task in tasks}),
         tuple(predecessors),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,15 +27,14 @@ if TYPE_CHECKING:
 def tap_groups(groups: list[tuple[int, list[Shape]]]) -> tuple[TapGroup, ...]:
     """The groups of a float task as those of an integer one."""
     return tuple(
-        TapGroup(
-            channels=channels,
-            taps=tuple(
-                Tap(channel=c, dy=dy, dx=dx, short_rows=rows, short_columns=columns)  # type: ignore[arg-type]
-                for c, dy, dx, rows, columns in taps
-            ),
-        )
-        for channels, taps in groups
+        TapGroup(channels=channels, taps=tuple(_tap(*tap) for tap in taps)) for channels, taps in groups
     )
+
+
+@lru_cache(maxsize=1 << 16)
+def _tap(channel: int, dy: int, dx: int, short_rows: int, short_columns: int) -> Tap:
+    """A tap; groups and layers have many in common."""
+    return Tap(channel=channel, dy=dy, dx=dx, short_rows=short_rows, short_columns=short_columns)  # type: ignore[arg-type]
 
 
 def _alone(channels: int) -> list[tuple[int, list[Shape]]]:
