@@ -14,8 +14,8 @@ import numpy as np
 
 from intar.errors import Finding, GraphError, InternalError, UnsupportedError, quoted
 from intar.frontends.assemble import Assembly
+from intar.frontends.onnx_moments import rewrite_moments
 from intar.frontends.onnx_nodes import Node, Rejected, live
-from intar.frontends.onnx_norms import rewrite_norms
 from intar.frontends.onnx_patterns import rewrite
 from intar.frontends.positions import Masked, PositionMask, position_mask
 from intar.frontends.simplify import simplify
@@ -81,7 +81,7 @@ class Importer(ABC):
         UnsupportedError, GraphError
             With everything that was found.
         """
-        nodes = rewrite_norms(live(nodes, outputs), self.values, outputs)
+        nodes = rewrite_moments(live(nodes, outputs), self.values, outputs)
         for node in rewrite(nodes, self.values, outputs):
             self._translate(node)
         self.report_unknown()

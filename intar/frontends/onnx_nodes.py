@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,10 @@ class Node:
         """The node that a pattern puts in this one's place: it makes the same outputs."""
         origin = self.origin or self.op
         return Node(op, self.name, inputs, self.outputs, dict(attrs), origin=origin, line=self.line)
+
+    def at(self, last: Node) -> Node:
+        """The node in the place of the last of those that it stands for: it makes what that one makes."""
+        return replace(self, name=last.name, outputs=last.outputs, line=last.line)
 
     @property
     def source(self) -> str:

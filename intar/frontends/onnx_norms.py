@@ -1,21 +1,18 @@
-"""LayerNorm and RMSNorm of ONNX models: the operators, and the same spelled out in means, powers and roots."""
+"""Normalisations of ONNX models: the operators, and what stands for a spelled-out one (`onnx_moments`)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from intar.frontends.onnx_nodes import Node, Rejected, live, scalar
+from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import Op
 from intar.ir.shapes import show
 
 if TYPE_CHECKING:
     from intar.frontends.importer import Importer
-
-LAYER, RMS = "LayerNormalization", "RMSNormalization"
 
 
 def layer_norm(importer: Importer, node: Node) -> None:
@@ -112,110 +109,40 @@ def _vector(importer: Importer, node: Node, position: int, default: np.ndarray) 
     return importer.graph.constant(f"{node.outputs[0]}:parameter_{position}", spread)
 
 
-def rewrite_norms(
-    nodes: Sequence[Node], values: Mapping[str, np.ndarray], outputs: Sequence[str]
-) -> list[Node]:
-    """The nodes with each spelled-out normalisation (without its scale and shift) replaced by one node."""
-    makers = {name: node for node in nodes for name in node.outputs}
-    finder = _Finder(makers, values)
-    return live([finder.norm(node) or node for node in nodes], outputs)
-
-
-class _Finder:
-    """Looks behind a division by a root of a mean of squares."""
-
-    def __init__(self, makers: Mapping[str, Node], values: Mapping[str, np.ndarray]) -> None:
-        self.makers, self.values = makers, values
-
-    def norm(self, node: Node) -> Node | None:
-        for numerator, root in self._quotients(node):
-            if (length := self._length(root)) and length[0] == numerator:
-                return node.became("LpNormalization", [numerator], {"axis": -1, "p": 2, "epsilon": length[1]})
-            inner = self._root(root)
-            if inner is None:
-                continue
-            for mean, constant in self._pairs(inner, "Add"):
-                epsilon = scalar(self.values, constant)
-                if epsilon is None or self._square(self._mean(mean)) != numerator:
-                    continue
-                attrs = {"epsilon": epsilon, "axis": -1}
-                for x, average in self._pairs(numerator, "Sub"):
-                    if self._mean(average) == x:
-                        return node.became(LAYER, [x], attrs)
-                return node.became(RMS, [numerator], attrs)
-        return None
-
-    def _maker(self, name: str, op: str) -> Node | None:
-        node = self.makers.get(name)
-        return node if node is not None and node.domain == "" and node.op == op else None
-
-    def _pairs(self, name: str, op: str) -> list[tuple[str, str]]:
-        node = self._maker(name, op)
-        if node is None or len(node.inputs) != 2:
-            return []
-        a, b = node.inputs
-        return [(a, b)] if op in ("Sub", "Div", "Pow") else [(a, b), (b, a)]
-
-    def _quotients(self, node: Node) -> list[tuple[str, str]]:
-        """(numerator, divisor that is a root) of a division, or of a product with a reciprocal."""
-        if node.domain or len(node.inputs) != 2:
-            return []
-        a, b = node.inputs
-        if node.op == "Div":
-            return [(a, b)]
-        if node.op != "Mul":
-            return []
-        return [(x, root) for x, inverse in ((a, b), (b, a)) if (root := self._inverse(inverse)) is not None]
-
-    def _inverse(self, name: str) -> str | None:
-        """The tensor whose reciprocal `name` is; ``x**-0.5`` is the reciprocal of a root and stands for itself."""
-        if node := self._maker(name, "Reciprocal"):
-            return node.inputs[0]
-        for one, x in self._pairs(name, "Div"):
-            if scalar(self.values, one) == 1:
-                return x
-        if any(scalar(self.values, power) == -0.5 for _, power in self._pairs(name, "Pow")):
-            return name
-        return None
-
-    def _root(self, name: str) -> str | None:
-        """What a root is taken of."""
-        if node := self._maker(name, "Sqrt"):
-            return node.inputs[0]
-        return next(
-            (x for x, power in self._pairs(name, "Pow") if scalar(self.values, power) in (0.5, -0.5)), None
-        )
-
-    def _length(self, name: str) -> tuple[str, float] | None:
-        """What a Euclidean length of rows is taken of, and its lower bound; copies of it along the row are it, too."""
-        node, least = self.makers.get(name), 0.0
-        while node is not None and node.op in ("Expand", "Identity", "Concat", "Clip", "Max"):
-            if (node.op == "Concat" and len(set(node.inputs)) > 1) or (node.op == "Clip" and node.input(2)):
-                return None
-            if node.op in ("Clip", "Max") and node.input(1):
-                least = scalar(self.values, node.inputs[1]) or 0.0
-            node = self.makers.get(node.inputs[0])
-        if node is None or node.op != "ReduceL2" or self._axes(node) != [-1]:
-            return None
-        return node.inputs[0], least
-
-    def _axes(self, node: Node) -> list[int] | None:
-        """The axes that a reduction keeps as ones, as they are written; None when it drops them, or they are not known."""
-        axes = node.attrs.get("axes")
-        if axes is None and node.input(1) in self.values:
-            axes = self.values[node.input(1)].reshape(-1)
-        return None if axes is None or not node.attrs.get("keepdims", 1) else [int(a) for a in axes]
-
-    def _mean(self, name: str | None) -> str | None:
-        """What a mean over the last axis is taken of. The rank is not known here: the axis has to be written as -1."""
-        node = self._maker(name, "ReduceMean") if name else None
-        return node.inputs[0] if node is not None and self._axes(node) == [-1] else None
-
-    def _square(self, name: str | None) -> str | None:
-        """What a square is taken of."""
-        if name is None:
-            return None
-        for x, power in self._pairs(name, "Pow"):
-            if scalar(self.values, power) == 2:
-                return x
-        return next((a for a, b in self._pairs(name, "Mul") if a == b), None)
+def axis_norm(importer: Importer, node: Node) -> None:
+    """A LayerNorm or (`centred` 0) RMSNorm along one axis alone, with its scale and shift where they are constants."""
+    x, shape, output = importer.tensor(node.inputs[0]), importer.shape(node.inputs[0]), node.outputs[0]
+    rank, axis = len(shape), int(node.attrs["axis"])
+    if not -rank <= axis < rank:
+        raise Rejected(f"its axis {axis} does not exist in a tensor of {rank} axes", code="graph")
+    axis %= rank
+    if node.attrs["count"] not in (0, shape[axis]):
+        raise Rejected(
+            f"it divides a sum of {shape[axis]} elements by {node.attrs['count']}", "that is no mean",
+            "divide by the number of elements",
+        )  # fmt: skip
+    vectors: list[np.ndarray] = []
+    later: list[tuple[Op, str]] = []
+    for position, op, nothing in ((1, Op.MUL, 1.0), (2, Op.ADD, 0.0)):
+        name = node.input(position)
+        array = np.asarray(importer.real(name)) if name else np.full((), nothing)
+        spread = array.reshape((1,) * (rank - array.ndim) + array.shape)
+        along = not later and spread.ndim == rank and spread.size == spread.shape[axis]
+        vectors.append(np.broadcast_to(spread.reshape(-1) if along else nothing, shape[axis]).copy())
+        if not along:
+            later.append((op, importer.graph.constant(f"{output}:{op}", array)))
+    perm = (*(a for a in range(rank) if a != axis), axis)
+    steps: list[tuple[Op, list[str], dict]] = []
+    if axis != rank - 1:
+        steps.append((Op.TRANSPOSE, [], {"perm": perm}))
+    roles = ("scale", "shift")[: 1 + int(node.attrs["centred"])]
+    gains = [importer.graph.constant(f"{output}:{role}", v) for role, v in zip(roles, vectors, strict=False)]
+    steps.append(
+        (Op.LAYER_NORM if node.attrs["centred"] else Op.RMS_NORM, gains, {"epsilon": _epsilon(node)})
+    )
+    if axis != rank - 1:
+        steps.append((Op.TRANSPOSE, [], {"perm": tuple(perm.index(a) for a in range(rank))}))
+    steps += [(op, [name], {}) for op, name in later]
+    for number, (op, more, attrs) in enumerate(steps, 1):
+        name = "" if number == len(steps) else f"{output}:{op}_{number}"
+        x = importer.emit(node, op, [x, *more], attrs, output=name)

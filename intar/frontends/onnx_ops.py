@@ -14,7 +14,7 @@ from intar.frontends.onnx_images import IMAGES, leaky_relu
 from intar.frontends.onnx_matmul import gemm, matmul
 from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected
-from intar.frontends.onnx_norms import group_norm, layer_norm, lp_norm, rms_norm
+from intar.frontends.onnx_norms import axis_norm, group_norm, layer_norm, lp_norm, rms_norm
 from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
 from intar.frontends.onnx_recurrent import recurrent
 from intar.frontends.onnx_reductions import REDUCTIONS
@@ -71,7 +71,7 @@ def _softmax(importer: Importer, node: Node) -> None:
     masked = importer.masked.get(node.inputs[0])
     x = masked.scores if masked else importer.tensor(node.inputs[0])
     shape, output = importer.graph.shapes[x], node.outputs[0]
-    rank, old = len(shape), importer.opset < 13
+    rank, old = len(shape), importer.opset < 13 and not node.attrs.get("single")
     axis = int(node.attrs.get("axis", 1 if old else -1))
     if not -rank <= axis < rank:
         raise Rejected(f"its axis {axis} does not exist in a tensor of {rank} axes", code="graph")
@@ -234,6 +234,7 @@ HANDLERS: dict[str, Handler] = {
     "Abs": _abs,
     "Add": _binary(Op.ADD),
     "ArgMax": _argmax,
+    "AxisNormalization": axis_norm,
     "BatchNormalization": _batch_normalization,
     "Cast": _cast,
     "CastLike": _cast,

@@ -68,8 +68,10 @@ def _patterns() -> Iterator[tuple[str, dict[str, str], Call]]:
     for argument in _scaled(X, 1 / sqrt(2)):
         for pattern in _product(X, _add(Call(("Erf",), (argument,)), Number(1)), 0.5):
             yield "Gelu", {"approximate": "none"}, pattern
-    for cube in (Call(("Pow",), (X, Number(3))), _mul(_mul(X, X), X)):
-        inner = _add(X, _mul(cube, Number(0.044715)))
+    small = Number(0.044715)
+    cubes = [_mul(cube, small) for cube in (Call(("Pow",), (X, Number(3))), _mul(_mul(X, X), X))]
+    for cube in (*cubes, _mul(X, _mul(X, _mul(X, small))), _mul(X, _mul(_mul(X, X), small))):
+        inner = _add(X, cube)
         for argument in _scaled(inner, sqrt(2 / pi)):
             for pattern in _product(X, _add(Call(("Tanh",), (argument,)), Number(1)), 0.5):
                 yield "Gelu", {"approximate": "tanh"}, pattern

@@ -9,6 +9,7 @@ import numpy as np
 
 from intar.frontends.assemble import Assembly, Draft
 from intar.frontends.masks import finite_mask
+from intar.frontends.reshaped_images import functions_of_images
 from intar.ir.ops import HIDDEN, Op
 from intar.ir.taskgraph import dequantise
 
@@ -21,6 +22,7 @@ def simplify(graph: Assembly) -> None:
     merge_pads(graph)
     merge_masks(graph)
     merge_lookups(graph)
+    functions_of_images(graph)
     changed = True
     while changed:
         changed = merge_bias(graph) or fold_scale(graph)

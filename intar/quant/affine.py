@@ -15,6 +15,10 @@ OFFSET = 1 << 16
 LARGEST_BIAS = 1 << 45
 """Beside it an input of 16 bits moves the result by less than a thousandth of a step."""
 
+AT_ONCE = 4096
+"""Columns whose results over the input's range are compared at once: a tensor of which every element has its own line has
+hundreds of thousands."""
+
 NEIGHBOURS = 8
 """Biases tried on either side of the nearest one."""
 
@@ -29,6 +33,17 @@ def affine_integers(
     ``slope / OFFSET``; of the biases around that one the one with the fewest wrong results over the input's range is taken
     (docs/numerics.md). With `plain` the offset is rounded to input steps: slopes stay what they are, powers of two.
     """
+    pairs, place, counts = np.unique(
+        np.stack(np.broadcast_arrays(gain, offset)), axis=1, return_inverse=True, return_counts=True
+    )
+    integers, zero = _distinct(pairs[0], pairs[1], counts, x, target, plain)
+    return *(each[place.reshape(-1)] for each in integers), zero  # type: ignore[return-value]
+
+
+def _distinct(
+    gain: np.ndarray, offset: np.ndarray, counts: np.ndarray, x: Format, target: Format, plain: bool
+) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], int]:
+    """The same of columns of which there are `counts` each."""
     slope, shifted = gain * x.scale / target.scale, offset / target.scale
     with np.errstate(divide="ignore", invalid="ignore"):
         units = shifted / slope
@@ -37,18 +52,25 @@ def affine_integers(
     bias = np.where(constant, 1 << 30, np.rint(units)).astype(np.int64) - x.zero
     simple = (bias, *factors(np.where(constant, shifted / (1 << 30), slope)))
     if plain or (not constant.any() and np.abs((units - np.rint(units)) * slope).max(initial=0.0) < 1e-6):
-        return *simple, target.zero
+        return simple, target.zero
     low, high = limits(x.bits)
     inputs = np.unique(np.linspace(low, high, min(high - low + 1, 1024)).astype(np.int64))[:, None]
-    wanted = np.floor(slope * (inputs - x.zero) + shifted + 0.5)
-    exact = _through(slope, OFFSET + shifted - slope * x.zero, inputs, wanted + OFFSET)
-    gaps = [
-        np.abs(requantise(inputs + bias, mult, shift) - lowered - wanted)
-        for (bias, mult, shift), lowered in ((simple, 0), (exact, OFFSET))
-    ]
-    if (gaps[0].max(), gaps[0].sum()) <= (gaps[1].max(), gaps[1].sum()):
-        return *simple, target.zero
-    return *exact, target.zero - OFFSET
+    worst, total, parts = np.zeros(2), np.zeros(2), []
+    for first in range(0, len(slope), AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        wanted = np.floor(slope[part] * (inputs - x.zero) + shifted[part] + 0.5)
+        level = OFFSET + shifted[part] - slope[part] * x.zero
+        exact = _through(slope[part], level, inputs, wanted + OFFSET)
+        parts.append(exact)
+        own = tuple(each[part] for each in simple)
+        for way, ((bias, mult, shift), lowered) in enumerate(((own, 0), (exact, OFFSET))):
+            gaps = np.abs(requantise(inputs + bias, mult, shift) - lowered - wanted)
+            worst[way] = max(worst[way], gaps.max(initial=0.0))
+            total[way] += (gaps * counts[part]).sum()
+    if (worst[0], total[0]) <= (worst[1], total[1]):
+        return simple, target.zero
+    bias, mult, shift = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return (bias, mult, shift), target.zero - OFFSET
 
 
 def _through(

@@ -102,7 +102,7 @@ def test_normalisations_spelled_out_are_found(root: list, square: tuple, centred
     named = [(op, [x if name == "X" else name for name in ins], outs) for op, ins, outs in body]
     model = onnx_model([*(CENTRE if centred else []), *named, *tail], {"x": [2, 3, 8]}, ["y"], NORM)
     graph = agree(model, {"x": normal(2, 3, 8, seed=5)})
-    assert ops(graph) == ["layer_norm" if centred else "rms_norm", "mul", "add"]
+    assert ops(graph) == (["layer_norm"] if centred else ["rms_norm", "add"])
     assert graph.tasks[0].attrs["epsilon"] == pytest.approx(0.01)
 
 
