@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose
 
 import numpy as np
@@ -47,9 +47,9 @@ def _with_vector(
             continue
         scale, shift = norm.input(1), norm.input(2)
         if node.op == "Mul" and not scale and not shift:
-            return norm.became(norm.op, [norm.inputs[0], constant], norm.attrs).at(node)
+            return replace(norm, inputs=[norm.inputs[0], constant]).at(node)
         if node.op == "Add" and not shift and norm.attrs["centred"]:
-            return norm.became(norm.op, [norm.inputs[0], scale, constant], norm.attrs).at(node)
+            return replace(norm, inputs=[norm.inputs[0], scale, constant]).at(node)
     return node
 
 
@@ -117,7 +117,7 @@ class _Finder:
     @staticmethod
     def _normalised(node: Node, inputs: list[str], mean: _Reduced, epsilon: float, centred: int) -> Node:
         attrs = {"axis": mean.axis, "count": mean.count, "epsilon": epsilon, "centred": centred}
-        return node.became("AxisNormalization", inputs, attrs)
+        return replace(node.became("AxisNormalization", inputs, attrs), domain="intar")
 
     # ------------------------------------------------------------ quotients and roots
 
