@@ -24,9 +24,11 @@ from intar import proof, rendering
 from intar.design import Design
 from intar.errors import ConfigError, InfeasibleError, UnsupportedError
 from intar.ir.quantgraph import Quantised
+from intar.ir.schedule import PartedSchedule
 from intar.proof import Check
 from intar.quant.random_graphs import random_inputs
 from intar.random_cases import FAMILIES, random_case
+from intar.schedule.timeline import timeline
 
 EXECUTORS = ("engine", "csim", "rtl")
 REFUSALS = (ConfigError, InfeasibleError, UnsupportedError)
@@ -40,10 +42,10 @@ class Outcome:
     """What one seed of a family gave.
 
     `words` are its options, `tasks` those of all entries. `mismatches` counts differing integers of each executor against
-    golden; `objective` are cycles of the schedule's model, `predicted` the engine's, `simulated` those of the RTL, all of
-    the first inference of each entry together; `fault` is the exception that stopped the case, or cycles that were not as
-    predicted ("" if none), `refused` the user error that says that there is no such design; `first` locates the first
-    difference.
+    golden; `objective` are cycles of the schedule's model, `expected` those of its timeline (0 where an entry has parts),
+    `predicted` the engine's, `simulated` those of the RTL, all of the first inference of each entry together; `fault` is
+    the exception that stopped the case, or cycles that were not as predicted ("" if none), `refused` the user error that
+    says that there is no such design; `first` locates the first difference.
     """
 
     seed: int
@@ -52,6 +54,7 @@ class Outcome:
     tasks: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
     objective: int = 0
+    expected: int = 0
     predicted: int = 0
     simulated: int = 0
     mismatches: dict[str, int] = field(default_factory=dict)
@@ -98,6 +101,12 @@ def check_case(
         return replace(outcome, fault=f"{type(fault).__name__}: {str(fault)[:600]}")
 
 
+def expected_cycles(made: Design) -> int:
+    """Cycles by the timeline of a design's schedule; 0 if it has parts."""
+    schedule = made.schedule
+    return 0 if isinstance(schedule, PartedSchedule) else timeline(schedule, made.quantised.graph)[1]
+
+
 def _execute(
     outcome: Outcome, designs: Sequence[Design], executors: Sequence[str], inferences: int
 ) -> Outcome:
@@ -130,6 +139,7 @@ def _execute(
         tasks=tuple(phrase for made in designs for phrase in describe(made.quantised)),
         patterns=tuple(stage.pattern for made in designs for _, stage in made.schedule.laps),
         objective=sum(made.schedule.objective for made in designs),
+        expected=sum(map(expected_cycles, designs)) if all(map(expected_cycles, designs)) else 0,
         predicted=sum(made.predicted.cycles for made in designs),
         simulated=sum(check.cycles[0] for _, check in checks if check.executor == "rtl"),
         mismatches=dict(mismatches),

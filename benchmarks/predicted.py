@@ -1,7 +1,7 @@
 """Predicted against simulated cycles, and bits, over designs in every pattern and over random networks.
 
-Three figures of every case: the cycles of the schedule's model (what the solver minimises), the engine's prediction, and
-the RTL's, whose output is compared with golden integer by integer.
+Four figures of every case: the schedule's objective (which the solver minimises) and the cycles of its timeline, the
+engine's prediction, and the RTL's cycles, whose output is compared with golden integer by integer.
 
 >>> python benchmarks/predicted.py -o benchmarks/results                                       # doctest: +SKIP
 """
@@ -16,10 +16,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fuzz import check_case
+from fuzz import check_case, expected_cycles
 
-from intar import bench, designs
+from intar import bench, designs, pipeline
+from intar.errors import InfeasibleError, UnsupportedError
 from intar.ir.io import write_atomic
+from intar.session import open_source
 
 DESIGNS = (*designs.expand([]), "vae", "cnn4l", "intar_mlp", "rnet")
 LONG = 10_000
@@ -29,13 +31,14 @@ LONG = 10_000
 @dataclass(frozen=True)
 class Case:
     """One schedule: `group` is ``design``, ``solved`` (a random network in a random mode) or ``drawn`` (another one with a
-    random schedule); cycles, of designs without the model's; `simulated` is None, and `exact` is about the engine alone or
-    None, where the RTL was not simulated."""
+    random schedule); cycles; `expected` are those of the schedule's timeline, None if it has parts; `simulated` is None, and
+    `exact` is about the engine alone or None, where the RTL was not simulated."""
 
     group: str
     name: str
     pattern: str
-    objective: int | None
+    objective: int
+    expected: int | None
     predicted: int
     simulated: int | None
     exact: bool | None
@@ -47,18 +50,33 @@ class Case:
         return self.predicted / self.simulated - 1 if self.simulated else None
 
     @property
-    def model_error(self) -> float | None:
-        """Of the schedule's model against the engine, relative to the engine."""
-        return self.objective / self.predicted - 1 if self.objective and self.predicted else None
+    def timeline_error(self) -> float | None:
+        """Of the schedule's timeline against the engine, relative to the engine."""
+        return self.expected / self.predicted - 1 if self.expected and self.predicted else None
 
 
 def design_cases(names: Sequence[str], simulate: bool) -> Iterator[Case]:
     """Reference designs in all patterns."""
     for name in names:
-        for row in bench.rows(name, simulate=simulate):
-            if row["predicted"]:  # else nothing fits in this pattern
-                cycles = (row["predicted"], row["simulated"])
-                yield Case("design", name, row["pattern"], None, *cycles, row["bit_exact"])
+        source = open_source(name)
+        for pattern in bench.PATTERNS:
+            try:
+                made = pipeline.compile_quantised(
+                    source.quantised, source.machine, pattern, blocks=source.blocks
+                )
+            except (InfeasibleError, UnsupportedError):  # nothing fits in this pattern
+                continue
+            check = bench.simulated(made, bench.INFERENCES) if simulate else None
+            yield Case(
+                "design",
+                name,
+                pattern,
+                made.schedule.objective,
+                expected_cycles(made) or None,
+                made.predicted.cycles,
+                max(check.cycles) if check else None,
+                check.bit_exact if check else None,
+            )
 
 
 def random_cases(count: int, start: int, simulate: bool) -> Iterator[Case]:
@@ -68,7 +86,7 @@ def random_cases(count: int, start: int, simulate: bool) -> Iterator[Case]:
         for seed in range(start, start + count):
             o = check_case(seed, executors, family=family)
             mode = o.words.split(",")[0]
-            cycles = (o.objective, o.predicted, o.simulated or None)
+            cycles = (o.objective, o.expected or None, o.predicted, o.simulated or None)
             yield Case(group, f"seed {seed}", mode, *cycles, o.ok, o.fault or o.first)
 
 
@@ -86,11 +104,11 @@ def spread(errors: Sequence[tuple[float, Case]]) -> dict[str, object] | None:
 
 
 def summary(cases: Sequence[Case]) -> dict[str, object]:
-    """Errors of prediction and model: of all, and of the model by group, long and short."""
-    model = [(case.model_error, case) for case in cases if case.model_error is not None]
+    """Errors of prediction and timeline: of all, and of the timeline by group, long and short."""
+    errors = [(case.timeline_error, case) for case in cases if case.timeline_error is not None]
     parts = {
         f"{group}, {'long' if long else 'short'}": spread(
-            [(e, c) for e, c in model if c.group == group and (c.predicted >= LONG) == long]
+            [(e, c) for e, c in errors if c.group == group and (c.predicted >= LONG) == long]
         )
         for group in ("design", "solved", "drawn")
         for long in (True, False)
@@ -99,7 +117,7 @@ def summary(cases: Sequence[Case]) -> dict[str, object]:
         "cases": len(cases),
         "mismatching": [f"{c.name} {c.pattern}: {c.fault}" for c in cases if c.exact is False],
         "prediction": spread([(c.prediction_error, c) for c in cases if c.prediction_error is not None]),
-        "model": {"all": spread(model)} | {name: part for name, part in parts.items() if part},
+        "timeline": {"all": spread(errors)} | {name: part for name, part in parts.items() if part},
     }
 
 
@@ -111,7 +129,7 @@ def main() -> int:
     )
     parser.add_argument("--count", type=int, default=25, help="random networks of either kind")
     parser.add_argument("--start", type=int, default=100, help="first seed")
-    parser.add_argument("--predict-only", action="store_true", help="no RTL: model against engine")
+    parser.add_argument("--predict-only", action="store_true", help="no RTL: timeline against engine")
     parser.add_argument("-o", "--out", type=Path, help="folder for predicted.json")
     options = parser.parse_args()
     cases: list[Case] = []
@@ -123,8 +141,8 @@ def main() -> int:
             cases.append(case)
             verdict = {True: "exact", False: f"WRONG: {case.fault}", None: ""}[case.exact]
             print(
-                f"{case.group:7} {case.name:17} {case.pattern:10} model {case.objective or '–':>7}, "
-                f"engine {case.predicted:7}, RTL {case.simulated or '–':>7} {verdict}",
+                f"{case.group:7} {case.name:17} {case.pattern:10} objective {case.objective:7}, "
+                f"timeline {case.expected or '–':>7}, engine {case.predicted:7}, RTL {case.simulated or '–':>7} {verdict}",
                 flush=True,
             )
     total = summary(cases)

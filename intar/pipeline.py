@@ -23,7 +23,6 @@ from intar.quant.heads import group_heads
 from intar.schedule.candidates import candidates
 from intar.schedule.parts import schedule_parts
 from intar.schedule.pins import Pins
-from intar.schedule.urgency import by_urgency
 from intar.schedule.validate import validate
 
 
@@ -132,14 +131,11 @@ def _best(quantised: Quantised, machine: Machine, mode: Mode, pins: Pins | None,
 
 
 def _fastest(quantised: Quantised, schedules: Sequence[Schedule]) -> _Trial:
-    """The first of the schedules that take the fewest cycles, in mode ``auto`` also with its most urgent stages first."""
+    """The first of the schedules that take the fewest cycles."""
     best = _try(quantised, schedules[0])
     for rival in schedules[1:]:
         best = _faster(quantised, best, rival)
-    if schedules[0].mode != "auto" or not isinstance(best.schedule, Schedule):
-        return best
-    reordered = by_urgency(best.schedule, quantised.graph)
-    return best if reordered is None else _faster(quantised, best, reordered)
+    return best
 
 
 def _faster(quantised: Quantised, best: _Trial, rival: Schedule) -> _Trial:

@@ -180,12 +180,3 @@ def own_banks(schedule: Schedule) -> Schedule:
         for first, size in zip(accumulate(sizes, initial=0), sizes, strict=False)
     )
     return schedule.model_copy(update={"residency": residency, "banks": banks})
-
-
-def at_least(schedule: Schedule) -> int:
-    """Model cycles of the busiest core, if stages on other cores run beside its own."""
-    busy = [
-        sum(stage.cycles for stage in schedule.stages if any(core in task.cores for task in stage.tasks))
-        for core in range(schedule.machine.cores)
-    ]
-    return max(busy)

@@ -10,34 +10,52 @@ from typing import Any
 from intar.errors import InfeasibleError
 from intar.ir.quantgraph import ROW_WISE, QuantGraph
 from intar.ir.schedule import Machine, Mode, Schedule
-from intar.schedule.build import at_least, own_banks
+from intar.schedule.build import own_banks
 from intar.schedule.pins import Pins
 from intar.schedule.solve import solve
+from intar.schedule.timeline import timeline
+from intar.schedule.urgency import by_urgency
 from intar.schedule.validate import validate
 
 RESTRICTED: tuple[Mode, ...] = ("intar", "sequential", "dataflow")
 MOST_BANKS = 24
 """Banks for every copy, at most. Switches reach 128, but each costs memory and an output of every switch in front of it, for
 cycles only: rnet's 33 banks of their own take 36 BRAM36 more (245.5 for 209.5) and 34 of 94,244 cycles less."""
-RIVAL = 0.05
-"""The solver's objective and the engine's cycles agree within this share: closer schedules are told apart by the engine."""
+NEAR = 0.1
+"""The timeline and the engine's cycles agree within this share: what is closer together is told apart by the engine."""
+
+FORMS = 2
+"""Forms of a schedule (banks, order of its stages) that the engine tells apart, at most."""
 
 
 def candidates(
     graph: QuantGraph, machine: Machine, mode: Mode, pins: Pins | None, *, alone: bool = True
 ) -> list[Schedule]:
-    """The solver's best schedule of a mode and, in mode ``auto``, others that the engine may find faster.
+    """The solver's best schedule of a mode; in mode ``auto`` the schedules, of it and its rivals, that take about as long as
+    the fastest one by their timelines, in this order.
 
     Parts of a network are not `alone`: they share the memory, of which each takes the least, and are all in one mode.
     """
     best = solve(graph, machine, mode, pins)
     if mode != "auto":
         return [best]
-    found: dict[tuple[Any, ...], Schedule] = {}
+    timed: dict[tuple[Any, ...], tuple[int, Schedule]] = {}
     for schedule in (best, *_rivals(graph, best, pins, alone)):
-        for one in (schedule, *(_own_banks(schedule, graph) if alone else ())):
-            found.setdefault(_what_runs(one), one)
-    return list(found.values())
+        forms = {_what_runs(form): form for form in _forms(schedule, graph, alone)}
+        ways = [(timeline(form, graph)[1], way) for way, form in forms.items() if way not in timed]
+        for cycles, way in sorted(ways, key=lambda pair: pair[0])[:FORMS]:
+            timed[way] = cycles, forms[way]
+    near = min(cycles for cycles, _ in timed.values()) * (1 + NEAR)
+    ranked = sorted(timed.values(), key=lambda pair: pair[0])
+    return [schedule for cycles, schedule in ranked if cycles <= near]
+
+
+def _forms(schedule: Schedule, graph: QuantGraph, alone: bool) -> Iterator[Schedule]:
+    """A schedule with shared banks and its own, each as it is and with its most urgent stages first."""
+    for form in (schedule, *(_own_banks(schedule, graph) if alone else ())):
+        yield form
+        if reordered := by_urgency(form, graph):
+            yield reordered
 
 
 def _what_runs(schedule: Schedule) -> tuple[Any, ...]:
@@ -63,8 +81,6 @@ def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -
         try:
             rival = solve(graph, best.machine, restricted, pins)
         except InfeasibleError:
-            continue
-        if at_least(rival) > best.objective * (1 + RIVAL):
             continue
         if restricted != "dataflow":  # whose stages are not all stages of auto: it stays what it is
             status = best.status if rival.objective == best.objective else "FEASIBLE"

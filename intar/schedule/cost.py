@@ -109,7 +109,7 @@ def compute_cycles(work: Work, rows: int, cores: int, machine: Machine, resident
         products = rounds(work, cores, machine) * column_cycles(work, rows, cores, machine)
         if not resident and (rest := rest_of(work, rows, cores, machine)):
             products -= rest.above * array_tile(work, machine)
-        return max(products, rows * row_beats(work.cols, machine)) if work.tail else products
+        return max(products, rows * row_beats(work.cols, machine))
     if work.kind == "rows":
         return rows * row_cycles(work, machine)
     if work.kind == "vector":
@@ -169,6 +169,14 @@ def first_pass(work: Work, cores: int, machine: Machine) -> int:
     high = 1 if work.kind == "pool" else min(channels, machine.rows)
     first = replace(work, groups=((high, taps),) * work.reduce)
     return ceil_div(row_beats(work.cols, machine), cores) * pixel_tile(first, machine)
+
+
+def last_pass(work: Work, cores: int, machine: Machine) -> int:
+    """Cycles of a task on images in which it goes over all tiles for the last time, for its last block of channels."""
+    channels, taps = work.groups[-1]
+    high = 1 if work.kind == "pool" else _blocks(channels, machine.rows)[-1]
+    last = replace(work, groups=((high, taps),) * work.reduce)
+    return ceil_div(row_beats(work.cols, machine), cores) * pixel_tile(last, machine)
 
 
 def beats_before(work: Work, rows: int, cols: int, machine: Machine) -> int:

@@ -72,9 +72,9 @@ def passes(facts: Facts, task: QTask, rows: int, placement: Placement, once: boo
     products = turns * column_tile(facts, task, rows, placement)
     products -= facts.relieved(task, rows, placement) * facts.tile(task)
     if isinstance(task, QProduct):
-        return products, again * ceil(rows / item) * beats * depth
+        return max(products, rows * beats), again * ceil(rows / item) * beats * depth
     fetch = again * facts.weigh(turns, depth)
-    return max(products, rows * beats if task.tail else 0), fetch
+    return max(products, rows * beats), fetch
 
 
 def streamed(facts: Facts, task: QProduct) -> int:
