@@ -259,6 +259,33 @@ def column_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
     return total
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Rows of a matmul or product that its cores make one after the other, all column tiles of an item (by rows: of a deal)
+    before the next one begins: `height` at a time, `rest` in the end; cycles of all column tiles, and of one."""
+
+    rows: int
+    height: int
+    rest: int
+    cycles: int
+    column: int
+
+
+def pieces(work: Work, cores: int, machine: Machine) -> list[Piece]:
+    """All rows, in order."""
+    tile, depth, turns = array_tile(work, machine), row_beats(work.k, machine), rounds(work, cores, machine)
+    item = work.rows // work.items
+    if work.by_rows:
+        one = []
+        for d in deals(work, item, cores, machine):
+            column = d.rounds * max(tile, d.height * depth)
+            one.append(Piece(d.total, d.height, d.height, turns * column, column))
+    else:
+        column, high = ceil_div(item, machine.rows) * tile, min(item, machine.rows)
+        one = [Piece(item, high, (item - 1) % machine.rows + 1, turns * column, column)]
+    return one * work.items
+
+
 def first_column(work: Work, cores: int, machine: Machine) -> int:
     """Cycles of the first column tile, beside which the input may arrive: by rows, of the first deal."""
     rows = work.rows

@@ -18,8 +18,9 @@ from intar.schedule import cost
 from intar.schedule.check.facts import Facts
 from intar.schedule.check.tiled import Interleaved, Pipelined
 from intar.schedule.constants import Constants
+from intar.schedule.cost import Piece
 from intar.schedule.latencies import ARRAY, LOAD, READ, ROUTER, ROWS_OUT, WRITE, latencies
-from intar.schedule.occupancy import Free, Made
+from intar.schedule.occupancy import Free, Made, Memories
 from intar.schedule.problem import Task, make_problem, members
 from intar.schedule.work import Work, ceil_div, row_beats
 
@@ -60,7 +61,8 @@ class _Walk:
             [self.problem.tasks[self.numbers[p.task]] for p in stage.tasks] for stage in schedule.stages
         ]
         self.places = {p.task: p for stage in schedule.stages for p in stage.tasks}
-        self.banks = {home.tensor: home.copies for home in schedule.residency}
+        copies = {home.tensor: home.copies for home in schedule.residency}
+        self.memories = Memories(self.problem.tensors, copies, self.inside)
         self.ways = latencies(self.graph, self.problem)
         self.ring = self._ring()
         self.free = Free()
@@ -109,7 +111,7 @@ class _Walk:
     def _load(self, stage: int, tensor: int, tile_rows: int) -> None:
         """Bring a tensor on chip."""
         machine, entry = self.machine, self.problem.tensors[tensor]
-        start = max(self.free.loads, self._bank_free(stage, tensor))
+        start = max(self.free.loads, self.memories.free(stage, tensor))
         if tensor in self.made:  # it comes back
             start = max(start, self.made[tensor].last)
         pitch = row_beats(entry.cols, machine)
@@ -132,46 +134,8 @@ class _Walk:
         begin = made.begun or begin
         end = max(max(self.free.stores, begin) + entry.words, made.last + rest)
         self.free.stores = end
-        self._emptied(stage, tensor, end)
+        self.memories.emptied(stage, tensor, end)
         self.done = max(self.done, end + READ + ROUTER + machine.latency)
-
-    def _copies(self, stage: int, tensor: int) -> list[int]:
-        """The banks in which a tensor is in a stage."""
-        copies = self.banks.get(self._name(tensor), ())
-        return [copy.bank for copy in copies if copy.first_stage <= stage <= copy.last_stage]
-
-    def _bank_free(self, stage: int, tensor: int) -> int:
-        """When whatever was in the banks of a tensor before has been read for the last time."""
-        return max((self.free.banks[bank] for bank in self._copies(stage, tensor)), default=0)
-
-    def _side(self, stage: int, task: Task, slot: int) -> int | None:
-        """The bank from which a task of a stage reads an input beat by beat; None where it isn't known."""
-        tensor = task.inputs[slot]
-        entry, banks = self.problem.tensors[tensor], self._copies(stage, tensor)
-        if entry.pitch or not banks:
-            return None
-        if task.work.kind == "move":
-            return banks[0]
-        reads = [(t, n) for t in self.inside[stage] for n, one in enumerate(t.inputs) if one == tensor]
-        return banks[reads.index((task, slot)) % len(banks)]
-
-    def _reader(self, stage: int, task: Task) -> int:
-        """When the memories that a task reads are done with what was read before."""
-        sides = (self._side(stage, task, slot) for slot in range(len(task.inputs)))
-        return max((self.free.readers[bank] for bank in sides if bank is not None), default=0)
-
-    def _read(self, stage: int, task: Task, end: int) -> None:
-        """A task of a stage has read its inputs."""
-        for slot, tensor in enumerate(task.inputs):
-            self._emptied(stage, tensor, end)
-            bank = self._side(stage, task, slot)
-            if bank is not None:
-                self.free.readers[bank] = max(self.free.readers[bank], end)
-
-    def _emptied(self, stage: int, tensor: int, end: int) -> None:
-        """A tensor has been read in a stage."""
-        for bank in self._copies(stage, tensor):
-            self.free.banks[bank] = max(self.free.banks[bank], end)
 
     # Tasks by themselves.
     def _alone(self, stage: int, place: Placement, task: Task) -> None:
@@ -184,26 +148,36 @@ class _Walk:
             kinds = {"rows": self._rows, "vector": self._vector, "stream": self._stream, "move": self._move}
             start, end = kinds[work.kind](stage, place, task, work)
         last = cost.array_tile(work, self.machine) if work.arrays else 0
-        self._read(stage, task, end - last)
+        ends = [end - last] * len(task.inputs)
+        if work.kind == "product":
+            ends[1] = self._second(work, len(place.cores), start, end)
+        self.memories.read(stage, task, ends)
         self.spans.append(Span(task.name, start, end))
+
+    def _second(self, work: Work, count: int, start: int, end: int) -> int:
+        """When a product has taken its second operand: the ring holds two column tiles."""
+        machine = self.machine
+        column = cost.pieces(work, count, machine)[-1].column
+        begin = start - (cost.fetch_cycles(work, count, machine) if self.ring else 0)
+        return max(begin + cost.weight_cycles(work, work.rows, count, machine), end - 2 * column)
 
     def _matmul(self, stage: int, place: Placement, task: Task, work: Work) -> tuple[int, int]:
         """A matmul or a product: its first column tile follows its input, its last one is followed."""
         machine, free, count = self.machine, self.free, len(place.cores)
         cores = place.cores if work.by_rows else place.cores[: row_beats(work.cols, machine)]
-        tile, column = cost.array_tile(work, machine), cost.first_column(work, count, machine)
+        tile, item = cost.array_tile(work, machine), work.rows // work.items
         takes = cost.task_cycles(work, work.rows, count, True, machine)
         ahead = min(takes, 2 * tile)  # before a result has to leave
-        item = work.rows // work.items
-        height = min(cost.block_rows(work, count, False, machine), item)
+        pieces = cost.pieces(work, count, machine)
+        rows, height = pieces[0].rows, pieces[0].height
         given = self.made[task.inputs[0]]
         even = given.even and given.height > 0 and not height % given.height
-        even = even and (height <= given.height or not item % height)
+        even = even and (height <= given.height or not rows % height)
         begin = given.first if even or (work.rows == 1 and given.follows) else given.last
-        begin = max(begin, self._reader(stage, task))
+        begin = max(begin, self.memories.reader(stage, task))
         start = max([begin + self.ways.taken(height), *(free.arrays[core] for core in cores)])
         left = max(free.vectors[core] for core in cores)
-        left = max(left, self._bank_free(stage, task.output) - self.ways.drain)
+        left = max(left, self.memories.free(stage, task.output) - self.ways.drain)
         for tensor in task.inputs[1:] if work.tail else ():
             left = max(left, self.made[tensor].last + READ + 2 * ROUTER)
         start = max(start, left - ahead, self.constants.get(self.numbers[task.name], 0) - tile - ARRAY)
@@ -213,42 +187,42 @@ class _Walk:
         else:
             began = max(machine.latency + LOAD, *(free.columns[core] for core in cores))
             start = max(start, began + READ + fetch)
-        last_height = cost.block_rows(work, count, True, machine)
+        ends, end, taken = [], start, 0
         part = ceil_div(tile, min(PORTIONS, given.rounds)) if work.rows == 1 else tile
-        rest = part + (takes - column) // work.items
-        end = max(start + takes, given.last + self.ways.taken(last_height) + rest)
-        last = min(takes, cost.last_column(work, count, machine))
-        self.made[task.output] = self._made(work, count, start, end, last)
+        slow = takes / sum(piece.cycles for piece in pieces)  # weights or results may take longer
+        for piece in pieces:
+            taken += piece.rows
+            there = given.first + (given.last - given.first) * taken // work.rows
+            own = round(piece.cycles * slow)
+            end = max(end + own, there + self.ways.taken(piece.rest) + part + max(0, own - piece.column))
+            ends.append(end)
+        self.made[task.output] = self._made(work, count, pieces, start, ends)
+        last = min(takes, pieces[-1].column)
         for core in cores:
             free.arrays[core], free.columns[core] = end, end - last
             free.vectors[core] = end + ARRAY + min(item, machine.rows) * self.ways.slices
         return start, end
 
-    def _made(self, work: Work, count: int, start: int, end: int, last: int) -> Made:
-        """What a matmul or product makes on `count` cores from `start` to `end`, its last column tile in `last` cycles: the
-        first item (by rows: the first deal) is there with its own last column tile."""
-        machine, item, tile = self.machine, work.rows // work.items, cost.array_tile(work, self.machine)
-        deals = cost.deals(work, item, count, machine) if work.by_rows else []
-        heights = [d.rows for d in deals] or [
-            cost.block_rows(work, count, end, machine) for end in (False, True)
-        ]
-        rounds = cost.rounds(work, count, machine)
+    def _made(self, work: Work, count: int, pieces: Sequence[Piece], start: int, ends: Sequence[int]) -> Made:
+        """What a matmul or product makes on `count` cores: the first piece is there with its own last column tile."""
+        machine, tile, rounds = (
+            self.machine,
+            cost.array_tile(work, self.machine),
+            cost.rounds(work, count, self.machine),
+        )
+        first = ends[0] - min(ends[0] - start, pieces[0].column) + tile
         if work.rows == 1:
-            first = start + (end - start) // rounds
-        elif work.items > 1 or len(deals) > 1:
-            share = deals[0].total / work.rows if deals else 1 / work.items
-            first = start + round((end - start - last) * share) + tile
-        else:
-            first = end - last + tile
+            first = start + (ends[0] - start) // rounds
         idle = tile - min(
             tile, max(machine.pairs(work.k), machine.rows)
         )  # the last results drain behind their products
+        high, low = (min(machine.rows, piece.rest) for piece in (pieces[0], pieces[-1]))
         return Made(
-            min(first, end) - idle + self.ways.left(min(item, heights[0])),
-            end - idle + self.ways.left(min(item, heights[-1])),
-            min(item, deals[0].height if deals else machine.rows),
+            min(first, ends[0]) - idle + self.ways.left(high),
+            ends[-1] - idle + self.ways.left(low),
+            pieces[0].height,
             follows=True,
-            even=work.items == 1 and len(deals) < 2,
+            even=len(pieces) == 1,
             rounds=rounds * ceil_div(work.rows, machine.rows),
         )
 
@@ -258,9 +232,9 @@ class _Walk:
         each, read = cost.row_cycles(work, machine), READ + ROUTER
         block = min(work.rows, given.height or machine.rows)
         begin = given.first if given.follows else given.last
-        begin = max(begin, self._reader(stage, task))
+        begin = max(begin, self.memories.reader(stage, task))
         start = max(begin + read, free.units[place.unit], self.constants.get(self.numbers[task.name], 0))
-        start = max(start, self._bank_free(stage, task.output) - ROWS_OUT["peak"])
+        start = max(start, self.memories.free(stage, task.output) - ROWS_OUT["peak"])
         end = max(start + work.rows * each, given.last + read + block * each)
         free.units[place.unit] = end
         late = self.ways.late(work)
@@ -276,9 +250,9 @@ class _Walk:
         images = any(self.problem.tensors[tensor].pitch for tensor in (*task.inputs, task.output))
         follows = images or work.rows == 1
         begin = max(m.first if follows and m.follows else m.last for m in given)
-        read, begin = READ + 2 * ROUTER, max(begin, self._reader(stage, task))
+        read, begin = READ + 2 * ROUTER, max(begin, self.memories.reader(stage, task))
         start = max(begin + read, self.free.vectors[core], self.constants.get(self.numbers[task.name], 0))
-        start = max(start, self._bank_free(stage, task.output) - self.ways.drain)
+        start = max(start, self.memories.free(stage, task.output) - self.ways.drain)
         end = max(start + takes, max(m.last for m in given) + read + self.ways.slices)
         self.free.vectors[core] = end
         first = start + ceil_div(takes, PORTIONS) if follows else end
@@ -297,8 +271,8 @@ class _Walk:
         takes, begin = cost.compute_cycles(work, work.rows, 1, self.machine), last
         if work.beats:
             begin = last - takes + ceil_div(takes, min(PARTS, max(m.rounds for m in given)))
-        begin = max(begin, self._reader(stage, task))
-        start = max(begin + READ + ROUTER, self._bank_free(stage, task.output))
+        begin = max(begin, self.memories.reader(stage, task))
+        start = max(begin + READ + ROUTER, self.memories.free(stage, task.output))
         if not work.beats:
             start = max(start, self.free.gather)
             self.free.gather = start + takes
@@ -329,7 +303,7 @@ class _Walk:
         taken = READ + 1 + ROUTER
         start = max([given.first + taken, *(free.arrays[core] for core in cores)])
         start = max(start, self.constants.get(self.numbers[task.name], 0))
-        start = max(start, self._bank_free(stage, task.output) - self.ways.drain)
+        start = max(start, self.memories.free(stage, task.output) - self.ways.drain)
         if bands > 1:
             end = max(start + takes, given.last + taken + takes // bands)
             first, behind = start + takes // bands, (work.rows - 1) * beats + 1
@@ -381,7 +355,7 @@ class _Walk:
                 start = max(start, free.units[place.unit])
             if inside.isdisjoint(task.inputs):  # others begin later
                 start = max(start, self.constants.get(self.numbers[task.name], 0) - ahead)
-            start = max(start, self._bank_free(number, task.output) - ahead)
+            start = max(start, self.memories.free(number, task.output) - ahead)
             for core in place.cores:
                 start = max(start, free.arrays[core], free.vectors[core] - ahead)
                 start = max(start, max(free.columns[core], machine.latency + LOAD) + fetch)
@@ -395,5 +369,5 @@ class _Walk:
                 free.units[place.unit] = end
             first = start + (end - start) // count + left
             self.made[task.output] = Made(first, end + left, min(stage.tile_rows, rows), True)
-            self._read(number, task, end)
+            self.memories.read(number, task, [end] * len(task.inputs))
             self.spans.append(Span(task.name, start, end))
