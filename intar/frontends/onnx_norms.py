@@ -9,25 +9,39 @@ import numpy as np
 
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.ir.ops import Op
-from intar.ir.shapes import show
+from intar.ir.shapes import Shape, show
 
 if TYPE_CHECKING:
     from intar.frontends.importer import Importer
 
 
 def layer_norm(importer: Importer, node: Node) -> None:
-    """LayerNorm over the last axis; a missing scale is 1, a missing shift 0."""
-    x, width = _input(importer, node)
-    factor = _vector(importer, node, 1, np.ones(width, np.float32))
-    shift = _vector(importer, node, 2, np.zeros(width, np.float32))
-    importer.emit(node, Op.LAYER_NORM, [x, factor, shift], {"epsilon": _epsilon(node)})
+    """LayerNorm from an axis on; a missing scale is 1, a missing shift 0."""
+    _along_rows(importer, node, Op.LAYER_NORM, (1.0, 0.0))
 
 
 def rms_norm(importer: Importer, node: Node) -> None:
-    """RMSNorm over the last axis; a missing scale is 1."""
-    x, width = _input(importer, node)
-    factor = _vector(importer, node, 1, np.ones(width, np.float32))
-    importer.emit(node, Op.RMS_NORM, [x, factor], {"epsilon": _epsilon(node)})
+    """RMSNorm from an axis on; a missing scale is 1."""
+    _along_rows(importer, node, Op.RMS_NORM, (1.0,))
+
+
+def _along_rows(importer: Importer, node: Node, op: Op, defaults: tuple[float, ...]) -> None:
+    """A normalisation with vectors, whose defaults are given; several axes are one while it lasts."""
+    shape, axis = importer.shape(node.inputs[0]), int(node.attrs.get("axis", -1))
+    if not shape or not -len(shape) <= axis < len(shape):
+        raise Rejected(f"its axis {axis} does not exist in a tensor of {len(shape)} axes", code="graph")
+    if any(importer.is_read(name) for name in node.outputs[1:]):
+        raise Rejected("its mean or deviation is read", "only the normalised tensor is computed")
+    x, own, output = importer.tensor(node.inputs[0]), shape[axis:], node.outputs[0]
+    vectors = [_vector(importer, node, at, np.full(own, n, np.float32)) for at, n in enumerate(defaults, 1)]
+    attrs = {"epsilon": _epsilon(node)}
+    if len(own) == 1:
+        importer.emit(node, op, [x, *vectors], attrs)
+        return
+    flat = {"shape": (*shape[: len(shape) - len(own)], prod(own))}
+    x = importer.emit(node, Op.RESHAPE, [x], flat, output=f"{output}:rows")
+    x = importer.emit(node, op, [x, *vectors], attrs, output=f"{output}:normalised")
+    importer.emit(node, Op.RESHAPE, [x], {"shape": shape})
 
 
 def lp_norm(importer: Importer, node: Node) -> None:
@@ -97,15 +111,18 @@ def _input(importer: Importer, node: Node) -> tuple[str, int]:
 
 
 def _vector(importer: Importer, node: Node, position: int, default: np.ndarray) -> str:
-    """A scale or shift along the last axis, as a constant of exactly that many elements."""
+    """A scale or shift along the normalised axes, as a constant of as many elements in a row."""
     name = node.input(position)
     if name and not importer.is_constant(name):
         raise Rejected(f"its parameter '{name}' is computed at run time", hint="make it a constant")
     array = np.asarray(importer.real(name) if name else default)
-    leading = array.shape[:-1]
-    if (array.size != default.size and array.size != 1) or any(n != 1 for n in leading):
-        raise Rejected(f"its parameter has shape {array.shape}, expected {default.size}", code="graph")
-    spread = np.broadcast_to(array.reshape(-1), default.shape).copy()
+    leading: Shape = array.shape[: max(0, array.ndim - default.ndim)]
+    own = array.reshape(array.shape[len(leading) :])
+    have: Shape = own.shape
+    fits = all(n in (1, size) for n, size in zip(have[::-1], default.shape[::-1], strict=False))
+    if any(n != 1 for n in leading) or not fits:
+        raise Rejected(f"its parameter has shape {array.shape}, expected {show(default.shape)}", code="graph")
+    spread = np.broadcast_to(own, default.shape).reshape(-1).copy()
     return importer.graph.constant(f"{node.outputs[0]}:parameter_{position}", spread)
 
 

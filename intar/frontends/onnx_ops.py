@@ -9,6 +9,7 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_broadcast import alike, repeated
+from intar.frontends.onnx_einsum import einsum
 from intar.frontends.onnx_functions import FUNCTIONS, unary
 from intar.frontends.onnx_images import IMAGES, leaky_relu
 from intar.frontends.onnx_matmul import gemm, matmul
@@ -176,6 +177,23 @@ def _expand(importer: Importer, node: Node) -> None:
         importer.alias[node.outputs[0]] = repeated(importer, node, x, broadcast_shape(shape, wanted))
 
 
+def _tile(importer: Importer, node: Node) -> None:
+    """Copies of the tensor one behind the other along each axis."""
+    repeats = [int(n) for n in importer.value(node.inputs[1], "repeats").reshape(-1)]
+    shape, x = importer.shape(node.inputs[0]), importer.tensor(node.inputs[0])
+    if len(repeats) != len(shape) or min(repeats, default=1) < 1:
+        raise Rejected(f"it repeats a tensor of {len(shape)} axes {repeats} times", code="graph")
+    if all(n == 1 or size == 1 for n, size in zip(repeats, shape, strict=True)):
+        target = tuple(n * size for n, size in zip(repeats, shape, strict=True))
+        x = repeated(importer, node, x, target)
+    else:
+        for axis, n in enumerate(repeats):
+            if n > 1:
+                output = importer.graph.fresh(f"{node.outputs[0]}:repeated")
+                x = importer.emit(node, Op.CONCAT, [x] * n, {"axis": axis}, output=output)
+    importer.alias[node.outputs[0]] = x
+
+
 def _group_rational(importer: Importer, node: Node) -> None:
     a, b = (
         importer.graph.constant(
@@ -243,6 +261,7 @@ HANDLERS: dict[str, Handler] = {
     "Dropout": _dropout,
     "Elu": _elu,
     "Exp": unary(Op.EXP),
+    "Einsum": einsum,
     "Expand": _expand,
     "GRU": recurrent,
     "Gelu": _gelu,
@@ -272,6 +291,7 @@ HANDLERS: dict[str, Handler] = {
     "Sum": _sum,
     "Swish": _swish,
     "Tanh": unary(Op.TANH),
+    "Tile": _tile,
     "intar.AxisNormalization": axis_norm,
     "intar.GroupRational": _group_rational,
     **FUNCTIONS,
