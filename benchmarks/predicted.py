@@ -23,7 +23,7 @@ from intar.errors import InfeasibleError, UnsupportedError
 from intar.ir.io import write_atomic
 from intar.session import open_source
 
-DESIGNS = (*designs.expand([]), "vae", "cnn4l", "intar_mlp", "rnet")
+DESIGNS = (*designs.expand([]), "mhsa_64", "vae", "cnn4l", "intar_mlp", "rnet")
 LONG = 10_000
 """Predicted cycles from which start and end of an inference hardly count."""
 
