@@ -17,6 +17,7 @@ from intar.frontends.assemble import Assembly
 from intar.frontends.onnx_moments import rewrite_moments
 from intar.frontends.onnx_nodes import Node, Rejected, live
 from intar.frontends.onnx_patterns import rewrite
+from intar.frontends.onnx_quant import DOMAINS
 from intar.frontends.positions import Masked, PositionMask, position_mask
 from intar.frontends.simplify import simplify
 from intar.ir.ops import POSITION, Op, broadcast_shape
@@ -139,7 +140,8 @@ class Importer(ABC):
                 )
                 continue
             found.append((what, f"node{plural} {quoted(names)}"))
-        self.lack_operators(found, HANDLERS)
+        named = [name for name in HANDLERS if not name.startswith(DOMAINS[1:])]  # by its present name
+        self.lack_operators(found, named)
 
     def lack_operators(self, found: Sequence[tuple[str, str]], supported: Iterable[str]) -> None:
         """Findings of (what, where) about operators without handler; the last one says which there are."""

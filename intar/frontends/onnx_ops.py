@@ -16,7 +16,8 @@ from intar.frontends.onnx_matmul import gemm, matmul
 from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.onnx_norms import axis_norm, group_norm, layer_norm, lp_norm, rms_norm
-from intar.frontends.onnx_qdq import dequantize_linear, quantize_linear
+from intar.frontends.onnx_qdq import clip_quantised, dequantize_linear, quantize_linear
+from intar.frontends.onnx_quant import QUANTS
 from intar.frontends.onnx_recurrent import recurrent
 from intar.frontends.onnx_reductions import REDUCTIONS
 from intar.ir.ops import POSITION, Op, broadcast_shape
@@ -120,7 +121,9 @@ def _clip(importer: Importer, node: Node) -> None:
     low = _bound(importer, node, 1, -np.inf)
     high = _bound(importer, node, 2, np.inf)
     largest = float(np.finfo(np.float32).max)
-    if low <= -largest and high >= largest:
+    if node.inputs[0] in importer.grids:
+        clip_quantised(importer, node, low, high)
+    elif low <= -largest and high >= largest:
         importer.alias[node.outputs[0]] = importer.tensor(node.inputs[0])
     elif low == 0 and high >= largest:
         importer.emit(node, Op.RELU, [importer.tensor(node.inputs[0])])
@@ -298,5 +301,6 @@ HANDLERS: dict[str, Handler] = {
     **MOVES,
     **REDUCTIONS,
     **IMAGES,
+    **QUANTS,
 }
 """The translation of each operator that does not vanish by constant folding: of ONNX's own domain, and of ours."""

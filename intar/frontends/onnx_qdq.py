@@ -12,6 +12,7 @@ import numpy as np
 from onnx import helper
 
 from intar.frontends.onnx_nodes import Node, Rejected, from_proto
+from intar.frontends.onnx_quant import clip_to_integers
 from intar.ir.taskgraph import QuantParams
 
 if TYPE_CHECKING:
@@ -71,7 +72,15 @@ def dequantize_linear(importer: Importer, node: Node) -> None:
     if name in importer.values:
         array = importer.values[name]
         quant = _quant(importer, node, array.dtype.name, array.shape)
-        importer.packed[output] = (plain_integers(array), quant)
+        ints = plain_integers(array)
+        if (
+            quant.bits == 8
+            and quant.signed
+            and not np.any(quant.zero_point)
+            and (ints >> 3 == ints >> 7).all()
+        ):
+            quant = quant.model_copy(update={"bits": 4})  # eight bits because the exporter has no fewer
+        importer.packed[output] = (ints, quant)
         return
     if name not in importer.grids:
         raise Rejected(f"'{name}' was not quantised by a QuantizeLinear node")
@@ -96,6 +105,18 @@ def _integer_input(importer: Importer, node: Node, tensor: str, name: str) -> st
     if importer.graph.quant.setdefault(tensor, quant) != quant:
         raise Rejected(f"the input '{name}' is dequantised in two ways")
     return tensor
+
+
+def clip_quantised(importer: Importer, node: Node, low: float, high: float) -> None:
+    """A Clip between both: integers of fewer bits than their type has (Brevitas' QCDQ)."""
+    tensor, quant = importer.grids[node.inputs[0]]
+    if quant is None or not isinstance(quant.scale, float):
+        raise Rejected("it clips integers that do not come from a QuantizeLinear node with one scale")
+    least, most = int(max(low, quant.qmin)), int(min(high, quant.qmax))
+    importer.grids[node.outputs[0]] = (
+        clip_to_integers(importer, node, tensor, quant, least, most),
+        quant,
+    )
 
 
 def plain_integers(array: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ KEPT = {
     *("adaptive_max_pool2d", "upsample_bilinear2d", "conv_transpose1d"),
     *("upsample_nearest2d", "pixel_shuffle", "pixel_unshuffle"),
     *("lstm", "gru", "rnn_tanh", "rnn_relu"),
+    *("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"),
 }
 """Operators that have a counterpart of their own and stay whole; all others may be decomposed to core ATen."""
 

@@ -17,6 +17,14 @@ from torch.fx.node import map_arg
 LARGEST = 1 << 28
 """Elements of the largest constant that folding may make."""
 
+INTEGERS = (
+    "dequantize_per_tensor",
+    "dequantize_per_channel",
+    "fake_quantize_per_tensor_affine",
+    "fake_quantize_per_channel_affine",
+)
+"""Operators that are kept: of quantised weights the integers count."""
+
 
 def given_constants(program: ExportedProgram) -> dict[str, tuple[str, torch.Tensor]]:
     """Name in the module and value of each parameter, buffer and constant, by the node's name."""
@@ -48,6 +56,8 @@ def fold(node: FxNode, constants: MutableMapping[FxNode, Any]) -> bool:
 def decided(node: FxNode) -> bool:
     """What the node reads decides its value: no random number, and not more than LARGEST elements."""
     target, value = node.target, node.meta.get("val")
+    if getattr(target, "_opname", "") in INTEGERS:
+        return False
     if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()):
         return False
     if not callable(target) or (target is not operator.getitem and not hasattr(target, "_schema")):

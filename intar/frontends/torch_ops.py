@@ -17,6 +17,7 @@ from intar.frontends.torch_functions import FUNCTIONS
 from intar.frontends.torch_images import IMAGES
 from intar.frontends.torch_moves import MOVES
 from intar.frontends.torch_nodes import Writer
+from intar.frontends.torch_quant import QUANTISED
 from intar.frontends.torch_recurrent import RECURRENT
 from intar.frontends.torch_reductions import REDUCTIONS
 
@@ -321,6 +322,7 @@ HANDLERS: dict[str, Handler] = {
     **FUNCTIONS,
     **IMAGES,
     **MOVES,
+    **QUANTISED,
     **RECURRENT,
     **REDUCTIONS,
 }

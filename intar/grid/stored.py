@@ -137,7 +137,8 @@ def stored_weight(
     """Integers in the narrowest type that holds sums of the model's own, a scale for each output channel."""
     if quant is None:
         return weight, None
-    bits = next((b for b in (8, 16) if abs(weight).max() < 1 << (b - 1)), 32)
+    bits = next((b for b in (4, 8, 16) if abs(weight).max() < 1 << (b - 1)), 32)
+    stored = weight.astype(f"int{max(bits, 8)}")
     scale = quant.scale
     if isinstance(scale, tuple) and len(scale) > 1:
         if quant.axis != 0:
@@ -148,6 +149,6 @@ def stored_weight(
                 )
             )
         scale = scale * phases
-        return weight.astype(f"int{bits}"), QuantParams(bits=bits, scale=scale, axis=0)  # type: ignore[arg-type]
+        return stored, QuantParams(bits=bits, scale=scale, axis=0)  # type: ignore[arg-type]
     single = scale[0] if isinstance(scale, tuple) else scale
-    return weight.astype(f"int{bits}"), QuantParams(bits=bits, scale=single)  # type: ignore[arg-type]
+    return stored, QuantParams(bits=bits, scale=single)  # type: ignore[arg-type]

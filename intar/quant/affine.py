@@ -1,4 +1,4 @@
-"""Integers of ``gain * x + offset``: bias, multiplier, shift and zero point."""
+"""Integers of ``gain * x + offset``, and of what becomes of an accumulator: bias, multiplier, shift and zero point."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from intar.quant.fixed import factors, limits, requantise
 from intar.quant.formats import Format
+from intar.quant.weights import Weights
 
 NEGLIGIBLE = 1 << 40
 
@@ -18,6 +19,9 @@ LARGEST_BIAS = 1 << 45
 AT_ONCE = 4096
 """Columns whose results over the input's range are compared at once: a tensor of which every element has its own line has
 hundreds of thousands."""
+
+COARSE = 1e-5
+"""Steps of the result that rounding a bias may be off by before its line is drawn through a lowered zero point."""
 
 NEIGHBOURS = 8
 """Biases tried on either side of the nearest one."""
@@ -71,6 +75,31 @@ def _distinct(
         return simple, target.zero
     bias, mult, shift = (np.concatenate(each) for each in zip(*parts, strict=True))
     return (bias, mult, shift), target.zero - OFFSET
+
+
+def accumulator_integers(
+    data: Weights, x_scale: float, target: Format
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Bias, multiplier and shift (int64, one a column) that bring accumulators into a format, and the zero point.
+
+    Where the model's own weights and activations have few bits, an accumulator's step is coarse for what is added to it.
+    Then the zero point is lowered by `OFFSET` and the line goes through a whole bias there, as an affine's does; it is
+    turned by less than ``slope / OFFSET``, which moves a result of 8 bits by less than a hundredth of a step. Raises
+    FactorRange.
+    """
+    slope = x_scale * data.scale / target.scale
+    if data.addend is not None:
+        whole = np.rint(data.addend)
+        if (np.abs(data.addend - whole) * slope).max(initial=0.0) > COARSE:
+            level = OFFSET + data.addend * slope
+            bias = np.maximum(np.rint(level / slope), 1.0)
+            if bias.max() < LARGEST_BIAS and (level > 0).all():
+                return (
+                    data.bias + (bias - whole).astype(np.int64),
+                    *factors(level / bias),
+                    target.zero - OFFSET,
+                )
+    return data.bias, *factors(slope), target.zero
 
 
 def _through(

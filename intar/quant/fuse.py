@@ -450,12 +450,9 @@ class Fuser:
         if group is not None and group.scaled and not group.clamped:
             fits = per_column and bool((gain == 1).all())
         if group is not None and fits and self.graph.tensor(name).quant is None:
-            weighted = group.first.op in (Op.MATMUL, Op.TAP_CONV)
-            imported = weighted and self.graph.tensor(group.first.inputs[1]).quant is not None
-            if not imported or (gain == 1).all():
-                self._extend(group, task)
-                group.gain, group.offset = group.gain * gain[0], group.offset * gain[0] + offset[0]
-                return
+            self._extend(group, task)
+            group.gain, group.offset = group.gain * gain[0], group.offset * gain[0] + offset[0]
+            return
         if per_column:
             self._affine(task, name, gain[0].copy(), offset[0].copy())
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,8 @@ class Weights:
     ints : (K, N), as `weight_type` says. bits : their width. scale : float64 (N,).
     bias : int64 (N,), in units of ``scale_x * scale``, the input's zero point folded in.
     acc_bits : width of the accumulator.
+    addend : float64 (N,), what `bias` rounds, in the same units and without the zero point, where the model chose the
+        units and they may be coarse.
     """
 
     ints: np.ndarray
@@ -35,6 +37,7 @@ class Weights:
     scale: np.ndarray
     bias: np.ndarray
     acc_bits: int
+    addend: np.ndarray | None = None
 
 
 def quantise_weights(
@@ -79,13 +82,15 @@ def unit_weights(
 def imported_weights(
     ints: np.ndarray,
     quant: QuantParams,
+    gain: np.ndarray,
     bias: np.ndarray,
     x_bits: int,
     x_scale: float,
     x_zero: int,
     place: str,
 ) -> Weights:
-    """The model's own integers, zero point subtracted. Raises UnsupportedError naming `place`."""
+    """The model's own integers, zero point subtracted, for ``gain * (x @ w) + bias``: a gain is in the scales, its sign in
+    the integers. Raises UnsupportedError naming `place`."""
     columns = ints.shape[1]
     scale, zero = np.asarray(quant.scale, np.float64).reshape(-1), np.asarray(quant.zero_point).reshape(-1)
     if quant.bits == 32 or (quant.axis == 0 and max(scale.size, zero.size) > 1):
@@ -96,9 +101,9 @@ def imported_weights(
                 hint="export with per-channel int8 weights (axis of the outputs)",
             )
         )
-    shifted = ints.astype(np.int64) - zero.astype(np.int64)
+    shifted = (ints.astype(np.int64) - zero.astype(np.int64)) * np.sign(gain).astype(np.int64)
     bits = next((b for b in (4, 8, 16) if b >= quant.bits and _fits(shifted, b)), None)
-    scales = np.broadcast_to(scale, (columns,)).astype(np.float64)
+    scales = np.broadcast_to(scale, (columns,)) * np.where(gain == 0, 1.0, np.abs(gain))
     ints = shifted if bits is None else shifted.astype(weight_type(bits))
     result = None if bits is None else _finish(ints, bits, scales, bias, x_bits, x_scale, x_zero)
     if result is None:
@@ -110,7 +115,7 @@ def imported_weights(
                 hint="give weights and zero points a smaller range, or import the float model",
             )
         )
-    return result
+    return replace(result, addend=bias / (x_scale * scales))
 
 
 def _fits(ints: np.ndarray, bits: int) -> bool:

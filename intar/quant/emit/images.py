@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from intar.ir.shapes import Shape
 from intar.ir.taps import groups_of
 from intar.ir.validate import where
 from intar.quant import pieces
+from intar.quant.affine import accumulator_integers
 from intar.quant.filters import share
 from intar.quant.fixed import factors, limits
 from intar.quant.formats import Format
@@ -62,10 +64,11 @@ def conv(emitter: Emitter, group: Group) -> None:
     data = _weights(emitter, group, x) if own else _one_tap(group, x)
     groups = groups_of(task.attrs) if own else _alone(grids[source].channels)
     common = emitter.common(group, (source,), target, group.output)
-    mult, shift = factors(x.scale * data.scale / target.scale)
+    bias, mult, shift, zero = accumulator_integers(data, x.scale, target)
+    data = replace(data, bias=bias)
     emitter.tasks.append(
         QConv(
-            **common,
+            **common | {"zero": zero},
             **_geometry(grids[source], grids[group.output]),
             **_filters(emitter, task.name, data, mult, shift, tap_groups(groups), common["table"]),
             pad=x.zero,
@@ -101,7 +104,9 @@ def _weights(emitter: Emitter, group: Group, x: Format) -> Weights:
     if quant is not None:
         ints = emitter.graph.constants[name].T
         turned = quant.model_copy(update={"axis": None if quant.axis is None else 1 - quant.axis})
-        return imported_weights(ints, turned, group.offset, x.bits, x.scale, x.zero, where(group.first))
+        return imported_weights(
+            ints, turned, group.gain, group.offset, x.bits, x.scale, x.zero, where(group.first)
+        )
     weight = emitter.graph.constant(name).T * group.gain
     bits = emitter.weight_bits(group)
     units = unit_weights(weight, group.offset, bits, x.bits, x.scale, x.zero)

@@ -7,8 +7,9 @@ import numpy as np
 from intar.errors import Finding
 from intar.ir.quantgraph import QEmbedding, QMatmul, QProduct
 from intar.ir.validate import where
+from intar.quant.affine import accumulator_integers
 from intar.quant.emit.emitter import Emitter, form_of
-from intar.quant.fixed import factor, factors, limits
+from intar.quant.fixed import factor, limits
 from intar.quant.formats import Format
 from intar.quant.fuse import Group
 from intar.quant.ranges import MAX_ACC_BITS, product_bits
@@ -20,14 +21,14 @@ def matmul(emitter: Emitter, group: Group) -> None:
     source, target = emitter.operand(group, 0), emitter.target(group)
     x = form_of(emitter.tensors[source])
     data = _weights(emitter, group, x)
-    mult, shift = factors(x.scale * data.scale / target.scale)
+    bias, mult, shift, zero = accumulator_integers(data, x.scale, target)
     name = group.first.name
     emitter.tasks.append(
         QMatmul(
-            **emitter.common(group, (source,), target, group.output),
+            **emitter.common(group, (source,), target, group.output) | {"zero": zero},
             weight=emitter.constant(name, "weight", data.ints),
             weight_bits=data.bits,
-            bias=emitter.constant(name, "bias", data.bias),
+            bias=emitter.constant(name, "bias", bias),
             mult=emitter.constant(name, "mult", mult),
             shift=emitter.constant(name, "shift", shift),
             acc_bits=data.acc_bits,
@@ -40,7 +41,9 @@ def _weights(emitter: Emitter, group: Group, x: Format) -> Weights:
     quant = emitter.graph.tensor(source).quant
     if quant is not None:
         ints = emitter.graph.constants[source]
-        return imported_weights(ints, quant, group.offset, x.bits, x.scale, x.zero, where(group.first))
+        return imported_weights(
+            ints, quant, group.gain, group.offset, x.bits, x.scale, x.zero, where(group.first)
+        )
     weight = emitter.graph.constant(source)
     weight *= group.gain
     power_of_two = emitter.scheme.power_of_two
