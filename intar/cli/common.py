@@ -25,8 +25,8 @@ notes = Console(stderr=True)
 Model = Annotated[
     str,
     typer.Argument(
-        help="ONNX, PyTorch (.pt2) or YAML file, FILE.py:FUNCTION that makes a PyTorch module with its example inputs, "
-        "or the name of a reference design (`intar designs`)."
+        help="ONNX, PyTorch (.pt2), Keras (.keras) or YAML file, FILE.py:FUNCTION that makes a PyTorch module with its "
+        "example inputs, or the name of a reference design (`intar designs`)."
     ),
 ]
 Project = Annotated[Path, typer.Argument(help="Folder that `intar compile … -o` wrote.")]

@@ -11,13 +11,15 @@ import numpy as np
 
 from intar.errors import ConfigError, Finding, GraphError, UnsupportedError
 from intar.frontends.builder import Builder
+from intar.frontends.keras_model import SUFFIXES as KERAS
+from intar.frontends.keras_model import as_module, is_keras, load_keras
 from intar.ir.io import load_graph, read_bytes
 from intar.ir.taskgraph import SCHEMA, TaskGraph
 
 Values = Mapping[str, float | np.ndarray] | None
 """Inputs that are to be constants."""
 
-SUFFIXES = (".onnx", ".pt2", ".yaml", ".yml", ".json")
+SUFFIXES = (".onnx", ".pt2", ".keras", ".h5", ".yaml", ".yml", ".json")
 
 
 def load_model(
@@ -31,10 +33,11 @@ def load_model(
 
     Parameters
     ----------
-    model : path of an ``.onnx`` file, of a program that ``torch.export.save`` wrote (``.pt2``), of a hand-written
-        ``.yaml`` network, or of a stored task graph (``.json`` or ``.yaml``); ``file.py:function``, a function that
-        makes a PyTorch module with its example inputs, or a program; an ONNX model object; a PyTorch module or
-        exported program; a :class:`~intar.frontends.builder.Builder`; a task graph.
+    model : path of an ``.onnx`` file, of a program that ``torch.export.save`` wrote (``.pt2``), of a Keras model
+        (``.keras``, ``.h5``), of a hand-written ``.yaml`` network, or of a stored task graph (``.json`` or ``.yaml``);
+        ``file.py:function``, a function that makes a PyTorch module with its example inputs, or a program; an ONNX model
+        object; a PyTorch module or exported program; a Keras model; a
+        :class:`~intar.frontends.builder.Builder`; a task graph.
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input name.
     samples : example inputs of a PyTorch module (:func:`intar.frontends.torch_export.program_of`).
     function : what made the module: the network's name where the module's class is one of PyTorch's own, whose name
@@ -44,7 +47,7 @@ def load_model(
     Raises
     ------
     GraphError, UnsupportedError
-        See the front ends. ONNX needs the package ``intar[onnx]``, PyTorch ``intar[torch]``.
+        See the front ends. ONNX needs the package ``intar[onnx]``, PyTorch ``intar[torch]``, Keras ``intar[keras]``.
     """
     if isinstance(model, TaskGraph):
         return model
@@ -55,6 +58,8 @@ def load_model(
     kinds = {f"{kind.__module__.split('.')[0]}.{kind.__name__}" for kind in type(model).__mro__}
     if "onnx.ModelProto" in kinds or type(model).__name__ == "ModelProto":
         return _onnx(model, shapes, values)
+    if is_keras(model):
+        return _keras(model, samples)
     if any(kind.startswith("torch.") for kind in kinds):
         own = type(model).__module__.startswith("torch.")
         return _torch(model, samples, function if own else "")
@@ -83,6 +88,8 @@ def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None, val
     data = read_bytes(path)
     if suffix == ".pt2":
         return _program(path)
+    if suffix in KERAS:
+        return _keras(load_keras(path))
     if suffix == ".onnx":
         return _onnx(path, shapes, values)
     if shapes or values:
@@ -112,6 +119,12 @@ def _torch(model: Any, samples: Any, name: str = "") -> TaskGraph:
     from intar.frontends.torch_graph import import_torch
 
     return import_torch(model, samples, name)
+
+
+def _keras(model: Any, samples: Any = None) -> TaskGraph:
+    module, examples = as_module(model)
+    given = examples if samples is None else sample_arrays(samples, list(examples))
+    return _torch(module, given, model.name)
 
 
 def _program(path: Path) -> TaskGraph:

@@ -3,14 +3,17 @@ softmax, grids."""
 
 from __future__ import annotations
 
+from math import prod
 from operator import add
 
 import numpy as np
 
 from intar.frontends.assemble import Assembly, Draft
+from intar.frontends.layouts import settle_layouts
 from intar.frontends.masks import finite_mask
 from intar.frontends.reshaped_images import functions_of_images
 from intar.ir.ops import HIDDEN, Op
+from intar.ir.shapes import Shape
 from intar.ir.taskgraph import dequantise
 
 
@@ -18,6 +21,7 @@ def simplify(graph: Assembly) -> None:
     """Apply all merges, in the order in which they enable each other."""
     graph.prune()
     settle_grids(graph)
+    settle_layouts(graph)
     absorb_transposes(graph)
     merge_pads(graph)
     merge_masks(graph)
@@ -162,6 +166,9 @@ def merge_lookups(graph: Assembly) -> None:
     graph.prune()
 
 
+LARGEST = 1 << 24
+"""Elements of a result whose addend is followed through moves."""
+
 LINEAR = (Op.MATMUL, Op.CONV2D, Op.CONV_TRANSPOSE2D)
 
 
@@ -183,33 +190,69 @@ def _values(graph: Assembly, name: str) -> np.ndarray:
     return array if quant is None else dequantise(array, quant)
 
 
+def _linear_behind(graph: Assembly, task: Draft, name: str) -> tuple[Draft, list[Draft]] | None:
+    """The matmul or convolution whose result is `name`, maybe moved, and the moves from there; `task` alone reads it."""
+    consumers = graph.consumers()
+    moves: list[Draft] = []
+    while (maker := graph.makers.get(name)) is not None and maker.op in (Op.RESHAPE, Op.TRANSPOSE):
+        if name in graph.outputs or name in graph.quant or consumers[name] != [moves[-1] if moves else task]:
+            return None
+        moves.append(maker)
+        name = maker.inputs[0]
+    found = _sole_linear(graph, moves[-1] if moves else task, name)
+    return None if found is None else (found, moves)
+
+
+def _row_behind(
+    graph: Assembly, maker: Draft, moves: list[Draft], bias: str, shape: Shape
+) -> np.ndarray | None:
+    """The constant that is added to what `moves` make, as one number for each channel of `maker`; None if it is not that."""
+    array = _values(graph, bias)
+    if array.ndim > len(shape) or prod(shape) > LARGEST:
+        return None
+    spread = np.broadcast_to(array, shape)
+    for move in moves:
+        before = graph.shapes[move.inputs[0]]
+        if move.op is Op.RESHAPE:
+            spread = spread.reshape(before)
+        else:
+            perm = move.attrs["perm"]
+            assert isinstance(perm, tuple)
+            spread = spread.transpose(np.argsort(perm))
+    axis = _channel_axis(graph, maker)
+    rows = np.moveaxis(spread, axis, -1).reshape(-1, spread.shape[axis])
+    return rows[0] if bool((rows == rows[0]).all()) else None
+
+
 def merge_bias(graph: Assembly) -> bool:
-    """Matmul or convolution without bias, then the addition of one number a channel: one with bias. True if merged."""
+    """Matmul or convolution without bias, then the addition of one number a channel: one with bias. True if merged.
+
+    What stands between them may be moves: channels that a network keeps last, a signal's or a head's axes.
+    """
     for task in graph.tasks:
         if task.op is not Op.ADD:
             continue
         for position in (0, 1):
             bias, product = task.inputs[position], task.inputs[1 - position]
-            maker = _sole_linear(graph, task, product)
-            if bias not in graph.constants or maker is None or len(maker.inputs) != 2:
+            behind = _linear_behind(graph, task, product) if bias in graph.constants else None
+            if (
+                behind is None
+                or len(behind[0].inputs) != 2
+                or graph.shapes[task.output] != graph.shapes[product]
+            ):
                 continue
-            shape, full = graph.shapes[bias], graph.shapes[product]
-            axis = _channel_axis(graph, maker)
-            width = full[axis]
-            wide = (1,) * (len(full) - len(shape)) + shape
-            if graph.shapes[task.output] != full or any(n != 1 for a, n in enumerate(wide) if a != axis):
-                continue
-            quant = graph.quant.get(bias)
-            array = graph.constants[bias]
-            if shape != (width,) and quant is not None and quant.axis is not None:
-                array, quant = _values(graph, bias), None
-            row = (
-                bias
-                if shape == (width,)
-                else graph.constant(f"{bias}:row", np.broadcast_to(array.reshape(-1), (width,)), quant)
-            )
-            maker.inputs = (*maker.inputs, row)
-            _take_over(graph, task, maker)
+            maker, moves = behind
+            if graph.shapes[bias] == (graph.shapes[maker.output][_channel_axis(graph, maker)],) and not moves:
+                maker.inputs = (*maker.inputs, bias)
+            else:
+                row = _row_behind(graph, maker, moves, bias, graph.shapes[product])
+                if row is None:
+                    continue
+                maker.inputs = (*maker.inputs, graph.constant(f"{bias}:row", row))
+            if moves:
+                _move_over(graph, task, moves[0], maker)
+            else:
+                _take_over(graph, task, maker)
             return True
     return False
 
@@ -256,3 +299,12 @@ def _take_over(graph: Assembly, task: Draft, maker: Draft) -> None:
     if task.source != maker.source:
         maker.source = f"{maker.source} + {task.source}"
     graph.makers[task.output] = maker
+
+
+def _move_over(graph: Assembly, task: Draft, move: Draft, maker: Draft) -> None:
+    """Let the last `move` behind `maker` make what `task` made, which is in `maker` now."""
+    maker.source = f"{maker.source} + {task.source}"
+    graph.tasks.remove(task)
+    del graph.makers[move.output]
+    move.output = task.output
+    graph.makers[task.output] = move
