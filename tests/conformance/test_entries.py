@@ -38,6 +38,7 @@ def test_a_network_without_states_beside_one_with(tmp_path: Path) -> None:
     assert not np.frombuffer(image, np.uint8).any()
 
 
+@pytest.mark.full
 def test_images_beside_wider_tensors(tmp_path: Path) -> None:
     """The weights of convolutions come through ports as wide as activations are, which here is another network's width."""
     rng, g = np.random.default_rng(0), Builder("images")

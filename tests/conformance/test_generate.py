@@ -96,6 +96,7 @@ def test_what_no_token_has_filled_does_not_count(step: StepFunction) -> None:
     assert all(np.array_equal(results[0][name], results[1][name]) for name in step.graph.outputs)
 
 
+@pytest.mark.full
 def test_prefill_in_chunks(single: intar.Accelerator, step: StepFunction) -> None:
     """Four tokens a call into the same states, in the same formats, whatever else the prefill was calibrated with."""
     chunk = compiled("tiny_chunk", like=single, samples=1)
@@ -193,6 +194,7 @@ def command(*words: str) -> dict:
     return json.loads(ran.stdout)
 
 
+@pytest.mark.full
 def test_commands_take_all_entries(kernel: list[Design], written: Path) -> None:
     """csim and report, of every entry or of the one that is named; each report has that entry's schedule and cycles."""
     ran = command("csim", str(written), "-n", "2")["entries"]
@@ -322,6 +324,7 @@ def test_python_host(
         del sys.modules[name]
 
 
+@pytest.mark.full
 @pytest.mark.sim
 def test_one_kernel_in_rtl(kernel: list[Design], texts: Texts, written: Path) -> None:
     """Prefill and decode through one kernel, whose states lie in the simulated memory all the time."""
@@ -352,6 +355,7 @@ def all_words() -> Calling:
     return made, [{name: array[number] for name, array in samples.items()} for number in (9, 20)]
 
 
+@pytest.mark.full
 def test_a_vocabulary_of_no_multiple_of_the_lanes(all_words: Calling, tmp_path: Path) -> None:
     """Rows of the token table by address, the head's weights column block by block, the last one with 17 words of 32."""
     made, calls = all_words

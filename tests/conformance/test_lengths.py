@@ -119,6 +119,7 @@ def command(*words: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.full
 def test_entries_are_called_as_they_are_printed(tmp_path: Path) -> None:
     """What `compile` prints and `generate` reports are names that `--entry` takes."""
     project = str(tmp_path / "out")

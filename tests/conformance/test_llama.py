@@ -70,6 +70,7 @@ def test_engine_and_cpp(single: intar.Accelerator, step: StepFunction, tmp_path:
     assert (ran.mismatches, ran.tokens) == (0, text.tokens)
 
 
+@pytest.mark.full
 @pytest.mark.sim
 def test_rtl(single: intar.Accelerator, step: StepFunction, tmp_path: Path) -> None:
     """Two tokens one after the other: what the first adds to the states is what the second reads."""

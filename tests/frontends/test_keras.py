@@ -64,9 +64,12 @@ def test_images_are_turned_at_the_ends_only(tmp_path: Path) -> None:
     checked(model, graph)
     moves = [task.op for task in graph.tasks if task.op in (Op.TRANSPOSE, Op.RESHAPE, Op.UPSAMPLE_NEAREST)]
     assert moves == [Op.TRANSPOSE, Op.UPSAMPLE_NEAREST, Op.TRANSPOSE]
-    assert [task.op for task in graph.tasks].count(Op.ADD) == 1  # the normalisation's: biases are the convolutions'
+    assert [task.op for task in graph.tasks].count(
+        Op.ADD
+    ) == 1  # the normalisation's: biases are the convolutions'
 
 
+@pytest.mark.full
 def test_biases_behind_moves_are_the_products() -> None:
     model = words()
     graph = load_model(model)

@@ -62,7 +62,8 @@ def test_units(unit_program: Path, tmp_path: Path, module: str, names: set[str])
     assert set(run(unit_program, module, tmp_path)) == names
 
 
-@pytest.mark.parametrize("kinds", ["small", pytest.param("large", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("kinds", ["small", "large"])
 def test_packed_products_of_all_operands(kinds: str, tmp_path: Path) -> None:
     """Exhaustive: what shares a multiplier comes out as if it had one of its own."""
     program = products_top.build(tmp_path, kinds)
