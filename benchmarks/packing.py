@@ -43,9 +43,7 @@ endmodule
 
 def measure(family: str, a_bits: int, w_bits: int, pack: int) -> dict[str, Any]:
     """Cells of one array."""
-    scratch = Path("build")  # the WebAssembly build of Yosys sees a private /tmp
-    scratch.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+    with tempfile.TemporaryDirectory(dir=".") as folder:  # the WebAssembly build of Yosys sees a private /tmp
         rtl = Path(folder) / "rtl"
         rtl.mkdir()
         (rtl / "intar_array.sv").write_bytes((asset_dir("rtl") / "intar_array.sv").read_bytes())

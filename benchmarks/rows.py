@@ -61,8 +61,6 @@ def node_of(ops: tuple[str, ...]) -> Rows:
 
 def measure(ops: tuple[str, ...], blocks: bool = False) -> dict[str, Any]:
     """Cells of one node; with `blocks` only multipliers and memories, which takes less time."""
-    scratch = Path("build")  # the WebAssembly build of Yosys sees a private /tmp
-    scratch.mkdir(exist_ok=True)
     node, width = node_of(ops), step_bits(ROWS)
     words = sum(word << width * index for index, word in enumerate(rows_rom(node).steps))
     flags = {"softmax": node.softmax, "norm": node.norm, "peak": node.peaks}
@@ -76,7 +74,7 @@ def measure(ops: tuple[str, ...], blocks: bool = False) -> dict[str, Any]:
         **{name: f"1'b{int(flag)}" for name, flag in flags.items()},
     )
     names = modules(["intar_rows"])
-    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+    with tempfile.TemporaryDirectory(dir=".") as folder:  # the WebAssembly build of Yosys sees a private /tmp
         target = Path(folder) / "rtl"
         target.mkdir()
         for name in names:
