@@ -39,21 +39,23 @@ struct track {
 };
 
 // `passes` times over all tiles: taps tap..tap+taps-1.  A tile begins with an element of a beat, in a column; the next one
-// lies a step further on, or a wrap where that column is past the end of a row.  Phases number the masks of a tile.
+// lies a step further on, or a wrap where that column is past the end of a row.  Phases number the masks of a tile.  Each pass
+// reads pass_step beats further on than the one before.
 struct image_step {
   int32_t tap, taps, tiles, passes, tile, element, tile_step, element_step, tile_wrap, element_wrap, column, column_step,
-      track, pixel, pixel_step, phase, phase_step, phase_end, phase_wrap, pad;
+      track, pixel, pixel_step, phase, phase_step, phase_end, phase_wrap, pass_step,
+      pad;
 };
 
-// Position in a list of image steps.
+// Position in a list of image steps; `moved` is how much further on the pass reads than the step's first one.
 struct image_cursor {
-  int32_t step, pass, index, tile, element, column, pixel, phase;
+  int32_t step, pass, moved, index, tile, element, column, pixel, phase;
 };
 
-// Go to the first tile of a step.
+// Go to the first tile of a pass.
 inline void first_tile(const image_step& step, image_cursor& at) {
 #pragma HLS INLINE
-  at.tile = step.tile;
+  at.tile = step.tile + at.moved;
   at.element = step.element;
   at.column = step.column;
   at.pixel = step.pixel;
@@ -77,8 +79,10 @@ inline void next_tile(const image_step& step, image_cursor& at, int32_t columns)
   if (at.index == step.tiles) {
     at.index = 0;
     at.pass += 1;
+    at.moved += step.pass_step;
     if (at.pass == step.passes) {
       at.pass = 0;
+      at.moved = 0;
       at.step += 1;
     }
   }
@@ -111,7 +115,7 @@ inline void image(const walk (&writes)[WRITES], const part& written, const image
 #pragma HLS INLINE
   constexpr int LINE = 2 * PAIRS * LANES;
   walk_cursor writing = {written.first, 0, 0};
-  image_cursor reading = {read.first, 0, 0, 0, 0, 0, 0, 0};
+  image_cursor reading = {read.first, 0, 0, 0, 0, 0, 0, 0, 0};
 ORDER:
   for (int o = ordered.first; o < ordered.end; ++o) {
 #pragma HLS LOOP_TRIPCOUNT min=1 max=1024

@@ -13,12 +13,13 @@
 // Masks       COLUMN_MASKS has a word of LANES bits for each phase of a tile in the rows and each distance in columns; words of
 //             the same phase are neighbours. A tile's phase starts at `phase` and goes on by phase_step, from phase_end on
 //             back by phase_wrap.
-// Read step   736 bits, 32-bit fields, lowest first: tap, taps - 1, tiles - 1, passes - 1, tile, element, tile_step,
+// Read step   768 bits, 32-bit fields, lowest first: tap, taps - 1, tiles - 1, passes - 1, tile, element, tile_step,
 //             element_step, tile_wrap, element_wrap, column, column_step, track, pixel, pixel_step, phase, phase_step,
-//             phase_end, phase_wrap, need, need_step, need_limit, pad. For each pass, tile and tap one beat. A tile begins
-//             with element `element` of beat `tile`, in column `column`; the next one tile_step and element_step further on,
-//             or past the end of a row tile_wrap and element_wrap. A tile starts when the write side has finished `need`
-//             iterations, the next when need_step more, at most need_limit.
+//             phase_end, phase_wrap, need, need_step, need_limit, pad, pass_step. For each pass, tile and tap one beat. A tile
+//             begins with element `element` of beat `tile`, in column `column`; the next one tile_step and element_step
+//             further on, or past the end of a row tile_wrap and element_wrap; those of each pass pass_step beats further on
+//             than those of the pass before. A tile starts when the write side has finished `need` iterations, the next when
+//             need_step more, at most need_limit.
 // Write step  as in intar_buffer; finished tiles of the read side count as its iterations.
 // Latency     write: in memory in t+1, counted in t+1. Read: issued in t -> pushed in t+3; counted in t+1. After `start` in t
 //             both sides issue from t+1 on.
@@ -49,7 +50,7 @@ module intar_image #(
     parameter logic [WRITE_STEPS*488-1:0] WRITE_PROGRAM = '0,
     parameter logic [SEGMENTS*32-1:0] WRITE_ENDS = '0,
     parameter int READ_STEPS   = 1,
-    parameter logic [READ_STEPS*736-1:0] READ_PROGRAM = '0,
+    parameter logic [READ_STEPS*768-1:0] READ_PROGRAM = '0,
     parameter logic [SEGMENTS*32-1:0] READ_ENDS = '0
 ) (
     input  logic                  clk,
@@ -129,8 +130,8 @@ module intar_image #(
   // ---- read side: passes, tiles, taps
   logic read_valid, read_go, read_allowed, fetched_ready;
   logic tap_last, tile_last, pass_last, read_end;
-  logic [735:0] step, next_step;
-  logic [31:0] tap_left, tile_left, pass_left, tile, read_need, need_sum;
+  logic [767:0] step, next_step;
+  logic [31:0] tap_left, tile_left, pass_left, tile, pass_tile, next_pass_tile, read_need, need_sum;
   logic [PIXEL_BITS-1:0] pixel;
   logic [PHASE_BITS-1:0] phase, phase_sum;
   assign read_allowed = $signed(written) >= $signed(read_need);
@@ -140,10 +141,11 @@ module intar_image #(
   assign pass_last = tile_last && pass_left == 32'd0;
   assign read_end = read_go && pass_last;
   assign need_sum = read_need + step[640+:32];
+  assign next_pass_tile = pass_tile + step[736+:32];
   assign phase_sum = phase + step[512+:PHASE_BITS];
   intar_steps #(
       .STEPS(READ_STEPS),
-      .STEP_BITS(736),
+      .STEP_BITS(768),
       .PROGRAM(READ_PROGRAM),
       .SEGMENTS(SEGMENTS),
       .ENDS(READ_ENDS)
@@ -162,6 +164,7 @@ module intar_image #(
       tap_left <= next_step[32+:32];
       tile_left <= next_step[64+:32];
       pass_left <= next_step[96+:32];
+      pass_tile <= next_step[128+:32];
       pixel <= next_step[416+:PIXEL_BITS];
       phase <= next_step[480+:PHASE_BITS];
       read_need <= next_step[608+:32];
@@ -170,6 +173,7 @@ module intar_image #(
       if (tile_last) begin
         tile_left <= step[64+:32];
         pass_left <= pass_left - 1'b1;
+        pass_tile <= next_pass_tile;
         pixel <= step[416+:PIXEL_BITS];
         phase <= step[480+:PHASE_BITS];
         read_need <= step[608+:32];
@@ -226,7 +230,7 @@ module intar_image #(
           tile_element <= next_step[160+:SHIFT_BITS];
           column <= next_step[320+:PIXEL_BITS];
         end else if (read_go && tile_last) begin
-          tile <= step[128+:32];
+          tile <= next_pass_tile;
           tile_element <= step[160+:SHIFT_BITS];
           column <= step[320+:PIXEL_BITS];
         end else if (read_go && tap_last) begin
@@ -242,7 +246,7 @@ module intar_image #(
     end else begin : g_together
       always_ff @(posedge clk) begin
         if (start || read_end) tile <= next_step[128+:32];
-        else if (read_go && tile_last) tile <= step[128+:32];
+        else if (read_go && tile_last) tile <= next_pass_tile;
         else if (read_go && tap_last) tile <= tile + step[192+:32];
       end
       assign element = tap[32+:SHIFT_BITS];

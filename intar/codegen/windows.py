@@ -152,7 +152,7 @@ def step_fields(node: Image) -> list[dict[str, int]]:
     """Of each step: its taps, where its first tile is, in beats, pixels and masks, and how far the next one is from it.
 
     The next tile is `tile_step` beats and `element_step` elements on, or where its first column is past the end of a row
-    `tile_wrap` and `element_wrap`.
+    `tile_wrap` and `element_wrap`. Each pass begins `pass_step` beats further on.
     """
     place = {found: position for position, found in reversed(list(enumerate(_places(node))))}
     turns: dict[
@@ -196,6 +196,7 @@ def _step(
         "phase_step": step.stride % period * count,
         "phase_end": base + period * count,
         "phase_wrap": period * count,
+        "pass_step": step.pass_step,
     }
 
 

@@ -11,7 +11,7 @@ struct BufferStep {
 };
 
 struct WindowStep {
-  i64 first, stride, tiles, passes, rows, columns, tap, taps, pad, need, need_step, need_limit;
+  i64 first, stride, tiles, passes, pass_step, rows, columns, tap, taps, pad, need, need_step, need_limit;
 };
 
 struct Tap {
@@ -103,12 +103,13 @@ struct BufferSide {
     if (sim.values) {
       const Tap& at = memory.taps[static_cast<size_t>(now.tap + tap)];
       const i64 first = (now.first + iteration % now.tiles * now.stride) * memory.lanes;
+      const i64 offset = at.offset + iteration / now.tiles * now.pass_step * memory.lanes;
       i64* beat = out.link->reserve();
       for (i64 lane = 0; lane < memory.lanes; lane++) {
         const i64 row = (first + lane) / now.columns, column = (first + lane) % now.columns;
         const bool inside = row < now.rows && row + at.dy >= 0 && row + at.dy < at.height && column + at.dx >= 0 &&
                             column + at.dx < at.width;
-        const i64 element = row * memory.pitch + column + at.offset;
+        const i64 element = row * memory.pitch + column + offset;
         beat[lane] = inside ? memory.cell(element >= 0 ? element / memory.lanes : -1)[element % memory.lanes] : now.pad;
       }
     }

@@ -34,7 +34,8 @@ class Block:
 
     `taps` are the reads of one tile, of which those at the positions of `span` are performed. A block of a pooling
     convolution has one row, for which `members` channels with as many taps each follow each other. The first channel has the
-    filter `filter`, the next ones those behind it; members have one filter together unless they are `apart`.
+    filter `filter`, the next ones those behind it, or all blocks the same ones where they are `alike`; members have one
+    filter together unless they are `apart`. Each block reads channels that are `further` on than those of the one before.
     """
 
     taps: tuple[Tap, ...]
@@ -45,6 +46,13 @@ class Block:
     members: int = 1
     filter: int = 0
     apart: bool = True
+    alike: bool = False
+    further: int = 0
+
+    @property
+    def filters(self) -> int:
+        """Filters of a block."""
+        return self.rows * (self.members if self.apart else 1)
 
     @property
     def sets(self) -> Sets:
@@ -56,7 +64,21 @@ class Block:
 
 
 def blocks(task: QConv | QPool, rows: int, spans: Sequence[tuple[int, int]]) -> Iterator[Block]:
-    """Equal blocks of each group together, then its last one if that is lower; `spans` are of the groups."""
+    """Equal blocks of each group together, then its last one if that is lower; `spans` are of the groups.
+
+    Neighbours of one row that read alike, each as many channels further on (depthwise convolutions, pools), are together.
+    """
+    last: Block | None = None
+    for block in _blocks(task, rows, spans):
+        joined = _joined(last, block) if last is not None else None
+        if last is not None and joined is None:
+            yield last
+        last = joined or block
+    if last is not None:
+        yield last
+
+
+def _blocks(task: QConv | QPool, rows: int, spans: Sequence[tuple[int, int]]) -> Iterator[Block]:
     if isinstance(task, QConv) and task.reduce > 1:
         yield from _pooling(task)
         return
@@ -73,25 +95,50 @@ def blocks(task: QConv | QPool, rows: int, spans: Sequence[tuple[int, int]]) -> 
 
 
 def _pooling(task: QConv) -> Iterator[Block]:
-    """A block for each channel of the output; neighbours with the same taps and filters behind each other are one."""
-    last: Block | None = None
+    """A block for each channel of the output."""
     for channel in range(len(task.groups) // task.reduce):
         part = slice(channel * task.reduce, (channel + 1) * task.reduce)
         taps = tuple(tap for group in task.groups[part] for tap in group.taps)
         own, apart = task.filters[part.start], len(set(task.filters[part])) > 1
-        each = task.reduce if apart else 1  # filters of a channel
-        if (
-            last is not None
-            and (taps, apart) == (last.taps, last.apart)
-            and own == last.filter + last.count * each
-        ):
-            last = replace(last, count=last.count + 1)
-            continue
-        if last is not None:
-            yield last
-        last = Block(taps, (0, len(taps)), channel, 1, 1, task.reduce, own, apart)
-    if last is not None:
-        yield last
+        yield Block(taps, (0, len(taps)), channel, 1, 1, task.reduce, own, apart)
+
+
+def _joined(before: Block, block: Block) -> Block | None:
+    """Both as one; None where that is not possible."""
+    further = block.taps[0].channel - before.taps[0].channel
+    step, rest = divmod(further, before.count)
+    same = replace(block, rows=before.rows, span=before.span, members=before.members, apart=before.apart)
+    alike = block.filter == before.filter and (before.count == 1 or before.alike)
+    behind = block.filter == before.filter + before.count * before.filters and not before.alike
+    if (
+        before.rows > 1
+        or same != block
+        or block.count > 1
+        or block.first != before.first + before.count
+        or not (alike or behind)
+        or rest
+        or (before.count > 1 and step != before.further)
+        or not _alike(before.taps, block.taps, further)
+    ):
+        return None
+    return replace(before, count=before.count + 1, alike=alike, further=step)
+
+
+def _alike(taps: Sequence[Tap], others: Sequence[Tap], channels: int) -> bool:
+    """The others are the same reads of channels that are so many further on."""
+    return len(taps) == len(others) and all(
+        other.channel == tap.channel + channels
+        and (other.dy, other.dx) == (tap.dy, tap.dx)
+        and (other.short_rows, other.short_columns) == (tap.short_rows, tap.short_columns)
+        for tap, other in zip(taps, others, strict=True)
+    )
+
+
+def _shifted(taps: Sequence[Tap], channels: int) -> tuple[Tap, ...]:
+    """The same reads of channels that are so many further on."""
+    if not channels:
+        return tuple(taps)
+    return tuple(tap.model_copy(update={"channel": tap.channel + channels}) for tap in taps)
 
 
 def dealt(block: Block, number: int, shares: int) -> list[tuple[int, Block]]:
@@ -100,8 +147,13 @@ def dealt(block: Block, number: int, shares: int) -> list[tuple[int, Block]]:
     for turn in range(min(shares, block.count)):
         count = len(range(turn, block.count, shares))
         channels = start * block.rows
-        filters = channels * (block.members if block.apart else 1)
-        part = replace(block, first=block.first + channels, count=count, filter=block.filter + filters)
+        part = replace(
+            block,
+            taps=_shifted(block.taps, start * block.further),
+            first=block.first + channels,
+            count=count,
+            filter=block.filter + (0 if block.alike else start * block.filters),
+        )
         parts.append(((number + turn) % shares, part))
         start += count
     return parts
@@ -247,6 +299,7 @@ def _windows(
         stride=tiles.step,
         tiles=len(tiles),
         passes=block.count,
+        pass_step=block.further * work.site.pitch(task.inputs[0]),
         rows=task.height,
         columns=task.pitch,
         tap=block.span[0],
@@ -270,7 +323,16 @@ def _products(
     replay = tiles if depth * block.members == 1 else 1
     again = tiles // replay
     work.kernels.read(
-        core, task, block.filter, beats_of_row, block.rows, block.members, block.count, again, block.apart
+        core,
+        task,
+        block.filter,
+        beats_of_row,
+        block.rows,
+        block.members,
+        block.count,
+        again,
+        block.apart,
+        block.alike,
     )
     beats = block.count * again * block.members * block.rows * depth
     work.net.move(f"kernels_{core}.out", [f"feed_{core}.in"], beats, note=note)

@@ -56,17 +56,19 @@ class Kernels:
         blocks: int,
         again: int,
         apart: bool,
+        alike: bool,
     ) -> None:
         """The weights of `blocks` blocks of `members` times `rows` channels, whose filters are `first` and those behind it,
-        each block `again` times; members that are not `apart` have the same filters.
+        each block `again` times; members that are not `apart` have the same filters, and so have all blocks if `alike`.
 
         Of each filter these `beats`; of the rows of a member all first beats come first, then all second ones, and so on.
         """
         bases, own = self.bases[core, task.name], members if apart else 1
-        depth = bases[first + 1] - bases[first] if own * rows * blocks > 1 else 0  # of a filter
+        different = own * rows * (1 if alike else blocks)
+        depth = bases[first + 1] - bases[first] if different > 1 else 0  # of a filter
         walk = Walk(
             base=bases[first] + beats.start,
             counts=(blocks, again, members, len(beats), rows),
-            strides=(own * rows * depth, 0, rows * depth if apart else 0, 1, depth),
+            strides=(0 if alike else own * rows * depth, 0, rows * depth if apart else 0, 1, depth),
         )
         self.memories[core].fetch(walk, self.needs[core, task.name], note=task.name)

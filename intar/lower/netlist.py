@@ -208,7 +208,7 @@ def _merge_name(port: str) -> str:
 
 
 def _append(steps: list[RouterStep], legs: tuple[Leg, ...], flow: Flow) -> None:
-    """Append one flow's share, joined to the step before when it is the same single leg."""
+    """Append one flow's share, joined to the step before when that does the same."""
     if not legs:
         return
     count = len(legs)
@@ -237,6 +237,9 @@ def _append(steps: list[RouterStep], legs: tuple[Leg, ...], flow: Flow) -> None:
         segment=flow.segment,
     )
     if count <= MOST_LEGS:
+        like = {"rounds": flow.rounds, "note": flow.note}
+        if steps and steps[-1].rounds % flow.period == 0 and steps[-1].model_copy(update=like) == whole:
+            whole = whole.model_copy(update={"rounds": steps.pop().rounds + flow.rounds})
         steps.append(whole)
         return
     for turn in range(flow.rounds):  # round by round, each in several steps

@@ -92,8 +92,8 @@ class Params:
             tuple[int, str], tuple[int, int]
         ] = {}  # of the first group, growth from group to group
         self.sets: dict[
-            str, dict[tuple[int, int], int]
-        ] = {}  # of a task: variant and first channel of a block
+            str, dict[tuple[int, int], Sets]
+        ] = {}  # where they lie, of a task: by variant and first channel of a block
         self.kept: dict[
             tuple[int, int], tuple[str, int]
         ] = {}  # of a core's slot: label and beats of its numbers
@@ -178,7 +178,7 @@ class Params:
         """Have the parameters of a convolution's channels loaded, set by set: multiplier, shift, bias low and high.
 
         `blocks` are the channels as they are read; each of `more` is added to the biases of a variant of them all. Blocks
-        with the same numbers (phases, variants) are there once.
+        with the same numbers (phases, variants) are there once, and so are the channels of a block if all have the same.
         """
         mult, shift, bias = self._values(task)
         lanes = self.site.machine.lanes
@@ -191,11 +191,13 @@ class Params:
             values = np.stack([mult, shift, low, total >> 32], axis=1)
             for block in blocks:
                 mine = values[block.first : block.first + block.block * block.count]
-                key = block.block, block.count, mine.tobytes()
+                kept = block if (mine != mine[0]).any() else Sets(block.first, 1, 1)
+                mine = mine[: kept.block * kept.count]
+                key = kept.block, kept.count, mine.tobytes()
                 if key not in known:
-                    known[key], end = placed(end, block.block, block.count, lanes)
-                    laid.append((known[key], block, mine))
-                places[variant, block.first] = known[key]
+                    known[key], end = placed(end, kept.block, kept.count, lanes)
+                    laid.append((known[key], kept, mine))
+                places[variant, block.first] = replace(kept, first=known[key])
         per, size = set_places(lanes), self.row_beats
         beats = np.zeros((-(-end // per), size * lanes), dtype=np.int64)
         flat = beats[:, : SET_WORDS * per].reshape(-1, SET_WORDS)
@@ -227,12 +229,13 @@ class Params:
         """Have parameters of a variant of some channels arrive at the core's vector unit, each block `again` times; returns
         where they lie."""
         memory, size, per = self.memories[core], self.row_beats, set_places(self.site.machine.lanes)
-        found = replace(block, first=self.sets[task.name][variant, block.first])
+        found = self.sets[task.name][variant, block.first]
+        again *= block.block * block.count // (found.block * found.count)
         beat, place = divmod(found.first, per)
-        beats = -(-(place + block.block) // per) * size
+        beats = -(-(place + found.block) // per) * size
         walk = Walk(
             base=self.bases[core, task.name] + beat * size,
-            counts=(1, block.count, again, 1, beats),
+            counts=(1, found.count, again, 1, beats),
             strides=(0, beats, 0, 0, 1),
         )
         memory.fetch(walk, self.needs[core, task.name][0], note=task.name)

@@ -54,6 +54,11 @@ def window(tap: Tap, row: int, pitch: int, height: int, width: int) -> Window:
     )
 
 
+def _moved(taps: Sequence[Window], elements: int) -> Sequence[Window]:
+    """The same windows of channels so many elements further on."""
+    return [tap.model_copy(update={"offset": tap.offset + elements}) for tap in taps] if elements else taps
+
+
 def read_tiles(
     source: TensorMemory, taps: Sequence[Window], step: ImageStep, last_reads: Sequence[int]
 ) -> None:
@@ -73,7 +78,7 @@ def read_tiles(
     plan = [(*run, step.passes if len(runs) == 1 else 1) for run in runs]
     if step.passes > 1 and len(runs) > 1:
         plan.append((0, len(needs), last, 0, step.passes - 1))
-    for first, count, need, growth, passes in plan:
+    for number, (first, count, need, growth, passes) in enumerate(plan):
         read = {
             "first": tiles[first],
             "tiles": count,
@@ -82,5 +87,6 @@ def read_tiles(
             "need_step": growth,
             "need_limit": need + growth * (count - 1),
         }
-        memory.read_windows(taps, step.model_copy(update=read))
+        moved = step.pass_step * memory.lanes if number == len(runs) else 0
+        memory.read_windows(_moved(taps, moved), step.model_copy(update=read))
     source.drained[0] = memory.read

@@ -176,20 +176,21 @@ class Model:
                         cells.update({address * node.lanes + i: value for i, value in enumerate(beat)})
                     posted[0] += 1
 
-        def pixel(step: ImageStep, tap: Window, at: int) -> int:
+        def pixel(step: ImageStep, tap: Window, number: int, at: int) -> int:
             row, column = divmod(at, step.columns)
             inside = row < step.rows and 0 <= row + tap.dy < tap.height and 0 <= column + tap.dx < tap.width
-            return cells.get(row * node.pitch + column + tap.offset, 0) if inside else step.pad
+            place = row * node.pitch + column + tap.offset + number * step.pass_step * node.lanes
+            return cells.get(place, 0) if inside else step.pad
 
         def read() -> Unit:
             for step in node.reads:
-                for _ in range(step.passes):
+                for number in range(step.passes):
                     for i in range(step.tiles):
                         need = min(step.need + i * step.need_step, step.need_limit)
                         yield "token", lambda need=need: posted[0] >= need
                         first = (step.first + i * step.stride) * node.lanes
                         for tap in node.taps[step.tap : step.tap + step.taps]:
-                            beat = [pixel(step, tap, first + lane) for lane in range(node.lanes)]
+                            beat = [pixel(step, tap, number, first + lane) for lane in range(node.lanes)]
                             yield "put", self.link(node.name, "out"), beat
 
         return [write(), read()]

@@ -46,9 +46,9 @@ def random_buffer(rng: random.Random) -> Builder:
 
 
 def random_image(rng: random.Random) -> Builder:
-    """Images of one or two channels, written in beats or in runs of tiles, read in windows as far as they are there."""
+    """Images of up to three channels, written in beats or in runs of tiles, read in windows as far as they are there."""
     b, lanes = Builder("image"), rng.choice((1, 2, 4, 12, 16))
-    height, width, channels = rng.randrange(1, 7), rng.randrange(1, 9), rng.randrange(1, 3)
+    height, width, channels = rng.randrange(1, 7), rng.randrange(1, 9), rng.randrange(1, 4)
     pitch = width + rng.randrange(0, 3)
     tiles = -(-height * pitch // lanes)
     depth = channels * tiles
@@ -75,16 +75,22 @@ def random_image(rng: random.Random) -> Builder:
         total = order.counts[0]
         early = total == depth and channels == 1 and all(t.dy <= 0 and t.dy * pitch + t.dx <= 0 for t in taps)
         early = early and columns == pitch
+        own = rng.randrange(1, len(taps) - tap + 1)
+        # Where there is one more channel on either side of those that are read, the next pass may read that.
+        at = [(t.offset - t.dy * pitch - t.dx) // (tiles * lanes) for t in taps[tap : tap + own]]
+        further, most = rng.choice(((1, channels - max(at)), (-1, min(at) + 1)))
+        passes = rng.randrange(1, 3) if early or most == 1 else most
         reads.append(
             ImageStep(
                 first=first,
                 stride=stride,
                 tiles=rng.randrange(1, -(-(made - first) // stride) + 1),
-                passes=rng.randrange(1, 3),
+                passes=passes,
+                pass_step=0 if early or most == 1 else further * tiles,
                 rows=rows,
                 columns=columns,
                 tap=tap,
-                taps=rng.randrange(1, len(taps) - tap + 1),
+                taps=own,
                 pad=rng.randrange(-128, 128),
                 need=first + 1 if early else total,
                 need_step=stride if early else rng.randrange(0, 2),

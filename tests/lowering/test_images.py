@@ -343,3 +343,31 @@ def test_small_images_in_hardware(tmp_path: Path) -> None:
     assert verify_csim(made, [inputs], folder, sweep=True).bit_exact
     simulated = verify_rtl(made, [inputs], folder)
     assert simulated.bit_exact and simulated.cycles == (made.predicted.cycles,)
+
+
+def depthwise() -> Quantised:
+    """A depthwise convolution of phases, an average and a maximum of each channel: all read channel by channel."""
+    rng = np.random.default_rng(3)
+    builder = Builder("depthwise")
+    x = builder.conv2d(builder.input("x", (1, 2, 12, 10)), rng.normal(size=(12, 2, 3, 3)), pads=(1, 1, 1, 1))
+    x = builder.conv2d(x, rng.normal(size=(12, 1, 3, 3)), groups=12, pads=(1, 1, 1, 1))
+    x = builder.max_pool2d(builder.relu(x), 2)
+    builder.output(builder.avg_pool2d(builder.conv2d(x, rng.normal(size=(12, 1, 2, 2)), groups=12), 2))
+    return quantise(prepare(builder.build()), scheme("w8a8"), {"x": normal(8, 1, 2, 12, 10)})
+
+
+@pytest.mark.parametrize("cores, rows", [(1, 4), (3, 1)])
+def test_channels_that_read_alike_are_one_step(cores: int, rows: int) -> None:
+    quantised = depthwise()
+    budget = {"cores": cores, "rows": rows, "lanes": 8, "port_bits": 64}
+    made = compile_quantised(quantised, make_machine("u280", budget, quantised), "sequential")
+    assert verify_engine(made, [random_inputs(quantised)]).bit_exact
+    steps = [step for node in made.program.nodes if isinstance(node, Image) for step in node.reads]
+    passes = {
+        name: [(step.passes, step.pass_step > 0) for step in steps if step.note.startswith(name)]
+        for name in ("conv2d_2", "max_pool2d_1", "conv2d_3", "avg_pool2d_1")
+    }
+    phases = {(12, True)}
+    shared = {(12 // cores, True)}  # images with fewer tiles than cores
+    assert [set(found) for found in passes.values()] == [phases, phases, shared, shared]
+    assert len(passes["avg_pool2d_1"]) == cores

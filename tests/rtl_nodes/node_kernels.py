@@ -117,7 +117,8 @@ def kind_of_rows(step: RowsStep) -> str:
 def one_of_each() -> list[Builder]:
     """A random program of each node kind; of rows one that only normalises, and one with masked softmax and both norms."""
     parts = [part for kind in sorted(RANDOM) for part in random_parts(kind, 1)]
-    return [*parts, rows_part("layer norm", "RMS norm", "masked softmax")]
+    channels = part_with("image", lambda node: any(s.pass_step for s in node.reads))
+    return [*parts, channels, rows_part("layer norm", "RMS norm", "masked softmax")]
 
 
 def write_rtl(program: Program, directory: Path) -> list[Path]:

@@ -14,7 +14,7 @@ from intar.ir.segments import Runs, merged_in, steps_in
 
 IMAGE_COLUMNS = (
     "first tap, taps, tiles, passes, {tile, element}, {step}, {wrap}, column, step, track, pixel, step, "
-    "phase, step, end, wrap, pad"
+    "phase, step, end, wrap, pass step, pad"
 )
 
 

@@ -20,7 +20,7 @@ BUFFER = (*WALK, ("need", 32), ("need_step", 32))
 IMAGE = fields(
     32,
     "tap taps_end tiles_end passes_end tile element tile_step element_step tile_wrap element_wrap column column_step track "
-    "pixel pixel_step phase phase_step phase_end phase_wrap need need_step need_limit pad",
+    "pixel pixel_step phase phase_step phase_end phase_wrap need need_step need_limit pad pass_step",
 )
 TRACK = fields(32, "columns skip rows")
 TAP = (("beat", 32), ("element", 16), ("low", 32), ("high", 32), ("column", 16))

@@ -31,7 +31,7 @@ def image(e: Encoder, node: Image) -> None:
         inside = step.tap >= 0 and step.tap + step.taps <= len(node.taps)
         e.expect(inside, f"{node.name} read step {index}", "taps out of range")
         e.expect(step.first >= 0 and step.stride > 0, f"{node.name} read step {index}", "bad tiles")
-        e.put(step.first, step.stride, step.tiles, step.passes, step.rows, step.columns)
+        e.put(step.first, step.stride, step.tiles, step.passes, step.pass_step, step.rows, step.columns)
         e.put(step.tap, step.taps, step.pad)
         e.put(step.need, step.need_step, step.need_limit)
     _sides(e, node)

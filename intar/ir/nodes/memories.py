@@ -114,14 +114,15 @@ class ImageStep(Step):
     Tile ``i`` is flat pixels ``(first + i * stride) * lanes`` and so on of an image of `rows` rows of `columns` pixels:
     pixel ``p`` is row ``p // columns``, column ``p % columns``, and in its place in the memory is element
     ``p // columns * pitch + p % columns``; below the last row every lane is `pad`. The taps are
-    ``node.taps[tap : tap + taps]``. One iteration is one tile of one pass: it starts when the write side has posted
-    ``min(need + i*need_step, need_limit)``.
+    ``node.taps[tap : tap + taps]``, in pass ``n`` each ``n * pass_step`` beats further on (in other channels). One iteration
+    is one tile of one pass: it starts when the write side has posted ``min(need + i*need_step, need_limit)``.
     """
 
     first: int = 0
     stride: int = 1
     tiles: int = Field(gt=0)
     passes: int = Field(default=1, gt=0)
+    pass_step: int = 0
     rows: int = Field(gt=0)
     columns: int = Field(gt=0)
     tap: int = 0
