@@ -140,7 +140,8 @@ class Importer(ABC):
                 )
                 continue
             found.append((what, f"node{plural} {quoted(names)}"))
-        named = [name for name in HANDLERS if not name.startswith(DOMAINS[1:])]  # by its present name
+        ours = ("intar.", *DOMAINS[1:])  # spellings of our own, former names of QONNX's domain
+        named = [name for name in HANDLERS if not name.startswith(ours) or name == "intar.GroupRational"]
         self.lack_operators(found, named)
 
     def lack_operators(self, found: Sequence[tuple[str, str]], supported: Iterable[str]) -> None:
