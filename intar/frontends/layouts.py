@@ -1,8 +1,8 @@
 """Transpositions around elementwise tasks, and those that undo each other.
 
 Networks whose images have their channels last (Keras, TensorFlow) turn each image for a convolution and back behind it.
-What lies between is elementwise: a region of such tasks computes the same in either layout. It takes the one that moves
-fewer elements at its edge.
+What lies between is elementwise: a region of such tasks beside an image computes the same in either layout. It takes the one
+that moves fewer elements at its edge.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ ELEMENTWISE = TABULATED | {
 }
 
 CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+
+IMAGES = (Op.CONV2D, Op.CONV_TRANSPOSE2D, Op.UPSAMPLE_NEAREST, Op.MAX_POOL2D, Op.AVG_POOL2D)
 
 BINARY = (Op.ADD, Op.SUB, Op.MUL)
 
@@ -219,19 +221,31 @@ def _moved(shape: Shape, perm: Shape) -> int:
 def _turned(graph: Assembly, region: Region) -> bool:
     """Turn the region if that pays; True when it was done."""
     makers = [graph.makers[name] for name in region.entries if name in graph.makers]
-    perms = [_perm(task) for task in makers if task.op is Op.TRANSPOSE]
+    entries = [task for task in makers if task.op is Op.TRANSPOSE]
     readers = [reader for each in region.readers.values() for reader in each]
-    perms += [_inverse(_perm(task)) for task in readers if task.op is Op.TRANSPOSE]
-    if not perms:
+    exits = [task for task in readers if task.op is Op.TRANSPOSE]
+    if not entries and not exits:
         return False
     rank, consumers = len(graph.shapes[region.tasks[0].output]), graph.consumers()
+    if not any(_image(graph, task.inputs[0]) for task in entries) and not any(
+        reader.op in IMAGES for task in exits for reader in consumers.get(task.output, [])
+    ):
+        return False
+    perms = [_perm(task) for task in entries] + [_inverse(_perm(task)) for task in exits]
     gains = {perm: _gain(graph, region, perm, consumers) for perm in perms if len(perm) == rank}
     best = max(gains, key=lambda perm: gains[perm], default=None)
-    joins = {_perm(task) for task in makers if task.op is Op.TRANSPOSE and _linear(graph, task.inputs[0])}
+    joins = {_perm(task) for task in entries if _linear(graph, task.inputs[0])}
     if best is None or gains[best] < (best not in joins):
         return False
     _apply(graph, region, best)
     return True
+
+
+def _image(graph: Assembly, name: str) -> bool:
+    """Whether an operator on images makes the tensor, or elementwise tasks of what one makes."""
+    while (maker := graph.makers.get(name)) is not None and maker.op in ELEMENTWISE:
+        name = next((each for each in maker.inputs if each not in graph.constants), "")
+    return maker is not None and maker.op in IMAGES
 
 
 def _linear(graph: Assembly, name: str) -> bool:
