@@ -380,7 +380,7 @@ def compile_hostile(kind: str) -> Path:
     return Path("p")
 
 
-@pytest.mark.parametrize("kind", ["onnx", "yaml"])
+@pytest.mark.parametrize("kind", ["onnx", pytest.param("yaml", marks=pytest.mark.full)])
 def test_hostile_names(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,6 +44,7 @@ def test_csim(generated: Made) -> None:
     require(proof.verify_csim(made, samples, out, sweep=True))
 
 
+@pytest.mark.full
 @pytest.mark.sim
 def test_rtl(generated: Made) -> None:
     """The bits, and the engine's cycles exactly."""

@@ -57,6 +57,7 @@ def test_engine(scheme: str, rational: str) -> None:
     require(proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]))
 
 
+@pytest.mark.full
 @pytest.mark.sim
 def test_cpp_and_rtl(tmp_path: Path) -> None:
     accelerator = compiled("w8a8", "table")

@@ -58,7 +58,7 @@ def test_several_outputs_and_inputs_share_ports() -> None:
 
 
 @pytest.mark.sim
-@pytest.mark.parametrize(("tokens", "logits"), [(1, False), (6, True)])
+@pytest.mark.parametrize(("tokens", "logits"), [(1, False), pytest.param(6, True, marks=pytest.mark.full)])
 def test_cpp_and_rtl(tokens: int, logits: bool, tmp_path: Path) -> None:
     """Ids beyond the ends of the tables among them; the engine's cycles exactly, whatever the ids are."""
     accelerator = compiled(tokens, logits, "w8a8")

@@ -88,10 +88,9 @@ def test_engine(case: str, mode: str) -> None:
     assert proof.verify_engine(made, [random_inputs(made.quantised, n) for n in range(2)]).bit_exact
 
 
+@pytest.mark.full
 @pytest.mark.sim
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=() if case == "one row, narrow" else pytest.mark.full) for case in ODD]
-)
+@pytest.mark.parametrize("case", ODD)
 def test_generated_code(case: str, tmp_path: Path) -> None:
     """Two inferences in a row in C++ and in RTL, whose cycles are the engine's."""
     made = looped(*ODD[case][:3])

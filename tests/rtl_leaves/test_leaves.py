@@ -31,12 +31,13 @@ def test_cocotb_module(leaf_program: Path, tmp_path: Path, module: str, names: s
     ("module", "names"),
     [
         ("pipelines_cocotb", {"functions"}),
-        (
+        pytest.param(
             "rows_passes_cocotb",
             {
                 *("largest_of_rows", "terms_of_rows", "divisions_in_turn"),
                 *("columns_of_rows", "lookups_of_results", "results_of_rows"),
             },
+            marks=pytest.mark.full,
         ),
         (
             "vector_machines_cocotb",

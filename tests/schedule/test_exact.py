@@ -59,6 +59,7 @@ def test_small_graphs_agree_with_brute_force():
     assert "none" in kinds, "no case was infeasible: the memory is not scarce enough to test anything"
 
 
+@pytest.mark.full
 def test_small_graphs_agree_with_brute_force_when_nothing_is_spilled():
     kinds = [agree(seed, 2 + seed % 3, spills=False) for seed in range(30)]
     assert kinds.count("best") > 8
@@ -104,7 +105,7 @@ def test_many_small_graphs_agree_with_brute_force(block, spills):
         agree(seed, 3 + seed % 3, spills, products=block % 2 == 1)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.full) for n in range(2, 8))])
 def test_engines_agree_on_graphs_too_large_for_brute_force(seed):
     one, other = (found(seed, 7, "auto", engine) for engine in ("dp", "cpsat"))
     assert (one is None) == (other is None)
