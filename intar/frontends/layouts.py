@@ -33,6 +33,9 @@ CHANNELS_FIRST, CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 IMAGES = (Op.CONV2D, Op.CONV_TRANSPOSE2D, Op.UPSAMPLE_NEAREST, Op.MAX_POOL2D, Op.AVG_POOL2D)
 
+LINEAR = (Op.MATMUL, Op.CONV2D, Op.CONV_TRANSPOSE2D)
+"""What an elementwise task, a bias or a scale right behind it joins."""
+
 BINARY = (Op.ADD, Op.SUB, Op.MUL)
 
 
@@ -251,7 +254,7 @@ def _image(graph: Assembly, name: str) -> bool:
 def _linear(graph: Assembly, name: str) -> bool:
     """Whether a matmul or convolution makes the tensor: an elementwise task right behind it costs nothing."""
     maker = graph.makers.get(name)
-    return maker is not None and maker.op in (Op.MATMUL, Op.CONV2D, Op.CONV_TRANSPOSE2D)
+    return maker is not None and maker.op in LINEAR
 
 
 def _apply(graph: Assembly, region: Region, perm: Shape) -> None:

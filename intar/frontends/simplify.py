@@ -9,7 +9,7 @@ from operator import add
 import numpy as np
 
 from intar.frontends.assemble import Assembly, Draft
-from intar.frontends.layouts import settle_layouts
+from intar.frontends.layouts import LINEAR, settle_layouts
 from intar.frontends.masks import finite_mask
 from intar.frontends.reshaped_images import functions_of_images
 from intar.ir.ops import HIDDEN, Op
@@ -168,8 +168,6 @@ def merge_lookups(graph: Assembly) -> None:
 
 LARGEST = 1 << 24
 """Elements of a result whose addend is followed through moves."""
-
-LINEAR = (Op.MATMUL, Op.CONV2D, Op.CONV_TRANSPOSE2D)
 
 
 def _sole_linear(graph: Assembly, task: Draft, name: str) -> Draft | None:
