@@ -190,9 +190,10 @@ def _values(graph: Assembly, name: str) -> np.ndarray:
 
 def _linear_behind(graph: Assembly, task: Draft, name: str) -> tuple[Draft, list[Draft]] | None:
     """The matmul or convolution whose result is `name`, maybe moved, and the moves from there; `task` alone reads it."""
-    consumers = graph.consumers()
+    consumers: dict[str, list[Draft]] = {}  # found only where there are moves: this is asked of every sum
     moves: list[Draft] = []
     while (maker := graph.makers.get(name)) is not None and maker.op in (Op.RESHAPE, Op.TRANSPOSE):
+        consumers = consumers or graph.consumers()
         if name in graph.outputs or name in graph.quant or consumers[name] != [moves[-1] if moves else task]:
             return None
         moves.append(maker)
