@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 
 from intar.ir.frozen import Frozen
 from intar.ir.nodes.arrays import Core, Feed
-from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.memories import Buffer, ConstantMemory, Image
 from intar.ir.nodes.movers import Argmax, Gather, Router
 from intar.ir.nodes.ports import Load, Store
 from intar.ir.nodes.rows import Rows
@@ -37,7 +37,7 @@ class Link(Frozen):
 
 
 Node = Annotated[
-    Load | Store | Buffer | Image | Feed | Core | Vector | Rows | Gather | Argmax | Router,
+    Load | Store | Buffer | ConstantMemory | Image | Feed | Core | Vector | Rows | Gather | Argmax | Router,
     Field(discriminator="kind"),
 ]
 
@@ -93,7 +93,7 @@ class Entry(Frozen):
 
 
 class Program(Frozen):
-    """The whole machine. `constants` of the images are kept beside it (`Images`), keyed by argument name.
+    """The whole machine. The bytes of constant arguments and of constant memories are kept beside it, keyed by their names.
 
     Segment `i` of all nodes' programs is played ``rounds[i]`` times before segment ``i + 1``. A play ends when all nodes
     have ended theirs; then the next one starts, and all counts (`need`) with it from 0. Vector units and rows nodes may have

@@ -94,6 +94,26 @@ class Buffer(Frozen):
     merged: tuple[tuple[Literal["w", "r"], int], ...] = ()
 
 
+class ReadStep(Step):
+    """One walk over a memory of constants."""
+
+    walk: Walk
+
+
+class ConstantMemory(Frozen):
+    """On-chip memory of `depth` beats that are there from the start: the image of this name, beats densely, lowest first.
+
+    It has a read side only (port ``out``), with a buffer's latency. Segments walk over it as they please.
+    """
+
+    kind: Literal["constant"] = "constant"
+    name: str
+    depth: int = Field(gt=0)
+    lanes: int
+    bits: int
+    reads: tuple[ReadStep, ...]
+
+
 class Window(Frozen):
     """One tap of a window: lane ``j`` of its beat is the pixel `dy` rows below and `dx` columns right of pixel ``j`` of the
     tile, and the step's `pad` where that is outside of the channel's `height` × `width` valid pixels.
