@@ -19,6 +19,7 @@ _SOURCES = (
     "sim.h",
     "memory_nodes.h",
     "buffer_node.h",
+    "constant_node.h",
     "rational.h",
     "lookup.h",
     "array_nodes.h",

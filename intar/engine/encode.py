@@ -22,6 +22,7 @@ _KINDS: tuple[tuple[str, Callable[[Encoder, Any], None]], ...] = (
     ("image", memories.image),
     ("rows", rows.rows),
     ("argmax", movers.argmax),
+    ("constant", memories.constant),
 )
 """Kinds of nodes in the order of their numbers, and what encodes them."""
 

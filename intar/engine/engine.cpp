@@ -3,6 +3,7 @@
 
 #include "array_nodes.h"
 #include "buffer_node.h"
+#include "constant_node.h"
 #include "memory_nodes.h"
 #include "mover_nodes.h"
 #include "rows_node.h"
@@ -109,12 +110,14 @@ class Machine {
       case 8: return read_buffer(in, true);
       case 9: return read_rows(in);
       case 10: return read_argmax(in);
+      case 11: return read_constant(in);
       default: throw Fault("unknown node kind");
     }
   }
   void read_load(Reader& in);
   void read_store(Reader& in);
   void read_buffer(Reader& in, bool image);
+  void read_constant(Reader& in);
   void read_feed(Reader& in);
   void read_core(Reader& in);
   void read_vector(Reader& in);
@@ -213,6 +216,19 @@ void Machine::read_buffer(Reader& in, bool image) {
     writer->side.begin();
   }
   memories_.push_back(std::move(memory));
+}
+
+void Machine::read_constant(Reader& in) {
+  i64 out_link = in.get(), image = in.get(), depth = in.get(), lanes = in.get(), bits = in.get();
+  std::vector<WalkSpec> steps = in.records<WalkSpec>();
+  Constant* constant = add<Constant>(static_cast<i64>(steps.size()));
+  constant->steps = std::move(steps);
+  constant->image = images_[image];
+  constant->depth = depth;
+  constant->lanes = lanes;
+  constant->bits = bits;
+  output(constant->out, out_link, constant, sim.timing.buffer_read);
+  constant->begin();
 }
 
 void Machine::read_feed(Reader& in) {

@@ -46,11 +46,13 @@ class _Arrays:
 
 
 def _buffers(program: Program, images: Mapping[str, bytes], values: bool) -> dict[str, np.ndarray]:
-    """One byte buffer per argument, filled from `images`."""
+    """One byte buffer per argument, then per memory of constants, filled from `images`."""
     buffers = {}
-    unknown = sorted(set(images) - {argument.name for argument in program.arguments})
-    if unknown:
-        raise InternalError(f"images for arguments that program {program.name!r} does not have: {unknown}")
+    known = {argument.name for argument in program.arguments} | {node.name for node in program.constants}
+    if unknown := sorted(set(images) - known):
+        raise InternalError(
+            f"images for arguments or constants that program {program.name!r} does not have: {unknown}"
+        )
     for argument in program.arguments:
         size = argument.words * argument.port_bits // 8
         data = images.get(argument.name, b"")
@@ -64,6 +66,13 @@ def _buffers(program: Program, images: Mapping[str, bytes], values: bool) -> dic
         if values:
             buffer[: len(data)] = np.frombuffer(data, dtype=np.uint8)
         buffers[argument.name] = buffer
+    for node in program.constants:
+        data = images.get(node.name, b"")
+        if values and len(data) != node.image_bytes:
+            raise InternalError(
+                f"the constants {node.name!r} need an image of {node.image_bytes} bytes, got {len(data)}"
+            )
+        buffers[node.name] = np.frombuffer(data if values else b"\0", dtype=np.uint8)
     return buffers
 
 
@@ -199,7 +208,8 @@ def run(
 
     Parameters
     ----------
-    images : initial bytes of the arguments; required for inputs, constants and states when `values`, zeros otherwise.
+    images : initial bytes of the arguments; required for inputs, constants and states when `values`, zeros otherwise. And
+        those of memories of constants, which may be missing only without `values`.
     memory : off-chip memory; by default 64 cycles of latency and one word a cycle per port.
     values : False counts cycles only (the bits of a program never change its timing).
     merged : every buffer performs its static order `Buffer.merged` in one thread, a store and the load of the same argument

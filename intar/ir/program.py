@@ -126,6 +126,11 @@ class Program(Frozen):
         raise KeyError(name)
 
     @property
+    def constants(self) -> tuple[ConstantMemory, ...]:
+        """The memories of constants."""
+        return tuple(node for node in self.nodes if isinstance(node, ConstantMemory))
+
+    @property
     def scalars(self) -> tuple[str, ...]:
         """The arguments of a call that are numbers, 64 bits each, behind the pointers."""
         return ("entry",) * bool(self.entries) + ("position",) * bool(self.positions)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
 
 from intar.errors import InternalError
-from intar.ir.nodes.memories import Buffer, BufferStep, Image, ImageStep
+from intar.ir.nodes.memories import Buffer, BufferStep, ConstantMemory, Image, ImageStep
 from intar.ir.nodes.ports import Load, Store
 from intar.ir.nodes.rows import Rows
 from intar.ir.nodes.step import Step
@@ -73,6 +73,8 @@ def lists(node: Node) -> Iterator[tuple[str, Sequence[Step]]]:
     """The step lists of a node, by name."""
     if isinstance(node, Buffer | Image):
         yield "write", node.writes
+        yield "read", node.reads
+    elif isinstance(node, ConstantMemory):
         yield "read", node.reads
     else:
         yield "step", node.steps

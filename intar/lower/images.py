@@ -10,10 +10,10 @@ from intar.ir.program import Argument, Region
 
 
 def beats_to_bytes(elements: np.ndarray, bits: int) -> bytes:
-    """Pack signed integers of `bits` bits (4, 8, 16 or 32), in order; 4-bit: low nibble first."""
+    """Pack signed integers of `bits` bits (4, 8, 16 or 32), in order; 4-bit: low nibble first, an odd one beside a 0."""
     flat = np.asarray(elements).reshape(-1)
     if bits == 4:
-        nibbles = (flat & 15).astype(np.uint8)
+        nibbles = np.pad((flat & 15).astype(np.uint8), (0, len(flat) % 2))
         return (nibbles[0::2] | (nibbles[1::2] << 4)).tobytes()
     return flat.astype(f"<i{bits // 8}").tobytes()
 

@@ -11,7 +11,7 @@ from math import isqrt
 
 from intar.ir import exp2
 from intar.ir.nodes.arrays import Core, Feed
-from intar.ir.nodes.memories import Buffer, Image, ImageStep, Window
+from intar.ir.nodes.memories import Buffer, ConstantMemory, Image, ImageStep, Window
 from intar.ir.nodes.movers import Argmax, Gather, Router
 from intar.ir.nodes.ports import Load, Store
 from intar.ir.nodes.rows import Rows, RowsStep
@@ -70,8 +70,9 @@ class Model:
     def __init__(self, program: Program, images: dict[str, bytes]):
         self.program = program
         self.memory = {a.name: bytearray(a.words * a.port_bits // 8) for a in program.arguments}
-        for name, data in images.items():
-            self.memory[name][: len(data)] = data
+        self.constants = {node.name: images[node.name] for node in program.constants}
+        for name in images.keys() - self.constants.keys():
+            self.memory[name][: len(images[name])] = images[name]
         self.queues: dict[str, deque[list[int]]] = {link.name: deque() for link in program.links}
         self.stored: dict[str, int] = {node.name: 0 for node in program.nodes}
         self.links = {end: link for link in program.links for end in (link.src, link.dst)}
@@ -163,6 +164,13 @@ class Model:
             yield "put", self.link(node.name, "out"), cells.get(address, [0] * node.lanes)
 
         return [side("in", "out", node.writes, write), side("out", "in", node.reads, read)]
+
+    def constant(self, node: ConstantMemory) -> Unit:
+        beat_bits = node.lanes * node.bits
+        for step in node.reads:
+            for address in step.walk.addresses():
+                beat = bits_to_elements(self.constants[node.name], address * beat_bits, node.lanes, node.bits)
+                yield "put", self.link(node.name, "out"), beat
 
     def image(self, node: Image) -> list[Unit]:
         cells: dict[int, int] = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.memories import Buffer, ConstantMemory, Image
 from intar.ir.nodes.movers import Leg, Router, RouterStep
 from intar.ir.nodes.ports import Load, LoadStep, Store, StoreStep
 from intar.ir.nodes.rows import Rows
@@ -118,10 +118,18 @@ def replayed(
     return program.model_copy(update={"nodes": nodes, "rounds": tuple(rounds)})
 
 
+def step_lists(node: Node) -> tuple[str, ...]:
+    """The names of a node's lists of steps."""
+    if isinstance(node, Buffer | Image):
+        return "writes", "reads"
+    if isinstance(node, ConstantMemory):
+        return ("reads",)
+    return ("steps", "loads") if isinstance(node, Rows) else ("steps",)
+
+
 def _replayed(node: Node, segments: Sequence[int]) -> Node:
     update: dict[str, object] = {}
-    own = ("steps", "loads") if isinstance(node, Rows) else ("steps",)
-    for name in ("writes", "reads") if isinstance(node, Buffer | Image) else own:
+    for name in step_lists(node):
         steps: tuple[Step, ...] = getattr(node, name)
         update[name] = tuple(
             step.model_copy(update={"segment": segment}) for segment in segments for step in steps

@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 
+from intar.ir.nodes.memories import ConstantMemory, ReadStep
 from intar.ir.nodes.ports import Load, LoadStep, Store, StoreStep
 from intar.ir.program import Argument, Link, Node, Program
 
@@ -36,15 +37,17 @@ class Builder:
         lanes = len(beats[0])
         name = name or f"load{len(self.nodes)}"
         words = -(-len(beats) * lanes * bits // port_bits)
-        flat = np.array(beats, dtype=np.int64).reshape(-1)
-        stream = ((flat[:, None] >> np.arange(bits)) & 1).astype(np.uint8).reshape(-1)
-        stream = np.pad(stream, (0, words * port_bits - len(stream)))
-        self.images[f"m_{name}"] = np.packbits(stream, bitorder="little").tobytes()
+        self.images[f"m_{name}"] = packed(beats, bits).ljust(words * port_bits // 8, b"\0")
         self.arguments.append(Argument(name=f"m_{name}", role="input", port_bits=port_bits, words=words))
         steps = (LoadStep(base=0, beats=len(beats)),)
         self.node(Load(name=name, port_bits=port_bits, argument=f"m_{name}", words=words, steps=steps))
         self.link(f"{name}.out", dst, lanes, bits, depth)
         return name
+
+    def constant(self, name: str, beats: list[list[int]], bits: int, reads: tuple[ReadStep, ...]) -> None:
+        """A memory of constants that holds `beats`."""
+        self.images[name] = packed(beats, bits)
+        self.node(ConstantMemory(name=name, depth=len(beats), lanes=len(beats[0]), bits=bits, reads=reads))
 
     def store(
         self, src: str, beats: int, lanes: int, bits: int, port_bits: int = 64, depth: int = 2, name: str = ""
@@ -62,6 +65,13 @@ class Builder:
         return Program(
             name=self.name, nodes=tuple(self.nodes), links=tuple(self.links), arguments=tuple(self.arguments)
         )
+
+
+def packed(beats: list[list[int]], bits: int) -> bytes:
+    """Beats densely, from the least significant bit on."""
+    flat = np.array(beats, dtype=np.int64).reshape(-1)
+    stream = ((flat[:, None] >> np.arange(bits)) & 1).astype(np.uint8).reshape(-1)
+    return np.packbits(stream, bitorder="little").tobytes()
 
 
 def beats(rng: random.Random, count: int, lanes: int, bits: int) -> list[list[int]]:

@@ -1,12 +1,20 @@
-"""Random programs around one memory: a buffer, an image."""
+"""Random programs around one memory: a buffer, constants, an image."""
 
 from __future__ import annotations
 
 import random
 
-from program_builder import Builder, beats
+from program_builder import Builder, beats, some_port
 
-from intar.ir.nodes.memories import Buffer, BufferStep, Image, ImageStep, Walk, Window
+from intar.ir.nodes.memories import (
+    Buffer,
+    BufferStep,
+    Image,
+    ImageStep,
+    ReadStep,
+    Walk,
+    Window,
+)
 
 
 def random_walk(rng: random.Random, depth: int) -> Walk:
@@ -42,6 +50,17 @@ def random_buffer(rng: random.Random) -> Builder:
     b.load("buf.in", beats(rng, sum(s.walk.beats for s in writes), lanes, 8), 8, **port)
     b.node(Buffer(name="buf", depth=depth, lanes=lanes, bits=8, writes=tuple(writes), reads=tuple(reads)))
     b.store("buf.out", sum(s.walk.beats for s in reads), lanes, 8, **port)
+    return b
+
+
+def random_constant(rng: random.Random) -> Builder:
+    """Walks over constants, of which a beat may be a part of a byte, and the image too."""
+    b, depth = Builder("constant"), rng.choice((27, 48))
+    lanes, bits = rng.choice(((1, 4), (1, 8), (4, 8), (8, 4), (4, 16), (2, 32), (64, 8)))
+    reads = tuple(ReadStep(walk=random_walk(rng, depth), note=f"r{n}") for n in range(rng.randrange(1, 6)))
+    b.constant("rom", beats(rng, depth, lanes, bits), bits, reads)
+    port = {"depth": rng.randrange(1, 4), "port_bits": some_port(rng, lanes * bits)}
+    b.store("rom.out", sum(step.walk.beats for step in reads), lanes, bits, **port)
     return b
 
 

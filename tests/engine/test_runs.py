@@ -13,7 +13,7 @@ from intar.engine import MemoryModel, Timing, plan_merged, run, size_fifos
 from intar.engine import build as engine_build
 from intar.errors import InternalError, ToolError
 from intar.ir.nodes.arrays import Core, CoreStep
-from intar.ir.nodes.memories import Buffer, BufferStep, Walk
+from intar.ir.nodes.memories import Buffer, BufferStep, ReadStep, Walk
 from intar.ir.nodes.ports import Load, LoadStep, Store, StoreStep
 from intar.ir.nodes.vector import Vector, VectorStep
 from intar.ir.program import Program
@@ -188,6 +188,30 @@ def test_an_address_outside_of_a_buffer_is_a_fault_with_its_place() -> None:
         InternalError, match=r"buf\.out, step 0 .*: address 3 outside of the memory of 3 beats"
     ):
         run(program.model_copy(update={"nodes": tuple(nodes)}), image)
+
+
+def constants(depth: int) -> Builder:
+    b = Builder("constants")
+    reads = (ReadStep(walk=Walk(counts=(4, 1, 1, 1, 1), strides=(1, 0, 0, 0, 0)), note="all"),)
+    b.constant("rom", beats(random.Random(depth), depth, 4, 8), 8, reads)
+    b.store("rom.out", 4, 4, 8, port_bits=32, name="y")
+    return b
+
+
+def test_constants_on_chip_need_their_image_and_a_name_of_their_own() -> None:
+    b = constants(4)
+    assert run(b.program(), b.images).outputs["m_y"] == b.images["rom"]
+    assert run(b.program(), values=False).cycles == run(b.program(), b.images).cycles
+    for short in ({}, {"rom": bytes(15)}):
+        with pytest.raises(InternalError, match=r"the constants 'rom' need an image of 16 bytes, got"):
+            run(b.program(), short)
+    with pytest.raises(InternalError, match=r"rom, step 0 \(all\).*: address 3 outside of .* 3 beats"):
+        run(constants(3).program(), constants(3).images)
+    same = b.program().model_copy(
+        update={"nodes": (b.nodes[0].model_copy(update={"name": "m_y"}), b.nodes[1])}
+    )
+    with pytest.raises(InternalError, match="both called 'm_y'"):
+        run(same, values=False)
 
 
 def test_an_operand_wider_than_the_multipliers_is_refused() -> None:

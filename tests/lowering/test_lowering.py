@@ -97,6 +97,10 @@ def test_images_round_trip(bits):
     np.testing.assert_array_equal(bytes_to_elements(beats_to_bytes(values, bits), bits), values)
 
 
+def test_an_odd_nibble_has_a_zero_beside_it():
+    assert beats_to_bytes(np.array([1, -1, -8]), 4) == b"\xf1\x08"
+
+
 def test_walks_visit_the_addresses():
     addresses = np.array([0, 1, 2, 8, 9, 10, 40, 41, 42, 48, 49, 50, 7, 3])
     visited = [a for walk in fit_walks(addresses) for a in walk.addresses()]

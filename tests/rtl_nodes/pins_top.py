@@ -13,16 +13,14 @@ from pathlib import Path
 from engine_model import Model, elements_to_int
 from engine_programs import RANDOM
 from extreme_programs import spill, wide_vector
-from looped import replayed, sums
+from looped import replayed, step_lists, sums
 from node_kernels import bypassing_core, merge, random_parts, rows_part, write_rtl
 
 from intar.assets import asset_dir
 from intar.codegen.rtl import bundles, instances, render_instance
 from intar.codegen.rtl_nodes.site import Instance
 from intar.ir.names import sanitise
-from intar.ir.nodes.memories import Buffer, Image
 from intar.ir.nodes.ports import Load, Store
-from intar.ir.nodes.rows import Rows
 from intar.ir.nodes.step import Step
 from intar.ir.program import Link, Node, Program
 from intar.ir.segments import steps_in
@@ -96,10 +94,11 @@ def _cut(node: Node, segment: int, round_: int) -> Node:
     def moved(step: Step) -> Step:
         return step.model_copy(update={"base": node.base(step, round_)}) if hasattr(node, "base") else step
 
-    own = ("steps", "loads") if isinstance(node, Rows) else ("steps",)
-    names = ("writes", "reads") if isinstance(node, Buffer | Image) else own
     return node.model_copy(
-        update={name: tuple(map(moved, steps_in(getattr(node, name), segment, round_))) for name in names}
+        update={
+            name: tuple(map(moved, steps_in(getattr(node, name), segment, round_)))
+            for name in step_lists(node)
+        }
     )
 
 

@@ -71,6 +71,11 @@ class Encoder:
         self.result = Encoded()
         self.ports: dict[tuple[str, str], int] = {}
         self.arguments = {argument.name: i for i, argument in enumerate(program.arguments)}
+        self.constants = {
+            node.name: i for i, node in enumerate(program.constants, len(program.arguments))
+        }  # images behind those of the arguments
+        for name in self.arguments.keys() & self.constants.keys():
+            self.problems.append(f"an argument and a memory of constants are both called {name!r}")
         for index, link in enumerate(program.links):
             for end in (link.src, link.dst):
                 node, _, port = end.partition(".")

@@ -1,9 +1,9 @@
-"""Buffers and images as the C++ side reads them."""
+"""Buffers, images and memories of constants as the C++ side reads them."""
 
 from __future__ import annotations
 
 from intar.engine.encoding.encoder import Encoder
-from intar.ir.nodes.memories import Buffer, BufferStep, Image, ImageStep
+from intar.ir.nodes.memories import Buffer, BufferStep, ConstantMemory, Image, ImageStep
 from intar.ir.segments import iterations, merged_in
 
 MERGED_SIDES = {"w": 0, "r": 1}
@@ -38,6 +38,17 @@ def image(e: Encoder, node: Image) -> None:
     e.put(node.pitch, len(node.taps))
     for tap in node.taps:
         e.put(tap.offset, tap.dy, tap.dx, tap.height, tap.width)
+
+
+def constant(e: Encoder, node: ConstantMemory) -> None:
+    """Append a memory of constants: where its image is, and its walks."""
+    e.port(node, "out", bool(node.reads), node.lanes, 0)
+    e.put(e.constants[node.name], node.depth, node.lanes, node.bits)
+    steps = e.played(node.reads)
+    e.put(len(steps))
+    for index, step in enumerate(steps):
+        e.walk(f"{node.name} read step {index}", step.walk)
+    e.unit(node, "", steps, node.reads)
 
 
 def _buffer_steps(e: Encoder, node: Buffer | Image, side: str, steps: tuple[BufferStep, ...]) -> None:

@@ -101,9 +101,10 @@ class ReadStep(Step):
 
 
 class ConstantMemory(Frozen):
-    """On-chip memory of `depth` beats that are there from the start: the image of this name, beats densely, lowest first.
+    """On-chip memory of `depth` beats that are there from the start: the image of this name, kept beside the program.
 
-    It has a read side only (port ``out``), with a buffer's latency. Segments walk over it as they please.
+    The image is the bits of all beats, one behind the other, lowest first, filled with zeros to a whole byte. The memory has
+    a read side only (port ``out``), with a buffer's latency. Segments walk over it as they please.
     """
 
     kind: Literal["constant"] = "constant"
@@ -112,6 +113,11 @@ class ConstantMemory(Frozen):
     lanes: int
     bits: int
     reads: tuple[ReadStep, ...]
+
+    @property
+    def image_bytes(self) -> int:
+        """Size of its image."""
+        return -(-self.depth * self.lanes * self.bits // 8)
 
 
 class Window(Frozen):
