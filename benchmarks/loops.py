@@ -45,7 +45,7 @@ def row(blocks: int, loop: bool) -> str:
     began = time.process_time()
     made = intar.compile(network(blocks), samples, budget={"multipliers": 64, "cores": 2}, loop=loop).design
     seconds = time.process_time() - began
-    size = len(render_rtl(made.program)["rtl/kernel.sv"])
+    size = len(render_rtl(made.program, made.images)["rtl/kernel.sv"])
     return line(blocks, NAMES[loop], made.predicted.cycles, steps_of(made.program), size, f"{seconds:.2f}")
 
 

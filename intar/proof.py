@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from intar.codegen.rtl import bundles, top_name
+from intar.codegen.rtl import bundles, memory_files, top_name
 from intar.design import Design, engine_memory
 from intar.engine import run
 from intar.errors import InternalError
@@ -176,6 +176,7 @@ def verify_rtl(
         waves=waves,
         mode=mode,
         fast=_is_long(made, inputs),
+        memory_files=[directory / "rtl" / name for name in memory_files(made.program).values()],
     )
     built()
     constants = {name: np.frombuffer(data, dtype=np.uint8) for name, data in made.images.items()}

@@ -104,7 +104,7 @@ def project(
         files[f"{other.folder}{INPUTS_FILE}"] = to_npz(dict(samples))
     files |= {f"data/{name}.bin": data for name, data in made.images.items()}
     target = build_target(made.schedule.machine)
-    files |= render_rtl(made.program, uram=target.uram)
+    files |= render_rtl(made.program, made.images, uram=target.uram)
     files |= render_hls(made.program, target)
     networks = (made, *others)
     moves = [host_moves(one.quantised.graph) for one in networks]

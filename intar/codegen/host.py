@@ -138,7 +138,7 @@ def render_host(
 def _about(node: Node) -> str:
     if node.kind in ("load", "store"):
         return f"`{node.argument}`, {node.port_bits} bits, {len(node.steps)} steps"
-    if node.kind in ("buffer", "constant"):
+    if node.kind == "buffer" or node.kind == "constant":
         kib = node.depth * node.lanes * node.bits / 8192
         return f"{node.depth} beats of {node.lanes} × {node.bits} bits ({kib:.1f} KiB)"
     if node.kind == "image":

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import jinja2
 
 from intar.assets import asset_dir
+from intar.codegen.constants import hexadecimal
 from intar.codegen.rtl_library import modules
 from intar.codegen.rtl_nodes import arrays, memories, movers, ports, rows, vector
 from intar.codegen.rtl_nodes.program import Rom, concatenated
@@ -27,6 +29,7 @@ MAKERS: Mapping[str, Callable[[Site, Instance, Any], None]] = {
     "load": ports.load,
     "store": ports.store,
     "buffer": memories.buffer,
+    "constant": memories.constant,
     "image": memories.image,
     "feed": arrays.feed,
     "core": arrays.core,
@@ -85,6 +88,7 @@ class KernelView:
     sequencer: list[tuple[str, str | int]]
     nodes: list[Instance]
     wires: list[_Wire]
+    memory_files: list[str]
 
 
 def top_name(program: Program) -> str:
@@ -117,18 +121,27 @@ def bundles(program: Program) -> tuple[Bundle, ...]:
     return tuple(found)
 
 
-def render_rtl(program: Program, *, uram: bool = True) -> dict[str, bytes]:
+def memory_files(program: Program) -> dict[str, str]:
+    """Of each memory of constants, by its name, the file with its contents, below ``rtl``."""
+    names = sanitise(node.name for node in program.nodes)
+    return {node.name: f"{names[node.name]}.mem" for node in program.constants}
+
+
+def render_rtl(
+    program: Program, images: Mapping[str, bytes] = MappingProxyType({}), *, uram: bool = True
+) -> dict[str, bytes]:
     """The RTL of `program`: path → contents.
 
     Parameters
     ----------
+    images : the images of its memories of constants, by their names; others are left alone.
     uram : large buffers are URAM; set it to False for devices without.
 
     Returns
     -------
     ``rtl/kernel.sv``, ``rtl/intar/*.sv`` (the library files that it needs), ``rtl/filelist.f`` (compile order, paths
-    relative to ``rtl``), ``rtl/package_xo.tcl`` (Vivado: makes the .xo for `v++ --link`) and ``rtl/synth.tcl`` (Vivado:
-    synthesis with reports).
+    relative to ``rtl``), ``rtl/*.mem`` (memories of constants, a beat a line), ``rtl/package_xo.tcl`` (Vivado: makes
+    the .xo for `v++ --link`) and ``rtl/synth.tcl`` (Vivado: synthesis with reports).
 
     Raises
     ------
@@ -142,6 +155,8 @@ def render_rtl(program: Program, *, uram: bool = True) -> dict[str, bytes]:
         files[f"rtl/intar/{name}.sv"] = (asset_dir("rtl") / f"{name}.sv").read_bytes()
     listing = [*(f"intar/{name}.sv" for name in library), "kernel.sv"]
     files["rtl/filelist.f"] = ("\n".join(listing) + "\n").encode()
+    for node in program.constants:
+        files[f"rtl/{memory_files(program)[node.name]}"] = hexadecimal(node, images)
     files["rtl/package_xo.tcl"] = _render("package_xo.tcl.j2", kernel=view).encode()
     files["rtl/synth.tcl"] = _render("synth.tcl.j2", kernel=view).encode()
     return files
@@ -241,6 +256,7 @@ def _view(program: Program, uram: bool) -> KernelView:
         sequencer=[("NODES", len(nodes)), *_rounds(program)],
         nodes=nodes,
         wires=wires,
+        memory_files=list(memory_files(program).values()),
     )
 
 

@@ -10,6 +10,7 @@ USES = {
     "intar_axi_read": ("intar_fifo",),
     "intar_axi_write": ("intar_fifo",),
     "intar_buffer": ("intar_steps", "intar_walk"),
+    "intar_constant": ("intar_steps", "intar_walk"),
     "intar_image": ("intar_steps", "intar_walk"),
     "intar_gather": ("intar_steps", "intar_walk"),
     "intar_argmax": ("intar_steps",),

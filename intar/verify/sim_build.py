@@ -26,6 +26,7 @@ def build_simulation(
     waves: bool = False,
     mode: str = "dpi",
     fast: bool = True,
+    memory_files: Sequence[Path] = (),
 ) -> Simulation:
     """Build the simulator of kernel `top`; an unchanged one is not built again.
 
@@ -38,17 +39,20 @@ def build_simulation(
     waves : record ``dump.vcd`` in `build_dir`.
     mode : ``dpi`` (fast C++ memory) or ``axiram`` (cocotbext-axi, protocol test with random pauses).
     fast : worth it from some 50,000 cycles on (`compile_simulator`); a fast one that is there already is taken anyway.
+    memory_files : contents of memories, which the kernel reads by their names when it starts.
 
     Raises
     ------
     ToolError : a tool is missing (names the pip extra) or the build failed (quotes the first error).
     ConfigError : unknown mode, missing source.
     """
-    _check_build(rtl_files, mode)
+    _check_build([*rtl_files, *memory_files], mode)
     verilator = find_verilator()
     build_dir = Path(build_dir).resolve()
     build_dir.mkdir(parents=True, exist_ok=True)
-    simulation = Simulation(build_dir, tuple(bundles), mode, waves)
+    simulation = Simulation(
+        build_dir, tuple(bundles), mode, waves, tuple(file.resolve() for file in memory_files)
+    )
     sources = [Path(f).resolve() for f in rtl_files]
     wrapper = wrapper_text(top, bundles, mode, _lower_case(sources))
     model_files = [asset_dir("sim") / name for name in ("axi_mem.sv", "axi_mem.cpp")]
@@ -77,8 +81,8 @@ def build_simulation(
     return simulation
 
 
-def _check_build(rtl_files: Sequence[Path], mode: str) -> None:
-    findings = [Finding("there is no such file", where=str(f)) for f in rtl_files if not Path(f).is_file()]
+def _check_build(files: Sequence[Path], mode: str) -> None:
+    findings = [Finding("there is no such file", where=str(f)) for f in files if not Path(f).is_file()]
     if mode not in FIRST_ADDRESS:
         findings.append(Finding(f"mode={mode!r} is unknown", hint="use 'dpi' or 'axiram'"))
     if findings:

@@ -112,12 +112,13 @@ class SimResult:
 
 @dataclass(frozen=True)
 class Simulation:
-    """A built simulator of one kernel."""
+    """A built simulator of one kernel, which reads `memory_files` by their names in the folder where it runs."""
 
     build_dir: Path
     bundles: tuple[Bundle, ...]
     mode: str
     waves: bool
+    memory_files: tuple[Path, ...] = ()
 
     def run(
         self,
@@ -163,6 +164,8 @@ class Simulation:
             }
             config_file = run_dir / "bench.json"
             config_file.write_text(json.dumps(config, indent=1))
+            for file in self.memory_files:
+                (run_dir / file.name).symlink_to(file)
             log = self.build_dir / "simulation.log"
             self._execute(config_file, run_dir, log)
             return _collect(run_dir, len(jobs), log, timeout_cycles)

@@ -17,7 +17,7 @@ MEMORIES = ((64, 1, 1), (5, 1, 1), (20, 1, 3), (30, 2, 3))
 
 
 def check(program: Program, images: dict[str, bytes], directory: Path) -> None:
-    simulation = build(program, directory)
+    simulation = build(program, images, directory)
     for latency, num, den in MEMORIES:
         counted = run(program, images, MemoryModel(latency, num, den))
         simulated = simulate(simulation, program, images, SimulatedMemory(latency, num, den))

@@ -119,7 +119,7 @@ def test_the_rtl_takes_the_same_cycles(tmp_path: Path) -> None:
     ]
     program, images = merge("modes", parts)
     expected = Model(program, images).run()
-    simulation = build(program, tmp_path)
+    simulation = build(program, images, tmp_path)
     for latency, num, den in ((40, 1, 1), (3, 1, 2)):
         counted = run(program, images, MemoryModel(latency, num, den))
         simulated = simulate(simulation, program, images, SimulatedMemory(latency, num, den), calls=2)

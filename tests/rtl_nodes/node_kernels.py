@@ -121,9 +121,9 @@ def one_of_each() -> list[Builder]:
     return [*parts, channels, rows_part("layer norm", "RMS norm", "masked softmax")]
 
 
-def write_rtl(program: Program, directory: Path) -> list[Path]:
+def write_rtl(program: Program, images: Mapping[str, bytes], directory: Path) -> list[Path]:
     """Render into `directory`; the sources in compile order."""
-    for path, content in render_rtl(program).items():
+    for path, content in render_rtl(program, images).items():
         file = directory / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
@@ -131,11 +131,13 @@ def write_rtl(program: Program, directory: Path) -> list[Path]:
     return [directory / "rtl" / name for name in listing]
 
 
-def build(program: Program, directory: Path) -> Simulation:
+def build(program: Program, images: Mapping[str, bytes], directory: Path) -> Simulation:
     """The simulator of the program's RTL."""
     ports = [Bundle(b.name, b.width, b.read, b.write) for b in bundles(program)]
-    sources = write_rtl(program, directory)
-    return build_simulation(sources, top_name(program), ports, directory / "simulation", fast=False)
+    sources = write_rtl(program, images, directory)
+    contents = sorted((directory / "rtl").glob("*.mem"))
+    folder = directory / "simulation"
+    return build_simulation(sources, top_name(program), ports, folder, fast=False, memory_files=contents)
 
 
 def simulate(

@@ -66,7 +66,7 @@ def streams(program: Program, images: Images) -> tuple[list[Streams], dict[str, 
     memory, plays = dict(images), []
     for segment, round_ in program.plays:
         model = _Recorder(_play(program, segment, round_), memory)
-        memory = model.run()
+        memory |= model.run()
         plays.append(model.beats)
     return plays, memory
 
@@ -209,9 +209,12 @@ class PinsTop:
         name, port = link.dst.split(".")
         return port == "params" and self.program.node(name).kind == "rows"
 
-    def build(self, folder: Path) -> Path:
-        """Build the simulator in `folder`; return the program."""
-        sources = [file for file in write_rtl(self.program, folder) if file.name != "kernel.sv"]
+    def build(self, images: Images, folder: Path) -> Path:
+        """Build the simulator in `folder`, where it finds the contents of memories; return the program."""
+        written = write_rtl(self.program, images, folder)
+        sources = [file for file in written if file.name != "kernel.sv"]
+        for file in (folder / "rtl").glob("*.mem"):
+            file.rename(folder / file.name)
         top = folder / "pins_top.sv"
         top.write_text(self.text())
         return compile_simulator(

@@ -23,7 +23,7 @@ STALLS = (
 def check(parts: list[Builder], directory: Path) -> None:
     program, images = merge("nodes", parts)
     expected = Model(program, images).run()
-    simulation = build(program, directory)
+    simulation = build(program, images, directory)
     for memory in STALLS:
         result = simulate(simulation, program, images, memory, calls=2)
         for call in result.outputs:

@@ -38,7 +38,7 @@ def check(
     pairs: Sequence[tuple[str, str]] = PAIRS,
     seeds: Sequence[int] = range(2),
 ) -> None:
-    simulator, file = top.build(folder), folder / "pins.json"
+    simulator, file = top.build(images, folder), folder / "pins.json"
     top.describe(images, runs(pairs, seeds), file)
     assert run(simulator, "pins_cocotb", folder, INTAR_PINS=str(file)) == ["random_stalls"]
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from engine_programs import RANDOM
-from node_kernels import merge, random_parts, write_rtl
+from node_kernels import Images, merge, random_parts, write_rtl
 from perceptron import perceptron
+from program_builder import Builder
 
-from intar.codegen.rtl import bundles, render_rtl, top_name
+from intar.codegen.rtl import bundles, memory_files, render_rtl, top_name
 from intar.codegen.rtl_nodes.arrays import CORE, FEED
 from intar.codegen.rtl_nodes.functions import SLOT_LOAD
 from intar.codegen.rtl_nodes.memories import BUFFER, IMAGE
@@ -20,8 +21,9 @@ from intar.codegen.rtl_nodes.ports import LOAD, LOOKUP, STORE
 from intar.codegen.rtl_nodes.program import ROW_BITS, Layout, pack, step_bits
 from intar.codegen.rtl_nodes.rows import ROWS, ROWS_HEAD
 from intar.codegen.rtl_nodes.vector import VECTOR, VECTOR_HEAD
+from intar.codegen.rtl_nodes.walks import WALK
 from intar.errors import InternalError
-from intar.ir.nodes.memories import Buffer, BufferStep, Walk
+from intar.ir.nodes.memories import Buffer, BufferStep, ReadStep, Walk
 from intar.ir.nodes.movers import Router
 from intar.ir.nodes.ports import Load
 from intar.ir.nodes.vector import Vector, VectorStep
@@ -29,8 +31,8 @@ from intar.ir.program import Program
 from intar.verify.toolchain import find_verilator
 
 
-def lint(program: Program, directory: Path) -> str:
-    sources = [str(file) for file in write_rtl(program, directory)]
+def lint(program: Program, images: Images, directory: Path) -> str:
+    sources = [str(file) for file in write_rtl(program, images, directory)]
     command = [str(find_verilator()), "--lint-only", "-Wall", "--top-module", top_name(program), *sources]
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
@@ -38,8 +40,11 @@ def lint(program: Program, directory: Path) -> str:
 @pytest.mark.sim
 @pytest.mark.parametrize("kind", ["perceptron", *sorted(RANDOM)])
 def test_kernels_lint_clean_with_the_listed_files_only(kind: str, tmp_path: Path) -> None:
-    program = perceptron()[0] if kind == "perceptron" else merge(kind, random_parts(kind, 3, 50))[0]
-    assert lint(program, tmp_path) == ""
+    if kind == "perceptron":
+        program, images, _ = perceptron()
+    else:
+        program, images = merge(kind, random_parts(kind, 3, 50))
+    assert lint(program, images, tmp_path) == ""
 
 
 def test_rendering_is_deterministic_and_survives_json() -> None:
@@ -62,6 +67,23 @@ def test_register_map_and_bundles_follow_the_arguments() -> None:
         assert bundle.write == (bundle.name in stored)
         assert (f"m_axi_{bundle.name}_AWVALID," in kernel) == bundle.write
         assert (f"m_axi_{bundle.name}_ARVALID," in kernel) == bundle.read
+
+
+def test_constants_are_lines_of_digits_that_vivado_is_told_of() -> None:
+    builder = Builder("digits")
+    reads = (ReadStep(walk=Walk(counts=(3, 1, 1, 1, 1), strides=(1, 0, 0, 0, 0))),)
+    builder.constant("Rom ü", [[1, -1, -8], [2, 3, 4], [0, 0, 7]], 4, reads)
+    builder.store("Rom ü.out", 3, 3, 4, port_bits=32)
+    program = builder.program()
+    files = render_rtl(program, builder.images)
+    name = memory_files(program)["Rom ü"]
+    assert re.fullmatch(r"[a-z0-9_]+\.mem", name)
+    assert files[f"rtl/{name}"] == b"8f1\n432\n700\n"
+    assert f'.FILE("{name}")' in files["rtl/kernel.sv"].decode()
+    assert f"add_files -norecurse [file join $here {name}]\n" in files["rtl/package_xo.tcl"].decode()
+    assert f"read_mem [file join $here {name}]\n" in files["rtl/synth.tcl"].decode()
+    with pytest.raises(InternalError, match="'Rom ü' need an image of 5 bytes, got 0"):
+        render_rtl(program)
 
 
 def test_names_and_notes_cannot_break_the_source(tmp_path: Path) -> None:
@@ -100,6 +122,7 @@ def test_step_words_hold_their_fields() -> None:
         (CORE, "intar_core"),
         (GATHER, "intar_gather"),
         (ARGMAX, "intar_argmax"),
+        (WALK, "intar_constant"),
     ],
 )
 def test_layouts_have_the_width_of_the_modules(layout: Layout, module: str) -> None:

@@ -1,4 +1,4 @@
-"""Buffers and images in RTL."""
+"""Buffers, memories of constants and images in RTL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intar.codegen.rtl_nodes.program import (
 )
 from intar.codegen.rtl_nodes.site import Instance, Site
 from intar.codegen.rtl_nodes.walks import WALK, walk_bits, walk_fields
-from intar.ir.nodes.memories import Buffer, BufferStep, Image
+from intar.ir.nodes.memories import Buffer, BufferStep, ConstantMemory, Image
 
 LUTRAM_DEPTH, URAM_DEPTH, URAM_BITS = 64, 4096, 1 << 20
 """Up to this depth a buffer is LUTRAM; from this depth and size (bits) on it is URAM."""
@@ -61,6 +61,23 @@ def buffer_rom(node: Buffer | Image, steps: tuple[BufferStep, ...]) -> Rom:
         ),
         steps,
     )
+
+
+def constant(site: Site, made: Instance, node: ConstantMemory) -> None:
+    """Parameters and ports of a memory of constants."""
+    walks = ((step.walk, 1) for step in node.reads)
+    address_bits, count_bits = walk_bits(walks, node.depth - 1)
+    steps = rom(WALK, node.name, ((walk_fields(s.walk, node.name), s.note) for s in node.reads), node.reads)
+    made.parameters += [
+        ("WIDTH", node.lanes * node.bits),
+        ("DEPTH", node.depth),
+        ("FILE", f'"{site.names[node.name]}.mem"'),
+        ("ADDRESS_BITS", address_bits),
+        ("COUNT_BITS", count_bits),
+        ("STYLE", f'"{memory_style(node, False)}"'),
+        *site.steps("", steps),
+    ]
+    site.stream(made, node, "out", True, node.lanes, node.bits)
 
 
 def image(site: Site, made: Instance, node: Image) -> None:
@@ -126,13 +143,15 @@ def track_rom(node: Image) -> Rom:
     return rom(TRACK, node.name, tracks)
 
 
-def bank_depth(node: Buffer | Image) -> int:
+def bank_depth(node: Buffer | ConstantMemory | Image) -> int:
     """Beats of each memory of a node: an image has several, for neighbouring beats."""
     return -(-node.depth // windows.banks(node)) if isinstance(node, Image) else node.depth
 
 
-def memory_style(node: Buffer | Image, uram: bool) -> str:
-    """``ram_style`` of a buffer's memory: ``distributed``, ``block``, or ``ultra`` on a device with UltraRAM."""
+def memory_style(node: Buffer | ConstantMemory | Image, uram: bool) -> str:
+    """``ram_style`` of a node's memory: ``distributed``, ``block``, or ``ultra`` on a device with UltraRAM (which holds no
+    constants).
+    """
     depth = bank_depth(node)
     if depth <= LUTRAM_DEPTH:
         return "distributed"
