@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import get_args
 
 from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
@@ -24,7 +25,7 @@ from intar.ir.quantgraph import (
     stored_bits,
     weight_bits,
 )
-from intar.ir.schedule import Machine
+from intar.ir.schedule import Machine, Where
 
 USABLE = 0.7
 """Share of the DSPs and block memories that a design takes unless the budget says otherwise: the rest is routing room."""
@@ -40,6 +41,9 @@ convolution reads and makes, and one that waits beside it."""
 
 REAL = ("clock_mhz", "efficiency")
 """Options that need not be whole numbers."""
+
+WORDS = {"weights": get_args(Where)}
+"""Options that are words, and which."""
 
 MOST_CORES = 8
 
@@ -59,7 +63,7 @@ class Budget:
     `ports` are weight ports, one a core; `inputs` and `outputs` ports for those, `states` ports that read states for
     products. `divisions`: rows of a softmax that are divided at a time. `row_units`: rows nodes, for softmaxes that run side
     by side. `efficiency`: what a memory channel gives of its share of the board's bandwidth; unless it is given, a port gets
-    a word a cycle.
+    a word a cycle. `weights`: ``memory`` (if not given) or ``chip``, where weights, parameters and functions are.
     """
 
     multipliers: int | None = None
@@ -80,6 +84,7 @@ class Budget:
     efficiency: float | None = None
     divisions: int | None = None
     row_units: int | None = None
+    weights: Where | None = None
 
     @staticmethod
     def parse(options: Mapping[str, object]) -> Budget:
@@ -90,13 +95,24 @@ class Budget:
                 Finding(f"{options!r} is no mapping of options to numbers", "budget", hint=hint)
             )
         names = {field.name for field in fields(Budget)}
-        values: dict[str, int | float] = {}
+        values: dict[str, int | float | str] = {}
         findings = []
         for key, raw in options.items():
             name = ALIASES.get(key, key)
             if name not in names:
                 hint = suggest(key, names | set(ALIASES))
                 findings.append(Finding(f"there is no budget {key!r}", f"budget {key}={raw}", hint=hint))
+                continue
+            if name in WORDS:
+                if raw not in WORDS[name]:
+                    hint = f"write {key}={' or '.join(WORDS[name])}"
+                    findings.append(
+                        Finding(f"{raw!r} is no place for weights", f"budget {key}={raw}", hint=hint)
+                    )
+                elif name in values:
+                    hint = "keep one of the two"
+                    findings.append(Finding(f"{name} is given twice", f"budget {key}={raw}", hint=hint))
+                values[name] = str(raw)
                 continue
             value = _number(raw)
             if value is None or value <= 0 or (name not in REAL and value != int(value)):
@@ -497,5 +513,6 @@ def make_machine(
         **_pace(board, budget.efficiency, port_bits, clock),
         divisions=budget.divisions or 1,
         row_units=budget.row_units or 1,
+        weights=budget.weights or "memory",
         device=board.name,
     )

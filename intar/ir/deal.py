@@ -86,9 +86,8 @@ def deal_rest(blocks: int, cores: int, rows: int, k: int, weight_bits: int, mach
     rounds = rest // helpers
     above = arrays // (rounds + 1)
     beats = (full + rounds) * machine.pairs(k)
-    words = -(-beats * machine.lanes * machine.depth * weight_bits // machine.port_bits)
     tile = max(machine.pairs(k), machine.rows, machine.rows * machine.lanes // machine.rate)
-    if not above or max(beats, words) > ((full + 1) * arrays - above) * tile:
+    if not above or machine.weight_cycles(beats, weight_bits) > ((full + 1) * arrays - above) * tile:
         return None
     return Rest(rest, helpers, rounds, above, arrays - above)
 

@@ -18,6 +18,7 @@ PARTS_SCHEMA = "intar.parts/1"
 
 Pattern = Literal["sequential", "pipelined", "parallel", "interleaved"]
 Axis = Literal["columns", "rows"]
+Where = Literal["memory", "chip"]
 Mode = Literal["auto", "intar", "sequential", "dataflow"]
 
 
@@ -32,6 +33,8 @@ class Machine(Frozen):
     `divisions` rows of a softmax are divided at a time. `row_units` rows nodes there are: the first takes every
     normalisation, softmaxes of different heads (`intar.quant.heads`) run on all of them side by side.
     The memory gives each port `words_num` words in `words_den` cycles, which the cost model does not count with.
+    `weights`: where weights, parameters and functions are. ``memory``: they come through ports in each call; ``chip``: each
+    core has those that it uses in memories of its own, from the start.
     """
 
     cores: int = Field(gt=0)
@@ -50,6 +53,7 @@ class Machine(Frozen):
     words_den: int = Field(default=1, gt=0)
     divisions: int = Field(default=1, gt=0)
     row_units: int = Field(default=1, gt=0)
+    weights: Where = "memory"
     device: str = ""
 
     @property
@@ -60,6 +64,16 @@ class Machine(Frozen):
     def pairs(self, k: int) -> int:
         """Operand beats of a reduction over `k` channels."""
         return -(-k // self.depth)
+
+    @property
+    def on_chip(self) -> bool:
+        """Weights, parameters and functions are there from the start."""
+        return self.weights == "chip"
+
+    def weight_cycles(self, beats: int, bits: int) -> int:
+        """Cycles in which a core's port brings so many beats of weights of `bits` bits."""
+        words = -(-beats * self.lanes * self.depth * bits // self.port_bits)
+        return beats if self.on_chip else max(beats, words)
 
     @property
     def row_slots(self) -> int:

@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from intar.ir.nodes.memories import Buffer, BufferStep, Walk
+from intar.ir.nodes.memories import Buffer, BufferStep, ConstantMemory, ReadStep, Walk
+from intar.lower.images import beats_to_bytes
 from intar.lower.moves import WHOLE, fit_walks
 
 PORTIONS = 8
@@ -23,7 +24,8 @@ one costs the latency of a loop."""
 
 @dataclass
 class Memory:
-    """One buffer node: its two programs so far, and the order in which the iterations of both were appended."""
+    """One memory: its two programs so far, and the order in which the iterations of both were appended; or what it holds
+    from the start (`hold`), and its reads."""
 
     name: str
     lanes: int
@@ -34,6 +36,15 @@ class Memory:
     written: int = 0
     read: int = 0
     order: list[tuple[Literal["w", "r"], int]] = field(default_factory=list)
+    contents: list[np.ndarray] = field(default_factory=list)
+
+    def hold(self, beats: np.ndarray) -> int:
+        """Have beats (n, lanes) there from the start; returns where the first one lies. A memory that holds some is never
+        written."""
+        base = self.depth
+        self.contents.append(beats)
+        self.depth += len(beats)
+        return base
 
     def write(self, walk: Walk, need: int, need_step: int = 0, note: str = "") -> None:
         """Append a write step."""
@@ -49,8 +60,18 @@ class Memory:
         self.read += walk.counts[0]
         self.order.append(("r", walk.counts[0]))
 
-    def node(self) -> Buffer:
+    @property
+    def image(self) -> bytes:
+        """What it holds from the start."""
+        return beats_to_bytes(np.concatenate(self.contents), self.bits)
+
+    def node(self) -> Buffer | ConstantMemory:
         """The node with what was appended so far."""
+        if self.contents:
+            reads = tuple(ReadStep(walk=step.walk, note=step.note) for step in self.reads)
+            return ConstantMemory(
+                name=self.name, depth=self.depth, lanes=self.lanes, bits=self.bits, reads=reads
+            )
         return Buffer(
             name=self.name,
             depth=self.depth,

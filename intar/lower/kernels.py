@@ -25,7 +25,7 @@ class Kernels:
         self.needs: dict[tuple[int, str], int] = {}
 
     def load(self, cores: Sequence[int], task: QConv) -> None:
-        """Have a task's weights loaded by all its cores at once, filter after filter."""
+        """Have a task's weights loaded by all its cores at once, filter after filter, or there from the start."""
         lanes = self.site.machine.lanes
         weight = self.site.constants[task.weight].astype(np.int64)
         depths = [-(-taps // lanes) for _, taps in sorted(task.filter_taps.items())]
@@ -34,12 +34,21 @@ class Kernels:
         places = [0, *accumulate(depths)]
         beats = places.pop()
         note = f"{task.name}: weights"
+        memories = {
+            core: self.memories.setdefault(core, Memory(f"kernels_{core}", lanes, self.site.a_bits))
+            for core in cores
+        }
+        for core, memory in memories.items():
+            self.bases[core, task.name] = [memory.depth + place for place in places]
+        if self.site.machine.on_chip:
+            for core, memory in memories.items():
+                memory.hold(np.concatenate(rows))
+                self.needs[core, task.name] = 0
+            return
         port = f"w{cores[0]}"
         self.ports.port(port).constants(np.concatenate(rows), self.site.a_bits, note)
         self.net.move(f"{port}.out", [f"kernels_{core}.in" for core in cores], beats, note=note)
-        for core in cores:
-            memory = self.memories.setdefault(core, Memory(f"kernels_{core}", lanes, self.site.a_bits))
-            self.bases[core, task.name] = [memory.depth + place for place in places]
+        for core, memory in memories.items():
             walk = Walk(base=memory.depth, counts=(1, 1, 1, 1, beats), strides=(0, 0, 0, 0, 1))
             memory.write(walk, 0, note=note)
             memory.depth += beats

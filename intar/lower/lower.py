@@ -31,7 +31,7 @@ from intar.ir.schedule import Schedule
 from intar.lower import causal, elementwise, grid, matmul, move, product, rows
 from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist, check_names, kernel_name
-from intar.lower.nodes import check_memory, declare_ports, make_nodes
+from intar.lower.nodes import check_memory, declare_ports, held_images, make_nodes
 from intar.lower.params import Params
 from intar.lower.ports import Ports, port_arguments, port_nodes
 from intar.lower.site import Common, Site, make_site
@@ -57,7 +57,7 @@ KINDS: Mapping[type[QTask], Kind] = {
 
 @dataclass(frozen=True)
 class Lowered:
-    """The program and the bytes of its constant arguments, by argument name."""
+    """The program and the bytes of its constant arguments and memories, by their names."""
 
     program: Program
     images: dict[str, bytes] = field(repr=False)
@@ -129,4 +129,4 @@ def _assemble(work: Work) -> Lowered:
         links=tuple(links),
         arguments=tuple(arguments),
     )
-    return Lowered(program, images)
+    return Lowered(program, images | held_images(work))

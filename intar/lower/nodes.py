@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from intar.errors import Finding, InfeasibleError
 from intar.ir.bits import INDEX_BITS
 from intar.ir.nodes.arrays import Core, Feed
-from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.memories import Buffer, ConstantMemory, Image
 from intar.ir.nodes.movers import Argmax, Gather
 from intar.ir.nodes.rows import Rows
 from intar.ir.nodes.vector import Vector
@@ -79,6 +79,7 @@ def make_nodes(work: Work) -> list[Node]:
     nodes.extend(memory.node() for memory in work.tensors.banks)
     nodes.extend(memory.node() for _, memory in sorted(work.params.memories.items()) if memory.reads)
     nodes.extend(memory.node() for _, memory in sorted(work.kernels.memories.items()))
+    nodes.extend(memory.node() for _, memory in sorted(work.weights.held.items()))
     for _, store in sorted(work.weights.memories.items()):
         store.finish()
         if store.memory.reads:
@@ -94,6 +95,12 @@ def make_nodes(work: Work) -> list[Node]:
         steps = tuple(work.ports.argmaxes)
         nodes.append(Argmax(name="argmax", lanes=machine.lanes, bits=work.site.a_bits, steps=steps))
     return nodes
+
+
+def held_images(work: Work) -> dict[str, bytes]:
+    """The bytes of memories that hold constants from the start, by node."""
+    memories = [*work.weights.held.values(), *work.kernels.memories.values(), *work.params.memories.values()]
+    return {memory.name: memory.image for memory in memories if memory.contents and memory.reads}
 
 
 def _rows_nodes(work: Work) -> Iterator[Rows]:
@@ -198,7 +205,8 @@ def _state_nodes(work: Work) -> list[Node]:
 
 def check_memory(nodes: Sequence[Node], room: int) -> None:
     """The buffers fit into `room` bytes (InfeasibleError otherwise)."""
-    sizes = {n.name: n.depth * n.lanes * n.bits // 8 for n in nodes if isinstance(n, Buffer | Image)}
+    memories = (n for n in nodes if isinstance(n, Buffer | ConstantMemory | Image))
+    sizes = {n.name: n.depth * n.lanes * n.bits // 8 for n in memories}
     total = sum(sizes.values())
     if total > room:
         largest = sorted(sizes, key=lambda name: -sizes[name])[:3]

@@ -1,4 +1,5 @@
-"""Parameters of output channels and function tables: one memory for each core, filled before the first stage."""
+"""Parameters of output channels and function tables: one memory for each core, filled before the first stage, or full from
+the start."""
 
 from __future__ import annotations
 
@@ -99,8 +100,14 @@ class Params:
         ] = {}  # of a core's slot: label and beats of its numbers
 
     def load(self, cores: Sequence[int], label: str, beats: np.ndarray, note: str) -> None:
-        """Append parameter beats (n, lanes) int32 for cores that take the same ones, and have them loaded, once for all."""
+        """Append parameter beats (n, lanes) int32 for cores that take the same ones, and have them loaded, once for all; or
+        there from the start."""
         memories = [self._memory(core) for core in cores]
+        if self.site.machine.on_chip:
+            for core, memory in zip(cores, memories, strict=True):
+                self.bases[core, label] = memory.hold(beats)
+                self.needs[core, label] = 0, 0
+            return
         self.ports.port("p").constants(beats, 32, note)
         self.net.move("p.out", [f"{memory.name}.in" for memory in memories], len(beats), note=note)
         for core, memory in zip(cores, memories, strict=True):
@@ -114,6 +121,10 @@ class Params:
         """Have the parameters of each core's column blocks loaded: of every core the first block, then the second, so that
         those of a task's first results are there first."""
         note = f"{task.name}: parameters"
+        if self.site.machine.on_chip:
+            for core, own in blocks.items():
+                self.load([core], task.name, self.channels(task, own), note)
+            return
         for core in blocks:
             memory = self._memory(core)
             self.bases[core, task.name] = memory.depth

@@ -1,5 +1,5 @@
 """What the cores take as weights: from the core's own port or, for products of two activations, from a tensor on chip;
-through a ring where a tile is used again, or resident."""
+through a ring where a tile is used again, or resident; or from the core's own memory, which has them from the start."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from intar.ir.nodes.memories import Walk
 from intar.ir.quantgraph import QMatmul, QProduct
 from intar.lower.buffers import Memory
 from intar.lower.netlist import Netlist
@@ -23,6 +24,8 @@ class Weights:
     def __init__(self, site: Site, net: Netlist, ports: Ports, visits: Sequence[Visit]):
         self.site, self.net, self.ports = site, net, ports
         self.memories: dict[int, WeightMemory] = {}
+        self.held: dict[int, Memory] = {}
+        self.bases: dict[tuple[int, str, tuple[int, ...]], int] = {}
         for core in range(site.machine.cores):
             self._make(
                 core,
@@ -31,6 +34,7 @@ class Weights:
 
     def _make(self, core: int, mine: Sequence[Visit]) -> None:
         """The weight buffer of a core, if one of its visits needs it: its ring holds two tiles of the longest reduction."""
+        mine = [v for v in mine if not self._holds(v.task)]
         reused = [v for v in mine if not v.resident and tiles_again(self.site, v)]
         if reused or any(v.resident for v in mine):
             ring = [v for v in mine if not v.resident]
@@ -68,6 +72,8 @@ class Weights:
 
     def load(self, visit: Visit, core: int, blocks: Sequence[int], note: str) -> None:
         """Have constant weights come through the core's port: `blocks`, or all of a task that stays resident, once."""
+        if self._holds(visit.task):
+            return
         task, store = visit.task, self.memories.get(core)
         assert isinstance(task, QMatmul)
         if visit.resident and store:
@@ -82,10 +88,15 @@ class Weights:
 
     def use(self, visit: Visit, core: int, blocks: Sequence[int], repeat: int, note: str) -> None:
         """Have `blocks` of this visit arrive at the core from its ring or memory, each `repeat` times."""
+        k = self.site.machine.pairs(self.channels(visit))
+        if self._holds(visit.task):
+            counts, strides = (1, len(blocks), 1, repeat, k), (0, k, 0, 0, 1)
+            first = self.blocks(visit, core).index(blocks[0])
+            self._fetch(visit, core, Walk(base=first * k, counts=counts, strides=strides), note)
+            return
         store = self.memories.get(core)
         if store is None:
             return
-        k = self.site.machine.pairs(self.channels(visit))
         if visit.resident:
             store.read_resident(
                 visit.task.name, self.blocks(visit, core).index(blocks[0]), len(blocks), repeat, k
@@ -100,6 +111,13 @@ class Weights:
         assert isinstance(task, QMatmul)
         k, blocks = self.pairs(task), self.blocks(visit, core)
         lanes = site.machine.pairs(site.machine.lanes)
+        if self._holds(task):
+            depth = -(-k // lanes)
+            last = k - (depth - 1) * lanes
+            counts, strides = (1, depth, 1, len(blocks), min(lanes, k)), (0, lanes, 0, k, 1)
+            walk = Walk(counts=counts, strides=strides, ragged=1, last=last)
+            self._fetch(visit, core, walk, note)
+            return
         store = self.memories.get(core)
         whole = self._beats(task, blocks).reshape(len(blocks), k, site.weight_lanes)
         slices = [
@@ -115,6 +133,21 @@ class Weights:
             store.stream(task.name, full * len(blocks), 1, lanes)
         store.stream(task.name, len(blocks), 1, k - full * lanes)
         self.net.move(f"{store.memory.name}.out", [f"core_{core}.w"], len(blocks) * k, note=note)
+
+    def _holds(self, task: object) -> bool:
+        """Cores have the weights of a task from the start."""
+        return self.site.machine.on_chip and isinstance(task, QMatmul)
+
+    def _fetch(self, visit: Visit, core: int, walk: Walk, note: str) -> None:
+        """Have weights of a visit that the core holds arrive there; the walk begins at its first column block."""
+        task, blocks, site = visit.task, self.blocks(visit, core), self.site
+        assert isinstance(task, QMatmul)
+        memory = self.held.setdefault(core, Memory(f"w{core}", site.weight_lanes, site.weight_bits))
+        key = core, task.weight, tuple(blocks)
+        if key not in self.bases:
+            self.bases[key] = memory.hold(self._beats(task, blocks))
+        memory.fetch(walk.model_copy(update={"base": self.bases[key] + walk.base}), 0, note=note)
+        self.net.move(f"w{core}.out", [f"core_{core}.w"], walk.beats, note=note)
 
     def _beats(self, task: QMatmul, blocks: Sequence[int]) -> np.ndarray:
         """(len(blocks) * pairs, lanes * depth): `depth` channels a beat, column blocks one after the other."""

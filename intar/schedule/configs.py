@@ -80,7 +80,7 @@ def tiled(
             work, tile_rows, g, machine
         )
         waits = pattern == "interleaved"  # its first weights may wait for the ring
-        useful = work.kind == "matmul" and tiles > 1 and (slow or waits)
+        useful = work.kind == "matmul" and tiles > 1 and (slow or waits) and not machine.on_chip
         choices.append((False, True) if useful else (False,))
     for resident in product(*choices):
         for follows in _follows(machine, pattern, shape, cores, tiles):

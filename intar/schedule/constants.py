@@ -1,5 +1,5 @@
 """When what is no activation is on chip: parameters and functions, which all come through one port, and the kernels of
-convolutions, in the order in which the tasks that need them stand in the schedule."""
+convolutions, in the order in which the tasks that need them stand in the schedule; or all of it from the start."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ class Constants:
 
     def ready(self) -> dict[int, int]:
         """Of each task (by number) the cycle in which it has the parameters of its first results."""
+        if self.problem.machine.on_chip:
+            return {}
         port = max([self.first, *(ready for ready, _, _ in self._functions())])
         kernels: defaultdict[int, int] = defaultdict(lambda: self.problem.machine.latency + ARRIVAL)
         found: dict[int, int] = {}
@@ -62,7 +64,7 @@ class Constants:
     @property
     def first(self) -> int:
         """When the first parameters may be there."""
-        return self.problem.machine.latency + ARRIVAL
+        return 0 if self.problem.machine.on_chip else self.problem.machine.latency + ARRIVAL
 
     def _functions(self) -> Iterator[tuple[int, int, tuple[int, ...]]]:
         """The same of all functions, those of the rows node without numbers."""
@@ -78,7 +80,8 @@ class Constants:
                 takes = sizes.direct_load_cycles(task.table.groups, machine)
             else:
                 continue
-            port += ceil_div(size, 4 * machine.lanes) * self.words
+            if not machine.on_chip:
+                port += ceil_div(size, 4 * machine.lanes) * self.words
             yield port, takes, () if isinstance(task, ROW_WISE) else cores
 
     def _beats(self, number: int, cores: int) -> tuple[int, int]:

@@ -219,7 +219,7 @@ def weight_cycles(work: Work, rows: int, cores: int, machine: Machine) -> int:
 
 def stream_cycles(work: Work, blocks: int, machine: Machine) -> int:
     """Cycles in which the weights of so many column blocks come through a port."""
-    return port_cycles(blocks * machine.pairs(work.k), work.stream_bits * machine.depth, machine)
+    return machine.weight_cycles(blocks * machine.pairs(work.k), work.stream_bits)
 
 
 def passes(work: Work, rows: int, cores: int, machine: Machine) -> int:
@@ -310,7 +310,7 @@ def fetch_cycles(work: Work, cores: int, machine: Machine) -> int:
     """Cycles until the weights of a first column tile are there on all of `cores` cores."""
     if work.kind == "product":
         return work.k if work.by_rows else cores * work.k
-    return stream_cycles(work, 1, machine)
+    return 0 if machine.on_chip else stream_cycles(work, 1, machine)
 
 
 @dataclass(frozen=True)

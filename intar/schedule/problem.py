@@ -13,6 +13,7 @@ from intar.ir.quantgraph import (
     GRID,
     ROW_WISE,
     DirectSpec,
+    QAffine,
     QConv,
     QMatmul,
     QMove,
@@ -214,9 +215,9 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
 def _fixed_bytes(
     graph: QuantGraph, machine: Machine, a_bits: int, w_bits: int, works: Mapping[str, Work]
 ) -> int:
-    """Parameters, tables on each core or on the rows node, on each core a weight ring for the longest reduction, and the
-    rows nodes, of which all but one have softmaxes only."""
-    deepest = 0
+    """Parameters and weights that are always there, tables on each core or on the rows node, on each core a ring for the
+    longest reduction whose weights come through one, and the rows nodes, of which all but one have softmaxes only."""
+    deepest, through = 0, ("product",) if machine.on_chip else ("matmul", "product")
     rows = {
         t.name: sizes.rows_bytes(graph.tensor(t.inputs[0]).cols, a_bits, machine)
         for t in graph.tasks
@@ -228,7 +229,9 @@ def _fixed_bytes(
     tables = [task.table for task in graph.tasks if isinstance(task.table, TableSpec)]
     for task in graph.tasks:
         out = graph.tensor(task.output)
-        if task.kind in ("matmul", "affine"):
+        if isinstance(task, QMatmul):
+            total += sizes.column_bytes(works[task.name], out.cols, machine)
+        if isinstance(task, QAffine):
             total += sizes.parameter_bytes(out.cols, machine)
         if isinstance(task, QNorm):
             total += sizes.norm_parameter_bytes(out.cols, machine)
@@ -241,10 +244,10 @@ def _fixed_bytes(
         if isinstance(task.table, DirectSpec):
             total += sizes.direct_bytes(task.table.groups, machine) * machine.cores
         items = task.batch if isinstance(task, QProduct) else 1
-        if task.kind in ("matmul", "product") and out.rows // items > machine.rows:
+        if task.kind in through and out.rows // items > machine.rows:
             deepest = max(deepest, graph.tensor(task.inputs[0]).cols)
     if deepest:
-        deepest = max(graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind in ("matmul", "product"))
+        deepest = max(graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind in through)
         total += sizes.ring_bytes(deepest, w_bits, machine)
     return total
 

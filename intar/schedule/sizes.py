@@ -43,20 +43,29 @@ def resident_bytes(work: Work, cores: int, machine: Machine) -> int:
     return ceil_div(beats * machine.lanes * work.w_bits, 8) * sharing(work, cores, machine)
 
 
+def column_bytes(work: Work, cols: int, machine: Machine) -> int:
+    """Parameters of so many columns of a matmul, and their weights where they are on chip from the start."""
+    own = parameter_bytes(cols, machine)
+    if machine.on_chip:
+        beats = row_beats(cols, machine) * machine.pairs(work.k) * machine.depth
+        own += ceil_div(beats * machine.lanes * work.stream_bits, 8)
+    return own
+
+
 def copied_bytes(work: Work, rows: int, cores: int, resident: bool, machine: Machine) -> int:
-    """Parameters of a matmul that several cores have, because they share its rows, or in row tiles of `rows` rows those of
+    """What several cores have of a matmul (`column_bytes`), because they share its rows, or in row tiles of `rows` rows for
     its last column blocks."""
     if work.kind == "matmul" and work.by_rows:
-        return (sharing(work, cores, machine) - 1) * parameter_bytes(work.cols, machine)
+        return (sharing(work, cores, machine) - 1) * column_bytes(work, work.cols, machine)
     rest = None if resident else rest_of(work, rows, cores, machine)
-    return parameter_bytes(rest.cores * machine.lanes, machine) if rest else 0
+    return column_bytes(work, rest.cores * machine.lanes, machine) if rest else 0
 
 
 def most_copied_bytes(work: Work, cores: int, machine: Machine) -> int:
-    """At most so many bytes of a task's parameters are on several cores, however many rows a tile has."""
+    """At most so many bytes of a task's constants are on several cores, however many rows a tile has."""
     if work.kind != "matmul" or work.by_rows:
         return copied_bytes(work, work.rows, cores, False, machine)
-    return parameter_bytes(row_beats(work.cols, machine) % cores * machine.lanes, machine)
+    return column_bytes(work, row_beats(work.cols, machine) % cores * machine.lanes, machine)
 
 
 def parameter_bytes(cols: int, machine: Machine) -> int:

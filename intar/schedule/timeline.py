@@ -103,9 +103,15 @@ class _Walk:
             for place in stage.tasks:
                 work = self.problem.tasks[self.numbers[place.task]].work
                 rows = min(stage.tile_rows or work.rows, work.rows // work.items)
-                if work.arrays and (place.resident or rows > self.machine.rows):
+                ringed = work.kind == "product" or not self.machine.on_chip
+                if work.arrays and ringed and (place.resident or rows > self.machine.rows):
                     return True
         return False
+
+    @property
+    def _arrival(self) -> int:
+        """When the first weights may be there."""
+        return 0 if self.machine.on_chip else self.machine.latency + LOAD
 
     # Tensors that go through the ports, and memory that they use in turn.
     def _load(self, stage: int, tensor: int, tile_rows: int) -> None:
@@ -185,7 +191,7 @@ class _Walk:
         if work.kind == "product":
             start = max(start, self.made[task.inputs[1]].last + 2 * READ + 3 * ROUTER + fetch)
         else:
-            began = max(machine.latency + LOAD, *(free.columns[core] for core in cores))
+            began = max(self._arrival, *(free.columns[core] for core in cores))
             start = max(start, began + READ + fetch)
         ends, end, taken = [], start, 0
         part = ceil_div(tile, min(PORTIONS, given.rounds)) if work.rows == 1 else tile
@@ -358,7 +364,7 @@ class _Walk:
             start = max(start, self.memories.free(number, task.output) - ahead)
             for core in place.cores:
                 start = max(start, free.arrays[core], free.vectors[core] - ahead)
-                start = max(start, max(free.columns[core], machine.latency + LOAD) + fetch)
+                start = max(start, max(free.columns[core], self._arrival) + fetch)
         end = max(start + busy, last + busy // count)
         left = self.ways.left(min(rows, machine.rows))
         for place, task in zip(stage.tasks, tasks, strict=True):

@@ -99,8 +99,8 @@ class Facts:
 
     def weigh(self, blocks: int, k: int) -> int:
         """Cycles of a port for the weights of so many column blocks, `depth` channels of each lane a beat."""
-        depth = self.machine.depth
-        return self.transfer(blocks * ceil(k / depth), self.weight_bits * depth)
+        depth, beats = self.machine.depth, blocks * ceil(k / self.machine.depth)
+        return beats if self.machine.on_chip else self.transfer(beats, self.weight_bits * depth)
 
     def sets(self, task: QConv) -> int:
         """Bytes of a convolution's parameters on a core, 16 a channel. Channels that an array takes together are a block; of
@@ -142,7 +142,9 @@ class Facts:
         )
         size = size if words == 1 else 4
         for task in self.graph.tasks:
-            if task.kind == "matmul" or task.kind == "affine":
+            if isinstance(task, QMatmul):
+                total += self.columns(task, ceil(self.cols[task.output] / machine.lanes))
+            if task.kind == "affine":
                 total += 16 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
             if isinstance(task, QNorm):
                 total += 8 * machine.lanes * ceil(self.cols[task.output] / machine.lanes)
@@ -161,13 +163,23 @@ class Facts:
                 copies = 1 if isinstance(task, ROW_WISE) else machine.cores
                 beats = ceil(task.table.groups * 2**task.table.log_entries * size / 4 / machine.lanes)
                 total += beats * machine.lanes * 4 * words * copies
-        matmuls = [task for task in self.graph.tasks if isinstance(task, QMatmul | QProduct)]
+        ringed = QProduct if machine.on_chip else QMatmul | QProduct
+        matmuls = [task for task in self.graph.tasks if isinstance(task, ringed)]
         heights = [
             self.rows[task.output] // (task.batch if isinstance(task, QProduct) else 1) for task in matmuls
         ]
         if any(height > machine.rows for height in heights):
             beats = 2 * max(ceil(self.cols[task.inputs[0]] / machine.depth) for task in matmuls)
             total += machine.cores * ceil(beats * machine.depth * machine.lanes * self.w_bits / 8)
+        return total
+
+    def columns(self, task: QMatmul, blocks: int) -> int:
+        """Bytes of the parameters of so many column blocks, and of their weights where these are always on chip."""
+        machine = self.machine
+        total = blocks * machine.lanes * 16
+        if machine.on_chip:
+            beats = blocks * ceil(self.cols[task.inputs[0]] / machine.depth) * machine.depth
+            total += ceil(beats * machine.lanes * self.weight_bits / 8)
         return total
 
     def produced(self, tensor: str) -> int:
@@ -250,8 +262,8 @@ class Facts:
         return sorted(found)
 
     def resident(self, i: int) -> int:
-        """Bytes of the weights that stage `i` makes resident, for the rest of the run, and of the parameters that cores
-        which take rows have more than once."""
+        """Bytes of the weights that stage `i` makes resident, for the rest of the run, and of what cores which take rows
+        have more than once."""
         machine, total = self.machine, 0
         for placement in self.schedule.stages[i].tasks:
             task = self.tasks[placement.task]
@@ -261,9 +273,9 @@ class Facts:
             each = ceil(blocks / cores)
             if placement.axis == "rows":
                 each, cores = blocks, self.fed(task, cores)
-                total += (cores - 1) * blocks * machine.lanes * 16
+                total += (cores - 1) * self.columns(task, blocks)
             elif self.relieved(task, self.visited(i, task), placement):
-                total += blocks % cores * machine.lanes * 16
+                total += self.columns(task, blocks % cores)
             if placement.resident:
                 beats = each * ceil(self.cols[task.inputs[0]] / machine.depth)
                 total += ceil(beats * machine.depth * machine.lanes * self.w_bits / 8) * cores

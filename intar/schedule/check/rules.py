@@ -40,7 +40,9 @@ def stage_rules(facts: Facts, i: int) -> Iterator[Violation]:
         if not 0 <= placement.unit < most:
             yield Violation("unit", where, f"{placement.task} on rows node {placement.unit}, of {most}")
         if placement.resident and (
-            not stage.tile_rows or not isinstance(facts.tasks[placement.task], QMatmul)
+            not stage.tile_rows
+            or facts.machine.on_chip
+            or not isinstance(facts.tasks[placement.task], QMatmul)
         ):
             yield Violation("resident", where, f"{placement.task}: nothing to keep")
         if placement.axis == "rows" and not isinstance(facts.tasks[placement.task], QMatmul | QProduct):

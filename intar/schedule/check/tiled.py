@@ -197,7 +197,8 @@ class Interleaved(_Tiles):
         facts, place, height = self.facts, self.places[task.name], self.stage.tile_rows
         ends = [start + time for start in (self.array, *arrived)]
         ends.append(self.vector + max(0, time - 2 * facts.tile(task)))
-        if not place.resident and self.column is not None:
+        kept = place.resident or (facts.machine.on_chip and isinstance(task, QMatmul))
+        if not kept and self.column is not None:
             depth = facts.cols[task.inputs[0]]
             first = facts.weigh(1, depth)
             if isinstance(task, QProduct):
