@@ -48,7 +48,10 @@ WORDS = {"weights": get_args(Where)}
 MOST_CORES = 8
 
 WIDEST = 64
-"""Lanes that are chosen at most for pixels of convolutions."""
+"""Lanes that are chosen at most for pixels of convolutions, and for weights on chip."""
+
+DEEPEST = 8
+"""Channels that a cell is chosen to multiply at most."""
 
 WORDS_DEN = 64
 """Cycles in which words of a slow port are counted."""
@@ -149,7 +152,7 @@ def _number(raw: object) -> float | None:
 class _Network:
     """What the choice depends on: (rows, k, n) of matmuls, (channels, taps, pixels) of the groups of convolutions, (how
     many, taps) of their filters, (rows, cols) of vector tasks, bits of weights and tensors, elements of the largest tensor,
-    bits of the arrays' operands.
+    bits of the arrays' operands; `on_chip`: weights and parameters are there from the start.
 
     Where cells multiply `depth` channels a cycle, `k` counts operand beats, and a weight has the bits of so many channels. A
     convolution runs as a matmul of its three numbers whose right side are the pixels; its weights lie on chip.
@@ -164,6 +167,7 @@ class _Network:
     largest: int
     operands: tuple[int, int]
     depth: int
+    on_chip: bool
 
     @cached_property
     def groups(self) -> Mapping[tuple[int, int, int], int]:
@@ -182,7 +186,7 @@ class _Network:
         return self._parameters[rows, lanes]
 
 
-def _network(quantised: Quantised, channels: int) -> _Network:
+def _network(quantised: Quantised, channels: int, on_chip: bool) -> _Network:
     graph = circuit(quantised.graph)
     matmuls, vectors = [], []
     convolutions: list[tuple[int, int, int]] = []
@@ -204,7 +208,7 @@ def _network(quantised: Quantised, channels: int) -> _Network:
     stream = weight_bits(graph) * channels
     largest = max((tensor.rows * tensor.cols for tensor in graph.tensors), default=0)
     works = tuple(matmuls), tuple(convolutions), tuple(filters), tuple(vectors)
-    return _Network(*works, stream, a_bits, largest, operand_bits(graph), channels)
+    return _Network(*works, stream, a_bits, largest, operand_bits(graph), channels, on_chip)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -320,14 +324,15 @@ def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: i
     total = 0
     for height, depth, width in network.matmuls:
         rounds = ceil_div(ceil_div(width, lanes), cores)
-        weights = rounds * depth * lanes * network.weight_bits // port_bits
+        weights = 0 if network.on_chip else rounds * depth * lanes * network.weight_bits // port_bits
         total += max(rounds * ceil_div(height, rows) * max(depth, rows), weights)
     for (height, depth, width), groups in network.groups.items():
         full, rest = divmod(height, rows)
         blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
         count, shares = deal_tiles(ceil_div(width, lanes), cores)
         total += groups * ceil_div(ceil_div(ceil_div(width, lanes), count) * blocks, shares)
-    return max(total, 8 * network.parameter_bytes(rows, lanes) // port_bits)
+    parameters = 0 if network.on_chip else 8 * network.parameter_bytes(rows, lanes) // port_bits
+    return max(total, parameters)
 
 
 def _image_bytes(network: _Network, cores: int, rows: int, lanes: int) -> int:
@@ -344,8 +349,10 @@ def _divisors(value: int) -> list[int]:
 
 
 def _misfits(lanes: int, port_bits: int, network: _Network) -> list[int]:
-    """Element widths (weights, tensors, parameters) whose beats of `lanes` neither fill port words nor are parts of them."""
-    widths = sorted({network.weight_bits, network.tensor_bits, 32})
+    """Element widths (weights, tensors, parameters) whose beats of `lanes` go through ports, and neither fill words nor are
+    parts of them."""
+    constants = set() if network.on_chip else {network.weight_bits, 32}
+    widths = sorted({network.tensor_bits, *constants})
     return [w for w in widths if lanes * w % port_bits and port_bits % (lanes * w)]
 
 
@@ -353,28 +360,45 @@ def _powers(most: int) -> list[int]:
     return [1 << i for i in range(most.bit_length())] if most > 0 else [1]
 
 
+def _depths(budget: Budget, network: _Network) -> list[int]:
+    """Channels that a cell may multiply a cycle: 1 unless the budget says it, or ports don't bring the weights and each is
+    used for one row."""
+    if budget.depth:
+        return [budget.depth]
+    single = network.matmuls and all(height == 1 for height, _, _ in network.matmuls)
+    deep = network.on_chip and single and not network.convolutions
+    return _powers(min(DEEPEST, budget.lanes or DEEPEST)) if deep else [1]
+
+
 def _shape(
     board: Board, budget: Budget, network: _Network, clock: float, port_bits: int
-) -> tuple[int, int, int]:
-    """(cores, rows, lanes): least estimated cycles, then fewest multipliers, then fewest cores.
+) -> tuple[tuple, tuple[int, int, int]] | None:
+    """How good the best shape is, and that: (cores, rows, lanes). Least estimated cycles, then fewest multipliers, then
+    fewest cores; None: none is within the budget.
 
     Shapes on which all cores' kernels and images don't fit on chip come last. Without convolutions a beat of weights is a
     port word at most, since they come through it as they are needed; wider ones are looked at where there are more rows, all
-    of which use a weight, and more multipliers than square arrays of such beats have on all ports.
+    of which use a weight, and more multipliers than square arrays of such beats have on all ports, and where weights are on
+    chip.
     """
     pack = products_at_once(*network.operands, board.multiplier)
     dsp = budget.dsp or (board.dsp if budget.multipliers else int(board.dsp * USABLE))
     most = min(budget.multipliers or dsp * pack, dsp * pack)
     bandwidth = int(board.bandwidth * 8e3 / clock)
     ports = max(1, min(MOST_CORES, bandwidth // port_bits, board.ports))
+    if network.on_chip:
+        ports = MOST_CORES
     fixed_cores = budget.cores or budget.ports
     tallest = max((height for height, _, _ in (*network.matmuls, *network.convolutions)), default=1)
     beat = max(1, port_bits // network.weight_bits)
-    if network.convolutions or (tallest > beat and (fixed_cores or ports) * beat**2 < most):
+    wide = network.convolutions or network.on_chip
+    if wide or (tallest > beat and (fixed_cores or ports) * beat**2 < most):
         beat = max(beat, WIDEST)
     room = budget.onchip_bytes or int(board.onchip_bytes * USABLE)
     best = None
     for lanes in [budget.lanes] if budget.lanes else _powers(min(beat, most)):
+        if lanes % network.depth:
+            continue
         for cores in [fixed_cores] if fixed_cores else range(1, ports + 1):
             highest = min(lanes, tallest)
             for rows in [budget.rows] if budget.rows else [r for r in _powers(lanes) if r < 2 * highest]:
@@ -387,18 +411,10 @@ def _shape(
                     continue
                 cycles = _estimate(network, cores, rows, lanes, port_bits)
                 large = _image_bytes(network, cores, rows, lanes) > room
-                key = (large, cycles, cores * rows * lanes, cores, rows)
+                key = (large, cycles, cores * cells * lanes, cores, rows, network.depth)
                 if best is None or key < best[0]:
                     best = (key, (cores, rows, lanes))
-    if best is None:
-        raise ConfigError(
-            Finding(
-                f"no array fits {most} multipliers ({dsp} DSPs) with what the budget fixes",
-                "budget multipliers" if budget.multipliers else "budget dsp",
-                hint="raise it, or fix less of cores, rows and lanes",
-            )
-        )
-    return best[1]
+    return best
 
 
 def _rate(network: _Network, cores: int, rows: int, lanes: int, port_bits: int) -> int:
@@ -460,15 +476,16 @@ def make_machine(
     board : a Board or its name.
     budget : overrides (`Budget`, or options for `Budget.parse`); what is None is chosen: as many cores as the memory
         bandwidth feeds (at most 8), lanes that a port word fills with weights (with convolutions, whose kernels lie on
-        chip, up to 64), rows as the tensors have them (one, when every matmul has one row), vector lanes as few as keep
-        up. A DSP makes as many products as the widths of the arrays' operands allow.
+        chip, and with all weights on chip up to 64), rows as the tensors have them (one, when every matmul has one row;
+        then, with weights on chip, up to 8 channels a cell), vector lanes as few as keep up. A DSP makes as many products as the widths of the arrays' operands allow.
 
     Raises
     ------
     ConfigError : unknown board or option, or a budget that contradicts itself or exceeds the board; lists everything.
     """
     board, budget = read_budget(board, budget)
-    network = _network(quantised, budget.depth or 1)
+    on_chip = budget.weights == "chip"
+    network = _network(quantised, budget.depth or 1, on_chip)
     findings = list(_overdrawn(board, budget, *network.operands))
     if network.depth > 1 and any(isinstance(task, QConv) for task in quantised.graph.tasks):
         findings.append(
@@ -496,7 +513,18 @@ def make_machine(
                 f"take {near} lanes, or other ports",
             )
         )
-    cores, rows, lanes = _shape(board, budget, network, clock, port_bits)
+    deeper = [_network(quantised, depth, on_chip) for depth in _depths(budget, network)]
+    shapes = [(_shape(board, budget, each, clock, port_bits), each) for each in deeper]
+    found = [(*shape, each) for shape, each in shapes if shape is not None]
+    if not found:
+        raise ConfigError(
+            Finding(
+                "no array fits the DSPs or multipliers with what the budget fixes",
+                "budget multipliers" if budget.multipliers else "budget dsp",
+                hint="raise it, or fix less of cores, rows, lanes and depth",
+            )
+        )
+    _, (cores, rows, lanes), network = min(found, key=lambda one: one[0])
     return Machine(
         cores=cores,
         rows=rows,
