@@ -125,7 +125,7 @@ def compile_quantised(
 
 def _best(quantised: Quantised, machine: Machine, mode: Mode, pins: Pins | None, blocks: Blocks) -> _Trial:
     """The best schedule of a network, part by part where it repeats `blocks`."""
-    if not machine.on_chip and (found := pieces(quantised.graph, blocks)):
+    if found := pieces(quantised.graph, blocks):
         return _best_parts(quantised, machine, found, mode, pins)
     return _fastest(quantised, candidates(quantised.graph, machine, mode, pins))
 

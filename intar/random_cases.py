@@ -21,7 +21,7 @@ from intar.ir.taskgraph import TaskGraph
 from intar.networks import Network, at_lengths, compile_networks
 from intar.quant.blocks import pieces
 from intar.quant.like import take_formats
-from intar.quant.random_budgets import random_machine
+from intar.quant.random_budgets import ON_CHIP, random_machine
 from intar.quant.random_graphs import ATTENTION, STEPS, TOKENS, USUAL, random_quantised
 from intar.quant.random_images import Seeded, random_network
 from intar.quant.random_networks import Plan, random_plan, random_samples, step_function, token_network
@@ -99,6 +99,7 @@ def _tasks(seed: int, solved: bool = True, steps: bool = False) -> Case:
         clock_mhz=300,
         latency=int(rng.choice([8, 64])),
         depth=int(rng.choice([1, 2, 4])) if steps else 1,
+        weights="chip" if np.random.default_rng([seed, 9]).random() < ON_CHIP else "memory",
     )
     if steps:
         quantised, machine = with_state_ports(quantised, machine, rng)

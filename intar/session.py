@@ -174,6 +174,14 @@ def size_network(
             if loop:
                 raise
             parts = ()
+        if machine.on_chip and not all(part.same for part in parts):
+            if loop:
+                why = "a memory of constants holds the same for each round"
+                hint = "leave them in memory (weights=memory), or --loop away"
+                raise UnsupportedError(
+                    Finding("the rounds have weights of their own, on chip", graph.name, why, hint)
+                )
+            parts = ()
         parts = parts if _keeps(made, parts, machine) else ()
         if loop and not parts:
             raise UnsupportedError(

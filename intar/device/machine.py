@@ -477,7 +477,8 @@ def make_machine(
     budget : overrides (`Budget`, or options for `Budget.parse`); what is None is chosen: as many cores as the memory
         bandwidth feeds (at most 8), lanes that a port word fills with weights (with convolutions, whose kernels lie on
         chip, and with all weights on chip up to 64), rows as the tensors have them (one, when every matmul has one row;
-        then, with weights on chip, up to 8 channels a cell), vector lanes as few as keep up. A DSP makes as many products as the widths of the arrays' operands allow.
+        then, with weights on chip, up to 8 channels a cell), vector lanes as few as keep up. A DSP makes as many products
+        as the widths of the arrays' operands allow.
 
     Raises
     ------

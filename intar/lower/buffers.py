@@ -36,14 +36,14 @@ class Memory:
     written: int = 0
     read: int = 0
     order: list[tuple[Literal["w", "r"], int]] = field(default_factory=list)
-    contents: list[np.ndarray] = field(default_factory=list)
+    contents: dict[bytes, tuple[int, np.ndarray]] = field(default_factory=dict)
 
     def hold(self, beats: np.ndarray) -> int:
-        """Have beats (n, lanes) there from the start; returns where the first one lies. A memory that holds some is never
-        written."""
-        base = self.depth
-        self.contents.append(beats)
-        self.depth += len(beats)
+        """Have beats (n, lanes) there from the start, once however often they are asked for; returns where the first one
+        lies. A memory that holds some is never written."""
+        base, _ = self.contents.setdefault(beats.tobytes(), (self.depth, beats))
+        if base == self.depth:
+            self.depth += len(beats)
         return base
 
     def write(self, walk: Walk, need: int, need_step: int = 0, note: str = "") -> None:
@@ -63,7 +63,7 @@ class Memory:
     @property
     def image(self) -> bytes:
         """What it holds from the start."""
-        return beats_to_bytes(np.concatenate(self.contents), self.bits)
+        return beats_to_bytes(np.concatenate([beats for _, beats in self.contents.values()]), self.bits)
 
     def node(self) -> Buffer | ConstantMemory:
         """The node with what was appended so far."""

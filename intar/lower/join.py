@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
 from intar.errors import Finding, InternalError, UnsupportedError
-from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.memories import Buffer, ConstantMemory, Image
 from intar.ir.nodes.ports import LoadStep, StoreStep
 from intar.ir.nodes.rows import Rows, RowsStep
 from intar.ir.nodes.step import Step
@@ -89,16 +89,16 @@ def _step(step: VectorStep | RowsStep) -> VectorStep | RowsStep:
 # ---------------------------------------------------------------- nodes
 
 
-def join_nodes(parts: Mapping[int, Sequence[Node]]) -> list[Node]:
-    """All nodes of all parts, by segment; those of one name are one node."""
+def join_nodes(parts: Mapping[int, Sequence[Node]], held: Held) -> list[Node]:
+    """All nodes of all parts, by segment; those of one name are one node. `held`: what memories of constants hold."""
     named: dict[str, dict[int, Node]] = {}
     for segment, nodes in parts.items():
         for node in nodes:
             named.setdefault(node.name, {})[segment] = node
-    return [_join(shares) for shares in named.values()]
+    return [_join(shares, held) for shares in named.values()]
 
 
-def _join(shares: Mapping[int, Node]) -> Node:
+def _join(shares: Mapping[int, Node], held: Held) -> Node:
     first = next(iter(shares.values()))
     update: dict[str, object] = {}
     if isinstance(first, Vector):
@@ -107,6 +107,8 @@ def _join(shares: Mapping[int, Node]) -> Node:
         update = _rows(shares)
     elif isinstance(first, Image):
         update = _image(shares)
+    elif isinstance(first, ConstantMemory):
+        update = _constant(shares, held.bases)
     elif isinstance(first, Buffer):
         update = {side: _steps(shares, side) for side in ("writes", "reads")}
     else:
@@ -117,6 +119,8 @@ def _join(shares: Mapping[int, Node]) -> Node:
     for size in ("depth", "contexts"):
         if hasattr(first, size):
             update[size] = max(getattr(node, size) for node in shares.values())
+    if isinstance(first, ConstantMemory):
+        update["depth"] = held.depths[first.name]
     fixed = {
         "lanes",
         "bits",
@@ -131,9 +135,9 @@ def _join(shares: Mapping[int, Node]) -> Node:
         "pitch",
         "kind",
     }
-    for field in fixed & set(type(first).model_fields):
-        if len({getattr(node, field, None) for node in shares.values()}) > 1:
-            raise InternalError(f"the parts disagree on {field} of node {first.name!r}")
+    for name in fixed & set(type(first).model_fields):
+        if len({getattr(node, name, None) for node in shares.values()}) > 1:
+            raise InternalError(f"the parts disagree on {name} of node {first.name!r}")
     return first.model_copy(update=update)
 
 
@@ -141,6 +145,18 @@ def _steps(shares: Mapping[int, Node], side: str) -> tuple[Step, ...]:
     return tuple(
         step for segment, node in shares.items() for step in in_segment(getattr(node, side), segment)
     )
+
+
+def _constant(shares: Mapping[int, Node], bases: Mapping[tuple[int, str], int]) -> dict[str, object]:
+    """Each part walks over its own beats."""
+    reads = []
+    for segment, node in shares.items():
+        assert isinstance(node, ConstantMemory)
+        base = bases[segment, node.name]
+        for step in node.reads:
+            walk = step.walk.model_copy(update={"base": step.walk.base + base})
+            reads.append(step.model_copy(update={"segment": segment, "walk": walk}))
+    return {"reads": tuple(reads)}
 
 
 def _image(shares: Mapping[int, Node]) -> dict[str, object]:
@@ -217,6 +233,45 @@ def _places(known: list[SlotT], slots: Sequence[SlotT]) -> list[int]:
         if not free:
             known.append(slot)
     return places
+
+
+# ---------------------------------------------------------------- memories of constants
+
+
+@dataclass
+class Held:
+    """What the memories of constants of all parts hold, by node: images, depths in beats, and where each part's lie."""
+
+    images: dict[str, bytes] = field(default_factory=dict)
+    depths: dict[str, int] = field(default_factory=dict)
+    bases: dict[tuple[int, str], int] = field(default_factory=dict)
+
+    def add(
+        self, name: str, segment: int, rounds: Sequence[Mapping[str, bytes]], nodes: Sequence[Node]
+    ) -> None:
+        """What the nodes of a part hold; `rounds`: of each of its rounds. What other parts hold alike is there once.
+
+        Raises
+        ------
+        UnsupportedError
+            It is not the same in all rounds.
+        """
+        if any(held != rounds[0] for held in rounds[1:]):
+            why = "a memory of constants holds the same for each round"
+            hint = "leave them in memory (weights=memory), or --loop away"
+            raise UnsupportedError(Finding("the rounds have weights of their own, on chip", name, why, hint))
+        depths = {node.name: node.depth for node in nodes if isinstance(node, ConstantMemory)}
+        for node, image in rounds[0].items():
+            known, depth = self.images.get(node, b""), depths[node]
+            beat = len(image) // depth
+            at = known.find(image)
+            while at % beat > 0:
+                at = known.find(image, at + 1)
+            if at < 0:
+                at = len(known)
+                self.images[node] = known + image
+                self.depths[node] = self.depths.get(node, 0) + depth
+            self.bases[segment, node] = at // beat
 
 
 # ---------------------------------------------------------------- ports

@@ -39,11 +39,11 @@ class Kernels:
             for core in cores
         }
         for core, memory in memories.items():
-            self.bases[core, task.name] = [memory.depth + place for place in places]
+            held = self.site.machine.on_chip
+            base = memory.hold(np.concatenate(rows)) if held else memory.depth
+            self.bases[core, task.name] = [base + place for place in places]
+            self.needs[core, task.name] = 0
         if self.site.machine.on_chip:
-            for core, memory in memories.items():
-                memory.hold(np.concatenate(rows))
-                self.needs[core, task.name] = 0
             return
         port = f"w{cores[0]}"
         self.ports.port(port).constants(np.concatenate(rows), self.site.a_bits, note)

@@ -31,11 +31,11 @@ from intar.ir.quantgraph import (
 )
 from intar.ir.schedule import Machine, Schedule
 from intar.ir.states import states
-from intar.lower.join import Ported, join_nodes, join_ports, join_rounds
+from intar.lower.join import Held, Ported, join_nodes, join_ports, join_rounds
 from intar.lower.kept import Kept, kept_region, kept_states
 from intar.lower.lower import Lowered, perform
 from intar.lower.netlist import Flow, FlowLeg, Netlist, check_names, kernel_name
-from intar.lower.nodes import check_memory, make_nodes
+from intar.lower.nodes import check_memory, held_images, make_nodes
 from intar.lower.params import entry_bits, table_arrays
 from intar.lower.ports import Port, port_arguments, port_nodes
 from intar.lower.records import Records
@@ -90,6 +90,7 @@ def _lower(networks: Sequence[Network], forwards: bool) -> Lowered:
     ports: dict[int, Ported] = {}
     rounds: list[int] = []
     entries: list[Entry] = []
+    held = Held()
     for number, (network, own) in enumerate(zip(networks, carried, strict=True)):
         first = len(rounds)
         if isinstance(own, _States) and own.enters:
@@ -103,6 +104,7 @@ def _lower(networks: Sequence[Network], forwards: bool) -> Lowered:
                 perform(one, schedule, shared) for one in (part.rounds[:1] if part.same else part.rounds)
             ]
             nodes[segment] = join_rounds(network.name, [make_nodes(work) for work in works])
+            held.add(network.name, segment, [held_images(work) for work in works], nodes[segment])
             loaded = [{n: bytes(port.image) for n, port in work.ports.ports.items()} for work in works]
             step = own.step if len(part.rounds) > 1 else 0
             ports[segment] = Ported(works[0].ports.ports, loaded, number, stride, step, len(part.rounds))
@@ -122,7 +124,7 @@ def _lower(networks: Sequence[Network], forwards: bool) -> Lowered:
             joined[name].regions = _kept_regions(keeping, machine.lanes, number)
             joined[name].words = words
     routers, links = net.finish()
-    everything = [*port_nodes(joined), *join_nodes(nodes), *routers]
+    everything = [*port_nodes(joined), *join_nodes(nodes, held), *routers]
     check_memory(everything, machine.onchip_bytes)
     check_names(everything)
     arguments, images = port_arguments(joined)
@@ -140,7 +142,7 @@ def _lower(networks: Sequence[Network], forwards: bool) -> Lowered:
         links=tuple(links),
         arguments=tuple(arguments),
     )
-    return Lowered(program, images)
+    return Lowered(program, images | held.images)
 
 
 def _keep(networks: Sequence[Network], machine: Machine, a_bits: int) -> list[dict[str, Kept]]:

@@ -143,7 +143,7 @@ class Weights:
         task, blocks, site = visit.task, self.blocks(visit, core), self.site
         assert isinstance(task, QMatmul)
         memory = self.held.setdefault(core, Memory(f"w{core}", site.weight_lanes, site.weight_bits))
-        key = core, task.weight, tuple(blocks)
+        key = core, task.name, tuple(blocks)
         if key not in self.bases:
             self.bases[key] = memory.hold(self._beats(task, blocks))
         memory.fetch(walk.model_copy(update={"base": self.bases[key] + walk.base}), 0, note=note)

@@ -15,7 +15,11 @@ TRIES = 30
 """Budgets that are drawn until one fits the network: many lanes do not fit the words of a port."""
 
 
-def random_budget(rng: np.random.Generator) -> dict[str, float]:
+ON_CHIP = 0.3
+"""How often weights are on chip."""
+
+
+def random_budget(rng: np.random.Generator) -> dict[str, float | str]:
     """Options of `Budget.parse`: each is fixed or left to the compiler."""
     options = {
         "cores": (1, 1, 2, 3, 4),
@@ -50,8 +54,10 @@ def random_machine(seed: int, quantised: Quantised) -> Machine:
         None of `TRIES` budgets was accepted.
     """
     rng, names = np.random.default_rng([seed, 8]), list(boards())
+    weights = "chip" if np.random.default_rng([seed, 9]).random() < ON_CHIP else "memory"
     for left in range(TRIES)[::-1]:
         budget, board = random_budget(rng), names[int(rng.integers(len(names)))]
+        budget["weights"] = weights
         if not quantised.graph.positions:
             budget.pop("states", None)
         try:
