@@ -105,7 +105,7 @@ def project(
     files |= {f"data/{name}.bin": data for name, data in made.images.items()}
     target = build_target(made.schedule.machine)
     files |= render_rtl(made.program, made.images, uram=target.uram)
-    files |= render_hls(made.program, target)
+    files |= render_hls(made.program, target, made.images)
     networks = (made, *others)
     moves = [host_moves(one.quantised.graph) for one in networks]
     tensors = [host_tensors(one.quantised.graph) for one in networks]

@@ -1,4 +1,4 @@
-"""The contents of memories of constants, as beats in hexadecimal and as integers."""
+"""The contents of memories of constants, a line for each beat: for ``$readmemh``, and as rows of an array in C++."""
 
 from __future__ import annotations
 
@@ -12,28 +12,43 @@ from intar.ir.nodes.memories import ConstantMemory
 
 def hexadecimal(node: ConstantMemory, images: Mapping[str, bytes]) -> bytes:
     """A line of digits for each beat, as ``$readmemh`` takes them."""
-    width = node.lanes * node.bits
-    bits = np.pad(_bits(node, images).reshape(node.depth, width), ((0, 0), (0, -width % 8)))
-    beats = np.packbits(bits, axis=1, bitorder="little")[:, ::-1]
+    width, beats = node.lanes * node.bits, _beats(node, images)[:, ::-1]
     digits, size = beats.tobytes().hex(), 2 * beats.shape[1]
     unused = size - -(-width // 4)
     return "".join(digits[at + unused : at + size] + "\n" for at in range(0, len(digits), size)).encode()
 
 
-def integers(node: ConstantMemory, images: Mapping[str, bytes]) -> np.ndarray:
-    """The elements of all beats (depth, lanes), int64."""
-    bits = _bits(node, images).reshape(-1, node.bits).astype(np.int64)
-    weights = 1 << np.arange(node.bits, dtype=np.int64)
-    weights[-1] = -weights[-1]
-    return (bits @ weights).reshape(node.depth, node.lanes)
+def rows_file(node: ConstantMemory) -> str:
+    """The file with its rows in C++, below ``hls``."""
+    return f"constants/{node.name}.inc"
 
 
-def _bits(node: ConstantMemory, images: Mapping[str, bytes]) -> np.ndarray:
-    """All bits of the image that count, lowest first."""
+def words_of(node: ConstantMemory) -> tuple[int, int]:
+    """Bits of the integers that hold a beat in C++, and how many there are: the widest without bits to spare in whole
+    bytes."""
+    size = -(-node.lanes * node.bits // 8) * 8
+    bits = next(bits for bits in (64, 32, 16, 8) if size % bits == 0)
+    return bits, size // bits
+
+
+def cpp_rows(node: ConstantMemory, images: Mapping[str, bytes]) -> bytes:
+    """A braced row of integers for each beat."""
+    bits, _ = words_of(node)
+    rows = _beats(node, images).view(f"<u{bits // 8}").tolist()
+    suffix = "u" if bits < 64 else "ull"
+    return "".join("{" + ", ".join(f"{word:#x}{suffix}" for word in row) + "},\n" for row in rows).encode()
+
+
+def _beats(node: ConstantMemory, images: Mapping[str, bytes]) -> np.ndarray:
+    """The bytes of each beat (depth, bytes), lowest first."""
+    width = node.lanes * node.bits
     image = images.get(node.name, b"")
     if len(image) != node.image_bytes:
         raise InternalError(
             f"the constants {node.name!r} need an image of {node.image_bytes} bytes, got {len(image)}"
         )
-    bits = np.unpackbits(np.frombuffer(image, dtype=np.uint8), bitorder="little")
-    return bits[: node.depth * node.lanes * node.bits]
+    packed = np.frombuffer(image, dtype=np.uint8)
+    if width % 8 == 0:
+        return packed.reshape(node.depth, width // 8)
+    bits = np.unpackbits(packed, bitorder="little")[: node.depth * width].reshape(node.depth, width)
+    return np.packbits(np.pad(bits, ((0, 0), (0, -width % 8))), axis=1, bitorder="little")

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from types import MappingProxyType
 
 from intar.assets import asset_dir
+from intar.codegen.constants import cpp_rows, rows_file
 from intar.codegen.hls_checks import tensor_ids
 from intar.codegen.hls_nodes.ports import choosing
 from intar.codegen.hls_types import NodeView, Stream, beat_type
@@ -24,6 +26,7 @@ LIBRARY = (
     "intar_memory.h",
     "intar_walk.h",
     "intar_buffer.h",
+    "intar_constant.h",
     "intar_image.h",
     "intar_feed.h",
     "intar_core.h",
@@ -131,13 +134,18 @@ def _about(argument: Argument) -> str:
     return f"{argument.role}{': ' + shown if shown else ''}"
 
 
-def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str, bytes]:
+def render_hls(
+    program: Program,
+    target: BuildTarget | None = None,
+    images: Mapping[str, bytes] = MappingProxyType({}),
+) -> dict[str, bytes]:
     """Files of the HLS back end, path → bytes (all below ``hls/``).
 
     Parameters
     ----------
     program : the machine; every buffer has its static order (`merged`).
     target : part, platform, clock and banks of the build scripts; a U280 at 300 MHz when not given.
+    images : the images of its memories of constants, by their names; others are left alone.
 
     Raises
     ------
@@ -197,6 +205,8 @@ def render_hls(program: Program, target: BuildTarget | None = None) -> dict[str,
             "link.cfg",
         )
     }
+    for node in program.constants:
+        files[f"hls/{rows_file(node)}"] = cpp_rows(node, images)
     for name in LIBRARY:
         files[f"hls/intar/{name}"] = (asset_dir("hls") / name).read_bytes()
     files["hls/intar/intar_counters.h"] = (asset_dir("sim") / "csim" / "intar_counters.h").read_bytes()

@@ -42,12 +42,15 @@ class Port:
 
 @dataclass(frozen=True)
 class Local:
-    """An array in a node function; `pragmas` follow its declaration. `type` and `shape` as in ``type name shape``."""
+    """An array in a node function; `pragmas` follow its declaration. `type` and `shape` as in ``type name shape``. One of
+    constants has its rows in the file `rows`.
+    """
 
     type: str
     name: str
     shape: str
     pragmas: tuple[str, ...] = ()
+    rows: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ MAKERS: Mapping[str, Callable[[View, Any], Parts]] = {
     "load": ports.load,
     "store": ports.store,
     "buffer": memories.buffer,
+    "constant": memories.constant,
     "image": memories.image,
     "feed": arrays.feed,
     "core": arrays.core,

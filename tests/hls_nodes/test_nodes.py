@@ -17,7 +17,7 @@ def test_random_programs_equal_the_model() -> None:
     program, images = joined([case for kind in sorted(RANDOM) for case in random_cases(kind, 3)])
     expected = expected_outputs(program, images)
     inputs = {name: [data, data] for name, data in images.items()}
-    found = run_csim(render_hls(prepared(program)), program, {}, inputs, flags=WARNINGS)
+    found = run_csim(render_hls(prepared(program), images=images), program, {}, inputs, flags=WARNINGS)
     assert_equal(found, expected, inferences=2)
 
 
@@ -28,5 +28,5 @@ def test_more_random_programs(kind: str, start: int) -> None:
     program, images = joined(random_cases(kind, 12, start))
     expected = expected_outputs(program, images)
     inputs = {name: [data] for name, data in images.items()}
-    found = run_csim(render_hls(prepared(program)), program, {}, inputs, flags=WARNINGS)
+    found = run_csim(render_hls(prepared(program), images=images), program, {}, inputs, flags=WARNINGS)
     assert_equal(found, expected)

@@ -33,7 +33,11 @@ def test_every_kind_of_node_replays_and_rests() -> None:
 
     program = plan_merged(replayed(program, (2, 1, 2), plays))
     found = run_csim(
-        render_hls(program), program, {}, {name: [data] for name, data in images.items()}, flags=("-O0",)
+        render_hls(program, images=images),
+        program,
+        {},
+        {name: [data] for name, data in images.items()},
+        flags=("-O0",),
     )
     for name, data in run(program, images).outputs.items():
         assert found.outputs[name][0] == data, name

@@ -17,8 +17,9 @@ from intar.codegen.lint import LintFinding, lint_project
 
 def lint_generated(kind: str, folder: Path, edit: tuple[str, str, str] = ("", "", "")) -> list[LintFinding]:
     """Render random programs of a kind, change one library header if asked to, and lint."""
-    program = prepared(joined(random_cases(kind, 2))[0])
-    for path, data in render_hls(program).items():
+    program, images = joined(random_cases(kind, 2))
+    program = prepared(program)
+    for path, data in render_hls(program, images=images).items():
         if path.startswith("hls/"):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(data)

@@ -1,15 +1,16 @@
-"""Buffers and images in C++: one task writes and reads the memory in a static order."""
+"""Memories in C++: one task writes and reads a buffer or an image in a static order; constants are read once a call."""
 
 from __future__ import annotations
 
 from intar.codegen import windows
+from intar.codegen.constants import rows_file, words_of
 from intar.codegen.digits import address_lanes, address_unit
 from intar.codegen.hls_nodes.text import braces
 from intar.codegen.hls_nodes.view import Parts, View
 from intar.codegen.hls_nodes.walks import WALK_COLUMNS, walk_row
-from intar.codegen.hls_types import Local, Rom, Row, beat_type
+from intar.codegen.hls_types import Function, Local, Rom, Row, beat_type
 from intar.errors import InternalError
-from intar.ir.nodes.memories import Buffer, BufferStep, Image, ImageStep
+from intar.ir.nodes.memories import Buffer, BufferStep, ConstantMemory, Image, ImageStep
 from intar.ir.segments import Runs, merged_in, steps_in
 
 IMAGE_COLUMNS = (
@@ -45,6 +46,36 @@ def buffer(view: View, node: Buffer) -> Parts:
         (memory,),
     )
     return Parts(roms, (task,))
+
+
+def constant(view: View, node: ConstantMemory) -> Parts:
+    """A function with a memory of constants, which is as wide as a beat. It is control driven: a task that waits for nothing
+    would go on without end, in simulators of unbounded streams for ever.
+    """
+    reads = [walk_row(step) for step in node.reads]
+    roms = (view.listed("intar::walk", "READS", WALK_COLUMNS, reads, node.reads),)
+    bits, words = words_of(node)
+    memory = Local(
+        f"uint{bits}_t",
+        "memory",
+        f"[{node.depth}][{words}]",
+        (
+            "ARRAY_RESHAPE variable=memory type=complete dim=2",
+            f"BIND_STORAGE variable=memory type=rom_1p impl={storage(node.depth, uram=False)}",
+        ),
+        rows=rows_file(node),
+    )
+    read = Function(
+        f"{node.name}_read",
+        "load",
+        node.name,
+        f"{node.depth} beats of constants",
+        (view.port("out"),),
+        f"intar::constant<{node.lanes}, {node.bits}>",
+        (*(rom.name for rom in roms), "memory", "out"),
+        (memory,),
+    )
+    return Parts(roms, (read,))
 
 
 def image(view: View, node: Image) -> Parts:

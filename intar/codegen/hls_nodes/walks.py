@@ -5,13 +5,13 @@ from __future__ import annotations
 from intar.codegen.digits import digits
 from intar.codegen.hls_nodes.text import braces
 from intar.codegen.hls_types import Row
-from intar.ir.nodes.memories import BufferStep, Walk
+from intar.ir.nodes.memories import BufferStep, ReadStep, Walk
 from intar.ir.nodes.movers import GatherStep
 
 WALK_COLUMNS = "base, wrap, counts (5), strides (5), ragged, last, beats of an iteration, of the last one"
 
 
-def walk_row(step: BufferStep | GatherStep, lanes: int = 1, unit: int = 1) -> Row:
+def walk_row(step: BufferStep | GatherStep | ReadStep, lanes: int = 1, unit: int = 1) -> Row:
     """An address counts `unit` elements of beats of `lanes`."""
     walk = step.walk
     stride0 = walk.strides[0] % walk.wrap if walk.wrap else walk.strides[0]

@@ -68,12 +68,17 @@ def system_includes() -> tuple[str, ...]:
 
 
 def parse(path: Path, include_dirs: Sequence[Path]) -> tuple[Any, list[tuple[Place, str]]]:
-    """Parse one file as C++14; return the translation unit and the errors of the compiler."""
+    """Parse one file as C++14; return the translation unit and the errors of the compiler.
+
+    Of files ``*.inc`` beside it, or a folder below, nothing is read: they are the rows of arrays of constants, and each
+    number would be a node (a megabyte of them: 25 s).
+    """
     arguments = ["-std=c++14", "-x", "c++", "-nostdinc", "-nostdinc++", "-Wno-unknown-pragmas"]
     arguments += [f"-I{directory}" for directory in (HEADERS, *include_dirs, RUNTIME)]
     for directory in system_includes():
         arguments += ["-isystem", directory]
-    unit = cindex.Index.create().parse(str(path), args=arguments)
+    rows = [(str(file), "") for pattern in ("*.inc", "*/*.inc") for file in path.parent.glob(pattern)]
+    unit = cindex.Index.create().parse(str(path), args=arguments, unsaved_files=rows)
     errors = []
     for diagnostic in unit.diagnostics:
         if diagnostic.severity >= cindex.Diagnostic.Error:
