@@ -51,9 +51,9 @@ def check_model(
     -------
     dict with ``model``, ``supported`` (always true: an unsupported operator is an error), ``tasks`` (task, op, source,
     macs), ``blocks`` (``rounds`` of a repeated block, None without one, its ``tasks`` and the ``first`` and ``last`` of
-    these in its first round), ``memory`` (bytes: ``weights`` off chip; on chip ``parameters``, ``activations`` and
-    ``budget``; the ``largest`` activation and its ``largest_bytes``), ``fits``, ``reason`` (empty when it fits),
-    ``machine`` and ``cycles`` (the schedule's objective, None when nothing fits).
+    these in its first round), ``memory`` (bytes: ``weights``; on chip ``parameters`` (with the weights, if the budget has
+    these on chip), ``activations`` and ``budget``; the ``largest`` activation and its ``largest_bytes``), ``fits``,
+    ``reason`` (empty when it fits), ``machine`` and ``cycles`` (the schedule's objective, None when nothing fits).
 
     Raises
     ------

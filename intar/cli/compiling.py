@@ -91,8 +91,10 @@ def check(
                 f"block ×{blocks['rounds']}: {blocks['tasks']} tasks, {blocks['first']} … {blocks['last']} and alike"
             )
         memory, machine = found["memory"], found["machine"]
+        chip = machine["weights"] == "chip"
+        where, too = ("of their own width", ", weights") if chip else ("off chip", "")
         console.print(
-            f"weights: {memory['weights']:,} bytes off chip; on chip {memory['parameters']:,} bytes of parameters and "
+            f"weights: {memory['weights']:,} bytes {where}; on chip {memory['parameters']:,} bytes of parameters{too} and "
             f"rings, {memory['activations']:,} of activations (largest: {memory['largest']}, "
             f"{memory['largest_bytes']:,}), budget {memory['budget']:,}"
         )

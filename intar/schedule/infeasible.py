@@ -15,16 +15,19 @@ WIDTH = 400
 def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
     """The error to raise when `problem` has no schedule in `mode`."""
     machine, where = problem.machine, f"schedule of {problem.name!r}, mode {mode}"
+    weights = "weights, " if machine.on_chip else ""
     if problem.fixed_bytes > machine.onchip_bytes:
         kernels, fewer = _kernels(problem)
+        held = "all weights of matmuls, " if weights else ""
+        off = " have the weights in memory (weights=memory)," if weights else ""
         return InfeasibleError(
             Finding(
-                f"parameters, tables and weight rings alone need {problem.fixed_bytes} bytes on chip; "
-                f"there are {machine.onchip_bytes} ({problem.fixed_bytes - machine.onchip_bytes} missing)",
+                f"{weights}parameters, tables and weight rings alone need {problem.fixed_bytes} bytes on chip; there are "
+                f"{machine.onchip_bytes} ({problem.fixed_bytes - machine.onchip_bytes} missing)",
                 where,
-                f"{kernels}16 bytes for every output channel of every matmul and affine task, the function tables on every "
-                "core, and weight rings for the longest reduction stay on chip",
-                f"raise the budget's onchip to more than {problem.fixed_bytes},{fewer} or take a larger device",
+                f"{kernels}{held}16 bytes for every output channel of every matmul and affine task, the function tables on "
+                "every core, and weight rings for the longest reduction stay on chip",
+                f"raise the budget's onchip to more than {problem.fixed_bytes},{fewer}{off} or take a larger device",
             )
         )
     leanest = solve_dp(problem, moves, WIDTH, aim="memory")
@@ -52,7 +55,7 @@ def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
         Finding(
             f"needs {need} bytes on chip, the machine has {machine.onchip_bytes} ({gap} missing)",
             where,
-            f"{binding}; {problem.fixed_bytes} bytes of parameters, tables and weight rings are always there",
+            f"{binding}; {problem.fixed_bytes} bytes of {weights}parameters, tables and weight rings are always there",
             f"raise the budget's onchip to at least {need} ({proved}), use narrower activations, or allow more patterns "
             "(row tiles need less memory than whole tensors)",
         )

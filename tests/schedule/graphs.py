@@ -156,12 +156,12 @@ def machine(**changes: object) -> Machine:
 
 
 def random_case(
-    seed: int, tasks: int = 5, products: bool = False, tall: bool = False
+    seed: int, tasks: int = 5, products: bool = False, tall: bool = False, chip: bool = False
 ) -> tuple[QuantGraph, Machine]:
     """A random graph of `tasks` tasks and a machine with scarce memory and ports.
 
     With `products` a part of the tasks are softmax and products of two activations. `tall`: many rows and few columns, on
-    several cores, which often had better share rows.
+    several cores, which often had better share rows. `chip`: weights are on chip from the start.
     """
     rng = random.Random(seed)
     b = Builder(8, rng.choice((4, 8)))
@@ -198,6 +198,9 @@ def random_case(
     lanes = rng.choice((8, 16) if tall else (4, 8))
     made = [t for t in graph.tasks if t.kind in ("matmul", "affine")]
     fixed = sum(16 * -(-graph.tensor(t.output).cols // lanes) * lanes for t in made)
+    for t in made if chip else ():
+        columns = -(-graph.tensor(t.output).cols // lanes) * lanes
+        fixed += graph.tensor(t.inputs[0]).cols * columns * b.weight_bits // 8 * (t.kind == "matmul")
     depths = [graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind in ("matmul", "product")]
     ring = 2 * max(depths, default=0) * lanes * (8 if products else b.weight_bits) // 8
     soft = [-(-graph.tensor(t.output).cols // lanes) * lanes for t in graph.tasks if t.kind == "softmax"]
@@ -210,5 +213,5 @@ def random_case(
         port_bits=rng.choice((64, 128) if tall else (8, 32, 64)),
         onchip_bytes=fixed + rows_node + (cores * ring if rows > height or products else 0)
         + int(spare * rng.uniform(0.25, 1.6)) + copies,
-        latency=rng.choice((4, 64)),
+        latency=rng.choice((4, 64)), weights="chip" if chip else "memory",
     )  # fmt: skip

@@ -114,6 +114,36 @@ def test_a_dsp_makes_as_many_products_as_the_operands_allow():
     assert intar.multipliers == 12288
 
 
+def test_weights_on_chip_ask_for_other_shapes():
+    """Ports bring a word of weights a cycle to each core; on chip one row at a time has deep cells, and lanes need fit no
+    port word of weights."""
+    ported = make_machine("u280", {"multipliers": 128}, MLP)
+    chip = make_machine("u280", {"multipliers": 128, "weights": "chip"}, MLP)
+    assert (ported.weights, ported.depth, ported.multipliers) == ("memory", 1, 128)
+    assert (chip.weights, chip.multipliers) == ("chip", 128) and chip.depth > 1
+    assert chip.cores < ported.cores
+    assert make_machine("u280", {"multipliers": 128, "weights": "chip", "depth": 4}, MLP).depth == 4
+    tall = make_machine("u280", {"multipliers": 128, "weights": "chip"}, BLOCK)
+    assert tall.depth == 1 and tall.rows > 1
+
+
+def test_places_of_weights_are_words():
+    assert Budget.parse({"weights": "chip"}).weights == "chip"
+    with pytest.raises(ConfigError) as error:
+        Budget.parse({"weights": "flash", "lanes": 0})
+    text = str(error.value)
+    assert "'flash' is no place for weights" in text and "weights=memory or chip" in text
+    assert "'0'" in text or "0 is not a positive" in text
+
+
+def test_weights_that_do_not_fit_on_chip_say_where_they_do():
+    m = make_machine("pynq-z2", {"weights": "chip", "onchip": "4K"}, MLP)
+    with pytest.raises(InfeasibleError) as error:
+        solve(MLP.graph, m)
+    text = str(error.value)
+    assert "weights, parameters" in text and "weights=memory" in text
+
+
 @pytest.mark.parametrize(
     "bits, boards_, products",
     [

@@ -25,8 +25,9 @@ def found(
     spills: bool = True,
     products: bool = False,
     tall: bool = False,
+    chip: bool = False,
 ) -> Schedule | None:
-    graph, machine = random_case(seed, tasks, products, tall)
+    graph, machine = random_case(seed, tasks, products, tall, chip)
     try:
         schedule = solve(graph, machine, mode, engine=engine, spills=spills)
     except InfeasibleError:
@@ -36,14 +37,21 @@ def found(
     return schedule
 
 
-def agree(seed: int, tasks: int, spills: bool = True, products: bool = False, tall: bool = False) -> str:
+def agree(
+    seed: int,
+    tasks: int,
+    spills: bool = True,
+    products: bool = False,
+    tall: bool = False,
+    chip: bool = False,
+) -> str:
     """The bound is the least cycles with the bytes of every stage within the memory; banks can only need more bytes."""
-    graph, machine = random_case(seed, tasks, products, tall)
+    graph, machine = random_case(seed, tasks, products, tall, chip)
     mode = ("auto", "auto", "intar")[seed % 3]
     brute = best(graph, machine, mode, spills)
     kind = "none"
     for engine in ("dp", "cpsat"):
-        schedule = found(seed, tasks, mode, engine, spills, products, tall)
+        schedule = found(seed, tasks, mode, engine, spills, products, tall, chip)
         if schedule is not None:
             assert schedule.bound == brute, f"seed {seed}: {engine} {schedule.bound}, brute force {brute}"
             kind = "best" if schedule.status == "OPTIMAL" else "gap"
@@ -70,6 +78,15 @@ def test_small_graphs_agree_with_brute_force_when_nothing_is_spilled():
 def test_products_and_softmax_agree_with_brute_force(spills):
     kinds = [agree(seed, 2 + seed % 3, spills, products=True) for seed in range(200, 220)]
     assert kinds.count("best") > 8
+
+
+@pytest.mark.parametrize("tall", (False, True))
+def test_weights_on_chip_agree_with_brute_force(tall):
+    """They take memory all the time, more of it where cores share rows, and never a cycle."""
+    kinds = [
+        agree(seed, 2 + seed % 2, tall=tall, products=seed % 3 == 0, chip=True) for seed in range(320, 332)
+    ]
+    assert kinds.count("best") > 4
 
 
 def shares_rows(seed: int, tasks: int, **case: bool) -> bool:
