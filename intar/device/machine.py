@@ -10,6 +10,7 @@ from typing import get_args
 
 from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
+from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
 from intar.ir.deal import deal_tiles
 from intar.ir.packing import array_blocks, products_at_once
@@ -20,6 +21,7 @@ from intar.ir.quantgraph import (
     QMove,
     QPool,
     QProduct,
+    QuantGraph,
     Quantised,
     operand_bits,
     stored_bits,
@@ -152,7 +154,7 @@ def _number(raw: object) -> float | None:
 class _Network:
     """What the choice depends on: (rows, k, n) of matmuls, (channels, taps, pixels) of the groups of convolutions, (how
     many, taps) of their filters, (rows, cols) of vector tasks, bits of weights and tensors, elements of the largest tensor,
-    bits of the arrays' operands; `on_chip`: weights and parameters are there from the start.
+    bits of the arrays' operands; `on_chip`: weights and parameters are there from the start; `graph`: what the circuit does.
 
     Where cells multiply `depth` channels a cycle, `k` counts operand beats, and a weight has the bits of so many channels. A
     convolution runs as a matmul of its three numbers whose right side are the pixels; its weights lie on chip.
@@ -168,11 +170,28 @@ class _Network:
     operands: tuple[int, int]
     depth: int
     on_chip: bool
+    graph: QuantGraph
 
     @cached_property
     def groups(self) -> Mapping[tuple[int, int, int], int]:
         """How many groups of convolutions have the same three numbers."""
         return Counter(self.convolutions)
+
+    @cached_property
+    def _beside(self) -> dict[int, int]:
+        return {}
+
+    def beside(self, lanes: int) -> int:
+        """Cycles of vector tasks and of moves, which take an element a cycle where they don't take whole beats."""
+        if lanes not in self._beside:
+            total = sum(height * ceil_div(width, lanes) for height, width in self.vectors)
+            for task in self.graph.tasks:
+                if isinstance(task, QMove):
+                    tensors = {name: self.graph.tensor(name) for name in (*task.inputs, task.output)}
+                    out, whole = tensors[task.output], beat_addresses(task, tensors, lanes) is not None
+                    total += out.rows * (ceil_div(out.cols, lanes) if whole else out.cols)
+            self._beside[lanes] = total
+        return self._beside[lanes]
 
     @cached_property
     def _parameters(self) -> dict[tuple[int, int], int]:
@@ -208,7 +227,7 @@ def _network(quantised: Quantised, channels: int, on_chip: bool) -> _Network:
     stream = weight_bits(graph) * channels
     largest = max((tensor.rows * tensor.cols for tensor in graph.tensors), default=0)
     works = tuple(matmuls), tuple(convolutions), tuple(filters), tuple(vectors)
-    return _Network(*works, stream, a_bits, largest, operand_bits(graph), channels, on_chip)
+    return _Network(*works, stream, a_bits, largest, operand_bits(graph), channels, on_chip, graph)
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -319,7 +338,8 @@ def _overdrawn(board: Board, budget: Budget, a_bits: int, w_bits: int) -> Iterat
 def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: int) -> int:
     """Rough cycles of all matmuls and convolutions one after the other: what the shapes are compared by.
 
-    The parameters of convolutions come through one port, beside the products.
+    The parameters of convolutions come through one port, beside the products. Where weights are on chip, which may have
+    lanes of any number, what is done beside the arrays counts as well.
     """
     total = 0
     for height, depth, width in network.matmuls:
@@ -331,8 +351,9 @@ def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: i
         blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
         count, shares = deal_tiles(ceil_div(width, lanes), cores)
         total += groups * ceil_div(ceil_div(ceil_div(width, lanes), count) * blocks, shares)
-    parameters = 0 if network.on_chip else 8 * network.parameter_bytes(rows, lanes) // port_bits
-    return max(total, parameters)
+    if network.on_chip:
+        return total + (0 if network.convolutions else network.beside(lanes))
+    return max(total, 8 * network.parameter_bytes(rows, lanes) // port_bits)
 
 
 def _image_bytes(network: _Network, cores: int, rows: int, lanes: int) -> int:
@@ -361,12 +382,10 @@ def _powers(most: int) -> list[int]:
 
 
 def _depths(budget: Budget, network: _Network) -> list[int]:
-    """Channels that a cell may multiply a cycle: 1 unless the budget says it, or ports don't bring the weights and each is
-    used for one row."""
+    """Channels that a cell may multiply a cycle: 1 unless the budget says it, or weights are on chip."""
     if budget.depth:
         return [budget.depth]
-    single = network.matmuls and all(height == 1 for height, _, _ in network.matmuls)
-    deep = network.on_chip and single and not network.convolutions
+    deep = network.on_chip and network.matmuls and not network.convolutions
     return _powers(min(DEEPEST, budget.lanes or DEEPEST)) if deep else [1]
 
 
@@ -411,7 +430,7 @@ def _shape(
                     continue
                 cycles = _estimate(network, cores, rows, lanes, port_bits)
                 large = _image_bytes(network, cores, rows, lanes) > room
-                key = (large, cycles, cores * cells * lanes, cores, rows, network.depth)
+                key = (large, cycles, cores * cells * lanes, cores, network.depth, rows)
                 if best is None or key < best[0]:
                     best = (key, (cores, rows, lanes))
     return best
@@ -476,9 +495,9 @@ def make_machine(
     board : a Board or its name.
     budget : overrides (`Budget`, or options for `Budget.parse`); what is None is chosen: as many cores as the memory
         bandwidth feeds (at most 8), lanes that a port word fills with weights (with convolutions, whose kernels lie on
-        chip, and with all weights on chip up to 64), rows as the tensors have them (one, when every matmul has one row;
-        then, with weights on chip, up to 8 channels a cell), vector lanes as few as keep up. A DSP makes as many products
-        as the widths of the arrays' operands allow.
+        chip, and with all weights on chip up to 64), rows as the tensors have them (one, when every matmul has one row),
+        with weights on chip up to 8 channels a cell, vector lanes as few as keep up. A DSP makes as many products as the
+        widths of the arrays' operands allow.
 
     Raises
     ------
