@@ -13,7 +13,7 @@ module intar_constant #(
     parameter int ADDRESS_BITS = 32,  // of the walks, see intar_walk
     parameter int COUNT_BITS   = 32,
     /* verilator lint_off UNUSEDPARAM */
-    parameter     STYLE        = "auto",  // rom_style: distributed, block, auto
+    parameter     STYLE        = "block",  // rom_style: distributed, block
     /* verilator lint_on UNUSEDPARAM */
     parameter int SEGMENTS     = 1,  // see intar_steps
     parameter int STEPS        = 1,
@@ -71,7 +71,12 @@ module intar_constant #(
   );
 
   // ---- memory
-  (* rom_style = STYLE *) logic [WIDTH-1:0] memory[0:DEPTH-1];
+`ifdef YOSYS  // which makes a table of constants of logic, and of no distributed memory
+  (* rom_style = (STYLE == "distributed") ? "logic" : "block" *)
+`else
+  (* rom_style = STYLE *)
+`endif
+  logic [WIDTH-1:0] memory[0:DEPTH-1];
   logic [WIDTH-1:0] fetched;
   initial if (FILE != "") $readmemh(FILE, memory);
   always_ff @(posedge clk) begin
@@ -90,4 +95,8 @@ module intar_constant #(
 
   assign done = !step_valid && !fetched_valid && !out_valid;
   assign unused = &{1'b0, iteration_end, address};
+
+`ifdef FORMAL
+`include "intar_constant.svh"
+`endif
 endmodule

@@ -16,6 +16,7 @@ import pytest
 from intar.assets import asset_dir
 from intar.codegen.rtl_nodes.memories import BUFFER
 from intar.codegen.rtl_nodes.program import pack, step_bits
+from intar.codegen.rtl_nodes.walks import WALK
 
 pytestmark = pytest.mark.full
 Parameters = dict[str, int | str]
@@ -25,6 +26,7 @@ USES = {  # other modules that a module instantiates
     "intar_axi_read": ("intar_fifo",),
     "intar_axi_write": ("intar_fifo",),
     "intar_buffer": ("intar_steps", "intar_walk"),
+    "intar_constant": ("intar_steps", "intar_walk"),
 }
 SMALL = {"ADDR_WIDTH": 16, "DATA_WIDTH": 32}
 
@@ -67,10 +69,22 @@ def ring(beats: int, slots: int, first: int, second: int) -> Parameters:
     return {"WIDTH": 2, "DEPTH": beats * slots, "ADDRESS_BITS": bits, "COUNT_BITS": 3} | sides
 
 
+def runs(*runs: tuple[int, int]) -> Parameters:
+    """A memory of eight constants: two runs of beats, from an address on."""
+    word = 0
+    for index, (first, beats) in enumerate(runs):
+        walk = {"base": first, "end4": beats - 1, "ragged": 4, "stride4": 1}
+        word |= pack(WALK, walk, "run") << (index * step_bits(WALK))
+    program = f"{2 * step_bits(WALK)}'h{word:x}"
+    return {"WIDTH": 3, "DEPTH": 8, "ADDRESS_BITS": 3, "COUNT_BITS": 3, "STEPS": 2, "PROGRAM": program}
+
+
 RINGS = [ring(2, 2, 2, 3), ring(1, 2, 4, 1), ring(4, 1, 1, 3), ring(3, 2, 2, 2)]
+RUNS = [runs((0, 5), (2, 6)), runs((6, 1), (1, 3))]
 BOUNDED = [SMALL | {"MAX_BURST": 2, "FIFO_DEPTH": 3, "OUTSTANDING": 2}, WRITE[1]]
 CASES: list[tuple[str, Parameters]] = [("intar_fifo", p) for p in FIFO]
 CASES += [("intar_buffer", p) for p in RINGS]
+CASES += [("intar_constant", p) for p in RUNS]
 CASES += [("intar_axi_read", p) for p in READ] + [("intar_axi_write", p) for p in WRITE]
 
 FAULTS = [
@@ -98,6 +112,15 @@ FAULTS = [
         "fetched_ready = 1'b1",
         "lost",
     ),
+    (
+        "intar_constant",
+        RUNS[0],
+        "fetched_ready = !fetched_valid || send_ready",
+        "fetched_ready = 1'b1",
+        "lost",
+    ),
+    ("intar_constant", RUNS[1], ".advance(go && walk_end)", ".advance(walk_end)", "skipped"),
+    ("intar_constant", RUNS[0], "if (send_ready) out_data", "out_data", "overwritten"),
     ("intar_axi_read", READ[0], "32'(free_words) >= 32'(run_beats)", "free_words != '0", "credit"),
     ("intar_axi_read", READ[0], "else if (m_axi_arready) m_axi_arvalid", "else m_axi_arvalid", "stable"),
     ("intar_axi_write", WRITE[0], "- {1'b0, cmd_address[WORD_SHIFT+:BURST_BITS]}", "", "page"),

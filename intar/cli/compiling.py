@@ -334,9 +334,13 @@ def _show_compiled(
     )
     if batch > 1:
         console.print(f"{batch} samples a call: {cycles['predicted'] / batch:,.0f} cycles each")
+    arguments = {argument.name for argument in made.program.arguments}
+    if made.program.constants:
+        held = sum(node.image_bytes for node in made.program.constants)
+        console.print(f"{held:,} bytes of constants are on chip from the start")
     if made.program.entries:
         cycles_of = (f"{one.name} {one.predicted.cycles:,}" for one in designs)
-        total = sum(len(data) for data in made.images.values())
+        total = sum(len(data) for name, data in made.images.items() if name in arguments)
         console.print(
             f"one kernel, {len(designs)} entries, cycles: {', '.join(cycles_of)}; {total:,} bytes of constants, "
             f"{shared_bytes(made.program):,} of them for several entries"

@@ -120,6 +120,7 @@ def render_host(
         "tensors": tensors,
         "nodes": [NodeLine(node.name, node.kind, _about(node)) for node in program.nodes],
         "links": len(program.links),
+        "constants": bool(program.constants),
     }
     files = {
         "host/host.cpp": render("host/host.cpp.j2", **context),

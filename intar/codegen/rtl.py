@@ -155,8 +155,9 @@ def render_rtl(
         files[f"rtl/intar/{name}.sv"] = (asset_dir("rtl") / f"{name}.sv").read_bytes()
     listing = [*(f"intar/{name}.sv" for name in library), "kernel.sv"]
     files["rtl/filelist.f"] = ("\n".join(listing) + "\n").encode()
+    contents = memory_files(program)
     for node in program.constants:
-        files[f"rtl/{memory_files(program)[node.name]}"] = hexadecimal(node, images)
+        files[f"rtl/{contents[node.name]}"] = hexadecimal(node, images)
     files["rtl/package_xo.tcl"] = _render("package_xo.tcl.j2", kernel=view).encode()
     files["rtl/synth.tcl"] = _render("synth.tcl.j2", kernel=view).encode()
     return files

@@ -21,6 +21,7 @@ from intar.ir.program import Node
 KINDS: Mapping[str, str] = {
     "load": "ports",
     "store": "ports",
+    "constant": "ports",
     "core": "cores",
     "vector": "vector units",
     "gather": "movers",

@@ -12,7 +12,7 @@ from intar.codegen import windows
 from intar.codegen.rtl_nodes.functions import table_style, table_words
 from intar.codegen.rtl_nodes.memories import LUTRAM_DEPTH, bank_depth, memory_style
 from intar.ir.nodes.arrays import Core
-from intar.ir.nodes.memories import Buffer, Image
+from intar.ir.nodes.memories import Buffer, ConstantMemory, Image
 from intar.ir.nodes.ports import Load, Store
 from intar.ir.nodes.rows import Rows
 from intar.ir.nodes.vector import Lookups, Vector
@@ -89,7 +89,7 @@ def _node(node: Node, uram: bool) -> tuple[float, float, int]:
         return _vector_dsp(node), node.rate * _table_bram(node) if node.tables else 0, 0
     if isinstance(node, Rows):
         return node.rate * _table_dsp(node), node.rate * _table_bram(node) if node.tables else 0, 0
-    if isinstance(node, Buffer):
+    if isinstance(node, Buffer | ConstantMemory):
         return (0, *block_memory(node.lanes * node.bits, node.depth, memory_style(node, uram)))
     if isinstance(node, Image):
         memories = windows.banks(node) * node.lanes // windows.part(node)

@@ -74,7 +74,7 @@ def constant(site: Site, made: Instance, node: ConstantMemory) -> None:
         ("FILE", f'"{site.names[node.name]}.mem"'),
         ("ADDRESS_BITS", address_bits),
         ("COUNT_BITS", count_bits),
-        ("STYLE", f'"{memory_style(node, False)}"'),
+        ("STYLE", f'"{memory_style(node, site.uram)}"'),
         *site.steps("", steps),
     ]
     site.stream(made, node, "out", True, node.lanes, node.bits)
@@ -156,4 +156,4 @@ def memory_style(node: Buffer | ConstantMemory | Image, uram: bool) -> str:
     if depth <= LUTRAM_DEPTH:
         return "distributed"
     large = depth >= URAM_DEPTH and depth * node.lanes * node.bits >= URAM_BITS
-    return "ultra" if large and uram else "block"
+    return "ultra" if large and uram and not isinstance(node, ConstantMemory) else "block"
