@@ -98,8 +98,9 @@ def test_a_syntax_error_is_quoted(project: Path) -> None:
     assert not list(project.rglob("cells.json"))
 
 
-def test_the_static_count_is_that_of_the_netlist(tmp_path: Path) -> None:
-    source = open_source("digits")
+@pytest.mark.parametrize("budget", [{}, {"multipliers": 32, "weights": "chip"}])
+def test_the_static_count_is_that_of_the_netlist(budget: dict[str, object], tmp_path: Path) -> None:
+    source = open_source("digits", budget=budget)
     made = pipeline.compile_quantised(source.quantised, source.machine)
     target = rendering.project(made).write(tmp_path / "p")
     netlist = synth.synthesise(target, top_name(made.program), "xc7", blocks=True)
