@@ -1,7 +1,7 @@
 """Weights on chip from call to call beside weights that come through the ports in each call: cycles on the same budget.
 
-Every integer of the engine is golden's, and of the C++ and the RTL where `--csim` and `--rtl` ask for it. Rows are a table of
-`docs/tiny.md`.
+Every integer of the engine is golden's, and of the C++ and the RTL where `--csim` and `--rtl` ask for it. Rows are a table
+of `docs/tiny.md`.
 
 >>> python benchmarks/chip.py jets ad08 --csim 2 --rtl 2                                            # doctest: +SKIP
 """

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TypeVar
 
+import numpy as np
+
 from intar.errors import Finding, InternalError, UnsupportedError
 from intar.ir.nodes.memories import Buffer, ConstantMemory, Image
 from intar.ir.nodes.ports import LoadStep, StoreStep
@@ -240,11 +242,20 @@ def _places(known: list[SlotT], slots: Sequence[SlotT]) -> list[int]:
 
 @dataclass
 class Held:
-    """What the memories of constants of all parts hold, by node: images, depths in beats, and where each part's lie."""
+    """What the memories of constants of all parts hold, by node: bits (a byte each), depths in beats, and where each part's
+    lie."""
 
-    images: dict[str, bytes] = field(default_factory=dict)
+    bits: dict[str, bytes] = field(default_factory=dict)
     depths: dict[str, int] = field(default_factory=dict)
     bases: dict[tuple[int, str], int] = field(default_factory=dict)
+
+    @property
+    def images(self) -> dict[str, bytes]:
+        """The bytes of the memories."""
+        return {
+            name: np.packbits(np.frombuffer(bits, np.uint8), bitorder="little").tobytes()
+            for name, bits in self.bits.items()
+        }
 
     def add(
         self, name: str, segment: int, rounds: Sequence[Mapping[str, bytes]], nodes: Sequence[Node]
@@ -260,18 +271,23 @@ class Held:
             why = "a memory of constants holds the same for each round"
             hint = "leave them in memory (weights=memory), or --loop away"
             raise UnsupportedError(Finding("the rounds have weights of their own, on chip", name, why, hint))
-        depths = {node.name: node.depth for node in nodes if isinstance(node, ConstantMemory)}
-        for node, image in rounds[0].items():
-            known, depth = self.images.get(node, b""), depths[node]
-            beat = len(image) // depth
-            at = known.find(image)
-            while at % beat > 0:
-                at = known.find(image, at + 1)
-            if at < 0:
-                at = len(known)
-                self.images[node] = known + image
-                self.depths[node] = self.depths.get(node, 0) + depth
-            self.bases[segment, node] = at // beat
+        for node in nodes:
+            if isinstance(node, ConstantMemory):
+                self.bases[segment, node.name] = self._place(node, rounds[0][node.name])
+
+    def _place(self, node: ConstantMemory, image: bytes) -> int:
+        """The beat from which on the image of a part lies."""
+        width, known = node.lanes * node.bits, self.bits.get(node.name, b"")
+        packed = np.frombuffer(image, np.uint8)
+        bits = np.unpackbits(packed, bitorder="little")[: node.depth * width].tobytes()
+        at = known.find(bits)
+        while at % width > 0:
+            at = known.find(bits, at + 1)
+        if at < 0:
+            at = len(known)
+            self.bits[node.name] = known + bits
+            self.depths[node.name] = len(self.bits[node.name]) // width
+        return at // width
 
 
 # ---------------------------------------------------------------- ports
