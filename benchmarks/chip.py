@@ -54,13 +54,6 @@ def compiled(name: str, weights: str) -> tuple[Source, Design]:
     return source, pipeline.compile_quantised(source.quantised, source.machine, blocks=source.blocks)
 
 
-def arrays(made: Design) -> str:
-    """Cores, rows and lanes; channels a cycle where there are several."""
-    machine = made.schedule.machine
-    deep = f" x {machine.depth}" if machine.depth > 1 else ""
-    return f"{machine.cores} x {machine.rows} x {machine.lanes}{deep}"
-
-
 def measure(name: str, in_csim: int, in_rtl: int) -> dict[str, Any]:
     """One row."""
     _, ported = compiled(name, "memory")
@@ -81,9 +74,9 @@ def measure(name: str, in_csim: int, in_rtl: int) -> dict[str, Any]:
     return {
         "network": name,
         "device": machine.device,
-        "ported_machine": arrays(ported),
+        "ported_machine": f"{ported.schedule.machine.cores} x {ported.schedule.machine.cells}",
         "ported": ported.predicted.cycles,
-        "machine": arrays(made),
+        "machine": f"{machine.cores} x {machine.cells}",
         "multipliers": machine.multipliers,
         "held_bytes": held,
         "limit": cycle_limit(made),

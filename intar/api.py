@@ -68,10 +68,9 @@ class Accelerator:
             ", ".join(f"{name} {graph.tensor(name).shape}" for name in side)
             for side in (graph.inputs, graph.outputs)
         )
-        deep = f" x {machine.depth}" if machine.depth > 1 else ""
         return (
             f"Accelerator {graph.name!r}: {given} -> {made}; "
-            f"{machine.cores} x {machine.rows} x {machine.lanes}{deep} multipliers on {machine.device}, "
+            f"{machine.cores} x {machine.cells} multipliers on {machine.device}, "
             f"{self.design.predicted.cycles:,} cycles predicted"
         )
 

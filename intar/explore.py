@@ -56,6 +56,7 @@ def evaluate(quantised: Quantised, board: str, point: Point) -> dict[str, Any]:
         "cores",
         "rows",
         "lanes",
+        "depth",
         "port_bits",
         "cycles",
         "microseconds",
@@ -67,7 +68,7 @@ def evaluate(quantised: Quantised, board: str, point: Point) -> dict[str, Any]:
     row |= dict.fromkeys(empty)
     try:
         machine = make_machine(board, dict(point.budget), quantised)
-        row |= {key: getattr(machine, key) for key in ("cores", "rows", "lanes", "port_bits")}
+        row |= {key: getattr(machine, key) for key in ("cores", "rows", "lanes", "depth", "port_bits")}
         made = pipeline.compile_quantised(quantised, machine, point.pattern)
     except UserError as error:
         return row | {"reason": error.findings[0].what}

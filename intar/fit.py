@@ -84,6 +84,7 @@ def check_model(
         schedule, reason = solve_blocks(source, "auto", None), ""
     except InfeasibleError as error:
         schedule, reason = None, str(error)
+    own = {"multipliers": machine.multipliers, "cells": machine.cells}
     return {
         "model": source.graph.name,
         "supported": True,
@@ -99,7 +100,7 @@ def check_model(
         },
         "fits": schedule is not None,
         "reason": reason,
-        "machine": machine.model_dump(mode="json") | {"multipliers": machine.multipliers},
+        "machine": machine.model_dump(mode="json") | own,
         "cycles": schedule.objective if schedule else None,
     }
 

@@ -106,7 +106,7 @@ def lasting(line: str) -> str:
     return re.sub(r"[\d,.]+ (s\b|files|lines)", r"N \1", line.rstrip())
 
 
-@pytest.mark.parametrize("name", ["tiny", "batch"])
+@pytest.mark.parametrize("name", ["tiny", "batch", "chip"])
 def test_tables_are_those_of_the_results(name: str) -> None:
     page = (ROOT / "docs" / "tiny.md").read_text().split("\n")
     rows = (ROOT / "benchmarks" / "results" / f"{name}.md").read_text().split("\n")

@@ -91,15 +91,14 @@ def check(
                 f"block ×{blocks['rounds']}: {blocks['tasks']} tasks, {blocks['first']} … {blocks['last']} and alike"
             )
         memory, machine = found["memory"], found["machine"]
-        chip = machine["weights"] == "chip"
-        where, too = ("of their own width", ", weights") if chip else ("off chip", "")
+        held = ("weights, " if machine["weights"] == "chip" else "") + "parameters and rings"
+        off = f"weights: {memory['weights']:,} bytes off chip; " if machine["weights"] == "memory" else ""
         console.print(
-            f"weights: {memory['weights']:,} bytes {where}; on chip {memory['parameters']:,} bytes of parameters{too} and "
-            f"rings, {memory['activations']:,} of activations (largest: {memory['largest']}, "
-            f"{memory['largest_bytes']:,}), budget {memory['budget']:,}"
+            f"{off}on chip {memory['parameters']:,} bytes of {held}, {memory['activations']:,} of activations "
+            f"(largest: {memory['largest']}, {memory['largest_bytes']:,}), budget {memory['budget']:,}"
         )
         cores = f"{machine['cores']} core{'s' * (machine['cores'] > 1)}"
-        shape = f"{cores} of {machine['rows']} x {machine['lanes']} multipliers on {machine['device']}"
+        shape = f"{cores} of {machine['cells']} multipliers on {machine['device']}"
         if found["fits"]:
             console.print(f"[green]fits[/] {shape}: about {found['cycles']:,} cycles an inference")
         else:

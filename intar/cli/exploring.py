@@ -108,7 +108,8 @@ def explore(
             if row["cycles"] is None:
                 table.add_row(limits, row["pattern"], "does not fit", style="dim")
                 continue
-            machine = f"{row['cores']} x {row['rows']} x {row['lanes']}"
+            deep = f" x {row['depth']}" if row["depth"] > 1 else ""
+            machine = f"{row['cores']} x {row['rows']} x {row['lanes']}{deep}"
             cells = (
                 f"{row['cycles']:,}",
                 f"{row['microseconds']:,.2f}",

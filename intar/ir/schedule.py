@@ -61,6 +61,11 @@ class Machine(Frozen):
         """Multiply-accumulates a cycle of all cores."""
         return self.cores * self.rows * self.lanes * self.depth
 
+    @property
+    def cells(self) -> str:
+        """Cells of a core in words: rows and lanes, and the channels of each where there are several."""
+        return f"{self.rows} x {self.lanes}" + (f" x {self.depth}" if self.depth > 1 else "")
+
     def pairs(self, k: int) -> int:
         """Operand beats of a reduction over `k` channels."""
         return -(-k // self.depth)

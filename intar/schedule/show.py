@@ -103,13 +103,12 @@ def gantt(schedule: Schedule, width: int = 100) -> Text:
 def summary(schedule: Schedule) -> Text:
     """Objective, bound, gap, status and time at the clock."""
     machine = schedule.machine
-    deep = f" x {machine.depth}" if machine.depth > 1 else ""
     cores = f"{machine.cores} core{'s' * (machine.cores > 1)}"
     micro = schedule.objective / machine.clock_mhz
     return Text(
         f"{schedule.objective:,} cycles ({micro:,.1f} µs at {machine.clock_mhz:g} MHz), bound {schedule.bound:,}, "
-        f"gap {100 * schedule.gap:.2f} %, {schedule.status}; {cores} of {machine.rows} x "
-        f"{machine.lanes}{deep} multipliers, {machine.onchip_bytes:,} bytes on chip"
+        f"gap {100 * schedule.gap:.2f} %, {schedule.status}; {cores} of "
+        f"{machine.cells} multipliers, {machine.onchip_bytes:,} bytes on chip"
     )
 
 
