@@ -115,16 +115,13 @@ def test_a_dsp_makes_as_many_products_as_the_operands_allow():
 
 
 def test_weights_on_chip_ask_for_other_shapes():
-    """Ports bring a word of weights a cycle to each core; on chip one row at a time has deep cells, and lanes need fit no
-    port word of weights."""
+    """Ports bring a word of weights a cycle to each core; on chip one row at a time has deep cells."""
     ported = make_machine("u280", {"multipliers": 128}, MLP)
     chip = make_machine("u280", {"multipliers": 128, "weights": "chip"}, MLP)
     assert (ported.weights, ported.depth, ported.multipliers) == ("memory", 1, 128)
     assert (chip.weights, chip.multipliers) == ("chip", 128) and chip.depth > 1
     assert chip.cores < ported.cores
     assert make_machine("u280", {"multipliers": 128, "weights": "chip", "depth": 4}, MLP).depth == 4
-    tall = make_machine("u280", {"multipliers": 128, "weights": "chip"}, BLOCK)
-    assert tall.depth == 1 and tall.rows > 1
 
 
 def test_places_of_weights_are_words():
