@@ -7,7 +7,6 @@ Every integer of the engine is golden's, and of the RTL where `--rtl` asks for i
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,8 +16,7 @@ from typing import Any
 
 from intar import pipeline, proof, rendering
 from intar.assets import asset_dir
-from intar.bench import as_predicted, keep_all
-from intar.errors import UserError
+from intar.bench import bench_networks
 from intar.options import parse_budget
 from intar.quant.golden import integer_samples
 from intar.report.summary import cycle_limit
@@ -45,7 +43,7 @@ CASES = {
 }
 
 
-def measure(name: str, in_rtl: int) -> Iterator[dict[str, Any]]:
+def measure(name: str, in_csim: int, in_rtl: int) -> Iterator[dict[str, Any]]:
     """The rows of a network."""
     case = CASES[name]
     for budget, samples in case.calls:
@@ -60,10 +58,13 @@ def measure(name: str, in_rtl: int) -> Iterator[dict[str, Any]]:
         there = min(len(values) for values in stored.values())
         calls = [{key: values[n] for key, values in stored.items()} for n in range(min(2, there))]
         checks = [proof.verify_engine(made, calls)]
-        if in_rtl:
+        if in_csim or in_rtl:
             with tempfile.TemporaryDirectory() as folder:
                 target = rendering.project(made).write(Path(folder) / "project")
-                checks.append(proof.verify_rtl(made, calls[:in_rtl], target))
+                if in_csim:
+                    checks.append(proof.verify_csim(made, calls[:in_csim], target))
+                if in_rtl:
+                    checks.append(proof.verify_rtl(made, calls[:in_rtl], target))
         machine, cycles = source.machine, made.predicted.cycles
         yield {
             "network": name,
@@ -73,7 +74,7 @@ def measure(name: str, in_rtl: int) -> Iterator[dict[str, Any]]:
             "multipliers": machine.multipliers,
             "limit": cycle_limit(made),
             "predicted": cycles,
-            "simulated": max(checks[1].cycles) if in_rtl else None,
+            "simulated": max(checks[-1].cycles) if in_rtl else None,
             "each": round(cycles / samples),
             "microseconds_each": round(cycles / samples / machine.clock_mhz, 2),
             "exact": {check.executor: check.bit_exact for check in checks},
@@ -100,21 +101,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Command line; the exit status is 1 where an integer is wrong, or the RTL takes other cycles than predicted."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("networks", nargs="*", help=f"of {', '.join(CASES)} (default: all)")
-    parser.add_argument("--rtl", type=int, default=0, help="calls in RTL")
-    parser.add_argument("--dry", action="store_true", help="print the rows, keep none")
-    options = parser.parse_args()
-    if unknown := sorted(set(options.networks) - set(CASES)):
-        parser.error(f"no network of these: {', '.join(unknown)}")
-    rows = (row for name in options.networks or CASES for row in measure(name, options.rtl))
-    return 0 if keep_all(rows, as_predicted, RESULTS, place, table, options.dry) else 1
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(str(error))
+    sys.exit(
+        bench_networks(
+            __doc__ or "", list(CASES), lambda name, o: measure(name, o.csim, o.rtl), RESULTS, place, table
+        )
+    )

@@ -8,7 +8,6 @@ of `docs/tiny.md`.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -17,9 +16,8 @@ from typing import Any
 
 from intar import pipeline, proof, rendering
 from intar.assets import asset_dir
-from intar.bench import as_predicted, keep_all
+from intar.bench import bench_networks
 from intar.design import Design
-from intar.errors import UserError
 from intar.ir.nodes.memories import ConstantMemory
 from intar.options import parse_budget
 from intar.quant.golden import integer_samples
@@ -108,22 +106,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Command line; the exit status is 1 where an integer is wrong, or the RTL takes other cycles than predicted."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("networks", nargs="*", help=f"of {', '.join(CASES)} (default: all)")
-    parser.add_argument("--csim", type=int, default=0, help="inferences in C++, at most 2")
-    parser.add_argument("--rtl", type=int, default=0, help="inferences in RTL, at most 2")
-    parser.add_argument("--dry", action="store_true", help="print the rows, keep none")
-    options = parser.parse_args()
-    if unknown := sorted(set(options.networks) - set(CASES)):
-        parser.error(f"no network of these: {', '.join(unknown)}")
-    rows = (measure(name, options.csim, options.rtl) for name in options.networks or CASES)
-    return 0 if keep_all(rows, as_predicted, RESULTS, place, table, options.dry) else 1
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(str(error))
+    sys.exit(
+        bench_networks(
+            __doc__ or "", list(CASES), lambda name, o: [measure(name, o.csim, o.rtl)], RESULTS, place, table
+        )
+    )

@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,8 +24,8 @@ from rich.console import Console
 
 import intar
 from intar import proof
-from intar.bench import conclude, hardware_faults
-from intar.errors import ConfigError, Finding, UserError
+from intar.bench import bench_model, hardware_faults
+from intar.errors import ConfigError, Finding
 from intar.options import parse_bits, parse_budget
 from intar.report.static import static_resources
 from intar.report.summary import cycle_limit
@@ -151,25 +150,6 @@ def faults(found: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def main() -> int:
-    """Print what was measured, write it with --json, and say what misses its bound."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csim", type=int, default=2, help="files through the C++ (default: 2)")
-    parser.add_argument("--rtl", type=int, default=0, help="files through the RTL")
-    parser.add_argument("--device", default="u280", help="as of intar compile (default: u280)")
-    parser.add_argument("--budget", action="append", help="as of intar compile")
-    parser.add_argument("--bits", action="append", help="as of intar compile")
-    parser.add_argument("--folder", type=Path, help="keep the project here")
-    parser.add_argument("--json", action="store_true", help=f"write {RESULTS.name}")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="intar-magika-") as scratch:
-        try:
-            found = measure(options, options.folder or Path(scratch) / "project")
-        except UserError as error:
-            console.print(str(error), markup=False)
-            return 2
-    return conclude(found, faults(found), RESULTS if options.json else None)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    defaults = {"csim": 2, "device": "u280"}
+    sys.exit(bench_model(__doc__ or "", "files", defaults, measure, faults, RESULTS))

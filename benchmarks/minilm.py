@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,8 @@ from rich.console import Console
 
 from intar import pipeline, proof, rendering
 from intar.assets import asset_dir, import_file
-from intar.bench import conclude, hardware_faults
+from intar.bench import bench_model, hardware_faults
 from intar.device.boards import find_board
-from intar.errors import UserError
 from intar.options import parse_bits, parse_budget
 from intar.quant.golden import dequantise, golden_outputs, quantise_input
 from intar.report.static import static_resources
@@ -52,14 +50,18 @@ def correlation(vectors: np.ndarray, judged: np.ndarray) -> float:
     return float(np.corrcoef((vectors @ vectors.T)[pairs], judged[pairs])[0, 1])
 
 
-def measure(in_csim: int, in_rtl: int, budget: list[str], asked: list[str], folder: Path) -> dict[str, Any]:
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Compile into `folder`, run everything, compare."""
     home = asset_dir("designs") / "minilm"
     lee = import_file(home / "model.py")
-    scheme, bits = parse_bits(asked or list(FORMATS), "w8a8r16")
+    scheme, bits = parse_bits(options.bits, "w8a8r16")
     with console.status("load, calibrate, quantise, compile"):
         source = open_source(
-            f"{home / 'model.py'}:encoder", scheme=scheme, bits=bits, budget=parse_budget(budget)
+            f"{home / 'model.py'}:encoder",
+            device=options.device,
+            scheme=scheme,
+            bits=bits,
+            budget=parse_budget(options.budget),
         )
         began = time.perf_counter()
         made = pipeline.compile_quantised(source.quantised, source.machine, "auto", None, source.blocks)
@@ -83,17 +85,17 @@ def measure(in_csim: int, in_rtl: int, budget: list[str], asked: list[str], fold
     got /= np.linalg.norm(got, axis=1, keepdims=True)
     cosines = (got * real).sum(axis=1)
     csim = rtl = None
-    if in_csim:
-        with console.status(f"{in_csim} texts through the C++"):
-            csim = proof.verify_csim(made, integers[:in_csim], folder)
-    if in_rtl:
-        with console.status(f"{in_rtl} texts through the RTL"):
-            rtl = proof.verify_rtl(made, integers[:in_rtl], folder)
+    if options.csim:
+        with console.status(f"{options.csim} texts through the C++"):
+            csim = proof.verify_csim(made, integers[: options.csim], folder)
+    if options.rtl:
+        with console.status(f"{options.rtl} texts through the RTL"):
+            rtl = proof.verify_rtl(made, integers[: options.rtl], folder)
     machine = source.machine
     resources = static_resources(made.program, find_board(machine.device).uram > 0)
     return {
         "tokens": TOKENS,
-        "texts": {"golden": len(judged), "csim": in_csim, "rtl": in_rtl},
+        "texts": {"golden": len(judged), "csim": options.csim, "rtl": options.rtl},
         "calibrated_on": len(next(iter((source.calibration or {}).values()))),
         "scheme": scheme,
         "bits": bits,
@@ -128,25 +130,6 @@ def faults(found: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def main() -> int:
-    """Print what was measured, write it with --json, and say what misses its bound."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csim", type=int, default=4, help="texts through the C++, up to 50 (default: 4)")
-    parser.add_argument("--rtl", type=int, default=0, help="texts through the RTL")
-    parser.add_argument("--budget", action="append", help=f"as of intar compile (default: {BUDGET})")
-    parser.add_argument("--bits", action="append", help=f"as of intar compile (default: {' '.join(FORMATS)})")
-    parser.add_argument("--folder", type=Path, help="keep the project here")
-    parser.add_argument("--json", action="store_true", help=f"write {RESULTS.name}")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="intar-minilm-") as scratch:
-        folder = options.folder or Path(scratch) / "project"
-        try:
-            found = measure(options.csim, options.rtl, options.budget or [BUDGET], options.bits, folder)
-        except UserError as error:
-            console.print(str(error), markup=False)
-            return 2
-    return conclude(found, faults(found), RESULTS if options.json else None)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    defaults = {"csim": 4, "budget": [BUDGET], "bits": list(FORMATS)}
+    sys.exit(bench_model(__doc__ or "", "texts", defaults, measure, faults, RESULTS))

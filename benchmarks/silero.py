@@ -27,8 +27,8 @@ from scipy.signal import resample_poly
 
 import intar
 from intar import proof
-from intar.bench import conclude, hardware_faults
-from intar.errors import ConfigError, Finding, UserError
+from intar.bench import bench_model, hardware_faults
+from intar.errors import ConfigError, Finding
 from intar.options import parse_bits, parse_budget
 from intar.report.static import static_resources
 from intar.report.summary import cycle_limit
@@ -172,25 +172,6 @@ def faults(found: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def main() -> int:
-    """Print what was measured, write it with --json, and say what misses its bound."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--csim", type=int, default=20, help="last windows through the C++ (default: 20)")
-    parser.add_argument("--rtl", type=int, default=0, help="last windows through the RTL")
-    parser.add_argument("--device", default="zcu104", help="as of intar compile (default: zcu104)")
-    parser.add_argument("--budget", action="append", help="as of intar compile")
-    parser.add_argument("--bits", action="append", help="as of intar compile")
-    parser.add_argument("--folder", type=Path, help="keep the project here")
-    parser.add_argument("--json", action="store_true", help=f"write {RESULTS.name}")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="intar-silero-") as scratch:
-        try:
-            found = measure(options, options.folder or Path(scratch) / "project")
-        except UserError as error:
-            console.print(str(error), markup=False)
-            return 2
-    return conclude(found, faults(found), RESULTS if options.json else None)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    defaults = {"csim": 20, "device": "zcu104"}
+    sys.exit(bench_model(__doc__ or "", "last windows", defaults, measure, faults, RESULTS))

@@ -9,7 +9,6 @@ many as asked for; float's outputs with golden's on sixteen. Rows are kept as th
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -23,8 +22,7 @@ import torch
 
 from intar import pipeline, proof, rendering
 from intar.assets import asset_dir
-from intar.bench import as_predicted, keep_all
-from intar.errors import UserError
+from intar.bench import bench_networks
 from intar.ir.reference import run_float
 from intar.options import parse_budget
 from intar.quant.golden import dequantise, golden_outputs, quantise_input
@@ -163,23 +161,10 @@ def beside(rows: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def main() -> int:
-    """Command line; the exit status is 1 where an integer is wrong, or the RTL takes other cycles than predicted."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("networks", nargs="*", help=f"of {', '.join(CASES)} (default: all)")
-    parser.add_argument("--csim", type=int, default=0, help="inferences in C++")
-    parser.add_argument("--rtl", type=int, default=0, help="inferences in RTL")
-    parser.add_argument("--dry", action="store_true", help="print the rows, keep none")
-    options = parser.parse_args()
-    if unknown := sorted(set(options.networks) - set(CASES)):
-        parser.error(f"no network of these: {', '.join(unknown)}")
-    torch.set_num_threads(1)  # seconds of the processor are then seconds
-    rows = (measure(name, options.csim, options.rtl) for name in options.networks or CASES)
-    return 0 if keep_all(rows, as_predicted, RESULTS, place, table, options.dry) else 1
-
-
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except UserError as error:
-        sys.exit(str(error))
+    torch.set_num_threads(1)  # seconds of the processor are then seconds
+    sys.exit(
+        bench_networks(
+            __doc__ or "", list(CASES), lambda name, o: [measure(name, o.csim, o.rtl)], RESULTS, place, table
+        )
+    )

@@ -11,13 +11,14 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from intar import designs, pipeline, proof, rendering
 from intar.design import Design
-from intar.errors import InfeasibleError, UnsupportedError
+from intar.errors import InfeasibleError, UnsupportedError, UserError
 from intar.ir.io import write_atomic
 from intar.ir.schedule import Mode
 from intar.proof import Check
@@ -110,6 +111,70 @@ def keep_all(
         all_good &= good(row)
         print(show([row]).splitlines()[2], flush=True)
     return all_good
+
+
+def bench_networks(
+    what: str,
+    names: Sequence[str],
+    measure: Callable[[str, Namespace], Iterable[Row]],
+    file: Path,
+    place: Callable[[Row], Any],
+    show: Callable[[Sequence[Row]], str],
+) -> int:
+    """Command line of a bench with rows for each of several networks, `measure` being given how many inferences run in C++
+    and in RTL (``csim``, ``rtl``); the exit status is 1 where an integer is wrong, or the RTL takes other cycles than
+    predicted."""
+    parser = ArgumentParser(description=what.splitlines()[0])
+    parser.add_argument("networks", nargs="*", help=f"of {', '.join(names)} (default: all)")
+    parser.add_argument("--csim", type=int, default=0, help="inferences in C++")
+    parser.add_argument("--rtl", type=int, default=0, help="inferences in RTL")
+    parser.add_argument("--dry", action="store_true", help="print the rows, keep none")
+    options = parser.parse_args()
+    if unknown := sorted(set(options.networks) - set(names)):
+        parser.error(f"no network of these: {', '.join(unknown)}")
+    rows = (row for name in options.networks or names for row in measure(name, options))
+    try:
+        return 0 if keep_all(rows, as_predicted, file, place, show, options.dry) else 1
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def bench_model(
+    what: str,
+    unit: str,
+    defaults: Mapping[str, Any],
+    measure: Callable[[Namespace, Path], Row],
+    faults: Callable[[Row], Sequence[str]],
+    file: Path,
+) -> int:
+    """Command line of a bench of one model on real data: print what was measured, write it with ``--json``, and say what
+    misses its bound.
+
+    Parameters
+    ----------
+    unit : what runs in C++ and RTL, in the plural.
+    defaults : of ``csim`` and ``device``, ``budget`` and ``bits``.
+    measure : from the options and the folder of the project to what was found.
+    """
+    parser = ArgumentParser(description=what)
+    parser.add_argument("--csim", type=int, help=f"{unit} through the C++ (default: {defaults['csim']})")
+    parser.add_argument("--rtl", type=int, default=0, help=f"{unit} through the RTL")
+    for name in ("device", "budget", "bits"):
+        default = f" (default: {defaults[name]})" if name in defaults else ""
+        action = "store" if name == "device" else "append"
+        parser.add_argument(f"--{name}", action=action, help=f"as of intar compile{default}")
+    parser.add_argument("--folder", type=Path, help="keep the project here")
+    parser.add_argument("--json", action="store_true", help=f"write {file.name}")
+    given = vars(parser.parse_args())
+    options = Namespace(**{key: defaults.get(key) if given[key] is None else given[key] for key in given})
+    with tempfile.TemporaryDirectory(prefix="intar-bench-") as scratch:
+        try:
+            found = measure(options, options.folder or Path(scratch) / "project")
+        except UserError as error:
+            print(error, file=sys.stderr)
+            return 2
+    return conclude(found, faults(found), file if options.json else None)
 
 
 def as_predicted(row: Row) -> bool:
