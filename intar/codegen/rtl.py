@@ -41,6 +41,7 @@ MAKERS: Mapping[str, Callable[[Site, Instance, Any], None]] = {
 }
 
 MOST_SEGMENTS, MOST_ROUNDS = 256, (1 << 16) - 1
+_FOREIGN = re.compile(r"[^A-Za-z0-9 _.,:;+*/()\[\]<>=|#-]")
 CONTROL_BITS = 12
 """Bits of a register address."""
 
@@ -224,7 +225,7 @@ def _parameter(value: str | int | Rom, indent: int) -> str:
 
 def _comment(text: str) -> str:
     """Free text that may stand in a line comment of any language that we generate."""
-    return re.sub(r"[^A-Za-z0-9 _.,:;+*/()\[\]<>=|#-]", "?", text)[:160].rstrip()
+    return _FOREIGN.sub("?", text)[:160].rstrip()
 
 
 # ---------------------------------------------------------------- the view of a program

@@ -10,9 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from intar.assets import asset_dir
 
 
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
+
+
 def comment(text: str) -> str:
     """`text` on one line, unable to end or continue a ``//`` or ``#`` comment (``??/`` is a backslash in C++14)."""
-    plain = re.sub(r"[^\x20-\x7e]+", " ", text).replace("??", "? ?")
+    plain = _UNPRINTABLE.sub(" ", text).replace("??", "? ?")
     return plain.rstrip(" \\").lstrip()
 
 

@@ -6,6 +6,7 @@ on, or back, with every row end before it: lanes choose from a window of element
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 
@@ -56,13 +57,28 @@ class Track:
 
 def track(node: Image, step: ImageStep) -> Track:
     """The track of a step."""
-    skip = node.pitch - step.columns if step.rows > 1 else 0
-    return Track(step.columns, skip, step.rows if skip else 1)
+    return _track(node, step.columns, step.rows)
+
+
+def _track(node: Image, columns: int, rows: int) -> Track:
+    skip = node.pitch - columns if rows > 1 else 0
+    return Track(columns, skip, rows if skip else 1)
+
+
+def _steps(node: Image) -> dict[Track, list[ImageStep]]:
+    """The steps of each track, in the order of the tracks."""
+    alike: dict[tuple[int, int], list[ImageStep]] = {}  # steps are many, and shapes of images few
+    for step in node.reads:
+        alike.setdefault((step.columns, step.rows), []).append(step)
+    found: dict[Track, list[ImageStep]] = {}
+    for (columns, rows), steps in alike.items():
+        found.setdefault(_track(node, columns, rows), []).extend(steps)
+    return dict(sorted(found.items()))
 
 
 def tracks(node: Image) -> list[Track]:
     """The different tracks of a node's steps."""
-    return sorted({track(node, step) for step in node.reads})
+    return list(_steps(node))
 
 
 def apart(node: Image) -> bool:
@@ -89,29 +105,31 @@ def banks(node: Image) -> int:
     return count
 
 
-def spans(node: Image, made: Track) -> list[tuple[int, int]]:
-    """The different (distance in columns, valid columns) of the taps on a track; their masks lie in this order."""
+def _spans(node: Image, steps: Sequence[ImageStep]) -> list[tuple[int, int]]:
+    """The different (distance in columns, valid columns) of the taps of these steps; their masks lie in this order."""
+    taps = (node.taps[index] for index in _indices(steps))
+    return sorted({(tap.dx, tap.width) for tap in taps})
+
+
+def _indices(steps: Sequence[ImageStep]) -> list[int]:
+    """Positions in the node's list of the taps of these steps."""
     return sorted(
-        {(tap.dx, tap.width) for step in node.reads if track(node, step) == made for tap in _taps(node, step)}
+        {index for first, taps in {(s.tap, s.taps) for s in steps} for index in range(first, first + taps)}
     )
 
 
-def _taps(node: Image, step: ImageStep) -> tuple[Window, ...]:
-    return node.taps[step.tap : step.tap + step.taps]
-
-
-def phases(node: Image, made: Track) -> int:
-    """How many tiles it takes until a tile starts in the same column again, or how many there are."""
-    tiles = max(s.first + (s.tiles - 1) * s.stride for s in node.reads if track(node, s) == made) + 1
+def _phases(node: Image, made: Track, steps: Sequence[ImageStep]) -> int:
+    """How many tiles it takes until a tile on this track starts in the same column again, or how many there are."""
+    tiles = max(s.first + (s.tiles - 1) * s.stride for s in steps) + 1
     return min(made.columns // gcd(made.columns, node.lanes), tiles)
 
 
 def masks(node: Image) -> list[tuple[int, str]]:
     """A mask with a bit per lane, and a note, for each track, phase and span: which lanes stay in a row of the image."""
     found = []
-    for made in tracks(node):
-        different = spans(node, made)
-        for phase in range(phases(node, made)):
+    for made, steps in _steps(node).items():
+        different = _spans(node, steps)
+        for phase in range(_phases(node, made, steps)):
             for dx, width in different:
                 at = [(phase * node.lanes + lane) % made.columns + dx for lane in range(node.lanes)]
                 mask = sum((0 <= column < width) << lane for lane, column in enumerate(at))
@@ -119,33 +137,42 @@ def masks(node: Image) -> list[tuple[int, str]]:
     return found
 
 
-def _places(node: Image) -> list[tuple[Track, int, int]]:
-    """Track, rows of the image and position in the node's list of each tap as written down; a step's stand together."""
-    found = {
-        (track(node, step), step.rows, index)
-        for step in node.reads
-        for index in range(step.tap, step.tap + step.taps)
-    }
-    return sorted(found)
+def _places(node: Image) -> list[tuple[Track, int, list[int]]]:
+    """Track, rows of the image and positions in the node's list of the taps as written down; a step's stand together."""
+    alike: dict[tuple[Track, int], list[ImageStep]] = {}
+    for made, steps in _steps(node).items():
+        for step in steps:
+            alike.setdefault((made, step.rows), []).append(step)
+    return [(made, rows, _indices(steps)) for (made, rows), steps in sorted(alike.items())]
 
 
 def taps(node: Image) -> list[tuple[dict[str, int], str]]:
     """Fields and a note for each tap: offset as beat and element, flat pixels low..high-1 that read a valid row, mask."""
     found = []
-    known = {made: spans(node, made) for made in tracks(node)}
-    for made, rows, index in _places(node):
-        tap = node.taps[index]
-        beat, element = divmod(tap.offset - made.lead, node.lanes)
-        fields = {
-            "beat": beat,
-            "element": element,
-            "low": -tap.dy * made.columns,
-            "high": min(tap.height - tap.dy, rows) * made.columns,
-            "column": known[made].index((tap.dx, tap.width)),
-        }
-        base = tap.offset - tap.dy * node.pitch - tap.dx
-        found.append((fields, f"{tap.dy:+} rows, {tap.dx:+} columns from element {base}"))
+    known = {
+        made: {span: number for number, span in enumerate(_spans(node, steps))}
+        for made, steps in _steps(node).items()
+    }
+    for made, rows, indices in _places(node):
+        lead, columns = made.lead, known[made]
+        for tap in (node.taps[index] for index in indices):
+            beat, element = divmod(tap.offset - lead, node.lanes)
+            low, high = _bounds(made, rows, tap)
+            fields = {
+                "beat": beat,
+                "element": element,
+                "low": low,
+                "high": high,
+                "column": columns[tap.dx, tap.width],
+            }
+            base = tap.offset - tap.dy * node.pitch - tap.dx
+            found.append((fields, f"{tap.dy:+} rows, {tap.dx:+} columns from element {base}"))
     return found
+
+
+def _bounds(made: Track, rows: int, tap: Window) -> tuple[int, int]:
+    """Flat pixels low..high-1 of an image of so many rows, which read a valid row with this tap."""
+    return -tap.dy * made.columns, min(tap.height - tap.dy, rows) * made.columns
 
 
 def step_fields(node: Image) -> list[dict[str, int]]:
@@ -154,19 +181,24 @@ def step_fields(node: Image) -> list[dict[str, int]]:
     The next tile is `tile_step` beats and `element_step` elements on, or where its first column is past the end of a row
     `tile_wrap` and `element_wrap`. Each pass begins `pass_step` beats further on.
     """
-    place = {found: position for position, found in reversed(list(enumerate(_places(node))))}
+    place: dict[tuple[Track, int], dict[int, int]] = {}
+    start = 0
+    for made, rows, indices in _places(node):
+        place[made, rows] = {index: position for position, index in enumerate(indices, start)}
+        start += len(indices)
     turns: dict[
-        Track, tuple[int, int, int, int]
-    ] = {}  # number of the track, its first mask, masks of a tile, tiles
+        tuple[int, int], tuple[Track, dict[int, int], int, int, int, int]
+    ] = {}  # of steps alike: track, places of taps, number of the track, its first mask, masks of a tile, tiles
     base = 0
-    for number, made in enumerate(tracks(node)):
-        count, period = len(spans(node, made)), phases(node, made)
-        turns[made] = number, base, count, period
+    for number, (made, steps) in enumerate(_steps(node).items()):
+        count, period = len(_spans(node, steps)), _phases(node, made, steps)
+        for rows in {step.rows for step in steps}:
+            turns[made.columns, rows] = made, place[made, rows], number, base, count, period
         base += period * count
     found = []
     for step in node.reads:
-        made = track(node, step)
-        found.append(_step(node, step, made, place[made, step.rows, step.tap], *turns[made]))
+        made, places, *turn = turns[step.columns, step.rows]
+        found.append(_step(node, step, made, places[step.tap], *turn))
     return found
 
 
@@ -203,5 +235,10 @@ def _step(
 def pixel_bits(node: Image) -> int:
     """Bits of the flat pixels and bounds of rows that an image compares, signed."""
     last = max((step.first + step.tiles * step.stride + 1) * node.lanes for step in node.reads)
-    bounds = [abs(fields[side]) for fields, _ in taps(node) for side in ("low", "high")]
+    bounds = {
+        abs(bound)
+        for made, rows, indices in _places(node)
+        for index in indices
+        for bound in _bounds(made, rows, node.taps[index])
+    }
     return (max(bounds) + last).bit_length() + 1

@@ -43,16 +43,18 @@ def pack(layout: Layout, values: Mapping[str, int], where: str) -> int:
     ------
     InternalError : a value does not fit its field, or has no field.
     """
-    unknown = set(values) - {name for name, _ in layout}
-    if unknown:
-        raise InternalError(f"{where}: the step has no field {sorted(unknown)}")
-    word = position = 0
+    word = position = known = 0
     for name, bits in layout:
-        value = int(values.get(name, 0))
-        if not -(1 << (bits - 1)) <= value < (1 << bits):
-            raise InternalError(f"{where}: {name} = {value} does not fit in {bits} bits")
-        word |= (value & ((1 << bits) - 1)) << position
+        if name in values:
+            value = int(values[name])
+            if not -(1 << (bits - 1)) <= value < (1 << bits):
+                raise InternalError(f"{where}: {name} = {value} does not fit in {bits} bits")
+            word |= (value & ((1 << bits) - 1)) << position
+            known += 1
         position += bits
+    if known < len(values):
+        unknown = set(values) - {name for name, _ in layout}
+        raise InternalError(f"{where}: the step has no field {sorted(unknown)}")
     return word
 
 
