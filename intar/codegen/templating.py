@@ -9,7 +9,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from intar.assets import asset_dir
 
-
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
