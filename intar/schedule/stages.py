@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from intar.ir.schedule import Pattern
 from intar.schedule import tiling
@@ -36,20 +37,29 @@ class Stages:
     limits: Limits
     _shapes: dict[tuple[object, ...], list[Config]] = field(default_factory=dict, repr=False)
     _sets: dict[int, list[Config]] = field(default_factory=dict, repr=False)
+    _ready: dict[int, list[int]] = field(default_factory=dict, repr=False)
+    _joined: dict[int, bool] = field(default_factory=dict, repr=False)
+    _standing: dict[int, bool] = field(default_factory=dict, repr=False)
 
     def ready(self, done: int) -> list[int]:
         """Tasks outside `done` whose predecessors are all in it."""
-        return [
-            i
-            for i, before in enumerate(self.problem.predecessors)
-            if not done >> i & 1 and before & ~done == 0
-        ]
+        if done not in self._ready:
+            left = self.problem.everything & ~done
+            self._ready[done] = [
+                task
+                for task, before in enumerate(self.problem.predecessors)
+                if not before & left and left >> task & 1
+            ]
+        return self._ready[done]
 
-    def _ready_behind(self, ready: list[int], done: int, task: int) -> list[int]:
-        """The tasks that are ready once `task`, one of those `ready` after the others of `done`, is in it, too."""
+    def _ready_behind(self, ready: int, done: int, task: int) -> int:
+        """Bit mask of the tasks that are ready once `task`, one of those `ready` after the others of `done`, is in it, too."""
         before = self.problem.predecessors
-        new = [t for t in self.problem.successors[task] if before[t] & ~done == 0]
-        return sorted([*(t for t in ready if t != task), *new])
+        ready &= ~(1 << task)
+        for behind in self.problem.successors[task]:
+            if before[behind] & ~done == 0:
+                ready |= 1 << behind
+        return ready
 
     def extensions(self, done: int) -> Iterator[int]:
         """Every set of tasks (bit mask) that could be the next stage after the finished tasks `done`."""
@@ -83,27 +93,48 @@ class Stages:
 
     def _connected(self, done: int, seen: set[int]) -> Iterator[int]:
         """Row-wise tasks with equal row counts, joined by tensors inside the set, in breadth-first order."""
-        problem, ready = self.problem, self.ready(done)
+        problem = self.problem
+        ready = sum(1 << task for task in self.ready(done))
         frontier = [
-            (1 << t, self._ready_behind(ready, done | 1 << t, t)) for t in ready if problem.tasks[t].row_wise
+            (1 << task, self._alike_rows[task], self._ready_behind(ready, done | 1 << task, task))
+            for task in members(ready)
+            if problem.tasks[task].row_wise
         ]
-        known = {mask for mask, _ in frontier}
+        known = {mask for mask, _, _ in frontier}
         while frontier:
             wider = []
-            for mask, behind in frontier:
-                rows = problem.tasks[members(mask)[0]].work.rows
-                for task in behind:
+            for mask, rows, behind in frontier:
+                for task in members(behind & rows):
                     new = mask | 1 << task
-                    entry = problem.tasks[task]
-                    if new in known or not entry.row_wise or entry.work.rows != rows:
-                        continue
-                    if not self._within_limits(new) or self._made_inside(new):
+                    if new in known or not self._joins(new):
                         continue
                     known.add(new)
-                    wider.append((new, self._ready_behind(behind, done | new, task)))
-                    if new not in seen and self._alike(self._parts(new)):
+                    wider.append((new, rows, self._ready_behind(behind, done | new, task)))
+                    if new not in seen and self._stands(new):
                         yield new
             frontier = wider
+
+    @cached_property
+    def _alike_rows(self) -> list[int]:
+        """For each task a bit mask of the row-wise tasks with as many rows."""
+        tasks = self.problem.tasks
+        masks: dict[int, int] = {}
+        for index, task in enumerate(tasks):
+            if task.row_wise:
+                masks[task.work.rows] = masks.get(task.work.rows, 0) | 1 << index
+        return [masks.get(task.work.rows, 0) for task in tasks]
+
+    def _joins(self, mask: int) -> bool:
+        """True if tasks that tensors join may be a stage, or a part of one that grows."""
+        if mask not in self._joined:
+            self._joined[mask] = self._within_limits(mask) and not self._made_inside(mask)
+        return self._joined[mask]
+
+    def _stands(self, mask: int) -> bool:
+        """True if tasks that may be a part of a stage are one."""
+        if mask not in self._standing:
+            self._standing[mask] = self._alike(self._parts(mask))
+        return self._standing[mask]
 
     def _within_limits(self, mask: int) -> bool:
         tasks = members(mask)
