@@ -105,15 +105,15 @@ def _pooling(task: QConv) -> Iterator[Block]:
 
 def _joined(before: Block, block: Block) -> Block | None:
     """Both as one; None where that is not possible."""
+    if before.rows > 1 or block.count > 1:
+        return None
     further = block.taps[0].channel - before.taps[0].channel
     step, rest = divmod(further, before.count)
-    same = replace(block, rows=before.rows, span=before.span, members=before.members, apart=before.apart)
     alike = block.filter == before.filter and (before.count == 1 or before.alike)
     behind = block.filter == before.filter + before.count * before.filters and not before.alike
     if (
-        before.rows > 1
-        or same != block
-        or block.count > 1
+        (block.rows, block.span, block.members, block.apart)
+        != (before.rows, before.span, before.members, before.apart)
         or block.first != before.first + before.count
         or not (alike or behind)
         or rest
@@ -212,9 +212,26 @@ def append(work: Work, visit: Visit) -> None:
     assert isinstance(task, QConv | QPool)
     rows = work.site.machine.rows if isinstance(task, QConv) else 1
     count, shares = _dealt_to(work, visit)
+    made: dict[tuple[tuple[int, int], ...], list[list[tuple[int, Block, list[Window]]]]] = {}
     for band, run in _bands(work, visit):
-        for parts in _parts(task, rows, run.spans, shares):
+        if run.spans not in made:
+            made[run.spans] = [_read(work, task, parts) for parts in _parts(task, rows, run.spans, shares)]
+        for parts in made[run.spans]:
             _block(work, visit, task, parts, band, run, count)
+
+
+def _read(
+    work: Work, task: QConv | QPool, parts: Sequence[tuple[int, Block]]
+) -> list[tuple[int, Block, list[Window]]]:
+    """Parts of blocks with the windows that their taps read; shares of one block often have the same ones."""
+    row = work.site.pitch(task.inputs[0]) * work.site.machine.lanes
+    known: dict[int, list[Window]] = {}
+    for _, part in parts:
+        if id(part.taps) not in known:
+            known[id(part.taps)] = [
+                window(tap, row, task.in_pitch, task.in_height, task.in_width) for tap in part.taps
+            ]
+    return [(share, part, known[id(part.taps)]) for share, part in parts]
 
 
 def _bands(work: Work, visit: Visit) -> list[tuple[range, Run]]:
@@ -247,7 +264,7 @@ def _block(
     work: Work,
     visit: Visit,
     task: QConv | QPool,
-    parts: Sequence[tuple[int, Block]],
+    parts: Sequence[tuple[int, Block, Sequence[Window]]],
     band: range,
     run: Run,
     count: int,
@@ -255,9 +272,7 @@ def _block(
     """The tiles of a band, for one or more blocks of channels, of which shares of `count` cores make parts; tile `t` is made
     by core `t` of a share, modulo their number."""
     cores = visit.cores
-    image = work.site.pitch(task.inputs[0]) * work.site.machine.lanes
-    for share, part in parts:
-        taps = [window(tap, image, task.in_pitch, task.in_height, task.in_width) for tap in part.taps]
+    for share, part, taps in parts:
         note = f"{task.name} channels {part.first}+{part.rows * part.count}"
         if len(band) < work.site.pitch(task.output):
             note += f" tiles {band.start}+{len(band)}"
@@ -275,7 +290,7 @@ def _block(
                 work.maxima(core, task, part.count * len(tiles), reads, note)
     first = band.start % count
     for number in range(parts[0][1].count):
-        for share, part in parts:
+        for share, part, _ in parts:
             if number < part.count:
                 mine = cores[share * count : (share + 1) * count]
                 _results(work, visit, part, number, [*mine[first:], *mine[:first]], band)

@@ -86,7 +86,7 @@ class Encoder:
 
     def put(self, *values: int) -> None:
         """Append words."""
-        self.result.words.extend(int(value) for value in values)
+        self.result.words.extend(map(int, values))
 
     def expect(self, condition: bool, where: str, what: str) -> None:
         """Note a problem of the program, unless the condition holds; `encode` raises all of them."""

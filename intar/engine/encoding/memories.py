@@ -36,8 +36,7 @@ def image(e: Encoder, node: Image) -> None:
         e.put(step.need, step.need_step, step.need_limit)
     _sides(e, node)
     e.put(node.pitch, len(node.taps))
-    for tap in node.taps:
-        e.put(tap.offset, tap.dy, tap.dx, tap.height, tap.width)
+    e.put(*(word for tap in node.taps for word in (tap.offset, tap.dy, tap.dx, tap.height, tap.width)))
 
 
 def constant(e: Encoder, node: ConstantMemory) -> None:
