@@ -165,7 +165,9 @@ def combine(plays: Sequence[EngineResult], outputs: dict[str, bytes]) -> EngineR
     merged: dict[str, tuple[tuple[str, int], ...]] = {}
     for play, at in zip(plays, ends, strict=False):
         (place,) = play.plays
-        for span in play.stages:
+        if at == place.round == 0:
+            spans += play.stages
+        for span in play.stages if at or place.round else ():
             shift = at if span.first >= 0 else 0
             begin, end = span.first + shift, span.last + shift
             spans.append(replace(span, round=place.round, first=begin, last=end))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from intar.errors import InternalError
 from intar.ir.names import sanitise
@@ -127,7 +128,7 @@ class Netlist:
             steps: list[RouterStep] = []
             for flow in flows:
                 legs = (
-                    Leg(src=0, dsts=tuple(sorted({place[dst] for dst in leg.dsts if dst in place})))
+                    _leg(0, tuple(sorted({place[dst] for dst in leg.dsts if dst in place})))
                     for leg in flow.legs
                     if leg.src == src
                 )
@@ -155,9 +156,7 @@ class Netlist:
             steps: list[RouterStep] = []
             for flow in flows:
                 legs = (
-                    Leg(src=place[leg.src], dsts=(0,))
-                    for leg in flow.legs
-                    if dst in leg.dsts and leg.src in place
+                    _leg(place[leg.src], (0,)) for leg in flow.legs if dst in leg.dsts and leg.src in place
                 )
                 _append(steps, tuple(legs), flow)
             routers.append(self._router(name, len(groups), 1, dst, steps))
@@ -174,7 +173,7 @@ class Netlist:
         """What gives the elements on the way from one port to another the other's width."""
         steps: list[RouterStep] = []
         for flow in flows:
-            legs = tuple(Leg(src=0, dsts=(0,)) for leg in flow.legs if leg.src == src and dst in leg.dsts)
+            legs = tuple(_leg(0, (0,)) for leg in flow.legs if leg.src == src and dst in leg.dsts)
             _append(steps, legs, flow)
         router = self._router(name.replace(".", "_"), 1, 1, src, steps)
         return router.model_copy(update={"out_bits": self.types[dst].bits})
@@ -184,6 +183,12 @@ class Netlist:
         return Router(
             name=name, inputs=inputs, outputs=outputs, lanes=kind.lanes, bits=kind.bits, steps=tuple(steps)
         )
+
+
+@lru_cache(maxsize=None)
+def _leg(src: int, dsts: tuple[int, ...]) -> Leg:
+    """A leg; there are few different ones."""
+    return Leg(src=src, dsts=dsts)
 
 
 def _add(items: list[str], item: str) -> None:
@@ -237,8 +242,14 @@ def _append(steps: list[RouterStep], legs: tuple[Leg, ...], flow: Flow) -> None:
         segment=flow.segment,
     )
     if count <= MOST_LEGS:
+        last = steps[-1] if steps else None
         like = {"rounds": flow.rounds, "note": flow.note}
-        if steps and steps[-1].rounds % flow.period == 0 and steps[-1].model_copy(update=like) == whole:
+        if (
+            last
+            and last.rounds % flow.period == 0
+            and last.legs == legs
+            and last.model_copy(update=like) == whole
+        ):
             whole = whole.model_copy(update={"rounds": steps.pop().rounds + flow.rounds})
         steps.append(whole)
         return

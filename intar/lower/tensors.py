@@ -9,7 +9,7 @@ from itertools import count
 from intar.ir.bits import INDEX_BITS
 from intar.ir.deal import pixel_cores
 from intar.ir.names import sanitise
-from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool
+from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool, QProduct
 from intar.ir.schedule import MOST_APART, Copy, Residency
 from intar.lower.buffers import Memory, TensorMemory
 from intar.lower.forward import Forward, Run, find_runs, in_the_way
@@ -231,6 +231,7 @@ class Tensors:
             home.place != "chip" and copy.first_stage == copy.last_stage and 0 < stage.tile_rows < tensor.rows
         )
         tiled = tiled and not (outside and self._misaligned(name, stage.tile_rows))
+        tiled = tiled and not any(name in self._whole_operands(place.task) for place in stage.tasks)
         made = TensorMemory(
             memory,
             tensor.rows,
@@ -240,6 +241,11 @@ class Tensors:
         )
         memory.depth = max(memory.depth, made.depth)
         return made
+
+    def _whole_operands(self, task: str) -> Sequence[str]:
+        """What a task needs every row of for each of its tiles: a product its second operand."""
+        made = self.site.tasks[task]
+        return made.inputs[1:2] if isinstance(made, QProduct) else ()
 
     def _misaligned(self, name: str, tile_rows: int) -> bool:
         """Row tiles of this tensor would not start at port words: it has to be on chip as a whole."""
