@@ -88,12 +88,16 @@ def verify_engine(
         result.raise_deadlock()
         merged = run(made.program, images, merged=True, position=position, entry=network.entry)
         merged.raise_deadlock()
-        if merged.outputs != result.outputs:
+        found, other = (network.output_tensors(each.outputs, position) for each in (result, merged))
+        states = [argument.name for argument in made.arguments("state")]
+        # What is spilled may have rows of a state that do not count yet: these may be the new ones already, or not.
+        same = all(merged.outputs[name] == result.outputs[name] for name in states)
+        if not (same and all(np.array_equal(other[name], found[name]) for name in found)):
             raise InternalError("the interleaved buffers of the HLS program change its bits")
-        outputs.append(network.output_tensors(result.outputs, position))
+        outputs.append(found)
         cycles.append(result.cycles)
         if calls:
-            kept = {a.name: result.outputs[a.name] for a in made.arguments("state")}
+            kept = {name: result.outputs[name] for name in states}
     return _compare("engine", called, inputs, outputs, tuple(cycles))
 
 

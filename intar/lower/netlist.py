@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache
 
 from intar.errors import InternalError
 from intar.ir.names import sanitise
@@ -185,7 +185,7 @@ class Netlist:
         )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _leg(src: int, dsts: tuple[int, ...]) -> Leg:
     """A leg; there are few different ones."""
     return Leg(src=src, dsts=dsts)

@@ -145,7 +145,8 @@ class Ports:
             first=first,
             step=step,
         )
-        outside = not state and (name in self.site.graph.inputs or name in self.site.graph.outputs)
+        outside = name in self.site.graph.inputs or name in self.site.graph.outputs
+        outside = outside and not state and name not in self.site.kept
         (port.regions if outside else port.spills).append(region)
         if not state:
             port.words += site.words(region.beats, region.bits)
@@ -222,7 +223,7 @@ class Ports:
         outside = name in self.site.graph.inputs and name not in self.site.common.states
         if name in self.site.lookups:
             self._look_up(name, row, rows, sinks, note)
-        elif name in self.site.kept:
+        elif name in self.site.kept and name not in self.tensors.spilled:
             for end, count in self.keep(name, "sr", row, rows, self.site.pitch(name), note):
                 self.net.move(f"{end}.out", sinks, count, note=name)
         elif outside and self._dealt(name):
@@ -263,8 +264,10 @@ class Ports:
         if picked and name not in self.site.stored and name not in self.tensors.spilled:
             self.net.move(memory.port("out"), picked, beats, note=name)
         elif name in self.site.kept:
+            # New rows of a state stand at the position of the call, where no load finds them: spilled ones are stored twice.
+            again = [self._spill(name, row, rows, note)] if name in self.tensors.spilled else []
             for end, count in self.keep(name, "s", row, rows, memory.pitch, note):
-                self.net.move(memory.port("out"), [f"{end}.in", *picked], count, note=name)
+                self.net.move(memory.port("out"), [f"{end}.in", *picked, *again], count, note=name)
         elif memory.slots == 1 and name not in self.tensors.spilled and name not in self.site.common.states:
             shares = self._shared("y", self.site.machine.outputs, name)
             for port, region in shares:
@@ -273,13 +276,8 @@ class Ports:
             legs = tuple(FlowLeg(memory.port("out"), (f"{port.name}.in", *picked)) for port, _ in shares)
             self._take_turns(legs, beats, name)
         else:
-            port = self.port("y")
-            region = self._region(port, name)
-            for base, count, swap in self._runs(region, row, rows):
-                port.steps.append(StoreStep(base=base, beats=count, swap=swap, note=note))
-                port.turns.append("w")
-            self.stored.setdefault(name, []).append((row, len(port.steps)))
-            self.net.move(memory.port("out"), ["y.in", *picked], beats, note=name)
+            entrance = self._spill(name, row, rows, note)
+            self.net.move(memory.port("out"), [entrance, *picked], beats, note=name)
         note = f"{name}: to off chip"
         if memory.columns:
             for number in range(row, row + rows):
@@ -288,6 +286,16 @@ class Ports:
             spans = memory.spans(row, rows) if visit.row == row else []
             for first, count, size in spans or [(row, rows, self.site.machine.rows)]:
                 memory.fetch(first, row_blocks(count, size, memory.pitch), note, rows=count, height=size)
+
+    def _spill(self, name: str, row: int, rows: int, note: str) -> str:
+        """Commands for rows that loads may bring back, or of a tiled output; the input of the port that stores them."""
+        port = self.port("y")
+        region = self._region(port, name)
+        for base, count, swap in self._runs(region, row, rows):
+            port.steps.append(StoreStep(base=base, beats=count, swap=swap, note=note))
+            port.turns.append("w")
+        self.stored.setdefault(name, []).append((row, len(port.steps)))
+        return f"{port.name}.in"
 
     def keep(
         self, name: str, end: str, row: int, rows: int, pitch: int, note: str

@@ -53,7 +53,7 @@ class Stages:
         return self._ready[done]
 
     def _ready_behind(self, ready: int, done: int, task: int) -> int:
-        """Bit mask of the tasks that are ready once `task`, one of those `ready` after the others of `done`, is in it, too."""
+        """Bit mask of the tasks that are ready once `task`, one of those `ready` after the others of `done`, is done."""
         before = self.problem.predecessors
         ready &= ~(1 << task)
         for behind in self.problem.successors[task]:

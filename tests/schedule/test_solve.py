@@ -22,7 +22,7 @@ from intar.schedule import Limits, Pins, lower_bounds, pins_of_schedule, solve, 
 from intar.schedule.banks import MOST_TENANTS, Tenant, colour, least
 from intar.schedule.build import build_schedule, lay_out
 from intar.schedule.moves import WIDE_TASKS, Rules, roomy
-from intar.schedule.problem import make_problem
+from intar.schedule.problem import make_problem, members
 from intar.schedule.settled import settled
 from intar.schedule.solve import BEAM, moves_of, narrowed, search
 from intar.schedule.stages import Stages
@@ -307,8 +307,10 @@ def test_ready_tasks_are_the_same_step_by_step() -> None:
     stages, done = Stages(make_problem(graph, machine()), Limits()), 0
     for task in range(len(graph.tasks)):
         ready = stages.ready(done)
+        mask = sum(1 << task for task in ready)
         for chosen in ready:
-            assert stages._ready_behind(ready, done | 1 << chosen, chosen) == stages.ready(done | 1 << chosen)
+            behind = stages._ready_behind(mask, done | 1 << chosen, chosen)
+            assert members(behind) == stages.ready(done | 1 << chosen)
         done |= 1 << task
 
 
