@@ -19,6 +19,7 @@ from intar.frontends.onnx_nodes import Node, Rejected, live
 from intar.frontends.onnx_patterns import rewrite
 from intar.frontends.onnx_quant import DOMAINS
 from intar.frontends.positions import Masked, PositionMask, position_mask
+from intar.frontends.refusals import refusal
 from intar.frontends.simplify import simplify
 from intar.ir.ops import POSITION, Op, broadcast_shape
 from intar.ir.shapes import AttrValue, Shape, show
@@ -122,6 +123,9 @@ class Importer(ABC):
 
     def unknown(self, node: Node) -> None:
         """Note a node whose operator has no handler."""
+        if (reason := refusal(node.op)) is not None and not node.domain:
+            self.reject(node, reason)
+            return
         kind = f"{node.domain}.{node.op}" if node.domain else node.op
         self._unknown_ops.setdefault(kind, []).append(node.name or node.outputs[0])
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 
 import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.masks import additive_mask
-from intar.frontends.onnx_broadcast import alike
+from intar.frontends.onnx_broadcast import alike, repeated
 from intar.frontends.onnx_moves import look_up
 from intar.frontends.onnx_nodes import Node, Rejected, scalar
-from intar.ir.ops import HIDDEN, Op
+from intar.ir.ops import HIDDEN, Op, broadcast_shape
 from intar.ir.shapes import AttrValue
 
 Handler = Callable[[Importer, Node], None]
@@ -43,10 +44,20 @@ def _constant(importer: Importer, node: Node, array: np.ndarray | float) -> str:
 
 def power(importer: Importer, node: Node) -> None:
     """To a constant power; squares and cubes are products."""
-    x, exponent = importer.tensor(node.inputs[0]), scalar(importer.values, node.inputs[1])
-    shape = importer.values[node.inputs[1]].shape if exponent is not None else ()
+    base, raised = node.inputs
+    if importer.is_constant(base) and (importer.real(base) > 0).all():
+        logarithm = _constant(importer, node, np.log(importer.real(base).astype(np.float64)))
+        scaled = _step(importer, node, Op.MUL, [importer.tensor(raised), logarithm])
+        importer.emit(node, Op.EXP, [scaled])
+        return
+    x, exponent = importer.tensor(base), scalar(importer.values, raised)
+    shape = importer.values[raised].shape if exponent is not None else ()
     if exponent is None or len(shape) > len(importer.graph.shapes[x]):
-        raise Rejected("its exponent is no constant number", "a power becomes a table, or products")
+        raise Rejected(
+            "its exponent is no constant number",
+            "a power becomes a table, or products",
+            "for positive numbers write exp(exponent * log(x))",
+        )
     if exponent == 1.0:
         importer.alias[node.outputs[0]] = x
     elif exponent == 2.0:
@@ -175,6 +186,12 @@ def where(importer: Importer, node: Node) -> None:
         importer.emit(node, Op.ADD, alike(importer, node, [share, other]))
         return
     keep = np.asarray(importer.value(chosen, "condition"), bool)
+    if keep.all() or not keep.any():
+        shape = reduce(broadcast_shape, (importer.shape(name) for name in node.inputs))
+        kept = importer.tensor(x if keep.all() else low)
+        if kept not in importer.graph.constants:
+            importer.alias[node.outputs[0]] = repeated(importer, node, kept, shape)
+            return
     if importer.is_constant(x):
         x, low, keep = low, x, ~keep
     if _hides(importer, low):
@@ -241,5 +258,6 @@ FUNCTIONS: dict[str, Handler] = {
     "Sqrt": unary(Op.POWER, {"exponent": 0.5}),
     "Where": where,
     "intar.LogSigmoid": _named("log_sigmoid"),
+    "intar.Trunc": _named("trunc"),
 }
 """The translation of each of them."""

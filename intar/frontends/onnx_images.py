@@ -13,6 +13,7 @@ from intar.frontends.onnx_moves import take
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.onnx_resize import padded, resize
 from intar.frontends.onnx_signals import or_signal
+from intar.frontends.onnx_volumes import or_volume
 from intar.ir.ops import Op
 from intar.ir.shapes import AttrValue, Shape, show
 
@@ -304,14 +305,14 @@ def _depth_to_space(importer: Importer, node: Node) -> None:
 
 
 IMAGES: dict[str, Callable[[Importer, Node], None]] = {
-    "AveragePool": or_signal(_pool),
-    "Conv": or_signal(_conv),
-    "ConvTranspose": or_signal(_conv_transpose),
+    "AveragePool": or_volume(or_signal(_pool)),
+    "Conv": or_volume(or_signal(_conv)),
+    "ConvTranspose": or_volume(or_signal(_conv_transpose)),
     "DepthToSpace": _depth_to_space,
-    "GlobalAveragePool": or_signal(_global(Op.GLOBAL_AVG_POOL)),
-    "GlobalMaxPool": or_signal(_global(Op.GLOBAL_MAX_POOL)),
+    "GlobalAveragePool": or_volume(or_signal(_global(Op.GLOBAL_AVG_POOL))),
+    "GlobalMaxPool": or_volume(or_signal(_global(Op.GLOBAL_MAX_POOL))),
     "LeakyRelu": leaky_relu,
-    "MaxPool": or_signal(_pool),
+    "MaxPool": or_volume(or_signal(_pool)),
     "PRelu": _prelu,
     "Pad": _pad,
     "Resize": resize,

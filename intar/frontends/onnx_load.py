@@ -16,6 +16,12 @@ from intar.ir.io import read_bytes
 OLDEST_OPSET = 7
 """Broadcasting and BatchNormalization mean what they mean today from this operator set on."""
 
+SPELLED_OUT = (
+    *("Attention", "CausalConvWithState", "CenterCropPad", "LinearAttention", "MeanVarianceNormalization"),
+    *("ReduceLogSum", "RotaryEmbedding", "SwiGLU", "ThresholdedRelu"),
+)
+"""Operators that are translated as what ONNX itself says they are made of."""
+
 CHECKED_BYTES = 1 << 30
 """Models larger than this skip ONNX's own checker, which would serialise them once more."""
 
@@ -43,8 +49,33 @@ def load_onnx(source: str | Path | bytes | onnx.ModelProto) -> tuple[onnx.ModelP
     _opset(model, where)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
+    model = _spelled_out(model)
     _checker(model, where)
     return model, where
+
+
+def _spelled_out(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with what ONNX says that some operators are made of in their place."""
+    found = [
+        node for node in model.graph.node if node.op_type in SPELLED_OUT and node.domain in ("", "ai.onnx")
+    ]
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    for node in found:  # the inliner leaves defaults out
+        given = {attribute.name for attribute in node.attribute}
+        schema = onnx.defs.get_schema(node.op_type, opset)
+        defaults = [each.default_value for each in schema.attributes.values() if each.name not in given]
+        node.attribute.extend(value for value in defaults if value.type != onnx.AttributeProto.UNDEFINED)
+    try:
+        asked = [("", op) for op in SPELLED_OUT]
+        return (
+            onnx.inliner.inline_selected_functions(model, asked, inline_schema_functions=True)
+            if found
+            else model
+        )
+    except (
+        RuntimeError
+    ):  # the inliner takes no operator whose optional inputs are left out: it is refused by name
+        return model
 
 
 def _parse(data: bytes, where: str) -> onnx.ModelProto:

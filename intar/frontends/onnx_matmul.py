@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from intar.frontends.importer import Importer
+from intar.frontends.onnx_broadcast import repeated
 from intar.frontends.onnx_nodes import Node, Rejected
-from intar.ir.ops import Op
+from intar.ir.ops import Op, broadcast_shape
 from intar.ir.shapes import show
 from intar.ir.taskgraph import QuantParams
 
@@ -29,7 +30,8 @@ def matmul(importer: Importer, node: Node) -> None:
             importer.emit(node, Op.RESHAPE, [product], {"shape": target})
         return
     if any(n != 1 for n in shape[:-2]):
-        raise Rejected(f"its weight '{b}' has a batch of matrices", "the weight has to be one K×N matrix")
+        importer.alias[node.outputs[0]] = _each(importer, node, x, *_parts(importer, b))
+        return
     weight = _weight(importer, b, shape[-2:])
     rank = len(importer.graph.shapes[x])
     if len(shape) <= max(rank, 2):
@@ -56,22 +58,72 @@ def _product(importer: Importer, node: Node, a: str, b: str) -> None:
 def _left_constant(importer: Importer, node: Node, a: str, b: str) -> None:
     """A @ B with a constant A: (Bᵀ @ Aᵀ)ᵀ."""
     shape_a, shape_b = importer.shape(a), importer.shape(b)
-    if len(shape_a) != 2 or len(shape_b) < 1:
-        raise Rejected(
-            f"its constant left operand '{a}' has {len(shape_a)} axes", "only a matrix is supported there"
-        )
-    weight = _transposed(importer, a)
+    array, quant = _parts(importer, a)
     output = node.outputs[0]
+    if array.ndim < 2:  # a row
+        array = array[None]
     if len(shape_b) == 1:
-        importer.emit(node, Op.MATMUL, [importer.tensor(b), weight])
+        if array.ndim > 2:
+            raise Rejected(f"its left operand '{a}' is a batch of matrices, its right one a vector")
+        made = importer.emit(
+            node, Op.MATMUL, [importer.tensor(b), _transposed(importer, a)], output=f"{output}:product"
+        )
+        importer.emit(node, Op.RESHAPE, [made], {"shape": shape_a[:-1]})
         return
+    if quant is not None and quant.axis is not None:
+        quant = quant.model_copy(
+            update={"axis": {array.ndim - 2: array.ndim - 1, array.ndim - 1: array.ndim - 2}[quant.axis]}
+        )
     swap = (*range(len(shape_b) - 2), len(shape_b) - 1, len(shape_b) - 2)
     turned = importer.emit(
         node, Op.TRANSPOSE, [importer.tensor(b)], {"perm": swap}, output=f"{output}:turned"
     )
-    product = importer.emit(node, Op.MATMUL, [turned, weight], output=f"{output}:product")
-    if product in importer.graph.shapes:
-        importer.emit(node, Op.TRANSPOSE, [product], {"perm": swap})
+    product = _each(importer, node, turned, array.swapaxes(-1, -2), quant)
+    rank = len(importer.graph.shapes[product])
+    last = importer.emit(
+        node,
+        Op.TRANSPOSE,
+        [product],
+        {"perm": (*range(rank - 2), rank - 1, rank - 2)},
+        output=f"{output}:back",
+    )
+    shape = importer.graph.shapes[last]
+    if len(shape_a) < 2:
+        importer.emit(node, Op.RESHAPE, [last], {"shape": (*shape[:-2], shape[-1])})
+    else:
+        importer.alias[output] = last
+
+
+def _each(importer: Importer, node: Node, x: str, weights: np.ndarray, quant: QuantParams | None) -> str:
+    """``x @ weights`` for constant matrices with leading axes: a product for each of them."""
+    graph, output = importer.graph, node.outputs[0]
+
+    def step(op: Op, inputs: list[str], attrs: dict | None = None) -> str:
+        return importer.emit(node, op, inputs, attrs, output=graph.fresh(f"{output}:part"))
+
+    row = len(graph.shapes[x]) == 1
+    rows, width = (1, *graph.shapes[x])[-2:]
+    lead = broadcast_shape(graph.shapes[x][:-2], weights.shape[:-2])
+    target = (*lead, *(rows,) * (not row), weights.shape[-1])
+    if quant is not None and quant.axis not in (None, weights.ndim - 1):
+        raise Rejected("its weight is quantised along another axis than that of its outputs")
+    form = quant if quant is None or quant.axis is None else quant.model_copy(update={"axis": 1})
+    flat = weights.reshape(-1, *weights.shape[-2:])
+    if len(flat) == 1:
+        made = step(Op.MATMUL, [x, graph.constant(f"{output}:weight", flat[0], form)])
+        return made if graph.shapes[made] == target else step(Op.RESHAPE, [made], {"shape": target})
+    each = np.broadcast_to(np.arange(len(flat)).reshape(weights.shape[:-2]), lead).reshape(-1)
+    wide = repeated(importer, node, x, (*lead, rows, width))
+    x = step(Op.RESHAPE, [wide], {"shape": (len(each), rows, width)})
+    names = [graph.constant(f"{output}:weight", matrix, form) for matrix in flat]
+    parts = [
+        step(
+            Op.MATMUL,
+            [step(Op.SLICE, [x], {"axis": 0, "start": at, "stop": at + 1, "step": 1}), names[which]],
+        )
+        for at, which in enumerate(each)
+    ]
+    return step(Op.RESHAPE, [step(Op.CONCAT, parts, {"axis": 0})], {"shape": target})
 
 
 def gemm(importer: Importer, node: Node) -> None:

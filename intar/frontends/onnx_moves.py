@@ -121,14 +121,17 @@ def _split(importer: Importer, node: Node) -> None:
     for output, size in zip(node.outputs, parts, strict=True):
         if output and size == shape[axis]:
             importer.alias[output] = x
-        elif size == 0 and importer.is_read(output):
-            raise Rejected(
-                f"its part '{output}' is empty", "tensors of no elements have no place in a circuit"
-            )
+        elif size == 0:
+            importer.values[output] = _nothing(shape, axis)
         elif output and size:
             attrs: dict[str, AttrValue] = {"axis": axis, "start": start, "stop": start + size}
             importer.alias[output] = importer.emit(node, Op.SLICE, [x], attrs, output=output)
         start += size
+
+
+def _nothing(shape: tuple[int, ...], axis: int) -> np.ndarray:
+    """What is empty along an axis: a constant, which a Concat leaves out."""
+    return np.zeros((*shape[:axis], 0, *shape[axis + 1 :]), np.float32)
 
 
 def _slice(importer: Importer, node: Node) -> None:
@@ -146,13 +149,23 @@ def _slice(importer: Importer, node: Node) -> None:
             raise Rejected("its step is 0", code="graph")
         chosen = range(*slice(start, stop, step).indices(shape[axis]))
         if not chosen:
-            raise Rejected(f"the range {start}:{stop} of axis {axis} of {show(tuple(shape))} is empty")
+            importer.values[node.outputs[0]] = _nothing(tuple(shape), axis)
+            return
         x = take(importer, node, x, axis, list(chosen))
     importer.alias[node.outputs[0]] = x
 
 
 TURNED = 16
 """Elements of the shortest run backwards that is turned round by a product."""
+
+
+PIECES = 64
+"""Slices that are joined at most, where a matrix of so many ones can choose the elements instead."""
+
+MOST_PIECES = 4096
+
+LARGEST = 1 << 20
+"""Elements of the largest matrix that chooses elements."""
 
 
 def _run(chosen: list[int], at: int, stride: int) -> int:
@@ -163,24 +176,13 @@ def _run(chosen: list[int], at: int, stride: int) -> int:
     return end
 
 
-def take(importer: Importer, node: Node, x: str, axis: int, chosen: list[int]) -> str:
-    """Elements of one axis in any order: slices with equal steps, joined. A long run backwards along the last axis is one
-    slice times the matrix that turns it round: by moves each of its elements would be a task."""
-    size = importer.graph.shapes[x][axis]
-    if chosen == list(range(size)):
-        return x
-
-    def step(op: Op, inputs: list[str], attrs: dict[str, AttrValue]) -> str:
-        return importer.emit(node, op, inputs, attrs, output=importer.graph.fresh(f"{node.outputs[0]}:part"))
-
-    parts: list[str] = []
-    at = 0
+def _runs(chosen: list[int], turned: bool) -> list[tuple[int, int, int]]:
+    """Begin, end and step of the runs of equal steps; those backwards (step −1) are long, and there if they can be `turned`."""
+    runs, at = [], 0
     while at < len(chosen):
         back = _run(chosen, at, -1)
-        if back - at >= TURNED and axis == len(importer.graph.shapes[x]) - 1:
-            start, stop = chosen[back - 1], chosen[at] + 1
-            forward = step(Op.SLICE, [x], {"axis": axis, "start": start, "stop": stop, "step": 1})
-            parts.append(along(importer, node, forward, axis, np.eye(back - at)[::-1]))
+        if turned and back - at >= TURNED:
+            runs.append((at, back, -1))
             at = back
             continue
         end = at + 1
@@ -189,10 +191,37 @@ def take(importer: Importer, node: Node, x: str, axis: int, chosen: list[int]) -
             end = _run(chosen, at, stride)
         if end - at == 2 and stride > 1:  # two elements are no pattern: the second may begin one
             end -= 1
-        start, stop = chosen[at], chosen[end - 1] + 1
-        attrs: dict[str, AttrValue] = {"axis": axis, "start": start, "stop": stop, "step": max(stride, 1)}
-        parts.append(x if (start, stop, stride) == (0, size, 1) else step(Op.SLICE, [x], attrs))
+        runs.append((at, end, max(stride, 1)))
         at = end
+    return runs
+
+
+def take(importer: Importer, node: Node, x: str, axis: int, chosen: list[int]) -> str:
+    """Elements of one axis in any order: slices with equal steps, joined. A long run backwards along the last axis is one
+    slice times the matrix that turns it round, and many slices are a product with ones where the elements are: by moves each
+    would be a task."""
+    size = importer.graph.shapes[x][axis]
+    if chosen == list(range(size)):
+        return x
+
+    def step(op: Op, inputs: list[str], attrs: dict[str, AttrValue]) -> str:
+        return importer.emit(node, op, inputs, attrs, output=importer.graph.fresh(f"{node.outputs[0]}:part"))
+
+    runs = _runs(chosen, axis == len(importer.graph.shapes[x]) - 1)
+    if len(runs) > PIECES and size * len(chosen) <= LARGEST:
+        return along(importer, node, x, axis, np.eye(size)[:, chosen])
+    if len(runs) > MOST_PIECES:
+        raise Rejected(
+            f"it moves {len(runs)} pieces one by one",
+            f"a circuit has {MOST_PIECES} such moves at most",
+            "choose whole rows",
+        )
+    parts = []
+    for at, end, stride in runs:
+        start, stop = sorted((chosen[at], chosen[end - 1]))
+        attrs: dict[str, AttrValue] = {"axis": axis, "start": start, "stop": stop + 1, "step": max(stride, 1)}
+        part = x if (start, stop + 1, stride) == (0, size, 1) else step(Op.SLICE, [x], attrs)
+        parts.append(part if stride > 0 else along(importer, node, part, axis, np.eye(end - at)[::-1]))
     return parts[0] if len(parts) == 1 else step(Op.CONCAT, parts, {"axis": axis})
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_broadcast import alike, repeated
+from intar.frontends.onnx_chosen import CHOSEN
 from intar.frontends.onnx_einsum import einsum
 from intar.frontends.onnx_functions import FUNCTIONS, unary
 from intar.frontends.onnx_images import IMAGES, leaky_relu
@@ -20,6 +21,7 @@ from intar.frontends.onnx_qdq import clip_quantised, dequantize_linear, quantize
 from intar.frontends.onnx_quant import QUANTS
 from intar.frontends.onnx_recurrent import recurrent
 from intar.frontends.onnx_reductions import REDUCTIONS
+from intar.frontends.onnx_spelled import SPELLED
 from intar.ir.ops import POSITION, Op, broadcast_shape
 from intar.ir.shapes import AttrValue
 
@@ -114,7 +116,8 @@ def _sum(importer: Importer, node: Node) -> None:
     for position, name in enumerate(node.inputs[1:], 1):
         last = position == len(node.inputs) - 1
         output = "" if last else f"{node.outputs[0]}:{position}"
-        total = importer.emit(node, Op.ADD, [total, importer.tensor(name)], output=output)
+        operands = alike(importer, node, [total, importer.tensor(name)])
+        total = importer.emit(node, Op.ADD, operands, output=output)
 
 
 def _clip(importer: Importer, node: Node) -> None:
@@ -240,15 +243,20 @@ def _branch(importer: Importer, node: Node) -> None:
 
 
 def _argmax(importer: Importer, node: Node) -> None:
-    rank = len(importer.shape(node.inputs[0]))
-    if int(node.attrs.get("axis", 0)) % rank != rank - 1 or node.attrs.get("select_last_index", 0):
-        raise Rejected("it is not the first largest element along the last axis")
-    importer.emit(
-        node,
-        Op.ARGMAX,
-        [importer.tensor(node.inputs[0])],
-        {"keepdims": int(node.attrs.get("keepdims", 1))},
-    )
+    """Along the last axis; another one is brought there."""
+    shape, x = importer.shape(node.inputs[0]), importer.tensor(node.inputs[0])
+    rank, keep = len(shape), int(node.attrs.get("keepdims", 1))
+    if node.attrs.get("select_last_index", 0):
+        raise Rejected("it takes the last of equal elements", "the first one is found")
+    axis = int(node.attrs.get("axis", 0)) % rank
+    if axis != rank - 1:
+        perm = (*(a for a in range(rank) if a != axis), axis)
+        x = importer.emit(node, Op.TRANSPOSE, [x], {"perm": perm}, output=f"{node.outputs[0]}:turned")
+    if axis == rank - 1 or not keep:
+        importer.emit(node, Op.ARGMAX, [x], {"keepdims": keep})
+        return
+    found = importer.emit(node, Op.ARGMAX, [x], {"keepdims": 0}, output=f"{node.outputs[0]}:found")
+    importer.emit(node, Op.RESHAPE, [found], {"shape": (*shape[:axis], 1, *shape[axis + 1 :])})
 
 
 HANDLERS: dict[str, Handler] = {
@@ -297,10 +305,12 @@ HANDLERS: dict[str, Handler] = {
     "Tile": _tile,
     "intar.AxisNormalization": axis_norm,
     "intar.GroupRational": _group_rational,
+    **CHOSEN,
     **FUNCTIONS,
     **MOVES,
     **REDUCTIONS,
     **IMAGES,
     **QUANTS,
+    **SPELLED,
 }
 """The translation of each operator that does not vanish by constant folding: of ONNX's own domain, and of ours."""

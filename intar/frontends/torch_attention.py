@@ -67,7 +67,8 @@ def _mask(w: Writer, a: Arguments, rows: int, columns: int) -> Any:
 def _grouped(a: Arguments, shape: Shape, keys: Shape, values: Shape) -> Shape:
     """The query's shape with the heads that share keys as rows: (…, heads · L, E) for each head of keys."""
     equal = len(shape) == len(keys) >= 3 and shape[:-3] == keys[:-3] and keys[:-2] == values[:-2]
-    if not a.get("enable_gqa") or not equal or shape[-3] % keys[-3]:
+    shared = a.get("enable_gqa") or keys[-3:-2] == (1,)  # one head of keys for all is broadcasting
+    if not shared or not equal or shape[-3] % keys[-3]:
         raise Rejected(
             f"its query {show(shape)} and key {show(keys)} have different leading axes",
             "batch and heads have to be equal, or grouped (enable_gqa)",

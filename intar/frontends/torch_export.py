@@ -23,7 +23,10 @@ KEPT = {
     *("gelu", "silu", "hardswish", "hardsigmoid", "prelu", "leaky_relu", "relu6", "hardtanh"),
     *("conv1d", "conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d"),
     *("adaptive_max_pool2d", "upsample_bilinear2d", "conv_transpose1d"),
-    *("upsample_nearest2d", "pixel_shuffle", "pixel_unshuffle"),
+    *("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "pixel_shuffle", "pixel_unshuffle"),
+    *("_upsample_nearest_exact1d", "_upsample_nearest_exact2d", "_upsample_nearest_exact3d"),
+    *("upsample_linear1d", "upsample_bicubic2d", "upsample_trilinear3d", "pad", "col2im"),
+    *("conv3d", "max_pool3d", "avg_pool3d", "logaddexp", "one_hot", "bilinear"),
     *("lstm", "gru", "rnn_tanh", "rnn_relu"),
     *("fake_quantize_per_tensor_affine", "fake_quantize_per_channel_affine"),
 }

@@ -26,6 +26,10 @@ INTEGERS = (
 """Operators that are kept: of quantised weights the integers count."""
 
 
+UNREAD = ("empty_like", "full_like", "isinf", "isnan", "ones_like", "zeros_like")
+"""Operators that take no value from the tensor that they read: its shape, or that its elements are finite."""
+
+
 def given_constants(program: ExportedProgram) -> dict[str, tuple[str, torch.Tensor]]:
     """Name in the module and value of each parameter, buffer and constant, by the node's name."""
     found: dict[str, tuple[str, torch.Tensor]] = {}
@@ -43,26 +47,42 @@ def fold(node: FxNode, constants: MutableMapping[FxNode, Any]) -> bool:
 
     Results that are not :func:`decided` are left alone.
     """
-    target = node.target
-    if not decided(node) or any(source not in constants for source in node.all_input_nodes):
+    target, value = node.target, node.meta.get("val")
+    if isinstance(value, torch.Tensor) and 0 in value.shape:
+        constants[node] = torch.zeros([int(n) for n in value.shape], dtype=value.dtype)
+        return True
+    unread = _opname(node) in UNREAD
+    if not decided(node) or any(source not in constants for source in node.all_input_nodes if not unread):
         return False
     assert callable(target)
+
+    def known(source: FxNode) -> Any:
+        given = source.meta.get("val")
+        if source in constants or not isinstance(given, torch.Tensor):
+            return constants[source]
+        return torch.zeros(given.shape, dtype=given.dtype)
+
     with torch.no_grad():
-        args: Any = map_arg(node.args, constants.__getitem__)
-        constants[node] = target(*args, **map_arg(node.kwargs, constants.__getitem__))
+        args: Any = map_arg(node.args, known)
+        constants[node] = target(*args, **map_arg(node.kwargs, known))
     return True
+
+
+def _opname(node: FxNode) -> str:
+    return str(getattr(node.target, "_opname", ""))
 
 
 def decided(node: FxNode) -> bool:
     """What the node reads decides its value: no random number, and not more than LARGEST elements."""
     target, value = node.target, node.meta.get("val")
-    if getattr(target, "_opname", "") in INTEGERS:
+    if _opname(node) in INTEGERS:
         return False
     if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()):
         return False
     if not callable(target) or (target is not operator.getitem and not hasattr(target, "_schema")):
         return False
-    return not isinstance(value, torch.Tensor) or prod(value.shape) <= LARGEST
+    sizes = value.shape if isinstance(value, torch.Tensor) else ()
+    return prod(n for n in sizes if isinstance(n, int)) <= LARGEST
 
 
 def to_array(tensor: torch.Tensor) -> np.ndarray:

@@ -21,6 +21,7 @@ from torch.fx import Node as FxNode
 from intar.errors import InternalError, quoted
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
+from intar.frontends.refusals import refusal
 from intar.frontends.torch_export import program_of
 from intar.frontends.torch_fold import decided, fold, given_constants, to_array
 from intar.frontends.torch_nodes import Writer
@@ -132,6 +133,11 @@ class TorchImporter(Importer):
         if base in SILENT:
             return
         handler = HANDLERS.get(base)
+        if handler is None and (reason := refusal(base)) is not None:
+            self.reject(
+                Node(operator_name(node), task_name(node), [], [node.name], line=source_line(node)), reason
+            )
+            return
         if handler is None or schema is None:
             self._places.setdefault((qualified(node), source_line(node)), []).append(task_name(node))
             return

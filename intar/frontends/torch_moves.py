@@ -11,6 +11,7 @@ from torch.fx import Node as FxNode
 
 from intar.frontends.onnx_nodes import Rejected
 from intar.frontends.torch_nodes import Writer
+from intar.ir.shapes import Shape
 
 Arguments = Mapping[str, Any]
 
@@ -102,16 +103,20 @@ def _stack(w: Writer, a: Arguments) -> None:
 
 
 def _expand(w: Writer, a: Arguments) -> None:
+    w.give("Identity", [_spread(w, a["self"], w.shape(w.current))])
+
+
+def _spread(w: Writer, source: Any, new: Shape) -> str:
     """Broadcasting: the same elements, or each of them several times."""
-    old, new = w.shape(a["self"]), w.shape(w.current)
+    old = w.shape(source)
     wide = (1,) * (len(new) - len(old)) + old
-    x = w.name(a["self"])
+    x = w.name(source)
     if wide != old:
         x = w.emit("Reshape", [x, w.integers(wide)], {"allowzero": 1})
     for axis, (have, want) in enumerate(zip(wide, new, strict=True)):
         if have != want:
             x = w.emit("Concat", [x] * want, {"axis": axis})
-    w.give("Identity", [x])
+    return x
 
 
 def _repeat(w: Writer, a: Arguments) -> None:
@@ -166,9 +171,8 @@ def _index(w: Writer, a: Arguments) -> None:
         )
     arrays = [w.array(given[axis]) for axis in axes]
     if any(array.dtype.kind == "b" for array in arrays) or axes != list(range(axes[0], axes[-1] + 1)):
-        raise Rejected(
-            "it indexes with a mask, or along axes apart", "indices are numbers along axes side by side"
-        )
+        w.give("intar.Pick", [a["self"], _places(w, a)])
+        return
     sizes = [shape[axis] for axis in axes]
     wrapped = [array % size for array, size in zip(arrays, sizes, strict=True)]
     flat = np.ravel_multi_index(np.broadcast_arrays(*wrapped), sizes).astype(np.int64)
@@ -176,6 +180,106 @@ def _index(w: Writer, a: Arguments) -> None:
     if len(axes) > 1:
         x = w.emit("Reshape", [x, w.integers((*shape[: axes[0]], prod(sizes), *shape[axes[-1] + 1 :]))])
     w.give("Gather", [x, flat], {"axis": axes[0]})
+
+
+def _all_places(shape: Shape) -> np.ndarray:
+    """The place of each element among all of a tensor."""
+    return np.arange(prod(shape), dtype=np.int64).reshape(shape)
+
+
+def _places(w: Writer, a: Arguments) -> np.ndarray:
+    """The places that ``self[indices]`` names."""
+    chosen: list[Any] = []
+    for each in a["indices"]:
+        if each is not None and not w.is_constant(each):
+            raise Rejected(
+                "its indices are computed at run time", "which elements move where is fixed in the circuit"
+            )
+        chosen.append(slice(None) if each is None else w.array(each))
+    return _all_places(w.shape(a["self"]))[tuple(chosen)]
+
+
+def _along_axis(w: Writer, a: Arguments) -> np.ndarray:
+    """The places that an index along one axis names, the other axes as in the index."""
+    if not w.is_constant(a["index"]):
+        raise Rejected(
+            "its indices are computed at run time", "which elements move where is fixed in the circuit"
+        )
+    index, shape = w.array(a["index"]), w.shape(a["self"])
+    if not shape:
+        return index * 0
+    axis = a["dim"] % len(shape)
+    places: list[Any] = list(np.indices(index.shape, sparse=True))
+    places[axis] = index
+    return _all_places(shape)[tuple(places)]
+
+
+def _gather(w: Writer, a: Arguments) -> None:
+    w.give("intar.Pick", [a["self"], _along_axis(w, a)])
+
+
+def _put(w: Writer, x: Any, places: np.ndarray, source: Any, add: bool = False) -> None:
+    """Write a source (broadcast to the places) into places of a tensor, or add it there."""
+    if w.is_constant(source):
+        source = w.constant(np.broadcast_to(w.array(source), places.shape).astype(np.float32))
+    elif w.shape(source) != places.shape:
+        source = _spread(w, source, places.shape)
+    w.give("intar.Put", [x, places, source], {"reduction": "add" if add else "none"})
+
+
+def _scatter(w: Writer, a: Arguments) -> None:
+    """Of a larger source the part that the index covers is read."""
+    how, places = a.get("reduce"), _along_axis(w, a)
+    add = how in ("add", "sum") or w.current.target.__name__.startswith("scatter_add")
+    if how not in (None, "add", "sum") or not a.get("include_self", True):
+        raise Rejected(f"it reduces by {how}", "elements are put in their places, or added to what is there")
+    source = a.get("src", a.get("value"))
+    if isinstance(source, FxNode) and not w.is_constant(source):
+        part: Any = source
+        for axis, (have, want) in enumerate(zip(w.shape(source), places.shape, strict=True)):
+            part = _part(w, part, axis, 0, want) if have != want else part
+        w.give("intar.Put", [a["self"], places, part], {"reduction": "add" if add else "none"})
+        return
+    if isinstance(source, FxNode):
+        source = w.array(source)[tuple(slice(n) for n in places.shape)]
+    _put(w, a["self"], places, source, add)
+
+
+def _index_put(w: Writer, a: Arguments) -> None:
+    _put(w, a["self"], _places(w, a), a["values"], bool(a.get("accumulate", False)))
+
+
+def _slice_scatter(w: Writer, a: Arguments) -> None:
+    shape = w.shape(a["self"])
+    axis = a["dim"] % len(shape)
+    chosen = np.arange(shape[axis])[slice(a["start"], a["end"], a["step"])]
+    _put(w, a["self"], np.take(_all_places(shape), chosen, axis), a["src"])
+
+
+def _select_scatter(w: Writer, a: Arguments) -> None:
+    shape = w.shape(a["self"])
+    _put(w, a["self"], np.take(_all_places(shape), a["index"], a["dim"] % len(shape)), a["src"])
+
+
+def _diagonal(w: Writer, a: Arguments) -> None:
+    places = np.diagonal(_all_places(w.shape(a["self"])), a["offset"], a["dim1"], a["dim2"])
+    w.give("intar.Pick", [a["self"], places])
+
+
+def _as_strided(w: Writer, a: Arguments) -> None:
+    """Places by steps: of a tensor whose elements lie in order."""
+    given = a["self"].meta["val"]
+    if not given.is_contiguous():
+        raise Rejected("it reads the memory of a transposed tensor", hint="call .contiguous() before it")
+    steps = [np.arange(n) * step for n, step in zip(a["size"], a["stride"], strict=True)]
+    start = int(a.get("storage_offset") or 0) - int(given.storage_offset())
+    places = sum(np.ix_(*steps)) + start if steps else np.asarray(start)
+    w.give("intar.Pick", [a["self"], np.asarray(places)])
+
+
+def _copy_over(w: Writer, a: Arguments) -> None:
+    """``self.copy_(src)``: the source, in the shape of what it is written over."""
+    w.give("Identity", [_spread(w, a["src"], w.shape(w.current))])
 
 
 def _unfold(w: Writer, a: Arguments) -> None:
@@ -190,19 +294,29 @@ def _unfold(w: Writer, a: Arguments) -> None:
 
 MOVES: dict[str, Callable[[Writer, Arguments], None]] = {
     "_unsafe_view": reshape,
+    "as_strided": _as_strided,
     "cat": _cat,
     "chunk": _split,
+    "copy": _copy_over,
+    "diagonal": _diagonal,
     "expand": _expand,
     "flatten": reshape,
     "flip": _flip,
+    "gather": _gather,
     "index": _index,
+    "index_put": _index_put,
     "index_select": _index_select,
     "permute": _permute,
     "repeat": _repeat,
     "reshape": reshape,
     "roll": _roll,
+    "scatter": _scatter,
+    "scatter_add": _scatter,
+    "scatter_reduce": _scatter,
     "select": _select,
+    "select_scatter": _select_scatter,
     "slice": _slice,
+    "slice_scatter": _slice_scatter,
     "split": _split,
     "split_with_sizes": _split,
     "squeeze": reshape,

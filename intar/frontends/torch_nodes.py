@@ -85,7 +85,14 @@ class Writer:
         """Shape of an operand; of a number, none."""
         if not isinstance(operand, FxNode):
             return np.shape(operand)
+        if isinstance(value := self.constants.get(operand), torch.Tensor):
+            return tuple(value.shape)
         return tuple(int(n) for n in operand.meta["val"].shape)
+
+    def holds(self, operand: Any, dtype: torch.dtype) -> bool:
+        """Whether an operand is a tensor of this type."""
+        value = operand.meta.get("val") if isinstance(operand, FxNode) else operand
+        return isinstance(value, torch.Tensor) and value.dtype == dtype
 
     def emit(
         self,

@@ -6,6 +6,7 @@ A handler takes the writer and the operator's arguments by their names in ATen's
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -59,9 +60,11 @@ def _mul(w: Writer, a: Arguments) -> None:
 
 
 def _div(w: Writer, a: Arguments) -> None:
-    if a.get("rounding_mode") is not None:
-        raise Rejected("it rounds the quotient", "activations are real numbers")
-    w.give("Div", [a["self"], a["other"]])
+    rounding = {"floor": "Floor", "trunc": "intar.Trunc"}.get(a.get("rounding_mode"))
+    if rounding is None:
+        w.give("Div", [a["self"], a["other"]])
+    else:
+        w.give(rounding, [w.emit("Div", [a["self"], a["other"]])])
 
 
 def _pow(w: Writer, a: Arguments) -> None:
@@ -74,9 +77,11 @@ def _rsqrt(w: Writer, a: Arguments) -> None:
 
 def _clamp(w: Writer, a: Arguments) -> None:
     low, high = a.get("min", a.get("min_val")), a.get("max", a.get("max_val"))
-    if not all(w.is_constant(bound) for bound in (low, high)):
-        raise Rejected("its bounds are computed at run time", "bounds are constants")
-    w.give("Clip", [a["self"], low, high])
+    if all(bound is None or (w.is_constant(bound) and prod(w.shape(bound)) == 1) for bound in (low, high)):
+        w.give("Clip", [a["self"], low, high])
+        return
+    x = a["self"] if low is None else w.emit("Max", [a["self"], low])
+    w.give("Identity", [x if high is None else w.emit("Min", [x, high])])
 
 
 def _relu6(w: Writer, a: Arguments) -> None:
@@ -102,10 +107,12 @@ def _celu(w: Writer, a: Arguments) -> None:
 
 
 def _softplus(w: Writer, a: Arguments) -> None:
-    """Beyond the threshold PyTorch takes x itself, which differs by less than single precision shows."""
-    beta = float(a["beta"])
+    """Beyond the threshold PyTorch takes x itself; from 16 on that differs by less than single precision shows."""
+    beta, threshold = float(a["beta"]), float(a["threshold"])
     x = a["self"] if beta == 1 else w.emit("Mul", [a["self"], beta])
     y = w.emit("Softplus", [x])
+    if threshold < 16:
+        y = w.emit("Where", [w.emit("Greater", [x, threshold]), x, y])
     w.give("Identity", [y if beta == 1 else w.emit("Mul", [y, 1 / beta])])
 
 
@@ -226,10 +233,36 @@ def _dropout(w: Writer, a: Arguments) -> None:
 
 
 def _copy(w: Writer, a: Arguments) -> None:
-    dtype = a.get("dtype")
-    if dtype is not None and not dtype.is_floating_point:
-        raise Rejected("it turns an activation into another type than float", "activations are real numbers")
-    w.give("Identity", [_first(a)])
+    """Numbers become truth values where they are not 0, and whole numbers without what is behind the point."""
+    x, dtype = _first(a), a.get("dtype")
+    if dtype is None or dtype.is_floating_point or w.holds(x, torch.bool):
+        w.give("Identity", [x])
+    elif dtype is torch.bool:
+        w.give("Not", [w.emit("Equal", [x, 0.0])])
+    elif dtype.is_complex:
+        raise Rejected("it turns an activation into complex numbers", "activations are real numbers")
+    else:
+        w.give("intar.Trunc" if _real(w, x) else "Identity", [x])
+
+
+def _real(w: Writer, x: Any) -> bool:
+    return any(w.holds(x, kind) for kind in (torch.float32, torch.float64, torch.float16, torch.bfloat16))
+
+
+def _one_hot(w: Writer, a: Arguments) -> None:
+    values = np.asarray([0, 1], np.float32)
+    w.give("OneHot", [a["self"], w.integers([w.shape(w.current)[-1]]), values], {"axis": -1})
+
+
+def _bilinear(w: Writer, a: Arguments) -> None:
+    """``x1 · W[o] · x2`` for each output: a product with all matrices side by side, and sums of products."""
+    weight, first = w.array(a["weight"]), w.shape(a["input1"])
+    outputs, rows, columns = weight.shape
+    wide = w.emit("MatMul", [a["input1"], weight.transpose(1, 0, 2).reshape(rows, outputs * columns)])
+    wide = w.emit("Reshape", [wide, w.integers((*first[:-1], outputs, columns))])
+    other = w.emit("Reshape", [a["input2"], w.integers((*first[:-1], 1, columns))])
+    made = w.emit("ReduceSum", [w.emit("Mul", [wide, other])], {"axes": [-1], "keepdims": 0})
+    w.give("Identity", [made if a.get("bias") is None else w.emit("Add", [made, a["bias"]])])
 
 
 def _embedding(w: Writer, a: Arguments) -> None:
@@ -238,11 +271,17 @@ def _embedding(w: Writer, a: Arguments) -> None:
     w.give("Gather", [a["weight"], a["indices"]], {"axis": 0})
 
 
-def _argmax(w: Writer, a: Arguments) -> None:
-    rank = len(w.shape(a["self"]))
-    if a.get("dim") is None or a["dim"] % rank != rank - 1:
-        raise Rejected("it is not along the last axis", hint="call argmax(dim=-1)")
-    w.give("ArgMax", [a["self"]], {"axis": -1, "keepdims": int(a["keepdim"])})
+def _arg(op: str) -> Handler:
+    """Along an axis, or of all elements as one row."""
+
+    def handler(w: Writer, a: Arguments) -> None:
+        if a.get("dim") is not None:
+            w.give(op, [a["self"]], {"axis": int(a["dim"]), "keepdims": int(a["keepdim"])})
+            return
+        row = w.emit("Reshape", [a["self"], w.integers([prod(w.shape(a["self"]))])])
+        w.give(op, [row], {"axis": 0, "keepdims": 0})
+
+    return handler
 
 
 def _group_rational(w: Writer, a: Arguments) -> None:
@@ -264,9 +303,11 @@ HANDLERS: dict[str, Handler] = {
     "add": _sum("Add"),
     "addmm": _addmm,
     "alias": _copy,
-    "argmax": _argmax,
+    "argmax": _arg("ArgMax"),
+    "argmin": _arg("ArgMin"),
     "baddbmm": _addmm,
     "batch_norm": _batch_norm,
+    "bilinear": _bilinear,
     "bmm": _matmul,
     "celu": _celu,
     "clamp": _clamp,
@@ -302,6 +343,7 @@ HANDLERS: dict[str, Handler] = {
     "native_group_norm": _group_norm,
     "native_layer_norm": _layer_norm,
     "neg": _unary("Neg"),
+    "one_hot": _one_hot,
     "pow": _pow,
     "prelu": _prelu,
     "relu": _unary("Relu"),

@@ -70,7 +70,7 @@ class Op(str, Enum):
 
 FUNCTIONS = (
     *("log", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erf"),
-    *("softsign", "log_sigmoid", "floor", "ceil", "round", "negative", "not_negative"),
+    *("softsign", "log_sigmoid", "floor", "ceil", "round", "trunc", "negative", "not_negative"),
 )
 """What `Op.FUNCTION` may be: elementwise functions without parameters."""
 

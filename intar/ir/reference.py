@@ -91,6 +91,7 @@ NAMED: dict[str, Callable[[Array], Array]] = {
     "floor": np.floor,
     "ceil": np.ceil,
     "round": np.rint,
+    "trunc": np.trunc,
     "negative": lambda x: (x < 0).astype(np.float64),
     "not_negative": lambda x: (x >= 0).astype(np.float64),
 }
