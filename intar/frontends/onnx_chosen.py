@@ -102,8 +102,9 @@ def put(importer: Importer, node: Node, x: str, updates: str, chosen: np.ndarray
     order = list(range(prod(shape) // length))
     for new, row in enumerate(rows, len(order)):
         order[row] = new
-    flat = [_shaped(importer, node, each, (n, length)) for each, n in ((x, len(order)), (updates, len(rows)))]
-    return _shaped(importer, node, _joined(importer, node, *flat, 0, order), shape)
+    x = _shaped(importer, node, x, (len(order), length))
+    updates = _shaped(importer, node, updates, (len(rows), length))
+    return _shaped(importer, node, _joined(importer, node, x, updates, 0, order), shape)
 
 
 def _joined(importer: Importer, node: Node, x: str, updates: str, axis: int, order: list[int]) -> str:
@@ -173,8 +174,8 @@ def _along_axis(node: Node, indices: np.ndarray, shape: Shape) -> np.ndarray:
     axis = int(node.attrs.get("axis", 0)) % max(len(shape), 1)
     if indices.ndim != len(shape):
         raise Rejected(f"its indices have {indices.ndim} axes, expected {len(shape)}", code="graph")
-    places = list(np.indices(indices.shape, sparse=True))
-    places[axis] = _within(indices, shape[axis], shape)
+    places: list[np.ndarray] = list(np.indices(indices.shape, sparse=True))
+    places[axis] = _within(indices, shape[axis : axis + 1], shape)
     return positions(shape)[tuple(places)]
 
 
@@ -182,7 +183,7 @@ def _nd(node: Node, indices: np.ndarray, shape: Shape) -> np.ndarray:
     """The positions of GatherND and ScatterND: the last axis of the indices is a place, behind axes in common."""
     common, depth = int(node.attrs.get("batch_dims", 0)), indices.shape[-1]
     inside = _within(indices, shape[common : common + depth], shape)
-    lead = np.indices(indices.shape[:common], sparse=True)
+    lead: tuple[np.ndarray, ...] = np.indices(indices.shape[:common], sparse=True)
     spread = [each.reshape(*each.shape, *(1,) * (indices.ndim - 1 - common)) for each in lead]
     return positions(shape)[(*spread, *np.moveaxis(inside, -1, 0))]
 

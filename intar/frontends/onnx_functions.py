@@ -198,16 +198,16 @@ def where(importer: Importer, node: Node) -> None:
         constant = importer.graph.constant(f"{node.outputs[0]}:mask", additive_mask(keep))
         importer.emit(node, Op.ADD, [importer.tensor(x), constant])
         return
-    kept = [importer.tensor(x), _constant(importer, node, keep)]
+    parts = [importer.tensor(x), _constant(importer, node, keep)]
     if importer.is_constant(low):
         rest = np.where(keep, 0.0, importer.real(low))
         if not rest.any():
-            importer.emit(node, Op.MUL, alike(importer, node, kept))
+            importer.emit(node, Op.MUL, alike(importer, node, parts))
             return
         other = _constant(importer, node, rest)
     else:
         other = _step(importer, node, Op.MUL, [importer.tensor(low), _constant(importer, node, ~keep)])
-    importer.emit(node, Op.ADD, alike(importer, node, [_step(importer, node, Op.MUL, kept), other]))
+    importer.emit(node, Op.ADD, alike(importer, node, [_step(importer, node, Op.MUL, parts), other]))
 
 
 def _hides(importer: Importer, name: str) -> bool:

@@ -71,27 +71,20 @@ def _left_constant(importer: Importer, node: Node, a: str, b: str) -> None:
         importer.emit(node, Op.RESHAPE, [made], {"shape": shape_a[:-1]})
         return
     if quant is not None and quant.axis is not None:
-        quant = quant.model_copy(
-            update={"axis": {array.ndim - 2: array.ndim - 1, array.ndim - 1: array.ndim - 2}[quant.axis]}
-        )
+        quant = quant.model_copy(update={"axis": array.ndim * 2 - 3 - quant.axis})
     swap = (*range(len(shape_b) - 2), len(shape_b) - 1, len(shape_b) - 2)
     turned = importer.emit(
         node, Op.TRANSPOSE, [importer.tensor(b)], {"perm": swap}, output=f"{output}:turned"
     )
     product = _each(importer, node, turned, array.swapaxes(-1, -2), quant)
     rank = len(importer.graph.shapes[product])
-    last = importer.emit(
-        node,
-        Op.TRANSPOSE,
-        [product],
-        {"perm": (*range(rank - 2), rank - 1, rank - 2)},
-        output=f"{output}:back",
-    )
-    shape = importer.graph.shapes[last]
-    if len(shape_a) < 2:
-        importer.emit(node, Op.RESHAPE, [last], {"shape": (*shape[:-2], shape[-1])})
-    else:
-        importer.alias[output] = last
+    swap = (*range(rank - 2), rank - 1, rank - 2)
+    if len(shape_a) > 1:
+        importer.emit(node, Op.TRANSPOSE, [product], {"perm": swap})
+        return
+    made = importer.emit(node, Op.TRANSPOSE, [product], {"perm": swap}, output=f"{output}:back")
+    shape = importer.graph.shapes[made]
+    importer.emit(node, Op.RESHAPE, [made], {"shape": (*shape[:-2], shape[-1])})
 
 
 def _each(importer: Importer, node: Node, x: str, weights: np.ndarray, quant: QuantParams | None) -> str:

@@ -177,7 +177,7 @@ def _run(chosen: list[int], at: int, stride: int) -> int:
 
 
 def _runs(chosen: list[int], turned: bool) -> list[tuple[int, int, int]]:
-    """Begin, end and step of the runs of equal steps; those backwards (step −1) are long, and there if they can be `turned`."""
+    """Begin, end and step of the runs of equal steps; long ones backwards (step −1) are there if they can be `turned`."""
     runs, at = [], 0
     while at < len(chosen):
         back = _run(chosen, at, -1)

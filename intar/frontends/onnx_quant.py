@@ -1,4 +1,4 @@
-"""Rounding to a grid spelled as one node: QONNX's Quant and BipolarQuant, which Brevitas and QKeras export.
+"""Rounding to a grid spelled as one node: QONNX's Quant, BipolarQuant and Trunc, which Brevitas and QKeras export.
 
 The node says real values on both sides. Of a constant the integers are kept; an activation is clipped to what its bits
 hold, where the next width of the machine holds more, and rounded to the grid.
@@ -32,7 +32,7 @@ ROUNDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "UP": lambda v: np.sign(v) * np.ceil(np.abs(v)),
     "DOWN": np.fix,
 }
-"""Modes of a Quant node. To the nearest integer activations are rounded; which way a tie goes is the machine's own."""
+"""Modes of a Quant node. Activations go down, or to the nearest integer; which way a tie goes is the machine's own."""
 
 NEAREST = ("ROUND", "HALF_EVEN", "HALF_UP", "HALF_DOWN")
 
@@ -43,7 +43,7 @@ CONSTANT_BITS = (4, 8, 16, 32)
 
 def quant(importer: Importer, node: Node) -> None:
     """Quant (also IntQuant): x, scale, zero point, bit width; signed, narrow, rounding_mode."""
-    x, scales, zeros, bits = _parameters(importer, node)
+    x, scales, zeros, bits = _parameters(importer, node, node.inputs)
     signed, narrow = bool(node.attrs.get("signed", 1)), bool(node.attrs.get("narrow", 0))
     mode = str(node.attrs.get("rounding_mode", "ROUND")).upper()
     if mode not in ROUNDINGS:
@@ -58,10 +58,12 @@ def quant(importer: Importer, node: Node) -> None:
         steps = np.clip(real / scales + zeros, low, high)
         _keep(importer, node, ROUNDINGS[mode](steps) - zeros, scales)
         return
-    if mode not in NEAREST:
-        hint = "export the activation with rounding mode ROUND"
+    if mode not in (*NEAREST, "FLOOR") and not (mode == "DOWN" and low == 0 and not zeros.any()):
+        hint = "export the activation with rounding mode ROUND or FLOOR"
         raise Rejected(
-            f"it rounds an activation with mode {mode}", "activations go to the nearest integer", hint
+            f"it rounds an activation with mode {mode}",
+            "activations go to the nearest integer, or down",
+            hint,
         )
     if scales.size != 1 or zeros.size != 1:
         why = "activations have one scale and one zero point"
@@ -75,7 +77,52 @@ def quant(importer: Importer, node: Node) -> None:
         scale=float(scales.item()),
         zero_point=int(zeros.item()),
     )
-    tensor = clip_to_integers(importer, node, importer.tensor(x), grid, low, high)
+    tensor = importer.tensor(x)
+    if mode not in NEAREST:
+        maker = importer.graph.makers.get(tensor)
+        if low == zeros.item() and maker is not None and maker.op is Op.RELU:
+            tensor = maker.inputs[0]  # the grid ends at 0 itself, and what is added may join a bias
+        tensor = _moved(importer, node, Op.ADD, tensor, (ALMOST - 0.5) * float(scales.item()))
+    tensor = clip_to_integers(importer, node, tensor, grid, low, high)
+    importer.alias[node.outputs[0]] = importer.on_grid(tensor, grid, node.outputs[0], node.source)
+
+
+ALMOST = 2.0**-12
+"""Rounding down is rounding to the nearest of half a step less, but for what is less than this below a whole number of
+steps; without it a whole number would be a tie."""
+
+
+def _moved(importer: Importer, node: Node, op: Op, tensor: str, number: float) -> str:
+    """A tensor plus or times a number."""
+    constant = importer.graph.constant(f"{node.outputs[0]}:number", np.asarray(number))
+    return importer.emit(node, op, [tensor, constant], output=importer.graph.fresh(f"{node.outputs[0]}:part"))
+
+
+def trunc(importer: Importer, node: Node) -> None:
+    """Trunc: x, scale, zero point, bit widths before and after. The integers lose their last bits, and keep the scale.
+
+    Rounding down is that of half a step less; integers over a power of two are never so near to the next step that it errs.
+    """
+    if len(node.inputs) != 5:
+        raise Rejected(
+            f"it has {len(node.inputs)} inputs", "a Trunc with five is supported", "export it as Quant"
+        )
+    before = importer.value(node.inputs[3], "bit width").reshape(-1)
+    x, scales, zeros, bits = _parameters(importer, node, [*node.inputs[:3], node.inputs[4]])
+    mode = str(node.attrs.get("rounding_mode", "FLOOR")).upper()
+    if mode not in (*NEAREST, "FLOOR"):
+        raise Rejected(f"its rounding mode is {mode}", "activations go to the nearest integer, or down")
+    width = next((width for width in ACTIVATION_BITS if width > bits), None)
+    if scales.size != 1 or zeros.any() or before.size != 1 or width is None or before[0] < bits:
+        raise Rejected(
+            "its integers have a zero point, a scale for each channel or more than 15 bits",
+            "an activation has one scale",
+        )
+    scale, lost = float(scales.item()), 2.0 ** (bits - float(before[0]))
+    tensor = _moved(importer, node, Op.MUL, importer.tensor(x), lost)
+    if mode == "FLOOR" and lost < 1:
+        tensor = _moved(importer, node, Op.ADD, tensor, (lost - 1) / 2 * scale)
+    grid = QuantParams(bits=width, scale=scale)  # type: ignore[arg-type]
     importer.alias[node.outputs[0]] = importer.on_grid(tensor, grid, node.outputs[0], node.source)
 
 
@@ -86,11 +133,36 @@ def bipolar_quant(importer: Importer, node: Node) -> None:
 
 def _bipolar(importer: Importer, node: Node, x: str, scales: np.ndarray) -> None:
     if x not in importer.values:
-        hint = "train the network with activations of two bits or more"
-        raise Rejected(
-            "it quantises an activation to one bit", "weights may have one, activations four or more", hint
-        )
+        _bipolar_activation(importer, node, importer.tensor(x), scales)
+        return
     _keep(importer, node, np.where(importer.real(x) >= 0, 1.0, -1.0), scales)
+
+
+def _bipolar_activation(importer: Importer, node: Node, tensor: str, scales: np.ndarray) -> None:
+    """A step from −1 to 1, in integers of four bits."""
+    if scales.size != 1:
+        why = "activations have one scale"
+        raise Rejected("it quantises an activation by channel", why, "train it with one scale for the tensor")
+    scale, output = float(scales.item()), node.outputs[0]
+    step = importer.emit(
+        node,
+        Op.FUNCTION,
+        [tensor],
+        {"function": "not_negative"},
+        output=importer.graph.fresh(f"{output}:step"),
+    )
+    step = importer.on_grid(step, QuantParams(bits=4, scale=1.0), f"{output}:truth", node.source)
+    width = importer.graph.shapes[tensor][-1]
+    ends = [
+        importer.graph.constant(f"{output}:{role}", np.full(width, value))
+        for role, value in (("scale", 2 * scale), ("shift", -scale))
+    ]
+    attrs = {"axis": len(importer.graph.shapes[tensor]) - 1}
+    both = importer.emit(
+        node, Op.SCALE_SHIFT, [step, *ends], attrs, output=importer.graph.fresh(f"{output}:both")
+    )
+    grid = QuantParams(bits=4, scale=scale)
+    importer.alias[output] = importer.on_grid(both, grid, output, node.source)
 
 
 def clip_to_integers(
@@ -106,10 +178,10 @@ def clip_to_integers(
     return importer.emit(node, Op.CLIP, [rounded], bounds, output=f"{output}:clipped")
 
 
-def _parameters(importer: Importer, node: Node) -> tuple[str, np.ndarray, np.ndarray, int]:
-    if len(node.inputs) != 4:
-        raise Rejected(f"it has {len(node.inputs)} inputs, it needs 4", code="graph")
-    x, *rest = node.inputs
+def _parameters(importer: Importer, node: Node, inputs: list[str]) -> tuple[str, np.ndarray, np.ndarray, int]:
+    if len(inputs) != 4:
+        raise Rejected(f"it has {len(inputs)} inputs, it needs 4", code="graph")
+    x, *rest = inputs
     roles = ("scale", "zero point", "bit width")
     scales, zeros, bits = (
         importer.value(name, role).astype(np.float64) for name, role in zip(rest, roles, strict=True)
@@ -157,5 +229,10 @@ def _axis(scales: Shape, shape: Shape) -> int | None:
 QUANTS = {
     f"{domain}.{op}": handler
     for domain in DOMAINS
-    for op, handler in {"Quant": quant, "IntQuant": quant, "BipolarQuant": bipolar_quant}.items()
+    for op, handler in {
+        "Quant": quant,
+        "IntQuant": quant,
+        "BipolarQuant": bipolar_quant,
+        "Trunc": trunc,
+    }.items()
 }

@@ -35,7 +35,7 @@ class _Grid:
 
 
 def resize(importer: Importer, node: Node) -> None:
-    """Nearest neighbour: repeated elements (by whole factors), or chosen ones. Linear and cubic: a product along each axis."""
+    """Nearest neighbour: elements repeated (by whole factors) or chosen. Linear and cubic: a product along each axis."""
     shape, mode = importer.shape(node.inputs[0]), node.attrs.get("mode", "nearest")
     target, scales = _resized(importer, node, shape)
     grids = _grids(importer, node, shape, target, scales)

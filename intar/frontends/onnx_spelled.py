@@ -77,7 +77,7 @@ def _scan(op: str) -> Callable[[Steps, Importer, Node], str]:
 
 def _mean(steps: Steps, importer: Importer, node: Node) -> str:
     total = steps("Sum", node.inputs)
-    return steps("Mul", [total, np.float32(1 / len(node.inputs))])
+    return steps("Mul", [total, np.asarray(1 / len(node.inputs), np.float32)])
 
 
 def _response(steps: Steps, importer: Importer, node: Node) -> str:
@@ -88,28 +88,26 @@ def _response(steps: Steps, importer: Importer, node: Node) -> str:
     )
     apart = np.arange(channels)[:, None] - np.arange(channels)
     near = (apart <= (size - 1) // 2) & (-apart <= size // 2)
-    weight = (near * np.float32(alpha / size)).T.reshape(
-        channels, channels, *(1,) * (len(importer.shape(x)) - 2)
-    )
+    weight = (near * (alpha / size)).T.reshape(channels, channels, *(1,) * (len(importer.shape(x)) - 2))
     square = steps("Mul", [x, x])
     sums = steps("Conv", [square, weight.astype(np.float32), np.full(channels, bias, np.float32)])
-    return steps("Mul", [x, steps("Pow", [sums, np.float32(-beta)])])
+    return steps("Mul", [x, steps("Pow", [sums, np.asarray(-beta)])])
 
 
 def _length_pool(steps: Steps, importer: Importer, node: Node) -> str:
     """LpPool: the root of the sum of powers in a window."""
     order, window = float(node.attrs.get("p", 2)), node.attrs["kernel_shape"]
-    power = steps("Pow", [steps("Abs", [node.inputs[0]]), np.float32(order)])
+    power = steps("Pow", [steps("Abs", [node.inputs[0]]), np.asarray(order)])
     attrs = {key: value for key, value in node.attrs.items() if key != "p"}
     mean = steps("AveragePool", [power], attrs | {"count_include_pad": 1})
-    return steps("Pow", [steps("Mul", [mean, np.float32(prod(window))]), np.float32(1 / order)])
+    return steps("Pow", [steps("Mul", [mean, np.asarray(prod(window))]), np.asarray(1 / order)])
 
 
 def _shrink(steps: Steps, importer: Importer, node: Node) -> str:
     """Nothing of what is within `lambd` of 0, the rest nearer to 0 by `bias`."""
     x, limit, bias = node.inputs[0], float(node.attrs.get("lambd", 0.5)), float(node.attrs.get("bias", 0.0))
     sides = [
-        steps("Mul", [steps(op, [x, np.float32(end)]), steps("Add", [x, np.float32(nearer)])])
+        steps("Mul", [steps(op, [x, np.asarray(end)]), steps("Add", [x, np.asarray(nearer)])])
         for op, end, nearer in (("Greater", limit, -bias), ("Less", -limit, bias))
     ]
     return steps("Add", sides)

@@ -1,8 +1,8 @@
-"""Volumes of three dimensions (batch, channels, depth, height, width): images, for operators that are translated for these.
+"""Volumes of three dimensions (batch, channels, depth, height, width): images, for operators translated for these.
 
-A pool is one of each slice and one over the depths of each pixel. A convolution reads the slices under its kernel as channels,
-and the slices that it makes lie one below the other in a tall image, in whole strides, so that one convolution of an image
-makes all of them; rows between two slices are thrown away.
+A pool is one of each slice and one over the depths of each pixel. A convolution reads the slices under its kernel as
+channels, and the slices that it makes lie one below the other in a tall image, in whole strides, so that one convolution
+of an image makes all of them; rows between two slices are thrown away.
 """
 
 from __future__ import annotations

@@ -186,8 +186,8 @@ def _alike(windows: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
 
 
 def _adaptive(whole: str, op: str) -> Callable[[Writer, Arguments], None]:
-    """A pool whose windows make an image of a given size: where they are not alike, of elements in the order in which windows
-    read them (the largest of each), or a product with a matrix for each axis (means)."""
+    """A pool whose windows make an image of a given size. Where they are not alike, the largest is that of elements in the
+    order in which windows read them, and a mean a product with a matrix for each axis."""
 
     def handler(w: Writer, a: Arguments) -> None:
         x, size = a["self"], w.shape(a["self"])[2 - len(w.shape(a["self"])) :]

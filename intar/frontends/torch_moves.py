@@ -11,6 +11,7 @@ from torch.fx import Node as FxNode
 
 from intar.frontends.onnx_nodes import Rejected
 from intar.frontends.torch_nodes import Writer
+from intar.frontends.torch_places import operator
 from intar.ir.shapes import Shape
 
 Arguments = Mapping[str, Any]
@@ -230,7 +231,7 @@ def _put(w: Writer, x: Any, places: np.ndarray, source: Any, add: bool = False) 
 def _scatter(w: Writer, a: Arguments) -> None:
     """Of a larger source the part that the index covers is read."""
     how, places = a.get("reduce"), _along_axis(w, a)
-    add = how in ("add", "sum") or w.current.target.__name__.startswith("scatter_add")
+    add = how in ("add", "sum") or operator(w.current) == "scatter_add"
     if how not in (None, "add", "sum") or not a.get("include_self", True):
         raise Rejected(f"it reduces by {how}", "elements are put in their places, or added to what is there")
     source = a.get("src", a.get("value"))

@@ -60,7 +60,7 @@ def _mul(w: Writer, a: Arguments) -> None:
 
 
 def _div(w: Writer, a: Arguments) -> None:
-    rounding = {"floor": "Floor", "trunc": "intar.Trunc"}.get(a.get("rounding_mode"))
+    rounding = {"floor": "Floor", "trunc": "intar.Trunc"}.get(str(a.get("rounding_mode")))
     if rounding is None:
         w.give("Div", [a["self"], a["other"]])
     else:

@@ -18,11 +18,33 @@ class Quant(OpRun):
     op_domain = DOMAIN
 
     def _run(
-        self, x: Any, scale: Any, zero: Any, bits: Any, signed: int = 1, narrow: int = 0, **_: Any
+        self,
+        x: Any,
+        scale: Any,
+        zero: Any,
+        bits: Any,
+        signed: int = 1,
+        narrow: int = 0,
+        rounding_mode: str = "ROUND",
+        **_: Any,
     ) -> Any:
         half = 2.0 ** (bits - 1)
         low, high = (-half + narrow, half - 1) if signed else (0.0, 2 * half - 1 - narrow)
-        return (((np.rint(np.clip(x / scale + zero, low, high)) - zero) * scale).astype(np.float32),)
+        whole = np.floor if rounding_mode == "FLOOR" else np.rint
+        return (((whole(np.clip(x / scale + zero, low, high)) - zero) * scale).astype(np.float32),)
+
+
+class Trunc(OpRun):
+    """Integers without their last bits, on the same scale."""
+
+    op_domain = DOMAIN
+
+    def _run(
+        self, x: Any, scale: Any, zero: Any, before: Any, after: Any, rounding_mode: str = "FLOOR", **_: Any
+    ) -> Any:
+        whole = np.floor if rounding_mode == "FLOOR" else np.rint
+        steps = whole(np.round(x / scale + zero) / 2.0 ** (before - after))
+        return (((steps - zero) * scale).astype(np.float32),)
 
 
 class BipolarQuant(OpRun):
@@ -52,7 +74,7 @@ class Network:
         """The name of a node's output; inputs that are no names become constants."""
         names = [each if isinstance(each, str) else self.array(each) for each in inputs]
         output = f"t{len(self.nodes)}"
-        domain = DOMAIN if op.endswith("Quant") else ""
+        domain = DOMAIN if op.endswith("Quant") or op == "Trunc" else ""
         self.nodes.append(helper.make_node(op, names, [output], domain=domain, **attrs))
         return output
 

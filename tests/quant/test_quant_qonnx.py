@@ -9,7 +9,7 @@ import onnx
 import pytest
 import qonnx_networks
 from onnx.reference import ReferenceEvaluator
-from qonnx_networks import BipolarQuant, Network, Quant, convolutions
+from qonnx_networks import BipolarQuant, Network, Quant, Trunc, convolutions
 from quant_networks import digits
 
 from intar.errors import UnsupportedError
@@ -19,11 +19,13 @@ from intar.quant.golden import quantise_input, run_golden
 from intar.quant.quantise import quantise
 
 
-def differences(model: onnx.ModelProto, samples: np.ndarray) -> tuple[int, int, int]:
+def differences(
+    model: onnx.ModelProto, samples: np.ndarray, calibration: dict[str, np.ndarray] | None = None
+) -> tuple[int, int, int]:
     """Results that differ from the model's own, in steps the largest difference, and all results."""
-    ours = quantise(load_model(model))
+    ours = quantise(load_model(model), calibration=calibration)
     x, y = (ours.graph.tensor(names[0]) for names in (ours.graph.inputs, ours.graph.outputs))
-    reference = ReferenceEvaluator(model, new_ops=[Quant, BipolarQuant])
+    reference = ReferenceEvaluator(model, new_ops=[Quant, BipolarQuant, Trunc])
     gaps = []
     for sample in samples:
         theirs = np.rint(reference.run(None, {"x": sample[None]})[0] / y.scale)
@@ -90,6 +92,47 @@ def test_clips_between_quantise_and_dequantise() -> None:
     assert (task.weight_bits, task.hi - task.lo) == (4, 31)
 
 
+def product(net: Network, x: str, rows: int, columns: int, scale: float = 2.0**-4) -> str:
+    """A matmul with whole weights from −3 to 3, times a scale."""
+    weight = np.random.default_rng(rows).integers(-3, 4, (rows, columns))
+    return net.node("MatMul", x, net.quant(weight * scale, scale, 4, narrow=1))
+
+
+@pytest.mark.parametrize("scale", [2.0**-3, 0.13])
+def test_activations_rounded_down(scale: float) -> None:
+    """Also where sums are whole numbers of steps, which they often are with powers of two."""
+    net = Network()
+    x = net.quant("x", 1 / 16, 4, signed=0)
+    y = net.node("Relu", product(net, x, 64, 32))
+    y = net.node("Quant", y, scale, 0.0, 6.0, rounding_mode="FLOOR", signed=0)
+    z = net.node("Quant", product(net, y, 32, 16), 1.0, 0.0, 8.0, rounding_mode="FLOOR")
+    *_, images, _ = digits()
+    wrong, worst, total = differences(net.model(z, (1, 64)), images[:100])
+    # A bias is a whole number of the sums' steps: of other scales than powers of two a sum may be half of one apart.
+    assert (wrong, total) == (0, 1600) if scale == 2.0**-3 else worst <= 1 and wrong <= 16
+
+
+def test_truncated_sums() -> None:
+    """The mean of four integers without their last two bits, as networks for integers have it."""
+    net = Network()
+    image = net.node("Reshape", net.quant("x", 0.07, 4, signed=0), np.array([1, 1, 8, 8]))
+    sums = net.node("Mul", net.node("AveragePool", image, kernel_shape=[2, 2], strides=[2, 2]), 4.0)
+    y = net.node("Trunc", sums, 0.07, 0.0, 6.0, 4.0, rounding_mode="FLOOR")
+    *_, images, _ = digits()
+    assert differences(net.model(y, (1, 64)), images[:100]) == (0, 0, 1600)
+
+
+def test_activations_of_one_bit() -> None:
+    """A step between two products."""
+    net = Network()
+    x = net.quant("x", 1 / 15, 4, signed=0)
+    step = net.node("BipolarQuant", net.node("Add", product(net, x, 64, 32), 0.01), 0.5)
+    y = net.quant(product(net, step, 32, 10), 0.23, 8)
+    *_, images, _ = digits()
+    model = net.model(y, (1, 64))
+    assert differences(model, images[:100], {"x": images[:100]}) == (0, 0, 1000)
+
+
 def refused(build: Any) -> str:
     """What is said of a network of one Quant node."""
     net = Network()
@@ -99,12 +142,12 @@ def refused(build: Any) -> str:
 
 
 def test_what_is_refused() -> None:
-    assert "quantises an activation to one bit" in refused(lambda net: net.node("BipolarQuant", "x", 0.5))
-    assert "quantises an activation to one bit" in refused(lambda net: net.quant("x", 0.5, 1))
+    assert "by channel" in refused(lambda net: net.node("BipolarQuant", "x", np.full((1, 64), 0.5)))
     assert "to 17 bits" in refused(lambda net: net.quant("x", 0.5, 17))
     assert "by channel" in refused(lambda net: net.quant("x", np.full((1, 64), 0.5), 8))
-    floor = refused(lambda net: net.node("Quant", "x", 0.5, 0.0, 8.0, rounding_mode="FLOOR"))
-    assert "rounds an activation with mode FLOOR" in floor
+    ceil = refused(lambda net: net.node("Quant", "x", 0.5, 0.0, 8.0, rounding_mode="CEIL"))
+    assert "rounds an activation with mode CEIL" in ceil
+    assert "more than 15 bits" in refused(lambda net: net.node("Trunc", "x", 0.5, 1.0, 8.0, 4.0))
     assert "rounding mode is WILD" in refused(
         lambda net: net.node("Quant", "x", 0.5, 0.0, 8.0, rounding_mode="WILD")
     )
