@@ -12,7 +12,7 @@ _ORDER = (
 _COUNT = (
     "how many elements it gives depends on their values",
     "the circuit is made for fixed shapes",
-    "end the network before it and leave it to the host, or multiply with a mask of ones and zeros",
+    "choose by numbers that are known before the export, multiply with a mask of ones and zeros, or leave it to the host",
 )
 _SPECTRUM = (
     "it computes with complex numbers",
@@ -57,3 +57,8 @@ def refusal(op: str) -> Rejected | None:
     """The reason why there is no such operator, where one can say more than that."""
     reason = REASONS.get(op.lower().lstrip("_"))
     return Rejected(*reason) if reason is not None else None
+
+
+def counted() -> Rejected:
+    """Why there is no tensor whose size depends on values."""
+    return Rejected(*_COUNT)

@@ -48,7 +48,7 @@ def fold(node: FxNode, constants: MutableMapping[FxNode, Any]) -> bool:
     Results that are not :func:`decided` are left alone.
     """
     target, value = node.target, node.meta.get("val")
-    if isinstance(value, torch.Tensor) and 0 in value.shape:
+    if isinstance(value, torch.Tensor) and any(isinstance(n, int) and n == 0 for n in value.shape):
         constants[node] = torch.zeros([int(n) for n in value.shape], dtype=value.dtype)
         return True
     unread = _opname(node) in UNREAD

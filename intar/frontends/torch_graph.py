@@ -21,7 +21,7 @@ from torch.fx import Node as FxNode
 from intar.errors import InternalError, quoted
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_nodes import Node, Rejected
-from intar.frontends.refusals import refusal
+from intar.frontends.refusals import counted, refusal
 from intar.frontends.torch_export import program_of
 from intar.frontends.torch_fold import decided, fold, given_constants, to_array
 from intar.frontends.torch_nodes import Writer
@@ -128,6 +128,13 @@ class TorchImporter(Importer):
         if node.target is operator.getitem:
             self._item(node)
             return
+        value = node.meta.get("val")
+        if isinstance(value, (torch.SymInt, torch.SymBool)):
+            return  # a size that nobody knows, which was rejected, or a check of one
+        if isinstance(value, torch.Tensor) and not all(isinstance(n, int) for n in value.shape):
+            if all(self._written(source) for source in node.all_input_nodes):
+                self.reject(self._place(node), counted())
+            return
         schema = getattr(node.target, "_schema", None)
         base = schema.name.rsplit("::", 1)[-1] if schema is not None else str(node.target)
         if base in SILENT:
@@ -146,8 +153,7 @@ class TorchImporter(Importer):
         try:
             handler(self.writer, _bound(node, schema))
         except Rejected as reason:
-            place = Node(operator_name(node), task_name(node), [], [node.name], line=source_line(node))
-            self.reject(place, reason)
+            self.reject(self._place(node), reason)
 
     def _item(self, node: FxNode) -> None:
         """A result of an operator that has several: only the first is computed, but of splits."""
@@ -160,6 +166,10 @@ class TorchImporter(Importer):
         elif node.users:
             place = Node(operator_name(source), task_name(source), [], [node.name], line=source_line(source))
             self.reject(place, Rejected(f"its result {position} is used", "only the first is computed"))
+
+    def _place(self, node: FxNode) -> Node:
+        """What messages say of a node of the program."""
+        return Node(operator_name(node), task_name(node), [], [node.name], line=source_line(node))
 
     def _written(self, node: FxNode) -> bool:
         return node in self.writer.names or node in self.writer.constants

@@ -134,7 +134,8 @@ def _scales(
     empty = largest == 0
     # Without weights only the bias counts: 20 bits of it, far finer than any output.
     scale[empty] = np.abs(bias[empty]) / (x_scale * (1 << 20))
-    scale[~(scale > np.finfo(np.float64).tiny)] = 1.0
+    none = ~(scale > np.finfo(np.float64).tiny)
+    scale[none] = scale[~none].max(initial=0.0) or 1.0  # of a column of zeros: one that has a factor
     return scale
 
 

@@ -24,7 +24,7 @@ def test_no_case_is_wrong(report: conformance.Report) -> None:
 
 
 def test_as_many_cases_pass_as_before(report: conformance.Report) -> None:
-    assert report.count("given") >= 150 and report.passed >= 267
+    assert report.count("given") >= 200 and report.passed >= 700
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_as_many_cases_pass_as_before(report: conformance.Report) -> None:
             "SpaceToDepth",
             "DepthToSpace",
         ),
-        *("LSTM", "GRU", "RNN", "Tile"),
+        *("LSTM", "GRU", "RNN", "Tile", "Resize", "LRN", "Mean", "GatherElements", "ReduceProd"),
     ],
 )
 def test_every_case_of_some_operators_passes(report: conformance.Report, op: str) -> None:
@@ -54,7 +54,7 @@ def test_unsupported_cases_say_why(report: conformance.Report) -> None:
         outcome.case: outcome.message for outcome in report.outcomes if outcome.result == "unsupported"
     }
     assert messages and all(messages.values())
-    assert "batch of matrices" in messages["test_matmul_bcast"]
+    assert "the 3 largest elements" in messages["test_top_k"]
 
 
 @pytest.mark.full

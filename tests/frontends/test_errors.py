@@ -35,13 +35,13 @@ def test_all_unsupported_operators_at_once(golden: Golden) -> None:
         ("Hardmax", ["x"], ["a"], {"name": "activation/hardmax"}),
         ("Hardmax", ["a"], ["b"]),
         ("MagicOp", ["b"], ["c"], {"domain": "my.ops", "name": "magic"}),
-        ("MatMul", ["x", "v"], ["d"], {"name": "scores"}),
+        ("TopK", ["x", "three"], ["d", "places"], {"name": "largest"}),
         ("Clip", ["x", "low", "high"], ["e"], {"name": "relu6"}),
         ("Add", ["c", "d"], ["f"]),
         ("Add", ["f", "e"], ["y"]),
     ]
-    constants = {"low": np.float32(6), "high": np.float32(0)}
-    model = onnx_model(nodes, {"x": [4, 4], "v": [2, 4, 4]}, ["y"], constants, domains=["my.ops"])
+    constants: dict[str, np.ndarray] = {"three": np.array([3]), "low": np.float32(6), "high": np.float32(0)}
+    model = onnx_model(nodes, {"x": [4, 4]}, ["y"], constants, domains=["my.ops"])
     golden("onnx_unsupported", message(lambda: import_onnx(model), UnsupportedError))
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from frontends.test_torch_numbers import Function
 from torch import nn
 
 import intar
@@ -22,7 +24,7 @@ Golden = Callable[[str, str], None]
 def message(run: Callable[[], object], kind: type[UserError]) -> str:
     with pytest.raises(kind) as caught:
         run()
-    return re.sub(r"(test_torch_errors\.py):\d+", r"\1:LINE", str(caught.value))
+    return re.sub(r"(test_torch_\w+\.py):\d+", r"\1:LINE", str(caught.value))
 
 
 class Odd(nn.Module):
@@ -34,8 +36,8 @@ class Odd(nn.Module):
 
     def forward(self, x):
         y = self.fc(x)
-        y = torch.remainder(y, 2.0)
-        return y.cumprod(-1) + y.sort(-1).values
+        y = torch.digamma(y)
+        return y.logcumsumexp(-1) + y.sort(-1).values
 
 
 class Table(nn.Module):
@@ -58,8 +60,12 @@ def test_refused_modes(golden: Golden) -> None:
     cases = [
         (nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)), image, UnsupportedError),
         (nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5)), row, UnsupportedError),
-        (nn.Sequential(nn.AdaptiveAvgPool2d(4)).eval(), image, UnsupportedError),
-        (nn.Sequential(nn.Conv3d(1, 2, 1)).eval(), torch.zeros(1, 1, 4, 4, 4), UnsupportedError),
+        (Function(lambda m, x: x.topk(3).values), row, UnsupportedError),
+        (Function(lambda m, x: F.one_hot(x.argmax(-1), 8).float() * x), row, UnsupportedError),
+        (Function(lambda m, x: x.abs() ** x % x), row, UnsupportedError),
+        (Function(lambda m, x: x[:, torch.arange(8) % 2 == 0] * 2), row, UnsupportedError),
+        (Function(lambda m, x: torch.fft.rfft(x).abs()), row, UnsupportedError),
+        (nn.Sequential(nn.ConvTranspose3d(1, 2, 2)).eval(), torch.zeros(1, 1, 4, 4, 4), UnsupportedError),
         (Table().eval(), torch.zeros(1, 5, dtype=torch.int64), UnsupportedError),
     ]
     texts = [message(lambda m=m, x=x: import_torch(m, x), kind) for m, x, kind in cases]

@@ -81,6 +81,14 @@ def gelu_new(x):
 ROW, SEQUENCE, IMAGE = (1, 16), (1, 6, 16), (1, 4, 8, 8)
 SIGNAL = (1, 4, 10)
 TOKENS = torch.linspace(-1, 1, 32).reshape(1, 2, 16)
+EYE = torch.eye(4).view(1, 1, 4, 4)
+TWO, ROWS = torch.tensor([3, 1]), torch.tensor([0, 2, 4, 1, 7, 3]).view(1, 6, 1)
+
+
+def written(x, places, value):
+    y = x.clone()
+    y[places] = value
+    return y
 
 
 def functions(shape: tuple[int, ...], **named) -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
@@ -295,6 +303,78 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = (
         class_token=lambda x: torch.cat([TOKENS[:, :1], x, TOKENS], 1),
         more_constants=lambda x: torch.cat([x, torch.cat([TOKENS] * 7, 1)], 1),
         broadcast=lambda x: x + torch.linspace(0, 1, 16) * x[:, :1].expand(1, 6, 16),
+        left_over=lambda x: torch.remainder(x, 0.7) + torch.fmod(x, -0.6) * (x % torch.linspace(0.3, 1, 16)),
+        whole=lambda x: (
+            x.div(0.3, rounding_mode="trunc") + x // 0.5 + (4 * x).int() + x.frac() + x.round(decimals=1)
+        ),
+        products=lambda x: (
+            x.prod(-1, keepdim=True) + x.prod(1) + x.cumprod(1) - x.cummax(-1).values + x.prod()
+        ),
+        logic=lambda x: torch.stack(
+            [
+                *(
+                    ((x > 0) & (x.flip(1) > 1)),
+                    ~((x > 0) | (x == 0)),
+                    torch.logical_xor(x > 0, x.flip(2) > 0),
+                ),
+                *(
+                    (x > 1).any(-1, keepdim=True).expand(1, 6, 16),
+                    (x > -1).all(1, keepdim=True).expand(1, 6, 16),
+                ),
+                *(x.bool(), torch.isnan(x), x != x.amax(-1, keepdim=True), torch.signbit(x)),
+            ],
+            1,
+        ).float(),
+        bounds=lambda x: (
+            torch.clamp(x, -torch.ones(16) * 0.3, torch.linspace(0.1, 1, 16)) + x.clamp(max=x.mean())
+        ),
+        near_threshold=lambda x: F.softplus(x, 2.0, 1.0),
+        more_functions=lambda x: torch.stack(
+            [
+                torch.erfc(x),
+                torch.hypot(x, x + 1),
+                2.0**x,
+                torch.logaddexp(x, -x),
+                torch.sinc(x),
+                torch.fmin(x, -x),
+            ],
+            1,
+        ),
+        norms=lambda x: (
+            x.norm(p=float("inf"), dim=-1)
+            + x.norm(p=3, dim=-1)
+            + torch.linalg.vector_norm(x, -float("inf"), -1)
+        ),
+        distances=lambda x: torch.cdist(x, 2 * x.flip(1)) + torch.cdist(x, x + 1, p=1),
+        moments_together=lambda x: sum(torch.var_mean(x, -1)) + sum(torch.std_mean(x, -1, correction=0)),
+        topmost=lambda x: x.topk(1, -1).values + x.topk(1, 1, largest=False).values,
+        left_matrix=lambda x: TOKENS.reshape(1, 2, 16)[..., :6] @ x,
+        matrices=lambda x: (
+            x.view(1, 6, 4, 4) @ torch.cat([TOKENS.view(1, 2, 4, 4), -EYE, EYE], 1)[:, [0, 1, 2, 3, 1, 2]]
+        ),
+        shared_heads=lambda x: F.scaled_dot_product_attention(
+            x.view(1, 6, 4, 4).transpose(1, 2), x[:, None, :, :4], x[:, None, :, 4:8]
+        ),
+        gathered=lambda x: (
+            x.gather(2, (torch.arange(6)[:, None] + torch.arange(5))[None])
+            + x.take_along_dim(torch.tensor([[[0], [2], [1], [1], [5], [0]]]), 1)[..., :5]
+            + x[:, torch.arange(6), torch.arange(6)].unsqueeze(-1)
+            + x.diagonal(1, 1, 2).unsqueeze(-1)[..., :1]
+            + x.as_strided((1, 6, 5), (96, 3, 2))
+        ),
+        apart=lambda x: x[:, [0, 2, 4]][torch.tensor([0]), :, torch.tensor([[3], [1]])],
+        replaced=lambda x: torch.slice_scatter(x, 2 * x[:, :2], 1, 1, 3) + x.index_copy(1, TWO, x[:, :2]),
+        written=lambda x: (
+            written(x, (slice(None), slice(1, 3)), 0.5) + written(x, (..., [0, 4]), x[..., 2:4])
+        ),
+        scattered=lambda x: (
+            torch.zeros(1, 8, 16).scatter(1, ROWS.expand(1, 6, 16), x)
+            + torch.ones(1, 8, 16).scatter_add(1, (ROWS % 3).expand(1, 6, 16), x).index_add(1, TWO, x[:, 4:])
+        ),
+        alike_ones=lambda x: torch.cat(
+            [x * torch.ones_like(x), x[:, 3:3], torch.full_like(x[:, :1], 0.3) * x[:, 1:2]], 1
+        ),
+        circular=lambda x: F.pad(x, (2, 3), mode="circular"),
     )
     | functions(
         IMAGE,
@@ -310,10 +390,50 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = (
         ),
         around=lambda x: F.pad(x, (1, 2, 2, 1), mode="reflect") + F.pad(x, (2, 1, 1, 2), mode="replicate"),
         value_around=lambda x: F.pad(x, (1, 2, 2, 1), value=1.5),
+        uneven=lambda x: torch.cat(
+            [
+                f(x, n).flatten(1)
+                for n in (3, (5, 11))
+                for f in (F.adaptive_avg_pool2d, F.adaptive_max_pool2d)
+            ],
+            1,
+        ),
+        overlapping=lambda x: (
+            F.adaptive_avg_pool2d(x[..., :7], (None, 3)) + F.interpolate(x, (8, 3), mode="area")
+        ),
+        cubic=lambda x: (
+            F.interpolate(x, scale_factor=2, mode="bicubic") + F.interpolate(x, 16, mode="nearest-exact")
+        ),
+        smoothed=lambda x: (
+            F.interpolate(x, (5, 3), mode="bilinear", antialias=True)
+            + F.interpolate(x, (5, 3), mode="bicubic", antialias=True)
+            - F.interpolate(x, (5, 3), mode="bicubic", align_corners=True)
+        ),
+        divisor=lambda x: F.avg_pool2d(x, 3, 2, 1, divisor_override=5),
+        columns=lambda x: F.fold(2 * F.unfold(x, 3, stride=2), (7, 7), 3, stride=2),
+        responses=lambda x: F.local_response_norm(x, 3),
         turned=lambda x: torch.rot90(x, 1, (2, 3)) + x.flip(1) - x.roll((1, 2), (2, 3)),
     )
+    | {
+        "around_the_edge": (nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), IMAGE),
+        "bilinear_form": (Function(lambda m, x: m.b(x, x.flip(1)), b=nn.Bilinear(16, 16, 3)), SEQUENCE),
+        "volumes": (
+            nn.Sequential(
+                nn.Conv3d(2, 4, (3, 3, 2), stride=(2, 2, 1), padding=(1, 2, 0), groups=2),
+                nn.BatchNorm3d(4),
+                nn.MaxPool3d((1, 2, 2), (1, 1, 2), padding=(0, 1, 1)),
+                nn.Conv3d(4, 3, (2, 1, 1)),
+                nn.AvgPool3d(2, 1, 1),
+                nn.Upsample(scale_factor=2, mode="trilinear"),
+                nn.AdaptiveAvgPool3d((2, 1, 3)),
+            ),
+            (1, 2, 5, 6, 7),
+        ),
+    }
     | functions(
         SIGNAL,
+        signal_windows=lambda x: F.adaptive_avg_pool1d(x, 3) + F.adaptive_max_pool1d(x, 4)[..., 1:],
+        signal_sizes=lambda x: F.interpolate(x, 13, mode="linear") + F.interpolate(x, 13),
         signal_up=lambda x: F.conv_transpose1d(
             x, TOKENS.reshape(4, 4, 2), stride=2, output_padding=1, padding=1
         ),
@@ -356,6 +476,39 @@ def test_padding_goes_into_convolutions() -> None:
     module, shape = MODULES["causal_signal"]
     pads = [task.attrs["pads"] for task in compare(module, shape).tasks if task.op is Op.CONV2D]
     assert pads == [(0, 4, 0, 0), (0, 1, 0, 2)]
+
+
+def test_indices_as_outputs() -> None:
+    module = Function(
+        lambda m, x: (
+            x.argmax(1),
+            x.argmin(-1),
+            x.max(-1).indices,
+            x.topk(1, 1).indices,
+            x.argmax(),
+            x.min(1)[1],
+        )
+    )
+    compare(module, SEQUENCE)
+
+
+def test_one_task_for_a_resized_axis() -> None:
+    """A product along each axis, between moves."""
+    module, shape = MODULES["cubic"]
+    assert len([task for task in compare(module, shape).tasks if task.op is Op.MATMUL]) == 2
+
+
+def test_counts_of_constant_edges() -> None:
+    """A graph's neighbours, counted when it is exported: sizes that PyTorch does not know then."""
+    edges = torch.tensor([[0, 1, 2, 3, 0], [1, 2, 0, 0, 3]])
+
+    def mean(m, x):
+        total = torch.zeros_like(x).index_add(1, m.ends, x[:, edges[0]])
+        return m.fc(total / (1 + torch.bincount(m.ends, minlength=4))[:, None])
+
+    module = Function(mean, fc=nn.Linear(16, 3))
+    module.register_buffer("ends", edges[1])
+    compare(module, (1, 4, 16))
 
 
 @pytest.mark.parametrize("name", MODULES)
