@@ -108,7 +108,7 @@ def test_activations_rounded_down(scale: float) -> None:
     z = net.node("Quant", product(net, y, 32, 16), 1.0, 0.0, 8.0, rounding_mode="FLOOR")
     *_, images, _ = digits()
     wrong, worst, total = differences(net.model(z, (1, 64)), images[:100])
-    # A bias is a whole number of the sums' steps: of other scales than powers of two a sum may be half of one apart.
+    # Of other scales than powers of two float32 says of some sums that they lie just below a whole number of steps.
     assert (wrong, total) == (0, 1600) if scale == 2.0**-3 else worst <= 1 and wrong <= 16
 
 
