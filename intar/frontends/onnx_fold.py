@@ -97,6 +97,13 @@ def evaluate(node: Node, values: MutableMapping[str, np.ndarray], opsets: dict[s
             raise Rejected(
                 f"its result would have {elements} elements", f"constants may have {LARGEST}", code="graph"
             )
+    if node.op == "GatherElements":  # ONNX's reference takes no index that is larger than the data
+        data, indices = (values[name] for name in node.inputs)
+        axis = int(node.attrs.get("axis", 0)) % max(data.ndim, 1)
+        if indices.ndim == data.ndim and (np.abs(indices * 2 + 1) < 2 * data.shape[axis]).all():
+            places = list(np.indices(indices.shape, sparse=True))
+            places[axis] = indices
+            return [data[tuple(places)]]
     names = [name for name in node.inputs if name]
     unknown = onnx.TypeProto()
     graph = helper.make_graph(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_broadcast import repeated
 from intar.frontends.onnx_nodes import Node, Rejected
+from intar.frontends.onnx_steps import Steps
 from intar.ir.ops import Op, broadcast_shape
-from intar.ir.shapes import show
+from intar.ir.shapes import Shape, ShapeMismatch, show
 from intar.ir.taskgraph import QuantParams
 
 
@@ -45,14 +48,38 @@ def matmul(importer: Importer, node: Node) -> None:
 
 
 def _product(importer: Importer, node: Node, a: str, b: str) -> None:
-    """``A @ B`` of two activations with equal leading axes."""
+    """``A @ B`` of two activations. What all share on the right is one product of all rows; else what has fewer leading axes
+    is repeated."""
     shape_a, shape_b = importer.shape(a), importer.shape(b)
-    if len(shape_a) < 2 or shape_a[:-2] != shape_b[:-2]:
+    graph, output = importer.graph, node.outputs[0]
+    if not shape_a or not shape_b:
+        raise Rejected("one of its operands is a number", "a product takes rows", code="graph")
+
+    def step(op: Op, inputs: list[str], attrs: dict) -> str:
+        return importer.emit(node, op, inputs, attrs, output=graph.fresh(f"{output}:part"))
+
+    def shaped(x: str, shape: Shape) -> str:
+        return x if graph.shapes[x] == shape else step(Op.RESHAPE, [x], {"shape": shape})
+
+    rows, columns = (1, *shape_a)[-2:], (*shape_b, 1)[:2] if len(shape_b) == 1 else shape_b[-2:]
+    lead_a, lead_b = shape_a[:-2], shape_b[:-2]
+    try:
+        lead = broadcast_shape(lead_a, lead_b)
+    except ShapeMismatch:
         raise Rejected(
-            f"both operands are activations, of shapes {show(shape_a)} and {show(shape_b)}",
-            "a product of two activations needs two axes or more and equal leading axes",
-        )
-    importer.emit(node, Op.PRODUCT, [importer.tensor(a), importer.tensor(b)], {"transposed": "none"})
+            f"the leading axes of {show(shape_a)} and {show(shape_b)} differ", code="graph"
+        ) from None
+    target = (*lead, *rows[: len(shape_a) > 1], *columns[2 - (len(shape_b) > 1) :])
+    x, y = shaped(importer.tensor(a), (*lead_a, *rows)), shaped(importer.tensor(b), (*lead_b, *columns))
+    if lead_a == lead_b == lead and target == (*lead, rows[0], columns[1]):
+        importer.emit(node, Op.PRODUCT, [x, y], {"transposed": "none"})
+        return
+    if prod(lead_b) == 1:
+        x = shaped(repeated(importer, node, x, (*lead, *rows)), (prod(lead) * rows[0], rows[1]))
+        y = shaped(y, columns)
+    else:
+        x, y = (repeated(importer, node, x, (*lead, *rows)), repeated(importer, node, y, (*lead, *columns)))
+    importer.emit(node, Op.RESHAPE, [step(Op.PRODUCT, [x, y], {"transposed": "none"})], {"shape": target})
 
 
 def _left_constant(importer: Importer, node: Node, a: str, b: str) -> None:
@@ -62,16 +89,15 @@ def _left_constant(importer: Importer, node: Node, a: str, b: str) -> None:
     output = node.outputs[0]
     if array.ndim < 2:  # a row
         array = array[None]
-    if len(shape_b) == 1:
-        if array.ndim > 2:
-            raise Rejected(f"its left operand '{a}' is a batch of matrices, its right one a vector")
-        made = importer.emit(
-            node, Op.MATMUL, [importer.tensor(b), _transposed(importer, a)], output=f"{output}:product"
-        )
-        importer.emit(node, Op.RESHAPE, [made], {"shape": shape_a[:-1]})
-        return
     if quant is not None and quant.axis is not None:
         quant = quant.model_copy(update={"axis": array.ndim * 2 - 3 - quant.axis})
+    if len(shape_b) == 1:
+        made = _each(importer, node, importer.tensor(b), array.swapaxes(-1, -2), quant)
+        if len(shape_a) > 1:
+            importer.alias[output] = made
+        else:
+            importer.emit(node, Op.RESHAPE, [made], {"shape": ()})
+        return
     swap = (*range(len(shape_b) - 2), len(shape_b) - 1, len(shape_b) - 2)
     turned = importer.emit(
         node, Op.TRANSPOSE, [importer.tensor(b)], {"perm": swap}, output=f"{output}:turned"
@@ -96,7 +122,13 @@ def _each(importer: Importer, node: Node, x: str, weights: np.ndarray, quant: Qu
 
     row = len(graph.shapes[x]) == 1
     rows, width = (1, *graph.shapes[x])[-2:]
-    lead = broadcast_shape(graph.shapes[x][:-2], weights.shape[:-2])
+    try:
+        lead = broadcast_shape(graph.shapes[x][:-2], weights.shape[:-2])
+    except ShapeMismatch as error:
+        raise Rejected(str(error), code="graph") from None
+    if width != weights.shape[-2]:
+        what = f"rows of {width} elements meet constant matrices {show(weights.shape)}"
+        raise Rejected(what, f"they take rows of {weights.shape[-2]}", code="graph")
     target = (*lead, *(rows,) * (not row), weights.shape[-1])
     if quant is not None and quant.axis not in (None, weights.ndim - 1):
         raise Rejected("its weight is quantised along another axis than that of its outputs")
@@ -120,13 +152,12 @@ def _each(importer: Importer, node: Node, x: str, weights: np.ndarray, quant: Qu
 
 
 def gemm(importer: Importer, node: Node) -> None:
-    """``alpha · A' @ B' + beta · C`` with a constant B."""
+    """``alpha · A' @ B' + beta · C``."""
     a, b, c = node.inputs[0], node.inputs[1], node.input(2)
     alpha, beta = float(node.attrs.get("alpha", 1.0)), float(node.attrs.get("beta", 1.0))
     if not importer.is_constant(b):
-        raise Rejected(
-            f"its weight '{b}' is an activation", "one operand of a matmul has to be a constant weight"
-        )
+        _gemm_of_two(importer, node, alpha, beta)
+        return
     x, output = importer.tensor(a), node.outputs[0]
     if node.attrs.get("transA", 0):
         x = importer.emit(node, Op.TRANSPOSE, [x], {"perm": (1, 0)}, output=f"{output}:turned")
@@ -146,6 +177,19 @@ def gemm(importer: Importer, node: Node) -> None:
         addend = importer.emit(node, Op.MUL, [addend, factor], output=f"{output}:scaled")
     if product in importer.graph.shapes and addend in importer.graph.shapes:
         importer.emit(node, Op.ADD, [product, addend])
+
+
+def _gemm_of_two(importer: Importer, node: Node, alpha: float, beta: float) -> None:
+    """Gemm whose second matrix is an activation."""
+    steps, operands = Steps(importer, node), []
+    for name, turned in zip(node.inputs[:2], ("transA", "transB"), strict=True):
+        operands.append(steps("Transpose", [name], {"perm": (1, 0)}) if node.attrs.get(turned, 0) else name)
+    made = steps("MatMul", operands)
+    if alpha != 1:
+        made = steps("Mul", [made, np.asarray(alpha)])
+    if (c := node.input(2)) and beta:
+        made = steps("Add", [made, c if beta == 1 else steps("Mul", [c, np.asarray(beta)])])
+    importer.alias[node.outputs[0]] = importer.alias[made]
 
 
 def along(importer: Importer, node: Node, x: str, axis: int, matrix: np.ndarray) -> str:

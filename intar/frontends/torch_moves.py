@@ -12,7 +12,7 @@ from torch.fx import Node as FxNode
 from intar.frontends.onnx_nodes import Rejected
 from intar.frontends.torch_nodes import Writer
 from intar.frontends.torch_places import operator
-from intar.ir.shapes import Shape
+from intar.ir.shapes import Shape, show
 
 Arguments = Mapping[str, Any]
 
@@ -175,12 +175,24 @@ def _index(w: Writer, a: Arguments) -> None:
         w.give("intar.Pick", [a["self"], _places(w, a)])
         return
     sizes = [shape[axis] for axis in axes]
-    wrapped = [array % size for array, size in zip(arrays, sizes, strict=True)]
+    wrapped = [_inside(array, size, shape) for array, size in zip(arrays, sizes, strict=True)]
     flat = np.ravel_multi_index(np.broadcast_arrays(*wrapped), sizes).astype(np.int64)
     x = w.name(a["self"])
     if len(axes) > 1:
         x = w.emit("Reshape", [x, w.integers((*shape[: axes[0]], prod(sizes), *shape[axes[-1] + 1 :]))])
     w.give("Gather", [x, flat], {"axis": axes[0]})
+
+
+def _inside(indices: np.ndarray, size: int, shape: Shape) -> np.ndarray:
+    """Indices of an axis from 0 on. Raises Rejected where there are others: the export does not see that."""
+    if ((indices < -size) | (indices >= size)).any():
+        raise Rejected(
+            f"its indices go beyond an axis of {size} of a tensor {show(shape)}",
+            "the first axis of example inputs counts samples, and the network is made for one of them",
+            "give the network's inputs an axis for samples in front",
+            code="graph",
+        )
+    return indices % size
 
 
 def _all_places(shape: Shape) -> np.ndarray:
@@ -197,7 +209,12 @@ def _places(w: Writer, a: Arguments) -> np.ndarray:
                 "its indices are computed at run time", "which elements move where is fixed in the circuit"
             )
         chosen.append(slice(None) if each is None else w.array(each))
-    return _all_places(w.shape(a["self"]))[tuple(chosen)]
+    shape = w.shape(a["self"])
+    numbers = [(each, size) for each, size in zip(chosen, shape, strict=False) if not isinstance(each, slice)]
+    for each, size in numbers:
+        if each.dtype.kind != "b":
+            _inside(each, size, shape)
+    return _all_places(shape)[tuple(chosen)]
 
 
 def _along_axis(w: Writer, a: Arguments) -> np.ndarray:
@@ -211,7 +228,7 @@ def _along_axis(w: Writer, a: Arguments) -> np.ndarray:
         return index * 0
     axis = a["dim"] % len(shape)
     places: list[Any] = list(np.indices(index.shape, sparse=True))
-    places[axis] = index
+    places[axis] = _inside(index, shape[axis], shape)
     return _all_places(shape)[tuple(places)]
 
 

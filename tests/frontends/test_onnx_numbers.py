@@ -416,3 +416,65 @@ def test_dynamic_axes_are_bound_by_symbol_or_by_input() -> None:
 
 def test_importing_twice_gives_the_same_digest() -> None:
     assert import_onnx(mlp()).digest() == import_onnx(mlp()).digest()
+
+
+def test_softmax_guarded_against_nan() -> None:
+    """As PyTorch's exporter writes attention: rows that a mask hides altogether would be no numbers, and become 0."""
+    nodes = [
+        ("Softmax", ["x"], ["s"]),
+        ("IsNaN", ["s"], ["nan"]),
+        ("Where", ["nan", "zero", "s"], ["y"]),
+    ]
+    model = onnx_model(nodes, {"x": [2, 3, 5]}, ["y"], {"zero": np.float32(0)})
+    assert ops(agree(model, {"x": normal(2, 3, 5)})) == ["softmax"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        *(
+            [(1, 4, 8, 6), (1, 1, 6, 5)],
+            [(1, 4, 8, 6), (6, 5)],
+            [(8, 6), (3, 6, 5)],
+            [(2, 1, 8, 6), (3, 6, 5)],
+        ),
+        *([(6,), (6, 5)], [(4, 6), (6,)], [(2, 4, 6), (6,)], [(6,), (2, 6, 3)], [(6,), (6,)]),
+    ],
+)
+@pytest.mark.parametrize("constant", ["", "a", "b"])
+def test_products_of_other_leading_axes(a: tuple[int, ...], b: tuple[int, ...], constant: str) -> None:
+    given = {"a": (a, normal(*a)), "b": (b, normal(*b, seed=1))}
+    constants = {name: array for name, (_, array) in given.items() if name == constant}
+    inputs = {name: shape for name, (shape, _) in given.items() if name != constant}
+    model = onnx_model([("MatMul", ["a", "b"], ["y"])], inputs, ["y"], constants)
+    agree(model, {name: given[name][1] for name in inputs})
+
+
+def test_gemm_of_two_activations() -> None:
+    attrs = {"transA": 1, "transB": 1, "alpha": 0.5, "beta": 2.0}
+    model = onnx_model(
+        [("Gemm", ["a", "b", "c"], ["y"], attrs)], {"a": [6, 4], "b": [5, 6]}, ["y"], {"c": normal(5, seed=2)}
+    )
+    agree(model, {"a": normal(6, 4), "b": normal(5, 6, seed=1)})
+
+
+def test_rows_put_and_added() -> None:
+    """Whole rows are moved; what is added is one product."""
+    places, updates = np.array([[0, 1], [1, 2], [1, 0]]), normal(3, 5, seed=3)
+    nodes = [
+        ("ScatterND", ["x", "places", "rows"], ["put"]),
+        ("ScatterND", ["put", "places", "updates"], ["constant"]),
+        ("ScatterND", ["constant", "twice", "rows"], ["y"], {"reduction": "add"}),
+    ]
+    constants = {"places": places, "updates": updates, "twice": places[[0, 1, 1]]}
+    model = onnx_model(nodes, {"x": [2, 3, 5], "rows": [3, 5]}, ["y"], constants)
+    graph = agree(model, {"x": normal(2, 3, 5), "rows": normal(3, 5, seed=1)})
+    assert len(graph.tasks) < 20
+
+
+def test_many_pieces_are_a_product() -> None:
+    order = np.random.default_rng(0).permutation(200)
+    model = onnx_model(
+        [("Gather", ["x", "order"], ["y"], {"axis": 1})], {"x": [1, 200]}, ["y"], {"order": order}
+    )
+    assert ops(agree(model, {"x": normal(1, 200)})) == ["matmul"]

@@ -72,6 +72,13 @@ def test_refused_modes(golden: Golden) -> None:
     golden("torch_modes", "\n---\n".join(texts))
 
 
+def test_samples_that_are_no_samples(golden: Golden) -> None:
+    """A graph of six nodes without an axis in front: of its nodes one is taken for a sample."""
+    ends = torch.tensor([1, 2, 3, 4, 5, 0])
+    text = message(lambda: import_torch(Function(lambda m, x: x[ends] + x), torch.zeros(6, 8)), GraphError)
+    golden("torch_samples", text)
+
+
 def test_dynamic_axes(golden: Golden) -> None:
     axis = torch.export.Dim("batch", min=2, max=64)
     program = torch.export.export(
