@@ -101,7 +101,7 @@ def evaluate(node: Node, values: MutableMapping[str, np.ndarray], opsets: dict[s
         data, indices = (values[name] for name in node.inputs)
         axis = int(node.attrs.get("axis", 0)) % max(data.ndim, 1)
         if indices.ndim == data.ndim and (np.abs(indices * 2 + 1) < 2 * data.shape[axis]).all():
-            places = list(np.indices(indices.shape, sparse=True))
+            places: list[np.ndarray] = list(np.indices(indices.shape, sparse=True))
             places[axis] = indices
             return [data[tuple(places)]]
     names = [name for name in node.inputs if name]

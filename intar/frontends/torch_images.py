@@ -221,8 +221,9 @@ def _adaptive(whole: str, op: str) -> Callable[[Writer, Arguments], None]:
     return handler
 
 
-def _target(w: Writer, a: Arguments) -> list[Any]:
-    """Inputs of a Resize. PyTorch computes with a scale that it was given, even where the size is another one's."""
+def _target(w: Writer, a: Arguments, whole: Sequence[int] = ()) -> list[Any]:
+    """Inputs of a Resize. PyTorch computes with a scale that it was given, even where the size is another one's, unless the
+    size is a `whole` multiple of the old one."""
     source, shape = a.get("self", a.get("input")), w.shape(w.current)
     old, new = w.shape(source)[2:], shape[2:]
     named = ("scales",) if len(new) == 1 else ("scales_d", "scales_h", "scales_w")[-len(new) :]
@@ -230,7 +231,11 @@ def _target(w: Writer, a: Arguments) -> list[Any]:
     sides = list(zip(given, old, new, strict=True))
     if a.get("align_corners") or all(factor is None or factor * have == want for factor, have, want in sides):
         return [source, None, None, w.integers(shape)]
-    factors = [float(factor or want / have) for factor, have, want in sides]
+    exact = [factor is None or want in [n * have for n in whole] for factor, have, want in sides]
+    factors = [
+        want / have if known else float(factor)
+        for known, (factor, have, want) in zip(exact, sides, strict=True)
+    ]
     return [source, None, np.asarray([1.0, 1.0, *factors], np.float32)]
 
 
@@ -239,7 +244,12 @@ def _interpolated(mode: str, **attrs: Any) -> Callable[[Writer, Arguments], None
 
     def handler(w: Writer, a: Arguments) -> None:
         transform = "align_corners" if a["align_corners"] else "half_pixel"
-        w.give("Resize", _target(w, a), {"mode": mode, "coordinate_transformation_mode": transform, **attrs})
+        whole = (1,) if mode == "linear" and not attrs else ()
+        w.give(
+            "Resize",
+            _target(w, a, whole),
+            {"mode": mode, "coordinate_transformation_mode": transform, **attrs},
+        )
 
     return handler
 
@@ -251,7 +261,7 @@ def _repeated(transform: str) -> Callable[[Writer, Arguments], None]:
         attrs = {"mode": "nearest", "coordinate_transformation_mode": transform, "nearest_mode": "floor"}
         if transform == "half_pixel":
             attrs["nearest_mode"] = "round_prefer_ceil"  # the floor of (i + 1/2) / scale
-        w.give("Resize", _target(w, a), attrs)
+        w.give("Resize", _target(w, a, (1, 2) if transform == "asymmetric" else ()), attrs)
 
     return handler
 

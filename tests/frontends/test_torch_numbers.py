@@ -388,6 +388,11 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = (
         fractions=lambda x: (
             F.interpolate(x, scale_factor=1.3, mode="bilinear") + F.interpolate(x, scale_factor=1.3)
         ),
+        odd_factors=lambda x: (
+            F.interpolate(x[..., :2, :5], scale_factor=1.3)
+            + F.interpolate(x[..., :2, :5], scale_factor=1.3, mode="bilinear")
+            - F.interpolate(x[..., :2, :5], scale_factor=1.3, mode="nearest-exact")
+        ),
         around=lambda x: F.pad(x, (1, 2, 2, 1), mode="reflect") + F.pad(x, (2, 1, 1, 2), mode="replicate"),
         value_around=lambda x: F.pad(x, (1, 2, 2, 1), value=1.5),
         uneven=lambda x: torch.cat(
