@@ -89,7 +89,9 @@ def _resized(importer: Importer, node: Node, shape: Shape) -> tuple[Shape, list[
         scales = importer.value(node.inputs[1] if len(node.inputs) == 2 else node.input(2), "scales")
     found = dict(zip(axes, (float(s) for s in np.asarray(scales).reshape(-1)), strict=True))
     factors = [found.get(axis, 1.0) for axis in range(len(shape))]
-    return tuple(int(np.floor(size * scale)) for size, scale in zip(shape, factors, strict=True)), factors
+    # A factor of single precision may be less than the quotient of two sizes that it stands for.
+    made = (int(np.floor(size * scale + 1e-6 * size)) for size, scale in zip(shape, factors, strict=True))
+    return tuple(made), factors
 
 
 def _axes(node: Node, shape: Shape) -> list[int]:

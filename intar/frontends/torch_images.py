@@ -236,7 +236,7 @@ def _target(w: Writer, a: Arguments, whole: Sequence[int] = ()) -> list[Any]:
         want / have if known else float(factor)
         for known, (factor, have, want) in zip(exact, sides, strict=True)
     ]
-    return [source, None, np.asarray([1.0, 1.0, *factors], np.float32)]
+    return [source, None, np.asarray([1.0, 1.0, *factors])]
 
 
 def _interpolated(mode: str, **attrs: Any) -> Callable[[Writer, Arguments], None]:
