@@ -67,8 +67,9 @@ def footprint(problem: Problem, moves: Sequence[Move]) -> tuple[int, int]:
 
 def remaining_area(problem: Problem, done: int) -> int:
     """Cycles that the tasks outside `done` take at least."""
-    rest = problem.everything & ~done
-    return bounds.spread([problem.areas[t] for t in members(rest)], problem.machine)
+    tables = problem.summed_areas
+    rest = (problem.everything & ~done).to_bytes(len(tables), "little")
+    return bounds.spread([sums[mask] for sums, mask in zip(tables, rest, strict=True)], problem.machine)
 
 
 def after(problem: Problem, state: State, move: Move) -> tuple[State, list[int]]:
