@@ -55,7 +55,7 @@ CASES = {
     "resnet8": Case("zcu104", "multipliers=128"),
     "rn07": Case("pynq-z2", "multipliers=128", published=(36.596, "hls4ml")),
     "cnv": Case("zcu104", "multipliers=512", published=(661.473, "FINN")),
-    "mobilenet": Case("zcu104", "multipliers=256,cores=1"),
+    "mobilenet": Case("zcu104", "multipliers=256"),
     "unet": Case("zcu104", "multipliers=128"),
     "tcn": Case("zcu104", "multipliers=128"),
     "vit": Case("zcu104", "multipliers=128", "w8a8r16"),
