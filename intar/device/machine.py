@@ -12,7 +12,6 @@ from intar.device.boards import Board, find_board, suggest
 from intar.errors import ConfigError, Finding
 from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
-from intar.ir.deal import deal_tiles
 from intar.ir.packing import array_blocks, products_at_once
 from intar.ir.parameters import parameter_bytes
 from intar.ir.quantgraph import (
@@ -349,8 +348,8 @@ def _estimate(network: _Network, cores: int, rows: int, lanes: int, port_bits: i
     for (height, depth, width), groups in network.groups.items():
         full, rest = divmod(height, rows)
         blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
-        count, shares = deal_tiles(ceil_div(width, lanes), cores)
-        total += groups * ceil_div(ceil_div(ceil_div(width, lanes), count) * blocks, shares)
+        rounds, left = divmod(ceil_div(width, lanes), cores)
+        total += groups * (rounds * blocks + (ceil_div(blocks, cores // left) if left else 0))
     if network.on_chip:
         return total + (0 if network.convolutions else network.beside(lanes))
     return max(total, 8 * network.parameter_bytes(rows, lanes) // port_bits)

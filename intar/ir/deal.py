@@ -98,9 +98,31 @@ def deal_tiles(tiles: int, cores: int) -> tuple[int, int]:
     return (cores, 1) if tiles >= cores else (tiles, cores // tiles)
 
 
+def tile_bands(tiles: int, cores: int, blocks: int) -> list[tuple[range, int, int]]:
+    """Tiles of pixels with (cores that they go to in turn, shares of the cores, as in `deal_tiles`), for a task with so many
+    blocks of channels: the last tiles, fewer than cores, are a band of their own where several shares take them."""
+    rest = tiles % cores
+    count, shares = deal_tiles(rest, cores) if rest else (cores, 1)
+    if tiles < cores or min(shares, blocks) > 1:
+        return [
+            (band, *dealt)
+            for band, dealt in (
+                (range(tiles - rest), (cores, 1)),
+                (range(tiles - rest, tiles), (count, min(shares, max(1, blocks)))),
+            )
+            if band
+        ]
+    return [(range(tiles), cores, 1)]
+
+
 def pixel_cores(task: QConv | QPool, tiles: int, cores: int, rows: int) -> tuple[int, int]:
     """The same without the shares that get no block of at most `rows` channels."""
     count, shares = deal_tiles(tiles, cores)
+    return count, min(shares, channel_blocks(task, rows))
+
+
+def channel_blocks(task: QConv | QPool, rows: int) -> int:
+    """Blocks of at most `rows` channels; of a pooling convolution one for each channel of the output."""
     high = rows if isinstance(task, QConv) and task.reduce == 1 else 1
     made = sum(-(-group.channels // high) for group in task.groups)
-    return count, min(shares, made // (task.reduce if isinstance(task, QConv) else 1))
+    return made // (task.reduce if isinstance(task, QConv) else 1)

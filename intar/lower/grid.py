@@ -1,5 +1,5 @@
 """Convolutions and pools on flat images: tiles of pixels in turn on the visit's cores, block of channels by block; where
-there are fewer tiles than cores, shares of the cores take blocks of channels in turn.
+there are fewer tiles than cores, or in the end left over, shares of the cores take blocks of channels in turn.
 
 A convolution is a matrix product whose rows are output channels and whose columns are pixels: the weights of a block of
 channels wait in the feed while the image sends, tile by tile, what their taps read.
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from intar.ir.deal import pixel_cores
+from intar.ir.deal import channel_blocks, pixel_cores, tile_bands
 from intar.ir.nodes.arrays import CoreStep, FeedStep
 from intar.ir.nodes.memories import ImageStep, Window
 from intar.ir.pixels import Run, last_reads, whole_run
@@ -211,12 +211,12 @@ def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, QConv | QPool)
     rows = work.site.machine.rows if isinstance(task, QConv) else 1
-    count, shares = _dealt_to(work, visit)
-    made: dict[tuple[tuple[int, int], ...], list[list[tuple[int, Block, list[Window]]]]] = {}
-    for band, run in _bands(work, visit):
-        if run.spans not in made:
-            made[run.spans] = [_read(work, task, parts) for parts in _parts(task, rows, run.spans, shares)]
-        for parts in made[run.spans]:
+    made: dict[tuple[tuple[tuple[int, int], ...], int], list[list[tuple[int, Block, list[Window]]]]] = {}
+    for band, run, count, shares in _bands(work, visit):
+        if (run.spans, shares) not in made:
+            found = _parts(task, rows, run.spans, shares)
+            made[run.spans, shares] = [_read(work, task, parts) for parts in found]
+        for parts in made[run.spans, shares]:
             _block(work, visit, task, parts, band, run, count)
 
 
@@ -234,19 +234,26 @@ def _read(
     return [(share, part, known[id(part.taps)]) for share, part in parts]
 
 
-def _bands(work: Work, visit: Visit) -> list[tuple[range, Run]]:
-    """Tiles that a task makes all channels of before it goes on, and the run that they are in.
+def _bands(work: Work, visit: Visit) -> list[tuple[range, Run, int, int]]:
+    """Tiles that a task makes all channels of before it goes on, the run that they are in, and to whom they are dealt
+    (`intar.ir.deal.tile_bands`).
 
     One after the other the channels take the weights once; but where the tasks before and after run on other cores, these
     would have to wait for the last channel. Tiles that read other taps than those before are a band of their own.
     """
-    assert isinstance(visit.task, QConv | QPool)
-    return [
-        (range(max(band.start, run.first), min(band.stop, run.end)), run)
-        for band in _handed_over(work, visit)
-        for run in work.site.runs[visit.task.name]
-        if max(band.start, run.first) < min(band.stop, run.end)
-    ]
+    task, site = visit.task, work.site
+    assert isinstance(task, QConv | QPool)
+    blocks = channel_blocks(task, site.machine.rows)
+    dealt = tile_bands(site.pitch(task.output), len(visit.cores), blocks)
+    found = []
+    for band in _handed_over(work, visit):
+        for run in site.runs[task.name]:
+            for tiles, count, shares in dealt:
+                first = max(band.start, run.first, tiles.start)
+                end = min(band.stop, run.end, tiles.stop)
+                if first < end:
+                    found.append((range(first, end), run, count, shares))
+    return found
 
 
 def _handed_over(work: Work, visit: Visit) -> list[range]:

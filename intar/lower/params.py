@@ -95,6 +95,7 @@ class Params:
         self.sets: dict[
             str, dict[tuple[int, int], Sets]
         ] = {}  # where they lie, of a task: by variant and first channel of a block
+        self.channel_sets: dict[str, Sequence[Sets]] = {}  # the blocks of a task's channels
         self.kept: dict[
             tuple[int, int], tuple[str, int]
         ] = {}  # of a core's slot: label and beats of its numbers
@@ -193,6 +194,7 @@ class Params:
         """
         mult, shift, bias = self._values(task)
         lanes = self.site.machine.lanes
+        self.channel_sets[task.name] = blocks
         places, end = self.sets.setdefault(task.name, {}), 0
         known: dict[tuple[int, int, bytes], int] = {}
         laid: list[tuple[int, Sets, np.ndarray]] = []
@@ -220,6 +222,21 @@ class Params:
         beats[:, : SET_WORDS * per] = flat.reshape(len(beats), -1)
         self.load(cores, task.name, beats.reshape(-1, lanes), f"{task.name}: parameters")
 
+    def _part_of(self, task: QConv, variant: int, block: Sets) -> Sets:
+        """Where the sets of channels lie that are a block which was loaded, or neighbouring ones of it."""
+        (whole,) = (
+            one
+            for one in self.channel_sets[task.name]
+            if one.first <= block.first < one.first + one.block * one.count
+        )
+        found = self.sets[task.name][variant, whole.first]
+        if (found.block, found.count) != (whole.block, whole.count):  # all have the same numbers
+            return found
+        per, skipped = set_places(self.site.machine.lanes), block.first - whole.first
+        if whole.count > 1:
+            skipped = skipped // whole.block * (-(-whole.block // per) * per)
+        return replace(block, first=found.first + skipped)
+
     def _values(self, task: QMatmul | QAffine | QConv) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Multipliers, shifts with the channel's group of the table above them, biases."""
         constants = self.site.constants
@@ -240,7 +257,7 @@ class Params:
         """Have parameters of a variant of some channels arrive at the core's vector unit, each block `again` times; returns
         where they lie."""
         memory, size, per = self.memories[core], self.row_beats, set_places(self.site.machine.lanes)
-        found = self.sets[task.name][variant, block.first]
+        found = self._part_of(task, variant, block)
         again *= block.block * block.count // (found.block * found.count)
         beat, place = divmod(found.first, per)
         beats = -(-(place + found.block) // per) * size

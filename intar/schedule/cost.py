@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from intar.ir.deal import Deal, Rest, deal, deal_rest, deal_tiles, row_cores
+from intar.ir.deal import Deal, Rest, deal, deal_rest, row_cores, tile_bands
 from intar.ir.schedule import Machine
 from intar.schedule.work import Work, ceil_div, row_beats
 
@@ -128,17 +128,19 @@ def streamed_cycles(work: Work, machine: Machine) -> int:
 
 
 def tiles_cycles(work: Work, cores: int, machine: Machine) -> int:
-    """Cycles of the busiest of `cores` cores, which take the tiles in turn; where these are fewer, shares of the cores take
-    the blocks of channels in turn."""
-    count, shares = deal_tiles(row_beats(work.cols, machine), cores)
-    busy = [0] * count
+    """Cycles of the busiest of `cores` cores, which take the tiles in turn; where these, or the last of them, are fewer,
+    shares of the cores take the blocks of channels in turn."""
+    busy = [0] * cores
     for first, end, taps in work.runs:
         groups = tuple((channels, number) for (channels, _), number in zip(work.groups, taps, strict=True))
-        own = [0] * shares
-        for number, cycles in enumerate(_block_cycles(replace(work, groups=groups), machine)):
-            own[number % shares] += cycles
-        for core in range(count):
-            busy[core] += len(range(first + (core - first) % count, end, count)) * max(own)
+        blocks = list(_block_cycles(replace(work, groups=groups), machine))
+        for band, count, shares in tile_bands(row_beats(work.cols, machine), cores, len(blocks)):
+            own = [sum(blocks[share::shares]) for share in range(shares)]
+            inside = range(max(first, band.start), min(end, band.stop))
+            for core in range(count):
+                tiles = len(inside[(core - inside.start) % count :: count])
+                for share, cycles in enumerate(own):
+                    busy[share * count + core] += tiles * cycles
     return max(busy)
 
 

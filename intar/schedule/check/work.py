@@ -18,14 +18,17 @@ def over_pixels(facts: Facts, task: QConv | QPool, cores: int, first: bool = Fal
         tile = sum(_blocks(facts, task, group.channels, len(group.taps))[0] for group in task.groups[:pooled])
         return ceil(ceil(facts.cols[task.output] / facts.machine.lanes) / cores) * tile
     tiles = ceil(facts.cols[task.output] / facts.machine.lanes)
-    apart = max(1, cores // tiles)  # cores that have a tile's channels in turn
+    left = tiles % cores or cores  # the last tiles: their channels may go to several cores in turn
     busy = dict.fromkeys(range(cores), 0)
     for run in runs(task, facts.machine):
         turn, members = 0, 0
         for group, taps in zip(task.groups, run.taps, strict=True):
             for cycles in _blocks(facts, task, group.channels, taps):
                 for number in run.tiles:
-                    busy[number % min(cores, tiles) + turn % apart * min(cores, tiles)] += cycles
+                    if number < tiles - left:
+                        busy[number % cores] += cycles
+                    else:
+                        busy[number % left + turn % (cores // left) * left] += cycles
                 members = (members + 1) % (task.reduce if isinstance(task, QConv) else 1)
                 turn += members == 0
     return max(busy.values())
