@@ -31,7 +31,7 @@ from intar.quant.golden import dequantise, golden_outputs, quantise_input
 from intar.quant.quantise import quantise
 from intar.quant.scheme import scheme
 from intar.rendering import project
-from intar.schedule import validate
+from intar.schedule import cost, validate
 from intar.schedule.build import own_banks
 from intar.schedule.check.facts import Facts
 from intar.schedule.problem import make_problem
@@ -343,6 +343,42 @@ def test_small_images_in_hardware(tmp_path: Path) -> None:
     assert verify_csim(made, [inputs], folder, sweep=True).bit_exact
     simulated = verify_rtl(made, [inputs], folder)
     assert simulated.bit_exact and simulated.cycles == (made.predicted.cycles,)
+
+
+def left_over() -> tuple[Quantised, Design]:
+    """36 pixels are 9 tiles of 4: two for each of four cores, and one whose channels they share, also with a pool behind."""
+    rng, g = np.random.default_rng(5), Builder("left")
+    x = g.input("x", (1, 2, 6, 6))
+    y = g.relu(g.conv2d(x, rng.normal(size=(10, 2, 3, 3)), rng.normal(size=10), pads=1))
+    y = g.conv2d(y, rng.normal(size=(10, 1, 3, 3)), rng.normal(size=10), pads=1, groups=10)
+    g.output(g.max_pool2d(g.gelu(y), 3, stride=1, pads=1))
+    quantised = quantise(prepare(g.build()), scheme("w8a8"), {"x": rng.normal(size=(4, 1, 2, 6, 6))})
+    budget = {"cores": 4, "rows": 2, "lanes": 4, "rate": 4, "port_bits": 64}
+    return quantised, compile_quantised(quantised, make_machine("u280", budget, quantised))
+
+
+def test_the_last_tiles_are_shared_by_channels() -> None:
+    """The first convolution has 5 blocks of 18 taps: two tiles of all of them for each core, and one or two of the last."""
+    quantised, made = left_over()
+    assert verify_engine(made, [random_inputs(quantised)]).bit_exact
+    first = next(task for task in quantised.graph.tasks if isinstance(task, QConv))
+    work = next(task.work for task in make_problem(quantised.graph, made.schedule.machine).tasks)
+    assert first.name == made.schedule.stages[0].tasks[0].task
+    assert cost.tiles_cycles(work, 4, made.schedule.machine) == (2 * 5 + 2) * 18
+    steps = {core: made.program.node(f"core_{core}").steps for core in range(4)}
+    tiles = [sum(s.tiles for s in steps[core] if s.note.startswith(f"{first.name} ")) for core in range(4)]
+    assert tiles == [12, 11, 11, 11]
+
+
+@pytest.mark.sim
+@pytest.mark.full
+def test_the_last_tiles_in_hardware(tmp_path: Path) -> None:
+    quantised, made = left_over()
+    project(made).write(tmp_path)
+    inputs = [random_inputs(quantised)]
+    assert verify_csim(made, inputs, tmp_path).bit_exact
+    ran = verify_rtl(made, inputs, tmp_path)
+    assert ran.bit_exact and set(ran.cycles) == {made.predicted.cycles}
 
 
 def depthwise() -> Quantised:
