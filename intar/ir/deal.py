@@ -98,21 +98,16 @@ def deal_tiles(tiles: int, cores: int) -> tuple[int, int]:
     return (cores, 1) if tiles >= cores else (tiles, cores // tiles)
 
 
-def tile_bands(tiles: int, cores: int, blocks: int) -> list[tuple[range, int, int]]:
+def tile_bands(tiles: int, cores: int, blocks: int, apart: bool) -> list[tuple[range, int, int]]:
     """Tiles of pixels with (cores that they go to in turn, shares of the cores, as in `deal_tiles`), for a task with so many
-    blocks of channels: the last tiles, fewer than cores, are a band of their own where several shares take them."""
+    blocks of channels; `apart`: the last tiles, fewer than cores, are a band of their own where several shares take them."""
+    if tiles < cores:
+        return [(range(tiles), tiles, min(cores // tiles, blocks))]
     rest = tiles % cores
-    count, shares = deal_tiles(rest, cores) if rest else (cores, 1)
-    if tiles < cores or min(shares, blocks) > 1:
-        return [
-            (band, *dealt)
-            for band, dealt in (
-                (range(tiles - rest), (cores, 1)),
-                (range(tiles - rest, tiles), (count, min(shares, max(1, blocks)))),
-            )
-            if band
-        ]
-    return [(range(tiles), cores, 1)]
+    shares = min(cores // rest, blocks) if rest and apart else 1
+    if shares == 1:
+        return [(range(tiles), cores, 1)]
+    return [(range(tiles - rest), cores, 1), (range(tiles - rest, tiles), rest, shares)]
 
 
 def pixel_cores(task: QConv | QPool, tiles: int, cores: int, rows: int) -> tuple[int, int]:

@@ -239,12 +239,13 @@ def _bands(work: Work, visit: Visit) -> list[tuple[range, Run, int, int]]:
     (`intar.ir.deal.tile_bands`).
 
     One after the other the channels take the weights once; but where the tasks before and after run on other cores, these
-    would have to wait for the last channel. Tiles that read other taps than those before are a band of their own.
+    would have to wait for the last channel. Tiles that read other taps than those before are a band of their own, and so
+    are the last tiles where cores share their channels; not of what is stored, channel after channel, as it is made.
     """
     task, site = visit.task, work.site
     assert isinstance(task, QConv | QPool)
-    blocks = channel_blocks(task, site.machine.rows)
-    dealt = tile_bands(site.pitch(task.output), len(visit.cores), blocks)
+    blocks, apart = channel_blocks(task, site.machine.rows), task.output not in site.graph.outputs
+    dealt = tile_bands(site.pitch(task.output), len(visit.cores), blocks, apart)
     found = []
     for band in _handed_over(work, visit):
         for run in site.runs[task.name]:

@@ -134,7 +134,8 @@ def tiles_cycles(work: Work, cores: int, machine: Machine) -> int:
     for first, end, taps in work.runs:
         groups = tuple((channels, number) for (channels, _), number in zip(work.groups, taps, strict=True))
         blocks = list(_block_cycles(replace(work, groups=groups), machine))
-        for band, count, shares in tile_bands(row_beats(work.cols, machine), cores, len(blocks)):
+        tiles = row_beats(work.cols, machine)
+        for band, count, shares in tile_bands(tiles, cores, len(blocks), not work.stored):
             own = [sum(blocks[share::shares]) for share in range(shares)]
             inside = range(max(first, band.start), min(end, band.stop))
             for core in range(count):

@@ -200,6 +200,7 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
             sets=len(variants(task, machine, found)) if isinstance(task, QConv) else 1,
             filters=task.filter_sizes if isinstance(task, QConv) else (),
             reduce=task.reduce if isinstance(task, QConv) else 1,
+            stored=task.output in graph.outputs,
             reach=max(
                 last_read(task, group.taps[slice(*span)], 0, machine.lanes)
                 for group, span in zip(task.groups, first.spans, strict=True)

@@ -20,9 +20,9 @@ class Work:
     `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
     or pool, of which the tiles of each of the `runs` (first tile, end) read so many taps of each group, `sets` are its sets
     of parameters, `filters` how many it has of so many taps, `reduce` convolution channels give one channel of the output,
-    `reach` is the last element of a channel that the first tile reads. `beats` says that a move takes whole beats, `run`
-    that it needs no step where its input is on chip. `by_rows` is decided by the search: cores share the rows of a matmul or
-    product instead of its columns.
+    `reach` is the last element of a channel that the first tile reads, `stored` says that the output leaves the chip.
+    `beats` says that a move takes whole beats, `run` that it needs no step where its input is on chip. `by_rows` is decided
+    by the search: cores share the rows of a matmul or product instead of its columns.
     """
 
     kind: str
@@ -38,6 +38,7 @@ class Work:
     filters: tuple[tuple[int, int], ...] = ()
     reduce: int = 1
     reach: int = 0
+    stored: bool = False
     row_op: str = ""
     beats: bool = False
     run: bool = False

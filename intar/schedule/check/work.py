@@ -19,6 +19,8 @@ def over_pixels(facts: Facts, task: QConv | QPool, cores: int, first: bool = Fal
         return ceil(ceil(facts.cols[task.output] / facts.machine.lanes) / cores) * tile
     tiles = ceil(facts.cols[task.output] / facts.machine.lanes)
     left = tiles % cores or cores  # the last tiles: their channels may go to several cores in turn
+    if task.output in facts.graph.outputs and tiles > cores:
+        left = cores
     busy = dict.fromkeys(range(cores), 0)
     for run in runs(task, facts.machine):
         turn, members = 0, 0
