@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from intar.schedule import solver
 
@@ -90,7 +91,7 @@ def _colour(tenants: Sequence[Tenant]) -> Banks:
     bound = least(ranked)
     leaders = _first_fit(ranked)
     if _total(ranked, leaders) > bound and len(ranked) <= MOST_TENANTS:
-        leaders = _fewer(ranked, leaders) or leaders
+        leaders = _fewer(tuple(ranked), tuple(leaders)) or leaders
     numbers = {leader: bank for bank, leader in enumerate(sorted(set(leaders)))}
     of = dict(zip(order, (numbers[leader] for leader in leaders), strict=True))
     sizes = tuple(ranked[leader].bytes for leader in numbers)
@@ -123,8 +124,10 @@ def _first_fit(ranked: Sequence[Tenant]) -> list[int]:
     return leaders
 
 
-def _fewer(ranked: Sequence[Tenant], hint: Sequence[int]) -> list[int] | None:
-    """The same by CP-SAT: every tenant joins a bank that a larger one leads, or leads one."""
+@lru_cache(maxsize=16)
+def _fewer(ranked: tuple[Tenant, ...], hint: tuple[int, ...]) -> list[int] | None:
+    """The same by CP-SAT: every tenant joins a bank that a larger one leads, or leads one. Modes often find one and the same
+    schedule, whose banks are asked for once."""
     model = solver.Model()
     joins = [[model.new_bool_var("") for _ in range(i + 1)] for i in range(len(ranked))]
     for i, row in enumerate(joins):
