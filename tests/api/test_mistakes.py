@@ -101,11 +101,10 @@ def _models() -> dict[str, onnx.ModelProto]:
                 ("Det", ["x"], ["a"], {"name": "encoder/sums"}),
                 ("Einsum", ["x"], ["b"], {"name": "mix", "equation": "ij->ji"}),
                 ("Einsum", ["b"], ["c"], {"name": "unmix", "equation": "ij->ji"}),
-                ("TopK", ["c", "k"], ["d", "e"], {"name": "best"}),
+                ("Hardmax", ["c"], ["d"], {"name": "best"}),
             ],
             {"x": [4, 4]},
             ["a", "d"],
-            {"k": np.array([1])},
         ),
         "dynamic": onnx_model(
             [("MatMul", ["x", "w"], ["y"])], {"x": ["batch", 16]}, ["y"], {"w": normal(16, 4)}
