@@ -280,11 +280,9 @@ class Held:
         width, known = node.lanes * node.bits, self.bits.get(node.name, b"")
         packed = np.frombuffer(image, np.uint8)
         bits = np.unpackbits(packed, bitorder="little")[: node.depth * width].tobytes()
-        at = known.find(bits)
-        while at % width > 0:
-            at = known.find(bits, at + 1)
-        if at < 0:
-            at = len(known)
+        places = range(0, len(known) - len(bits) + 1, width)
+        at = next((at for at in places if known.startswith(bits, at)), len(known))
+        if at == len(known):
             self.bits[node.name] = known + bits
             self.depths[node.name] = len(self.bits[node.name]) // width
         return at // width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +64,10 @@ def test_wide_accumulators() -> None:
     check(quantised, schedule(quantised, machine(rows=1, lanes=16, rate=1, port_bits=256), "sequential"))
 
 
-def lint(program: Program, root: Path) -> list[object]:
+def lint(program: Program, images: Mapping[str, bytes], root: Path) -> list[object]:
     clang_linter = pytest.importorskip("intar.codegen.lint")
     pytest.importorskip("clang", reason="libclang is an optional extra")
-    for path, data in render_hls(program).items():
+    for path, data in render_hls(program, images=images).items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(data)
     hls = root / "hls"
@@ -77,4 +78,5 @@ def lint(program: Program, root: Path) -> list[object]:
 def test_linter_finds_nothing(tmp_path) -> None:
     """In a kernel that has every kind of node, with and without tables and contexts."""
     cases = [case for kind in sorted(RANDOM) for case in random_cases(kind, 2)]
-    assert lint(prepared(joined(cases)[0]), tmp_path) == []
+    program, images = joined(cases)
+    assert lint(prepared(program), images, tmp_path) == []
