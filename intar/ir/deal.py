@@ -92,15 +92,10 @@ def deal_rest(blocks: int, cores: int, rows: int, k: int, weight_bits: int, mach
     return Rest(rest, helpers, rounds, above, arrays - above)
 
 
-def deal_tiles(tiles: int, cores: int) -> tuple[int, int]:
-    """(cores that tiles of pixels go to in turn, shares of the cores that take all tiles of some blocks of channels): there
-    are several shares where tiles are fewer than cores."""
-    return (cores, 1) if tiles >= cores else (tiles, cores // tiles)
-
-
 def tile_bands(tiles: int, cores: int, blocks: int, apart: bool) -> list[tuple[range, int, int]]:
-    """Tiles of pixels with (cores that they go to in turn, shares of the cores, as in `deal_tiles`), for a task with so many
-    blocks of channels; `apart`: the last tiles, fewer than cores, are a band of their own where several shares take them."""
+    """Tiles of pixels with (cores that they go to in turn, shares of the cores that take all tiles of some of the task's
+    `blocks` of channels): there are several shares where tiles are fewer than cores. `apart`: so are the last ones of more
+    tiles, which are a band of their own then."""
     if tiles < cores:
         return [(range(tiles), tiles, min(cores // tiles, blocks))]
     rest = tiles % cores
@@ -111,9 +106,9 @@ def tile_bands(tiles: int, cores: int, blocks: int, apart: bool) -> list[tuple[r
 
 
 def pixel_cores(task: QConv | QPool, tiles: int, cores: int, rows: int) -> tuple[int, int]:
-    """The same without the shares that get no block of at most `rows` channels."""
-    count, shares = deal_tiles(tiles, cores)
-    return count, min(shares, channel_blocks(task, rows))
+    """Cores that all tiles, or the first of them, go to, and shares of the cores, for blocks of at most `rows` channels."""
+    ((_, count, shares),) = tile_bands(tiles, cores, channel_blocks(task, rows), apart=False)
+    return count, shares
 
 
 def channel_blocks(task: QConv | QPool, rows: int) -> int:
