@@ -41,6 +41,7 @@ class Memory:
     def hold(self, beats: np.ndarray) -> int:
         """Have beats (n, lanes) there from the start, once however often they are asked for; returns where the first one
         lies. A memory that holds some is never written."""
+        beats = beats.astype(np.int64)  # equal bytes are then equal beats, however wide their types were
         base, _ = self.contents.setdefault(beats.tobytes(), (self.depth, beats))
         if base == self.depth:
             self.depth += len(beats)

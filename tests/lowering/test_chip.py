@@ -11,6 +11,7 @@ from intar.grid import prepare
 from intar.ir.nodes.memories import Buffer, ConstantMemory
 from intar.ir.nodes.ports import Load
 from intar.ir.schedule import Machine
+from intar.lower.buffers import Memory
 from intar.lower.images import argument_bytes, argument_tensors, bytes_to_elements
 from intar.lower.lower import lower
 from intar.pipeline import compile_quantised
@@ -61,6 +62,15 @@ def test_each_core_has_the_column_blocks_that_it_makes():
     held = {name: bytes_to_elements(lowered.images[name], 8).reshape(-1, 8) for name in ("w0", "w1")}
     np.testing.assert_array_equal(held["w0"], np.concatenate([weight[:, :8], weight[:, 16:]]))
     np.testing.assert_array_equal(held["w1"], weight[:, 8:16])
+
+
+def test_beats_of_other_types_are_no_copies():
+    """Zeros of 8 bits have the bytes of half as many of 16."""
+    memory = Memory("w0", 8, 16)
+    assert memory.hold(np.zeros((2, 8), np.int16)) == 0
+    assert memory.hold(np.zeros((4, 8), np.int8)) == 2
+    assert memory.hold(np.zeros((2, 8), np.int8)) == 0
+    assert memory.depth == 6 and len(memory.image) == 6 * 8 * 2
 
 
 def test_kernels_and_functions_are_on_chip_too():
