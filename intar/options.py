@@ -8,7 +8,7 @@ from typing import cast, get_args
 
 import numpy as np
 
-from intar.device.machine import Budget
+from intar.device.budget import Budget
 from intar.errors import ConfigError, Finding
 from intar.ir.names import SAFE
 from intar.ir.schedule import Axis, Pattern

@@ -18,7 +18,7 @@ import pytest
 import typer
 
 from intar.cli import app
-from intar.device.machine import ALIASES, Budget
+from intar.device.budget import ALIASES, Budget
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

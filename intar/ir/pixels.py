@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from intar.ir.kernels import comes_in_blocks
 from intar.ir.parameters import parameter_bytes
 from intar.ir.quantgraph import QConv, QPool, Tap
 from intar.ir.schedule import Machine
@@ -76,10 +77,13 @@ def runs(task: QConv | QPool, machine: Machine) -> tuple[Run, ...]:
 
     What a convolution leaves out is the same for each pixel, weight times pad, and goes into the bias: where the pad is not
     0, such tiles have parameters of their own (:func:`variants`), which have to be loaded. Results of a pooling convolution
-    are maxima over groups of taps that stay as they are.
+    are maxima over groups of taps that stay as they are. Weights that come block by block serve all tiles, one after the
+    other.
     """
     whole = whole_run(task, machine.lanes)
-    if isinstance(task, QConv) and task.reduce > 1:
+    if isinstance(task, QConv) and (
+        task.reduce > 1 or comes_in_blocks(task, machine.lanes, machine.kernel_ring)
+    ):
         return (whole,)
     found = list(_joined(_tile_runs(task, whole, machine.lanes)))
     cost = _load_cycles(task, machine) if isinstance(task, QConv) and task.pad else 0

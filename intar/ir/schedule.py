@@ -35,6 +35,7 @@ class Machine(Frozen):
     The memory gives each port `words_num` words in `words_den` cycles, which the cost model does not count with.
     `weights`: where weights, parameters and functions are. ``memory``: they come through ports in each call; ``chip``: each
     core has those that it uses in memories of its own, from the start.
+    `kernel_ring`: beats of the ring on each core that weights of convolutions pass through; 0: it keeps all that it uses.
     """
 
     cores: int = Field(gt=0)
@@ -54,6 +55,7 @@ class Machine(Frozen):
     divisions: int = Field(default=1, gt=0)
     row_units: int = Field(default=1, gt=0)
     weights: Where = "memory"
+    kernel_ring: int = Field(default=0, ge=0)
     device: str = ""
 
     @property

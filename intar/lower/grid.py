@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from intar.ir.deal import channel_blocks, pixel_cores, tile_bands
+from intar.ir.kernels import comes_in_blocks
 from intar.ir.nodes.arrays import CoreStep, FeedStep
 from intar.ir.nodes.memories import ImageStep, Window
 from intar.ir.pixels import Run, last_reads, whole_run
@@ -211,6 +212,8 @@ def append(work: Work, visit: Visit) -> None:
     task = visit.task
     assert isinstance(task, QConv | QPool)
     rows = work.site.machine.rows if isinstance(task, QConv) else 1
+    if isinstance(task, QConv):
+        work.kernels.enter(vector_cores(work, visit), task)
     made: dict[tuple[tuple[tuple[int, int], ...], int], list[list[tuple[int, Block, list[Window]]]]] = {}
     for band, run, count, shares in _bands(work, visit):
         if (run.spans, shares) not in made:
@@ -240,14 +243,19 @@ def _bands(work: Work, visit: Visit) -> list[tuple[range, Run, int, int]]:
 
     One after the other the channels take the weights once; but where the tasks before and after run on other cores, these
     would have to wait for the last channel. Tiles that read other taps than those before are a band of their own, and so
-    are the last tiles where cores share their channels; not of what is stored, channel after channel, as it is made.
+    are the last tiles where cores share their channels; not of what is stored, channel after channel, as it is made. Weights
+    that come block by block come once for all tiles.
     """
     task, site = visit.task, work.site
     assert isinstance(task, QConv | QPool)
-    blocks, apart = channel_blocks(task, site.machine.rows), task.output not in site.graph.outputs
+    once = isinstance(task, QConv) and comes_in_blocks(task, site.machine.lanes, site.machine.kernel_ring)
+    blocks, apart = (
+        channel_blocks(task, site.machine.rows),
+        not once and task.output not in site.graph.outputs,
+    )
     dealt = tile_bands(site.pitch(task.output), len(visit.cores), blocks, apart)
     found = []
-    for band in _handed_over(work, visit):
+    for band in [range(site.pitch(task.output))] if once else _handed_over(work, visit):
         for run in site.runs[task.name]:
             for tiles, count, shares in dealt:
                 first = max(band.start, run.first, tiles.start)
@@ -284,6 +292,10 @@ def _block(
         note = f"{task.name} channels {part.first}+{part.rows * part.count}"
         if len(band) < work.site.pitch(task.output):
             note += f" tiles {band.start}+{len(band)}"
+        if isinstance(task, QConv):
+            share_of, high = cores[share * count : share * count + min(count, len(band))], part.rows
+            filters, alike = (part.members if part.apart else 1), part.alike
+            work.kernels.come(share_of, task, part.filter, filters, high, 1 if alike else part.count)
         for position in range(count):
             tiles = band[(position - band.start) % count :: count]
             if not tiles:

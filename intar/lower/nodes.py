@@ -78,7 +78,7 @@ def make_nodes(work: Work) -> list[Node]:
     nodes: list[Node] = []
     nodes.extend(memory.node() for memory in work.tensors.banks)
     nodes.extend(memory.node() for _, memory in sorted(work.params.memories.items()) if memory.reads)
-    nodes.extend(memory.node() for _, memory in sorted(work.kernels.memories.items()))
+    nodes.extend(memory.node() for _, memory in sorted(work.kernels.finish().items()))
     nodes.extend(memory.node() for _, memory in sorted(work.weights.held.items()))
     for _, store in sorted(work.weights.memories.items()):
         store.finish()

@@ -21,6 +21,17 @@ class _Stream:
     k: int
 
 
+@dataclass
+class Whole:
+    """All `k` beats of a task's weights through the ring together; `walks` over them, from their first beat on, which are
+    added as they are read."""
+
+    task: str
+    k: int
+    walks: list[Walk] = field(default_factory=list)
+    tiles: int = field(default=1, init=False)
+
+
 @dataclass(frozen=True)
 class _Keep:
     """`beats` beats of a task's weights that stay from beat `base` on."""
@@ -73,7 +84,7 @@ class WeightMemory:
     kept: int
     resident: dict[str, int] = field(default_factory=dict)
     bottom: int = 0
-    work: list[_Stream | _Keep | _Again] = field(default_factory=list)
+    work: list[_Stream | Whole | _Keep | _Again] = field(default_factory=list)
 
     def keep(self, task: str, beats: int) -> None:
         """Load a task's weights for good."""
@@ -93,9 +104,14 @@ class WeightMemory:
             self.work.pop()
         self.work.append(_Stream(task, tiles, repeat, k))
 
+    def whole(self, task: str, beats: int) -> Whole:
+        """All weights of a task through the ring together: to it their reads are added."""
+        self.work.append(Whole(task, beats))
+        return self.work[-1]  # type: ignore[return-value]
+
     def finish(self) -> None:
         """Give the memory its steps."""
-        streams = [one for one in self.work if isinstance(one, _Stream)]
+        streams = [one for one in self.work if isinstance(one, _Stream | Whole)]
         groups = [list(same) for _, same in groupby(streams, key=lambda one: one.k)]
         begins = _begins([(same[0].k, sum(one.tiles for one in same)) for same in groups], self.room)
         starts = {id(same[0]): start for same, start in zip(groups, begins, strict=True)}
@@ -105,6 +121,9 @@ class WeightMemory:
             if isinstance(one, _Stream):
                 ring.end = starts.get(id(one), ring.end)
                 self._through(ring, one)
+            elif isinstance(one, Whole):
+                ring.end = starts.get(id(one), ring.end)
+                self._together(ring, one)
             elif isinstance(one, _Keep):
                 walk = Walk(base=one.base, counts=(1, 1, 1, 1, one.beats), strides=(0, 0, 0, 0, 1))
                 self.memory.write(walk, 0, note=f"{one.task}: weights for the whole inference")
@@ -129,6 +148,18 @@ class WeightMemory:
             for skipped, walk in self._walks(starts, one.repeat, one.k):
                 self.memory.fetch(walk, need + skipped * step, step, note=note)
         self.memory.order[done:] = _tile_by_tile(len(place) for place in places)
+
+    def _together(self, ring: _Ring, one: Whole) -> None:
+        note = f"{one.task}: weights"
+        place = ring.place(one.k, self.memory.read + sum(walk.counts[0] for walk in one.walks))
+        for piece in place:
+            walk = Walk(
+                base=self.kept + piece.start, counts=(1, 1, 1, 1, piece.size), strides=(0, 0, 0, 0, 1)
+            )
+            self.memory.write(walk, piece.need, note=note)
+        for walk in one.walks:
+            there = walk.model_copy(update={"base": self.kept + place[0].start + walk.base})
+            self.memory.fetch(there, self.memory.written, note=one.task)
 
     def _walks(self, starts: Sequence[int], repeat: int, k: int) -> Iterator[tuple[int, Walk]]:
         """Walks over `k` beats at each start, and how many before each: as far as they are neighbours, from the start of the

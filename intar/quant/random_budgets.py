@@ -7,7 +7,8 @@ import numpy as np
 from intar.device.boards import boards
 from intar.device.machine import make_machine
 from intar.errors import ConfigError
-from intar.ir.quantgraph import Quantised
+from intar.ir.kernels import kernel_beats, least_ring
+from intar.ir.quantgraph import QConv, Quantised
 from intar.ir.schedule import Machine
 from intar.quant.streamed import stream_states
 
@@ -17,6 +18,17 @@ TRIES = 30
 
 ON_CHIP = 0.3
 """How often weights are on chip."""
+
+
+def with_ring(seed: int, quantised: Quantised, machine: Machine) -> Machine:
+    """The machine, in one of three cases with a ring that kernels of convolutions pass through."""
+    rng = np.random.default_rng([seed, 10])
+    least = least_ring(quantised.graph, machine.rows, machine.lanes)
+    if not least or machine.on_chip or rng.random() > 0.35:
+        return machine
+    tasks = [task for task in quantised.graph.tasks if isinstance(task, QConv)]
+    most = 2 * max(kernel_beats(task, machine.lanes) for task in tasks)
+    return machine.model_copy(update={"kernel_ring": int(rng.integers(least, max(least, most) + 1))})
 
 
 def random_budget(rng: np.random.Generator) -> dict[str, float | str]:
@@ -67,5 +79,5 @@ def random_machine(seed: int, quantised: Quantised) -> Machine:
             if not left:
                 raise
         else:
-            return machine
+            return with_ring(seed, quantised, machine)
     raise AssertionError

@@ -41,7 +41,7 @@ class Constants:
                 found[number] = port + first * self.words + ENTRY
                 port += beats * self.words
             work = self.problem.tasks[number].work
-            if work.kind == "conv":
+            if work.kind == "conv" and not self.problem.machine.kernel_ring:
                 rows = sum(count * ceil_div(taps, self.problem.machine.lanes) for count, taps in work.filters)
                 kernels[cores[0]] += cost.port_cycles(rows, self.problem.a_bits, self.problem.machine)
                 found[number] = max(found[number], kernels[cores[0]])

@@ -129,20 +129,22 @@ def streamed_cycles(work: Work, machine: Machine) -> int:
 
 def tiles_cycles(work: Work, cores: int, machine: Machine) -> int:
     """Cycles of the busiest of `cores` cores, which take the tiles in turn; where these, or the last of them, are fewer,
-    shares of the cores take the blocks of channels in turn."""
-    busy = [0] * cores
+    shares of the cores take the blocks of channels in turn; or as many as their weights take to come, where these don't stay
+    (through a port for each share)."""
+    busy, ports = [0] * cores, 1
     for first, end, taps in work.runs:
         groups = tuple((channels, number) for (channels, _), number in zip(work.groups, taps, strict=True))
         blocks = list(_block_cycles(replace(work, groups=groups), machine))
         tiles = row_beats(work.cols, machine)
-        for band, count, shares in tile_bands(tiles, cores, len(blocks), not work.stored):
+        for band, count, shares in tile_bands(tiles, cores, len(blocks), not (work.stored or work.in_blocks)):
+            ports = shares if work.in_blocks else 1
             own = [sum(blocks[share::shares]) for share in range(shares)]
             inside = range(max(first, band.start), min(end, band.stop))
             for core in range(count):
                 tiles = len(inside[(core - inside.start) % count :: count])
                 for share, cycles in enumerate(own):
                     busy[share * count + core] += tiles * cycles
-    return max(busy)
+    return max(*busy, port_cycles(ceil_div(work.passing, ports), work.w_bits, machine))
 
 
 def _block_cycles(work: Work, machine: Machine) -> Iterator[int]:

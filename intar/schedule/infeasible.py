@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from intar.errors import Finding, InfeasibleError
+from intar.ir.kernels import least_ring
+from intar.ir.quantgraph import QuantGraph
+from intar.ir.schedule import Machine
 from intar.schedule import sizes
 from intar.schedule.build import lay_out
 from intar.schedule.dp import State, after, solve_dp
@@ -56,22 +59,43 @@ def explain(problem: Problem, mode: str, moves: Moves) -> InfeasibleError:
             f"needs {need} bytes on chip, the machine has {machine.onchip_bytes} ({gap} missing)",
             where,
             f"{binding}; {problem.fixed_bytes} bytes of {weights}parameters, tables and weight rings are always there",
-            f"raise the budget's onchip to at least {need} ({proved}), use narrower activations, or allow more patterns "
-            "(row tiles need less memory than whole tensors)",
+            f"raise the budget's onchip to at least {need} ({proved}), use narrower activations, {_passing(problem)}or "
+            "allow more patterns (row tiles need less memory than whole tensors)",
         )
     )
+
+
+def check_ring(graph: QuantGraph, machine: Machine) -> None:
+    """Raise InfeasibleError where the ring for kernels does not hold two blocks of channels of each convolution."""
+    least = least_ring(graph, machine.rows, machine.lanes)
+    if 0 < machine.kernel_ring < least:
+        raise InfeasibleError(
+            Finding(
+                f"a ring of {machine.kernel_ring} beats for kernels, and two blocks of channels have {least}",
+                f"schedule of {graph.name!r}",
+                "the machine was made for another network, or by hand",
+                f"give it a kernel_ring of at least {least} beats, or of 0 (all kernels stay)",
+            )
+        )
 
 
 def _kernels(problem: Problem) -> tuple[str, str]:
     """What convolutions keep on each core, and the way out that this leaves; nothing where there are none."""
     works = [work for work in problem.works if work.kind == "conv"]
     cores = problem.machine.cores
-    held = sum(
-        sizes.kernel_bytes(work, problem.machine) + sizes.row_parameter_bytes(work, problem.machine)
-        for work in works
-    )
+    held = sizes.kernel_bytes(works, problem.machine)
+    held += sum(sizes.row_parameter_bytes(work, problem.machine) for work in works)
     kept = f"kernels and parameters of convolutions, {held // cores} bytes on each of {cores} cores, "
     return (kept if works else ""), (" use fewer cores," if works and cores > 1 else "")
+
+
+def _passing(problem: Problem) -> str:
+    """The way out where kernels of convolutions stay on chip."""
+    kept = sizes.kernel_bytes(problem.works, problem.machine)
+    if not kept or problem.machine.kernel_ring or problem.machine.on_chip:
+        return ""
+    each = kept // problem.machine.cores
+    return f"let kernels pass through a ring ({each} bytes of them stay on each core; kernels={each // 4}), "
 
 
 def _binding(problem: Problem, moves: tuple[Move, ...]) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from intar.ir.beats import beat_addresses, beat_runs
 from intar.ir.circuit import circuit
+from intar.ir.kernels import comes_in_blocks, passing_beats
 from intar.ir.pixels import last_read, runs, variants
 from intar.ir.quantgraph import (
     GRID,
@@ -200,6 +201,8 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
             sets=len(variants(task, machine, found)) if isinstance(task, QConv) else 1,
             filters=task.filter_sizes if isinstance(task, QConv) else (),
             reduce=task.reduce if isinstance(task, QConv) else 1,
+            passing=passing_beats(task, machine.lanes, machine.kernel_ring) if isinstance(task, QConv) else 0,
+            in_blocks=isinstance(task, QConv) and comes_in_blocks(task, machine.lanes, machine.kernel_ring),
             stored=task.output in graph.outputs,
             reach=max(
                 last_read(task, group.taps[slice(*span)], 0, machine.lanes)
@@ -249,7 +252,7 @@ def _fixed_bytes(
             total += sizes.norm_parameter_bytes(out.cols, machine)
         if isinstance(task, QConv):
             work = works[task.name]
-            total += sizes.kernel_bytes(work, machine) + sizes.row_parameter_bytes(work, machine)
+            total += sizes.row_parameter_bytes(work, machine)
         if isinstance(task.table, TableSpec):
             copies = 1 if isinstance(task, ROW_WISE) else machine.cores
             total += sizes.table_bytes(task.table, tables, machine) * copies
@@ -258,6 +261,7 @@ def _fixed_bytes(
         items = task.batch if isinstance(task, QProduct) else 1
         if task.kind in through and out.rows // items > machine.rows:
             deepest = max(deepest, graph.tensor(task.inputs[0]).cols)
+    total += sizes.kernel_bytes(list(works.values()), machine)
     if deepest:
         deepest = max(graph.tensor(t.inputs[0]).cols for t in graph.tasks if t.kind in through)
         total += sizes.ring_bytes(deepest, w_bits, machine)

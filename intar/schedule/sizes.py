@@ -24,10 +24,15 @@ def tile_bytes(rows: int, cols: int, bits: int, tile_rows: int, machine: Machine
     return tensor_bytes(held, cols, bits, machine)
 
 
-def kernel_bytes(work: Work, machine: Machine) -> int:
-    """Weights of a convolution, which every core keeps: a row of whole beats for each filter."""
-    beats = sum(filters * ceil_div(taps, machine.lanes) for filters, taps in work.filters)
-    return ceil_div(beats * machine.lanes * work.w_bits, 8) * machine.cores
+def kernel_bytes(works: Sequence[Work], machine: Machine) -> int:
+    """Weights of convolutions on all cores: a row of whole beats for each filter, or the ring that they pass through."""
+    convolutions = [work for work in works if work.kind == "conv"]
+    if convolutions and machine.kernel_ring:
+        bits = machine.kernel_ring * machine.lanes * convolutions[0].w_bits
+        return ceil_div(bits, 8) * machine.cores
+    beats = [sum(n * ceil_div(taps, machine.lanes) for n, taps in work.filters) for work in convolutions]
+    each = [ceil_div(n * machine.lanes * work.w_bits, 8) for n, work in zip(beats, convolutions, strict=True)]
+    return sum(each) * machine.cores
 
 
 def ring_bytes(k: int, w_bits: int, machine: Machine) -> int:

@@ -15,7 +15,7 @@ from intar.schedule.build import build_schedule, lay_out
 from intar.schedule.cpsat import solve_cpsat
 from intar.schedule.dataflow import best_groups, first_groups
 from intar.schedule.dp import Answer, solve_dp
-from intar.schedule.infeasible import explain
+from intar.schedule.infeasible import check_ring, explain
 from intar.schedule.moves import WIDE_TASKS, Moves, Rules, roomy, too_many
 from intar.schedule.pins import Pins, rules_of
 from intar.schedule.problem import Problem, make_problem
@@ -134,6 +134,7 @@ def solve(
     ConfigError : a pin names what is not in the graph or contradicts the machine.
     """
     began = time.perf_counter()
+    check_ring(graph, machine)
     problem = make_problem(graph, machine)
     rules = rules_of(pins, problem)
     if not spills:

@@ -20,7 +20,9 @@ class Work:
     `items` products of ``rows / items`` rows each, one below the other. `groups` are the (channels, taps) of a convolution
     or pool, of which the tiles of each of the `runs` (first tile, end) read so many taps of each group, `sets` are its sets
     of parameters, `filters` how many it has of so many taps, `reduce` convolution channels give one channel of the output,
-    `reach` is the last element of a channel that the first tile reads, `stored` says that the output leaves the chip.
+    `passing` beats of weights come beside the products (`intar.ir.kernels`), block of channels by block where they come
+    `in_blocks`, `reach` is the last element of a channel that the first tile reads, `stored` says that the output leaves
+    the chip.
     `beats` says that a move takes whole beats, `run` that it needs no step where its input is on chip. `by_rows` is decided
     by the search: cores share the rows of a matmul or product instead of its columns.
     """
@@ -37,6 +39,8 @@ class Work:
     sets: int = 1
     filters: tuple[tuple[int, int], ...] = ()
     reduce: int = 1
+    passing: int = 0
+    in_blocks: bool = False
     reach: int = 0
     stored: bool = False
     row_op: str = ""

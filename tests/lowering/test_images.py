@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from intar.errors import InfeasibleError
 from intar.frontends import Builder
 from intar.grid import prepare
 from intar.ir.circuit import border_moves, circuit
+from intar.ir.kernels import comes_in_blocks, kernel_beats
 from intar.ir.nodes.arrays import Core
 from intar.ir.nodes.memories import Buffer, Image
 from intar.ir.quantgraph import QConv, Quantised
@@ -29,7 +31,8 @@ from intar.pipeline import design as build
 from intar.proof import verify_csim, verify_engine, verify_rtl
 from intar.quant.golden import dequantise, golden_outputs, quantise_input
 from intar.quant.quantise import quantise
-from intar.quant.scheme import scheme
+from intar.quant.random_budgets import with_ring
+from intar.quant.scheme import W8A8, scheme
 from intar.rendering import project
 from intar.schedule import cost, validate
 from intar.schedule.build import own_banks
@@ -49,6 +52,7 @@ def check(data: st.DataObject, mode: str) -> None:
     budget = {"cores": data.draw(st.integers(1, 7)), "rows": rows, "lanes": lanes}
     budget["rate"] = data.draw(st.sampled_from([n for n in range(1, lanes + 1) if lanes % n == 0]))
     machine = make_machine("u280", budget | {"port_bits": 32 if lanes == 12 else 64}, quantised)
+    machine = with_ring(data.draw(st.integers(0, 99)), quantised, machine)
     made_design = compile_quantised(quantised, machine, mode)
     result = verify_engine(made_design, [random_inputs(quantised)])
     assert result.bit_exact, result.first
@@ -62,6 +66,50 @@ def test_random_networks_of_images(mode: str) -> None:
         check(data, mode)
 
     run()
+
+
+def strided() -> Quantised:
+    """A convolution in four phases, one that reads them, one of 1 × 1 behind it."""
+    rng, g = np.random.default_rng(0), Builder("strided")
+    x = g.relu(g.conv2d(g.input("x", (1, 4, 16, 16)), rng.normal(size=(12, 4, 3, 3)), pads=1))
+    x = g.relu(g.conv2d(x, rng.normal(size=(16, 12, 3, 3)), stride=2, pads=1))
+    g.output(g.conv2d(x, rng.normal(size=(8, 16, 1, 1))))
+    return quantise(prepare(g.build()), W8A8, {"x": rng.normal(size=(2, 1, 4, 16, 16))})
+
+
+@pytest.mark.parametrize("ring, loaded", [(224, "whole"), (116, "blocks")])
+def test_kernels_pass_through_a_ring(ring: int, loaded: str) -> None:
+    """A kernel comes once, as a whole or block by block; in blocks again for each of the phases that read it. The memory is
+    as large as the ring, and the integers are golden's."""
+    quantised = strided()
+    first = next(task for task in circuit(quantised.graph).tasks if isinstance(task, QConv))
+    assert comes_in_blocks(first, 8, ring) == (loaded == "blocks")
+    machine = make_machine("zcu104", {"cores": 2, "rows": 4, "lanes": 8, "kernels": 8 * ring}, quantised)
+    made = compile_quantised(quantised, machine)
+    memories = [node for node in made.program.nodes if node.name.startswith("kernels_")]
+    assert [memory.depth for memory in memories] == [ring, ring]
+    (port,) = [node for node in made.program.nodes if node.name == "w0"]
+    loads = Counter()
+    for step in port.steps:
+        loads[step.note.split(":")[0]] += step.beats
+    beats = [kernel_beats(task, 8) for task in circuit(quantised.graph).tasks if isinstance(task, QConv)]
+    assert list(loads.values()) == [beats[0] * (4 if loaded == "blocks" else 1), *beats[1:]]
+    assert port.words == sum(beats) * 64 // machine.port_bits  # in memory everything is there once
+    assert verify_engine(made, [random_inputs(quantised)]).bit_exact
+
+
+@pytest.mark.sim
+@pytest.mark.full
+def test_generated_code_of_a_ring(tmp_path: Path) -> None:
+    """One core waits for blocks of channels of its own, whose weights come through its own port."""
+    quantised = strided()
+    machine = make_machine("zcu104", {"cores": 3, "rows": 2, "lanes": 64, "kernels": 64 * 8}, quantised)
+    made = compile_quantised(quantised, machine)
+    assert {"w0", "w1", "w2"} <= {node.name for node in made.program.nodes}
+    inputs, folder = random_inputs(quantised), project(made).write(tmp_path / "made")
+    assert verify_csim(made, [inputs], folder, sweep=True).bit_exact
+    simulated = verify_rtl(made, [inputs], folder)
+    assert simulated.bit_exact and simulated.cycles == (made.predicted.cycles,)
 
 
 @pytest.mark.parametrize("rows, words", [(1, 12 + 4), (2, 24 + 8), (8, 12 + 4)])

@@ -16,8 +16,10 @@ from intar.device import Budget, boards, find_board, make_machine
 from intar.errors import ConfigError, InfeasibleError
 from intar.frontends import Builder
 from intar.grid import prepare
+from intar.ir.circuit import circuit
+from intar.ir.kernels import comes_in_blocks, kernel_beats
 from intar.ir.packing import products_at_once
-from intar.ir.quantgraph import Quantised, operand_bits
+from intar.ir.quantgraph import QConv, Quantised, operand_bits
 from intar.quant.quantise import quantise
 from intar.quant.scheme import W8A8
 from intar.schedule.solve import solve
@@ -211,20 +213,48 @@ def test_rows_beyond_a_groups_channels_cost_nothing():
     assert make_machine("zcu104", {"multipliers": 256, "cores": 1, "lanes": 16}, quantised).rows == 16
 
 
-def test_kernels_are_copied_to_no_more_cores_than_there_is_memory_for():
+def test_kernels_that_do_not_fit_pass_through_a_ring():
+    """Of two blocks of channels; where phases read a kernel again and again, of twice that kernel if there is memory."""
     small, large = convolution(32, 3), convolution(128, 3)  # 9 and 144 KiB of weights on each core
     fixed = {"multipliers": 128, "lanes": 8}
-    assert make_machine("pynq-z2", fixed, small).cores == 2
-    assert make_machine("pynq-z2", fixed, large).cores == 1
+    rings = [make_machine("pynq-z2", fixed, network) for network in (small, large)]
+    assert [(m.cores, m.kernel_ring) for m in rings] == [(2, 0), (2, 2 * 8 * 128 * 9 // 8)]
+    rng, g = np.random.default_rng(0), Builder("strided")
+    x = g.conv2d(g.input("x", (1, 16, 32, 32)), rng.normal(size=(64, 16, 3, 3)), pads=1)
+    g.output(g.conv2d(x, rng.normal(size=(64, 64, 3, 3)), stride=2, pads=1))
+    quantised = quantise(prepare(g.build()), W8A8, {"x": rng.normal(size=(2, 1, 16, 32, 32))})
+    first = next(task for task in circuit(quantised.graph).tasks if isinstance(task, QConv))
+    assert len(set(first.filters)) < len(first.filters)
+    tight = {"multipliers": 64, "lanes": 8}
+    whole, blocks = (
+        make_machine("pynq-z2", tight | {"onchip": size}, quantised) for size in ("180K", "115K")
+    )
+    assert not comes_in_blocks(first, 8, whole.kernel_ring) and comes_in_blocks(first, 8, blocks.kernel_ring)
+    assert 2 * kernel_beats(first, 8) == whole.kernel_ring
+
+
+def test_a_ring_is_what_the_budget_says_and_holds_two_blocks():
+    network = convolution(32, 3)
+    m = make_machine("pynq-z2", {"multipliers": 64, "lanes": 8, "kernels": "6K"}, network)
+    assert m.kernel_ring == 6 * 1024 // 8
+    with pytest.raises(ConfigError) as error:
+        make_machine("pynq-z2", {"cores": 1, "rows": 8, "lanes": 8, "kernels": 4000}, network)
+    assert "two blocks of 8 channels of the longest filters are 4608" in str(error.value)
+    with pytest.raises(ConfigError) as error:
+        make_machine("pynq-z2", {"kernels": 8000, "weights": "chip"}, network)
+    assert "all weights on chip" in str(error.value)
+    with pytest.raises(InfeasibleError) as infeasible:
+        solve(network.graph, m.model_copy(update={"kernel_ring": 100}))
+    assert "two blocks of channels have 576" in str(infeasible.value)
 
 
 def test_kernels_that_do_not_fit_are_named_with_the_way_out():
     quantised = convolution(192, 3)
-    machine = make_machine("pynq-z2", {"cores": 2, "rows": 8, "lanes": 8}, quantised)
+    machine = make_machine("pynq-z2", {"cores": 2, "rows": 8, "lanes": 8, "onchip": "16K"}, quantised)
     with pytest.raises(InfeasibleError) as error:
         solve(quantised.graph, machine, "auto")
     text = str(error.value)
-    assert "kernels and parameters of convolutions, 337920 bytes on each of 2 cores" in text
+    assert "kernels and parameters of convolutions, 30720 bytes on each of 2 cores" in text
     assert "use fewer cores, or take a larger device" in text
 
 

@@ -154,7 +154,8 @@ class Facts:
                     beats = ceil(len(group.taps) / machine.lanes)
                     kept |= {first + row: beats for row in range(group.channels)}
                 beats = sum(kept.values())
-                total += machine.cores * ceil(beats * machine.lanes * self.w_bits / 8)
+                if not machine.kernel_ring:
+                    total += machine.cores * ceil(beats * machine.lanes * self.w_bits / 8)
                 total += machine.cores * len(variants(task, machine)) * self.sets(task)
             if isinstance(task.table, DirectSpec):
                 beats = task.table.groups * ceil(WORDS / machine.lanes)
@@ -163,6 +164,8 @@ class Facts:
                 copies = 1 if isinstance(task, ROW_WISE) else machine.cores
                 beats = ceil(task.table.groups * 2**task.table.log_entries * size / 4 / machine.lanes)
                 total += beats * machine.lanes * 4 * words * copies
+        if machine.kernel_ring and any(isinstance(task, QConv) for task in self.graph.tasks):
+            total += machine.cores * ceil(machine.kernel_ring * machine.lanes * self.w_bits / 8)
         ringed = QProduct if machine.on_chip else QMatmul | QProduct
         matmuls = [task for task in self.graph.tasks if isinstance(task, ringed)]
         heights = [

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from math import ceil
 
-from intar.ir.quantgraph import GRID, ROW_WISE, QMatmul, QMove, QProduct, QSoftmax, QTask
+from intar.ir.kernels import block_beats
+from intar.ir.quantgraph import GRID, ROW_WISE, QConv, QMatmul, QMove, QProduct, QSoftmax, QTask
 from intar.ir.schedule import Placement, Stage
 from intar.schedule.check.facts import Facts, Violation
 
@@ -18,7 +19,13 @@ def stage_rules(facts: Facts, i: int) -> Iterator[Violation]:
         yield Violation("pattern", where, "no tasks")
         return
     for placement in stage.tasks:
-        cores = placement.cores
+        cores, task = placement.cores, facts.tasks[placement.task]
+        if isinstance(task, QConv) and facts.machine.kernel_ring:
+            block = block_beats(task, facts.machine.rows, facts.machine.lanes)
+            if 2 * block > facts.machine.kernel_ring:
+                yield Violation(
+                    "kernels", where, f"{placement.task}: two blocks of {block} beats in the ring"
+                )
         if isinstance(facts.tasks[placement.task], ROW_WISE):
             if cores:
                 yield Violation("cores", where, f"{placement.task} runs on the rows node, not on cores")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from intar.ir.beats import beat_addresses
+from intar.ir.kernels import comes_in_blocks
 from intar.ir.pixels import runs
 from intar.ir.quantgraph import ROW_WISE, QConv, QMatmul, QMove, QNorm, QPeak, QPool, QProduct, QTask
 from intar.ir.schedule import Machine, Placement
@@ -19,7 +20,8 @@ def over_pixels(facts: Facts, task: QConv | QPool, cores: int, first: bool = Fal
         return ceil(ceil(facts.cols[task.output] / facts.machine.lanes) / cores) * tile
     tiles = ceil(facts.cols[task.output] / facts.machine.lanes)
     left = tiles % cores or cores  # the last tiles: their channels may go to several cores in turn
-    if task.output in facts.graph.outputs and tiles > cores:
+    once = isinstance(task, QConv) and comes_in_blocks(task, facts.machine.lanes, facts.machine.kernel_ring)
+    if (task.output in facts.graph.outputs or once) and tiles > cores:
         left = cores
     busy = dict.fromkeys(range(cores), 0)
     for run in runs(task, facts.machine):
@@ -34,6 +36,21 @@ def over_pixels(facts: Facts, task: QConv | QPool, cores: int, first: bool = Fal
                 members = (members + 1) % (task.reduce if isinstance(task, QConv) else 1)
                 turn += members == 0
     return max(busy.values())
+
+
+def _kernels(facts: Facts, task: QConv, cores: int) -> int:
+    """Cycles of a port for the weights that pass through a ring; in blocks each share of the cores has a port of its own."""
+    machine, shares = facts.machine, 1
+    if not machine.kernel_ring:
+        return 0
+    channels = list(task.filter_taps.values())
+    if comes_in_blocks(task, machine.lanes, machine.kernel_ring):
+        channels = [len(group.taps) for group in task.groups for _ in range(group.channels)]
+        tiles = ceil(facts.cols[task.output] / machine.lanes)
+        blocks = sum(len(_blocks(facts, task, group.channels, 1)) for group in task.groups)
+        shares = max(1, min(cores // tiles, blocks // task.reduce))
+    beats = sum(ceil(taps / machine.lanes) for taps in channels)
+    return facts.transfer(ceil(beats / shares), facts.w_bits)
 
 
 def _blocks(facts: Facts, task: QConv | QPool, channels: int, taps: int) -> list[int]:
@@ -55,7 +72,7 @@ def passes(facts: Facts, task: QTask, rows: int, placement: Placement, once: boo
         whole = beat_addresses(task, facts.tensors, machine.lanes) is not None
         return rows * (beats if whole else cols), 0
     if isinstance(task, QConv | QPool):
-        return over_pixels(facts, task, cores), 0
+        return over_pixels(facts, task, cores), _kernels(facts, task, cores) if isinstance(task, QConv) else 0
     steps = beats * (machine.lanes // machine.rate)
     if isinstance(task, QNorm):
         return rows * max(25, steps, 2 * beats), 0

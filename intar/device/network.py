@@ -1,0 +1,210 @@
+"""What the choice of a machine knows of a network: rough cycles and memory of a shape of the arrays."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+
+from intar.device.budget import Budget
+from intar.ir.beats import beat_addresses
+from intar.ir.circuit import circuit
+from intar.ir.kernels import kernel_beats, least_ring, passing_beats
+from intar.ir.parameters import parameter_bytes
+from intar.ir.quantgraph import (
+    QConv,
+    QMatmul,
+    QMove,
+    QPool,
+    QProduct,
+    QuantGraph,
+    Quantised,
+    operand_bits,
+    stored_bits,
+    weight_bits,
+)
+
+IMAGES = 3
+"""Images as large as the largest tensor, on each core, that kernels have to leave memory for where a shape is chosen: what a
+convolution reads and makes, and one that waits beside it."""
+
+SLACK = 1.2
+"""How much more memories of images take than `Network.images` says: not all fit into each other so well."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the choice depends on: (rows, k, n) of matmuls, (channels, taps, pixels) of the groups of convolutions, (how
+    many, taps) of their filters, (rows, cols) of vector tasks, bits of weights and tensors, elements of the largest tensor,
+    bits of the arrays' operands; `on_chip`: weights and parameters are there from the start; `graph`: what the circuit does.
+
+    Where cells multiply `depth` channels a cycle, `k` counts operand beats, and a weight has the bits of so many channels. A
+    convolution runs as a matmul of its three numbers whose right side are the pixels; its weights lie on chip.
+    """
+
+    matmuls: tuple[tuple[int, int, int], ...]
+    convolutions: tuple[tuple[int, int, int], ...]
+    filters: tuple[tuple[int, int], ...]
+    vectors: tuple[tuple[int, int], ...]
+    weight_bits: int
+    tensor_bits: int
+    largest: int
+    operands: tuple[int, int]
+    depth: int
+    on_chip: bool
+    graph: QuantGraph
+
+    @cached_property
+    def groups(self) -> Mapping[tuple[int, int, int], int]:
+        """How many groups of convolutions have the same three numbers."""
+        return Counter(self.convolutions)
+
+    @cached_property
+    def _beside(self) -> dict[int, int]:
+        return {}
+
+    def beside(self, lanes: int) -> int:
+        """Cycles of vector tasks and of moves, which take an element a cycle where they don't take whole beats."""
+        if lanes not in self._beside:
+            total = sum(height * ceil_div(width, lanes) for height, width in self.vectors)
+            for task in self.graph.tasks:
+                if isinstance(task, QMove):
+                    tensors = {name: self.graph.tensor(name) for name in (*task.inputs, task.output)}
+                    out, whole = tensors[task.output], beat_addresses(task, tensors, lanes) is not None
+                    total += out.rows * (ceil_div(out.cols, lanes) if whole else out.cols)
+            self._beside[lanes] = total
+        return self._beside[lanes]
+
+    @cached_property
+    def _images(self) -> dict[int, tuple[int, int]]:
+        return {}
+
+    def images(self, lanes: int) -> tuple[int, int]:
+        """Elements, in whole beats, of memories for tensors that are read in windows, which each core has, and for others,
+        if the tasks run one after the other: a memory holds one tensor at a time."""
+        if lanes not in self._images:
+            self._images[lanes] = self._banks(lanes, windows=True), self._banks(lanes, windows=False)
+        return self._images[lanes]
+
+    def _banks(self, lanes: int, windows: bool) -> int:
+        """Of memories for one kind of tensors: the largest one is as large as the largest tensor at any time, the second as
+        the second largest, and so on."""
+        tasks = self.graph.tasks
+        made = {task.output: number for number, task in enumerate(tasks)}
+        grid = {name for task in tasks if isinstance(task, QConv | QPool) for name in task.inputs}
+        beside = {name for t in tasks if not isinstance(t, QConv | QPool | QMove) for name in t.inputs}
+        spans = []
+        for tensor in self.graph.tensors:
+            name, reads = tensor.name, [n for n, task in enumerate(tasks) if tensor.name in task.inputs]
+            if name in grid if windows else name in beside or name not in grid:
+                first = min([made.get(name, len(tasks)), *reads])
+                spans.append((tensor.rows * ceil_div(tensor.cols, lanes) * lanes, first, max([0, *reads])))
+        banks: list[int] = []
+        for number in range(len(tasks)):
+            there = sorted((size for size, first, last in spans if first <= number <= last), reverse=True)
+            banks = [max(pair) for pair in zip_longest(banks, there, fillvalue=0)]
+        return sum(banks)
+
+    def kernel_cycles(self, lanes: int, ring: int, port_bits: int) -> int:
+        """Cycles in which the weights of convolutions pass through a ring of so many beats."""
+        tasks = [task for task in self.graph.tasks if isinstance(task, QConv)]
+        beats = sum(passing_beats(task, lanes, ring) for task in tasks)
+        return beats * lanes * self.weight_bits // port_bits
+
+    @cached_property
+    def _parameters(self) -> dict[tuple[int, int], int]:
+        return {}
+
+    def parameter_bytes(self, rows: int, lanes: int) -> int:
+        """Multiplier, shift and bias of all channels of convolutions."""
+        if (rows, lanes) not in self._parameters:
+            channels = [height for height, _, _ in self.convolutions]
+            self._parameters[rows, lanes] = parameter_bytes(channels, rows, 1, lanes)
+        return self._parameters[rows, lanes]
+
+
+def network_of(quantised: Quantised, channels: int, on_chip: bool) -> Network:
+    """What the circuit does of a network, on cells that multiply so many channels a cycle."""
+    graph = circuit(quantised.graph)
+    matmuls, vectors = [], []
+    convolutions: list[tuple[int, int, int]] = []
+    filters: list[tuple[int, int]] = []
+    a_bits, _ = stored_bits(graph)
+    for task in graph.tasks:
+        out = graph.tensor(task.output)
+        if isinstance(task, QMatmul):
+            depth = ceil_div(graph.tensor(task.inputs[0]).cols, channels)
+            matmuls.append((out.rows, depth, out.cols))
+        elif isinstance(task, QProduct):
+            rows, depth = out.rows // task.batch, ceil_div(graph.tensor(task.inputs[0]).cols, channels)
+            matmuls.extend([(rows, depth, out.cols)] * task.batch)
+        elif isinstance(task, QConv):
+            convolutions.extend((group.channels, len(group.taps), out.cols) for group in task.groups)
+            filters.extend(task.filter_sizes)
+        elif not isinstance(task, QMove | QPool):
+            vectors.append((out.rows, out.cols))
+    stream = weight_bits(graph) * channels
+    largest = max((tensor.rows * tensor.cols for tensor in graph.tensors), default=0)
+    works = tuple(matmuls), tuple(convolutions), tuple(filters), tuple(vectors)
+    return Network(*works, stream, a_bits, largest, operand_bits(graph), channels, on_chip, graph)
+
+
+def estimate(network: Network, cores: int, rows: int, lanes: int, port_bits: int) -> int:
+    """Rough cycles of all matmuls and convolutions one after the other: what the shapes are compared by.
+
+    The parameters of convolutions come through one port, beside the products. Where weights are on chip, which may have
+    lanes of any number, what is done beside the arrays counts as well.
+    """
+    total = 0
+    for height, depth, width in network.matmuls:
+        rounds = ceil_div(ceil_div(width, lanes), cores)
+        weights = 0 if network.on_chip else rounds * depth * lanes * network.weight_bits // port_bits
+        total += max(rounds * ceil_div(height, rows) * max(depth, rows), weights)
+    for (height, depth, width), groups in network.groups.items():
+        full, rest = divmod(height, rows)
+        blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
+        rounds, left = divmod(ceil_div(width, lanes), cores)
+        total += groups * (rounds * blocks + (ceil_div(blocks, cores // left) if left else 0))
+    if network.on_chip:
+        return total + (0 if network.convolutions else network.beside(lanes))
+    return max(total, 8 * network.parameter_bytes(rows, lanes) // port_bits)
+
+
+def image_bytes(network: Network, cores: int, rows: int, lanes: int) -> int:
+    """Memory for convolutions at least: every core keeps all weights and parameters, whole beats, and its images."""
+    if not network.convolutions:
+        return 0
+    beats = sum(count * ceil_div(taps, lanes) for count, taps in network.filters)
+    bits = beats * lanes * network.weight_bits + IMAGES * network.largest * network.tensor_bits
+    return cores * (bits // 8 + network.parameter_bytes(rows, lanes))
+
+
+def kernel_ring(
+    network: Network, budget: Budget, cores: int, rows: int, lanes: int, room: int
+) -> tuple[int, bool]:
+    """Beats of the ring that kernels of convolutions pass through (0: all stay), and whether there is memory for it.
+
+    Where not all fit beside the images it is, as far as there is room, twice the largest kernel that several phases read.
+    """
+    if not network.convolutions or network.on_chip:
+        return 0, image_bytes(network, cores, rows, lanes) <= room
+    bits = lanes * network.weight_bits
+    windows, others = (int(SLACK * size * network.tensor_bits / 8) for size in network.images(lanes))
+    most = ((room - others) // cores - windows - network.parameter_bytes(rows, lanes)) * 8 // bits
+    least = least_ring(network.graph, rows, lanes)
+    if budget.kernels is not None:
+        ring = budget.kernels * 8 // bits
+        return ring, least <= ring <= most
+    if image_bytes(network, cores, rows, lanes) <= room:
+        return 0, True
+    tasks = [task for task in network.graph.tasks if isinstance(task, QConv)]
+    shared = [2 * kernel_beats(t, lanes) for t in tasks if len(set(t.filters)) < len(t.filters)]
+    ring = max([least, *(beats for beats in shared if beats <= most)])
+    return ring, ring <= most
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Smallest integer not below ``a / b``."""
+    return (a + b - 1) // b
