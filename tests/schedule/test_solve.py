@@ -369,6 +369,7 @@ def test_checker_imports_nothing_of_the_solver():
     assert {m for m in modules if m and m.startswith("intar") and ".schedule.check." not in m} == {
         "intar.ir.beats",
         "intar.ir.circuit",
+        "intar.ir.kernels",
         "intar.ir.pixels",
         "intar.ir.quantgraph",
         "intar.ir.rational",
