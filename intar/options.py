@@ -21,8 +21,8 @@ def _pairs(items: Sequence[str], option: str, hint: str) -> tuple[dict[str, str]
     """``["a=1,b=2"]`` → mapping, and a finding for each piece that is not KEY=VALUE."""
     found: list[Finding] = []
     values: dict[str, str] = {}
-    for item in (part for text in items for part in text.split(",") if part):
-        key, sign, value = item.partition("=")
+    for item in (part.strip() for text in items for part in text.split(",") if part.strip()):
+        key, sign, value = (part.strip() for part in item.partition("="))
         if not sign or not key or not value:
             found.append(Finding(f"{item!r} is not KEY=VALUE", option, hint=hint))
         else:
@@ -93,8 +93,8 @@ def parse_sweeps(items: Sequence[str]) -> dict[str, list[object]]:
     found: list[Finding] = []
     sweeps: dict[str, list[object]] = {}
     for item in items:
-        key, sign, text = item.partition("=")
-        values = [value for value in text.split(",") if value]
+        key, sign, text = (part.strip() for part in item.partition("="))
+        values = [value.strip() for value in text.split(",") if value.strip()]
         if not sign or not key or not values:
             hint = "write --sweep dsp=16,32,64"
             found.append(Finding(f"{item!r} is not KEY=VALUE,VALUE,…", "--sweep", hint=hint))

@@ -91,8 +91,8 @@ class Project:
 def refuse_foreign(directory: str | Path) -> None:
     """OutputError when something would be lost by writing a project to `directory`.
 
-    Nothing is lost when it does not exist, is empty, or holds nothing but a project of ours: what its lock lists, what
-    tools made in ``build/`` and ``report/``, and caches.
+    Nothing is lost when it does not exist, is empty, or holds nothing but a project of ours: what its lock lists, as it
+    was written, what tools made in ``build/`` and ``report/``, and caches.
     """
     target = Path(directory)
     why = "nothing that intar did not make is overwritten"
@@ -106,19 +106,19 @@ def refuse_foreign(directory: str | Path) -> None:
     if not (target / LOCK).is_file():
         what = "the directory is not empty and is not an intar project"
         raise OutputError(Finding(what, str(directory), why, "name an empty or a new directory"))
-    ours = {LOCK, *read_lock(target)["files"]}
-    strange = [
-        path.relative_to(target).as_posix()
-        for path in sorted(target.rglob("*"))
-        if not path.is_dir()
-        and path.relative_to(target).parts[0] not in TOOLS
-        and "__pycache__" not in path.parts
-        and path.relative_to(target).as_posix() not in ours
-    ]
-    if strange:
+    ours = read_lock(target)["files"]
+    lost = []
+    for path in sorted(target.rglob("*")):
+        name = path.relative_to(target)
+        if path.is_dir() or name.parts[0] in TOOLS or "__pycache__" in path.parts or str(name) == LOCK:
+            continue
+        if name.as_posix() not in ours:
+            lost.append(("the file is not of the project", name))
+        elif _digest(path) != ours[name.as_posix()]:
+            lost.append(("the file was changed after the project was made", name))
+    if lost:
         raise OutputError(
-            Finding("the file is not of the project", f"{directory}/{name}", why, "move it elsewhere")
-            for name in strange
+            Finding(what, f"{directory}/{name.as_posix()}", why, "move it elsewhere") for what, name in lost
         )
 
 

@@ -106,7 +106,7 @@ def open_source(
         folder, spec = designs.load(model)
         own = {} if device else spec.budget
         sized = partial(make_machine, *read_budget(device or spec.device, {**own, **(budget or {})}))
-        loaded = load_model(designs.model_file(folder, spec))
+        loaded = load_model(designs.model_file(folder, spec), shapes, values=values)
         data = designs.samples(folder, spec.calibration, loaded)
         if calibration:
             data = load_calibration(calibration, loaded)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from intar.errors import ConfigError, Finding, GraphError, UnsupportedError
+from intar.errors import ConfigError, Finding, GraphError, UnsupportedError, quoted
 from intar.frontends.builder import Builder
 from intar.frontends.keras_model import SUFFIXES as KERAS
 from intar.frontends.keras_model import as_module, is_keras, load_keras
@@ -18,6 +18,9 @@ from intar.ir.taskgraph import SCHEMA, TaskGraph
 
 Values = Mapping[str, float | np.ndarray] | None
 """Inputs that are to be constants."""
+
+PICKLED = (".pt", ".pth", ".ckpt", ".safetensors", ".bin")
+"""Files in which people have their weights."""
 
 SUFFIXES = (".onnx", ".pt2", ".keras", ".h5", ".yaml", ".yml", ".json")
 
@@ -49,15 +52,16 @@ def load_model(
     GraphError, UnsupportedError
         See the front ends. ONNX needs the package ``intar[onnx]``, PyTorch ``intar[torch]``, Keras ``intar[keras]``.
     """
-    if isinstance(model, TaskGraph):
-        return model
-    if isinstance(model, Builder):
-        return model.build()
     if isinstance(model, (str, Path)):
         return _from_file(Path(model), shapes, values)
     kinds = {f"{kind.__module__.split('.')[0]}.{kind.__name__}" for kind in type(model).__mro__}
     if "onnx.ModelProto" in kinds or type(model).__name__ == "ModelProto":
         return _onnx(model, shapes, values)
+    _refuse_sizes(f"a {type(model).__name__}", shapes, values)
+    if isinstance(model, TaskGraph):
+        return model
+    if isinstance(model, Builder):
+        return model.build()
     if is_keras(model):
         return _keras(model, samples)
     if any(kind.startswith("torch.") for kind in kinds):
@@ -74,6 +78,7 @@ def load_model(
 
 def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None, values: Values) -> TaskGraph:
     if _is_factory(str(path)):
+        _refuse_sizes(str(path), shapes, values)
         module, examples = make_model(str(path))
         return load_model(module, samples=examples, function=function_name(str(path)))
     suffix = path.suffix.lower()
@@ -84,22 +89,38 @@ def _from_file(path: Path, shapes: Mapping[str, int | Sequence[int]] | None, val
         hint = f"give a file ending in {', '.join(SUFFIXES)}"
         if suffix == ".py":
             hint = f"name the function that makes the module: {path}:FUNCTION (docs/torch.md)"
+        if suffix in PICKLED:
+            hint = (
+                "weights alone, or a pickle, are no program: write FILE.py with a function that loads them into the "
+                "module and returns (module.eval(), samples), and name FILE.py:FUNCTION (docs/torch.md)"
+            )
         raise GraphError(Finding(f"files ending in '{path.suffix}' are not understood", str(path), hint=hint))
     data = read_bytes(path)
+    if suffix == ".onnx":
+        return _onnx(path, shapes, values)
+    _refuse_sizes(str(path), shapes, values)
     if suffix == ".pt2":
         return _program(path)
     if suffix in KERAS:
         return _keras(load_keras(path))
-    if suffix == ".onnx":
-        return _onnx(path, shapes, values)
-    if shapes or values:
-        what = f"'{'shapes' if shapes else 'values'}' is for ONNX models only"
-        raise GraphError(Finding(what, str(path), hint="write it into the file"))
     if suffix == ".json" or f"schema: {SCHEMA}".encode() in data[:200]:
         return load_graph(path)
     from intar.frontends.yaml_graph import import_yaml
 
     return import_yaml(path)
+
+
+def _refuse_sizes(model: str, shapes: Mapping[str, int | Sequence[int]] | None, values: Values) -> None:
+    """ConfigError where sizes or constants are given for a model that is no ONNX model, and has its own."""
+    given = {"shapes": tuple(shapes or ()), "values": tuple(values or ())}
+    what, hint = (
+        f"{model} has its own sizes and constants",
+        "shapes and values are for ONNX models: change the model itself",
+    )
+    if found := [
+        Finding(what, f"{kind} {quoted(names)}", hint=hint) for kind, names in given.items() if names
+    ]:
+        raise ConfigError(found)
 
 
 def _onnx(model: Any, shapes: Mapping[str, int | Sequence[int]] | None, values: Values) -> TaskGraph:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+import contextlib
+import inspect
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import torch
 from torch.export import ExportedProgram
 
 from intar.assets import import_file
-from intar.errors import Finding, GraphError, UnsupportedError
+from intar.errors import ConfigError, Finding, GraphError, UnsupportedError, UserError
+from intar.frontends.torch_failures import export_finding, file_finding, silent
 
 KEPT = {
     *("linear", "matmul", "addmm", "embedding", "scaled_dot_product_attention", "softmax"),
@@ -54,8 +57,7 @@ def program_of(model: Any, samples: Any = None) -> ExportedProgram:
         name = str(overload).split(".")[1] if str(overload).startswith("aten.") else ""
         if name in KEPT:
             table.pop(overload)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with silent(), torch.no_grad():
         return program.run_decompositions(table)
 
 
@@ -72,27 +74,16 @@ def export(module: torch.nn.Module, samples: Any) -> ExportedProgram:
         )
     arguments, keywords = _first(samples)
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with silent(), torch.no_grad():
             return torch.export.export(module, arguments, keywords, strict=False)
     except Exception as error:  # torch.export raises whatever the module's own code and its tracer raise
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-        raise GraphError(
-            Finding(
-                "PyTorch can't export it as one program",
-                name,
-                f"{type(error).__name__}: {reason}",
-                "torch.export.export(module, example_inputs, strict=False) has to succeed; control flow that depends on "
-                "values is to be removed",
-            )
-        ) from None
+        raise GraphError(export_finding(module, arguments, keywords, error)) from None
 
 
 def load_program(path: Path) -> ExportedProgram:
     """The program that ``torch.export.save`` wrote. Raises GraphError."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silent():
             return torch.export.load(path)
     except Exception as error:  # a damaged archive raises whatever its parts raise
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -114,28 +105,60 @@ def call_factory(path: Path, function: str) -> tuple[Any, Any]:
     where = f"{path}:{function}"
     if not path.is_file():
         raise GraphError(Finding("there is no such Python file", where))
-    made = getattr(import_file(path), function, None)
+    made = _theirs(where, "the file can't be run", lambda: getattr(import_file(path), function, None))
     if not callable(made):
         raise GraphError(Finding(f"the file has no function '{function}'", where))
-    result = made()
+    try:
+        inspect.signature(made).bind()
+    except TypeError as error:
+        hint = f"write one without arguments beside it that calls {function}"
+        raise GraphError(
+            Finding("the function can't be called without arguments", where, str(error), hint)
+        ) from None
+    result = _theirs(where, "the function raises an exception", made)
     if isinstance(result, ExportedProgram):
         return result, None
     if isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], torch.nn.Module):
         return result
     raise GraphError(
         Finding(
-            f"the function returns a {type(result).__name__}",
+            f"the function returns {_described(result)}",
             where,
             "a model is (module, example inputs), or an ExportedProgram",
+            "end it with `return module.eval(), samples`, the first axis of samples counting them",
         )
     )
+
+
+def _theirs(where: str, what: str, run: Callable[[], Any]) -> Any:
+    """What code in a user's file gives; what it prints goes to the standard error. Raises GraphError."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return run()
+    except UserError:
+        raise
+    except Exception as error:  # whatever the file's own code raises
+        raise GraphError(file_finding(where, what, error)) from None
+
+
+def _described(result: Any) -> str:
+    """What a function has returned, for a message."""
+    if isinstance(result, tuple):
+        return f"a tuple of {', '.join(type(one).__name__ for one in result)}"
+    return "nothing" if result is None else f"one {type(result).__name__}"
 
 
 def _first(samples: Any) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
     """The first sample with its first axis kept, as positional and keyword arguments."""
 
     def one(value: Any) -> torch.Tensor:
-        tensor = value[:1] if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value)[:1])
+        array = value if isinstance(value, torch.Tensor) else np.asarray(value)
+        if not array.ndim or (not isinstance(array, torch.Tensor) and array.dtype.kind not in "fiub"):
+            what = f"{type(value).__name__} is no array of numbers with an axis for samples"
+            raise ConfigError(
+                Finding(what, "example inputs", hint="give an array or tensor, of shape (n, …)")
+            )
+        tensor = torch.as_tensor(array[:1])
         return tensor.float() if tensor.dtype == torch.float64 else tensor
 
     if isinstance(samples, Mapping):

@@ -167,6 +167,9 @@ CASES = {
     "dynamic": ["compile", "dynamic.onnx", "-o", "out"],
     "shape_option": ["compile", "dynamic.onnx", "-o", "out", "--shape", "batch=0,x=1x", "--shape", "y"],
     "shape_misspelt": ["check", "dynamic.onnx", "--shape", "bach=2"],
+    "sizes_of_others": ["check", "digits", "--shape", "batch=1"],
+    "sizes_of_a_yaml": ["check", "net.yaml", "--shape", "batch=1, x=1x2", "--value", "rate=3"],
+    "weights_alone": ["check", "weights.pth"],
     "does_not_fit": ["compile", "fine.onnx", "-o", "out", *SAMPLES, "--budget", "onchip=1500,rows=2,lanes=8"],
     "no_calibration": ["compile", "fine.onnx", "-o", "out"],
     "other_calibration": ["compile", "fine.onnx", "-o", "out", "--calibration", "other.npz"],
@@ -286,8 +289,12 @@ def test_changed_projects(
     monkeypatch.chdir(project.parent)
     texts = []
     (project / "notes.txt").write_text("mine")
+    kernel = project / "hls" / "kernel.cpp"
+    made = kernel.read_bytes()
+    kernel.write_bytes(made + b"// tried\n")
     texts.append(mistake(["compile", "fine.onnx", "-o", "p", *SAMPLES], capsys))
     (project / "notes.txt").unlink()
+    kernel.write_bytes(made)
     saved = {
         name: (project / name).read_bytes() for name in ("schedule.json", "quant.json", "intar.lock.json")
     }

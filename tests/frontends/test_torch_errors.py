@@ -14,7 +14,7 @@ from frontends.test_torch_numbers import Function
 from torch import nn
 
 import intar
-from intar.errors import GraphError, UnsupportedError, UserError
+from intar.errors import ConfigError, GraphError, UnsupportedError, UserError
 from intar.frontends import load_model
 from intar.frontends.torch_graph import import_torch
 
@@ -104,11 +104,18 @@ def test_coefficients_are_constants(golden: Golden) -> None:
     )
 
 
-def test_what_is_no_program(golden: Golden, tmp_path: Path) -> None:
+def test_what_is_no_program(golden: Golden, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "broken.pt2"
     broken.write_bytes(b"nothing")
     factory = tmp_path / "made.py"
-    factory.write_text("def number():\n    return 42\n")
+    factory.write_text(
+        "def number():\n    return 42\n\n"
+        "def nothing_back():\n    print('loading')\n\n"
+        "def sized(width):\n    pass\n\n"
+        "def missing():\n    return open('weights.pt')\n"
+    )
+    (tmp_path / "typo.py").write_text("def made(:\n")
+    (tmp_path / "needs.py").write_text("import a_package_that_is_not_here\n")
 
     class Choice(nn.Module):
         def forward(self, x):
@@ -119,7 +126,23 @@ def test_what_is_no_program(golden: Golden, tmp_path: Path) -> None:
         message(lambda: load_model(broken), GraphError),
         message(lambda: load_model(f"{factory}:number"), GraphError),
         message(lambda: load_model(f"{factory}:nothing"), GraphError),
+        *(
+            message(lambda name=name: load_model(f"{tmp_path}/{name}"), GraphError)
+            for name in (
+                "made.py:nothing_back",
+                "made.py:sized",
+                "made.py:missing",
+                "typo.py:made",
+                "needs.py:made",
+            )
+        ),
         message(lambda: intar.compile(Choice(), np.zeros((2, 8))), GraphError),
+        message(lambda: intar.compile(nn.Linear(8, 4), np.zeros((2, 5))), GraphError),
+        message(lambda: intar.compile(nn.Sequential(nn.BatchNorm1d(8)), np.zeros((2, 8))), GraphError),
+        message(lambda: intar.compile(nn.Linear(8, 4), "samples.npy"), ConfigError),
     ]
+    said = capfd.readouterr()
+    assert not said.out, "the standard output is the command's"
+    assert said.err == "loading\n", "PyTorch prints graphs and logs where an export fails"
     plain = "\n---\n".join(texts).replace(str(tmp_path), "FOLDER")
     golden("torch_no_program", re.sub(r"why: Guard.*", "why: REASON", plain))
