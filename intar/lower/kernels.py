@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, groupby, pairwise
 
 import numpy as np
 
@@ -44,11 +44,14 @@ class Kernels:
         if self.site.machine.on_chip:
             return
         note = self._come(cores, task, beats, "weights")
+        depths = [end - start for start, end in pairwise([*places, len(beats)])]
         for core, memory in zip(cores, memories, strict=True):
-            walk = Walk(base=memory.depth, counts=(1, 1, 1, 1, len(beats)), strides=(0, 0, 0, 0, 1))
-            memory.write(walk, 0, note=note)
-            memory.depth += len(beats)
             self.needs[core, task.name] = memory.written
+            for depth, filters in groupby(depths):
+                count = len(list(filters))
+                walk = Walk(base=memory.depth, counts=(count, 1, 1, 1, depth), strides=(depth, 0, 0, 0, 1))
+                memory.write(walk, 0, note=note)
+                memory.depth += count * depth
 
     def enter(self, cores: Sequence[int], task: QConv) -> None:
         """Have all of a task's weights come into the rings of its cores before it begins, unless they come in blocks."""
@@ -111,7 +114,8 @@ class Kernels:
         if self.site.machine.kernel_ring:
             self.wholes[core, task.name].walks.append(walk)
         else:
-            self.memories[core].fetch(walk, self.needs[core, task.name], note=task.name)
+            need = self.needs[core, task.name] + first + own * rows
+            self.memories[core].fetch(walk, need, 0 if alike else own * rows, note=task.name)
 
     def finish(self) -> dict[int, Memory]:
         """The memory of each core that has one, with all its steps."""

@@ -42,9 +42,14 @@ class Constants:
                 port += beats * self.words
             work = self.problem.tasks[number].work
             if work.kind == "conv" and not self.problem.machine.kernel_ring:
-                rows = sum(count * ceil_div(taps, self.problem.machine.lanes) for count, taps in work.filters)
-                kernels[cores[0]] += cost.port_cycles(rows, self.problem.a_bits, self.problem.machine)
-                found[number] = max(found[number], kernels[cores[0]])
+                machine, (channels, first_taps) = self.problem.machine, work.groups[0]
+                block = min(channels, machine.rows) * ceil_div(first_taps, machine.lanes)
+                rows = sum(count * ceil_div(taps, machine.lanes) for count, taps in work.filters)
+                before = kernels[cores[0]]
+                found[number] = max(
+                    found[number], before + cost.port_cycles(block, self.problem.a_bits, machine)
+                )
+                kernels[cores[0]] = before + cost.port_cycles(rows, self.problem.a_bits, machine)
         return found
 
     @property

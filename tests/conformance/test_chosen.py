@@ -44,6 +44,7 @@ def compiled() -> tuple[intar.Accelerator, np.ndarray, Chosen]:
     )
 
 
+@pytest.mark.full
 def test_engine() -> None:
     accel, samples, module = compiled()
     with torch.no_grad():

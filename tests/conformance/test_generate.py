@@ -335,6 +335,7 @@ def test_one_kernel_in_rtl(kernel: list[Design], texts: Texts, written: Path) ->
     assert ran.cycles == (prefill, step, step, step)
 
 
+@pytest.mark.full
 @pytest.mark.sim
 def test_sim_takes_all_entries(kernel: list[Design], written: Path) -> None:
     found = command("sim", str(written), "-n", "1")["entries"]

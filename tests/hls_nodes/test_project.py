@@ -69,7 +69,7 @@ def test_nothing_is_read_before_it_is_written(mlp) -> None:
         np.testing.assert_array_equal(perceptron_output(image, 5, 7, 4), expected)
 
 
-@pytest.mark.parametrize("standard", ["c++14", "c++17"])
+@pytest.mark.parametrize("standard", ["c++14", pytest.param("c++17", marks=pytest.mark.full)])
 def test_headers_and_kernel_have_no_warnings(standard, mlp, tmp_path) -> None:
     write(render_hls(mlp[0]), tmp_path)
     hls = tmp_path / "hls"

@@ -69,6 +69,7 @@ def test_as_many_times_fewer_cycles() -> None:
     assert products // 4 < cycles[4] < products // 4 + 350
 
 
+@pytest.mark.full
 @pytest.mark.sim
 def test_generated_code(tmp_path) -> None:
     made = following(2)

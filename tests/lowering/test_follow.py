@@ -33,10 +33,9 @@ def test_engine(seed):
     assert proof.verify_engine(made, [random_inputs(made.quantised, n) for n in range(3)]).bit_exact
 
 
+@pytest.mark.full
 @pytest.mark.sim
-@pytest.mark.parametrize(
-    "seed", [pytest.param(s, marks=pytest.mark.full if s != SEEDS[0] else ()) for s in SEEDS]
-)
+@pytest.mark.parametrize("seed", SEEDS)
 def test_generated_code(seed, tmp_path):
     made = following(seed)
     inputs = [random_inputs(made.quantised, n) for n in range(2)]

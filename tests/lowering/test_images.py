@@ -98,6 +98,17 @@ def test_kernels_pass_through_a_ring(ring: int, loaded: str) -> None:
     assert verify_engine(made, [random_inputs(quantised)]).bit_exact
 
 
+def test_a_convolution_begins_when_its_first_filters_are_there() -> None:
+    """Blocks of four channels: the first one waits for four filters, the next for four more."""
+    quantised = strided()
+    made = compile_quantised(
+        quantised, make_machine("zcu104", {"cores": 1, "rows": 4, "lanes": 8}, quantised)
+    )
+    (memory,) = [node for node in made.program.nodes if node.name == "kernels_0"]
+    assert sum(step.walk.counts[0] for step in memory.writes) == 12 + 16 + 8
+    assert {(step.need, step.need_step) for step in memory.reads} == {(4, 4), (16, 4), (32, 4)}
+
+
 @pytest.mark.sim
 @pytest.mark.full
 def test_generated_code_of_a_ring(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_random_networks_in_scarce_memory(seed):
     assert shared, "no memory was shared"
 
 
+@pytest.mark.full
 def test_the_model_foretells_the_cycles():
     """Objective against engine, in every mode, with room and without; a spilled tensor and a shared bank among them."""
     path = Path(__file__).parents[2] / "benchmarks" / "memory.py"

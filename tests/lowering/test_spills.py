@@ -41,10 +41,9 @@ def test_engine(seed, share):
     assert proof.verify_engine(made, [random_inputs(made.quantised, n) for n in range(3)]).bit_exact
 
 
+@pytest.mark.full
 @pytest.mark.sim
-@pytest.mark.parametrize(
-    "seed,share", [pytest.param(*case, marks=() if case[0] == 10 else pytest.mark.full) for case in SPILLING]
-)
+@pytest.mark.parametrize("seed,share", SPILLING)
 def test_generated_code(seed, share, tmp_path):
     """Two inferences in a row: what the first one left in memory does no harm."""
     made = spilled(seed, share)
