@@ -9,15 +9,17 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
 from intar import pipeline, rendering
-from intar.device import make_machine
+from intar.advice import ON_CHIP, WORTH, OnChip, weights_on_chip
+from intar.device import make_machine, read_budget
 from intar.errors import ConfigError, Finding, UserError
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import Mode
+from intar.ir.taskgraph import TaskGraph
 from intar.report.static import static_resources
 
 SCHEMA = "intar.explore/1"
@@ -98,6 +100,26 @@ def pareto(rows: Sequence[Mapping[str, Any]]) -> list[bool]:
         )
 
     return [key is not None and not beaten(index) for index, key in enumerate(keys)]
+
+
+def better_on_chip(graph: TaskGraph, quantised: Quantised, document: Mapping[str, Any]) -> OnChip | None:
+    """What weights on chip would make of the fastest point of an exploration (`intar.advice`); where several are as fast,
+    because ports bring no more weights, of the one that gains most."""
+    rows = [row for row in document["points"] if row["cycles"] is not None]
+    fastest = [row for row in rows if row["microseconds"] == min(each["microseconds"] for each in rows)]
+    found = filter(None, (_on_chip(graph, quantised, document["board"], row) for row in fastest))
+    return min(found, key=lambda one: one.cycles, default=None)
+
+
+def _on_chip(graph: TaskGraph, quantised: Quantised, board: str, row: Mapping[str, Any]) -> OnChip | None:
+    asked = read_budget(board, row["budget"])
+    machine = make_machine(*asked, quantised)
+    better = weights_on_chip(graph, quantised, machine, asked, row["pattern"], row["cycles"])
+    if not better:
+        return None
+    point = Point((*row["budget"].items(), *ON_CHIP.items()), row["pattern"])
+    cycles = evaluate(quantised, board, point)["cycles"]
+    return replace(better, cycles=cycles) if cycles and row["cycles"] >= WORTH * cycles else None
 
 
 def explore(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from intar.advice import weights_on_chip
 from intar.errors import InfeasibleError
 from intar.frontends.load import Values
 from intar.ir.loops import looped_form
@@ -53,7 +54,8 @@ def check_model(
     macs), ``blocks`` (``rounds`` of a repeated block, None without one, its ``tasks`` and the ``first`` and ``last`` of
     these in its first round), ``memory`` (bytes: ``weights``; on chip ``parameters`` (with the weights, if the budget has
     these on chip), ``activations`` and ``budget``; the ``largest`` activation and its ``largest_bytes``), ``fits``,
-    ``reason`` (empty when it fits), ``machine`` and ``cycles`` (the schedule's objective, None when nothing fits).
+    ``reason`` (empty when it fits), ``machine`` and ``cycles`` (the schedule's objective, None when nothing fits), and
+    ``on_chip``: what weights on chip would make of it (`intar.advice`), None when there is nothing to say.
 
     Raises
     ------
@@ -85,6 +87,11 @@ def check_model(
     except InfeasibleError as error:
         schedule, reason = None, str(error)
     own = {"multipliers": machine.multipliers, "cells": machine.cells}
+    better = None
+    if schedule and source.asked and not source.blocks:
+        better = weights_on_chip(
+            source.graph, source.quantised, machine, source.asked, "auto", schedule.objective
+        )
     return {
         "model": source.graph.name,
         "supported": True,
@@ -102,6 +109,7 @@ def check_model(
         "reason": reason,
         "machine": machine.model_dump(mode="json") | own,
         "cycles": schedule.objective if schedule else None,
+        "on_chip": better.document() if better else None,
     }
 
 

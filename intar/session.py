@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from intar import designs
-from intar.device import make_machine, read_budget
+from intar.device import Board, Budget, make_machine, read_budget
 from intar.device.boards import find_board, suggest
 from intar.errors import CalibrationError, ConfigError, Finding, UnsupportedError
 from intar.frontends import load_model
@@ -54,8 +54,8 @@ circuit, constants and search of an unrolled layer grow with its steps."""
 
 @dataclass(frozen=True)
 class Source:
-    """A loaded model: float graph, scheme, integers, machine, the blocks that are looped, and the published figure of a
-    reference design."""
+    """A loaded model: float graph, scheme, integers, machine, the blocks that are looped, board and budget that the machine
+    was made of (None: it is another network's, too), and the published figure of a reference design."""
 
     graph: TaskGraph
     scheme: Scheme
@@ -63,6 +63,7 @@ class Source:
     machine: Machine
     blocks: Blocks
     calibration: dict[str, np.ndarray] | None
+    asked: tuple[Board, Budget] | None = None
     anchor: designs.Anchor | None = None
 
 
@@ -105,7 +106,8 @@ def open_source(
     if not Path(model).is_file() and model in designs.names():
         folder, spec = designs.load(model)
         own = {} if device else spec.budget
-        sized = partial(make_machine, *read_budget(device or spec.device, {**own, **(budget or {})}))
+        asked = read_budget(device or spec.device, {**own, **(budget or {})})
+        sized = partial(make_machine, *asked)
         loaded = load_model(designs.model_file(folder, spec), shapes, values=values)
         data = designs.samples(folder, spec.calibration, loaded)
         if calibration:
@@ -114,12 +116,14 @@ def open_source(
         graph = prepare(batched(loaded, batch), spec.skip, spec.phases)
         how = find_scheme(scheme or spec.scheme).with_bits({**spec.bits, **(bits or {})})
         how = how.with_rational(rational or spec.rational)
-        return Source(graph, how, *size_network(graph, how, grouped, sized, loop), grouped, spec.anchor)
+        return Source(
+            graph, how, *size_network(graph, how, grouped, sized, loop), grouped, asked, spec.anchor
+        )
     if not Path(model).suffix and not Path(model).exists():
         hint = f"{suggest(model, designs.names())}; a file ends in {', '.join(SUFFIXES)}"
         raise ConfigError(Finding("there is no file and no reference design of this name", model, hint=hint))
-    checked = read_budget(device or "u280", budget)  # a mistake shows before the long work
-    sized = partial(make_machine, *checked)
+    asked = read_budget(device or "u280", budget)  # a mistake shows before the long work
+    sized = partial(make_machine, *asked)
     network, examples = make_model(model)
     graph = load_model(network, shapes, examples, function_name(model), values)
     if like:
@@ -133,7 +137,8 @@ def open_source(
     given, graph = in_batches(graph, given, batch), batched(graph, batch)
     how = find_scheme(scheme or "w8a8").with_bits(bits or {}).with_rational(rational or "auto")
     shared: Callable[[Quantised], Machine] = (lambda _: machine) if machine else sized
-    return Source(graph, how, *size_network(graph, how, given, shared, loop), given)
+    own_asked = None if machine else asked
+    return Source(graph, how, *size_network(graph, how, given, shared, loop), given, own_asked)
 
 
 def size_network(

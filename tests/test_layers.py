@@ -20,7 +20,7 @@ PATH = (
     ("networks", "proof", "rendering"),
     ("generate",),
     ("report",),
-    ("edited", "options", "session"),
+    ("advice", "edited", "options", "session"),
     ("reopen",),
     ("bench", "explore", "fit", "api", "random_cases"),
     ("__init__", "cli"),

@@ -101,6 +101,8 @@ def check(
         shape = f"{cores} of {machine['cells']} multipliers on {machine['device']}"
         if found["fits"]:
             console.print(f"[green]fits[/] {shape}: about {found['cycles']:,} cycles an inference")
+            if found["on_chip"]:
+                console.print(found["on_chip"]["text"], highlight=False)
         else:
             console.print(f"[red]does not fit[/] {shape}")
             console.print(found["reason"], markup=False, highlight=False)
@@ -209,6 +211,7 @@ def compile_command(
 ) -> None:
     """The whole path: model to C++, RTL and weight image, with the predicted cycles."""
     from intar import rendering
+    from intar.advice import weights_on_chip
     from intar.engine import build as engine
     from intar.errors import ConfigError, Finding
     from intar.networks import main_entry
@@ -262,17 +265,34 @@ def compile_command(
         step()
         target = project.write(out)
         step()
+        better = None
+        if not (others or edited or pin or source.blocks) and source.asked:
+            better = weights_on_chip(
+                source.graph,
+                source.quantised,
+                source.machine,
+                source.asked,
+                mode,
+                made.schedule.objective,
+            )
         numerics = numerics_report(source.graph, source.quantised, source.calibration)
         report = update_report(target, made, numerics=numerics)
         for other in others:
             update_report(target, other)
         step()
-    document = report | {"directory": str(out), "digest": project.digest, "linted": linted is not None}
-    show(
-        as_json,
-        document,
-        lambda: _show_compiled([made, *others], document, numerics, len(project.files), batch),
-    )
+    document = report | {
+        "directory": str(out),
+        "digest": project.digest,
+        "linted": linted is not None,
+        "on_chip": better.document() if better else None,
+    }
+
+    def human() -> None:
+        _show_compiled([made, *others], document, numerics, len(project.files), batch)
+        if better:
+            console.print(str(better), highlight=False)
+
+    show(as_json, document, human)
 
 
 def _refuse_several(entries: Mapping[str, str], lengths: int) -> None:

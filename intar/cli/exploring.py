@@ -94,6 +94,8 @@ def explore(
         step()
         workers = min(jobs, len(chosen))
         document = exploring.explore(source.quantised, source.machine.device, chosen, workers, step)
+        better = exploring.better_on_chip(source.graph, source.quantised, document)
+        document["on_chip"] = better.document() if better else None
     if out:
         write_atomic(out / "explore.json", (json.dumps(document, indent=1) + "\n").encode())
         write_atomic(out / "explore.html", render_exploration(document))
@@ -121,6 +123,9 @@ def explore(
             )
         console.print(table)
         console.print("*: Pareto-optimal in time, DSP and memory; counts: " + document["resources"])
+        if better:
+            console.print(f"fastest point: {better}", highlight=False)
+            console.print("both beside each other: --sweep weights=memory,chip", highlight=False)
         if out:
             console.print(f"{out / 'explore.html'}", markup=False, highlight=False, soft_wrap=True)
 
