@@ -1,4 +1,5 @@
-"""Small networks that people bring to FPGAs, in plain PyTorch: a tagger of jets, the tasks of MLPerf Tiny, and others.
+"""Small networks that people bring to FPGAs, in plain PyTorch: a tagger of jets, the tasks of MLPerf Tiny, others, and two
+for ImageNet.
 
 Weights are random (He's initialisation, a fixed seed), samples too: smooth images and signals, of which the statistics of
 the batch normalisations are. Nothing is downloaded, and nothing is trained: shapes are what counts here.
@@ -16,17 +17,20 @@ from torch import nn
 
 SAMPLES = 32
 
+LARGE = 4
+"""Samples of a network for ImageNet."""
+
 Model = tuple[nn.Module, torch.Tensor]
 """A module in evaluation mode, and samples along the first axis."""
 
 
-def smooth(*shape: int) -> torch.Tensor:
+def smooth(*shape: int, samples: int = SAMPLES) -> torch.Tensor:
     """Samples of (channels, length) or (channels, height, width): noise of a quarter of the size, stretched, and some more
     on top."""
     channels, *sizes = shape
-    coarse = torch.randn(SAMPLES, channels, *(max(1, size // 4) for size in sizes))
+    coarse = torch.randn(samples, channels, *(max(1, size // 4) for size in sizes))
     mode = "linear" if len(sizes) == 1 else "bilinear"
-    return F.interpolate(coarse, tuple(sizes), mode=mode) + 0.2 * torch.randn(SAMPLES, *shape)
+    return F.interpolate(coarse, tuple(sizes), mode=mode) + 0.2 * torch.randn(samples, *shape)
 
 
 def settle(module: nn.Module, samples: torch.Tensor) -> Model:
@@ -81,6 +85,21 @@ class Residual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.relu(self.second(self.first(x)) + self.shortcut(x))
+
+
+class Inverted(nn.Module):
+    """MobileNetV2's block: wider, depthwise, narrower without a function; beside a shortcut where the shape stays."""
+
+    def __init__(self, wide: int, to: int, stride: int, times: int) -> None:
+        super().__init__()
+        inner = wide * times
+        parts = [conv(wide, inner, 1)] if times > 1 else []
+        parts += [conv(inner, inner, stride=stride, groups=inner)]
+        self.body = nn.Sequential(*parts, nn.Conv2d(inner, to, 1, bias=False), nn.BatchNorm2d(to))
+        self.same = stride == 1 and wide == to
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.body(x) if self.same else self.body(x)
 
 
 class UNet(nn.Module):
@@ -234,6 +253,36 @@ def mobilenet() -> Model:
         parts.append(separable(wide, to, stride))
         wide = to
     return settle(nn.Sequential(*parts, pooled(256, 2)), smooth(3, 96, 96))
+
+
+def resnet18() -> Model:
+    """ImageNet's ResNet-18, images of 224 × 224."""
+    torch.manual_seed(0)
+    widths = [64, 64, 64, 128, 128, 256, 256, 512, 512]
+    blocks = [Residual(wide, to, 1 if wide == to else 2) for wide, to in pairwise(widths)]
+    first = nn.Sequential(conv(3, 64, 7, stride=2), nn.MaxPool2d(3, 2, 1))
+    return settle(nn.Sequential(first, *blocks, pooled(512, 1000)), smooth(3, 224, 224, samples=LARGE))
+
+
+def mobilenet_v2() -> Model:
+    """ImageNet's MobileNetV2, images of 224 × 224; its ReLUs have no upper end."""
+    torch.manual_seed(0)
+    kinds = [
+        (1, 16, 1, 1),
+        (6, 24, 2, 2),
+        (6, 32, 3, 2),
+        (6, 64, 4, 2),
+        (6, 96, 3, 1),
+        (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    ]
+    wide, parts = 32, [conv(3, 32, stride=2)]
+    for times, to, count, stride in kinds:
+        for number in range(count):
+            parts.append(Inverted(wide, to, 1 if number else stride, times))
+            wide = to
+    whole = nn.Sequential(*parts, conv(320, 1280, 1), pooled(1280, 1000))
+    return settle(whole, smooth(3, 224, 224, samples=LARGE))
 
 
 def unet() -> Model:
