@@ -142,8 +142,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         lines.append(
             f"| {row['network']}{wide} | {row['tasks']} | {row['device']} | {row['machine']} | {row['macs']:,} | "
             f"{row['limit']:,} | {row['predicted']:,} | {row['predicted'] / row['limit']:.2f} | "
-            f"{row['microseconds']:,} | {row['sqnr_db']} dB | {row['agree']}/{row.get('samples', SAMPLES)} | {', '.join(ran)} | "
-            f"{row['compile_seconds']} s |"
+            f"{row['microseconds']:,} | {row['sqnr_db']} dB | {row['agree']}/{row.get('samples', SAMPLES)} | "
+            f"{', '.join(ran)} | {row['compile_seconds']} s |"
         )
     return "\n".join([*lines, "", *beside(rows)]) + "\n"
 

@@ -8,7 +8,6 @@ from intar.device.boards import Board
 from intar.device.budget import Budget, divisors, overdrawn, read_budget, whole_slice
 from intar.device.network import Network, ceil_div, estimate, kernel_ring, network_of
 from intar.errors import ConfigError, Finding
-from intar.ir.kernels import least_ring
 from intar.ir.packing import array_blocks, products_at_once
 from intar.ir.quantgraph import QConv, Quantised
 from intar.ir.schedule import Machine
@@ -183,7 +182,7 @@ def make_machine(
             )
         )
     _, (cores, rows, lanes, ring), network = min(found, key=lambda one: one[0])
-    if network.convolutions and ring and ring < (least := least_ring(network.graph, rows, lanes)):
+    if network.convolutions and ring and ring < (least := network.least_ring(rows, lanes)):
         bits = lanes * network.weight_bits
         raise ConfigError(
             Finding(

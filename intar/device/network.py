@@ -11,7 +11,7 @@ from itertools import zip_longest
 from intar.device.budget import Budget
 from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
-from intar.ir.kernels import kernel_beats, least_ring, passing_beats
+from intar.ir.kernels import channel_beats, kernel_beats, least_ring, overfills
 from intar.ir.parameters import parameter_bytes
 from intar.ir.quantgraph import (
     QConv,
@@ -107,11 +107,33 @@ class Network:
             banks = [max(pair) for pair in zip_longest(banks, there, fillvalue=0)]
         return sum(banks)
 
+    @cached_property
+    def _kernels(self) -> dict[int, list[tuple[int, int]]]:
+        return {}
+
+    def kernels(self, lanes: int) -> list[tuple[int, int]]:
+        """Beats of the weights of each convolution, and of all its channels: more where phases share filters."""
+        if lanes not in self._kernels:
+            tasks = [task for task in self.graph.tasks if isinstance(task, QConv)]
+            self._kernels[lanes] = [(kernel_beats(task, lanes), channel_beats(task, lanes)) for task in tasks]
+        return self._kernels[lanes]
+
     def kernel_cycles(self, lanes: int, ring: int, port_bits: int) -> int:
-        """Cycles in which the weights of convolutions pass through a ring of so many beats."""
-        tasks = [task for task in self.graph.tasks if isinstance(task, QConv)]
-        beats = sum(passing_beats(task, lanes, ring) for task in tasks)
+        """Cycles in which the weights of convolutions pass through a ring of so many beats (0: there is none)."""
+        if not ring:
+            return 0
+        beats = sum(again if overfills(once, ring) else once for once, again in self.kernels(lanes))
         return beats * lanes * self.weight_bits // port_bits
+
+    @cached_property
+    def _rings(self) -> dict[tuple[int, int], int]:
+        return {}
+
+    def least_ring(self, rows: int, lanes: int) -> int:
+        """Beats of a ring at least (`intar.ir.kernels`)."""
+        if (rows, lanes) not in self._rings:
+            self._rings[rows, lanes] = least_ring(self.graph, rows, lanes)
+        return self._rings[rows, lanes]
 
     @cached_property
     def _parameters(self) -> dict[tuple[int, int], int]:
@@ -188,19 +210,17 @@ def kernel_ring(
 
     Where not all fit beside the images it is, as far as there is room, twice the largest kernel that several phases read.
     """
-    if not network.convolutions or network.on_chip:
-        return 0, image_bytes(network, cores, rows, lanes) <= room
+    stay = image_bytes(network, cores, rows, lanes) <= room
+    if not network.convolutions or network.on_chip or (stay and budget.kernels is None):
+        return 0, stay
     bits = lanes * network.weight_bits
     windows, others = (int(SLACK * size * network.tensor_bits / 8) for size in network.images(lanes))
     most = ((room - others) // cores - windows - network.parameter_bytes(rows, lanes)) * 8 // bits
-    least = least_ring(network.graph, rows, lanes)
+    least = network.least_ring(rows, lanes)
     if budget.kernels is not None:
         ring = budget.kernels * 8 // bits
         return ring, least <= ring <= most
-    if image_bytes(network, cores, rows, lanes) <= room:
-        return 0, True
-    tasks = [task for task in network.graph.tasks if isinstance(task, QConv)]
-    shared = [2 * kernel_beats(t, lanes) for t in tasks if len(set(t.filters)) < len(t.filters)]
+    shared = [2 * once for once, again in network.kernels(lanes) if again > once]
     ring = max([least, *(beats for beats in shared if beats <= most)])
     return ring, ring <= most
 

@@ -10,6 +10,11 @@ def kernel_beats(task: QConv, lanes: int) -> int:
     return sum(count * -(-taps // lanes) for count, taps in task.filter_sizes)
 
 
+def channel_beats(task: QConv, lanes: int) -> int:
+    """The same of all channels: a row of whole beats for each."""
+    return sum(group.channels * -(-len(group.taps) // lanes) for group in task.groups)
+
+
 def block_beats(task: QConv, rows: int, lanes: int) -> int:
     """Beats of the weights that its largest block of channels takes (of a pooling convolution all that make one channel)."""
     if task.reduce > 1:
@@ -18,7 +23,8 @@ def block_beats(task: QConv, rows: int, lanes: int) -> int:
             len({task.filters[i] for i in part}) * -(-len(task.groups[part[0]].taps) // lanes)
             for part in parts
         )
-    return max(min(rows, group.channels) * -(-len(group.taps) // lanes) for group in task.groups)
+    kinds = {(group.channels, len(group.taps)) for group in task.groups}
+    return max(min(rows, channels) * -(-taps // lanes) for channels, taps in kinds)
 
 
 def least_ring(graph: QuantGraph, rows: int, lanes: int) -> int:
@@ -27,10 +33,15 @@ def least_ring(graph: QuantGraph, rows: int, lanes: int) -> int:
     return 2 * max((block_beats(task, rows, lanes) for task in tasks), default=0)
 
 
+def overfills(beats: int, ring: int) -> bool:
+    """So many beats would fill more than half of a ring (0: there is none)."""
+    return 0 < ring < 2 * beats
+
+
 def comes_in_blocks(task: QConv, lanes: int, ring: int) -> bool:
     """The weights come block of channels by block, as the products need them, and again for each phase: all of them would
-    fill more than half of the `ring` (beats; 0: there is none)."""
-    return 0 < ring < 2 * kernel_beats(task, lanes)
+    fill more than half of the `ring` (beats)."""
+    return overfills(kernel_beats(task, lanes), ring)
 
 
 def passing_beats(task: QConv, lanes: int, ring: int) -> int:
@@ -39,4 +50,4 @@ def passing_beats(task: QConv, lanes: int, ring: int) -> int:
         return 0
     if not comes_in_blocks(task, lanes, ring):
         return kernel_beats(task, lanes)
-    return sum(group.channels * -(-len(group.taps) // lanes) for group in task.groups)
+    return channel_beats(task, lanes)
