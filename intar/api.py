@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -25,9 +26,10 @@ from intar.ir.taskgraph import TaskGraph
 from intar.options import parse_budget
 from intar.project import read_lock, read_project
 from intar.proof import Check
-from intar.quant.accuracy import numerics_report
+from intar.quant.accuracy import constant_inputs, numerics_report
 from intar.quant.blocks import pieces
-from intar.quant.calibrate import in_batches
+from intar.quant.calibrate import in_batches, samples
+from intar.quant.compare import real_outputs, stacked
 from intar.quant.golden import check_ids, dequantise, golden_outputs, integer_samples, quantise_input
 from intar.quant.like import take_formats
 from intar.quant.scheme import Width
@@ -53,13 +55,15 @@ class Accelerator:
     likewise, dequantised to float64.
 
     `shorter` are forms of the network for calls at the first positions (`compile`, lengths): the C++ and the RTL perform a
-    call in the fastest form that reads all rows of the states before its position. Reports are those of `design`.
+    call in the fastest form that reads all rows of the states before its position. Reports are those of `design`. `single`
+    is the network of one sample, of which `graph` takes several a call (`compile`, batch).
     """
 
     graph: TaskGraph
     design: Design
     shorter: tuple[Design, ...] = ()
     calibration: Mapping[str, np.ndarray] | None = None
+    single: TaskGraph | None = None
 
     def __repr__(self) -> str:
         """One line: the network's border, the machine, the cycles."""
@@ -77,9 +81,12 @@ class Accelerator:
     def integers(self, x: Samples) -> dict[str, np.ndarray]:
         """The input's integers, by tensor name (ConfigError when an input is missing, or an id is out of range)."""
         names = self.graph.inputs
-        given = dict(x) if isinstance(x, Mapping) else {names[0]: x}
-        if missing := [name for name in names if name not in given]:
-            raise ConfigError([Finding("no value was given for this input", name) for name in missing])
+        given = self._named(x)
+        missing = [Finding("no value was given for this input", name) for name in names if name not in given]
+        known = f"inputs: {', '.join(names)}"
+        unknown = [Finding("there is no such input", name, hint=known) for name in given if name not in names]
+        if missing or unknown:
+            raise ConfigError(missing + unknown)
         tensors = {name: self.design.quantised.graph.tensor(name) for name in names}
         arrays = {name: as_array(given[name]) for name in names}
         found = [
@@ -94,9 +101,38 @@ class Accelerator:
         check_ids(self.design.quantised, ints)
         return ints
 
+    def _named(self, x: Samples) -> dict[str, Any]:
+        """What is given for each input, by its name here; the model's own name (`input` of `input_x`) is known, too."""
+        names = self.graph.inputs
+        if not isinstance(x, Mapping):
+            return {names[0]: x}
+        own = {self.graph.tensor(name).source: name for name in names}
+        return {name if name in names else own.get(name, name): value for name, value in x.items()}
+
     def __call__(self, x: Samples) -> np.ndarray | dict[str, np.ndarray]:
         """One inference of the integer model."""
         return self._real(golden_outputs(self.design.quantised, [self.integers(x)])[0])
+
+    def predict(self, x: Examples) -> np.ndarray | dict[str, np.ndarray]:
+        """The integer model on many samples, given as for calibration; outputs have them along their first axis, too.
+
+        Raises
+        ------
+        CalibrationError
+            The samples don't fit the network.
+        """
+        graph, single = self.graph, self.single or self.graph
+        given = self._named(sample_arrays(x, single.inputs))
+        count = len(samples(single, given, "samples"))
+        size = prod(graph.tensor(graph.inputs[0]).shape) // prod(single.tensor(single.inputs[0]).shape)
+        calls = samples(graph, in_batches(single, given, size) or {})
+        made = real_outputs(graph, self.design.quantised, calls)
+        rows = (
+            {name: np.concatenate([one[name] for one in made]) for name in graph.outputs}
+            if size > 1
+            else stacked(made)
+        )
+        return self._alone({name: array[:count] for name, array in rows.items()})
 
     def write(self, directory: str | Path) -> Path:
         """Write the generated project (OutputError when the folder holds something else)."""
@@ -162,17 +198,23 @@ class Accelerator:
 
     def _real(self, outputs: Mapping[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray]:
         graph = self.design.quantised.graph
-        real = {name: dequantise(graph.tensor(name), value) for name, value in outputs.items()}
-        return real if len(real) > 1 else next(iter(real.values()))
+        return self._alone({name: dequantise(graph.tensor(name), value) for name, value in outputs.items()})
+
+    @staticmethod
+    def _alone(outputs: dict[str, np.ndarray]) -> np.ndarray | dict[str, np.ndarray]:
+        """The array itself where the network has one output."""
+        return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
 
 def _misfit(name: str, shape: Shape, array: np.ndarray) -> Finding | None:
     """What is wrong with an input's array, if anything."""
     if array.size != prod(shape):
-        hint = "call it for each sample" if prod(shape) and array.size % prod(shape) == 0 else ""
+        hint = "predict takes several samples" if prod(shape) and array.size % prod(shape) == 0 else ""
         return Finding(
             f"its shape is {show(array.shape)}, expected {show(shape)} for one inference", name, hint=hint
         )
+    if array.dtype.kind not in "fiub":
+        return Finding(f"its values are {array.dtype}, not numbers", name)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         return Finding("it holds values that are not finite", name)
     return None
@@ -228,16 +270,18 @@ def compile(
     given = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)
     single, graph = graph, batched(graph, batch)
     data = in_batches(single, given, batch)
+    for text in constant_inputs(data):
+        warnings.warn(text, stacklevel=2)
     quantised, machine, blocks = size_network(
         graph, find_scheme(scheme).with_bits(bits or {}).with_rational(rational), data, sized, loop
     )
     if lengths == 1:
         made = pipeline.compile_quantised(quantised, machine, pattern, pins, blocks)
-        return Accelerator(graph, made, calibration=data)
+        return Accelerator(graph, made, calibration=data, single=single)
     if pins:
         what = "a schedule is pinned for a single form of a network only"
         raise ConfigError(Finding(what, "lengths", hint="leave pins away"))
     name = networks.main_entry(quantised.graph.name, ())
     network = networks.Network(name, quantised, pieces(quantised.graph, blocks))
     made, *shorter = networks.compile_networks(networks.at_lengths(network, lengths), machine, pattern)
-    return Accelerator(graph, made, tuple(shorter), data)
+    return Accelerator(graph, made, tuple(shorter), data, single)

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import typer
 
-from intar.cli import compiling, exploring, listing, running, tuning
+from intar.cli import compiling, exploring, judging, listing, running, tuning
 from intar.cli.common import notes, printable
 from intar.errors import Finding, InternalError, OutputError, UserError
 
@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (compiling, tuning, exploring, running, listing):
+for part in (compiling, judging, tuning, exploring, running, listing):
     app.add_typer(part.app)
 
 

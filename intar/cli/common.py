@@ -96,6 +96,13 @@ def show_all(as_json: bool, documents: Mapping[str, Any], human: Callable[[], No
     show(as_json, several or next(iter(documents.values())), human)
 
 
+def show_schedule(schedule: Any) -> None:
+    """A schedule as a person reads it, as wide as the terminal allows."""
+    from intar.schedule.show import MARGIN, render
+
+    console.print(render(schedule, max(20, min(100, console.width - MARGIN))))
+
+
 def printable(text: str, keep: str = "") -> str:
     """Names from a model as they may be sent to a terminal: control characters but those of `keep` as escapes."""
     return "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)

@@ -33,6 +33,7 @@ from intar.cli.common import (
     printable,
     progress,
     show,
+    show_schedule,
 )
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs: help shows at once
@@ -136,7 +137,6 @@ def schedule(
     from intar.edited import refuse_other
     from intar.ir.io import write_atomic
     from intar.options import parse_pins
-    from intar.schedule.show import render
     from intar.session import solve_blocks
 
     mode, pins = check_pattern(pattern), parse_pins(pin or [])
@@ -161,7 +161,7 @@ def schedule(
         step()
     if out:
         write_atomic(out, answer.to_json().encode())
-    show(as_json, json.loads(answer.to_json()), lambda: console.print(render(answer)))
+    show(as_json, json.loads(answer.to_json()), lambda: show_schedule(answer))
 
 
 @app.command("compile")
@@ -217,7 +217,7 @@ def compile_command(
     from intar.networks import main_entry
     from intar.options import parse_entries, parse_pins
     from intar.project import refuse_foreign
-    from intar.quant.accuracy import numerics_report
+    from intar.quant.accuracy import constant_inputs, numerics_report, numerics_warnings
     from intar.quant.golden import integer_samples
     from intar.reopen import update_report
     from intar.verify.hls_lint import lint_files
@@ -288,7 +288,8 @@ def compile_command(
     }
 
     def human() -> None:
-        _show_compiled([made, *others], document, numerics, len(project.files), batch)
+        warnings = constant_inputs(source.calibration) + numerics_warnings(numerics)
+        _show_compiled([made, *others], document, warnings, len(project.files), batch)
         if better:
             console.print(str(better), highlight=False)
 
@@ -333,18 +334,16 @@ def _designs(
 def _show_compiled(
     designs: Sequence[Design],
     report: Mapping[str, Any],
-    numerics: list[dict[str, Any]],
+    warnings: Sequence[str],
     files: int,
     batch: int,
 ) -> None:
     """What a person is told of a project: schedule, warnings, cycles, constants."""
     from intar.networks import shared_bytes
-    from intar.quant.accuracy import numerics_warnings
-    from intar.schedule.show import render
 
     made = designs[0]
-    console.print(render(made.schedule))
-    for warning in numerics_warnings(numerics):
+    show_schedule(made.schedule)
+    for warning in warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
     cycles = report["cycles"]
     console.print(

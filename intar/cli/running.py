@@ -96,7 +96,7 @@ def sim(
     from intar.verify.simulate import MemoryModel
     from intar.verify.tools import require
 
-    require(engine.missing_tools(), toolchain.missing_tools())
+    require(engine.missing_tools(), toolchain.missing_tools(protocol))
     networks = open_entries(project, entry)
     if wait not in ("interrupt", "poll"):
         raise ConfigError(Finding(f"there is no way {wait!r} to wait", "--wait", hint="interrupt or poll"))

@@ -76,7 +76,7 @@ def suggest(word: str, words: Iterable[str]) -> str:
 def find_board(name: str) -> Board:
     """The board called `name` (any case, ``_`` for ``-``); ConfigError with a suggestion if there is none."""
     known = boards()
-    key = name.lower().replace("_", "-")
+    key = str(name).lower().replace("_", "-")
     if key not in known:
         raise ConfigError(Finding(f"there is no board {name!r}", "device", hint=suggest(key, known)))
     return known[key]

@@ -239,7 +239,7 @@ def read_budget(board: Board | str, budget: Budget | Mapping[str, object] | None
     ------
     ConfigError : unknown board or option, or a budget that contradicts itself or exceeds the board; lists everything.
     """
-    if isinstance(board, str):
+    if not isinstance(board, Board):
         board = find_board(board)
     if budget is None:
         budget = Budget()

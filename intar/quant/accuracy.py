@@ -126,6 +126,16 @@ def _decibel(signal: float, noise: float) -> float | None:
     return 10 * math.log10(signal / noise) if signal > 0 else -300.0
 
 
+def constant_inputs(data: Mapping[str, np.ndarray] | None) -> list[str]:
+    """A sentence for each input whose samples hold one number only: they don't say what its range is."""
+    return [
+        f"input '{name}': every element of every sample is {np.ravel(array)[0]:g}; the formats that follow from that "
+        "may fit no other data; calibrate with real samples"
+        for name, array in (data or {}).items()
+        if array.size > 1 and array.dtype.kind in "fiu" and np.ptp(array) == 0
+    ]
+
+
 def numerics_warnings(report: list[dict[str, Any]], bound_db: float = SQNR_BOUND_DB) -> list[str]:
     """A sentence for each tensor whose signal-to-noise ratio is below `bound_db`, with the way out; none for ids and
     indices: how far two of them are apart says nothing."""

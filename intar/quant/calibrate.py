@@ -34,8 +34,10 @@ class Observed:
     counts: np.ndarray | None = None
 
 
-def samples(graph: TaskGraph, calibration: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
-    """One dict of inputs (float64, by graph name) for each sample.
+def samples(
+    graph: TaskGraph, calibration: Mapping[str, np.ndarray], called: str = "calibration data"
+) -> list[dict[str, np.ndarray]]:
+    """One dict of inputs (float64, by graph name) for each sample; `called`: what they are in messages.
 
     The leading axis of each array enumerates the samples; each is of its input's shape (leading axes of size one of
     that shape may be left out). An array of exactly the input's shape is one sample.
@@ -49,7 +51,7 @@ def samples(graph: TaskGraph, calibration: Mapping[str, np.ndarray]) -> list[dic
     for name in graph.inputs:
         tensor = graph.tensor(name)
         key = name if name in calibration else tensor.source
-        place = f"calibration data for '{tensor.source or name}'"
+        place = f"{called} for '{tensor.source or name}'"
         if key not in calibration:
             found.append(Finding("the input has no array", place, hint=WAY_OUT))
             continue
@@ -81,13 +83,11 @@ def samples(graph: TaskGraph, calibration: Mapping[str, np.ndarray]) -> list[dic
     for key in calibration:
         if key not in used:
             known = ", ".join(f"'{graph.tensor(name).source or name}'" for name in graph.inputs)
-            found.append(
-                Finding(f"the model has no input '{key}'", "calibration data", hint=f"inputs: {known}")
-            )
+            found.append(Finding(f"the model has no input '{key}'", called, hint=f"inputs: {known}"))
     counts = {name: len(array) for name, array in arrays.items()}
     if len(set(counts.values())) > 1:
         text = ", ".join(f"'{name}' {count}" for name, count in counts.items())
-        found.append(Finding(f"the inputs have different numbers of samples: {text}", "calibration data"))
+        found.append(Finding(f"the inputs have different numbers of samples: {text}", called))
     if found:
         raise CalibrationError(found)
     return [{name: array[i] for name, array in arrays.items()} for i in range(next(iter(counts.values()), 0))]
@@ -291,6 +291,20 @@ def load_calibration(path: str | Path, graph: TaskGraph) -> dict[str, np.ndarray
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
+def load_array(path: Path) -> np.ndarray:
+    """The array of an ``.npy`` file, or of an ``.npz`` file with one. Raises CalibrationError."""
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        with content:
+            (name,) = content.files
+            return content[name]
+    except Exception:  # NumPy raises many types for a damaged file
+        what, hint = "the file can't be read as one array", "store it with numpy.save"
+        raise CalibrationError(Finding(what, str(path), hint=hint)) from None
+
+
 def _read(file: Path, graph: TaskGraph, by_key: Mapping[str, str]) -> dict[str, np.ndarray]:
     try:
         content = np.load(file, allow_pickle=False)
@@ -298,6 +312,8 @@ def _read(file: Path, graph: TaskGraph, by_key: Mapping[str, str]) -> dict[str, 
             only = len(graph.inputs) == 1 and file.stem not in by_key
             return {graph.inputs[0] if only else file.stem: content}
         with content:
+            if len(graph.inputs) == 1 and content.files == ["arr_0"]:  # savez of an array without a name
+                return {graph.inputs[0]: content["arr_0"]}
             return {key: content[key] for key in content.files}
     except Exception:  # NumPy raises many types for a damaged file, with advice that does not fit here
         raise CalibrationError(

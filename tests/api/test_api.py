@@ -80,6 +80,10 @@ def test_mistakes_in_python(tmp_path: Path):
         intar.compile(module, samples, budget=32)
     with pytest.raises(ConfigError, match="'multipliers' is not KEY=VALUE"):
         intar.compile(module, samples, budget="cores=2,multipliers")
+    with pytest.raises(ConfigError, match="there is no board 3"):
+        intar.compile(module, samples, device=3)  # type: ignore[arg-type]
+    with pytest.warns(UserWarning, match="input 'input_x': every element of every sample is 0"):
+        intar.compile(module, torch.zeros(2, 8), budget={"multipliers": 4})
     accel = intar.compile(module.bfloat16(), samples.bfloat16(), budget={"multipliers": 4})
     assert (
         repr(accel).startswith("Accelerator 'linear': input_x (1, 8) -> output_x (1, 4); ")
@@ -87,10 +91,17 @@ def test_mistakes_in_python(tmp_path: Path):
     )
     np.testing.assert_array_equal(accel(samples[0]), accel({"input_x": samples[:1].detach().numpy()}))
     for value, message in (
-        (samples, "its shape is 8×8, expected 1×8 for one inference\n  way out: call it for each sample"),
+        (
+            samples,
+            "its shape is 8×8, expected 1×8 for one inference\n  way out: predict takes several samples",
+        ),
         (np.zeros(9), "its shape is 9, expected 1×8"),
         (np.full(8, np.nan), "not finite"),
-        ({"y": samples[0]}, "no value was given for this input"),
+        (
+            {"y": samples[0]},
+            "input_x: no value was given for this input\ny: there is no such input\n  way out: inputs: input_x",
+        ),
+        (np.zeros(8, complex), "its values are complex128, not numbers"),
     ):
         with pytest.raises(ConfigError, match=message):
             accel(value)
