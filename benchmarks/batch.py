@@ -53,7 +53,7 @@ def measure(name: str, in_csim: int, in_rtl: int) -> Iterator[dict[str, Any]]:
             budget=parse_budget([budget]),
             batch=samples,
         )
-        made = pipeline.compile_quantised(source.quantised, source.machine, blocks=source.blocks)
+        made = pipeline.compile_quantised(source.quantised, source.machine, loops=source.loops)
         stored = integer_samples(source.quantised, source.calibration)
         there = min(len(values) for values in stored.values())
         calls = [{key: values[n] for key, values in stored.items()} for n in range(min(2, there))]

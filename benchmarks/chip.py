@@ -49,7 +49,7 @@ def compiled(name: str, weights: str) -> tuple[Source, Design]:
         scheme=scheme,
         budget=parse_budget([budget, f"weights={weights}"]),
     )
-    return source, pipeline.compile_quantised(source.quantised, source.machine, blocks=source.blocks)
+    return source, pipeline.compile_quantised(source.quantised, source.machine, loops=source.loops)
 
 
 def measure(name: str, in_csim: int, in_rtl: int) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def measure(model: str, budget: dict[str, object], pattern: Mode, rtl: int) -> d
     began = time.process_time()
     place = f"{asset_dir('designs') / 'gpt2' / 'model.py'}:{model}"
     source = open_source(place, device=DEVICE, scheme=SCHEME, budget=budget, bits=BITS)
-    made = pipeline.compile_quantised(source.quantised, source.machine, pattern, blocks=source.blocks)
+    made = pipeline.compile_quantised(source.quantised, source.machine, pattern, loops=source.loops)
     machine, cycles, board = source.machine, made.predicted.cycles, boards()[DEVICE]
     moved = traffic(made)
     bound = sum(moved.values()) / (board.bandwidth * 1e9) * machine.clock_mhz * 1e6
@@ -75,7 +75,7 @@ def measure(model: str, budget: dict[str, object], pattern: Mode, rtl: int) -> d
     spent = {cause: sum(core[cause] for core in cores) / len(cores) / cycles for cause in next(iter(cores))}
     result: dict[str, object] = {
         "model": model,
-        "looped": bool(source.blocks),
+        "looped": bool(source.loops),
         "pattern": pattern,
         "budget": budget,
         "multipliers": machine.multipliers,

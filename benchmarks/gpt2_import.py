@@ -23,7 +23,7 @@ def measure(size: str) -> dict[str, object]:
     made = time.perf_counter()
     graph = load_model(module, samples=samples)
     imported = time.perf_counter()
-    blocks = repeated_blocks(graph)
+    (blocks,) = repeated_blocks(graph) or ((),)
     found = time.perf_counter()
     return {
         "size": size,

@@ -53,7 +53,7 @@ def gpt2_row(loop: bool) -> str:
     """The same of the step."""
     model = f"{asset_dir('designs') / 'gpt2' / 'model.py'}:scaled_step"
     source = open_source(model, budget={"multipliers": 64}, scheme="w8a8r16", loop=loop)
-    made = pipeline.compile_quantised(source.quantised, source.machine, blocks=source.blocks)
+    made = pipeline.compile_quantised(source.quantised, source.machine, loops=source.loops)
     program = made.program
     sizes = (len(program.nodes), len(program.links), steps_of(program), made.predicted.cycles)
     return line(NAMES[loop], *sizes)

@@ -64,7 +64,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             budget=parse_budget(options.budget),
         )
         began = time.perf_counter()
-        made = pipeline.compile_quantised(source.quantised, source.machine, "auto", None, source.blocks)
+        made = pipeline.compile_quantised(source.quantised, source.machine, "auto", None, source.loops)
         rendering.project(made).write(folder)
         compiling = time.perf_counter() - began
     given, judged = lee.encode(lee.lee(), TOKENS), lee.judgements()
@@ -102,7 +102,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "device": machine.device,
         "multipliers": machine.multipliers,
         "dsp": {"all": resources["dsp"], "arrays": resources["by_module"]["core"]["dsp"]},
-        "looped_layers": len(source.blocks),
+        "looped_layers": sum(map(len, source.loops)),
         "compile_seconds": round(compiling, 1),
         "cycles": {
             "limit": cycle_limit(made),

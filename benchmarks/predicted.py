@@ -62,7 +62,7 @@ def design_cases(names: Sequence[str], simulate: bool) -> Iterator[Case]:
         for pattern in bench.PATTERNS:
             try:
                 made = pipeline.compile_quantised(
-                    source.quantised, source.machine, pattern, blocks=source.blocks
+                    source.quantised, source.machine, pattern, loops=source.loops
                 )
             except (InfeasibleError, UnsupportedError):  # nothing fits in this pattern
                 continue

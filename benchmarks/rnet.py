@@ -48,7 +48,7 @@ def measure(pictures_in_rtl: int, folder: Path) -> dict[str, Any]:
     name, face = source.graph.inputs[0], source.graph.outputs[0]
     with console.status("compile"):
         began = time.perf_counter()
-        made = pipeline.compile_quantised(source.quantised, source.machine, blocks=source.blocks)
+        made = pipeline.compile_quantised(source.quantised, source.machine, loops=source.loops)
         project = rendering.project(made, integer_samples(source.quantised, source.calibration))
         project.write(folder)
         compiling = time.perf_counter() - began

@@ -56,7 +56,7 @@ def measure(kernel: str, factor: int, rtl: bool) -> dict[str, Any]:
     """One row; `share` of the cores' cycles by what they did, products of padding among ``busy``."""
     source = open_source(kernel, budget=LARGER[kernel].get(factor, {}))
     began = time.perf_counter()
-    made = pipeline.compile_quantised(source.quantised, source.machine, blocks=source.blocks)
+    made = pipeline.compile_quantised(source.quantised, source.machine, loops=source.loops)
     seconds = time.perf_counter() - began
     machine, cycles = made.schedule.machine, made.predicted.cycles
     cores = core_cycles(made).values()

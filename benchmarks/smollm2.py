@@ -84,7 +84,7 @@ def divergence(real: np.ndarray, golden: np.ndarray) -> float:
 
 def formats(options: argparse.Namespace) -> dict[str, Any]:
     module, samples = smollm2.logits(SEARCHED)
-    graph, blocks = looped_form(prepare(import_torch(module, samples, "smollm2")))
+    graph, loops = looped_form(prepare(import_torch(module, samples, "smollm2")))
     trials: list[float] = []
 
     def relative(real: Outputs, golden: Outputs) -> float:
@@ -100,7 +100,7 @@ def formats(options: argparse.Namespace) -> dict[str, Any]:
         )
 
     calibration = sample_arrays(samples, graph.inputs)
-    how = {"metric": relative, "count": TEXTS, "alike": alike(graph, blocks), "step": tell}
+    how = {"metric": relative, "count": TEXTS, "alike": alike(graph, loops), "step": tell}
     found = search_formats(graph, scheme(SCHEME), calibration, BOUND, **how)
     rows = [
         {"place": list(step.unit.patterns), "bits": step.unit.narrow if step.kept else step.unit.wide}

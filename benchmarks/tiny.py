@@ -73,7 +73,7 @@ def measure(name: str, in_csim: int, in_rtl: int) -> dict[str, Any]:
     source = open_source(
         f"{MODELS}:{name}", device=case.device, scheme=case.scheme, budget=parse_budget([case.budget])
     )
-    made = pipeline.compile_quantised(source.quantised, source.machine, blocks=source.blocks)
+    made = pipeline.compile_quantised(source.quantised, source.machine, loops=source.loops)
     project = rendering.project(made)
     seconds = time.process_time() - began
     graph, machine = source.quantised.graph, source.machine

@@ -272,16 +272,16 @@ def compile(
     data = in_batches(single, given, batch)
     for text in constant_inputs(data):
         warnings.warn(text, stacklevel=2)
-    quantised, machine, blocks = size_network(
+    quantised, machine, loops = size_network(
         graph, find_scheme(scheme).with_bits(bits or {}).with_rational(rational), data, sized, loop
     )
     if lengths == 1:
-        made = pipeline.compile_quantised(quantised, machine, pattern, pins, blocks)
+        made = pipeline.compile_quantised(quantised, machine, pattern, pins, loops)
         return Accelerator(graph, made, calibration=data, single=single)
     if pins:
         what = "a schedule is pinned for a single form of a network only"
         raise ConfigError(Finding(what, "lengths", hint="leave pins away"))
     name = networks.main_entry(quantised.graph.name, ())
-    network = networks.Network(name, quantised, pieces(quantised.graph, blocks))
+    network = networks.Network(name, quantised, pieces(quantised.graph, loops))
     made, *shorter = networks.compile_networks(networks.at_lengths(network, lengths), machine, pattern)
     return Accelerator(graph, made, tuple(shorter), data, single)

@@ -57,7 +57,7 @@ def rows(design: str, patterns: Sequence[Mode] = PATTERNS, *, simulate: bool = T
             "published": source.anchor.cycles if source.anchor else None,
         }
         try:
-            made = pipeline.compile_quantised(source.quantised, source.machine, pattern, blocks=source.blocks)
+            made = pipeline.compile_quantised(source.quantised, source.machine, pattern, loops=source.loops)
         except (InfeasibleError, UnsupportedError):
             yield row
             continue

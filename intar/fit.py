@@ -51,8 +51,8 @@ def check_model(
     Returns
     -------
     dict with ``model``, ``supported`` (always true: an unsupported operator is an error), ``tasks`` (task, op, source,
-    macs), ``blocks`` (``rounds`` of a repeated block, None without one, its ``tasks`` and the ``first`` and ``last`` of
-    these in its first round), ``memory`` (bytes: ``weights``; on chip ``parameters`` (with the weights, if the budget has
+    macs), ``loops`` (for each block that repeats ``rounds``, ``tasks`` of a round and the ``first`` and ``last`` of
+    these in its first one), ``memory`` (bytes: ``weights``; on chip ``parameters`` (with the weights, if the budget has
     these on chip), ``activations`` and ``budget``; the ``largest`` activation and its ``largest_bytes``), ``fits``,
     ``reason`` (empty when it fits), ``machine`` and ``cycles`` (the schedule's objective, None when nothing fits), and
     ``on_chip``: what weights on chip would make of it (`intar.advice`), None when there is nothing to say.
@@ -96,7 +96,7 @@ def check_model(
         "model": source.graph.name,
         "supported": True,
         "tasks": _tasks(source),
-        "blocks": _blocks(source),
+        "loops": _loops(source),
         "memory": {
             "weights": weights,
             "parameters": problem.fixed_bytes,
@@ -113,16 +113,12 @@ def check_model(
     }
 
 
-def _blocks(source: Source) -> dict[str, Any] | None:
-    _, blocks = looped_form(source.graph)
-    if not blocks:
-        return None
-    return {
-        "rounds": len(blocks),
-        "tasks": len(blocks[0]),
-        "first": blocks[0][0],
-        "last": blocks[0][-1],
-    }
+def _loops(source: Source) -> list[dict[str, Any]]:
+    return [
+        {"rounds": len(blocks), "tasks": len(first), "first": first[0], "last": first[-1]}
+        for blocks in looped_form(source.graph)[1]
+        for first in blocks[:1]
+    ]
 
 
 def _tasks(source: Source) -> list[dict[str, Any]]:

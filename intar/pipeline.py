@@ -11,7 +11,7 @@ from intar.design import Design, engine_memory
 from intar.engine import LONGEST_RUN, EngineResult, plan_merged, run
 from intar.errors import InfeasibleError, InternalError
 from intar.ir.quantgraph import Part, QuantGraph, Quantised
-from intar.ir.repeats import Blocks
+from intar.ir.repeats import Loops
 from intar.ir.schedule import AnySchedule, Machine, Mode, PartedSchedule, Schedule
 from intar.lower.lower import Lowered, lower
 from intar.lower.parts import Network as LoweredNetwork
@@ -99,11 +99,11 @@ def compile_quantised(
     machine: Machine,
     mode: Mode = "auto",
     pins: Pins | None = None,
-    blocks: Blocks = (),
+    loops: Loops = (),
 ) -> Design:
     """Schedule and lower; `pins` is what a person has decided about the schedule.
 
-    `blocks` that the network repeats (`intar.ir.repeats`) are scheduled once and looped.
+    The blocks of `loops` (`intar.ir.repeats`) are scheduled once and looped.
 
     The network takes the form that the machine performs (`intar.quant.forms`).
     With several rows nodes the network is also tried with its heads in as many groups, unless something is pinned: pins name
@@ -112,20 +112,20 @@ def compile_quantised(
     each of them with a bank for every copy of a tensor where they fit; the engine's cycles decide: *auto* is never slower.
     """
     quantised = machine_form(quantised, machine)
-    best = quantised, _best(quantised, machine, mode, pins, blocks)
+    best = quantised, _best(quantised, machine, mode, pins, loops)
     chosen = pins is not None and pins != Pins()
     grouped = quantised if chosen else group_heads(quantised, machine.row_units)
     if grouped is not quantised:
         with suppress(InfeasibleError):  # groups need more memory
-            trial = _best(grouped, machine, mode, pins, blocks)
+            trial = _best(grouped, machine, mode, pins, loops)
             if trial.predicted.cycles < best[1].predicted.cycles:
                 best = grouped, trial
     return _finish(*best)
 
 
-def _best(quantised: Quantised, machine: Machine, mode: Mode, pins: Pins | None, blocks: Blocks) -> _Trial:
-    """The best schedule of a network, part by part where it repeats `blocks`."""
-    if found := pieces(quantised.graph, blocks):
+def _best(quantised: Quantised, machine: Machine, mode: Mode, pins: Pins | None, loops: Loops) -> _Trial:
+    """The best schedule of a network, part by part where it has `loops`."""
+    if found := pieces(quantised.graph, loops):
         return _best_parts(quantised, machine, found, mode, pins)
     return _fastest(quantised, candidates(quantised.graph, machine, mode, pins))
 

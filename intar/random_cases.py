@@ -250,8 +250,8 @@ def _networks(seed: int) -> Case:
     samples = random_samples(graph, draw.rng)
 
     def make() -> list[Design]:
-        made, machine, blocks = size_network(graph, scheme, samples, sized, loop)
-        return [pipeline.compile_quantised(made, machine, mode, blocks=blocks)]
+        made, machine, loops = size_network(graph, scheme, samples, sized, loop)
+        return [pipeline.compile_quantised(made, machine, mode, loops=loops)]
 
     return Case(seed, "networks", f"{mode}, loop {loop}, {scheme_words(scheme)}", make)
 
@@ -268,8 +268,8 @@ def _recurrent(seed: int) -> Case:
     samples = random_samples(graph, draw.rng)
 
     def make() -> list[Design]:
-        made, machine, blocks = size_network(graph, scheme, samples, partial(random_machine, seed), loop)
-        return [pipeline.compile_quantised(made, machine, mode, blocks=blocks)]
+        made, machine, loops = size_network(graph, scheme, samples, partial(random_machine, seed), loop)
+        return [pipeline.compile_quantised(made, machine, mode, loops=loops)]
 
     return Case(seed, "recurrent", f"{mode}, loop {loop}, {scheme_words(scheme)}", make)
 
@@ -312,14 +312,14 @@ def compile_kernel(
     Widths by pattern and the loop are those of the step function and its prefill.
     """
     (first, graph), *others = graphs.items()
-    whole, machine, blocks = size_network(graph, scheme, samples[first], sized, loop)
-    networks = [Network(first, whole, pieces(whole.graph, blocks))]
+    whole, machine, loops = size_network(graph, scheme, samples[first], sized, loop)
+    networks = [Network(first, whole, pieces(whole.graph, loops))]
     for name, other in others:
         prefill = name == "prefill"
         other = take_formats(other, whole.graph) if prefill else other
         how, looped = (_without_states(scheme), loop) if prefill else (SCHEMES["w8a8"], None)
-        made, _, blocks = size_network(other, how, samples[name], lambda _: machine, looped)
-        networks.append(Network(name, made, pieces(made.graph, blocks)))
+        made, _, loops = size_network(other, how, samples[name], lambda _: machine, looped)
+        networks.append(Network(name, made, pieces(made.graph, loops)))
     forms = [
         form
         for network in networks

@@ -22,7 +22,7 @@ from intar.ir.circuit import circuit
 from intar.ir.loops import looped_form
 from intar.ir.ops import Op
 from intar.ir.quantgraph import Part, QuantGraph, Quantised, stored_bits
-from intar.ir.repeats import LEAST_ROUNDS, Blocks, alike
+from intar.ir.repeats import LEAST_ROUNDS, Blocks, Loops, alike
 from intar.ir.schedule import AnySchedule, Machine, Mode
 from intar.ir.taskgraph import TaskGraph
 from intar.lower.kept import kept_states
@@ -54,14 +54,14 @@ circuit, constants and search of an unrolled layer grow with its steps."""
 
 @dataclass(frozen=True)
 class Source:
-    """A loaded model: float graph, scheme, integers, machine, the blocks that are looped, board and budget that the machine
-    was made of (None: it is another network's, too), and the published figure of a reference design."""
+    """A loaded model: float graph, scheme, integers, machine, the loops in it, board and budget that the machine was made of
+    (None: it is another network's, too), and the published figure of a reference design."""
 
     graph: TaskGraph
     scheme: Scheme
     quantised: Quantised
     machine: Machine
-    blocks: Blocks
+    loops: Loops
     calibration: dict[str, np.ndarray] | None
     asked: tuple[Board, Budget] | None = None
     anchor: designs.Anchor | None = None
@@ -147,11 +147,12 @@ def size_network(
     calibration: Mapping[str, np.ndarray] | None,
     sized: Callable[[Quantised], Machine],
     loop: bool | None = None,
-) -> tuple[Quantised, Machine, Blocks]:
+) -> tuple[Quantised, Machine, Loops]:
     """The integers of a network, its machine, and the blocks in it that are looped, if any: these have common widths.
 
-    A block is looped where each round takes `LOOP_PAYS` memory latencies at least, or where there are `LOOP_STEPS` rounds
-    (`loop` True: always, False: never), unless the blocks' integers differ all the same, as in a model with its own scales.
+    Blocks are looped where rounds of one of the loops take `LOOP_PAYS` memory latencies at least, or where there are
+    `LOOP_STEPS` rounds (`loop` True: always, False: never), unless the blocks' integers differ all the same, as in a model
+    with its own scales. Where several loops are none together, the longest is tried alone.
 
     Raises
     ------
@@ -159,8 +160,8 @@ def size_network(
         With `loop` True: no block repeats, or the blocks' integers differ.
     """
     graph = token_scaled(prepare(graph), scheme)
-    spelled, blocks = (graph, ()) if loop is False else looped_form(graph)
-    if loop and not blocks:
+    spelled, loops = (graph, ()) if loop is False else looped_form(graph)
+    if loop and not loops:
         raise UnsupportedError(
             Finding(
                 f"no block of tasks repeats {LEAST_ROUNDS} times or more in a row",
@@ -169,39 +170,61 @@ def size_network(
                 "leave --loop away",
             )
         )
-    if blocks:
-        made = _integers(spelled, scheme, calibration, sized, alike(spelled, blocks))
+    refused: list[UnsupportedError] = []
+    for own in dict.fromkeys((loops, (max(loops, key=_tasks),))) if loops else ():
+        made = _integers(spelled, scheme, calibration, sized, alike(spelled, own))
         machine = sized(made)
         made = stream_states(made, machine)
         try:
-            parts = divide(made, pieces(made.graph, blocks))
-        except UnsupportedError:
-            if loop:
-                raise
-            parts = ()
-        if machine.on_chip and not all(part.same for part in parts):
-            if loop:
-                why = "a memory of constants holds the same for each round"
-                hint = "leave them in memory (weights=memory), or --loop away"
-                raise UnsupportedError(
-                    Finding("the rounds have weights of their own, on chip", graph.name, why, hint)
-                )
-            parts = ()
-        parts = parts if _keeps(made, parts, machine) else ()
-        if loop and not parts:
-            raise UnsupportedError(
-                Finding(
-                    "the kernel can't keep the states of the rounds",
-                    graph.name,
-                    "rows of states are whole port words, all alike, and no output shows one that does not count",
-                    "leave --loop away",
-                )
-            )
-        if any(len(part.rounds) > 1 and (loop or _pays(part, machine)) for part in parts):
-            return made, machine, blocks
+            parts = _loops(made, machine, own)
+        except UnsupportedError as error:
+            refused.append(error)
+            continue
+        if loop or _pay(parts, machine):
+            return made, machine, own
+        break
+    if loop:
+        raise refused[0]
     made = _integers(graph, scheme, calibration, sized)
     machine = sized(made)
     return stream_states(made, machine), machine, ()
+
+
+def _tasks(blocks: Blocks) -> int:
+    """The tasks of a loop."""
+    return sum(map(len, blocks))
+
+
+def _loops(made: Quantised, machine: Machine, loops: Loops) -> list[Part]:
+    """The parts of a network that are its loops.
+
+    Raises
+    ------
+    UnsupportedError
+        It can't be cut so, or the kernel can't hold what the rounds have.
+    """
+    name = made.graph.name
+    parts = [part for part in divide(made, pieces(made.graph, loops)) if len(part.rounds) > 1]
+    if machine.on_chip and not all(part.same for part in parts):
+        raise UnsupportedError(
+            Finding(
+                "the rounds have weights of their own, on chip",
+                name,
+                "a memory of constants holds the same for each round",
+                "leave them in memory (weights=memory), or --loop away",
+            )
+        )
+    kept = any(any(part.kept) for part in parts)
+    if not parts or (kept and not kept_states(made.graph, machine, stored_bits(circuit(made.graph))[0])):
+        raise UnsupportedError(
+            Finding(
+                "the kernel can't keep the states of the rounds",
+                name,
+                "rows of states are whole port words, all alike, and no output shows one that does not count",
+                "leave --loop away",
+            )
+        )
+    return parts
 
 
 def _integers(
@@ -246,7 +269,7 @@ def tune(
         raise CalibrationError(
             Finding("there are no samples to compare golden with float on", source.graph.name, hint=WAY_OUT)
         )
-    graph, blocks = looped_form(prepare(source.graph)) if source.blocks else (source.graph, ())
+    graph = looped_form(prepare(source.graph))[0] if source.loops else source.graph
     return search_formats(
         graph,
         source.scheme,
@@ -256,31 +279,23 @@ def tune(
         count=count,
         weights=weights,
         tokens=tokens,
-        alike=alike(graph, blocks),
+        alike=alike(graph, source.loops),
         step=step,
     )
 
 
-def _keeps(made: Quantised, parts: Sequence[Part], machine: Machine) -> bool:
-    """The states of loops, if any, can lie in device memory between calls."""
-    return not any(len(part.rounds) > 1 and any(part.kept) for part in parts) or bool(
-        kept_states(made.graph, machine, stored_bits(circuit(made.graph))[0])
-    )
-
-
-def _pays(part: Part, machine: Machine) -> bool:
+def _pay(loops: Sequence[Part], machine: Machine) -> bool:
     """A round is long beside what the next one waits for (the last response of a store, the first word of a load), or there
     are too many."""
-    if part.same and len(part.rounds) >= LOOP_STEPS:
-        return True
-    floor = max(lower_bounds(part.graph, machine).values())
-    return floor >= LOOP_PAYS * machine.latency
+    steps = sum(len(part.rounds) for part in loops if part.same)
+    floors = (max(lower_bounds(part.graph, machine).values()) for part in loops)
+    return steps >= LOOP_STEPS or any(floor >= LOOP_PAYS * machine.latency for floor in floors)
 
 
 def solve_blocks(source: Source, mode: Mode, pins: Pins | None) -> AnySchedule:
     """The solver's schedule of a source in the form that its machine performs; where it loops blocks, one for each part."""
     quantised = machine_form(source.quantised, source.machine)
-    found = pieces(quantised.graph, source.blocks)
+    found = pieces(quantised.graph, source.loops)
     if not found:
         return solve(quantised.graph, source.machine, mode, pins)
     parts = divide(quantised, found)

@@ -87,9 +87,9 @@ def check(
         for row in found["tasks"]:
             table.add_row(row["task"], row["op"], escape(printable(row["source"])), f"{row['macs']:,}")
         console.print(table)
-        if blocks := found["blocks"]:
+        for each in found["loops"]:
             console.print(
-                f"block ×{blocks['rounds']}: {blocks['tasks']} tasks, {blocks['first']} … {blocks['last']} and alike"
+                f"block ×{each['rounds']}: {each['tasks']} tasks, {each['first']} … {each['last']} and alike"
             )
         memory, machine = found["memory"], found["machine"]
         held = ("weights, " if machine["weights"] == "chip" else "") + "parameters and rings"
@@ -323,9 +323,9 @@ def _designs(
         if edited:
             schedule = edited_schedule(edited, source.quantised, mode, source.machine if sized else None)
             return [pipeline.design(source.quantised, schedule)]
-        return [pipeline.compile_quantised(source.quantised, source.machine, mode, pins, source.blocks)]
+        return [pipeline.compile_quantised(source.quantised, source.machine, mode, pins, source.loops)]
     networks = [
-        Network(name, one.quantised, pieces(one.quantised.graph, one.blocks)) for name, one in sources.items()
+        Network(name, one.quantised, pieces(one.quantised.graph, one.loops)) for name, one in sources.items()
     ]
     forms = [form for network in networks for form in at_lengths(network, lengths)]
     return compile_networks(forms, source.machine, mode)

@@ -5,25 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from intar.ir.ops import Op
-from intar.ir.repeats import LEAST_ROUNDS, Blocks, cuts_rows, repeated_blocks
+from intar.ir.repeats import LEAST_ROUNDS, Loops, cuts_rows, repeated_blocks
 from intar.ir.taskgraph import Task, TaskGraph, Tensor, make_graph
 
 
-def looped_form(graph: TaskGraph) -> tuple[TaskGraph, Blocks]:
+def looped_form(graph: TaskGraph) -> tuple[TaskGraph, Loops]:
     """The graph with its repeated blocks (`intar.ir.repeats`); the same graph where it has none.
 
     A lookup that many tasks read (angles of positions) is made again for each of them: so it is none of the tensors from
     before a loop, which only the first block may read. Looked-up rows that are themselves what goes from block to block
     (tokens, of a network that adds no positions to them) are copied in front of the first block.
     """
-    names = {task.name for task in graph.tasks} | {tensor.name for tensor in graph.tensors}
-    spread = _spread(graph, names)
-    blocks = repeated_blocks(spread)
-    if cuts_rows(
-        spread, blocks
-    ):  # nothing takes the states of the last step: its tasks may be joined in other ways
-        blocks = blocks[:-1] if len(blocks) > LEAST_ROUNDS else ()
-    return (_copied(spread, blocks, names), blocks) if blocks else (graph, ())
+    taken = {task.name for task in graph.tasks} | {tensor.name for tensor in graph.tensors}
+    spread = _spread(graph, taken)
+    # Nothing takes the states of the last step of a recurrent layer: its tasks may be joined in other ways.
+    found = (blocks[:-1] if cuts_rows(spread, blocks) else blocks for blocks in repeated_blocks(spread))
+    loops = tuple(blocks for blocks in found if len(blocks) >= LEAST_ROUNDS)
+    return (_copied(spread, loops, taken), loops) if loops else (graph, ())
 
 
 def is_copy(graph: TaskGraph, task: Task) -> bool:
@@ -77,9 +75,9 @@ def _spread(graph: TaskGraph, names: set[str]) -> TaskGraph:
     return make_graph(graph.name, tensors, tasks, graph.inputs, graph.outputs, graph.constants)
 
 
-def _copied(graph: TaskGraph, blocks: Blocks, names: set[str]) -> TaskGraph:
+def _copied(graph: TaskGraph, loops: Loops, names: set[str]) -> TaskGraph:
     """The graph with a copy of looked-up rows that a block reads and does not look up itself."""
-    inside = {name for block in blocks for name in block}
+    inside = {name for blocks in loops for block in blocks for name in block}
     for lookup in _lookups(graph):
         readers = [task for task in graph.consumers(lookup.output) if task.name in inside]
         if lookup.name in inside or not readers:

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from math import prod
 
+import numpy as np
+
 from intar.ir.ops import Op
 from intar.ir.states import NEW
 from intar.ir.taskgraph import Task, TaskGraph
@@ -16,35 +18,78 @@ LEAST_ROUNDS = 3
 Blocks = tuple[tuple[str, ...], ...]
 """The names of each block's tasks; tasks in the same place are the same."""
 
+Loops = tuple[Blocks, ...]
+"""The blocks of each loop of a network, in order."""
 
-def repeated_blocks(graph: TaskGraph) -> Blocks:
-    """The blocks of the longest loop of a graph, in order; none where there are less than `LEAST_ROUNDS`.
+
+def repeated_blocks(graph: TaskGraph) -> Loops:
+    """The loops of a graph, in order: each has `LEAST_ROUNDS` blocks or more.
 
     All tasks of a block stand together in the graph's order. What a block makes is read by itself and the next one only (the
     last one: by anybody), but for new rows of a state of its own (`intar.ir.states`), which leave the network; what comes
     from before the loop is read by the first block only, but for matrices of which each block reads the next row (or the one
     before); and rows that blocks make may be put one below the other behind the loop. Of the ways to cut a loop
     the one with most blocks is taken, then the one where the fewest elements go from block to block.
+
+    Loops over the rows of matrices (`cuts_rows`: the steps of recurrent layers) may be several; of others there is the
+    longest one, and only where it has more tasks than all of them together.
     """
-    tasks = graph.tasks
-    signatures = [_signature(graph, task) for task in tasks]
-    best: tuple[tuple[int, int, int, int], Blocks] | None = None
-    for period in range(1, len(tasks) // LEAST_ROUNDS + 1):
-        for first, count in _runs(signatures, period):
-            for phase in range(period):
-                rounds = (count - phase) // period
-                if rounds < LEAST_ROUNDS or (best and ((rounds - 1) * period, -period) < best[0][:2]):
-                    break
-                start = first + phase
-                blocks = [tasks[at : at + period] for at in range(start, start + rounds * period, period)]
-                size = _handed_over(graph, blocks)
-                if size is None:
-                    continue
-                # Most tasks in the loop but its first round; short blocks; few elements handed over.
-                key = ((rounds - 1) * period, -period, -size, -start)
-                if best is None or key > best[0]:
-                    best = key, tuple(tuple(task.name for task in block) for block in blocks)
-    return best[1] if best else ()
+    search = _Search(graph)
+    rows = search.over_rows(0, len(graph.tasks))
+    longest = search.longest(0, len(graph.tasks), least=sum(map(_weight, rows)))
+    found = [longest] if longest else rows
+    return tuple(tuple(tuple(task.name for task in block) for block in blocks) for blocks in found)
+
+
+def _weight(blocks: Sequence[Sequence[Task]]) -> int:
+    """The tasks of all blocks but the first."""
+    return (len(blocks) - 1) * len(blocks[0])
+
+
+class _Search:
+    """Loops in stretches of a graph's tasks."""
+
+    def __init__(self, graph: TaskGraph) -> None:
+        self.graph = graph
+        numbers: dict[Hashable, int] = {}
+        signatures = [_signature(graph, task) for task in graph.tasks]
+        self.kinds = np.array([numbers.setdefault(one, len(numbers)) for one in signatures], np.int64)
+
+    def over_rows(self, first: int, end: int) -> list[Sequence[Sequence[Task]]]:
+        """The loops over rows among tasks `first` … `end` - 1: the longest, and those on both sides of it."""
+        blocks = self.longest(first, end, rows=True)
+        if not blocks:
+            return []
+        start = self.graph.tasks.index(blocks[0][0])
+        behind = start + len(blocks) * len(blocks[0])
+        return [*self.over_rows(first, start), blocks, *self.over_rows(behind, end)]
+
+    def longest(
+        self, first: int, end: int, least: int = 0, rows: bool = False
+    ) -> Sequence[Sequence[Task]] | None:
+        """The longest loop among these tasks (with `rows` over rows of matrices), if it has more than `least` tasks besides
+        those of its first round."""
+        best: tuple[tuple[int, int, int, int], Sequence[Sequence[Task]]] | None = None
+        for period in range(1, (end - first) // LEAST_ROUNDS + 1):
+            for begin, count in _runs(self.kinds[first:end], period):
+                for phase in range(period):
+                    rounds = (count - phase) // period
+                    weight, start = (rounds - 1) * period, first + begin + phase
+                    shorter = best is not None and (weight, -period) < best[0][:2]
+                    if rounds < LEAST_ROUNDS or weight <= least or shorter:
+                        break
+                    ends = range(start, start + rounds * period, period)
+                    blocks = [self.graph.tasks[at : at + period] for at in ends]
+                    if rows and not _cut_rows(self.graph, blocks):
+                        continue
+                    size = _handed_over(self.graph, blocks)
+                    if size is None:
+                        continue
+                    # Most tasks in the loop but its first round; short blocks; few elements handed over.
+                    key = (weight, -period, -size, -start)
+                    if best is None or key > best[0]:
+                        best = key, blocks
+        return best[1] if best else None
 
 
 def _signature(graph: TaskGraph, task: Task) -> Hashable:
@@ -65,24 +110,28 @@ def cuts_row(graph: TaskGraph, task: Task) -> bool:
 def cuts_rows(graph: TaskGraph, blocks: Blocks) -> bool:
     """The blocks read rows of a tensor from before them, each its own."""
     tasks = {task.name: task for task in graph.tasks}
-    same = [(tasks[a], tasks[b]) for a, b in zip(*blocks[:2], strict=True)] if blocks else []
-    return any(cuts_row(graph, a) and a.inputs == b.inputs and a.attrs != b.attrs for a, b in same)
+    return _cut_rows(graph, [[tasks[name] for name in block] for block in blocks[:2]])
+
+
+def _cut_rows(graph: TaskGraph, blocks: Sequence[Sequence[Task]]) -> bool:
+    same = zip(*blocks[:2], strict=True)
+    return any(
+        a.op is Op.SLICE and a.inputs == b.inputs and a.attrs != b.attrs and cuts_row(graph, a)
+        for a, b in same
+    )
 
 
 def _quant(graph: TaskGraph, name: str) -> bool:
     return graph.tensor(name).quant is not None
 
 
-def _runs(signatures: Sequence[Hashable], period: int) -> Iterator[tuple[int, int]]:
+def _runs(kinds: np.ndarray, period: int) -> Iterator[tuple[int, int]]:
     """(first, count) of the stretches of tasks that repeat with this period, at least `LEAST_ROUNDS` times."""
-    first = 0
-    for at in range(len(signatures) - period + 1):
-        if at + period < len(signatures) and signatures[at] == signatures[at + period]:
-            continue
-        count = at - first + period
-        if count >= LEAST_ROUNDS * period:
-            yield first, count
-        first = at + 1
+    again = np.concatenate([[False], kinds[period:] == kinds[:-period], [False]])
+    edges = np.flatnonzero(again[1:] != again[:-1])
+    for first, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        if end - first >= (LEAST_ROUNDS - 1) * period:
+            yield first, end - first + period
 
 
 def _handed_over(graph: TaskGraph, blocks: Sequence[Sequence[Task]]) -> int | None:
@@ -128,11 +177,11 @@ def _stacks(task: Task) -> bool:
     return task.op is Op.CONCAT and task.attrs["axis"] == 0
 
 
-def alike(graph: TaskGraph, blocks: Blocks) -> list[tuple[str, ...]]:
-    """The activations that stand in the same place of all blocks, one set for each place."""
+def alike(graph: TaskGraph, loops: Loops) -> list[tuple[str, ...]]:
+    """The activations that stand in the same place of all blocks of a loop, one set for each place."""
     tasks = {task.name: task for task in graph.tasks}
     found = []
-    for same in zip(*blocks, strict=True):
+    for same in (same for blocks in loops for same in zip(*blocks, strict=True)):
         group = [tasks[name] for name in same]
         found.append(tuple(task.output for task in group))
         for operands in zip(*(task.inputs for task in group), strict=True):

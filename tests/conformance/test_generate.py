@@ -352,7 +352,7 @@ def all_words() -> Calling:
     """A narrow GPT-2 with the vocabulary of the real one, 50,257 words, and two calls of it."""
     source = open_source(f"{GPT2}:narrow_step", scheme="w8a8r16", budget={"multipliers": 32})
     samples = integer_samples(source.quantised, source.calibration)
-    made = pipeline.compile_quantised(source.quantised, source.machine, "sequential", blocks=source.blocks)
+    made = pipeline.compile_quantised(source.quantised, source.machine, "sequential", loops=source.loops)
     return made, [{name: array[number] for name, array in samples.items()} for number in (9, 20)]
 
 

@@ -125,11 +125,11 @@ def test_in_a_loop() -> None:
         x = g.add(x, attend(g, x, rng))
     g.output(x)
     graph = g.build()
-    blocks = repeated_blocks(graph)
+    loops = repeated_blocks(graph)
     samples = {"x": rng.normal(size=(8, TOKENS, WIDTH))}
-    quantised = quantise(graph, W8A8R16, samples, alike=alike(graph, blocks))
+    quantised = quantise(graph, W8A8R16, samples, alike=alike(graph, loops))
     one, two = (
-        pipeline.compile_quantised(quantised, TWO.model_copy(update={"row_units": units}), blocks=blocks)
+        pipeline.compile_quantised(quantised, TWO.model_copy(update={"row_units": units}), loops=loops)
         for units in (1, 2)
     )
     assert isinstance(two.schedule, PartedSchedule) and rows_nodes(two) == ["rows", "rows_1"]

@@ -21,17 +21,26 @@ HIDDEN, INPUTS = 8, 4
 GATES = {"LSTM": 4, "GRU": 3}
 
 
-def layer(kind: str, length: int, **attrs: object) -> Accelerator:
-    """A layer with a matmul on all its steps."""
+def layer(kind: str, length: int, layers: int = 1, **attrs: object) -> Accelerator:
+    """Layers, with a matmul on all steps of the last one."""
     width, ways = GATES[kind] * HIDDEN, 2 if attrs.get("direction") == "bidirectional" else 1
-    nodes = [
-        (kind, ["x", "w", "r", "b"], ["y"], {"hidden_size": HIDDEN, "name": "cell", **attrs}),
-        ("Reshape", ["y", "shape"], ["flat"]),
-        ("MatMul", ["flat", "head"], ["out"]),
-    ]
-    constants = {"w": normal(ways, width, INPUTS), "r": normal(ways, width, HIDDEN, seed=1, scale=0.4)}
-    constants |= {"b": normal(ways, 2 * width, seed=2), "head": normal(HIDDEN, 5, seed=3)}
-    constants["shape"] = np.array([length * ways, HIDDEN])
+    nodes, constants, x = [], {}, "x"
+    for n in range(layers):
+        taken = ways * HIDDEN if n else INPUTS
+        named = {"hidden_size": HIDDEN, "name": f"cell{n}", **attrs}
+        nodes += [(kind, [x, f"w{n}", f"r{n}", f"b{n}"], [f"y{n}"], named)]
+        nodes += [
+            ("Transpose", [f"y{n}"], [f"t{n}"], {"perm": [0, 2, 1, 3]}),
+            ("Reshape", [f"t{n}", "shape"], [f"x{n}"]),
+        ]
+        constants |= {
+            f"w{n}": normal(ways, width, taken, seed=n),
+            f"b{n}": normal(ways, 2 * width, seed=n + 2),
+        }
+        constants |= {f"r{n}": normal(ways, width, HIDDEN, seed=n + 1, scale=0.4)}
+        x = f"x{n}"
+    nodes.append(("MatMul", [x, "head"], ["out"]))
+    constants |= {"head": normal(ways * HIDDEN, 5, seed=3), "shape": np.array([length, 1, ways * HIDDEN])}
     model = onnx_model(nodes, {"x": [length, 1, INPUTS]}, ["out"], constants, opset=20)
     samples = normal(4, length, 1, INPUTS, seed=5)
     return intar.compile(model, samples, budget={"multipliers": 16}, loop=True)
@@ -64,10 +73,24 @@ def test_more_steps_are_no_more_constants_and_no_more_nodes(lstm: Design) -> Non
     assert len(longer.program.nodes) == len(lstm.program.nodes)
 
 
-def test_a_gru_backwards(tmp_path: Path) -> None:
+def test_a_gru_backwards() -> None:
     """Rows are read from the last one on."""
     made = layer("GRU", 5, direction="reverse", linear_before_reset=1).design
     assert made.program.rounds == (1, 3, 1)
+    require(proof.verify_engine(made, integers(made)))
+
+
+def test_layers_are_loops_of_their_own() -> None:
+    """Between them stand the last step of the one, all products of the other, and its first step."""
+    made = layer("LSTM", 6, layers=2).design
+    assert made.program.rounds == (1, 4, 1, 4, 1)
+    require(proof.verify_engine(made, integers(made)))
+
+
+def test_directions_are_loops_of_their_own(tmp_path: Path) -> None:
+    """What the second one begins with needs nothing of the first: it is a part of its own."""
+    made = layer("GRU", 5, direction="bidirectional").design
+    assert made.program.rounds == (1, 3, 1, 1, 3, 1)
     require(proof.verify_engine(made, integers(made)))
     project = rendering.project(made).write(tmp_path)
     require(proof.verify_csim(made, integers(made), project))
@@ -75,16 +98,20 @@ def test_a_gru_backwards(tmp_path: Path) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    ("kind", "attrs"),
+    ("kind", "layers", "attrs", "rounds"),
     [
-        ("LSTM", {}),
-        ("GRU", {"linear_before_reset": 1, "direction": "reverse"}),
-        ("GRU", {"direction": "bidirectional"}),
+        ("LSTM", 1, {}, (1, 4, 1)),
+        ("GRU", 1, {"linear_before_reset": 1, "direction": "reverse"}, (1, 4, 1)),
+        ("LSTM", 3, {"direction": "reverse"}, (1, 4, 1, 4, 1, 4, 1)),
+        ("GRU", 1, {"direction": "bidirectional"}, (1, 4, 1, 1, 4, 1)),
+        ("LSTM", 2, {"direction": "bidirectional"}, (1, 4, 1, 1, 4, 1, 4, 1, 1, 4, 1)),
     ],
 )
-def test_recurrent_layers_in_hardware(kind: str, attrs: dict[str, object], tmp_path: Path) -> None:
-    made = layer(kind, 6, **attrs).design
-    assert made.program.rounds == (1, 4, 1)
+def test_recurrent_layers_in_hardware(
+    kind: str, layers: int, attrs: dict[str, object], rounds: tuple[int, ...], tmp_path: Path
+) -> None:
+    made = layer(kind, 6, layers, **attrs).design
+    assert made.program.rounds == rounds
     project = rendering.project(made).write(tmp_path)
     require_generated(made, integers(made), project)
 
@@ -105,4 +132,4 @@ def test_rows_that_come_in_another_order_are_no_loop() -> None:
             state = f"h{step}"
         constants = {"w": normal(3, 4), "r": normal(4, 4)} | {f"n{n}": np.array([n]) for n in range(7)}
         graph = import_onnx(onnx_model(nodes, {"x": [6, 3]}, [state], constants))
-        assert len(looped_form(graph)[1]) == rounds
+        assert [len(blocks) for blocks in looped_form(graph)[1]] == ([rounds] if rounds else [])

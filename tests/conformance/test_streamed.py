@@ -113,9 +113,9 @@ def test_calls_go_on_from_each_other() -> None:
 def looped() -> Design:
     graph = stepping_stack(3, 6)
     sized = size_network(graph, NARROW, samples(graph), lambda made: make_machine("u280", BUDGET, made), True)
-    quantised, machine, blocks = sized
-    assert blocks and machine.state_ports
-    return pipeline.compile_quantised(quantised, machine, "sequential", blocks=blocks)
+    quantised, machine, loops = sized
+    assert loops and machine.state_ports
+    return pipeline.compile_quantised(quantised, machine, "sequential", loops=loops)
 
 
 def test_in_a_loop() -> None:
@@ -141,7 +141,7 @@ def test_the_trunk_of_a_small_gpt2(tmp_path: Path) -> None:
     source = open_source(
         model, device="u280", scheme="w4a8r16", budget=budget, bits={"k_*": 8, "v_*": 8}, loop=True
     )
-    made = pipeline.compile_quantised(source.quantised, source.machine, "sequential", blocks=source.blocks)
+    made = pipeline.compile_quantised(source.quantised, source.machine, "sequential", loops=source.loops)
     assert 4 in made.program.rounds
     inputs = [random_inputs(made.quantised, seed) for seed in range(2)]
     rendering.project(made).write(tmp_path)

@@ -25,7 +25,7 @@ def compiled(name: str) -> tuple[Design, list[dict[str, np.ndarray]]]:
     """The design on 64 multipliers of a ZCU104, and two of its samples."""
     scheme = "w8a8r16" if name == "vit" else "w8a8"
     source = open_source(f"{MODELS}:{name}", device="zcu104", budget={"multipliers": 64}, scheme=scheme)
-    made = compile_quantised(source.quantised, source.machine, blocks=source.blocks)
+    made = compile_quantised(source.quantised, source.machine, loops=source.loops)
     samples = integer_samples(source.quantised, source.calibration, 2)
     return made, [{given: array[at] for given, array in samples.items()} for at in range(2)]
 

@@ -77,7 +77,7 @@ def test_saved_program_is_the_module(tmp_path: Path) -> None:
 def test_blocks_of_gpt2() -> None:
     module, tokens = make_model(f"{GPT2}:scaled")
     graph = load_model(module, samples=tokens)
-    blocks = repeated_blocks(graph)
+    (blocks,) = repeated_blocks(graph)
     around = [Op.EMBEDDING, Op.EMBEDDING, Op.ADD, Op.SLICE, Op.RESHAPE, Op.LAYER_NORM, Op.MATMUL, Op.ARGMAX]
     inside = {name for block in blocks for name in block}
     assert len(blocks) == 4 and [task.op for task in graph.tasks if task.name not in inside] == around
@@ -135,8 +135,8 @@ def test_check_names_the_block(tmp_path: Path) -> None:
     )
     result = CliRunner().invoke(app, ["check", f"{factory}:stack", "--json"])
     assert result.exit_code == 0, result.output
-    blocks = json.loads(result.stdout)["blocks"]
-    assert (blocks["rounds"], blocks["tasks"]) == (5, 2)
+    (loop,) = json.loads(result.stdout)["loops"]
+    assert (loop["rounds"], loop["tasks"]) == (5, 2)
 
 
 def test_rnet_is_the_same_network_from_both_front_ends(tmp_path: Path) -> None:
