@@ -1,4 +1,4 @@
-"""A recurrent layer of PyTorch, its steps a loop of the circuit or unrolled: cycles, tasks, constants, CPU seconds."""
+"""Recurrent layers of PyTorch, their steps loops of the circuit or unrolled: cycles, tasks, constants, CPU seconds."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ CELLS = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}
 
 
 class Network(nn.Module):
-    """A layer, and a linear one on all of its steps."""
+    """Layers, and a linear one on all steps of the last."""
 
-    def __init__(self, kind: str, inputs: int, hidden: int) -> None:
+    def __init__(self, kind: str, inputs: int, hidden: int, layers: int, ways: int) -> None:
         super().__init__()
-        self.rnn = CELLS[kind](inputs, hidden, batch_first=True)
-        self.head = nn.Linear(hidden, 4)
+        self.rnn = CELLS[kind](inputs, hidden, layers, batch_first=True, bidirectional=ways == 2)
+        self.head = nn.Linear(hidden * ways, 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.rnn(x)[0])
 
 
-def measure(kind: str, inputs: int, hidden: int, steps: int, loop: bool, multipliers: int) -> str:
+def measure(given: argparse.Namespace, steps: int) -> str:
     """A line of the table."""
     torch.manual_seed(0)
-    module, samples = Network(kind, inputs, hidden).eval(), torch.randn(16, steps, inputs)
+    module = Network(given.kind, given.inputs, given.hidden, given.layers, given.ways).eval()
+    samples = torch.randn(16, steps, given.inputs)
     graph = import_torch(module, samples)
     begin = process_time()
-    data = samples.numpy()
-    design = intar.compile(graph, data, budget={"multipliers": multipliers}, loop=loop).design
+    budget = {"multipliers": given.multipliers}
+    design = intar.compile(graph, samples.numpy(), budget=budget, loop=not given.unroll).design
     seconds = process_time() - begin
     commands = sum(len(getattr(node, "steps", ())) for node in design.program.nodes)
     constants = sum(map(len, design.images.values()))
-    form = "loop" if len(design.program.rounds) > 1 else "unrolled"
     columns = [
-        kind,
+        f"{given.kind} x{given.layers}" + (", both ways" if given.ways == 2 else ""),
         steps,
-        form,
+        "unrolled" if given.unroll else "loop",
         len(design.quantised.graph.tasks),
         f"{design.predicted.cycles:,}",
         len(design.program.nodes),
@@ -55,8 +55,10 @@ def main() -> None:
     parser.add_argument("--kind", choices=[*CELLS], default="lstm")
     parser.add_argument("--inputs", type=int, default=16)
     parser.add_argument("--hidden", type=int, default=32)
+    parser.add_argument("--layers", type=int, default=1)
+    parser.add_argument("--ways", type=int, choices=(1, 2), default=1, help="directions")
     parser.add_argument("--steps", type=int, nargs="+", default=[20, 100])
-    parser.add_argument("--unroll", action="store_true", help="not as a loop")
+    parser.add_argument("--unroll", action="store_true", help="no loops")
     parser.add_argument("--multipliers", type=int, default=64)
     given = parser.parse_args()
     print(
@@ -64,8 +66,7 @@ def main() -> None:
         flush=True,
     )
     for steps in given.steps:
-        line = measure(given.kind, given.inputs, given.hidden, steps, not given.unroll, given.multipliers)
-        print(line, flush=True)
+        print(measure(given, steps), flush=True)
 
 
 if __name__ == "__main__":

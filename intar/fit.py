@@ -88,7 +88,7 @@ def check_model(
         schedule, reason = None, str(error)
     own = {"multipliers": machine.multipliers, "cells": machine.cells}
     better = None
-    if schedule and source.asked and not source.blocks:
+    if schedule and source.asked and not source.loops:
         better = weights_on_chip(
             source.graph, source.quantised, machine, source.asked, "auto", schedule.objective
         )

@@ -204,7 +204,14 @@ def _loops(made: Quantised, machine: Machine, loops: Loops) -> list[Part]:
         It can't be cut so, or the kernel can't hold what the rounds have.
     """
     name = made.graph.name
-    parts = [part for part in divide(made, pieces(made.graph, loops)) if len(part.rounds) > 1]
+    found = pieces(made.graph, loops)
+    if not found:
+        raise UnsupportedError(
+            Finding(
+                "an operation of the circuit has shares of several rounds", name, hint="leave --loop away"
+            )
+        )
+    parts = [part for part in divide(made, found) if len(part.rounds) > 1]
     if machine.on_chip and not all(part.same for part in parts):
         raise UnsupportedError(
             Finding(
@@ -215,7 +222,7 @@ def _loops(made: Quantised, machine: Machine, loops: Loops) -> list[Part]:
             )
         )
     kept = any(any(part.kept) for part in parts)
-    if not parts or (kept and not kept_states(made.graph, machine, stored_bits(circuit(made.graph))[0])):
+    if kept and not kept_states(made.graph, machine, stored_bits(circuit(made.graph))[0]):
         raise UnsupportedError(
             Finding(
                 "the kernel can't keep the states of the rounds",

@@ -266,7 +266,7 @@ def compile_command(
         target = project.write(out)
         step()
         better = None
-        if not (others or edited or pin or source.blocks) and source.asked:
+        if not (others or edited or pin or source.loops) and source.asked:
             better = weights_on_chip(
                 source.graph,
                 source.quantised,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from intar.ir.ops import Op
-from intar.ir.repeats import LEAST_ROUNDS, Loops, cuts_rows, repeated_blocks
+from intar.ir.repeats import LEAST_ROUNDS, Blocks, Loops, cuts_row, cuts_rows, repeated_blocks
 from intar.ir.taskgraph import Task, TaskGraph, Tensor, make_graph
 
 
@@ -20,8 +22,32 @@ def looped_form(graph: TaskGraph) -> tuple[TaskGraph, Loops]:
     spread = _spread(graph, taken)
     # Nothing takes the states of the last step of a recurrent layer: its tasks may be joined in other ways.
     found = (blocks[:-1] if cuts_rows(spread, blocks) else blocks for blocks in repeated_blocks(spread))
-    loops = tuple(blocks for blocks in found if len(blocks) >= LEAST_ROUNDS)
+    loops = _joined(spread, [blocks for blocks in found if len(blocks) >= LEAST_ROUNDS])
     return (_copied(spread, loops, taken), loops) if loops else (graph, ())
+
+
+def _joined(graph: TaskGraph, loops: Sequence[Blocks]) -> Loops:
+    """Loops of as many rounds that need nothing of each other (both directions of a recurrent layer) as one, whose rounds do
+    what those of all do; unless they go through the rows of one matrix, perhaps in both directions."""
+    joined: list[Blocks] = []
+    for blocks in loops:
+        if joined and len(joined[-1]) == len(blocks) and not _needs(graph, blocks, joined[-1]):
+            joined[-1] = tuple(a + b for a, b in zip(joined[-1], blocks, strict=True))
+        else:
+            joined.append(blocks)
+    return tuple(joined)
+
+
+def _needs(graph: TaskGraph, blocks: Blocks, other: Blocks) -> bool:
+    """Some block needs what one of the other loop makes, or rows of a matrix of which that one cuts rows."""
+    inside, sources = ({name for block in each for name in block} for each in (blocks, other))
+    reached = {task.inputs[0] for task in graph.tasks if task.name in sources and cuts_row(graph, task)}
+    for task in graph.tasks:
+        if task.name in sources or reached & set(task.inputs):
+            reached.add(task.output)
+            if task.name in inside:
+                return True
+    return False
 
 
 def is_copy(graph: TaskGraph, task: Task) -> bool:

@@ -58,6 +58,7 @@ def divide(quantised: Quantised, pieces: Sequence[Sequence[Sequence[str]]]) -> t
     for rounds in pieces:
         parts.append(cutter.part(first, len(rounds)))
         first += len(rounds)
+    cutter.check_ways(parts)
     if cutter.found:
         raise UnsupportedError(cutter.found)
     return tuple(parts)
@@ -231,6 +232,14 @@ class _Cutter:
         leaves = tuple(self.crossing[-1]) if last else ()
         records = self._records(first, rounds, plain[0].graph) if self.recorded else {}
         return Part(made, takes, gives, leaves, tuple(kept), records)
+
+    def check_ways(self, parts: Sequence[Part]) -> None:
+        """Rows lie in the order in which all loops read or make them."""
+        ways: dict[str, set[int]] = {}
+        for place in (place for part in parts for place in part.records.values()):
+            ways.setdefault(place.name, set()).add(place.step)
+        for name in (name for name, steps in ways.items() if {1, -1} <= steps):
+            self._say(f"loops go through the rows of {name!r} in both directions")
 
     def _piece(self, index: int) -> Quantised:
         tasks = self.tasks[index]

@@ -15,13 +15,14 @@ from intar.api import Accelerator
 from intar.design import Design, random_inputs
 from intar.frontends.onnx_graph import import_onnx
 from intar.ir.loops import looped_form
+from intar.ir.schedule import Mode
 from intar.quant.divide import divide
 
 HIDDEN, INPUTS = 8, 4
 GATES = {"LSTM": 4, "GRU": 3}
 
 
-def layer(kind: str, length: int, layers: int = 1, **attrs: object) -> Accelerator:
+def layer(kind: str, length: int, layers: int = 1, pattern: Mode = "auto", **attrs: object) -> Accelerator:
     """Layers, with a matmul on all steps of the last one."""
     width, ways = GATES[kind] * HIDDEN, 2 if attrs.get("direction") == "bidirectional" else 1
     nodes, constants, x = [], {}, "x"
@@ -43,7 +44,7 @@ def layer(kind: str, length: int, layers: int = 1, **attrs: object) -> Accelerat
     constants |= {"head": normal(ways * HIDDEN, 5, seed=3), "shape": np.array([length, 1, ways * HIDDEN])}
     model = onnx_model(nodes, {"x": [length, 1, INPUTS]}, ["out"], constants, opset=20)
     samples = normal(4, length, 1, INPUTS, seed=5)
-    return intar.compile(model, samples, budget={"multipliers": 16}, loop=True)
+    return intar.compile(model, samples, budget={"multipliers": 16}, loop=True, pattern=pattern)
 
 
 def integers(made: Design, count: int = 2) -> list[dict[str, np.ndarray]]:
@@ -73,11 +74,13 @@ def test_more_steps_are_no_more_constants_and_no_more_nodes(lstm: Design) -> Non
     assert len(longer.program.nodes) == len(lstm.program.nodes)
 
 
-def test_a_gru_backwards() -> None:
+def test_a_gru_backwards(tmp_path: Path) -> None:
     """Rows are read from the last one on."""
     made = layer("GRU", 5, direction="reverse", linear_before_reset=1).design
     assert made.program.rounds == (1, 3, 1)
     require(proof.verify_engine(made, integers(made)))
+    project = rendering.project(made).write(tmp_path)
+    require(proof.verify_csim(made, integers(made), project))
 
 
 def test_layers_are_loops_of_their_own() -> None:
@@ -87,13 +90,32 @@ def test_layers_are_loops_of_their_own() -> None:
     require(proof.verify_engine(made, integers(made)))
 
 
-def test_directions_are_loops_of_their_own(tmp_path: Path) -> None:
-    """What the second one begins with needs nothing of the first: it is a part of its own."""
-    made = layer("GRU", 5, direction="bidirectional").design
-    assert made.program.rounds == (1, 3, 1, 1, 3, 1)
+def test_both_directions_are_one_loop() -> None:
+    """A round reads one row from the first on and one from the last on."""
+    made = layer("GRU", 5, pattern="sequential", direction="bidirectional").design
+    assert made.program.rounds == (1, 3, 1)
+    parts = divide(made.quantised, made.schedule.pieces)  # type: ignore[union-attr]
+    assert {record.step for record in parts[1].records.values()} == {1, -1}
     require(proof.verify_engine(made, integers(made)))
-    project = rendering.project(made).write(tmp_path)
-    require(proof.verify_csim(made, integers(made), project))
+
+
+def test_layers_side_by_side() -> None:
+    """What the second one begins with needs nothing of the first: it is a part of its own."""
+    width = 3 * HIDDEN
+    constants = {"axis": np.array([-1, HIDDEN])}
+    nodes = []
+    for n in (5, 7):
+        constants |= {f"w{n}": normal(1, width, INPUTS, seed=n), f"r{n}": normal(1, width, HIDDEN, scale=0.4)}
+        nodes += [
+            ("GRU", [f"x{n}", f"w{n}", f"r{n}"], [f"y{n}"], {"hidden_size": HIDDEN, "linear_before_reset": 1})
+        ]
+        nodes += [("Reshape", [f"y{n}", "axis"], [f"rows{n}"])]
+    nodes.append(("Concat", ["rows5", "rows7"], ["out"], {"axis": 0}))
+    model = onnx_model(nodes, {f"x{n}": [n, 1, INPUTS] for n in (5, 7)}, ["out"], constants, opset=20)
+    samples = {f"x{n}": normal(4, n, 1, INPUTS, seed=n) for n in (5, 7)}
+    made = intar.compile(model, samples, budget={"multipliers": 16}, loop=True).design
+    assert made.program.rounds == (1, 3, 1, 1, 5, 1)
+    require(proof.verify_engine(made, integers(made)))
 
 
 @pytest.mark.full
@@ -103,8 +125,8 @@ def test_directions_are_loops_of_their_own(tmp_path: Path) -> None:
         ("LSTM", 1, {}, (1, 4, 1)),
         ("GRU", 1, {"linear_before_reset": 1, "direction": "reverse"}, (1, 4, 1)),
         ("LSTM", 3, {"direction": "reverse"}, (1, 4, 1, 4, 1, 4, 1)),
-        ("GRU", 1, {"direction": "bidirectional"}, (1, 4, 1, 1, 4, 1)),
-        ("LSTM", 2, {"direction": "bidirectional"}, (1, 4, 1, 1, 4, 1, 4, 1, 1, 4, 1)),
+        ("GRU", 1, {"direction": "bidirectional"}, (1, 4, 1)),
+        ("LSTM", 2, {"direction": "bidirectional"}, (1, 4, 1, 4, 1)),
     ],
 )
 def test_recurrent_layers_in_hardware(
@@ -116,20 +138,45 @@ def test_recurrent_layers_in_hardware(
     require_generated(made, integers(made), project)
 
 
+def chain(nodes: list[tuple], order: tuple[int, ...], name: str) -> str:
+    """Steps that each add a row of `rows`, in this order; the last state."""
+    state = ""
+    for step, row in enumerate(order):
+        own = f"{name}{step}"
+        nodes.append(("Slice", ["rows", f"n{row}", f"n{row + 1}", "n0"], [f"row_{own}"]))
+        if state:
+            nodes += [("MatMul", [state, "r"], [f"p{own}"]), ("Add", [f"row_{own}", f"p{own}"], [f"s{own}"])]
+        nodes.append(
+            ("Mul", [f"s{own}", f"row_{own}"], [f"h{own}"])
+            if state
+            else ("Tanh", [f"row_{own}"], [f"h{own}"])
+        )
+        state = f"h{own}"
+    return state
+
+
+NUMBERS = {f"n{n}": np.array([n]) for n in range(7)}
+
+
 def test_rows_that_come_in_another_order_are_no_loop() -> None:
-    """Each step adds a row of the input: as they lie, backwards, or in an order that no loop has."""
-    for order, rounds in (((0, 1, 2, 3, 4, 5), 4), ((5, 4, 3, 2, 1, 0), 4), ((0, 2, 1, 4, 3, 5), 0)):
-        nodes = [("MatMul", ["x", "w"], ["rows"])]
-        state = ""
-        for step, row in enumerate(order):
-            nodes.append(("Slice", ["rows", f"n{row}", f"n{row + 1}", "n0"], [f"row{step}"]))
-            if state:
-                nodes += [
-                    ("MatMul", [state, "r"], [f"p{step}"]),
-                    ("Add", [f"row{step}", f"p{step}"], [f"s{step}"]),
-                ]
-            nodes.append(("Tanh", [f"s{step}" if state else f"row{step}"], [f"h{step}"]))
-            state = f"h{step}"
-        constants = {"w": normal(3, 4), "r": normal(4, 4)} | {f"n{n}": np.array([n]) for n in range(7)}
+    """As they lie, backwards, or in an order that no loop has."""
+    for order, rounds in (((0, 1, 2, 3, 4, 5), [4]), ((5, 4, 3, 2, 1, 0), [4]), ((0, 2, 1, 4, 3, 5), [])):
+        nodes: list[tuple] = [("MatMul", ["x", "w"], ["rows"])]
+        state = chain(nodes, order, "a")
+        constants = {"w": normal(3, 4), "r": normal(4, 4), **NUMBERS}
         graph = import_onnx(onnx_model(nodes, {"x": [6, 3]}, [state], constants))
-        assert [len(blocks) for blocks in looped_form(graph)[1]] == ([rounds] if rounds else [])
+        assert [len(blocks) for blocks in looped_form(graph)[1]] == rounds
+
+
+def test_the_same_rows_in_both_directions() -> None:
+    """They lie in one order: one way is a loop, the other one is unrolled."""
+    nodes: list[tuple] = [("MatMul", ["x", "w"], ["rows"])]
+    nodes.append(
+        ("Add", [chain(nodes, (0, 1, 2, 3, 4, 5), "a"), chain(nodes, (5, 4, 3, 2, 1, 0), "b")], ["y"])
+    )
+    constants = {"w": normal(3, 4), "r": normal(4, 4), **NUMBERS}
+    model = onnx_model(nodes, {"x": [6, 3]}, ["y"], constants)
+    assert [len(blocks) for blocks in looped_form(import_onnx(model))[1]] == [4, 4]
+    made = intar.compile(model, normal(8, 6, 3, scale=0.3), budget={"multipliers": 16}, loop=True).design
+    assert made.program.rounds == (1, 4, 1)
+    require(proof.verify_engine(made, integers(made)))
