@@ -73,8 +73,8 @@ ODD: dict[str, tuple[TaskGraph, str, Machine, int]] = {
 
 def looped(graph: TaskGraph, name: str, target: Machine, mode: Any = "auto", **how: Any) -> Design:
     how_built = scheme(name).with_rational("pieces")
-    quantised, _, blocks = size_network(graph, how_built, samples(graph), lambda _: target, True)
-    return pipeline.compile_quantised(quantised, target, mode, how.get("pins"), blocks)
+    quantised, _, loops = size_network(graph, how_built, samples(graph), lambda _: target, True)
+    return pipeline.compile_quantised(quantised, target, mode, how.get("pins"), loops)
 
 
 @pytest.mark.parametrize("mode", ["auto", "dataflow"])
@@ -112,7 +112,7 @@ def step_count(program: Program) -> int:
 def test_every_calibration_gives_blocks_one_width(method: Method) -> None:
     graph = residual_stack(4, function="gelu")
     how = scheme("w8a8", method, 99.0)
-    _, _, blocks = size_network(graph, how, samples(graph), lambda _: machine(), True)
+    _, _, (blocks,) = size_network(graph, how, samples(graph), lambda _: machine(), True)
     assert len(blocks) == 4
 
 
