@@ -14,7 +14,7 @@ from intar.codegen.hls import BuildTarget, render_hls
 from intar.codegen.host import render_host
 from intar.codegen.rtl import render_rtl, top_name
 from intar.design import Design, random_inputs
-from intar.device import boards
+from intar.device import find_board
 from intar.hosting import host_moves, host_tensors, text_entries
 from intar.ir.circuit import as_stored
 from intar.ir.io import to_npz
@@ -35,9 +35,9 @@ BENCH_INFERENCES = 4
 
 def build_target(machine: Machine) -> BuildTarget:
     """What the vendor scripts build for: the board's part; its Vitis platform is the user's to name (PLATFORM=…)."""
-    board = boards().get(machine.device)
-    if board is None:
+    if not machine.device:
         return BuildTarget(clock_mhz=machine.clock_mhz)
+    board = find_board(machine.device)
     default = BuildTarget()
     platform = default.platform if board.part == default.part else ""
     return BuildTarget(board.part, platform, machine.clock_mhz, uram=board.uram > 0)

@@ -1,16 +1,21 @@
-"""The boards that intar knows: `boards.yaml` beside this file, checked when it is read."""
+"""The boards that intar knows: `boards.yaml` beside this file, and a file of the user's; checked when they are read."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from intar.errors import ConfigError, Finding
+from intar.errors import ConfigError, Finding, field_findings
+
+OWN = "INTAR_BOARDS"
+"""The environment variable that names a file of further boards."""
 
 BRAM36_BYTES = 4608
 URAM_BYTES = 36864
@@ -59,11 +64,48 @@ class Board(BaseModel):
         return self.bram36 * BRAM36_BYTES + self.uram * URAM_BYTES
 
 
-@lru_cache(maxsize=1)
 def boards() -> dict[str, Board]:
-    """All boards by name, in alphabetical order."""
+    """All boards by name, in alphabetical order: those of `boards.yaml`, and of the file that ``$INTAR_BOARDS`` names.
+
+    Raises
+    ------
+    ConfigError
+        That file can't be read, or has boards that are incomplete or called like known ones; lists everything.
+    """
+    return _boards(os.environ.get(OWN, ""))
+
+
+@lru_cache(maxsize=4)
+def _boards(own: str) -> dict[str, Board]:
     text = files("intar.device").joinpath("boards.yaml").read_text(encoding="utf-8")
-    return {name: Board(name=name, **entry) for name, entry in sorted(yaml.safe_load(text).items())}
+    found = {name: Board(name=name, **entry) for name, entry in yaml.safe_load(text).items()}
+    found |= _own_boards(Path(own), set(found)) if own else {}
+    return dict(sorted(found.items()))
+
+
+def _own_boards(path: Path, taken: set[str]) -> dict[str, Board]:
+    """The boards of a user's file. Raises ConfigError."""
+    try:
+        listed = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())
+        raise ConfigError(Finding("the file of boards can't be read", f"{OWN}={path}", why)) from None
+    if not isinstance(listed, dict) or not all(isinstance(entry, dict) for entry in listed.values()):
+        hint = "write NAME: and below it the fields of intar/device/boards.yaml"
+        raise ConfigError(Finding("it is no mapping from names to boards", str(path), hint=hint))
+    made, found = {}, []
+    for name, entry in listed.items():
+        if not isinstance(name, str) or name != name.lower().replace("_", "-") or name in taken:
+            hint = "choose another name, of small letters, digits and -"
+            found.append(Finding(f"{name!r} is no name for a board, or another one's", str(path), hint=hint))
+            continue
+        try:
+            made[name] = Board.model_validate({"source": str(path), **entry, "name": name})
+        except ValidationError as error:
+            found += field_findings(error, f"{path}: {name}")
+    if found:
+        raise ConfigError(found)
+    return made
 
 
 def suggest(word: str, words: Iterable[str]) -> str:
@@ -78,5 +120,6 @@ def find_board(name: str) -> Board:
     known = boards()
     key = str(name).lower().replace("_", "-")
     if key not in known:
-        raise ConfigError(Finding(f"there is no board {name!r}", "device", hint=suggest(key, known)))
+        hint = f"{suggest(key, known)}; boards of your own: {OWN}=FILE (docs/cli.md)"
+        raise ConfigError(Finding(f"there is no board {name!r}", "device", hint=hint))
     return known[key]

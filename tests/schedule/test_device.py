@@ -260,3 +260,35 @@ def test_kernels_that_do_not_fit_are_named_with_the_way_out():
 
 def test_unknown_board_suggests():
     assert "did you mean 'u280'" in message("u820", {})
+
+
+OWN_BOARD = """\
+my-card:
+  {part: xczu9eg-ffvb1156-2-e, lut: 274080, ff: 548160, dsp: 2520, bram36: 912, uram: 0, slr: 1, memory: DDR4,
+   bandwidth: 19.2, ports: 4, port_bits: 128, clock: 200}
+"""
+
+
+def test_boards_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text, messages in (
+        ("- a list", ["no mapping from names to boards"]),
+        ("a: [", ["can't be read"]),
+        (OWN_BOARD.replace("my-card", "u280"), ["'u280' is no name for a board"]),
+        (
+            OWN_BOARD.replace("dsp: 2520, ", "dps: 1, "),
+            ["my-card: dsp: Field required", "my-card: dps: Extra"],
+        ),
+    ):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.yaml"
+        path.write_text(text)
+        monkeypatch.setenv("INTAR_BOARDS", str(path))
+        with pytest.raises(ConfigError) as caught:
+            find_board("my_card")
+        assert all(message in str(caught.value) for message in messages), caught.value
+    (tmp_path / "own.yaml").write_text(OWN_BOARD)
+    monkeypatch.setenv("INTAR_BOARDS", str(tmp_path / "own.yaml"))
+    assert find_board("My_Card").dsp == 2520 and "u280" in boards()
+    assert make_machine("my-card", {"dsp": 64}, MLP).device == "my-card"
+    monkeypatch.delenv("INTAR_BOARDS")
+    with pytest.raises(ConfigError, match="boards of your own: INTAR_BOARDS=FILE"):
+        find_board("my-card")
