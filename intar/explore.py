@@ -7,8 +7,12 @@ is rendered. Points are independent and run in processes of their own; the answe
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -16,7 +20,7 @@ from typing import Any
 from intar import pipeline, rendering
 from intar.advice import ON_CHIP, WORTH, OnChip, weights_on_chip
 from intar.device import make_machine, read_budget
-from intar.errors import ConfigError, Finding, UserError
+from intar.errors import ConfigError, Finding, ToolError, UserError
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import Mode
 from intar.ir.taskgraph import TaskGraph
@@ -122,6 +126,45 @@ def _on_chip(graph: TaskGraph, quantised: Quantised, board: str, row: Mapping[st
     return replace(better, cycles=cycles) if cycles and row["cycles"] >= WORTH * cycles else None
 
 
+@contextmanager
+def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with the exploration, also where it is interrupted: at once, and without a word of their own.
+
+    Raises
+    ------
+    ToolError
+        One of them was killed, mostly for want of memory.
+    """
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    except BrokenProcessPool:
+        what, hint = (
+            "a process of the exploration was killed",
+            "there may be too little memory: take fewer with --jobs",
+        )
+        raise ToolError(Finding(what, hint=hint)) from None
+    except BaseException:
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that are started here don't hear Ctrl-C, which goes to all of a terminal: the first one answers it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def explore(
     quantised: Quantised,
     board: str,
@@ -147,8 +190,11 @@ def explore(
             rows[index] = evaluate(quantised, board, point)
             step()
     else:
-        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            running = {pool.submit(evaluate, quantised, board, point): i for i, point in enumerate(chosen)}
+        with _workers(jobs) as pool:
+            with _deaf():
+                running = {
+                    pool.submit(evaluate, quantised, board, point): i for i, point in enumerate(chosen)
+                }
             for done in as_completed(running):
                 rows[running[done]] = done.result()
                 step()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from pathlib import Path
 
 import pytest
 
 from intar.cli import main
+from intar.errors import ToolError
 from intar.explore import OBJECTIVES, explore, pareto, points
 from intar.report.scatter import render_exploration
 from intar.session import open_source
@@ -101,3 +103,23 @@ def test_mistakes(name: str, words: list[str], golden, capsys: pytest.CaptureFix
         main(["explore", "digits", *words])
     assert stop.value.code == 2
     golden(f"explore_{name}", capsys.readouterr().err)
+
+
+@pytest.mark.full
+def test_an_interrupted_exploration_leaves_no_process() -> None:
+    """Whatever stops it, its processes end with it; one that was killed is a typed error."""
+    source = open_source("digits")
+    chosen = points({"dsp": [8, 16, 32, 64]}, {}, ["sequential"])
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    def kill() -> None:
+        for process in multiprocessing.active_children():
+            process.kill()
+
+    with pytest.raises(KeyboardInterrupt):
+        explore(source.quantised, "pynq-z2", chosen, jobs=2, step=stop)
+    assert not multiprocessing.active_children()
+    with pytest.raises(ToolError, match="a process of the exploration was killed"):
+        explore(source.quantised, "pynq-z2", chosen * 3, jobs=2, step=kill)
