@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from intar.codegen.lint import clang_ast as ast
 from intar.codegen.lint.clang_ast import Cursor, CursorKind
@@ -65,6 +66,16 @@ class Function:
     def parameters(self) -> list[Cursor]:
         """Its parameters."""
         return [child for child in self.cursor.get_children() if child.kind == CursorKind.PARM_DECL]
+
+    @cached_property
+    def items(self) -> list[Cursor]:
+        """Every cursor of its body, in the order of the source: libclang gives each anew, and most checks look at all."""
+        return list(self.body.walk_preorder())
+
+    @cached_property
+    def calls(self) -> list[Cursor]:
+        """The calls among these."""
+        return [item for item in self.items if item.kind == CursorKind.CALL_EXPR]
 
     def pragma(self, name: str) -> Pragma | None:
         """The first pragma of this name in the function's outermost block."""

@@ -93,7 +93,7 @@ class Kernel:
         self.functions[key] = function
         self._loops.update({(loop.cursor.hash, loop.place.line): loop for loop in function.loops})
         self.calls[key] = set()
-        for item in body.walk_preorder():
+        for item in function.items:
             if item.kind not in (CursorKind.CALL_EXPR, CursorKind.DECL_REF_EXPR):
                 continue
             target = item.referenced

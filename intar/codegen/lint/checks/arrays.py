@@ -178,7 +178,7 @@ def local_arrays(function: Function) -> dict[str, Cursor]:
     """Array variables of a function by USR, tables of constants left out."""
     return {
         item.get_usr(): item
-        for item in function.body.walk_preorder()
+        for item in function.items
         if item.kind == CursorKind.VAR_DECL
         and ast.array_shape(item.type)
         and not ast.is_stream(item.type)
@@ -200,8 +200,8 @@ def _passes(kernel: Kernel, function: Function, owner: Function) -> bool:
 def _renamed(kernel: Kernel, function: Function, owner: Function, names: Mapping[str, str]) -> dict[str, str]:
     """The parameters of `owner` that are arrays of `function`, where `function` calls it directly."""
     renamed: dict[str, str] = {}
-    for call in function.body.walk_preorder():
-        if call.kind == CursorKind.CALL_EXPR and kernel.function_of(call) is owner:
+    for call in function.calls:
+        if kernel.function_of(call) is owner:
             for parameter, argument in zip(owner.parameters, ast.call_arguments(call), strict=False):
                 item = ast.strip(argument)
                 if item.kind == CursorKind.DECL_REF_EXPR and item.referenced is not None:

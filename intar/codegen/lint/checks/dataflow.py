@@ -207,7 +207,7 @@ def check_tasks(kernel: Kernel, options: Options, findings: Findings) -> None:
             users.setdefault(key, process)
         if process.function is not None:
             for function in kernel.callees(process.function):
-                for item in function.body.walk_preorder():
+                for item in function.items:
                     static = item.kind == CursorKind.VAR_DECL and item.storage_class.name == "STATIC"
                     if static and not _const(item.type):
                         message = f"'{item.spelling}' in '{function.name}' is static and not const"

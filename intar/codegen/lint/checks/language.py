@@ -62,7 +62,7 @@ BLOCKING = frozenset({"r", "w", "operator>>", "operator<<"})
 def synthesised(function: Function) -> Iterator[Cursor]:
     """Every cursor in a function that synthesis sees."""
     hidden = host_only_lines(function.place.file)
-    for item in function.body.walk_preorder():
+    for item in function.items:
         if item.location.line not in hidden:
             yield item
 

@@ -62,7 +62,7 @@ def _declared_in_block(function: Function, pragma: Pragma) -> bool:
 def visible(function: Function) -> Mapping[str, Cursor]:
     """Variables and parameters of a function by name."""
     names = {parameter.spelling: parameter for parameter in function.parameters}
-    for item in function.body.walk_preorder():
+    for item in function.items:
         if item.kind == CursorKind.VAR_DECL:
             names.setdefault(item.spelling, item)
     return names
