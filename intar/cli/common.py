@@ -30,9 +30,14 @@ Model = Annotated[
     ),
 ]
 Project = Annotated[Path, typer.Argument(help="Folder that `intar compile … -o` wrote.")]
-Device = Annotated[str | None, typer.Option(help="Board (`intar devices`).")]
+Device = Annotated[
+    str | None, typer.Option(help="Board (`intar devices`); u280 unless given, or the reference design's.")
+]
 Scheme = Annotated[
-    str | None, typer.Option(help="w8a8, w16a16, w4a8, w8a8r16 or w4a8r16; with -pow2: requantise by shifts.")
+    str | None,
+    typer.Option(
+        help="w8a8, w16a16, w4a8, w8a8r16, w4a8r16, or with -pow2 (requantise by shifts); unless given w8a8, or a reference design's."
+    ),
 ]
 Bits = Annotated[
     list[str] | None,
@@ -48,7 +53,8 @@ Calibration = Annotated[
     Path | None, typer.Option(help=".npz, .npy or a folder of them: samples along the first axis.")
 ]
 Budget = Annotated[
-    list[str] | None, typer.Option(help="KEY=VALUE: dsp, cores, rows, lanes, port_bits, onchip, …")
+    list[str] | None,
+    typer.Option(help="KEY=VALUE: dsp, cores, rows, lanes, port_bits, onchip, weights=chip, …"),
 ]
 Shape = Annotated[
     list[str] | None,

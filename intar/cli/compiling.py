@@ -345,10 +345,10 @@ def _show_compiled(
     show_schedule(made.schedule)
     for warning in warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
-    cycles = report["cycles"]
+    cycles, clock = report["cycles"], made.schedule.machine.clock_mhz
     console.print(
         f"{files} files in {escape(report['directory'])}; {cycles['predicted']:,} cycles predicted "
-        f"(limit {cycles['limit']:,})"
+        f"(limit {cycles['limit']:,}), {cycles['predicted'] / clock:,.2f} µs at {clock:g} MHz"
     )
     if batch > 1:
         console.print(f"{batch} samples a call: {cycles['predicted'] / batch:,.0f} cycles each")

@@ -220,8 +220,9 @@ def overdrawn(board: Board, budget: Budget, a_bits: int, w_bits: int) -> Iterato
     cells = (budget.rows or 1) * (budget.depth or 1)
     arrays = array_blocks(budget.cores or 1, cells, budget.lanes or 1, pack)
     if arrays > most:
+        shape = f"{budget.cores or 1} x {cells} x {budget.lanes or 1} (cores, rows, lanes)"
         yield Finding(
-            f"cores, rows and lanes take {arrays} DSPs, more than the {most} "
+            f"{shape} take {arrays} DSPs, more than the {most} "
             + ("allowed" if most < board.dsp else f"that {board.name} has"),
             "budget dsp" if budget.dsp else "budget", why, "ask for fewer cores, rows or lanes",
         )  # fmt: skip
