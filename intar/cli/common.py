@@ -36,7 +36,8 @@ Device = Annotated[
 Scheme = Annotated[
     str | None,
     typer.Option(
-        help="w8a8, w16a16, w4a8, w8a8r16, w4a8r16, or with -pow2 (requantise by shifts); unless given w8a8, or a reference design's."
+        help="w8a8 (unless given, or a reference design's), w16a16, w4a8, w8a8r16, w4a8r16; with -pow2: requantise "
+        "by shifts."
     ),
 ]
 Bits = Annotated[
