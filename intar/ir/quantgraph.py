@@ -366,7 +366,8 @@ class QConv(_QGrid):
     `weight` (filters, most taps of a group; zero beyond a group's own), `bias`, `mult`, `shift` (filters,) name arrays in
     the constants, as in QMatmul. The channels of group ``g`` have the filters from ``filters[g]`` on; groups that are phases
     of one convolution have the same ones. With `reduce` > 1 each channel of the output is the maximum of so many channels in
-    a row, which have as many taps; there is no table then.
+    a row, which have as many taps; there is no table then. `useful`: products of an output position, if groups read taps
+    that not all of their channels have (`intar.quant.phases`); 0: all.
     """
 
     kind: Literal["conv"] = "conv"
@@ -378,6 +379,7 @@ class QConv(_QGrid):
     acc_bits: int
     filters: tuple[int, ...]
     reduce: int = Field(default=1, gt=0)
+    useful: int = Field(default=0, ge=0)
 
     @property
     def channel_filters(self) -> np.ndarray:

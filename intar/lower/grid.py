@@ -67,7 +67,7 @@ class Block:
 def blocks(task: QConv | QPool, rows: int, spans: Sequence[tuple[int, int]]) -> Iterator[Block]:
     """Equal blocks of each group together, then its last one if that is lower; `spans` are of the groups.
 
-    Neighbours of one row that read alike, each as many channels further on (depthwise convolutions, pools), are together.
+    Neighbours that read alike, each as many channels further on (depthwise convolutions, pools), are together.
     """
     last: Block | None = None
     for block in _blocks(task, rows, spans):
@@ -106,7 +106,7 @@ def _pooling(task: QConv) -> Iterator[Block]:
 
 def _joined(before: Block, block: Block) -> Block | None:
     """Both as one; None where that is not possible."""
-    if before.rows > 1 or block.count > 1:
+    if block.count > 1 or (before.count > 1 and not before.further):
         return None
     further = block.taps[0].channel - before.taps[0].channel
     step, rest = divmod(further, before.count)
@@ -115,7 +115,7 @@ def _joined(before: Block, block: Block) -> Block | None:
     if (
         (block.rows, block.span, block.members, block.apart)
         != (before.rows, before.span, before.members, before.apart)
-        or block.first != before.first + before.count
+        or block.first != before.first + before.count * before.rows
         or not (alike or behind)
         or rest
         or (before.count > 1 and step != before.further)

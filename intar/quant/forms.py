@@ -5,13 +5,14 @@ from __future__ import annotations
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import AnySchedule, Machine, PartedSchedule
 from intar.quant.heads import group_heads
+from intar.quant.phases import merge_phases
 from intar.quant.pooled import pool_products
 
 
 def machine_form(quantised: Quantised, machine: Machine) -> Quantised:
     """With pools in the convolutions before them on arrays of one row: there results leave in the order in which a pool
-    takes them."""
-    return pool_products(quantised) if machine.rows == 1 else quantised
+    takes them. On others phases of depthwise convolutions share the rows."""
+    return pool_products(quantised) if machine.rows == 1 else merge_phases(quantised, machine)
 
 
 def form_of(quantised: Quantised, schedule: AnySchedule) -> Quantised:

@@ -29,7 +29,7 @@ def macs(graph: QuantGraph) -> int:
             out, depth = graph.tensor(task.output), graph.tensor(task.inputs[0]).cols
             total += out.rows * out.cols * depth
         elif isinstance(task, QConv):
-            taps = sum(group.channels * len(group.taps) for group in task.groups)
+            taps = task.useful or sum(group.channels * len(group.taps) for group in task.groups)
             total += task.height * task.width * taps
     return total
 
