@@ -13,6 +13,7 @@ from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
 from intar.ir.kernels import channel_beats, kernel_beats, least_ring, overfills
 from intar.ir.parameters import parameter_bytes
+from intar.ir.phases import merged_groups
 from intar.ir.quantgraph import (
     QConv,
     QMatmul,
@@ -57,9 +58,19 @@ class Network:
     graph: QuantGraph
 
     @cached_property
-    def groups(self) -> Mapping[tuple[int, int, int], int]:
-        """How many groups of convolutions have the same three numbers."""
-        return Counter(self.convolutions)
+    def _groups(self) -> dict[int, Mapping[tuple[int, int, int], int]]:
+        return {}
+
+    def groups(self, rows: int) -> Mapping[tuple[int, int, int], int]:
+        """How many groups of convolutions have the same three numbers, on arrays of so many rows (`intar.quant.phases`)."""
+        if rows not in self._groups:
+            found: Counter[tuple[int, int, int]] = Counter()
+            for task in self.graph.tasks:
+                if isinstance(task, QConv):
+                    pixels = self.graph.tensor(task.output).cols
+                    found.update((*group, pixels) for group in merged_groups(self.graph, task, rows))
+            self._groups[rows] = found
+        return self._groups[rows]
 
     @cached_property
     def _beside(self) -> dict[int, int]:
@@ -184,7 +195,7 @@ def estimate(network: Network, cores: int, rows: int, lanes: int, port_bits: int
         rounds = ceil_div(ceil_div(width, lanes), cores)
         weights = 0 if network.on_chip else rounds * depth * lanes * network.weight_bits // port_bits
         total += max(rounds * ceil_div(height, rows) * max(depth, rows), weights)
-    for (height, depth, width), groups in network.groups.items():
+    for (height, depth, width), groups in network.groups(rows).items():
         full, rest = divmod(height, rows)
         blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
         rounds, left = divmod(ceil_div(width, lanes), cores)
