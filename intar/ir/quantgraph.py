@@ -483,9 +483,9 @@ class Part:
 
     `takes` are the inputs that come from the part or the round before, `gives` the outputs that go to the next one, in the
     same order. The first round of a first part takes the network's inputs; `leaves` are the network's own names of what the
-    last part gives. `kept`: for each round the network's own names of states and their new rows (`intar.ir.states`), by the
-    names in the graph. `records`: of a network whose rounds read or make rows of a whole (`intar.quant.records`) the places
-    of all that the part takes and gives, by name.
+    last part gives, and of those outputs that another part with `records` gives. `kept`: for each round the network's own
+    names of states and their new rows (`intar.ir.states`), by the names in the graph. `records`: of a network whose rounds
+    read or make rows of a whole (`intar.quant.records`) the places of all that the part takes and gives, by name.
     """
 
     rounds: tuple[Quantised, ...]

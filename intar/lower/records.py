@@ -19,7 +19,7 @@ class Records:
     """
 
     def __init__(self, parts: Sequence[Part], machine: Machine, a_bits: int):
-        self.parts = parts
+        self.parts, self.machine, self.a_bits = parts, machine, a_bits
         rows: dict[str, int] = {}
         words: dict[str, int] = {}
         ways: dict[str, set[int]] = {}
@@ -48,5 +48,13 @@ class Records:
             yield name, Place(place.base + record.row * place.pitch, 0, place.pitch)
 
     def leaves(self) -> list[Region]:
-        """The last part stores the network's outputs itself."""
-        return []
+        """The network's outputs that other parts than the last one make, which stores its own."""
+        found = []
+        for number, part in enumerate(self.parts[:-1]):
+            places = dict(self.places(number))
+            for name in part.leaves:
+                place, tensor, lanes = places[name], part.graph.tensor(name), self.machine.lanes
+                beats = place.pitch * self.machine.port_bits // (lanes * self.a_bits)
+                shape = {"rows": tensor.rows, "cols": tensor.cols, "row_beats": beats}
+                found.append(Region(name=name, base=place.base, lanes=lanes, bits=self.a_bits, **shape))
+        return found

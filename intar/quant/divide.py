@@ -12,6 +12,7 @@ from intar.ir.circuit import border_moves, identity_move
 from intar.ir.quantgraph import (
     Frozen,
     Part,
+    QArgmax,
     QConv,
     QEmbedding,
     QMatmul,
@@ -126,9 +127,17 @@ class _Cutter:
         for tensor in self.graph.tensors:
             if tensor.name in read or tensor.name in self.graph.outputs:
                 self.crossing[made[tensor.name]].append(tensor.name)
-        early = [name for own in self.crossing[:-1] for name in own if name in self.graph.outputs]
-        if early or self.kept or self.graph.positions:
-            self._say(f"outputs {early} are made before the last piece, or the network keeps states")
+        early = {name for own in self.crossing[:-1] for name in own if name in self.graph.outputs}
+        looked = {task.output for task in self.graph.tasks if isinstance(task, QArgmax)}
+        if wrong := sorted(
+            name for name in early if name in looked or any(made[name] in x.rounds for x in loops)
+        ):
+            self._say(
+                f"outputs {wrong} are made in a loop, or are indices that are made before the last piece"
+            )
+        if self.kept or self.graph.positions:
+            self._say("the network keeps states from call to call")
+        read |= early
         if loops[-1].end == len(self.pieces):
             self._say("a loop over rows is the last part", "what is behind it puts its rows together")
         self.places = {name: (name, 0) for own in self.crossing for name in own if name in read}
@@ -230,16 +239,21 @@ class _Cutter:
             for one, rename in zip(plain, renames, strict=True)
         ]
         leaves = tuple(self.crossing[-1]) if last else ()
+        if self.recorded and not last:
+            leaves = tuple(name for name in gives if name in self.graph.outputs)
         records = self._records(first, rounds, plain[0].graph) if self.recorded else {}
         return Part(made, takes, gives, leaves, tuple(kept), records)
 
     def check_ways(self, parts: Sequence[Part]) -> None:
-        """Rows lie in the order in which all loops read or make them."""
+        """Rows lie in the order in which all loops read or make them, and those of outputs in the usual one."""
         ways: dict[str, set[int]] = {}
         for place in (place for part in parts for place in part.records.values()):
             ways.setdefault(place.name, set()).add(place.step)
-        for name in (name for name, steps in ways.items() if {1, -1} <= steps):
-            self._say(f"loops go through the rows of {name!r} in both directions")
+        for name, steps in ways.items():
+            if {1, -1} <= steps or (-1 in steps and name in self.graph.outputs):
+                self._say(
+                    f"loops go through the rows of {name!r} in both directions, or backwards through an output"
+                )
 
     def _piece(self, index: int) -> Quantised:
         tasks = self.tasks[index]

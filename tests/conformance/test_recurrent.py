@@ -19,11 +19,13 @@ from intar.ir.schedule import Mode
 from intar.quant.divide import divide
 
 HIDDEN, INPUTS = 8, 4
-GATES = {"LSTM": 4, "GRU": 3}
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
 
-def layer(kind: str, length: int, layers: int = 1, pattern: Mode = "auto", **attrs: object) -> Accelerator:
-    """Layers, with a matmul on all steps of the last one."""
+def layer(
+    kind: str, length: int, layers: int = 1, pattern: Mode = "auto", early: bool = False, **attrs: object
+) -> Accelerator:
+    """Layers, with a matmul on all steps of the last one; with `early` what the first one makes is an output, too."""
     width, ways = GATES[kind] * HIDDEN, 2 if attrs.get("direction") == "bidirectional" else 1
     nodes, constants, x = [], {}, "x"
     for n in range(layers):
@@ -42,7 +44,7 @@ def layer(kind: str, length: int, layers: int = 1, pattern: Mode = "auto", **att
         x = f"x{n}"
     nodes.append(("MatMul", [x, "head"], ["out"]))
     constants |= {"head": normal(ways * HIDDEN, 5, seed=3), "shape": np.array([length, 1, ways * HIDDEN])}
-    model = onnx_model(nodes, {"x": [length, 1, INPUTS]}, ["out"], constants, opset=20)
+    model = onnx_model(nodes, {"x": [length, 1, INPUTS]}, [*["x0"][:early], "out"], constants, opset=20)
     samples = normal(4, length, 1, INPUTS, seed=5)
     return intar.compile(model, samples, budget={"multipliers": 16}, loop=True, pattern=pattern)
 
@@ -90,9 +92,15 @@ def test_layers_are_loops_of_their_own() -> None:
     require(proof.verify_engine(made, integers(made)))
 
 
+def test_what_a_layer_before_others_makes_is_an_output() -> None:
+    made = layer("GRU", 5, layers=2, pattern="sequential", early=True).design
+    assert made.program.rounds == (1, 3, 1, 3, 1)
+    require(proof.verify_engine(made, integers(made)))
+
+
 def test_both_directions_are_one_loop() -> None:
     """A round reads one row from the first on and one from the last on."""
-    made = layer("GRU", 5, pattern="sequential", direction="bidirectional").design
+    made = layer("RNN", 5, direction="bidirectional").design
     assert made.program.rounds == (1, 3, 1)
     parts = divide(made.quantised, made.schedule.pieces)  # type: ignore[union-attr]
     assert {record.step for record in parts[1].records.values()} == {1, -1}
@@ -113,7 +121,7 @@ def test_layers_side_by_side() -> None:
     nodes.append(("Concat", ["rows5", "rows7"], ["out"], {"axis": 0}))
     model = onnx_model(nodes, {f"x{n}": [n, 1, INPUTS] for n in (5, 7)}, ["out"], constants, opset=20)
     samples = {f"x{n}": normal(4, n, 1, INPUTS, seed=n) for n in (5, 7)}
-    made = intar.compile(model, samples, budget={"multipliers": 16}, loop=True).design
+    made = intar.compile(model, samples, budget={"multipliers": 16}, loop=True, pattern="sequential").design
     assert made.program.rounds == (1, 3, 1, 1, 5, 1)
     require(proof.verify_engine(made, integers(made)))
 
@@ -124,7 +132,7 @@ def test_layers_side_by_side() -> None:
     [
         ("LSTM", 1, {}, (1, 4, 1)),
         ("GRU", 1, {"linear_before_reset": 1, "direction": "reverse"}, (1, 4, 1)),
-        ("LSTM", 3, {"direction": "reverse"}, (1, 4, 1, 4, 1, 4, 1)),
+        ("LSTM", 3, {"direction": "reverse", "early": True}, (1, 4, 1, 4, 1, 4, 1)),
         ("GRU", 1, {"direction": "bidirectional"}, (1, 4, 1)),
         ("LSTM", 2, {"direction": "bidirectional"}, (1, 4, 1, 4, 1)),
     ],
