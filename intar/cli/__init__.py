@@ -6,7 +6,7 @@ import errno
 import json
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -24,6 +24,9 @@ UNWRITABLE = (
     errno.ENAMETOOLONG,
 )
 """What a disk may say to a command that writes, and a user can change."""
+
+Usage: Any = typer.BadParameter.__base__
+"""What typer raises for words that are no command's: a class of click's, which it has inside."""
 
 app = typer.Typer(
     help="Compile a trained network to a statically scheduled FPGA accelerator (HLS C++ and RTL, bit-exact).",
@@ -43,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=words)
+        _run(words)
     except UserError as error:
         findings = [vars(finding) for finding in error.findings]
         _stop(words, 2, error.code, findings, f"[red]{error.code} error[/]", str(error))
@@ -59,6 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _stop(words, 2, OutputError.code, [vars(finding)], f"[red]{OutputError.code} error[/]", str(finding))
     except InternalError as error:
         _stop(words, 3, "internal", [{"what": str(error)}], "", str(error))
+
+
+def _run(words: Sequence[str]) -> NoReturn:
+    """The command; with ``--json`` words that are none of it are a typed error, too."""
+    if "--json" not in words:
+        app(args=words)
+    try:
+        sys.exit(app(args=words, standalone_mode=False) or 0)
+    except Usage as error:
+        finding = vars(Finding(error.format_message(), hint="see --help"))
+        _stop(words, 2, "usage", [finding], "[red]usage error[/]", finding["what"])
+    except typer.Abort:
+        sys.exit(130)
 
 
 def _stop(

@@ -233,6 +233,17 @@ def test_errors_as_json(
     assert set(error["findings"][0]) == {"what", "where", "why", "hint"}
 
 
+@pytest.mark.parametrize(
+    "words", [["check"], ["sim", "p", "--stall", "3"], ["frobnicate"], ["check", "m", "--budgt", "dsp=3"]]
+)
+def test_words_that_are_no_command_as_json(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--json"])
+    assert stop.value.code == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["code"] == "usage" and error["findings"][0]["what"]
+
+
 @pytest.fixture(scope="module")
 def project(folder: Path) -> Path:
     main_quietly(
