@@ -101,17 +101,22 @@ def explore(
         write_atomic(out / "explore.html", render_exploration(document))
 
     def human() -> None:
-        table = Table(title=f"{document['design']} on {document['board']}", title_justify="left")
-        for name in ("budget", "pattern", "machine", "cycles", "µs", "dsp", "bram36", "uram", "front"):
-            table.add_column(name, justify="left" if name in ("budget", "pattern", "machine") else "right")
+        held = "".join(f", {key}={value}" for key, value in fixed.items())
+        title = f"{document['design']} on {document['board']}{held}"
+        table = Table(title=title, title_justify="left", padding=(0, 0, 0, 1))
+        table.add_column("budget", overflow="fold")
+        for name in ("pattern", "machine", "cycles", "µs", "dsp", "bram36", "uram", ""):
+            table.add_column(
+                name, justify="left" if name in ("pattern", "machine") else "right", no_wrap=True
+            )
         for row in document["points"]:
-            limits = ", ".join(f"{key}={value}" for key, value in row["budget"].items())
+            limits = "\n".join(f"{key}={row['budget'][key]}" for key in sweeps)
             style = "bold green" if row["pareto"] else None
             if row["cycles"] is None:
                 table.add_row(limits, row["pattern"], "does not fit", style="dim")
                 continue
-            deep = f" x {row['depth']}" if row["depth"] > 1 else ""
-            machine = f"{row['cores']} x {row['rows']} x {row['lanes']}{deep}"
+            deep = f"×{row['depth']}" if row["depth"] > 1 else ""
+            machine = f"{row['cores']}×{row['rows']}×{row['lanes']}{deep}"
             cells = (
                 f"{row['cycles']:,}",
                 f"{row['microseconds']:,.2f}",
