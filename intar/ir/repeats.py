@@ -32,12 +32,18 @@ def repeated_blocks(graph: TaskGraph) -> Loops:
     the one with most blocks is taken, then the one where the fewest elements go from block to block.
 
     Loops over the rows of matrices (`cuts_rows`: the steps of recurrent layers) may be several; of others there is the
-    longest one, and only where it has more tasks than all of them together.
+    longest one, and only where it has more tasks than all of them together, and more than twice as many as those within it
+    (layers of a stack are alike, too).
     """
     search = _Search(graph)
     rows = search.over_rows(0, len(graph.tasks))
     longest = search.longest(0, len(graph.tasks), least=sum(map(_weight, rows)))
-    found = [longest] if longest else rows
+    if longest:
+        tasks = {task.name for block in longest for task in block}
+        within = sum(_weight(blocks) for blocks in rows if blocks[0][0].name in tasks)
+        found = [longest] if _weight(longest) > 2 * within else rows
+    else:
+        found = rows
     return tuple(tuple(tuple(task.name for task in block) for block in blocks) for blocks in found)
 
 

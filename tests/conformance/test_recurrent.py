@@ -92,6 +92,11 @@ def test_layers_are_loops_of_their_own() -> None:
     require(proof.verify_engine(made, integers(made)))
 
 
+def test_layers_that_are_alike_are_loops_of_their_own() -> None:
+    """Not rounds of one, in which steps would be unrolled."""
+    assert layer("RNN", 5, layers=5, pattern="sequential").design.program.rounds == (1, *(3, 1) * 5)
+
+
 def test_what_a_layer_before_others_makes_is_an_output() -> None:
     made = layer("GRU", 5, layers=2, pattern="sequential", early=True).design
     assert made.program.rounds == (1, 3, 1, 3, 1)
