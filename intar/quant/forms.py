@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from intar.ir.quantgraph import Quantised
 from intar.ir.schedule import AnySchedule, Machine, PartedSchedule
+from intar.quant.averages import average_products
 from intar.quant.heads import group_heads
 from intar.quant.phases import merge_phases
 from intar.quant.pooled import pool_products
@@ -11,8 +12,10 @@ from intar.quant.pooled import pool_products
 
 def machine_form(quantised: Quantised, machine: Machine) -> Quantised:
     """With pools in the convolutions before them on arrays of one row: there results leave in the order in which a pool
-    takes them. On others phases of depthwise convolutions share the rows."""
-    return pool_products(quantised) if machine.rows == 1 else merge_phases(quantised, machine)
+    takes them. On others phases of depthwise convolutions share the rows, and global averages are matmuls."""
+    if machine.rows == 1:
+        return pool_products(quantised)
+    return average_products(merge_phases(quantised, machine), machine)
 
 
 def form_of(quantised: Quantised, schedule: AnySchedule) -> Quantised:

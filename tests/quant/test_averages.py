@@ -1,0 +1,66 @@
+"""Global averages as matmuls: the same integers, fewer cycles; left alone where they would take more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conformance.proofs import require_generated
+from quant.test_phases import machine
+
+from intar.frontends import Builder
+from intar.grid import prepare
+from intar.ir.circuit import circuit
+from intar.ir.quantgraph import QConv, QMatmul, Quantised
+from intar.pipeline import compile_quantised
+from intar.proof import verify_engine
+from intar.quant.forms import machine_form
+from intar.quant.golden import golden_outputs
+from intar.quant.quantise import quantise
+from intar.quant.random_graphs import random_inputs
+from intar.quant.scheme import W8A8
+from intar.rendering import project
+
+
+def pooled(channels: int, height: int, width: int, seed: int = 0) -> Quantised:
+    """A convolution, the average of each of its channels, a classifier."""
+    rng, g = np.random.default_rng(seed), Builder("pooled")
+    x = g.relu(g.conv2d(g.input("x", (1, 3, height, width)), rng.normal(size=(channels, 3, 3, 3)), pads=1))
+    mean = g.reshape(g.global_avg_pool(x), (1, channels))
+    g.output(g.matmul(mean, rng.normal(size=(channels, 5)), rng.normal(size=5)))
+    return quantise(prepare(g.build()), W8A8, {"x": rng.normal(size=(2, 1, 3, height, width))})
+
+
+def kinds(quantised: Quantised) -> list[str]:
+    """What runs on the arrays."""
+    return [task.kind for task in circuit(quantised.graph).tasks if isinstance(task, QConv | QMatmul)]
+
+
+@pytest.mark.parametrize("size, rows", [((7, 7), 16), ((5, 3), 4), ((6, 9), 3)])
+def test_averages_are_matmuls(size: tuple[int, int], rows: int) -> None:
+    quantised, target = pooled(24, *size), machine(rows, 16)
+    assert kinds(quantised) == ["conv", "conv", "matmul"]
+    made = compile_quantised(quantised, target)
+    assert kinds(made.quantised) == ["conv", "matmul", "matmul"]
+    given = [random_inputs(quantised, 0)]
+    (expected,), (found,) = golden_outputs(quantised, given), golden_outputs(made.quantised, given)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+    assert verify_engine(made, given).bit_exact
+    (pool,) = [s for s in made.schedule.stages if s.tasks[0].task == made.quantised.graph.tasks[-3].name]
+    assert pool.cycles < 24 * size[0] * size[1]
+
+
+def test_left_alone() -> None:
+    assert kinds(machine_form(pooled(24, 7, 7), machine(1))) == ["conv", "conv", "matmul"]
+    assert kinds(machine_form(pooled(24, 7, 7), machine(2, 16, 4))) == ["conv", "conv", "matmul"]
+
+
+@pytest.mark.full
+@pytest.mark.sim
+def test_generated_code(tmp_path: Path) -> None:
+    quantised = pooled(12, 5, 5)
+    made = compile_quantised(quantised, machine(4, 8))
+    assert kinds(made.quantised) == ["conv", "matmul", "matmul"]
+    require_generated(made, [random_inputs(quantised, 0)], project(made).write(tmp_path / "made"))
