@@ -18,7 +18,7 @@ from intar.design import Design, fastest
 from intar.device import make_machine, read_budget
 from intar.errors import ConfigError, Finding, OutputError
 from intar.frontends import load_model
-from intar.frontends.load import Values, as_array, sample_arrays
+from intar.frontends.load import Values, as_array, function_name, make_model, sample_arrays
 from intar.ir.batch import batched
 from intar.ir.schedule import Mode
 from intar.ir.shapes import Shape, show
@@ -245,7 +245,7 @@ def compile(
     model : path of a model's file, an ONNX model object, a PyTorch module or exported program, a Builder or a TaskGraph.
     example_inputs : calibration samples along a first axis: an array or tensor for one input, else a tuple in the order
         of the inputs or a mapping by name. A PyTorch module is exported for one of them, its first axis (the batch)
-        kept as 1. Not needed for a model that is quantised throughout.
+        kept as 1. Not needed for a model that is quantised throughout, nor for ``file.py:function``, which returns some.
     device, scheme, budget, pattern : as on the command line; a budget may also be a mapping, ``{"dsp": 32}``.
     pins : what is decided about the schedule (`intar.schedule.pins.Pins`).
     shapes : sizes of an ONNX model's dynamic axes by symbol, or whole shapes by input.
@@ -264,7 +264,10 @@ def compile(
         raise ConfigError(Finding(f"there is no pattern {pattern!r}", "pattern", hint=hint))
     asked = parse_budget([budget]) if isinstance(budget, str) else budget
     sized = partial(make_machine, *read_budget(device, asked))
-    graph = load_model(model, shapes, example_inputs, values=values)
+    path = str(model) if isinstance(model, (str, Path)) else ""
+    loaded, own = make_model(path) if path else (model, None)
+    example_inputs = own if example_inputs is None else example_inputs
+    graph = load_model(loaded, shapes, example_inputs, function_name(path), values)
     if like is not None:
         graph = take_formats(graph, like.design.quantised.graph)
     given = None if example_inputs is None else sample_arrays(example_inputs, graph.inputs)

@@ -152,12 +152,14 @@ def _first(samples: Any) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tens
     """The first sample with its first axis kept, as positional and keyword arguments."""
 
     def one(value: Any) -> torch.Tensor:
-        array = value if isinstance(value, torch.Tensor) else np.asarray(value)
+        try:
+            array = value if isinstance(value, torch.Tensor) else np.asarray(value)
+        except ValueError:  # arrays of several shapes
+            array = np.zeros(())
         if not array.ndim or (not isinstance(array, torch.Tensor) and array.dtype.kind not in "fiub"):
             what = f"{type(value).__name__} is no array of numbers with an axis for samples"
-            raise ConfigError(
-                Finding(what, "example inputs", hint="give an array or tensor, of shape (n, …)")
-            )
+            hint = "give an array or tensor, of shape (n, …); for several inputs a tuple of them"
+            raise ConfigError(Finding(what, "example inputs", hint=hint))
         tensor = torch.as_tensor(array[:1])
         return tensor.float() if tensor.dtype == torch.float64 else tensor
 

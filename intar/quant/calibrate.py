@@ -22,7 +22,10 @@ REACH = 19.0
 BINS = 2048
 MSE_STEPS = 64
 
-WAY_OUT = "give real samples (--calibration): an .npz with an array for each input, or a folder of .npy or .npz files"
+WAY_OUT = (
+    "give real samples (--calibration; in Python example_inputs): an .npz with an array for each input, or a folder of .npy "
+    "or .npz files"
+)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 
 import intar
 from intar.cli import main
-from intar.errors import CalibrationError
+from intar.errors import CalibrationError, ConfigError
 from intar.quant.compare import compare
 
 YAML = """\
@@ -60,6 +60,23 @@ def test_accuracy_before_anything_is_generated(
     ]  # fmt: skip
 
 
+NET = """\
+import torch
+
+def net():
+    torch.manual_seed(0)
+    return torch.nn.Linear(8, 3).eval(), torch.randn(10, 8)
+"""
+
+
+def test_a_file_s_function_brings_samples(tmp_path: Path) -> None:
+    """They calibrate, in Python as on the command line."""
+    (tmp_path / "net.py").write_text(NET)
+    made = intar.compile(tmp_path / "net.py:net", budget="multipliers=16")
+    assert made.graph.name == "net" and made.calibration is not None
+    assert made.predict(torch.zeros(2, 8)).shape == (2, 3)
+
+
 def test_many_samples_are_many_calls() -> None:
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Linear(8, 6), torch.nn.ReLU(), torch.nn.Linear(6, 3)).eval()
@@ -73,6 +90,8 @@ def test_many_samples_are_many_calls() -> None:
     np.testing.assert_array_equal(found, four.predict(x))
     with pytest.raises(CalibrationError, match="samples for 'input': its shape is 10×7"):
         one.predict(x[:, :7])
+    with pytest.raises(ConfigError, match="for several inputs a tuple"):
+        intar.compile(module, [x, x[:, :3]])
 
 
 def test_labels_need_something_that_is_chosen() -> None:
