@@ -169,7 +169,8 @@ class Importer(ABC):
                         f"it has type {kind}, and is not only looked up",
                         f"input '{name}'",
                         "inputs are real numbers, ids of an embedding, or 8 and 16 bit integers that are dequantised first",
-                        "take a mask as real numbers that are added to the scores (0, or -10000 for what is hidden); "
+                        "take an image as real numbers (divided by 255 before), a mask as numbers that are added to the "
+                        "scores (0, or -10000 for what is hidden); "
                         f"cut the model after other operators that take it, or {self.made_constant(name)}",
                     )
                 )

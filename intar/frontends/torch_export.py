@@ -149,25 +149,31 @@ def _described(result: Any) -> str:
 
 
 def _first(samples: Any) -> tuple[tuple[torch.Tensor, ...], dict[str, torch.Tensor]]:
-    """The first sample with its first axis kept, as positional and keyword arguments."""
-
-    def one(value: Any) -> torch.Tensor:
-        try:
-            array = value if isinstance(value, torch.Tensor) else np.asarray(value)
-        except ValueError:  # arrays of several shapes
-            array = np.zeros(())
-        if not array.ndim or (not isinstance(array, torch.Tensor) and array.dtype.kind not in "fiub"):
-            what = f"{type(value).__name__} is no array of numbers with an axis for samples"
-            hint = "give an array or tensor, of shape (n, …); for several inputs a tuple of them"
-            raise ConfigError(Finding(what, "example inputs", hint=hint))
-        tensor = torch.as_tensor(array[:1])
-        return tensor.float() if tensor.dtype == torch.float64 else tensor
-
+    """The first sample with its first axis kept, as positional and keyword arguments. Raises ConfigError."""
     if isinstance(samples, Mapping):
-        return (), {str(key): one(value) for key, value in samples.items()}
+        return (), {str(key): _first_of(value) for key, value in samples.items()}
     if isinstance(samples, tuple):
-        return tuple(one(value) for value in samples), {}
-    return (one(samples),), {}
+        return tuple(_first_of(value) for value in samples), {}
+    return (_first_of(samples),), {}
+
+
+def _first_of(value: Any) -> torch.Tensor:
+    """The first sample of one input."""
+    what = f"{type(value).__name__} is no array of numbers with an axis for samples"
+    hint = "give an array or tensor, of shape (n, …); for several inputs a tuple of them"
+    array: Any = value
+    if isinstance(value, torch.Tensor):
+        good = value.ndim > 0 and value.layout is torch.strided
+    else:
+        try:
+            array = np.asarray(value)
+            good = array.ndim > 0 and array.dtype.kind in "fiub"
+        except ValueError:  # arrays of several shapes
+            good = False
+    if not good:
+        raise ConfigError(Finding(what, "example inputs", hint=hint))
+    tensor = torch.as_tensor(array[:1])
+    return tensor.float() if tensor.dtype == torch.float64 else tensor
 
 
 def _static(program: ExportedProgram) -> None:
