@@ -164,11 +164,12 @@ ORDER:
         PAIR:
           for (int pair = 0; pair < PAIRS; ++pair) {
 #pragma HLS UNROLL
-            const uint32_t even_at = static_cast<uint32_t>(at + 1) / 2 + pair;
-            const uint32_t odd_at = static_cast<uint32_t>(at) / 2 + pair;
+            // A window may begin before the memory: rounded down there, too.
+            const int32_t even_at = (at + 1 + 2 * PAIRS) / 2 + pair - PAIRS;
+            const int32_t odd_at = (at + 2 * PAIRS) / 2 + pair - PAIRS;
             // Beats outside of the memory are masked: any address does.
-            const beat<LANES, BITS> even_beat = even[even_at < BANK ? even_at : 0];
-            const beat<LANES, BITS> odd_beat = odd[odd_at < BANK ? odd_at : 0];
+            const beat<LANES, BITS> even_beat = even[0 <= even_at && even_at < BANK ? even_at : 0];
+            const beat<LANES, BITS> odd_beat = odd[0 <= odd_at && odd_at < BANK ? odd_at : 0];
           FETCH:
             for (int lane = 0; lane < LANES; ++lane) {
 #pragma HLS UNROLL

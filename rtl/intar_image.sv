@@ -1,15 +1,17 @@
 // intar_image: on-chip memory of flat images, written like intar_buffer, read in windows.
 //
 // Tile t is the pixels t LANES ... t LANES + LANES - 1 of a flat image. A beat of a window has for each lane the pixel some
-// rows and columns away from its own; lanes that leave the image get `pad`. Where rows of tiles are not as long as those of
-// the memory (APART), a lane's element lies `skip` elements further on with each row end between it and lane 0: lanes
-// choose from WINDOW neighbouring elements, each from two at most, by the column in which the tile begins.
+// rows and columns away from its own; lanes that leave the image get `pad`. Elements of neighbouring lanes are `right` apart.
+// Where rows of tiles are not as long as those of the memory (APART), a lane's element lies `skip` elements further on with
+// each row end between it and lane 0: lanes choose from WINDOW neighbouring elements, each from two at most, by the column
+// in which the tile begins.
 // BANKS neighbouring beats have memories of their own, and so have parts of PART elements of each, so that a window
 // that begins with any element is read in one cycle: WINDOW + PART - 1 <= BANKS LANES.
 //
 // Tap         tap_bits = 128, lowest first: beat (32, signed) and element (16) of the offset from the tile, low and high (32,
 //             signed): lanes whose flat pixel is in low..high-1 read a row of the image; column (16): which mask of columns.
-// Track       96 bits: columns, skip (signed), rows: of tiles, see above; a window begins max(0, -skip - 1) elements early.
+// Track       128 bits: columns, skip (signed), rows, right: of tiles, see above; a window begins max(0, -skip - right)
+//             elements early.
 // Masks       COLUMN_MASKS has a word of LANES bits for each phase of a tile in the rows and each distance in columns; words of
 //             the same phase are neighbours. A tile's phase starts at `phase` and goes on by phase_step, from phase_end on
 //             back by phase_wrap.
@@ -44,7 +46,7 @@ module intar_image #(
     parameter int WINDOW       = LANES,
     parameter bit APART        = 1'b0,
     parameter int TRACKS       = 1,
-    parameter logic [TRACKS*96-1:0] TRACK_PROGRAM = {TRACKS{32'd1, 32'd0, 32'd1}},
+    parameter logic [TRACKS*128-1:0] TRACK_PROGRAM = {TRACKS{32'd1, 32'd1, 32'd0, 32'd1}},
     parameter int SEGMENTS     = 1,  // see intar_steps
     parameter int WRITE_STEPS  = 1,
     parameter logic [WRITE_STEPS*488-1:0] WRITE_PROGRAM = '0,
@@ -219,7 +221,7 @@ module intar_image #(
       logic [SHIFT_BITS-1:0] tile_element;
       logic [SHIFT_BITS:0] next_sum, sum;
       logic wraps, next_over, over;
-      assign columns = TRACK_PROGRAM[32'(step[384+:TRACK_BITS])*96+:PIXEL_BITS];
+      assign columns = TRACK_PROGRAM[32'(step[384+:TRACK_BITS])*128+:PIXEL_BITS];
       assign column_sum = column + step[352+:PIXEL_BITS];
       assign wraps = column_sum >= columns;
       assign next_sum = {1'b0, tile_element} + (wraps ? step[288+:SHIFT_BITS+1] : step[224+:SHIFT_BITS+1]);
@@ -316,15 +318,17 @@ module intar_image #(
       logic [TRACKS-1:0] ends;
       logic [TRACKS*BITS-1:0] chosen;
       for (genvar t = 0; t < TRACKS; t = t + 1) begin : g_tracks
-        localparam int COLUMNS = TRACK_PROGRAM[t*96+:32];
-        localparam int SKIP = TRACK_PROGRAM[t*96+32+:32];
-        localparam int LAST = TRACK_PROGRAM[t*96+64+:32] - 1;
+        localparam int COLUMNS = TRACK_PROGRAM[t*128+:32];
+        localparam int SKIP = TRACK_PROGRAM[t*128+32+:32];
+        localparam int LAST = TRACK_PROGRAM[t*128+64+:32] - 1;
         localparam int NEAR_ENDS = (lane / COLUMNS < LAST) ? lane / COLUMNS : LAST;
         localparam int FAR_ENDS = (lane % COLUMNS != 0 && NEAR_ENDS < LAST) ? NEAR_ENDS + 1 : NEAR_ENDS;
-        localparam int LEAD = (SKIP < 0) ? lane - SKIP - 1 : lane;
+        localparam int RIGHT = TRACK_PROGRAM[t*128+96+:32];
+        localparam int LEAD = (SKIP + RIGHT < 0) ? -SKIP - RIGHT : 0;
+        localparam int PLACE = LEAD + lane * RIGHT;
         assign ends[t] = fetched_column >= PIXEL_BITS'(COLUMNS - lane % COLUMNS);
-        assign chosen[t*BITS+:BITS] = shifted_far[lane] ? window[(LEAD+FAR_ENDS*SKIP)*BITS+:BITS] :
-                                                          window[(LEAD+NEAR_ENDS*SKIP)*BITS+:BITS];
+        assign chosen[t*BITS+:BITS] = shifted_far[lane] ? window[(PLACE+FAR_ENDS*SKIP)*BITS+:BITS] :
+                                                          window[(PLACE+NEAR_ENDS*SKIP)*BITS+:BITS];
       end
       assign far[lane] = APART && ends[fetched_track];
       assign rows[lane] = fetched_low <= $signed(PIXEL_BITS'(lane)) && $signed(PIXEL_BITS'(lane)) < fetched_high;

@@ -1,7 +1,8 @@
 """Where the taps of an image read, as both back ends write it down: offsets in beats, bounds of rows, masks of columns.
 
 Lanes are pixels of a tile. Where its rows are not as long as those of the memory (`Track`), a lane's element lies further
-on, or back, with every row end before it: lanes choose from a window of elements that may be longer than a beat.
+on, or back, with every row end before it, and with strides lanes read elements that are no neighbours: they choose from a
+window of elements that may be longer than a beat.
 """
 
 from __future__ import annotations
@@ -20,27 +21,30 @@ class Track:
     Parameters
     ----------
     columns : pixels from row to row of a tile.
-    skip : how many more (or, negative, fewer) elements these rows are apart in the memory.
+    skip : how many more (or, negative, fewer) elements these rows are apart in the memory than their pixels take.
     rows : of the image; 1 without a skip: it does not matter then.
+    right, down : columns and rows of the memory's image from pixel to pixel, from row to row.
     """
 
     columns: int
     skip: int
     rows: int
+    right: int
+    down: int
 
     @property
     def lead(self) -> int:
         """How far before a tile's first element its window begins: a row end may move a lane back."""
-        return max(0, -self.skip - 1)
+        return max(0, -self.skip - self.right)
 
     def place(self, pixel: int) -> int:
         """The element in the place of a pixel."""
-        return pixel + pixel // self.columns * self.skip
+        return pixel * self.right + pixel // self.columns * self.skip
 
     def window(self, lanes: int) -> int:
         """Elements from which the lanes of a tile choose, wherever in a row the tile begins."""
         ends = min(self.rows - 1, (self.columns - 1 + lanes - 1) // self.columns)
-        return self.lead + lanes + max(0, self.skip) * ends
+        return self.lead + (lanes - 1) * self.right + 1 + max(0, self.skip) * ends
 
     def source(self, lane: int) -> tuple[int, int, int]:
         """(near, far, turn): a lane's element of the window, and the one that it has where its tile begins in column `turn`
@@ -49,30 +53,34 @@ class Track:
         near = min(ends, self.rows - 1)
         far = near + 1 if column and ends < self.rows - 1 else near
         return (
-            self.lead + lane + near * self.skip,
-            self.lead + lane + far * self.skip,
+            self.lead + lane * self.right + near * self.skip,
+            self.lead + lane * self.right + far * self.skip,
             self.columns - column,
         )
 
 
 def track(node: Image, step: ImageStep) -> Track:
     """The track of a step."""
-    return _track(node, step.columns, step.rows)
+    return _track(node, *_shape(step))
 
 
-def _track(node: Image, columns: int, rows: int) -> Track:
-    skip = node.pitch - columns if rows > 1 else 0
-    return Track(columns, skip, rows if skip else 1)
+def _shape(step: ImageStep) -> tuple[int, int, int, int]:
+    return step.columns, step.rows, step.right, step.down
+
+
+def _track(node: Image, columns: int, rows: int, right: int, down: int) -> Track:
+    skip = down * node.pitch - right * columns if rows > 1 else 0
+    return Track(columns, skip, rows if skip else 1, right, down)
 
 
 def _steps(node: Image) -> dict[Track, list[ImageStep]]:
     """The steps of each track, in the order of the tracks."""
-    alike: dict[tuple[int, int], list[ImageStep]] = {}  # steps are many, and shapes of images few
+    alike: dict[tuple[int, int, int, int], list[ImageStep]] = {}  # steps are many, and shapes of images few
     for step in node.reads:
-        alike.setdefault((step.columns, step.rows), []).append(step)
+        alike.setdefault(_shape(step), []).append(step)
     found: dict[Track, list[ImageStep]] = {}
-    for (columns, rows), steps in alike.items():
-        found.setdefault(_track(node, columns, rows), []).extend(steps)
+    for shape, steps in alike.items():
+        found.setdefault(_track(node, *shape), []).extend(steps)
     return dict(sorted(found.items()))
 
 
@@ -82,7 +90,7 @@ def tracks(node: Image) -> list[Track]:
 
 
 def apart(node: Image) -> bool:
-    """Rows of some tiles are not as long as those of the memory."""
+    """Rows of some tiles are not as long as those of the memory: their windows begin anywhere in a beat."""
     return any(made.skip for made in tracks(node))
 
 
@@ -131,7 +139,8 @@ def masks(node: Image) -> list[tuple[int, str]]:
         different = _spans(node, steps)
         for phase in range(_phases(node, made, steps)):
             for dx, width in different:
-                at = [(phase * node.lanes + lane) % made.columns + dx for lane in range(node.lanes)]
+                pixels = [(phase * node.lanes + lane) % made.columns for lane in range(node.lanes)]
+                at = [column * made.right + dx for column in pixels]
                 mask = sum((0 <= column < width) << lane for lane, column in enumerate(at))
                 found.append((mask, f"tile {phase}, {dx:+} of {width} columns"))
     return found
@@ -172,7 +181,8 @@ def taps(node: Image) -> list[tuple[dict[str, int], str]]:
 
 def _bounds(made: Track, rows: int, tap: Window) -> tuple[int, int]:
     """Flat pixels low..high-1 of an image of so many rows, which read a valid row with this tap."""
-    return -tap.dy * made.columns, min(tap.height - tap.dy, rows) * made.columns
+    first, end = (-(edge // made.down) for edge in (tap.dy, tap.dy - tap.height))
+    return first * made.columns, min(end, rows) * made.columns
 
 
 def step_fields(node: Image) -> list[dict[str, int]]:
@@ -187,17 +197,17 @@ def step_fields(node: Image) -> list[dict[str, int]]:
         place[made, rows] = {index: position for position, index in enumerate(indices, start)}
         start += len(indices)
     turns: dict[
-        tuple[int, int], tuple[Track, dict[int, int], int, int, int, int]
+        tuple[int, int, int, int], tuple[Track, dict[int, int], int, int, int, int]
     ] = {}  # of steps alike: track, places of taps, number of the track, its first mask, masks of a tile, tiles
     base = 0
     for number, (made, steps) in enumerate(_steps(node).items()):
         count, period = len(_spans(node, steps)), _phases(node, made, steps)
-        for rows in {step.rows for step in steps}:
-            turns[made.columns, rows] = made, place[made, rows], number, base, count, period
+        for shape in {_shape(step) for step in steps}:
+            turns[shape] = made, place[made, shape[1]], number, base, count, period
         base += period * count
     found = []
     for step in node.reads:
-        made, places, *turn = turns[step.columns, step.rows]
+        made, places, *turn = turns[_shape(step)]
         found.append(_step(node, step, made, places[step.tap], *turn))
     return found
 

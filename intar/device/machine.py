@@ -47,6 +47,15 @@ def _depths(budget: Budget, network: Network) -> list[int]:
     return _powers(min(DEEPEST, budget.lanes or DEEPEST)) if deep else [1]
 
 
+def _weight_ports(network: Network, cores: int, lanes: int) -> int:
+    """Ports that weights come through on so many cores: kernels of convolutions through one, a single row's weights through
+    those of the cores that have a column block of it, others through all."""
+    if not network.convolutions:
+        return cores
+    blocks = (cores if height > 1 else ceil_div(width, lanes) for height, _, width in network.matmuls)
+    return max((min(cores, count) for count in blocks), default=1)
+
+
 def _shape(
     board: Board, budget: Budget, network: Network, clock: float, port_bits: int
 ) -> tuple[tuple, tuple[int, int, int, int]] | None:
@@ -76,7 +85,7 @@ def _shape(
     for lanes in [budget.lanes] if budget.lanes else _powers(min(beat, most)):
         if lanes % network.depth:
             continue
-        for cores in [fixed_cores] if fixed_cores else range(1, ports + 1):
+        for cores in [fixed_cores] if fixed_cores else range(1, MOST_CORES + 1):
             highest = min(lanes, tallest)
             for rows in [budget.rows] if budget.rows else [r for r in _powers(lanes) if r < 2 * highest]:
                 cells = rows * network.depth
@@ -86,8 +95,10 @@ def _shape(
                     or rows > lanes
                 ):
                     continue
-                cycles = estimate(network, cores, rows, lanes, port_bits)
                 ring, fits = kernel_ring(network, budget, cores, rows, lanes, room)
+                if not fixed_cores and (cores if ring else _weight_ports(network, cores, lanes)) > ports:
+                    continue
+                cycles = estimate(network, cores, rows, lanes, port_bits, passing=ring > 0)
                 cycles = max(cycles, network.kernel_cycles(lanes, ring, port_bits))
                 large = 0 if fits else cores
                 key = (large, cycles, cores * cells * lanes, cores, network.depth, rows)

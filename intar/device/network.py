@@ -11,6 +11,7 @@ from itertools import zip_longest
 from intar.device.budget import Budget
 from intar.ir.beats import beat_addresses
 from intar.ir.circuit import circuit
+from intar.ir.deal import tile_bands
 from intar.ir.kernels import channel_beats, kernel_beats, least_ring, overfills
 from intar.ir.parameters import parameter_bytes
 from intar.ir.phases import merged_groups
@@ -184,8 +185,11 @@ def network_of(quantised: Quantised, channels: int, on_chip: bool) -> Network:
     return Network(*works, stream, a_bits, largest, operand_bits(graph), channels, on_chip, graph)
 
 
-def estimate(network: Network, cores: int, rows: int, lanes: int, port_bits: int) -> int:
-    """Rough cycles of all matmuls and convolutions one after the other: what the shapes are compared by.
+def estimate(
+    network: Network, cores: int, rows: int, lanes: int, port_bits: int, passing: bool = False
+) -> int:
+    """Rough cycles of all matmuls and convolutions one after the other: what the shapes are compared by. `passing`: kernels
+    pass through a ring; they come once for all tiles.
 
     The parameters of convolutions come through one port, beside the products. Where weights are on chip, which may have
     lanes of any number, what is done beside the arrays counts as well.
@@ -198,8 +202,10 @@ def estimate(network: Network, cores: int, rows: int, lanes: int, port_bits: int
     for (height, depth, width), groups in network.groups(rows).items():
         full, rest = divmod(height, rows)
         blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
-        rounds, left = divmod(ceil_div(width, lanes), cores)
-        total += groups * (rounds * blocks + (ceil_div(blocks, cores // left) if left else 0))
+        dealt = tile_bands(ceil_div(width, lanes), cores, groups * ceil_div(height, rows), not passing)
+        total += sum(
+            ceil_div(len(band), count) * ceil_div(groups * blocks, shares) for band, count, shares in dealt
+        )
     if network.on_chip:
         return total + (0 if network.convolutions else network.beside(lanes))
     return max(total, 8 * network.parameter_bytes(rows, lanes) // port_bits)

@@ -11,7 +11,7 @@ struct BufferStep {
 };
 
 struct WindowStep {
-  i64 first, stride, tiles, passes, pass_step, rows, columns, tap, taps, pad, need, need_step, need_limit;
+  i64 first, stride, tiles, passes, pass_step, rows, columns, down, right, tap, taps, pad, need, need_step, need_limit;
 };
 
 struct Tap {
@@ -107,9 +107,10 @@ struct BufferSide {
       i64* beat = out.link->reserve();
       for (i64 lane = 0; lane < memory.lanes; lane++) {
         const i64 row = (first + lane) / now.columns, column = (first + lane) % now.columns;
-        const bool inside = row < now.rows && row + at.dy >= 0 && row + at.dy < at.height && column + at.dx >= 0 &&
-                            column + at.dx < at.width;
-        const i64 element = row * memory.pitch + column + offset;
+        const i64 y = row * now.down, x = column * now.right;  // the pixel's place
+        const bool inside =
+            row < now.rows && y + at.dy >= 0 && y + at.dy < at.height && x + at.dx >= 0 && x + at.dx < at.width;
+        const i64 element = y * memory.pitch + x + offset;
         beat[lane] = inside ? memory.cell(element >= 0 ? element / memory.lanes : -1)[element % memory.lanes] : now.pad;
       }
     }

@@ -11,7 +11,8 @@ from intar.ir.taskgraph import TaskGraph
 BORDERS = frozenset({Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE})
 
 LEAST_PITCH = 2
-"""The rows of an operator's output, if there are several, lie at least this part as far apart as those of its input."""
+"""The rows of an operator's output, if there are several, lie at least this part as far apart as those of its input (those
+columns of them that it steps on)."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,15 @@ def grids(graph: TaskGraph) -> dict[str, Grid]:
     for name in images:
         pitch[root(name)] = max(pitch.get(root(name), 0), graph.tensor(name).shape[3])
     reads = [
-        (root(task.inputs[0]), root(task.output))
+        (root(task.inputs[0]), root(task.output), task.attrs["stride"][1])  # type: ignore[index]
         for task in graph.tasks
         if task.op in TAPS and graph.tensor(task.output).shape[2] > 1
     ]
     grown = True
     while grown:
         grown = False
-        for source, made in reads:
-            least = -(-pitch[source] // LEAST_PITCH)
+        for source, made, right in reads:
+            least = -(-pitch[source] // (LEAST_PITCH * right))  # type: ignore[operator]
             if pitch[made] < least:
                 pitch[made], grown = least, True
     found = {}

@@ -4,27 +4,50 @@ Each operator says how many phases its input has for each phase of its output. A
 numbers of phases up to a common factor; the smallest whole numbers are taken. Where two ways through the network
 contradict each other, or an image would fall into more than `MAX_PHASES` along an axis, the later operator reads a copy in
 another layout. A multiple of these numbers is as good a layout: more channels on a smaller grid.
+
+An operator with a stride may also step over the elements of its input (`Relation.steps`): then its images' numbers of phases
+need not be in that proportion. That takes wider windows of the memory, and saves copies, and products where phases are so
+small that they leave lanes of a tile without a pixel; images are read so where it saves much.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd, lcm
+from math import gcd, lcm, prod
+
+from intar.ir.shapes import Shape
 
 MAX_PHASES = 8
+
+TILE = 16
+"""Pixels of a tile as the layouts are compared; the machine is chosen later."""
+
+FURTHEST = 4
+"""Elements from one that is read to the next one, at most: windows of the memory are as many times wider."""
+
+COPIED = 128
+"""Products in the time in which a copy moves an element."""
+
+STEPS_SAVE = 20
+"""Images are read in steps where that saves one part in so many of all products."""
 
 Ratio = tuple[Fraction | None, Fraction | None]
 
 
 @dataclass(frozen=True)
 class Relation:
-    """Image `x` has `ratio` phases (rows, columns) for each one of image `y`; None where any go together."""
+    """Image `x` has `ratio` phases (rows, columns) for each one of image `y`; None where any go together.
+
+    `steps`: the operator may step over elements of x, so that x has fewer. `products` that make y.
+    """
 
     x: str
     y: str
     ratio: Ratio
+    steps: bool = False
+    products: int = 0
 
 
 class _Classes:
@@ -68,30 +91,85 @@ def whole(values: dict[str, Fraction]) -> dict[str, int]:
     return {name: int(value * down) // up for name, value in values.items()}
 
 
-def assign(
-    sizes: Mapping[str, tuple[int, int]], relations: Iterable[Relation], times: tuple[int, int]
-) -> tuple[dict[str, tuple[int, int]], dict[int, str]]:
-    """Phases (rows, columns) of each image.
+Phases = dict[str, tuple[int, int]]
+Copies = dict[int, str]
+"""By position of a relation that can't hold, the name of the copy of `x` that it is about instead."""
+
+
+def choose(
+    shapes: Mapping[str, Shape], relations: Sequence[Relation], times: tuple[int, int]
+) -> tuple[Phases, Copies]:
+    """Phases (rows, columns) of each image, and copies.
 
     Parameters
     ----------
-    sizes : rows and columns of each image.
+    shapes : channels, rows and columns of each image.
     relations : between them, in the order in which they take precedence.
-    times : every number of phases is this many times the smallest.
-
-    Returns
-    -------
-    The phases by name, and for each relation (by position) that can't hold the name of the copy of `x` that it is about
-    instead.
+    times : every number of phases is this many times the smallest. Then no image is read in steps.
     """
+    sizes = {name: (rows, columns) for name, (_, rows, columns) in shapes.items()}
+    best = assign(sizes, relations, times)
+    if times != (1, 1):
+        return best
+    stepped: frozenset[str] = frozenset()
+    cost = _cost(shapes, relations, *best)
+    least = sum(relation.products for relation in relations) / STEPS_SAVE
+    images = dict.fromkeys(relation.x for relation in relations if relation.steps)
+    while more := [stepped | {name} for name in images if name not in stepped]:
+        tried = [(names, assign(sizes, relations, times, names)) for names in more]
+        rated = [
+            (_cost(shapes, relations, *made), names, made)
+            for names, made in tried
+            if _fit(relations, names, *made)
+        ]
+        if not rated or min(rated, key=lambda one: one[0])[0] > cost - least:
+            break
+        cost, stepped, best = min(rated, key=lambda one: one[0])
+    return best
+
+
+def _fit(relations: Sequence[Relation], stepped: frozenset[str], phases: Phases, copies: Copies) -> bool:
+    """Operators that step over elements of these images find what they read of a phase in one phase, and near enough."""
+    for position, relation in enumerate(relations):
+        if relation.steps and relation.x in stepped:
+            x, y = phases[copies.get(position, relation.x)], phases[relation.y]
+            for axis, ratio in enumerate(relation.ratio):
+                step = Fraction(1) if ratio is None else ratio * y[axis] / x[axis]
+                if step.denominator > 1 or step > FURTHEST:
+                    return False
+    return True
+
+
+def _cost(
+    shapes: Mapping[str, Shape], relations: Sequence[Relation], phases: Phases, copies: Copies
+) -> float:
+    """Products, those of lanes without a pixel among them, and in the time of the copies."""
+    total = 0.0
+    for position, relation in enumerate(relations):
+        pixels = prod(-(-n // p) for n, p in zip(shapes[relation.y][1:], phases[relation.y], strict=True))
+        total += relation.products * (-(-pixels // TILE) * TILE / pixels)
+        total += COPIED * prod(shapes[relation.x]) if position in copies else 0
+    return total
+
+
+def assign(
+    sizes: Mapping[str, tuple[int, int]],
+    relations: Iterable[Relation],
+    times: tuple[int, int],
+    stepped: frozenset[str] = frozenset(),
+) -> tuple[Phases, Copies]:
+    """Phases (rows, columns) of each image, and copies, if operators step over elements of the images `stepped` where they
+    may."""
     axes = (_Classes(), _Classes())
-    copies: dict[int, str] = {}
+    copies: Copies = {}
     known = dict(sizes)
     for name in sizes:
         for axis in axes:
             axis.add(name)
     for position, relation in enumerate(relations):
         x, y = relation.x, relation.y
+        if relation.steps and x in stepped:
+            continue
         parts = [(axis, ratio) for axis, ratio in zip(axes, relation.ratio, strict=True) if ratio is not None]
         if not all(axis.fits(x, y, ratio) for axis, ratio in parts):
             known[f"{x}:{position}"] = known[x]

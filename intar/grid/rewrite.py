@@ -17,7 +17,7 @@ import numpy as np
 
 from intar.errors import Finding, UnsupportedError
 from intar.grid.images import BINARY, TAPS, VIEWS, follows, grid_images
-from intar.grid.layout import Relation, assign
+from intar.grid.layout import Relation, choose
 from intar.grid.sketch import Sketch
 from intar.grid.stored import Stored, canonical, reads, stored_weight, tap, weighted
 from intar.grid.windows import WINDOWS, Window
@@ -87,8 +87,8 @@ class Rewriter(Sketch):
         relations = [
             relation for task in graph.tasks if self._on_grid(task) for relation in self._relations(task)
         ]
-        sizes = {t.name: (t.shape[2], t.shape[3]) for t in graph.tensors if t.name in self.images}
-        self.phases, copies = assign(sizes, relations, self.times)
+        shapes = {t.name: t.shape[1:] for t in graph.tensors if t.name in self.images}
+        self.phases, copies = choose(shapes, relations, self.times)
         self.border |= {relations[position].x for position in copies}
         self._images_of = {(r.x, r.y): copies.get(i, r.x) for i, r in enumerate(relations)}
         for task in graph.tasks:
@@ -136,13 +136,22 @@ class Rewriter(Sketch):
         x, y = task.inputs[0], task.output
         if task.op in WINDOWS:
             window = WINDOWS[task.op](self.graph, task)
-            return [Relation(x, y, (window.rows.ratio, window.columns.ratio))]
+            axes = (window.rows, window.columns)
+            steps = all(axis.up == 1 for axis in axes) and max(axis.stride for axis in axes) > 1
+            ratio = (window.rows.ratio, window.columns.ratio)
+            return [Relation(x, y, ratio, steps, self._products(task, window))]
         if task.op in VIEWS:
             down, right = _pair(task, "factors" if task.op is Op.UPSAMPLE_NEAREST else "block")
             if task.op is Op.SPACE_TO_DEPTH:
                 return [Relation(x, y, (Fraction(down), Fraction(right)))]
             return [Relation(x, y, (Fraction(1, down), Fraction(1, right)))]
         return [Relation(name, y, one) for name in task.inputs if name not in self.graph.constants]
+
+    def _products(self, task: Task, window: Window) -> int:
+        """Taps of all output elements."""
+        taps = len(window.rows.offsets) * len(window.columns.offsets)
+        inner = 1 if window.weight is None else window.weight.shape[1]
+        return taps * inner * int(np.prod(self.graph.tensor(task.output).shape))
 
     def _copy(self, task: Task) -> None:
         """A task that is none of ours, on images as they are."""
@@ -274,7 +283,9 @@ class Rewriter(Sketch):
                 made = weighted(window, x, slots, sums)
                 groups += [(len(weights), taps) for taps, weights in made]
                 rows += [weights for _, weights in made]
-        attrs = attributes(groups, out.grid)
+        axes = (window.rows, window.columns)
+        steps = tuple(axis.step(phases[a], x.phases[a]) for a, axis in enumerate(axes))
+        attrs = attributes(groups, out.grid, steps)
         if window.weight is None:
             self._emit(task, Op.TAP_MAX, [x.name], attrs, out)
             return

@@ -82,9 +82,11 @@ def reads(
     Reads that lie outside the image for every element of the phase are left out.
     """
     same, slots, sums = x.lookalikes(), dict[Slot, int](), []
+    steps = [axis.step(out.phases[a], x.phases[a]) for a, axis in enumerate((window.rows, window.columns))]
 
     def inside(axis: int, source: int, distance: int) -> bool:
-        return distance < x.rows(axis, source) and out.rows(axis, phase[axis]) + distance > 0
+        last = (out.rows(axis, phase[axis]) - 1) * steps[axis]
+        return distance < x.rows(axis, source) and last + distance >= 0
 
     for k, a, dy in window.rows.reads(phase[0], x.phases[0]):
         for m, b, dx in window.columns.reads(phase[1], x.phases[1]):

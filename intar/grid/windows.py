@@ -2,8 +2,8 @@
 
 Row Y of the output reads row ``(Y * stride + offset) / up`` of the input for each kernel row's offset, where that is a
 whole number. Images are stored as phases: row ``i * p + a`` is row i of phase a. With p phases of the output and q of the
-input, ``p * stride == q * up``, output row (i, a) reads input row ``i * q + m``, ``m = (a * stride + offset) / up``: row
-``i + m // q`` of phase ``m % q``, the same for all i.
+input, ``p * stride == s * q * up``, output row (i, a) reads input row ``i * s * q + m``, ``m = (a * stride + offset) / up``:
+row ``i * s + m // q`` of phase ``m % q``, the same m for all i. Where the phases make up for all of the stride, s is 1.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ class Axis:
     def ratio(self) -> Fraction | None:
         """Phases of the input for each phase of the output; None when any numbers go together (one position)."""
         return None if self.size == 1 else Fraction(self.stride, self.up)
+
+    def step(self, made: int, read: int) -> int:
+        """s of the module, for so many phases of the output and of the input; 1 where all rows are phases."""
+        return 1 if self.size <= made else made * self.stride // (read * self.up)
 
     def reads(self, phase: int, phases: int) -> list[tuple[int, int, int]]:
         """Kernel position, input phase (of `phases`) and distance of each read of one output phase."""

@@ -1,9 +1,11 @@
-"""How matmuls and products of two activations are dealt out to cores: their rows, and column blocks that are left over."""
+"""How tasks are dealt out to cores: rows of matmuls, column blocks that are left over, tiles of pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, pairwise
 
 from intar.ir.quantgraph import QConv, QPool
 from intar.ir.schedule import Machine
@@ -94,21 +96,34 @@ def deal_rest(blocks: int, cores: int, rows: int, k: int, weight_bits: int, mach
 
 def tile_bands(tiles: int, cores: int, blocks: int, apart: bool) -> list[tuple[range, int, int]]:
     """Tiles of pixels with (cores that they go to in turn, shares of the cores that take all tiles of some of the task's
-    `blocks` of channels): there are several shares where tiles are fewer than cores. `apart`: so are the last ones of more
-    tiles, which are a band of their own then."""
-    if tiles < cores:
-        return [(range(tiles), tiles, min(cores // tiles, blocks))]
-    rest = tiles % cores
-    shares = min(cores // rest, blocks) if rest and apart else 1
-    if shares == 1:
+    `blocks` of channels): there are several shares where tiles are fewer than cores. `apart`: the last ones of more tiles
+    are bands of their own then, and these are several where that is faster: of three tiles on four cores two go to two
+    shares of two cores, and the third one to four of one.
+    """
+    full = tiles - tiles % cores
+    if not apart:
+        return [(range(tiles), cores, 1) if full else (range(tiles), tiles, min(cores // tiles, blocks))]
+    _, counts = _left_over(tiles - full, cores, blocks)
+    if full and (not counts or cores // counts[0] == 1 or blocks == 1):
         return [(range(tiles), cores, 1)]
-    return [(range(tiles - rest), cores, 1), (range(tiles - rest, tiles), rest, shares)]
+    ends = [full, *(full + end for end in accumulate(counts))]
+    shared = [
+        (range(first, end), end - first, min(cores // (end - first), blocks)) for first, end in pairwise(ends)
+    ]
+    return [(range(full), cores, 1), *shared] if full else shared
 
 
-def pixel_cores(task: QConv | QPool, tiles: int, cores: int, rows: int) -> tuple[int, int]:
-    """Cores that all tiles, or the first of them, go to, and shares of the cores, for blocks of at most `rows` channels."""
-    ((_, count, shares),) = tile_bands(tiles, cores, channel_blocks(task, rows), apart=False)
-    return count, shares
+@lru_cache(maxsize=1024)
+def _left_over(tiles: int, cores: int, blocks: int) -> tuple[int, tuple[int, ...]]:
+    """Blocks that a core makes one after the other of tiles that are fewer than cores, and the tiles of each band: the
+    fewest blocks, then the fewest bands."""
+    if not tiles:
+        return 0, ()
+    found = []
+    for count in range(tiles, 0, -1):
+        behind, counts = _left_over(tiles - count, cores, blocks)
+        found.append((-(-blocks // (cores // count)) + behind, (count, *counts)))
+    return min(found, key=lambda one: (one[0], len(one[1])))
 
 
 def channel_blocks(task: QConv | QPool, rows: int) -> int:

@@ -189,6 +189,7 @@ def tap_window(shapes: list[Shape], attrs: Attrs) -> Shape:
     """An image whose channels read lists of taps (`intar.ir.taps`)."""
     batch, channels, _, _ = image(shapes[0])
     size, counts, outputs = numbers(attrs, "size", 2, 1), attrs["counts"], attrs["channels"]
+    numbers(attrs, "stride", 2, 1)
     taps = attrs["taps"]
     if not (isinstance(counts, tuple) and isinstance(outputs, tuple) and isinstance(taps, tuple)):
         raise ShapeMismatch("'taps', 'counts' and 'channels' are lists of whole numbers")

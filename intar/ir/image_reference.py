@@ -161,12 +161,12 @@ def tap_max(x: list[Array], attrs: Attrs) -> Array:
 
 
 def _each_batch(x: list[Array], attrs: Attrs, outside: float) -> Array:
-    size, images = _tuple(attrs, "size"), []
+    size, stride, images = _tuple(attrs, "size"), _tuple(attrs, "stride"), []
     found = _batches(*(_tuple(attrs, name) for name in ("taps", "counts", "channels")))
     for image in x[0]:
         parts = []
         for batch in found:
-            reads = read_taps(image, batch.taps, size, outside).reshape(len(batch.taps), -1)
+            reads = read_taps(image, batch.taps, size, outside, stride).reshape(len(batch.taps), -1)
             if len(x) == 1:
                 parts.append(largest(reads, batch.index, batch.channels))
                 continue

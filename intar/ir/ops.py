@@ -336,7 +336,8 @@ _BROADCAST = {"broadcast": ("none", "left", "right", "both")}
 _WINDOW = {"stride": tuple, "pads": tuple, "dilation": tuple}
 _WINDOW_DEFAULTS: dict[str, AttrValue] = {"stride": (1, 1), "pads": (0, 0, 0, 0), "dilation": (1, 1)}
 _POOL_DEFAULTS: dict[str, AttrValue] = {**_WINDOW_DEFAULTS, "ceil": 0}
-_TAPS = {"taps": tuple, "counts": tuple, "channels": tuple, "size": tuple}
+_TAPS = {"taps": tuple, "counts": tuple, "channels": tuple, "size": tuple, "stride": tuple}
+_TAPS_DEFAULTS: dict[str, AttrValue] = {"stride": (1, 1)}
 
 OPS: dict[Op, OpSpec] = {
     Op.EMBEDDING: OpSpec(
@@ -515,9 +516,14 @@ OPS: dict[Op, OpSpec] = {
         _TAPS,
         constants=(1, 2),
         macs=image_ops.tap_macs,
+        defaults=_TAPS_DEFAULTS,
     ),
     Op.TAP_MAX: OpSpec(
-        (1, 1), image_ops.tap_window, "largest of an image's elements at lists of offsets", _TAPS
+        (1, 1),
+        image_ops.tap_window,
+        "largest of an image's elements at lists of offsets",
+        _TAPS,
+        defaults=_TAPS_DEFAULTS,
     ),
 }
 """The operator table: every :class:`Op` has one row."""

@@ -29,18 +29,22 @@ def last_read(task: QConv | QPool, taps: Sequence[Tap], tile: int, lanes: int) -
 def last_reads(task: QConv | QPool, taps: Sequence[Tap], tiles: range, lanes: int) -> list[int]:
     """The same of several tiles."""
     furthest = max(tap.dy * task.in_pitch + tap.dx for tap in taps)
-    return [place + furthest for place in _last_places(task.height, task.pitch, task.in_pitch, tiles, lanes)]
+    places = _last_places(task.height, task.pitch, task.in_pitch, task.stride, tiles, lanes)
+    return [place + furthest for place in places]
 
 
 @lru_cache(maxsize=256)
-def _last_places(height: int, pitch: int, in_pitch: int, tiles: range, lanes: int) -> tuple[int, ...]:
+def _last_places(
+    height: int, pitch: int, in_pitch: int, stride: tuple[int, int], tiles: range, lanes: int
+) -> tuple[int, ...]:
     """Where in the input the last pixel of each tile stands; blocks of channels have their tiles in common."""
     found = []
     for tile in tiles:
         row, column = divmod(min((tile + 1) * lanes, height * pitch) - 1, pitch)
+        last, down = column * stride[1], stride[0] * in_pitch
         if row:  # where rows of the input are shorter, the end of the row before may lie behind what the last pixel reads
-            column = max(column, pitch - in_pitch - 1)
-        found.append(row * in_pitch + column)
+            last = max(last, (pitch - 1) * stride[1] - down)
+        found.append(row * down + last)
     return tuple(found)
 
 
@@ -115,13 +119,13 @@ def _tile_runs(task: QConv | QPool, whole: Run, lanes: int) -> Iterator[Run]:
         kinds.setdefault(tuple((tap.dy, tap.short_rows) for tap in group.taps), len(kinds))
         for group in task.groups
     ]
-    distances = [dy for rows in kinds for dy, _ in rows]
+    distances, down = [dy for rows in kinds for dy, _ in rows], task.stride[0]
     first, last = min(distances), max(distances)
     least = task.in_height - max(short for rows in kinds for _, short in rows)
     known: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
     for tile in whole.tiles:
-        top = tile * lanes // task.pitch
-        bottom = (min((tile + 1) * lanes, task.height * task.pitch) - 1) // task.pitch
+        top = tile * lanes // task.pitch * down
+        bottom = (min((tile + 1) * lanes, task.height * task.pitch) - 1) // task.pitch * down
         spans = whole.spans
         if bottom + first < 0 or top + last >= least:
             if (top, bottom) not in known:
@@ -132,7 +136,8 @@ def _tile_runs(task: QConv | QPool, whole: Run, lanes: int) -> Iterator[Run]:
 
 
 def _span(task: QConv | QPool, rows: Rows, top: int, bottom: int) -> tuple[int, int]:
-    """The taps from the first to the last one that reads a row of the image from one of the rows `top` to `bottom`."""
+    """The taps from the first to the last one that reads a row of the image from one in the place of the rows `top` to
+    `bottom` of pixels."""
     inside = [
         i for i, (dy, short) in enumerate(rows) if bottom + dy >= 0 and top + dy < task.in_height - short
     ]

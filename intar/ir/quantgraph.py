@@ -344,10 +344,10 @@ class _QGrid(_QTask):
     """A task on images that lie flat: ``x`` is (channels, in_height * in_pitch), the output (channels, height * pitch).
 
     Element (r, c) of a channel is at ``r * pitch + c``; columns from `in_width` (`width` in the output) up to the pitch are
-    filler whose values mean nothing. Output position (r, c) of a channel reads ``x[tap.channel, r + tap.dy, c + tap.dx]``
-    for the taps of its group; a position outside the valid
+    filler whose values mean nothing. Output position (r, c) of a channel reads ``x[tap.channel, r * stride[0] + tap.dy,
+    c * stride[1] + tap.dx]`` for the taps of its group; a position outside the valid
     ``(in_height - tap.short_rows) × (in_width - tap.short_columns)`` gives `pad`. `groups` cover all output channels in
-    order. Strides, transposed convolutions and upsampling become space-to-depth channels before this form.
+    order. Most strides, transposed convolutions and upsampling become space-to-depth channels before this form.
     """
 
     in_height: int = Field(gt=0)
@@ -357,6 +357,7 @@ class _QGrid(_QTask):
     in_pitch: int = Field(gt=0)
     pitch: int = Field(gt=0)
     pad: int = 0
+    stride: tuple[int, int] = (1, 1)
     groups: tuple[TapGroup, ...]
 
 

@@ -1,9 +1,10 @@
 """Lists of taps: the windows of convolutions and pools after all strides have become channels.
 
 A tap is five numbers: the input channel, rows down, columns right, and whether the channel has one valid row or one valid
-column less than the others (it is a phase of a space-to-depth image). A group of output channels reads the same taps; a
-read outside the valid image gives the padding. A task holds its taps in the attributes `taps` (flat), `counts` (taps of
-each group), `channels` (output channels of each group) and `size` (rows and columns of the output).
+column less than the others (it is a phase of a space-to-depth image). Output position (r, c) reads as many rows down and
+columns right of position (r · stride, c · stride). A group of output channels reads the same taps; a read outside the valid
+image gives the padding. A task holds its taps in the attributes `taps` (flat), `counts` (taps of each group), `channels`
+(output channels of each group), `size` (rows and columns of the output) and `stride` (rows, columns).
 """
 
 from __future__ import annotations
@@ -30,13 +31,16 @@ def groups_of(attrs: Attrs) -> list[tuple[int, list[Shape]]]:
     return groups
 
 
-def attributes(groups: Sequence[tuple[int, Sequence[Shape]]], size: Shape) -> dict[str, AttrValue]:
+def attributes(
+    groups: Sequence[tuple[int, Sequence[Shape]]], size: Shape, stride: Shape = (1, 1)
+) -> dict[str, AttrValue]:
     """The attributes of a task with these groups (the inverse of :func:`groups_of`)."""
     return {
         "taps": tuple(n for _, taps in groups for tap in taps for n in tap),
         "counts": tuple(len(taps) for _, taps in groups),
         "channels": tuple(channels for channels, _ in groups),
         "size": tuple(size),
+        "stride": tuple(stride),
     }
 
 
@@ -100,13 +104,15 @@ def largest(reads: np.ndarray, index: np.ndarray | None, channels: int) -> np.nd
     return top
 
 
-def read_taps(image: np.ndarray, taps: Sequence[Shape], size: Shape, pad: float | int) -> np.ndarray:
+def read_taps(
+    image: np.ndarray, taps: Sequence[Shape], size: Shape, pad: float | int, stride: Shape = (1, 1)
+) -> np.ndarray:
     """What each tap reads at each output position.
 
     Parameters
     ----------
     image : (channels, height, width). taps : of one group. size : rows and columns of the output.
-    pad : what a read outside the valid image gives.
+    pad : what a read outside the valid image gives. stride : how many rows and columns of the image positions are apart.
 
     Returns
     -------
@@ -118,14 +124,18 @@ def read_taps(image: np.ndarray, taps: Sequence[Shape], size: Shape, pad: float 
         alike.setdefault(tap[1:], []).append(index)
     for (dy, dx, short_rows, short_columns), mine in alike.items():
         height, width = image.shape[1] - short_rows, image.shape[2] - short_columns
-        top, bottom = max(0, -dy), min(size[0], height - dy)
-        left, right = max(0, -dx), min(size[1], width - dx)
+        (top, bottom), rows = _inside(dy, height, size[0], stride[0])
+        (left, right), columns = _inside(dx, width, size[1], stride[1])
         if top < bottom and left < right:
             channels = [taps[index][0] for index in mine]
-            out[_chosen(mine), top:bottom, left:right] = image[
-                _chosen(channels), top + dy : bottom + dy, left + dx : right + dx
-            ]
+            out[_chosen(mine), top:bottom, left:right] = image[_chosen(channels), rows, columns]
     return out
+
+
+def _inside(distance: int, valid: int, size: int, stride: int) -> tuple[tuple[int, int], slice]:
+    """The positions of `size` whose reads are inside, and what they read."""
+    first, end = max(0, -(distance // stride)), min(size, -((distance - valid) // stride))
+    return (first, end), slice(first * stride + distance, max(0, (end - 1) * stride + distance + 1), stride)
 
 
 def _chosen(numbers: list[int]) -> slice | list[int]:

@@ -12,8 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from intar.ir.deal import channel_blocks, pixel_cores, tile_bands
-from intar.ir.kernels import comes_in_blocks
 from intar.ir.nodes.arrays import CoreStep, FeedStep
 from intar.ir.nodes.memories import ImageStep, Window
 from intar.ir.pixels import Run, last_reads, whole_run
@@ -172,15 +170,8 @@ def _parts(
 
 def vector_cores(work: Work, visit: Visit) -> Sequence[int]:
     """Those that have a tile to make."""
-    count, shares = _dealt_to(work, visit)
-    return visit.cores[: count * shares]
-
-
-def _dealt_to(work: Work, visit: Visit) -> tuple[int, int]:
-    """Cores that tiles go to in turn, and shares of the visit's cores."""
-    task = visit.task
-    assert isinstance(task, QConv | QPool)
-    return pixel_cores(task, work.site.pitch(task.output), len(visit.cores), work.site.machine.rows)
+    assert isinstance(visit.task, QConv | QPool)
+    return visit.cores[: work.site.pixel_cores(visit.task, len(visit.cores))]
 
 
 def prepare(work: Work, visit: Visit) -> None:
@@ -192,9 +183,8 @@ def prepare(work: Work, visit: Visit) -> None:
     work.kernels.load(cores, task)
     machine = work.site.machine
     more = [left_out(work, task, spans) for spans in work.site.spans[task.name]]
-    _, shares = _dealt_to(work, visit)
-    made = _parts(task, machine.rows, whole_run(task, machine.lanes).spans, shares)
-    work.params.load_rows(cores, task, [part.sets for parts in made for _, part in parts], more)
+    made = blocks(task, machine.rows, whole_run(task, machine.lanes).spans)
+    work.params.load_rows(cores, task, [block.sets for block in made], more)
 
 
 def left_out(work: Work, task: QConv, spans: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -248,12 +238,7 @@ def _bands(work: Work, visit: Visit) -> list[tuple[range, Run, int, int]]:
     """
     task, site = visit.task, work.site
     assert isinstance(task, QConv | QPool)
-    once = isinstance(task, QConv) and comes_in_blocks(task, site.machine.lanes, site.machine.kernel_ring)
-    blocks, apart = (
-        channel_blocks(task, site.machine.rows),
-        not once and task.output not in site.graph.outputs,
-    )
-    dealt = tile_bands(site.pitch(task.output), len(visit.cores), blocks, apart)
+    dealt, once = site.tile_bands(task, len(visit.cores)), site.in_blocks(task)
     found = []
     for band in [range(site.pitch(task.output))] if once else _handed_over(work, visit):
         for run in site.runs[task.name]:
@@ -337,6 +322,8 @@ def _windows(
         pass_step=block.further * work.site.pitch(task.inputs[0]),
         rows=task.height,
         columns=task.pitch,
+        down=task.stride[0],
+        right=task.stride[1],
         tap=block.span[0],
         taps=block.span[1] - block.span[0],
         pad=task.pad,

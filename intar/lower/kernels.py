@@ -7,7 +7,6 @@ from itertools import accumulate, groupby, pairwise
 
 import numpy as np
 
-from intar.ir.kernels import comes_in_blocks
 from intar.ir.nodes.memories import Walk
 from intar.ir.quantgraph import QConv
 from intar.lower.buffers import Memory
@@ -55,9 +54,7 @@ class Kernels:
 
     def enter(self, cores: Sequence[int], task: QConv) -> None:
         """Have all of a task's weights come into the rings of its cores before it begins, unless they come in blocks."""
-        if not self.site.machine.kernel_ring or comes_in_blocks(
-            task, self.site.machine.lanes, self.site.machine.kernel_ring
-        ):
+        if not self.site.machine.kernel_ring or self.site.in_blocks(task):
             return
         beats, places = self._filters(task)
         self._come(cores, task, beats, "weights")
@@ -70,7 +67,7 @@ class Kernels:
     ) -> None:
         """Have the filters of `blocks` blocks of `members` times `rows` channels, from `first` on, come to cores that take
         them in blocks, as these read them: of a member's channels all first beats, then all second ones, and so on."""
-        if not comes_in_blocks(task, self.site.machine.lanes, self.site.machine.kernel_ring):
+        if not self.site.in_blocks(task):
             return
         beats, places = self._filters(task)
         count = blocks * members * rows
@@ -98,7 +95,7 @@ class Kernels:
         Of each filter these `beats`; of the rows of a member all first beats come first, then all second ones, and so on.
         """
         own = members if apart else 1
-        if comes_in_blocks(task, self.site.machine.lanes, self.site.machine.kernel_ring):
+        if self.site.in_blocks(task):
             each = own * rows * len(beats)
             once, times = (1, blocks) if alike else (blocks, 1)
             self._ring(core).stream(task.name, once, times * again * members // own, each)

@@ -12,6 +12,8 @@ from intar.device.boards import DSP48E2, find_board
 from intar.ir.beats import beat_addresses
 from intar.ir.bits import INDEX_BITS
 from intar.ir.circuit import argmaxes, circuit, lookups
+from intar.ir.deal import channel_blocks, tile_bands
+from intar.ir.kernels import comes_in_blocks
 from intar.ir.packing import products_at_once
 from intar.ir.pixels import Run, runs, variants
 from intar.ir.quantgraph import (
@@ -153,6 +155,20 @@ class Site:
     def pitch(self, name: str) -> int:
         """Beats of one row of a tensor."""
         return -(-self.tensors[name].cols // self.machine.lanes)
+
+    def in_blocks(self, task: QConv | QPool) -> bool:
+        """Its weights come block of channels by block."""
+        machine = self.machine
+        return isinstance(task, QConv) and comes_in_blocks(task, machine.lanes, machine.kernel_ring)
+
+    def tile_bands(self, task: QConv | QPool, cores: int) -> list[tuple[range, int, int]]:
+        """How its tiles are dealt out (`intar.ir.deal.tile_bands`)."""
+        apart = task.output not in self.graph.outputs and not self.in_blocks(task)
+        return tile_bands(self.pitch(task.output), cores, channel_blocks(task, self.machine.rows), apart)
+
+    def pixel_cores(self, task: QConv | QPool, cores: int) -> int:
+        """How many of its cores have tiles to make."""
+        return max(count * shares for _, count, shares in self.tile_bands(task, cores))
 
     def row_factor(self, task: QTask) -> bool:
         """The second operand has one beat for each row, the same for all column blocks of the first (`QPeak`)."""

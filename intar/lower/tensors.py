@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import count
 
 from intar.ir.bits import INDEX_BITS
-from intar.ir.deal import pixel_cores
 from intar.ir.names import sanitise
 from intar.ir.quantgraph import QConv, QMatmul, QMove, QPool, QProduct
 from intar.ir.schedule import MOST_APART, Copy, Residency
@@ -279,8 +278,7 @@ def _images(site: Site, visits: Sequence[Visit]) -> dict[str, dict[int, int]]:
     for visit in visits:
         if isinstance(visit.task, QConv | QPool):
             name = visit.task.inputs[0]
-            tiles = site.pitch(visit.task.output)
-            cores, shares = pixel_cores(visit.task, tiles, len(visit.cores), site.machine.rows)
             stages = found.setdefault(name, {})
-            stages[visit.stage] = max(stages.get(visit.stage, 0), cores * shares)
+            cores = site.pixel_cores(visit.task, len(visit.cores))
+            stages[visit.stage] = max(stages.get(visit.stage, 0), cores)
     return found

@@ -287,8 +287,10 @@ def on_grid(
         step = max(1, GRID_ELEMENTS // (len(batch.taps) * task.width))
         for row in range(0, task.height, step):
             size = (min(step, task.height - row), task.width)
-            moved = [(c, dy + row, dx, rows, columns) for c, dy, dx, rows, columns in batch.taps]
-            reads = read_taps(image, moved, size, task.pad).reshape(len(moved), -1)
+            moved = [
+                (c, dy + row * task.stride[0], dx, rows, columns) for c, dy, dx, rows, columns in batch.taps
+            ]
+            reads = read_taps(image, moved, size, task.pad, task.stride).reshape(len(moved), -1)
             if isinstance(task, QConv):
                 taps = len(moved) if batch.index is None else batch.index.shape[1]
                 own = filters[part]

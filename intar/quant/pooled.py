@@ -59,7 +59,7 @@ def _order(pool: QPool) -> np.ndarray | None:
     ):
         return None
     taps = [tap for group in pool.groups for tap in group.taps]
-    if any(tap.dy or tap.dx or tap.short_rows or tap.short_columns for tap in taps):
+    if pool.stride != (1, 1) or any(tap.dy or tap.dx or tap.short_rows or tap.short_columns for tap in taps):
         return None
     order = np.array([[tap.channel for tap in group.taps] for group in pool.groups])
     return order if len(np.unique(order)) == order.size else None

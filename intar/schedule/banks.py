@@ -3,7 +3,8 @@
 A memory has one write side and one read side, so that only copies whose stages do not overlap can share it; it is as large
 as the largest of them. The fewest bytes in all: an interval colouring with weights. Largest first, each into the first bank
 that is free, is tried first and is proved best where it meets the bound; otherwise CP-SAT looks for less, where there are at
-most MOST_TENANTS copies.
+most MOST_TENANTS copies. Where every copy is there several times (one for each core), it looks for the banks of one of
+each, and all others lie as these do.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from math import gcd
 
 from intar.schedule import solver
 
@@ -90,12 +93,22 @@ def _colour(tenants: Sequence[Tenant]) -> Banks:
     ranked = [tenants[i] for i in order]
     bound = least(ranked)
     leaders = _first_fit(ranked)
-    if _total(ranked, leaders) > bound and len(ranked) <= MOST_TENANTS:
-        leaders = _fewer(tuple(ranked), tuple(leaders)) or leaders
+    if _total(ranked, leaders) > bound:
+        times = _times(ranked)
+        one = ranked[::times]
+        found = _fewer(tuple(one), tuple(_first_fit(one))) if len(one) <= MOST_TENANTS else None
+        every = [times * leader + turn for leader in found or () for turn in range(times)]
+        if every and _total(ranked, every) < _total(ranked, leaders):
+            leaders = every
     numbers = {leader: bank for bank, leader in enumerate(sorted(set(leaders)))}
     of = dict(zip(order, (numbers[leader] for leader in leaders), strict=True))
     sizes = tuple(ranked[leader].bytes for leader in numbers)
     return Banks(sizes, tuple(of[i] for i in range(len(tenants))), bound)
+
+
+def _times(ranked: Sequence[Tenant]) -> int:
+    """How often every tenant is there, at least; equal ones follow each other."""
+    return gcd(*(len(list(alike)) for _, alike in groupby(ranked)))
 
 
 def least(tenants: Sequence[Tenant]) -> int:

@@ -186,8 +186,9 @@ class Model:
 
         def pixel(step: ImageStep, tap: Window, number: int, at: int) -> int:
             row, column = divmod(at, step.columns)
-            inside = row < step.rows and 0 <= row + tap.dy < tap.height and 0 <= column + tap.dx < tap.width
-            place = row * node.pitch + column + tap.offset + number * step.pass_step * node.lanes
+            y, x = row * step.down, column * step.right
+            inside = row < step.rows and 0 <= y + tap.dy < tap.height and 0 <= x + tap.dx < tap.width
+            place = y * node.pitch + x + tap.offset + number * step.pass_step * node.lanes
             return cells.get(place, 0) if inside else step.pad
 
         def read() -> Unit:

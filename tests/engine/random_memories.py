@@ -93,7 +93,8 @@ def random_image(rng: random.Random) -> Builder:
         tap = rng.randrange(len(taps))
         total = order.counts[0]
         early = total == depth and channels == 1 and all(t.dy <= 0 and t.dy * pitch + t.dx <= 0 for t in taps)
-        early = early and columns == pitch
+        down, right = rng.choice(((1, 1), (1, 1), (2, 2), (1, 2), (3, 1), (2, 4)))
+        early = early and columns == pitch and (down, right) == (1, 1)
         own = rng.randrange(1, len(taps) - tap + 1)
         # Where there is one more channel on either side of those that are read, the next pass may read that.
         at = [(t.offset - t.dy * pitch - t.dx) // (tiles * lanes) for t in taps[tap : tap + own]]
@@ -108,6 +109,8 @@ def random_image(rng: random.Random) -> Builder:
                 pass_step=0 if early or most == 1 else further * tiles,
                 rows=rows,
                 columns=columns,
+                down=down,
+                right=right,
                 tap=tap,
                 taps=own,
                 pad=rng.randrange(-128, 128),

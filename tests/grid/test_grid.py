@@ -88,7 +88,19 @@ def test_elements_that_only_move_cost_nothing() -> None:
 
 
 def test_an_image_of_too_many_phases_is_copied() -> None:
-    """Five halvings: the layouts of the first and of the last image have nothing to do with each other."""
+    """Five doublings: the layouts of the first and of the last image have nothing to do with each other."""
+    g = Builder("t")
+    x = g.input("x", (1, 1, 2, 2))
+    for seed in range(5):
+        x = g.conv_transpose2d(x, normal(1, 1, 2, 2, seed=seed), stride=2)
+    g.output(x)
+    made = agree(g.build(), {"x": normal(1, 1, 2, 2)})
+    blocks = [task.attrs["block"] for task in made.tasks if task.op in (Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE)]
+    assert len(blocks) == 4 and max(max(block) for block in blocks) == 8
+
+
+def test_operators_step_over_elements_where_phases_would_be_too_many() -> None:
+    """Five halvings need no copy: from 8 × 8 on elements are stepped over."""
     g = Builder("t")
     x = g.input("x", (1, 1, 64, 64))
     for seed in range(5):
@@ -96,7 +108,20 @@ def test_an_image_of_too_many_phases_is_copied() -> None:
     g.output(x)
     made = agree(g.build(), {"x": normal(1, 1, 64, 64)})
     blocks = [task.attrs["block"] for task in made.tasks if task.op in (Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE)]
-    assert len(blocks) == 4 and max(max(block) for block in blocks) == 8
+    assert len(blocks) == 2 and max(max(block) for block in blocks) <= 8
+    images = [task for task in made.tasks if task.op is Op.TAP_CONV]
+    assert [task.attrs["stride"] for task in images] == [(1, 1), (1, 1), (1, 1), (4, 4), (1, 1)]
+
+
+def test_operators_step_over_elements_where_phases_would_be_small() -> None:
+    """Two halvings from 12 × 12: the convolution before them would make 4 × 4 phases of 3 × 3."""
+    g = Builder("t")
+    x = g.conv2d(g.input("x", (1, 2, 12, 12)), normal(4, 2, 3, 3), pads=1)
+    x = g.max_pool2d(g.conv2d(x, normal(4, 4, 3, 3), stride=2, pads=1), 2)
+    g.output(g.conv2d(x, normal(2, 4, 1, 1)))
+    made = agree(g.build(), {"x": normal(1, 2, 12, 12)})
+    sizes = [task.attrs["size"] for task in made.tasks if task.op in (Op.TAP_CONV, Op.TAP_MAX)]
+    assert sizes[0] == (12, 12) and sizes[-1] == (3, 3)
 
 
 def test_prelu_of_rows_and_of_images() -> None:
@@ -123,16 +148,16 @@ def test_functions_of_channels_move_nothing() -> None:
     rows, back = (0, 2, 3, 1), (0, 3, 1, 2)
     functions = normal(3, 4, seed=1), normal(3, 4, seed=2)
     g = Builder("t")
-    x = g.conv2d(g.input("x", (1, 2, 5, 6)), normal(7, 2, 3, 3))
+    x = g.conv2d(g.input("x", (1, 2, 17, 18)), normal(7, 2, 3, 3))
     x = g.transpose(g.rational(g.transpose(x, rows), *functions, groups=3), back)
     x = g.rational(
         g.upsample_nearest(g.conv2d(x, normal(7, 7, 2, 2), stride=2), 2), *functions, groups=3, axis=1
     )
     g.output(g.conv2d(x, normal(1, 7, 1, 1)))
-    made = agree(g.build(), {"x": normal(1, 2, 5, 6)})
+    made = agree(g.build(), {"x": normal(1, 2, 17, 18)})
     assert Op.TRANSPOSE not in kinds(made) and kinds(made).count(Op.DEPTH_TO_SPACE) == 1
     learned = [task for task in made.tasks if task.op is Op.RATIONAL]
-    assert [task.attrs["repeats"] for task in learned] == [2, 4]
+    assert [task.attrs["repeats"] for task in learned] == [4, 4]
 
 
 @pytest.mark.parametrize("read", ["rows", "both", "neither"])

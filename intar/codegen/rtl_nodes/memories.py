@@ -22,7 +22,7 @@ IMAGE = fields(
     "tap taps_end tiles_end passes_end tile element tile_step element_step tile_wrap element_wrap column column_step track "
     "pixel pixel_step phase phase_step phase_end phase_wrap need need_step need_limit pad pass_step",
 )
-TRACK = fields(32, "columns skip rows")
+TRACK = fields(32, "columns skip rows right")
 TAP = (("beat", 32), ("element", 16), ("low", 32), ("high", 32), ("column", 16))
 
 
@@ -135,8 +135,9 @@ def track_rom(node: Image) -> Rom:
     """How the rows of tiles lie in the memory of an image."""
     tracks = [
         (
-            {"columns": t.columns, "skip": t.skip, "rows": t.rows},
-            f"rows of {t.columns} pixels, {t.skip:+} elements apart",
+            {"columns": t.columns, "skip": t.skip, "rows": t.rows, "right": t.right},
+            f"rows of {t.columns} pixels, {t.skip:+} elements apart"
+            + (f", every {t.right}." if t.right > 1 else ""),
         )
         for t in windows.tracks(node)
     ]

@@ -121,8 +121,8 @@ class ConstantMemory(Frozen):
 
 
 class Window(Frozen):
-    """One tap of a window: lane ``j`` of its beat is the pixel `dy` rows below and `dx` columns right of pixel ``j`` of the
-    tile, and the step's `pad` where that is outside of the channel's `height` × `width` valid pixels.
+    """One tap of a window: lane ``j`` of its beat is the pixel `dy` rows below and `dx` columns right of the place of pixel
+    ``j`` of the tile, and the step's `pad` where that is outside of the channel's `height` × `width` valid pixels.
 
     `offset` = channel base + dy * pitch + dx: how far that element is from the one in the place of pixel ``j``.
     """
@@ -138,8 +138,9 @@ class ImageStep(Step):
     """Read windows of pixel tiles: ``for pass in passes: for tile in tiles: for tap in taps`` one beat.
 
     Tile ``i`` is flat pixels ``(first + i * stride) * lanes`` and so on of an image of `rows` rows of `columns` pixels:
-    pixel ``p`` is row ``p // columns``, column ``p % columns``, and in its place in the memory is element
-    ``p // columns * pitch + p % columns``; below the last row every lane is `pad`. The taps are
+    pixel ``p`` is row ``p // columns``, column ``p % columns``. Its place in the memory is `down` times that row and `right`
+    times that column, element ``p // columns * down * pitch + p % columns * right``; below the last row of the tiles' image
+    every lane is `pad`. The taps are
     ``node.taps[tap : tap + taps]``, in pass ``n`` each ``n * pass_step`` beats further on (in other channels). One iteration
     is one tile of one pass: it starts when the write side has posted ``min(need + i*need_step, need_limit)``.
     """
@@ -151,6 +152,8 @@ class ImageStep(Step):
     pass_step: int = 0
     rows: int = Field(gt=0)
     columns: int = Field(gt=0)
+    down: int = Field(default=1, gt=0)
+    right: int = Field(default=1, gt=0)
     tap: int = 0
     taps: int = Field(gt=0)
     pad: int = 0

@@ -13,6 +13,7 @@ from intar.ir.ops import Op
 from intar.ir.quantgraph import FunctionSpec, Piece, QConv, QPool, Tap, TapGroup
 from intar.ir.shapes import Shape
 from intar.ir.taps import groups_of
+from intar.ir.taskgraph import Task
 from intar.ir.validate import where
 from intar.quant import pieces
 from intar.quant.affine import accumulator_integers
@@ -55,6 +56,12 @@ def _geometry(x: Grid, y: Grid) -> dict[str, Any]:
     }
 
 
+def _stride(task: Task) -> tuple[int, int]:
+    stride = task.attrs["stride"]
+    assert isinstance(stride, tuple)
+    return stride[0], stride[1]
+
+
 def conv(emitter: Emitter, group: Group) -> None:
     """A convolution, or an elementwise operator as one tap of weight 1 a channel."""
     source, task = group.inputs[0], group.first
@@ -72,6 +79,7 @@ def conv(emitter: Emitter, group: Group) -> None:
             **_geometry(grids[source], grids[group.output]),
             **_filters(emitter, task.name, data, mult, shift, tap_groups(groups), common["table"]),
             pad=x.zero,
+            stride=_stride(task) if own else (1, 1),
         )
     )
 
@@ -132,6 +140,7 @@ def pool(emitter: Emitter, group: Group) -> None:
             **common,
             **_geometry(grids[group.inputs[0]], grids[group.output]),
             pad=limits(target.bits)[0],
+            stride=_stride(task),
             groups=tap_groups(groups_of(task.attrs)),
         )
     )

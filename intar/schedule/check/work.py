@@ -19,20 +19,15 @@ def over_pixels(facts: Facts, task: QConv | QPool, cores: int, first: bool = Fal
         tile = sum(_blocks(facts, task, group.channels, len(group.taps))[0] for group in task.groups[:pooled])
         return ceil(ceil(facts.cols[task.output] / facts.machine.lanes) / cores) * tile
     tiles = ceil(facts.cols[task.output] / facts.machine.lanes)
-    left = tiles % cores or cores  # the last tiles: their channels may go to several cores in turn
-    once = isinstance(task, QConv) and comes_in_blocks(task, facts.machine.lanes, facts.machine.kernel_ring)
-    if (task.output in facts.graph.outputs or once) and tiles > cores:
-        left = cores
+    bands = _bands(facts, task, tiles, cores)
     busy = dict.fromkeys(range(cores), 0)
     for run in runs(task, facts.machine):
         turn, members = 0, 0
         for group, taps in zip(task.groups, run.taps, strict=True):
             for cycles in _blocks(facts, task, group.channels, taps):
                 for number in run.tiles:
-                    if number < tiles - left:
-                        busy[number % cores] += cycles
-                    else:
-                        busy[number % left + turn % (cores // left) * left] += cycles
+                    wide = bands[number]
+                    busy[number % wide + turn % (cores // wide) * wide] += cycles
                 members = (members + 1) % (task.reduce if isinstance(task, QConv) else 1)
                 turn += members == 0
     return max(busy.values())
@@ -51,6 +46,32 @@ def _kernels(facts: Facts, task: QConv, cores: int) -> int:
         shares = max(1, min(cores // tiles, blocks // task.reduce))
     beats = sum(ceil(taps / machine.lanes) for taps in channels)
     return facts.transfer(ceil(beats / shares), facts.w_bits)
+
+
+def _bands(facts: Facts, task: QConv | QPool, tiles: int, cores: int) -> list[int]:
+    """For each tile how many cores its band is dealt to, several times if there are more: then these share the channels."""
+    left, machine = tiles % cores, facts.machine
+    once = isinstance(task, QConv) and comes_in_blocks(task, machine.lanes, machine.kernel_ring)
+    if once or task.output in facts.graph.outputs:
+        return [min(tiles, cores)] * tiles
+    blocks, high = 0, 1 if isinstance(task, QPool) or task.reduce > 1 else machine.rows
+    for group in task.groups:
+        blocks += ceil(group.channels / high)
+    blocks //= task.reduce if isinstance(task, QConv) else 1
+
+    def rating(sizes: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
+        made = sum(ceil(blocks / (cores // size)) for size in sizes)
+        return made, len(sizes), tuple(-size for size in sizes)
+
+    sizes = min(_sums(left), key=rating)
+    alone = blocks == 1 or cores // max(sizes, default=1) == 1
+    shared = [size for size in sizes for _ in range(size)]
+    return [cores] * tiles if alone and tiles > cores else [cores] * (tiles - left) + shared
+
+
+def _sums(total: int) -> list[tuple[int, ...]]:
+    """Lists of positive numbers with this sum, in every order."""
+    return [(n, *rest) for n in range(1, total + 1) for rest in _sums(total - n)] if total else [()]
 
 
 def _blocks(facts: Facts, task: QConv | QPool, channels: int, taps: int) -> list[int]:
