@@ -368,5 +368,5 @@ module intar_image #(
 
   assign done = !write_valid && !read_valid && !fetched_valid && !shifted_valid && !out_valid;
   assign unused = &{1'b0, write_address, write_step, write_next[487:456], step, next_step, tap, at, turned, element,
-                    fetched_column};
+                    fetched_column, window};
 endmodule
