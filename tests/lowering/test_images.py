@@ -22,6 +22,7 @@ from intar.errors import InfeasibleError
 from intar.frontends import Builder
 from intar.grid import prepare
 from intar.ir.circuit import border_moves, circuit
+from intar.ir.deal import tile_bands
 from intar.ir.kernels import comes_in_blocks, kernel_beats
 from intar.ir.nodes.arrays import Core
 from intar.ir.nodes.memories import Buffer, Image
@@ -427,6 +428,15 @@ def test_the_last_tiles_are_shared_by_channels() -> None:
     steps = {core: made.program.node(f"core_{core}").steps for core in range(4)}
     tiles = [sum(s.tiles for s in steps[core] if s.note.startswith(f"{first.name} ")) for core in range(4)]
     assert tiles == [12, 11, 11, 11]
+
+
+def test_tiles_that_are_fewer_than_cores_are_split_up_where_that_is_faster() -> None:
+    """Three tiles on four cores: two of them to two shares of the channels, one to four; not of a single block, and not
+    of what is stored as it is made."""
+    assert tile_bands(3, 4, 32, apart=True) == [(range(2), 2, 2), (range(2, 3), 1, 4)]
+    assert tile_bands(7, 4, 32, apart=True) == [(range(4), 4, 1), (range(4, 6), 2, 2), (range(6, 7), 1, 4)]
+    assert tile_bands(3, 4, 1, apart=True) == [(range(3), 3, 1)]
+    assert tile_bands(7, 4, 32, apart=False) == [(range(7), 4, 1)]
 
 
 @pytest.mark.sim
