@@ -81,6 +81,9 @@ def _join(conv: QConv, pool: QPool, order: np.ndarray, constants: dict[str, np.n
         update={
             **names,
             "output": pool.output,
+            "height": pool.height,
+            "width": pool.width,
+            "pitch": pool.pitch,
             "groups": tuple(TapGroup(channels=1, taps=groups[channel].taps) for channel in order.reshape(-1)),
             "filters": filters,
             "reduce": order.shape[1],
