@@ -12,7 +12,7 @@ small that they leave lanes of a tile without a pixel; images are read so where 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm, prod
@@ -154,7 +154,7 @@ def _cost(
 
 def assign(
     sizes: Mapping[str, tuple[int, int]],
-    relations: Iterable[Relation],
+    relations: Sequence[Relation],
     times: tuple[int, int],
     stepped: frozenset[str] = frozenset(),
 ) -> tuple[Phases, Copies]:
@@ -186,4 +186,8 @@ def assign(
             if all(known[name][which] <= n for name, n in phases.items()):
                 phases = {name: known[name][which] for name in phases}
             found[which] |= phases
-    return {name: (found[0][name], found[1][name]) for name in known}, copies
+    assigned = {name: (found[0][name], found[1][name]) for name in known}
+    same: dict[tuple[str, tuple[int, int]], str] = {}
+    for position, name in copies.items():  # copies that are alike are one
+        copies[position] = same.setdefault((relations[position].x, assigned[name]), name)
+    return assigned, copies

@@ -99,6 +99,20 @@ def test_an_image_of_too_many_phases_is_copied() -> None:
     assert len(blocks) == 4 and max(max(block) for block in blocks) == 8
 
 
+def test_copies_that_are_alike_are_one() -> None:
+    """A residual block with a stride reads its input twice, in phases that this does not have."""
+    rng, g = np.random.default_rng(0), Builder("residual")
+    x = g.input("x", (1, 2, 64, 64))
+    for _ in range(3):
+        x = g.conv2d(x, rng.normal(size=(2, 2, 3, 3)), stride=2, pads=1)
+    y = g.conv2d(x, rng.normal(size=(2, 2, 3, 3)), stride=2, pads=1)
+    y = g.add(y, g.conv2d(x, rng.normal(size=(2, 2, 1, 1)), stride=2))
+    g.output(g.conv2d(y, rng.normal(size=(2, 2, 3, 3)), stride=2, pads=1))
+    made = agree(g.build(), {"x": rng.normal(size=(1, 2, 64, 64))}, phases=(1, 2))
+    copied = [task.inputs for task in made.tasks if task.op is Op.SPACE_TO_DEPTH]
+    assert len(copied) == len(set(copied))
+
+
 def test_operators_step_over_elements_where_phases_would_be_too_many() -> None:
     """Five halvings need no copy: from 8 × 8 on elements are stepped over."""
     g = Builder("t")
