@@ -15,7 +15,7 @@ from intar.ir.quantgraph import QConv
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.random_graphs import random_inputs
 
-SHAPE = (1, 2, 6, 7)
+SHAPE = (1, 2, 8, 16)
 TO_ROWS, BACK = (0, 2, 3, 1), (0, 3, 1, 2)
 
 
@@ -34,7 +34,7 @@ def network(channels: int = 7, groups: int = 3) -> TaskGraph:
         g.transpose(rows, BACK), 0.3 * rng.normal(size=(6, channels, 3, 3)), np.zeros(6), stride=2, pads=1
     )
     x = g.rational(x, *functions(2, 2), groups=2, axis=1, name="second")
-    g.output(g.matmul(g.reshape(x, (1, -1)), 0.2 * rng.normal(size=(6 * 3 * 4, 5))))
+    g.output(g.matmul(g.reshape(x, (1, -1)), 0.2 * rng.normal(size=(6 * 4 * 8, 5))))
     return g.build()
 
 
