@@ -9,12 +9,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intar.ir.kernels import channel_beats, kernel_beats
+from intar.ir.kernels import block_beats, channel_beats, kernel_beats
 from intar.ir.phases import all_taps, block_cycles, parts_together
 from intar.ir.quantgraph import GRID, QConv, QuantGraph, Quantised, TapGroup, stored_bits
 from intar.ir.schedule import Machine
 from intar.quant.filters import ARRAYS, share
 from intar.quant.quantise import finish
+
+SHARE = 64
+"""What a convolution takes more is at most one part in so many of the on-chip memory."""
 
 
 def merge_phases(quantised: Quantised, machine: Machine) -> Quantised:
@@ -26,7 +29,7 @@ def merge_phases(quantised: Quantised, machine: Machine) -> Quantised:
     for task in graph.tasks:
         if isinstance(task, QConv) and (parts := parts_together(graph, task, machine.rows, slow)):
             merged, order, arrays = _merge(task, parts, constants)
-            if not _pays(graph, task, merged, machine):
+            if not (_pays(graph, task, merged, machine) and _fits(graph, task, merged, machine)):
                 continue
             made[task.name] = merged
             constants |= arrays
@@ -57,6 +60,16 @@ def _pays(graph: QuantGraph, before: QConv, after: QConv, machine: Machine) -> b
     beats = channel_beats(after, machine.lanes) - kernel_beats(before, machine.lanes)
     words = 0 if machine.on_chip else beats * machine.lanes * stored_bits(graph)[1] // machine.port_bits
     return tiles * (one - other) // machine.cores > words
+
+
+def _fits(graph: QuantGraph, before: QConv, after: QConv, machine: Machine) -> bool:
+    """Two blocks fit in the ring for kernels; or what weights and parameters take more is a small share of the memory."""
+    lanes, ring = machine.lanes, machine.kernel_ring
+    beats = channel_beats(after, lanes) - kernel_beats(before, lanes)
+    parameters = 16 * sum(group.channels for group in after.groups)
+    more = parameters + (0 if ring else beats * lanes * stored_bits(graph)[1] // 8)
+    within = not ring or 2 * block_beats(after, machine.rows, lanes) <= ring
+    return within and machine.cores * more * SHARE <= machine.onchip_bytes
 
 
 def _merge(
