@@ -27,22 +27,23 @@ def merged_groups(graph: QuantGraph, task: QConv, rows: int) -> list[tuple[int, 
 
 
 def parts_together(graph: QuantGraph, task: QConv, rows: int, slow: int) -> list[list[int]]:
-    """The groups of a convolution, by number, that are to be together; empty where nothing is gained, or where somebody
-    reads its channels who has to find them in order."""
+    """The groups of a convolution, by number, that are to be together; empty where nothing is gained, where they are so
+    already, or where somebody reads its channels who has to find them in order."""
     readers = [other for other in graph.tasks if task.output in other.inputs]
     several = task.table is not None and task.table.groups > 1
     ordered = task.output in graph.outputs or not all(isinstance(other, GRID) for other in readers)
     twice = any(len(set(group.taps)) < len(group.taps) for group in task.groups)
     full = all(group.channels >= rows for group in task.groups)
-    if task.reduce > 1 or several or ordered or twice or full:
+    if task.reduce > 1 or task.useful or several or ordered or twice or full:
         return []
     parts: list[list[int]] = []
     for numbers in _connected(task.groups):
         together: list[int] = []
         for number in numbers:
             longer = [*together, number]
+            within = sum(task.groups[n].channels for n in longer) <= rows
             one, other, both = (_cycles(task, part, rows, slow) for part in (together, [number], longer))
-            if together and both < one + other:
+            if together and within and both < one + other:
                 together = longer
             else:
                 parts += [together] if together else []
@@ -82,6 +83,4 @@ def _taps(task: QConv, numbers: Sequence[int]) -> int:
 
 def _cycles(task: QConv, numbers: Sequence[int], rows: int, slow: int) -> int:
     channels = sum(task.groups[number].channels for number in numbers)
-    if len(numbers) > 1 and channels > rows:
-        return 1 << 40  # a block has no more rows
     return block_cycles(channels, _taps(task, numbers), rows, slow)

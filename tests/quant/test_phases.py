@@ -110,6 +110,7 @@ def test_the_same_integers() -> None:
         target = machine((2, 3, 5, 16)[seed % 4], (16, 8, 32)[seed % 3], 1 + seed % 2)
         made = compile_quantised(quantised, target)
         merged += sum(task.useful > 0 for task in convolutions(made.quantised))
+        assert machine_form(made.quantised, target) is made.quantised  # it is made of its own form once more
         (found,) = golden_outputs(made.quantised, given)
         for name, array in expected.items():
             np.testing.assert_array_equal(found[name], array)
