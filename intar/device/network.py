@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from itertools import zip_longest
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from intar.device.budget import Budget
 from intar.ir.beats import beat_addresses
@@ -36,6 +37,23 @@ SLACK = 1.2
 """How much more memories of images take than `Network.images` says: not all fit into each other so well."""
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _once(method: Callable[Concatenate[Network, P], R]) -> Callable[Concatenate[Network, P], R]:
+    """A method that is computed once for the same arguments: every shape that is compared asks."""
+
+    @wraps(method)
+    def found(network: Network, *args: P.args, **more: P.kwargs) -> R:
+        key = (method, *args, *more.items())
+        if key not in network.known:
+            network.known[key] = method(network, *args, **more)
+        return network.known[key]
+
+    return found
+
+
 @dataclass(frozen=True)
 class Network:
     """What the choice depends on: (rows, k, n) of matmuls, (channels, taps, pixels) of the groups of convolutions, (how
@@ -59,46 +77,36 @@ class Network:
     graph: QuantGraph
 
     @cached_property
-    def _groups(self) -> dict[int, Mapping[tuple[int, int, int], int]]:
+    def known(self) -> dict[tuple[object, ...], Any]:
+        """What has been computed (`_once`)."""
         return {}
 
+    @_once
     def groups(self, rows: int) -> Mapping[tuple[int, int, int], int]:
         """How many groups of convolutions have the same three numbers, on arrays of so many rows (`intar.quant.phases`)."""
-        if rows not in self._groups:
-            found: Counter[tuple[int, int, int]] = Counter()
-            for task in self.graph.tasks:
-                if isinstance(task, QConv):
-                    pixels = self.graph.tensor(task.output).cols
-                    found.update((*group, pixels) for group in merged_groups(self.graph, task, rows))
-            self._groups[rows] = found
-        return self._groups[rows]
+        found: Counter[tuple[int, int, int]] = Counter()
+        for task in self.graph.tasks:
+            if isinstance(task, QConv):
+                pixels = self.graph.tensor(task.output).cols
+                found.update((*group, pixels) for group in merged_groups(self.graph, task, rows))
+        return found
 
-    @cached_property
-    def _beside(self) -> dict[int, int]:
-        return {}
-
+    @_once
     def beside(self, lanes: int) -> int:
         """Cycles of vector tasks and of moves, which take an element a cycle where they don't take whole beats."""
-        if lanes not in self._beside:
-            total = sum(height * ceil_div(width, lanes) for height, width in self.vectors)
-            for task in self.graph.tasks:
-                if isinstance(task, QMove):
-                    tensors = {name: self.graph.tensor(name) for name in (*task.inputs, task.output)}
-                    out, whole = tensors[task.output], beat_addresses(task, tensors, lanes) is not None
-                    total += out.rows * (ceil_div(out.cols, lanes) if whole else out.cols)
-            self._beside[lanes] = total
-        return self._beside[lanes]
+        total = sum(height * ceil_div(width, lanes) for height, width in self.vectors)
+        for task in self.graph.tasks:
+            if isinstance(task, QMove):
+                tensors = {name: self.graph.tensor(name) for name in (*task.inputs, task.output)}
+                out, whole = tensors[task.output], beat_addresses(task, tensors, lanes) is not None
+                total += out.rows * (ceil_div(out.cols, lanes) if whole else out.cols)
+        return total
 
-    @cached_property
-    def _images(self) -> dict[int, tuple[int, int]]:
-        return {}
-
+    @_once
     def images(self, lanes: int) -> tuple[int, int]:
         """Elements, in whole beats, of memories for tensors that are read in windows, which each core has, and for others,
         if the tasks run one after the other: a memory holds one tensor at a time."""
-        if lanes not in self._images:
-            self._images[lanes] = self._banks(lanes, windows=True), self._banks(lanes, windows=False)
-        return self._images[lanes]
+        return self._banks(lanes, windows=True), self._banks(lanes, windows=False)
 
     def _banks(self, lanes: int, windows: bool) -> int:
         """Of memories for one kind of tensors: the largest one is as large as the largest tensor at any time, the second as
@@ -119,16 +127,11 @@ class Network:
             banks = [max(pair) for pair in zip_longest(banks, there, fillvalue=0)]
         return sum(banks)
 
-    @cached_property
-    def _kernels(self) -> dict[int, list[tuple[int, int]]]:
-        return {}
-
+    @_once
     def kernels(self, lanes: int) -> list[tuple[int, int]]:
         """Beats of the weights of each convolution, and of all its channels: more where phases share filters."""
-        if lanes not in self._kernels:
-            tasks = [task for task in self.graph.tasks if isinstance(task, QConv)]
-            self._kernels[lanes] = [(kernel_beats(task, lanes), channel_beats(task, lanes)) for task in tasks]
-        return self._kernels[lanes]
+        tasks = [task for task in self.graph.tasks if isinstance(task, QConv)]
+        return [(kernel_beats(task, lanes), channel_beats(task, lanes)) for task in tasks]
 
     def kernel_cycles(self, lanes: int, ring: int, port_bits: int) -> int:
         """Cycles in which the weights of convolutions pass through a ring of so many beats (0: there is none)."""
@@ -137,26 +140,15 @@ class Network:
         beats = sum(again if overfills(once, ring) else once for once, again in self.kernels(lanes))
         return beats * lanes * self.weight_bits // port_bits
 
-    @cached_property
-    def _rings(self) -> dict[tuple[int, int], int]:
-        return {}
-
+    @_once
     def least_ring(self, rows: int, lanes: int) -> int:
         """Beats of a ring at least (`intar.ir.kernels`)."""
-        if (rows, lanes) not in self._rings:
-            self._rings[rows, lanes] = least_ring(self.graph, rows, lanes)
-        return self._rings[rows, lanes]
+        return least_ring(self.graph, rows, lanes)
 
-    @cached_property
-    def _parameters(self) -> dict[tuple[int, int], int]:
-        return {}
-
+    @_once
     def parameter_bytes(self, rows: int, lanes: int) -> int:
         """Multiplier, shift and bias of all channels of convolutions."""
-        if (rows, lanes) not in self._parameters:
-            channels = [height for height, _, _ in self.convolutions]
-            self._parameters[rows, lanes] = parameter_bytes(channels, rows, 1, lanes)
-        return self._parameters[rows, lanes]
+        return parameter_bytes([height for height, _, _ in self.convolutions], rows, 1, lanes)
 
 
 def network_of(quantised: Quantised, channels: int, on_chip: bool) -> Network:
