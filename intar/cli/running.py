@@ -176,14 +176,18 @@ def synth(
 def build(
     project: Project,
     flow: Annotated[
-        str, typer.Option(help="vitis (the C++), vivado (the RTL) or yosys (the RTL, open tools).")
+        str,
+        typer.Option(
+            help="vitis (the C++), vivado (the RTL), overlay (the RTL in a bitstream for PYNQ, Zynq boards) "
+            "or yosys (the RTL, open tools)."
+        ),
     ] = "vitis",
     platform: Annotated[str, typer.Option(help="Vitis platform of a link; default: the board's.")] = "",
     link: Annotated[bool, typer.Option(help="Link the kernel for the platform (hours).")] = False,
     emulation: Annotated[bool, typer.Option(help="Link for hw_emu.")] = False,
     cosim: Annotated[bool, typer.Option(help="vitis: cosimulate the RTL that Vitis makes.")] = False,
     implement: Annotated[bool, typer.Option(help="vivado: place and route.")] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Jobs of a link.")] = 4,
+    jobs: Annotated[int, typer.Option(min=1, help="Jobs of a link or an implementation.")] = 4,
     as_json: Json = False,
 ) -> None:
     """Build the hardware with the vendor's tools; resources and timing of their reports go into report.json."""
@@ -199,8 +203,9 @@ def build(
     if flow == "yosys":
         synth(project, as_json=as_json)
         return
-    if flow not in ("vitis", "vivado"):
-        raise ConfigError(Finding(f"there is no flow {flow!r}", "--flow", hint="vitis, vivado or yosys"))
+    if flow not in ("vitis", "vivado", "overlay"):
+        hint = "vitis, vivado, overlay or yosys"
+        raise ConfigError(Finding(f"there is no flow {flow!r}", "--flow", hint=hint))
     options = vendor.Options(platform, link, cosim, implement, emulation, jobs)
     require(engine.missing_tools(), vendor.missing_tools(flow, options))
     made = open_project(project)

@@ -56,6 +56,7 @@ class BuildTarget:
     clock_mhz : wanted frequency, MHz.
     memory : for each kernel argument its memory bank as ``v++`` writes it (``HBM[0]``, ``DDR[1]``); missing: the default.
     uram : whether the part has UltraRAM.
+    board : the board as Vivado names it, without its version; empty: none.
     """
 
     part: str = "xcu280-fsvh2892-2L-e"
@@ -63,6 +64,7 @@ class BuildTarget:
     clock_mhz: float = 300.0
     memory: Sequence[str] = field(default_factory=tuple)
     uram: bool = True
+    board: str = ""
 
     @property
     def period_ns(self) -> str:

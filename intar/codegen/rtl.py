@@ -141,8 +141,9 @@ def render_rtl(
     Returns
     -------
     ``rtl/kernel.sv``, ``rtl/intar/*.sv`` (the library files that it needs), ``rtl/filelist.f`` (compile order, paths
-    relative to ``rtl``), ``rtl/*.mem`` (memories of constants, a beat a line), ``rtl/package_xo.tcl`` (Vivado: makes
-    the .xo for `v++ --link`) and ``rtl/synth.tcl`` (Vivado: synthesis with reports).
+    relative to ``rtl``), ``rtl/*.mem`` (memories of constants, a beat a line), and scripts for Vivado:
+    ``rtl/synth.tcl`` (synthesis with reports), ``rtl/package_ip.tcl``, which is read by ``rtl/package_xo.tcl`` (the .xo for
+    `v++ --link`) and by ``rtl/overlay.tcl`` (a bitstream for a Zynq board).
 
     Raises
     ------
@@ -159,9 +160,17 @@ def render_rtl(
     contents = memory_files(program)
     for node in program.constants:
         files[f"rtl/{contents[node.name]}"] = hexadecimal(node, images)
-    files["rtl/package_xo.tcl"] = _render("package_xo.tcl.j2", kernel=view).encode()
-    files["rtl/synth.tcl"] = _render("synth.tcl.j2", kernel=view).encode()
+    masters = _largest_first(program)
+    for name in ("synth", "package_ip", "package_xo", "overlay"):
+        files[f"rtl/{name}.tcl"] = _render(f"{name}.tcl.j2", kernel=view, masters=masters).encode()
     return files
+
+
+def _largest_first(program: Program) -> list[str]:
+    """The names of the AXI4 masters, those of the largest buffers first."""
+    names = argument_names(program)
+    size = {names[argument.name]: argument.words * argument.port_bits for argument in program.arguments}
+    return sorted((bundle.name for bundle in bundles(program)), key=lambda name: -size[name])
 
 
 def instances(program: Program, *, uram: bool = True) -> dict[str, Instance]:

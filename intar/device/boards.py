@@ -24,7 +24,10 @@ DSP48E2 = (27, 18)
 
 
 class Board(BaseModel):
-    """Resources and memory of a board. `bandwidth` in GB/s, `clock` in MHz; `unverified` says what to doubt."""
+    """Resources and memory of a board. `bandwidth` in GB/s, `clock` in MHz; `unverified` says what to doubt.
+
+    `vivado_board` is its name in Vivado's list of boards, without the version; empty: it is not used through one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +45,7 @@ class Board(BaseModel):
     port_bits: int = Field(gt=0)
     clock: float = Field(gt=0)
     source: str
+    vivado_board: str = ""
     unverified: tuple[str, ...] = ()
 
     @property

@@ -1,6 +1,6 @@
 """Hardware builds with the vendor's tools: which commands run where, what they leave, and the reports they write.
 
-Everything happens in ``build/vitis`` or ``build/vivado`` of the project: the tools drop files wherever they run, so
+Everything happens in ``build/FLOW`` of the project: the tools drop files wherever they run, so
 sources are copied there first. Each command's output is kept in a log beside it.
 """
 
@@ -18,6 +18,9 @@ from intar.codegen.hls import BuildTarget
 from intar.errors import ConfigError, Finding, ToolError
 from intar.verify.tools import require
 from intar.verify.vendor_reports import read_csynth, read_kernel_utilisation, read_timing, read_utilisation
+
+ZYNQ = ("xc7z", "xczu", "xck24", "xck26")
+"""How parts begin that have a processing system which :func:`overlay_commands` knows."""
 
 INSTALL = {
     "v++": "install AMD Vitis 2023.2 or later, then `source …/Vitis/<version>/settings64.sh`",
@@ -87,6 +90,13 @@ def vivado_commands(kernel: str, target: BuildTarget, options: Options) -> list[
     ]
 
 
+def overlay_commands(target: BuildTarget, options: Options) -> list[Command]:
+    """A bitstream of the kernel and a Zynq's processing system, and what PYNQ reads beside it."""
+    words = (target.part, f"{target.clock_mhz:g}", str(options.jobs), target.board)
+    script = ("vivado", "-mode", "batch", "-nojournal", "-source", "../../rtl/overlay.tcl", "-tclargs")
+    return [Command("overlay", (*script, *words))]
+
+
 def _link(kernel: str, options: Options) -> Iterator[Command]:
     if options.link:
         goal = "hw_emu" if options.emulation else "hw"
@@ -107,13 +117,13 @@ def build(
 
     Parameters
     ----------
-    flow : ``vitis`` (the C++) or ``vivado`` (the RTL).
+    flow : ``vitis`` (the C++), ``vivado`` (the RTL) or ``overlay`` (the RTL in a bitstream for a Zynq board).
     target : the board's part, platform and clock; `options.platform` wins.
     step : called after each command.
 
     Raises
     ------
-    ConfigError : a link without a platform.
+    ConfigError : a link without a platform, an overlay for a part that is no Zynq.
     ToolError : a tool is missing (all that are missing are named), failed (quotes its first error), or its report can't
         be read.
     """
@@ -123,6 +133,10 @@ def build(
         raise ConfigError(
             Finding("a link needs a Vitis platform", "--platform", why, "name one, or leave --link out")
         )
+    if flow == "overlay" and not target.part.lower().startswith(ZYNQ):
+        why = f"part {target.part} has no processing system of a Zynq or Zynq UltraScale+"
+        hint = "compile for such a board (intar devices), or build with --flow vitis --link"
+        raise ConfigError(Finding("an overlay needs a Zynq board", "--flow", why, hint))
     require(missing_tools(flow, options))
     folder = project / "build" / flow
     shutil.rmtree(folder, ignore_errors=True)
@@ -136,8 +150,9 @@ def build(
         step()
     _collect(folder, kernel)
     resources, timing = _read(folder, kernel, flow, target, options)
-    artefacts = [path for path in (folder / f"{kernel}.xo", folder / f"{kernel}.xclbin") if path.is_file()]
-    return Built(resources, timing, tuple(path.relative_to(project).as_posix() for path in artefacts))
+    artefacts = [folder / f"{kernel}.{kind}" for kind in ("xo", "xclbin", "bit", "hwh")]
+    there = tuple(path.relative_to(project).as_posix() for path in artefacts if path.is_file())
+    return Built(resources, timing, there)
 
 
 def step_names(kernel: str, flow: str, target: BuildTarget, options: Options) -> list[str]:
@@ -156,6 +171,8 @@ def missing_tools(flow: str, options: Options) -> list[Finding]:
 
 
 def _commands(kernel: str, flow: str, target: BuildTarget, options: Options) -> list[Command]:
+    if flow == "overlay":
+        return overlay_commands(target, options)
     return vitis_commands(kernel, options) if flow == "vitis" else vivado_commands(kernel, target, options)
 
 
@@ -223,7 +240,8 @@ def _read(
         period = float(target.period_ns)
         achieved = period - read_timing(_need(folder, "timing.rpt"))
         state = "placed and routed" if options.implement else "synthesised"
-        source = f"Vivado {found.pop('version')}, {state} out of context"
+        state = "the kernel in the bitstream" if flow == "overlay" else f"{state} out of context"
+        source = f"Vivado {found.pop('version')}, {state}"
     timing = {"target_ns": period, "achieved_ns": round(achieved, 3), "slack_ns": round(period - achieved, 3)}
     timing["source"] = source
     linked = _find(folder / "_x", "*kernel_util_routed.rpt") if options.link else None

@@ -39,6 +39,11 @@ if "--package" in words or tool == "vitis_hls":
 if any(word.endswith("synth.tcl") for word in words):
     leave("utilization.rpt", (reports / "utilization.rpt").read_text())
     leave("timing.rpt", (reports / "timing.rpt").read_text())
+if any(word.endswith("overlay.tcl") for word in words):
+    for kind in ("bit", "hwh"):
+        leave(os.environ["FAKE_KERNEL"] + "." + kind, kind)
+    leave("utilization.rpt", (reports / "utilization.rpt").read_text())
+    leave("timing.rpt", (reports / "timing.rpt").read_text())
 if any(word.endswith("package_xo.tcl") for word in words):
     leave(os.environ["FAKE_KERNEL"] + ".xo", "xo")
 if "-l" in words:
@@ -157,12 +162,27 @@ def test_vivado(written: Path, tools, capsys: pytest.CaptureFixture[str]) -> Non
     assert found["timing"] == {"target_ns": 4.0, "achieved_ns": 3.861, "slack_ns": 0.139, "source": source}
 
 
+def test_overlay(tools, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = open_source("digits", device="pynq-z2", budget={"multipliers": 16})
+    board = project(compile_quantised(source.quantised, source.machine, "sequential")).write(tmp_path / "z2")
+    calls = tools("vivado", kernel="kernel_digits")
+    found = run(capsys, str(board), "--flow", "overlay", "--jobs", "2")
+    script = ["-mode", "batch", "-nojournal", "-source", "../../rtl/overlay.tcl", "-tclargs"]
+    z2 = ["xc7z020clg400-1", "100", "2", "tul.com.tw:pynq-z2:part0"]
+    assert [(c["words"], c["cwd"]) for c in calls()] == [([*script, *z2], str(board / "build" / "overlay"))]
+    assert found["artefacts"] == [f"build/overlay/kernel_digits.{kind}" for kind in ("bit", "hwh")]
+    source = "Vivado 2023.2, the kernel in the bitstream"
+    assert found["resources"]["source"] == found["timing"]["source"] == source
+    assert found["timing"]["target_ns"] == 10.0
+
+
 @pytest.mark.parametrize(
     ("name", "present", "words"),
     [
         ("vitis", ("vitis-run",), ("--flow", "vitis")),
         ("vitis_link", ("vitis_hls",), ("--flow", "vitis", "--link")),
         ("vivado", (), ("--flow", "vivado", "--link")),
+        ("overlay", ("vivado",), ("--flow", "overlay")),
         ("flow", (), ("--flow", "quartus")),
     ],
 )
@@ -215,7 +235,13 @@ def test_older_utilisation_report(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("tclsh") is None, reason="no Tcl interpreter")
 def test_tcl_scripts_are_complete(written: Path) -> None:
-    for name in ("rtl/synth.tcl", "rtl/package_xo.tcl", "hls/run_hls.tcl"):
+    for name in (
+        "rtl/synth.tcl",
+        "rtl/package_ip.tcl",
+        "rtl/package_xo.tcl",
+        "rtl/overlay.tcl",
+        "hls/run_hls.tcl",
+    ):
         script = f"set f [open {{{written / name}}}]; puts [info complete [read $f]]"
         done = subprocess.run(["tclsh"], input=script, capture_output=True, text=True, env=dict(os.environ))
         assert done.stdout.strip() == "1", name
