@@ -27,7 +27,7 @@ TILE = 16
 FURTHEST = 4
 """Elements from one that is read to the next one, at most: windows of the memory are as many times wider."""
 
-COPIED = 128
+COPIED = 512
 """Products in the time in which a copy moves an element."""
 
 STEPS_SAVE = 20
@@ -114,8 +114,8 @@ def choose(
     stepped: frozenset[str] = frozenset()
     cost = _cost(shapes, relations, *best)
     least = sum(relation.products for relation in relations) / STEPS_SAVE
-    images = dict.fromkeys(relation.x for relation in relations if relation.steps)
-    while more := [stepped | {name} for name in images if name not in stepped]:
+    together = _together(shapes, relations)
+    while more := [stepped | names for names in together if not names <= stepped]:
         tried = [(names, assign(sizes, relations, times, names)) for names in more]
         rated = [
             (_cost(shapes, relations, *made), names, made)
@@ -126,6 +126,24 @@ def choose(
             break
         cost, stepped, best = min(rated, key=lambda one: one[0])
     return best
+
+
+def _together(shapes: Mapping[str, Shape], relations: Sequence[Relation]) -> list[frozenset[str]]:
+    """Sets of images that may be read in steps: each alone, and all those together that lead from one set of images, which
+    operators without a stride connect, to another: a residual block's convolution and what goes past it."""
+    sets = _Classes()
+    for name in shapes:
+        sets.add(name)
+    for relation in relations:
+        if not relation.steps:
+            sets.join(relation.x, relation.y, Fraction(1))
+    ways: dict[tuple[str, str], set[str]] = {}
+    alone = dict.fromkeys(relation.x for relation in relations if relation.steps)
+    for relation in relations:
+        if relation.steps:
+            ways.setdefault((sets.root[relation.x], sets.root[relation.y]), set()).add(relation.x)
+    found = [frozenset({name}) for name in alone] + [frozenset(names) for names in ways.values()]
+    return list(dict.fromkeys(found))
 
 
 def _fit(relations: Sequence[Relation], stepped: frozenset[str], phases: Phases, copies: Copies) -> bool:
