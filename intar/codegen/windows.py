@@ -59,28 +59,30 @@ class Track:
         )
 
 
-def track(node: Image, step: ImageStep) -> Track:
+def track(step: ImageStep) -> Track:
     """The track of a step."""
-    return _track(node, *_shape(step))
+    return _track(*_shape(step))
 
 
-def _shape(step: ImageStep) -> tuple[int, int, int, int]:
-    return step.columns, step.rows, step.right, step.down
+def _shape(step: ImageStep) -> tuple[int, int, int, int, int]:
+    return step.columns, step.rows, step.right, step.down, step.pitch
 
 
-def _track(node: Image, columns: int, rows: int, right: int, down: int) -> Track:
-    skip = down * node.pitch - right * columns if rows > 1 else 0
+def _track(columns: int, rows: int, right: int, down: int, pitch: int) -> Track:
+    skip = down * pitch - right * columns if rows > 1 else 0
     return Track(columns, skip, rows if skip else 1, right, down)
 
 
 def _steps(node: Image) -> dict[Track, list[ImageStep]]:
     """The steps of each track, in the order of the tracks."""
-    alike: dict[tuple[int, int, int, int], list[ImageStep]] = {}  # steps are many, and shapes of images few
+    alike: dict[
+        tuple[int, int, int, int, int], list[ImageStep]
+    ] = {}  # steps are many, and shapes of images few
     for step in node.reads:
         alike.setdefault(_shape(step), []).append(step)
     found: dict[Track, list[ImageStep]] = {}
     for shape, steps in alike.items():
-        found.setdefault(_track(node, *shape), []).extend(steps)
+        found.setdefault(_track(*shape), []).extend(steps)
     return dict(sorted(found.items()))
 
 
@@ -174,8 +176,7 @@ def taps(node: Image) -> list[tuple[dict[str, int], str]]:
                 "high": high,
                 "column": columns[tap.dx, tap.width],
             }
-            base = tap.offset - tap.dy * node.pitch - tap.dx
-            found.append((fields, f"{tap.dy:+} rows, {tap.dx:+} columns from element {base}"))
+            found.append((fields, f"{tap.dy:+} rows, {tap.dx:+} columns: {tap.offset:+} elements"))
     return found
 
 
@@ -197,7 +198,7 @@ def step_fields(node: Image) -> list[dict[str, int]]:
         place[made, rows] = {index: position for position, index in enumerate(indices, start)}
         start += len(indices)
     turns: dict[
-        tuple[int, int, int, int], tuple[Track, dict[int, int], int, int, int, int]
+        tuple[int, int, int, int, int], tuple[Track, dict[int, int], int, int, int, int]
     ] = {}  # of steps alike: track, places of taps, number of the track, its first mask, masks of a tile, tiles
     base = 0
     for number, (made, steps) in enumerate(_steps(node).items()):

@@ -11,7 +11,7 @@ struct BufferStep {
 };
 
 struct WindowStep {
-  i64 first, stride, tiles, passes, pass_step, rows, columns, down, right, tap, taps, pad, need, need_step, need_limit;
+  i64 first, stride, tiles, passes, pass_step, rows, columns, down, right, pitch, tap, taps, pad, need, need_step, need_limit;
 };
 
 struct Tap {
@@ -23,7 +23,6 @@ enum Side : int { WRITE = 0, READ = 1 };
 struct BufferMemory {
   i64 depth, lanes;
   std::vector<i64> cells;
-  i64 pitch = 0;               // of an image
   std::vector<Tap> taps;
   std::vector<uint8_t> order;  // the sides of the iterations, as they finished
 
@@ -110,7 +109,7 @@ struct BufferSide {
         const i64 y = row * now.down, x = column * now.right;  // the pixel's place
         const bool inside =
             row < now.rows && y + at.dy >= 0 && y + at.dy < at.height && x + at.dx >= 0 && x + at.dx < at.width;
-        const i64 element = y * memory.pitch + x + offset;
+        const i64 element = y * now.pitch + x + offset;
         beat[lane] = inside ? memory.cell(element >= 0 ? element / memory.lanes : -1)[element % memory.lanes] : now.pad;
       }
     }

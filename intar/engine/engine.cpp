@@ -186,7 +186,6 @@ void Machine::read_buffer(Reader& in, bool image) {
   read.which = READ;
   std::vector<i64> order = in.records<i64>();
   if (image) {
-    memory->pitch = in.get();
     memory->taps = in.records<Tap>();
   }
   const i64 latency = image ? sim.timing.image_read : sim.timing.buffer_read;

@@ -54,7 +54,7 @@ def beat_runs(graph: QuantGraph, lanes: int) -> frozenset[str]:
     """Moves that need no step where nothing of it goes off chip: who makes the tensor of which they take one run of beats
     writes these for their readers, too. By name; not those whose results are read in windows."""
     tensors = {tensor.name: tensor for tensor in graph.tensors}
-    windows = {task.inputs[0] for task in graph.tasks if isinstance(task, GRID)}
+    windows = {name for task in graph.tasks if isinstance(task, GRID) for name in task.inputs}
     root = {task.output: task.output for task in graph.tasks}
     found = set()
     for task in graph.tasks:

@@ -31,10 +31,12 @@ def parts_together(graph: QuantGraph, task: QConv, rows: int, slow: int) -> list
     already, or where somebody reads its channels who has to find them in order."""
     readers = [other for other in graph.tasks if task.output in other.inputs]
     several = task.table is not None and task.table.groups > 1
-    ordered = task.output in graph.outputs or not all(isinstance(other, GRID) for other in readers)
+    ordered = task.output in graph.outputs or any(
+        not isinstance(other, GRID) or task.output in other.inputs[1:] for other in readers
+    )
     twice = any(len(set(group.taps)) < len(group.taps) for group in task.groups)
     full = all(group.channels >= rows for group in task.groups)
-    if task.reduce > 1 or task.useful or several or ordered or twice or full:
+    if task.tail or task.reduce > 1 or task.useful or several or ordered or twice or full:
         return []
     parts: list[list[int]] = []
     for numbers in _connected(task.groups):

@@ -153,9 +153,9 @@ class QArgmax(_QTask):
 
 
 class QTail(Frozen):
-    """A sum or product with another tensor, taken while the results of a matmul pass (fields as in QBinary).
+    """A sum or product with another tensor, taken while the results of a matmul or convolution pass (fields as in QBinary).
 
-    `late`: the matmul's bias is not added to its sums, but to the result of the operation, in steps of that.
+    `late`: a matmul's bias is not added to its sums, but to the result of the operation, in steps of that.
     """
 
     op: Literal["add", "mul"]
@@ -362,13 +362,14 @@ class _QGrid(_QTask):
 
 
 class QConv(_QGrid):
-    """``clamp(rq(sum_t weight[f, t] * read_t + bias[f], mult[f], shift[f]) + zero, lo, hi)``, then the table.
+    """``clamp(rq(sum_t weight[f, t] * read_t + bias[f], mult[f], shift[f]) + zero, lo, hi)``, then the tail, then the table.
 
     `weight` (filters, most taps of a group; zero beyond a group's own), `bias`, `mult`, `shift` (filters,) name arrays in
     the constants, as in QMatmul. The channels of group ``g`` have the filters from ``filters[g]`` on; groups that are phases
     of one convolution have the same ones. With `reduce` > 1 each channel of the output is the maximum of so many channels in
     a row, which have as many taps; there is no table then. `useful`: products of an output position, if groups read taps
-    that not all of their channels have (`intar.quant.phases`); 0: all.
+    that not all of their channels have (`intar.quant.phases`); 0: all. With a `tail` the inputs are ``(x, y)`` as in
+    QMatmul: y is another image than x, of the output's shape and pitch, and there are no maxima.
     """
 
     kind: Literal["conv"] = "conv"
@@ -379,6 +380,7 @@ class QConv(_QGrid):
     shift: str
     acc_bits: int
     filters: tuple[int, ...]
+    tail: QTail | None = None
     reduce: int = Field(default=1, gt=0)
     useful: int = Field(default=0, ge=0)
 

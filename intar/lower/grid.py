@@ -289,6 +289,8 @@ def _block(
             _windows(work, visit, task, part, taps, place, tiles, note)
             if isinstance(task, QConv):
                 _products(work, task, core, work.tensors.image(visit, place), part, len(tiles), run, note)
+                if task.tail is not None:
+                    _tail(work, visit, task, part, place, tiles, note)
             else:
                 source, reads = work.tensors.image(visit, place).port("out"), part.span[1] - part.span[0]
                 work.net.move(source, [f"vector_{core}.x"], part.count * len(tiles) * reads, note=note)
@@ -324,6 +326,7 @@ def _windows(
         columns=task.pitch,
         down=task.stride[0],
         right=task.stride[1],
+        pitch=task.in_pitch,
         tap=block.span[0],
         taps=block.span[1] - block.span[0],
         pad=task.pad,
@@ -379,6 +382,34 @@ def _products(
     variant = spans.index(run.spans) if run.spans in spans else 0
     sets = work.params.read_rows(core, task, variant, block.sets, tiles // each, note)
     work.vector(core, task, results // each, each, "acc", True, note, sets, block.members)
+
+
+def _tail(
+    work: Work, visit: Visit, task: QConv, block: Block, position: int, tiles: range, note: str
+) -> None:
+    """The second operand of what the vector unit of the core at this position does with the results: its pixels of the
+    block's channels, in the order in which the array makes them."""
+    source, lanes, pitch = work.tensors.image(visit, position, 1), work.site.machine.lanes, task.pitch
+    row = work.site.pitch(task.inputs[1])
+    taps = [
+        Window(offset=(block.first + i) * row * lanes, dy=0, dx=0, height=task.height, width=pitch)
+        for i in range(block.rows)
+    ]
+    step = ImageStep(
+        first=tiles.start,
+        stride=tiles.step,
+        tiles=len(tiles),
+        passes=block.count,
+        pass_step=block.rows * row,
+        rows=task.height,
+        columns=pitch,
+        pitch=pitch,
+        taps=block.rows,
+        note=note,
+    )
+    read_tiles(source, taps, step, [min((tile + 1) * lanes, task.height * pitch) - 1 for tile in tiles])
+    beats = block.count * len(tiles) * block.rows
+    work.net.move(source.port("out"), [f"vector_{visit.cores[position]}.y"], beats, note=note)
 
 
 def _results(work: Work, visit: Visit, block: Block, number: int, cores: Sequence[int], band: range) -> None:

@@ -53,9 +53,9 @@ class Tensors:
         """True if a tensor comes from off chip in a stage that reads it: a network input, or spilled by an earlier stage."""
         return name in self.site.graph.inputs or (name in self.spilled and self.made[name] < stage)
 
-    def image(self, visit: Visit, position: int) -> TensorMemory:
-        """The copy that the core at this position reads in windows."""
-        copies = self.copies(visit.task.inputs[0], visit.stage)
+    def image(self, visit: Visit, position: int, slot: int = 0) -> TensorMemory:
+        """The copy of a task's input `slot` that the core at this position reads in windows."""
+        copies = self.copies(visit.task.inputs[slot], visit.stage)
         return [copy for copy in copies if isinstance(copy.memory, ImageMemory)][position]
 
     def plain(self, name: str, stage: int, number: int = 0) -> TensorMemory:
@@ -112,13 +112,13 @@ class Tensors:
         }
         self._plan_runs(visits, planned)
         tenants: dict[int, list[tuple[str, int]]] = {}
-        windows: dict[int, str] = {}
+        windows: set[int] = set()
         for name, copies in planned.items():
             for number, (copy, image) in enumerate(copies):
                 if image:
-                    windows[copy.bank] = name
+                    windows.add(copy.bank)
                 tenants.setdefault(copy.bank, []).append((name, number))
-        memories = {bank: self._memory(bank, inside, windows.get(bank)) for bank, inside in tenants.items()}
+        memories = {bank: self._memory(bank, inside, bank in windows) for bank, inside in tenants.items()}
         self.banks = list(memories.values())
         for name, copies in planned.items():
             for copy, _ in copies:
@@ -165,7 +165,7 @@ class Tensors:
         """The largest memory of each kind is number 0."""
         ranks: dict[str, int] = {}
         for memory in sorted(self.banks, key=lambda memory: -memory.depth):
-            kind = f"image_{memory.pitch}" if isinstance(memory, ImageMemory) else "bank"
+            kind = "image" if isinstance(memory, ImageMemory) else "bank"
             memory.name = f"{kind}_{ranks.setdefault(kind, 0)}"
             ranks[kind] += 1
 
@@ -204,8 +204,8 @@ class Tensors:
         moved = any(isinstance(task, QMove) and name in task.inputs for task in self.site.graph.tasks)
         return moved or name in self.site.graph.outputs
 
-    def _memory(self, bank: int, inside: Sequence[tuple[str, int]], image: str | None) -> Memory:
-        """A bank that one tensor has for itself is called after it; `image`: a tensor in it that is read in windows."""
+    def _memory(self, bank: int, inside: Sequence[tuple[str, int]], image: bool) -> Memory:
+        """A bank that one tensor has for itself is called after it; `image`: it is read in windows."""
         names = sanitise([f"buf {name}" for name in self.site.tensors])
         (first, number), *others = inside
         own = names[f"buf {first}"]
@@ -213,12 +213,7 @@ class Tensors:
         if any(other != first for other, _ in others):
             name = f"bank_{bank}"
         kind = (name, self.site.machine.lanes, self.site.a_bits)
-        return ImageMemory(*kind, pitch=self._pixels(image)) if image else Memory(*kind)
-
-    def _pixels(self, name: str) -> int:
-        """Pixels from row to row of an image."""
-        tasks = (t for t in self.site.graph.tasks if isinstance(t, QConv | QPool) and name in t.inputs)
-        return next(task.in_pitch for task in tasks)
+        return ImageMemory(*kind) if image else Memory(*kind)
 
     def _copy(
         self, name: str, copy: Copy, stages: Sequence[int], home: Residency, memory: Memory
@@ -276,9 +271,9 @@ def _images(site: Site, visits: Sequence[Visit]) -> dict[str, dict[int, int]]:
     """How many copies of a tensor a stage reads in windows: one for each core that does."""
     found: dict[str, dict[int, int]] = {}
     for visit in visits:
-        if isinstance(visit.task, QConv | QPool):
-            name = visit.task.inputs[0]
+        for name in visit.task.inputs if isinstance(visit.task, QConv | QPool) else ():
             stages = found.setdefault(name, {})
+            assert isinstance(visit.task, QConv | QPool)
             cores = site.pixel_cores(visit.task, len(visit.cores))
             stages[visit.stage] = max(stages.get(visit.stage, 0), cores)
     return found

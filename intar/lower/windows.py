@@ -12,9 +12,8 @@ from intar.lower.buffers import Memory, TensorMemory, affine_runs
 
 @dataclass
 class ImageMemory(Memory):
-    """One image node: its two programs so far. `pitch` is the width of a row of pixels; `places` say where taps stand."""
+    """One image node: its two programs so far. `places` say where taps stand."""
 
-    pitch: int = 1
     taps: list[Window] = field(default_factory=list)
     windows: list[ImageStep] = field(default_factory=list)
     places: dict[tuple[Window, ...], int] = field(default_factory=dict)
@@ -35,7 +34,6 @@ class ImageMemory(Memory):
             depth=self.depth,
             lanes=self.lanes,
             bits=self.bits,
-            pitch=self.pitch,
             taps=tuple(self.taps),
             writes=tuple(self.writes),
             reads=tuple(self.windows),

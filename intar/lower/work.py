@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from intar.ir.nodes.vector import UNIT_MULT, VectorStep, set_places
-from intar.ir.quantgraph import QBinary, QMatmul, QPool, QProduct, QTask
+from intar.ir.quantgraph import QBinary, QConv, QMatmul, QPool, QProduct, QTask
 from intar.lower.causal import Bands
 from intar.lower.kernels import Kernels
 from intar.lower.netlist import Netlist
@@ -76,12 +76,13 @@ class Work:
             fields |= {"affine": True, "mult": task.mult, "shift": task.shift}
         if not isinstance(task, QBinary):
             fields |= {"zero": task.zero, "lo": task.lo, "hi": task.hi}
-        binary = task if isinstance(task, QBinary) else task.tail if isinstance(task, QMatmul) else None
+        tail = task.tail if isinstance(task, QMatmul | QConv) else None
+        binary = task if isinstance(task, QBinary) else tail
         if binary is not None:
             fields |= {"binary": binary.op, "b_zx": binary.zx, "b_zy": binary.zy, "b_mx": binary.mx}
             fields |= {"b_my": binary.my, "b_shift": binary.shift, "b_zero": binary.zero}
             fields |= {"b_lo": binary.lo, "b_hi": binary.hi, "relu": binary.relu}
-            fields |= {"late": isinstance(task, QMatmul) and task.tail is not None and task.tail.late}
+            fields |= {"late": tail is not None and tail.late}
         self.step(f"vector_{core}", VectorStep(**fields))
 
     def maxima(self, core: int, task: QPool, beats: int, taps: int, note: str) -> None:

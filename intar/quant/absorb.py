@@ -1,7 +1,9 @@
-"""Sums and products that a matmul performs on its way out: its results meet the other operand in the vector unit.
+"""Sums and products that a matmul or convolution performs on its way out: its results meet the other operand in the vector
+unit.
 
-A binary task joins a matmul when it is the only reader of the matmul's result, and the matmul has no ReLU and no table
-of its own. The integers stay the same; the result of the matmul alone is no tensor any more.
+A binary task joins a matmul or convolution when it is the only reader of its result, and that has no ReLU and no table of
+its own. The integers stay the same; the result alone is no tensor any more. A convolution reads the other operand from
+a memory of images, and one memory can't give it two things in turn: an image that it reads itself it does not add.
 """
 
 from __future__ import annotations
@@ -9,15 +11,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from intar.ir.quantgraph import QBinary, QMatmul, QTail, QTask, QTensor
+from intar.ir.quantgraph import QBinary, QConv, QMatmul, QTail, QTask, QTensor
 
 
 def absorb_binaries(
     tasks: Sequence[QTask], tensors: Mapping[str, QTensor], outputs: Sequence[str]
 ) -> list[QTask]:
-    """The tasks, in topological order, with every binary task merged into a matmul where that is possible.
+    """The tasks, in topological order, with every binary task merged into a matmul or convolution where that is
+    possible.
 
-    Where both operands come from such a matmul, the later one takes the operation: the other has run by then.
+    Where both operands come from such a task, the later one takes the operation: the other has run by then.
     """
     reads = Counter(name for task in tasks for name in task.inputs)
     made: list[QTask] = []
@@ -37,10 +40,10 @@ def _host(
     tensors: Mapping[str, QTensor],
     reads: Mapping[str, int],
     outputs: Sequence[str],
-) -> QMatmul | None:
+) -> QMatmul | QConv | None:
     for before in reversed(made):
         if (
-            isinstance(before, QMatmul)
+            isinstance(before, QMatmul | QConv)
             and before.output in task.inputs
             and reads[before.output] == 1
             and before.output not in outputs
@@ -48,15 +51,16 @@ def _host(
             and before.table is None
             and before.tail is None
             and tensors[before.output].shape == tensors[task.output].shape
+            and not (isinstance(before, QConv) and before.inputs[0] in task.inputs)
         ):
             return before
     return None
 
 
-def merge(matmul: QMatmul, task: QBinary, late: bool = False) -> QMatmul:
-    """The matmul with a binary task that reads its result as its tail; `late`: with its bias behind that."""
+def merge(host: QMatmul | QConv, task: QBinary, late: bool = False) -> QMatmul | QConv:
+    """The matmul or convolution with a binary task that reads its result as its tail; `late`: with its bias behind that."""
     zx, zy, mx, my = task.zx, task.zy, task.mx, task.my
-    second = task.inputs[1] == matmul.output
+    second = task.inputs[1] == host.output
     other = task.inputs[0] if second else task.inputs[1]
     if second:
         zx, zy = zy, zx
@@ -75,14 +79,14 @@ def merge(matmul: QMatmul, task: QBinary, late: bool = False) -> QMatmul:
         relu=task.relu,
         late=late,
     )
-    sources = dict.fromkeys(source for source in (matmul.source, task.source) if source)
-    return matmul.model_copy(
+    sources = dict.fromkeys(source for source in (host.source, task.source) if source)
+    return host.model_copy(
         update={
-            "inputs": (*matmul.inputs, other),
+            "inputs": (*host.inputs, other),
             "output": task.output,
             "tail": tail,
             "table": task.table,
             "source": " + ".join(sources),
-            "fused": (*matmul.fused, *task.fused),
+            "fused": (*host.fused, *task.fused),
         }
     )

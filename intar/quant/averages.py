@@ -49,6 +49,7 @@ def _sums_channels(graph: QuantGraph, task: QConv) -> bool:
         task.height == task.width == task.reduce == 1
         and all(group.channels == 1 for group in task.groups)
         and own == [{channel} for channel in range(graph.tensor(task.inputs[0]).rows)]
+        and task.tail is None
         and len(places) == 1
         and len(set(next(iter(places)))) == len(task.groups[0].taps)
         and all(0 <= dy < task.in_height and 0 <= dx < task.in_width for dy, dx in next(iter(places)))

@@ -304,7 +304,7 @@ def constant_names(task: QTask) -> list[str]:
 def _plain(task: QTask) -> QTask:
     """What must be the same in all rounds."""
     update: dict[str, object] = {"source": "", "fused": (), "table": task.table and _numberless(task.table)}
-    if isinstance(task, QMatmul):
+    if isinstance(task, QMatmul | QConv):
         update["tail"] = task.tail and _numberless(task.tail)
     return _numberless(task.model_copy(update=update))
 

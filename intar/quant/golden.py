@@ -178,7 +178,7 @@ def _perform(
     if isinstance(task, QArgmax):
         return operands[0].argmax(axis=-1), 0
     if isinstance(task, (QConv, QPool)):
-        return on_grid(task, operands[0], constants)
+        return on_grid(task, operands, constants)
     if isinstance(task, QMatmul):
         v = _matmul(task, operands[0], constants)
     elif isinstance(task, QAffine):
@@ -198,16 +198,18 @@ def _perform(
         v = _binary(task, *operands)
     result, count = clamp(v + task.zero, task.lo, task.hi, task.relu)
     if isinstance(task, QMatmul) and task.tail is not None:
-        tail = task.tail
-        v = _binary(tail, result, operands[1])
-        if tail.late:
-            v = v + constants[task.bias]
-        result, more = clamp(v + tail.zero, tail.lo, tail.hi, tail.relu)
+        result, more = _tail(task.tail, result, operands[1], constants[task.bias])
         count += more
     if task.table is not None:
         result, more = lookup(task.table, result, constants, task.table.group_of(result.shape[1]))
         count += more
     return result, count
+
+
+def _tail(tail: QTail, x: np.ndarray, y: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, int]:
+    """The operation of a tail on results and another operand, and the saturations of its clamp."""
+    v = _binary(tail, x, y)
+    return clamp(v + bias + tail.zero if tail.late else v + tail.zero, tail.lo, tail.hi, tail.relu)
 
 
 CURVE_SHIFT = 8
@@ -274,9 +276,10 @@ def lookup(
 
 
 def on_grid(
-    task: QConv | QPool, x: np.ndarray, constants: Mapping[str, np.ndarray]
+    task: QConv | QPool, operands: Sequence[np.ndarray], constants: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, int]:
     """A convolution or maximum on flat images: (channels, height * pitch) with filler 0, and the saturations."""
+    x = operands[0]
     image = x.reshape(len(x), task.in_height, task.in_pitch)[:, :, : task.in_width]
     groups = [(group.channels, [_fields(tap) for tap in group.taps]) for group in task.groups]
     channels = sum(group.channels for group in task.groups)
@@ -308,6 +311,10 @@ def on_grid(
     if isinstance(task, QConv) and task.reduce > 1:
         values = values.reshape(-1, task.reduce, task.height, task.width).max(axis=1)
     result, count = clamp(values, task.lo, task.hi, task.relu)
+    if isinstance(task, QConv) and task.tail is not None:
+        other = operands[1].reshape(len(result), task.height, task.pitch)[:, :, : task.width]
+        result, more = _tail(task.tail, result, other, constants[task.bias])
+        count += more
     if task.table is not None:
         group = task.table.group_of(len(result))[:, None, None]
         result, more = lookup(task.table, result, constants, group)

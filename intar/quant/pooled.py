@@ -27,6 +27,7 @@ def pool_products(quantised: Quantised) -> Quantised:
             not isinstance(pool, QPool)
             or not isinstance(conv, QConv)
             or conv.table is not None
+            or conv.tail is not None
             or conv.reduce > 1
         ):
             continue

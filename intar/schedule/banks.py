@@ -29,7 +29,7 @@ limit without a find (272 of an image network: 26 s)."""
 class Tenant:
     """A copy of a tensor: stages, bytes, whether it comes from off chip, whether it goes there in its last stage.
 
-    `pitch` is that of images, 0 otherwise: memories of images are of another kind, and only equal ones share.
+    `windows`: it is read so, from a memory of another kind; only copies of one kind share.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Tenant:
     bytes: int
     loaded: bool = False
     stored: bool = False
-    pitch: int = 0
+    windows: bool = False
 
     def meets(self, other: Tenant) -> bool:
         """True if a stage has both."""
@@ -48,7 +48,7 @@ class Tenant:
     def ahead(self) -> Tenant:
         """With a stage more for prefetching what is loaded, and for writing back what is stored."""
         first, last = max(0, self.first - self.loaded), self.last + self.stored
-        return Tenant(self.name, first, last, self.bytes, pitch=self.pitch)
+        return Tenant(self.name, first, last, self.bytes, windows=self.windows)
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def colour(tenants: Sequence[Tenant]) -> Banks:
     sizes: tuple[int, ...] = ()
     of = [0] * len(tenants)
     bound = 0
-    for pitch in sorted({tenant.pitch for tenant in tenants}):
-        mine = [i for i, tenant in enumerate(tenants) if tenant.pitch == pitch]
+    for windows in sorted({tenant.windows for tenant in tenants}):
+        mine = [i for i, tenant in enumerate(tenants) if tenant.windows == windows]
         found = _colour([tenants[i] for i in mine])
         for i, bank in zip(mine, found.of, strict=True):
             of[i] = len(sizes) + bank

@@ -66,14 +66,14 @@ def _home(problem: Problem, moves: Sequence[Move], tensor: int) -> Home:
             touched.append((position, max(1, reads), makes))
     first, last = touched[0][0], touched[-1][0]
 
-    def tenants(start: int, end: int, size: int, copies: int, pitch: int = 0) -> tuple[Tenant, ...]:
+    def tenants(start: int, end: int, size: int, copies: int, windows: bool = False) -> tuple[Tenant, ...]:
         loaded, stored = tensor in moves[start].loads, tensor in moves[end].stores
-        return (Tenant(entry.name, start, end, size, loaded, stored, pitch),) * copies
+        return (Tenant(entry.name, start, end, size, loaded, stored, windows),) * copies
 
     for move in moves:
         for kept, copies in move.kept:
             if kept == tensor:
-                windows = tenants(first, last, entry.bytes, entry.windowed, entry.pitch)
+                windows = tenants(first, last, entry.bytes, entry.windowed, True)
                 return Home("chip", windows + tenants(first, last, entry.bytes, copies - len(windows)))
     heights = [
         0 if problem.whole(moves[position].mask) >> tensor & 1 else moves[position].config.tile_rows
@@ -81,8 +81,8 @@ def _home(problem: Problem, moves: Sequence[Move], tensor: int) -> Home:
     ]
     spread: tuple[Tenant, ...] = ()
     for (position, copies, _), height in zip(touched, heights, strict=True):
-        pitch = entry.pitch if entry.windows & moves[position].mask else 0
-        spread += tenants(position, position, problem.staging(tensor, height), copies, pitch)
+        on_grid = bool(entry.windows & moves[position].mask)
+        spread += tenants(position, position, problem.staging(tensor, height), copies, on_grid)
     once = len(touched) == 1
     if once and entry.producer < 0 and not heights[0]:
         return Home("chip", spread)
@@ -139,7 +139,7 @@ def build_schedule(
                     bytes=t.bytes,
                     first_stage=t.first,
                     last_stage=t.last,
-                    windows=t.pitch > 0,
+                    windows=t.windows,
                 )
                 for t in home.tenants
             ),

@@ -68,7 +68,7 @@ class Memories:
         """The bank from which a task of a stage reads an input beat by beat; None where it isn't known."""
         tensor = task.inputs[slot]
         entry, banks = self.tensors[tensor], self._copies(stage, tensor)
-        if entry.pitch or not banks:
+        if entry.windows or not banks:
             return None
         if task.work.kind == "move":
             return banks[0]

@@ -39,9 +39,8 @@ class Tensor:
     """A tensor: who makes it (-1: a network input), who reads it (one entry per copy that is read), what it costs.
 
     `words` are the cycles of the ports for the whole tensor, which share it, `ports` in number.
-    Tasks on images (`windows`: their bit mask) read a copy on each core, in memories of their own kind: `pitch` is the width
-    of a row of pixels in these, 0 if there is no such task. Where the tensor stays on chip, `beside` copies are for reads
-    beat by beat.
+    Tasks on images (`windows`: their bit mask) read a copy on each core, in memories of their own kind. Where the tensor
+    stays on chip, `beside` copies are for reads beat by beat.
     """
 
     name: str
@@ -53,7 +52,6 @@ class Tensor:
     bytes: int
     words: int
     ports: int = 1
-    pitch: int = 0
     windows: int = 0
     beside: int = 0
 
@@ -196,6 +194,7 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
             out.rows,
             out.cols,
             w_bits=w_bits,
+            tail=isinstance(task, QConv) and task.tail is not None,
             groups=groups,
             runs=tuple((run.first, run.end, run.taps) for run in found),
             sets=len(variants(task, machine, found)) if isinstance(task, QConv) else 1,
@@ -277,9 +276,9 @@ def _images(graph: QuantGraph) -> dict[str, dict[str, int]]:
     """Of each tensor that is read in windows how it is (fields of `Tensor`)."""
     found: dict[str, dict[str, int]] = {}
     for i, task in enumerate(graph.tasks):
-        if isinstance(task, GRID):
-            image = found.setdefault(task.inputs[0], {"windows": 0})
-            image |= {"pitch": task.in_pitch, "windows": image["windows"] | 1 << i}
+        for name in task.inputs if isinstance(task, GRID) else ():
+            image = found.setdefault(name, {"windows": 0})
+            image["windows"] |= 1 << i
     for name, image in found.items():
         others = [task for task in graph.tasks if name in task.inputs and not isinstance(task, GRID)]
         reads = sum(task.inputs.count(name) for task in others if not isinstance(task, QMove))

@@ -122,7 +122,7 @@ class _Walk:
             start = max(start, self.made[tensor].last)
         pitch = row_beats(entry.cols, machine)
         beats = pitch * min(entry.rows, tile_rows or machine.rows)
-        if entry.pitch:  # an image: channel after channel
+        if entry.windows:  # an image: channel after channel
             beats = (entry.rows - 1) * pitch + 1
         there = start + machine.latency + LOAD
         first = there + cost.port_cycles(beats, self.problem.a_bits, machine, entry.ports)
@@ -253,7 +253,7 @@ class _Walk:
         core = place.cores[0]
         takes = cost.compute_cycles(work, work.rows, 1, self.machine)
         given = [self.made[tensor] for tensor in task.inputs]
-        images = any(self.problem.tensors[tensor].pitch for tensor in (*task.inputs, task.output))
+        images = any(self.problem.tensors[tensor].windows for tensor in (*task.inputs, task.output))
         follows = images or work.rows == 1
         begin = max(m.first if follows and m.follows else m.last for m in given)
         read, begin = READ + 2 * ROUTER, max(begin, self.memories.reader(stage, task))
@@ -301,21 +301,23 @@ class _Walk:
     def _image(self, stage: int, place: Placement, task: Task, work: Work) -> tuple[int, int]:
         """A convolution or pool: its first block of channels follows its image tile by tile, its last one is followed; or in
         bands of tiles where tasks on other cores are before or behind it."""
-        machine, free, cores, given = self.machine, self.free, place.cores, self.made[task.inputs[0]]
+        machine, free, cores = self.machine, self.free, place.cores
+        given = [self.made[tensor] for tensor in task.inputs]
+        begin, whole = max(made.first for made in given), max(made.last for made in given)
         count, beats = len(cores), row_beats(work.cols, machine)
         takes = cost.tiles_cycles(work, count, machine)
         tiles = ceil_div(beats, count)
         bands = ceil_div(tiles, ceil_div(tiles, BANDS)) if self._hands_over(task, cores) else 1
         taken = READ + 1 + ROUTER
-        start = max([given.first + taken, *(free.arrays[core] for core in cores)])
+        start = max([begin + taken, *(free.arrays[core] for core in cores)])
         start = max(start, self.constants.get(self.numbers[task.name], 0))
         start = max(start, self.memories.free(stage, task.output) - self.ways.drain)
         if bands > 1:
-            end = max(start + takes, given.last + taken + takes // bands)
+            end = max(start + takes, whole + taken + takes // bands)
             first, behind = start + takes // bands, (work.rows - 1) * beats + 1
         else:
             column = min(takes, cost.first_pass(work, count, machine))
-            end = max(start + column, given.last + taken + column // tiles) + takes - column
+            end = max(start + column, whole + taken + column // tiles) + takes - column
             last = min(takes, cost.last_pass(work, count, machine))
             first, behind = end - last + last // tiles, cost.beats_behind(work, machine)
         for core in cores:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from intar.ir.circuit import circuit
-from intar.ir.quantgraph import GRID, QuantGraph
+from intar.ir.quantgraph import QuantGraph
 from intar.ir.schedule import Bank, Copy, Residency, Schedule
 from intar.schedule.banks import Tenant, colour
 from intar.schedule.validate import validate
@@ -85,7 +85,6 @@ def _in_banks(schedule: Schedule, graph: QuantGraph) -> Iterator[Schedule]:
     if len({copy.bank for _, copy in copies}) == len(copies):
         yield schedule
         return
-    pitches = {task.inputs[0]: task.in_pitch for task in circuit(graph).tasks if isinstance(task, GRID)}
     tenants = [
         Tenant(
             name,
@@ -94,7 +93,7 @@ def _in_banks(schedule: Schedule, graph: QuantGraph) -> Iterator[Schedule]:
             copy.bytes,
             name in graph.inputs,
             name in graph.outputs,
-            pitches[name] if copy.windows else 0,
+            copy.windows,
         )
         for name, copy in copies
     ]

@@ -188,7 +188,7 @@ class Model:
             row, column = divmod(at, step.columns)
             y, x = row * step.down, column * step.right
             inside = row < step.rows and 0 <= y + tap.dy < tap.height and 0 <= x + tap.dx < tap.width
-            place = y * node.pitch + x + tap.offset + number * step.pass_step * node.lanes
+            place = y * step.pitch + x + tap.offset + number * step.pass_step * node.lanes
             return cells.get(place, 0) if inside else step.pad
 
         def read() -> Unit:

@@ -369,6 +369,64 @@ def test_images_in_scarce_memory(cores: int) -> None:
     assert len(spilled) >= 2, "memory was never scarce"
 
 
+def bottlenecks() -> Quantised:
+    """Residual blocks as in ResNet: the first halves the image, and sums two convolutions; others sum an image that waits;
+    a product with one, and a function behind a sum; sums that a convolution can't perform, of its own image, are tasks."""
+    rng = np.random.default_rng(3)
+    builder = Builder("bottlenecks")
+
+    def conv(x: str, channels: int, size: int = 1, stride: int = 1) -> str:
+        kernel = rng.normal(size=(channels, builder.shape(x)[1], size, size))
+        return builder.conv2d(x, kernel, stride=stride, pads=(size // 2,) * 4)
+
+    x = builder.relu(conv(builder.input("x", (1, 3, 11, 9)), 5, 3))
+    inside = builder.relu(conv(x, 4, 3, 2))
+    x = builder.relu(builder.add(conv(inside, 7), conv(x, 7, 1, 2)))
+    x = builder.relu(builder.add(x, conv(builder.relu(conv(x, 3, 3)), 7)))
+    x = builder.mul(conv(builder.relu(conv(x, 4)), 7), x)
+    x = builder.gelu(builder.add(conv(builder.relu(conv(x, 2)), 7, 3), x))
+    builder.output(builder.add(conv(x, 7), x))
+    return quantise(prepare(builder.build()), W8A8, {"x": normal(8, 1, 3, 11, 9)})
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_convolutions_add_on_their_way_out(cores: int) -> None:
+    quantised = bottlenecks()
+    sums = [task.kind for task in quantised.graph.tasks if task.kind == "binary"]
+    tails = [task for task in quantised.graph.tasks if isinstance(task, QConv) and task.tail]
+    assert (len(sums), len(tails)) == (1, 4)
+    budget = {"cores": cores, "rows": 2, "lanes": 8, "port_bits": 64}
+    for machine in (
+        make_machine("u280", budget, quantised),
+        make_machine("u280", budget | {"kernels": 1024}, quantised),
+    ):
+        made = compile_quantised(quantised, machine, "sequential")
+        assert verify_engine(made, [random_inputs(quantised)]).bit_exact
+
+
+def test_sums_in_convolutions_are_the_same_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = bottlenecks()
+    monkeypatch.setattr("intar.quant.quantise.absorb_binaries", lambda tasks, *_: list(tasks))
+    apart = bottlenecks()
+    assert len(apart.graph.tasks) > len(joined.graph.tasks)
+    given = [random_inputs(joined)]
+    for one, other in zip(golden_outputs(joined, given), golden_outputs(apart, given), strict=True):
+        for name, array in one.items():
+            np.testing.assert_array_equal(other[name], array)
+
+
+@pytest.mark.sim
+@pytest.mark.full
+def test_sums_of_convolutions_in_hardware(tmp_path: Path) -> None:
+    quantised = bottlenecks()
+    machine = make_machine("u280", {"cores": 3, "rows": 2, "lanes": 8, "port_bits": 64}, quantised)
+    made = compile_quantised(quantised, machine, "sequential")
+    folder, inputs = project(made).write(tmp_path / "made"), random_inputs(quantised)
+    assert verify_csim(made, [inputs], folder, sweep=True).bit_exact
+    simulated = verify_rtl(made, [inputs], folder)
+    assert simulated.bit_exact and simulated.cycles == (made.predicted.cycles,)
+
+
 def small_images() -> Quantised:
     """Images of one tile or two, of more channels than an array has rows: a convolution, a depthwise one, and one with a
     pool; one of two channels has less blocks than there are cores."""

@@ -102,7 +102,7 @@ def test_golden_is_the_definition(parts, sizes, extra, held, wide, shared) -> No
     pool = QPool(**common, lo=-100, hi=100, pad=-128)
     old, golden.GRID_ELEMENTS = golden.GRID_ELEMENTS, held
     try:
-        made = [on_grid(task, x, constants) for task in (conv, pool)]
+        made = [on_grid(task, [x], constants) for task in (conv, pool)]
     finally:
         golden.GRID_ELEMENTS = old
     saturated = [0, 0]

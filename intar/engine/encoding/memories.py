@@ -32,10 +32,10 @@ def image(e: Encoder, node: Image) -> None:
         e.expect(inside, f"{node.name} read step {index}", "taps out of range")
         e.expect(step.first >= 0 and step.stride > 0, f"{node.name} read step {index}", "bad tiles")
         e.put(step.first, step.stride, step.tiles, step.passes, step.pass_step)
-        e.put(step.rows, step.columns, step.down, step.right, step.tap, step.taps, step.pad)
+        e.put(step.rows, step.columns, step.down, step.right, step.pitch, step.tap, step.taps, step.pad)
         e.put(step.need, step.need_step, step.need_limit)
     _sides(e, node)
-    e.put(node.pitch, len(node.taps))
+    e.put(len(node.taps))
     e.put(*(word for tap in node.taps for word in (tap.offset, tap.dy, tap.dx, tap.height, tap.width)))
 
 

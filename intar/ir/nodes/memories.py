@@ -139,7 +139,8 @@ class ImageStep(Step):
 
     Tile ``i`` is flat pixels ``(first + i * stride) * lanes`` and so on of an image of `rows` rows of `columns` pixels:
     pixel ``p`` is row ``p // columns``, column ``p % columns``. Its place in the memory is `down` times that row and `right`
-    times that column, element ``p // columns * down * pitch + p % columns * right``; below the last row of the tiles' image
+    times that column, element ``p // columns * down * pitch + p % columns * right`` (`pitch`: pixels from row to row of the
+    memory's image); below the last row of the tiles' image
     every lane is `pad`. The taps are
     ``node.taps[tap : tap + taps]``, in pass ``n`` each ``n * pass_step`` beats further on (in other channels). One iteration
     is one tile of one pass: it starts when the write side has posted ``min(need + i*need_step, need_limit)``.
@@ -154,6 +155,7 @@ class ImageStep(Step):
     columns: int = Field(gt=0)
     down: int = Field(default=1, gt=0)
     right: int = Field(default=1, gt=0)
+    pitch: int = Field(gt=0)
     tap: int = 0
     taps: int = Field(gt=0)
     pad: int = 0
@@ -171,7 +173,8 @@ class ImageStep(Step):
 class Image(Frozen):
     """On-chip memory of flat images (`docs/numerics.md`): written like a buffer (port ``in``), read in windows (``out``).
 
-    Pixel (r, c) of a channel is element ``r * pitch + c`` of it. `merged` as in `Buffer`.
+    Pixel (r, c) of a channel is element ``r * pitch + c`` of it, with the pitch of the step that reads it. `merged` as in
+    `Buffer`.
     """
 
     kind: Literal["image"] = "image"
@@ -179,7 +182,6 @@ class Image(Frozen):
     depth: int = Field(gt=0)
     lanes: int
     bits: int
-    pitch: int = Field(gt=0)
     taps: tuple[Window, ...]
     writes: tuple[BufferStep, ...]
     reads: tuple[ImageStep, ...]

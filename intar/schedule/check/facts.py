@@ -331,10 +331,6 @@ class Facts:
         heights = self.rounds(task, rows, cores)
         return len([h for h in heights if h != fed * size]) + (fed * size in heights)
 
-    def pitch(self, tensor: str) -> int:
-        """Pixels from row to row of an image that a task reads in windows, 0 for other tensors."""
-        return next((t.in_pitch for t in self.graph.tasks if isinstance(t, GRID) and tensor in t.inputs), 0)
-
     @property
     def fixed_groups(self) -> bool:
         """Groups of cores never change (*dataflow*)."""

@@ -71,14 +71,15 @@ def copy_rules(facts: Facts) -> Iterator[Violation]:
 
 def bank_rules(facts: Facts) -> Iterator[Violation]:
     """One tensor at a time in a bank; banks lie side by side and fit, with all that is always there."""
-    tenants: dict[int, list[tuple[int, int, str, int]]] = {}
+    tenants: dict[int, list[tuple[int, int, str, bool]]] = {}
     for tensor, home in sorted(facts.home.items()):
         for copy in home.copies:
-            pitch = facts.pitch(tensor) if copy.windows else 0
-            tenants.setdefault(copy.bank, []).append((copy.first_stage, copy.last_stage, tensor, pitch))
+            tenants.setdefault(copy.bank, []).append(
+                (copy.first_stage, copy.last_stage, tensor, copy.windows)
+            )
     for bank, inside in sorted(tenants.items()):
-        for (_, last, one, pitch), (first, _, other, next_pitch) in pairwise(sorted(inside)):
-            if pitch != next_pitch:
+        for (_, last, one, windows), (first, _, other, next_windows) in pairwise(sorted(inside)):
+            if windows != next_windows:
                 yield Violation("bank", f"bank {bank}", f"{one} and {other} are not of the same kind")
             if first <= last:
                 yield Violation("bank", f"bank {bank}", f"{one} and {other} are both there in stage {first}")
