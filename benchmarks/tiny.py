@@ -57,6 +57,7 @@ CASES = {
     "cnv": Case("zcu104", "multipliers=512", published=(661.473, "FINN")),
     "mobilenet": Case("zcu104", "multipliers=256"),
     "resnet18": Case("zcu104", "multipliers=1024"),
+    "resnet50": Case("zcu104", "multipliers=1024"),
     "mobilenet_v2": Case("zcu104", "multipliers=1024"),
     "unet": Case("zcu104", "multipliers=128"),
     "tcn": Case("zcu104", "multipliers=128"),

@@ -87,6 +87,26 @@ class Residual(nn.Module):
         return F.relu(self.second(self.first(x)) + self.shortcut(x))
 
 
+class Bottleneck(nn.Module):
+    """A narrow convolution between two of one pixel, beside a shortcut, which is a convolution where the shape changes."""
+
+    def __init__(self, wide: int, narrow: int, stride: int = 1) -> None:
+        super().__init__()
+        to = 4 * narrow
+        parts = (
+            conv(wide, narrow, 1),
+            conv(narrow, narrow, stride=stride),
+            nn.Conv2d(narrow, to, 1, bias=False),
+        )
+        self.body = nn.Sequential(*parts, nn.BatchNorm2d(to))
+        self.shortcut: nn.Module = nn.Identity()
+        if wide != to:
+            self.shortcut = nn.Sequential(nn.Conv2d(wide, to, 1, stride, bias=False), nn.BatchNorm2d(to))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.body(x) + self.shortcut(x))
+
+
 class Inverted(nn.Module):
     """MobileNetV2's block: wider, depthwise, narrower without a function; beside a shortcut where the shape stays."""
 
@@ -262,6 +282,18 @@ def resnet18() -> Model:
     blocks = [Residual(wide, to, 1 if wide == to else 2) for wide, to in pairwise(widths)]
     first = nn.Sequential(conv(3, 64, 7, stride=2), nn.MaxPool2d(3, 2, 1))
     return settle(nn.Sequential(first, *blocks, pooled(512, 1000)), smooth(3, 224, 224, samples=LARGE))
+
+
+def resnet50() -> Model:
+    """ImageNet's ResNet-50, images of 224 × 224; the convolution in the middle of a block has the stride."""
+    torch.manual_seed(0)
+    wide, blocks = 64, []
+    for narrow, count, stride in ((64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)):
+        for number in range(count):
+            blocks.append(Bottleneck(wide, narrow, 1 if number else stride))
+            wide = 4 * narrow
+    first = nn.Sequential(conv(3, 64, 7, stride=2), nn.MaxPool2d(3, 2, 1))
+    return settle(nn.Sequential(first, *blocks, pooled(2048, 1000)), smooth(3, 224, 224, samples=LARGE))
 
 
 def mobilenet_v2() -> Model:

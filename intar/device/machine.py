@@ -95,11 +95,10 @@ def _shape(
                     or rows > lanes
                 ):
                     continue
-                ring, fits = kernel_ring(network, budget, cores, rows, lanes, room)
+                ring, fits = kernel_ring(network, budget, cores, rows, lanes, port_bits, room)
                 if not fixed_cores and (cores if ring else _weight_ports(network, cores, lanes)) > ports:
                     continue
-                cycles = estimate(network, cores, rows, lanes, port_bits, passing=ring > 0)
-                cycles = max(cycles, network.kernel_cycles(lanes, ring, port_bits))
+                cycles = estimate(network, cores, rows, lanes, port_bits, ring)
                 large = 0 if fits else cores
                 key = (large, cycles, cores * cells * lanes, cores, network.depth, rows)
                 if best is None or key < best[0]:

@@ -82,14 +82,39 @@ class Network:
         return {}
 
     @_once
-    def groups(self, rows: int) -> Mapping[tuple[int, int, int], int]:
-        """How many groups of convolutions have the same three numbers, on arrays of so many rows (`intar.quant.phases`)."""
-        found: Counter[tuple[int, int, int]] = Counter()
-        for task in self.graph.tasks:
-            if isinstance(task, QConv):
-                pixels = self.graph.tensor(task.output).cols
-                found.update((*group, pixels) for group in merged_groups(self.graph, task, rows))
+    def groups(self, rows: int) -> list[tuple[int, Mapping[tuple[int, int], int]]]:
+        """Of each convolution its pixels, and how many groups have the same (channels, taps), on arrays of so many rows
+        (`intar.quant.phases`)."""
+        tasks = [task for task in self.graph.tasks if isinstance(task, QConv)]
+        return [
+            (self.graph.tensor(task.output).cols, Counter(merged_groups(self.graph, task, rows)))
+            for task in tasks
+        ]
+
+    @_once
+    def products(self, cores: int, rows: int, lanes: int, apart: bool) -> list[int]:
+        """Cycles of each convolution, if its weights are there; results of all cores enter a memory beat by beat. `apart`:
+        cores share the channels of the last tiles."""
+        found = []
+        for pixels, groups in self.groups(rows):
+            tiles, total, channels = ceil_div(pixels, lanes), 0, 0
+            for (height, depth), alike in groups.items():
+                full, rest = divmod(height, rows)
+                blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
+                channels += height * alike
+                for band, count, shares in tile_bands(tiles, cores, alike * ceil_div(height, rows), apart):
+                    total += ceil_div(len(band), count) * ceil_div(alike * blocks, shares)
+            found.append(max(total, channels * tiles))
         return found
+
+    @_once
+    def passing(self, cores: int, lanes: int, ring: int) -> list[int]:
+        """Beats of each convolution's weights that a port brings into a ring of so many; shares of the cores that make other
+        channels have a port each, where weights come in blocks."""
+        return [
+            ceil_div(again, max(1, cores // ceil_div(pixels, lanes))) if overfills(once, ring) else once
+            for (once, again), (pixels, _) in zip(self.kernels(lanes), self.groups(1), strict=True)
+        ]
 
     @_once
     def beside(self, lanes: int) -> int:
@@ -133,13 +158,6 @@ class Network:
         tasks = [task for task in self.graph.tasks if isinstance(task, QConv)]
         return [(kernel_beats(task, lanes), channel_beats(task, lanes)) for task in tasks]
 
-    def kernel_cycles(self, lanes: int, ring: int, port_bits: int) -> int:
-        """Cycles in which the weights of convolutions pass through a ring of so many beats (0: there is none)."""
-        if not ring:
-            return 0
-        beats = sum(again if overfills(once, ring) else once for once, again in self.kernels(lanes))
-        return beats * lanes * self.weight_bits // port_bits
-
     @_once
     def least_ring(self, rows: int, lanes: int) -> int:
         """Beats of a ring at least (`intar.ir.kernels`)."""
@@ -177,11 +195,9 @@ def network_of(quantised: Quantised, channels: int, on_chip: bool) -> Network:
     return Network(*works, stream, a_bits, largest, operand_bits(graph), channels, on_chip, graph)
 
 
-def estimate(
-    network: Network, cores: int, rows: int, lanes: int, port_bits: int, passing: bool = False
-) -> int:
-    """Rough cycles of all matmuls and convolutions one after the other: what the shapes are compared by. `passing`: kernels
-    pass through a ring; they come once for all tiles.
+def estimate(network: Network, cores: int, rows: int, lanes: int, port_bits: int, ring: int = 0) -> int:
+    """Rough cycles of all matmuls and convolutions one after the other: what the shapes are compared by. `ring`: beats of
+    that through which kernels pass (0: there is none); each convolution takes as long as its products or its kernel.
 
     The parameters of convolutions come through one port, beside the products. Where weights are on chip, which may have
     lanes of any number, what is done beside the arrays counts as well.
@@ -191,13 +207,16 @@ def estimate(
         rounds = ceil_div(ceil_div(width, lanes), cores)
         weights = 0 if network.on_chip else rounds * depth * lanes * network.weight_bits // port_bits
         total += max(rounds * ceil_div(height, rows) * max(depth, rows), weights)
-    for (height, depth, width), groups in network.groups(rows).items():
-        full, rest = divmod(height, rows)
-        blocks = full * max(depth, rows) + (max(depth, rest) if rest else 0)
-        dealt = tile_bands(ceil_div(width, lanes), cores, groups * ceil_div(height, rows), not passing)
-        total += sum(
-            ceil_div(len(band), count) * ceil_div(groups * blocks, shares) for band, count, shares in dealt
-        )
+    whole, blocks = (network.products(cores, rows, lanes, apart) for apart in (True, False))
+    if not ring:
+        total += sum(whole)
+    else:
+        coming = [
+            beats * lanes * network.weight_bits // port_bits for beats in network.passing(cores, lanes, ring)
+        ]
+        over = [overfills(once, ring) for once, _ in network.kernels(lanes)]
+        made = [blocks[n] if large else whole[n] for n, large in enumerate(over)]
+        total += sum(map(max, made, coming))
     if network.on_chip:
         return total + (0 if network.convolutions else network.beside(lanes))
     return max(total, 8 * network.parameter_bytes(rows, lanes) // port_bits)
@@ -213,11 +232,14 @@ def image_bytes(network: Network, cores: int, rows: int, lanes: int) -> int:
 
 
 def kernel_ring(
-    network: Network, budget: Budget, cores: int, rows: int, lanes: int, room: int
+    network: Network, budget: Budget, cores: int, rows: int, lanes: int, port_bits: int, room: int
 ) -> tuple[int, bool]:
     """Beats of the ring that kernels of convolutions pass through (0: all stay), and whether there is memory for it.
 
-    Where not all fit beside the images it is, as far as there is room, twice the largest kernel that several phases read.
+    Where not all fit beside the images it is, as far as there is room, twice the kernel with which all take the fewest
+    cycles: those that are no larger come as a whole, so that phases read them again, and cores share the channels of the
+    last tiles; larger ones come block by block, through several ports where cores share channels. Then the fewest beats
+    come.
     """
     stay = image_bytes(network, cores, rows, lanes) <= room
     if not network.convolutions or network.on_chip or (stay and budget.kernels is None):
@@ -229,8 +251,13 @@ def kernel_ring(
     if budget.kernels is not None:
         ring = budget.kernels * 8 // bits
         return ring, least <= ring <= most
-    shared = [2 * once for once, again in network.kernels(lanes) if again > once]
-    ring = max([least, *(beats for beats in shared if beats <= most)])
+    sizes = {2 * once for once, _ in network.kernels(lanes) if least < 2 * once <= most}
+
+    def rating(ring: int) -> tuple[int, int, int]:
+        cycles = estimate(network, cores, rows, lanes, port_bits, ring)
+        return cycles, sum(network.passing(1, lanes, ring)), ring
+
+    ring = min([least, *sizes], key=rating)
     return ring, ring <= most
 
 

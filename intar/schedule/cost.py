@@ -130,7 +130,7 @@ def streamed_cycles(work: Work, machine: Machine) -> int:
 def tiles_cycles(work: Work, cores: int, machine: Machine) -> int:
     """Cycles of the busiest of `cores` cores, which take the tiles in turn; where these, or the last of them, are fewer,
     shares of the cores take the blocks of channels in turn; or as many as their weights take to come, where these don't stay
-    (through a port for each share)."""
+    (through a port for each share), or as the results of all cores take to enter a memory, beat by beat."""
     busy, ports = [0] * cores, 1
     for first, end, taps in work.runs:
         groups = tuple((channels, number) for (channels, _), number in zip(work.groups, taps, strict=True))
@@ -144,7 +144,8 @@ def tiles_cycles(work: Work, cores: int, machine: Machine) -> int:
                 tiles = len(inside[(core - inside.start) % count :: count])
                 for share, cycles in enumerate(own):
                     busy[share * count + core] += tiles * cycles
-    return max(*busy, port_cycles(ceil_div(work.passing, ports), work.w_bits, machine))
+    results = work.rows * row_beats(work.cols, machine)
+    return max(*busy, results, port_cycles(ceil_div(work.passing, ports), work.w_bits, machine))
 
 
 def _block_cycles(work: Work, machine: Machine) -> Iterator[int]:

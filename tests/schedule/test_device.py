@@ -233,6 +233,21 @@ def test_kernels_that_do_not_fit_pass_through_a_ring():
     assert 2 * kernel_beats(first, 8) == whole.kernel_ring
 
 
+def test_a_ring_holds_the_kernels_of_which_cores_share_channels():
+    """36 pixels are five tiles of 8: whole kernels let four cores share the channels of the last one."""
+    rng, g = np.random.default_rng(0), Builder("small")
+    x = g.input("x", (1, 64, 6, 6))
+    for _ in range(4):
+        x = g.conv2d(x, rng.normal(size=(64, 64, 3, 3)), pads=1)
+    g.output(x)
+    quantised = quantise(prepare(g.build()), W8A8, {"x": rng.normal(size=(2, 1, 64, 6, 6))})
+    fixed = {"cores": 4, "rows": 8, "lanes": 8, "port_bits": 512}
+    whole, blocks = (make_machine("zcu104", fixed | {"onchip": size}, quantised) for size in ("460K", "200K"))
+    first = next(task for task in quantised.graph.tasks if isinstance(task, QConv))
+    assert whole.kernel_ring == 2 * kernel_beats(first, 8) > blocks.kernel_ring > 0
+    assert solve(quantised.graph, whole).objective < solve(quantised.graph, blocks).objective
+
+
 def test_a_ring_is_what_the_budget_says_and_holds_two_blocks():
     network = convolution(32, 3)
     m = make_machine("pynq-z2", {"multipliers": 64, "lanes": 8, "kernels": "6K"}, network)
