@@ -22,24 +22,36 @@ def beat_addresses(
 ) -> list[tuple[int, np.ndarray]] | None:
     """(input slot, addresses in beats), piece by piece in the order of the output; None where a beat would be cut apart.
 
-    Rows of inputs are padded to whole beats: row `r` of a tensor of `c` columns begins at beat ``r * ceil(c / lanes)``.
-    Rows of the output must be whole beats.
+    Rows are padded to whole beats: row `r` of a tensor of `c` columns begins at beat ``r * ceil(c / lanes)``. Where rows of the
+    output end inside of a beat, so must what is moved: each last beat is the last one of a row of the input that ends at
+    the same lane.
     """
-    if tensors[task.output].cols % lanes:
-        return None
+    out = tensors[task.output].cols
     found = []
     for visit in range(task.visits):
         for piece in task.pieces:
             cols = tensors[task.inputs[piece.input]].cols
-            row, column = np.divmod(piece_indices(piece, visit), cols)
-            if len(row) % lanes:
+            index = piece_indices(piece, visit)
+            if len(index) % (out if out % lanes else lanes) or (out - cols) % lanes * (out % lanes):
                 return None
-            address = (row * (-(-cols // lanes) * lanes) + column).reshape(-1, lanes)
+            row, column = np.divmod(index, cols)
+            address = row * (-(-cols // lanes) * lanes) + column
+            if out % lanes:
+                address = _padded(address, column, out, cols, lanes)
+            address = address.reshape(-1, lanes)
             first = address[:, :1]
             if (first % lanes).any() or (address != first + np.arange(lanes)).any():
                 return None
             found.append((piece.input, first[:, 0] // lanes))
     return found
+
+
+def _padded(address: np.ndarray, column: np.ndarray, out: int, cols: int, lanes: int) -> np.ndarray:
+    """Addresses of rows of `out` elements with the rest of each last beat; negative ones where the input's rows end elsewhere."""
+    rows = address.reshape(-1, out)
+    ends = rows[:, -1:] + np.arange(1, -out % lanes + 1)
+    whole = column.reshape(-1, out)[:, -1:] == cols - 1
+    return np.concatenate([rows, np.where(whole, ends, -1)], axis=1).reshape(-1)
 
 
 def one_run(beats: Sequence[tuple[int, np.ndarray]]) -> tuple[int, int] | None:

@@ -80,3 +80,35 @@ def test_rows_of_an_input_are_padded() -> None:
     for move in moves:
         addresses = np.concatenate([found for _, found in beat_addresses(move, tensors, 2) or []])
         assert len(addresses) == tensors[move.output].rows * tensors[move.output].cols // 2
+
+
+def channels(width: int) -> Quantised:
+    """A convolution's channels in two halves; the second, what another convolution makes of it, and both one after the other."""
+    rng = np.random.default_rng(width)
+    g = Builder("channels")
+    x = g.conv2d(g.input("x", (1, 2, 3, width)), rng.normal(size=(8, 2, 1, 1)))
+    half = g.slice(x, 1, 4, 8)
+    made = g.conv2d(half, rng.normal(size=(4, 4, 3, 3)), pads=(1, 1, 1, 1))
+    g.output(g.conv2d(g.concat([half, made, x], axis=1), rng.normal(size=(4, 16, 1, 1))))
+    return quantise(g.build(), calibration={"x": rng.normal(size=(4, 1, 2, 3, width))})
+
+
+@pytest.mark.parametrize("width", [4, 5])
+def test_channels_move_as_beats_whose_last_one_is_not_full(width: int) -> None:
+    """Rows of 12 and of 15 pixels are three and four beats of four."""
+    made = pipeline.compile_quantised(channels(width), MACHINE, "sequential")
+    assert any(isinstance(task, QMove) and not task.host for task in made.quantised.graph.tasks)
+    assert not any(isinstance(node, Gather) for node in made.program.nodes)
+    assert proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]).bit_exact
+
+
+def test_rows_that_end_at_other_lanes_are_moved_by_elements() -> None:
+    rng = np.random.default_rng(0)
+    g = Builder("columns")
+    x = g.matmul(g.input("x", (3, 4)), rng.normal(size=(4, 7)))
+    for first in (0, 2):  # five of seven columns: from a whole beat on, and to the end of the row
+        g.output(g.mul(g.slice(x, 1, first, first + 5), 2.0))
+    graph = quantise(g.build(), calibration={"x": rng.normal(size=(4, 3, 4))}).graph
+    tensors = {tensor.name: tensor for tensor in graph.tensors}
+    moves = [task for task in graph.tasks if isinstance(task, QMove)]
+    assert len(moves) == 2 and all(beat_addresses(move, tensors, LANES) is None for move in moves)
