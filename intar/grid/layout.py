@@ -3,7 +3,8 @@
 Each operator says how many phases its input has for each phase of its output. Along connected operators that fixes all
 numbers of phases up to a common factor; the smallest whole numbers are taken. Where two ways through the network
 contradict each other, or an image would fall into more than `MAX_PHASES` along an axis, the later operator reads a copy in
-another layout. A multiple of these numbers is as good a layout: more channels on a smaller grid.
+another layout: made in steps where it has more phases, element by element otherwise. A multiple of these numbers is as good
+a layout: more channels on a smaller grid.
 
 An operator with a stride may also step over the elements of its input (`Relation.steps`): then its images' numbers of phases
 need not be in that proportion. That takes wider windows of the memory, and saves copies, and products where phases are so
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import zip_longest
 from math import gcd, lcm, prod
 
 from intar.ir.shapes import Shape
@@ -34,6 +36,28 @@ STEPS_SAVE = 20
 """Images are read in steps where that saves one part in so many of all products."""
 
 Ratio = tuple[Fraction | None, Fraction | None]
+
+
+def steps_to(old: tuple[int, int], new: tuple[int, int]) -> list[tuple[int, int]] | None:
+    """The steps, as narrow as possible, in which copies of an image one after the other take it from `old` phases to more;
+    None where there is no such way."""
+    ways = [_factors(after, before) for before, after in zip(old, new, strict=True)]
+    if None in ways:
+        return None
+    rows, columns = ways
+    return list(zip_longest(rows or (), columns or (), fillvalue=1))
+
+
+def _factors(number: int, unit: int) -> list[int] | None:
+    """The prime factors of ``number / unit``; None where that is not whole, or one is too large for a step."""
+    if number % unit:
+        return None
+    rest, found = number // unit, []
+    for factor in range(2, FURTHEST + 1):
+        while rest % factor == 0:
+            rest //= factor
+            found.append(factor)
+    return found if rest == 1 else None
 
 
 @dataclass(frozen=True)
@@ -166,7 +190,9 @@ def _cost(
     for position, relation in enumerate(relations):
         pixels = prod(-(-n // p) for n, p in zip(shapes[relation.y][1:], phases[relation.y], strict=True))
         total += relation.products * (-(-pixels // TILE) * TILE / pixels)
-        total += COPIED * prod(shapes[relation.x]) if position in copies else 0
+        if position in copies:
+            steps = steps_to(phases[relation.x], phases[copies[position]])
+            total += COPIED * prod(shapes[relation.x]) * (1 if steps is None else len(steps) / TILE)
     return total
 
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
+from functools import reduce
 
 import numpy as np
 
 from intar.errors import Finding, UnsupportedError
 from intar.grid.images import BINARY, TAPS, VIEWS, follows, grid_images
-from intar.grid.layout import Relation, choose
+from intar.grid.layout import Relation, choose, steps_to
 from intar.grid.sketch import Sketch
 from intar.grid.stored import Stored, canonical, reads, stored_weight, tap, weighted
 from intar.grid.windows import WINDOWS, Window
@@ -213,6 +214,11 @@ class Rewriter(Sketch):
     def _image(self, name: str, reader: Task) -> Stored:
         """The image as its reader needs it."""
         key = self._images_of[name, reader.output]
+        if key not in self.stored and name in self.stored:
+            x = self.stored[name]
+            steps = steps_to(x.phases, self.phases[key])
+            if steps is not None:
+                self.stored[key] = reduce(self._stepped, steps, x)
         if key not in self.stored:
             image = self.graph.tensor(name)
             self._as_plain(name)
@@ -225,6 +231,22 @@ class Rewriter(Sketch):
             self._add(maker, Op.SPACE_TO_DEPTH, [name], grid, shape, {"block": phases}, image.quant, source)
             self.stored[key] = replace(like, name=grid)
         return self.stored[key]
+
+    def _stepped(self, x: Stored, steps: tuple[int, int]) -> Stored:
+        """A copy of the image in so many times as many phases: maxima of one tap, which keep the format."""
+        phases = (x.phases[0] * steps[0], x.phases[1] * steps[1])
+        channels = x.where.shape[1]
+        like = Stored("", 0, canonical(phases[0] * phases[1], channels), phases, x.size)
+        groups: list[tuple[int, list[Shape]]] = []
+        for a, b in np.ndindex(phases):
+            (down, i), (right, j) = divmod(a, x.phases[0]), divmod(b, x.phases[1])
+            slot = (i * x.phases[1] + j, down, right, x.short(0, i), x.short(1, j))
+            groups += [(1, [tap(x, slot, channel)]) for channel in range(channels)]
+        name, old = self._suffixed(x.name.removesuffix("_grid"), "grid"), self.tensors[x.name]
+        own = Task(name=name, op=Op.TAP_MAX, inputs=(), output=name, source="")
+        shape, attrs = (1, len(groups), *like.grid), attributes(groups, like.grid, steps)
+        self._add(own, Op.TAP_MAX, [x.name], name, shape, attrs, old.quant, old.source)
+        return replace(like, name=name, channels=len(groups))
 
     def _as_plain(self, name: str) -> None:
         """Make the image itself, row by row."""

@@ -22,9 +22,8 @@ def beat_addresses(
 ) -> list[tuple[int, np.ndarray]] | None:
     """(input slot, addresses in beats), piece by piece in the order of the output; None where a beat would be cut apart.
 
-    Rows are padded to whole beats: row `r` of a tensor of `c` columns begins at beat ``r * ceil(c / lanes)``. Where rows of the
-    output end inside of a beat, so must what is moved: each last beat is the last one of a row of the input that ends at
-    the same lane.
+    Rows are padded to whole beats: row `r` of a tensor of `c` columns begins at beat ``r * ceil(c / lanes)``. Where rows of
+    the output end inside of a beat, each last beat has to be the last one of a row of the input that ends at the same lane.
     """
     out = tensors[task.output].cols
     found = []
@@ -47,7 +46,7 @@ def beat_addresses(
 
 
 def _padded(address: np.ndarray, column: np.ndarray, out: int, cols: int, lanes: int) -> np.ndarray:
-    """Addresses of rows of `out` elements with the rest of each last beat; negative ones where the input's rows end elsewhere."""
+    """Addresses of rows of `out` elements with the rest of each last beat; negative ones where the input's don't end so."""
     rows = address.reshape(-1, out)
     ends = rows[:, -1:] + np.arange(1, -out % lanes + 1)
     whole = column.reshape(-1, out)[:, -1:] == cols - 1

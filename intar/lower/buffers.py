@@ -247,6 +247,8 @@ class TensorMemory:
             for number in range(done.count):
                 start = done.first + number * done.across
                 rows[:, start : start + done.across] = done.before + number + 1
+        for row, columns in self.columns.items():
+            found[row] = np.where(columns, columns, found[row])
         for blocks in self.blocks.get(0, ()):
             counts = blocks.before + 1 + np.arange(blocks.rows) // blocks.height
             rows = found[blocks.row : blocks.row + blocks.rows]
@@ -264,6 +266,14 @@ class TensorMemory:
         for number in range(row, row + rows):
             counts = self.columns.setdefault(number, [0] * self.pitch)
             counts[first : first + count] = range(before + 1, before + count + 1)
+        self._complete = None
+
+    def write_beats(self, walk: Walk, note: str) -> None:
+        """Write beats, addresses from the tensor's first one on, all with one count; `columns` knows them."""
+        self.write(0, walk, note, whole=True)
+        for address in walk.addresses():
+            row, column = divmod(address, self.pitch)
+            self.columns.setdefault(row, [0] * self.pitch)[column] = self.memory.written
         self._complete = None
 
     @property

@@ -1,8 +1,8 @@
 """Reshape, transpose, concat and slice: whole beats from memory to memory, or on the gather node, element by element.
 
 Beats follow who makes them: those that are complete together move together, in whatever order that is. So do those of
-several moves one after the other that take from the same tensor. A move of several tensors that are made side by side takes
-equal shares of all of them in turn; of others it takes each as a whole.
+several moves one after the other that take from the same tensor. A move of several tensors takes those of earlier stages
+first, each as a whole, and of what the last of these stages makes side by side equal shares in turn.
 """
 
 from __future__ import annotations
@@ -108,28 +108,29 @@ def _whole(work: Work, visit: Visit, task: QMove, beats: Sequence[tuple[int, np.
 
 
 def _parts(work: Work, visit: Visit, beats: Sequence[tuple[int, np.ndarray]]) -> list[_Part]:
-    """The beats part by part, as these are there; none where none of them is before the whole of its tensor, and of several
-    tensors that are not made in one stage."""
+    """The beats part by part, as these are there; none where none of them is before the whole of its tensor.
+
+    Tensors of earlier stages than the last one come first, each as a whole.
+    """
     slots = np.concatenate([np.full(len(part), slot) for slot, part in beats])
     addresses = np.concatenate([part for _, part in beats])
-    turns: list[tuple[float, _Part]] = []
-    early, taken = False, list(dict.fromkeys(slot for slot, _ in beats))
-    made = {work.tensors.made.get(visit.task.inputs[slot]) for slot in taken}
-    if len(taken) > 1 and (len(made) > 1 or None in made):
-        return []
-    for slot in taken:
+    made = {slot: work.tensors.made.get(visit.task.inputs[slot], -1) for slot, _ in beats}
+    turns: list[tuple[tuple[int, float], _Part]] = []
+    early = len(set(made.values())) > 1
+    for slot, stage in made.items():
         source, places = work.tensors.reader(visit, slot), np.flatnonzero(slots == slot)
         if source.slots > 1:
             return []
         needs = source.counts.reshape(-1)[addresses[places]]
-        times = np.unique(needs)
+        times = np.unique(needs) if stage == max(made.values()) else needs.max(keepdims=True)
         early = early or times[0] < source.ready[0]
         size = -(-len(times) // MOST_PARTS)
         ends = np.append(times[size - 1 : -1 : size], times[-1])
         number = np.searchsorted(ends, needs)
         for n, end in enumerate(ends):
             targets = places[number == n]
-            turns.append(((n + 1) / len(ends), _Part(int(end), visit, slot, addresses[targets], targets)))
+            part = _Part(int(end), visit, slot, addresses[targets], targets)
+            turns.append(((stage, (n + 1) / len(ends)), part))
     return [part for _, part in sorted(turns, key=lambda turn: turn[0])] if early else []
 
 
@@ -141,7 +142,7 @@ def _move(work: Work, part: _Part) -> None:
     work.net.move(source.port("out"), work.tensors.sinks(visit), len(part.targets), note=name)
     for walk in fit_walks(part.targets, WHOLE):
         for memory in work.tensors.results(visit):
-            memory.write(0, walk, name)
+            memory.write_beats(walk, name)
 
 
 def _by_beats(work: Work, visit: Visit, beats: Sequence[tuple[int, np.ndarray]]) -> None:

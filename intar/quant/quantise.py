@@ -13,6 +13,7 @@ from intar.ir.quantgraph import QuantGraph, Quantised, weight_types
 from intar.ir.taskgraph import TaskGraph
 from intar.quant.absorb import absorb_binaries
 from intar.quant.calibrate import Observed
+from intar.quant.channels import copy_channels
 from intar.quant.emit.emitter import Emitter
 from intar.quant.emit.groups import emit
 from intar.quant.formats import choose_formats
@@ -69,16 +70,14 @@ def quantise(
     tasks = absorb_binaries(emitter.tasks, emitter.tensors, graph.outputs)
     used = {*graph.inputs, *graph.outputs, *(n for task in tasks for n in (*task.inputs, task.output))}
     numbers = {name for group in groups if group.cached for name in group.first.inputs[1:]}
-    made = merge_moves(
-        QuantGraph(
-            name=graph.name,
-            tensors=tuple(tensor for tensor in emitter.tensors.values() if tensor.name in used),
-            tasks=tuple(tasks),
-            inputs=tuple(name for name in graph.inputs if name not in numbers),
-            outputs=graph.outputs,
-        )
+    made = QuantGraph(
+        name=graph.name,
+        tensors=tuple(tensor for tensor in emitter.tensors.values() if tensor.name in used),
+        tasks=tuple(tasks),
+        inputs=tuple(name for name in graph.inputs if name not in numbers),
+        outputs=graph.outputs,
     )
-    return finish(made, emitter.constants)
+    return finish(merge_moves(copy_channels(made)), emitter.constants)
 
 
 def finish(graph: QuantGraph, constants: Mapping[str, np.ndarray]) -> Quantised:

@@ -10,7 +10,7 @@ each, and all others lie as these do.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import groupby
 from math import gcd
@@ -29,7 +29,8 @@ limit without a find (272 of an image network: 26 s)."""
 class Tenant:
     """A copy of a tensor: stages, bytes, whether it comes from off chip, whether it goes there in its last stage.
 
-    `windows`: it is read so, from a memory of another kind; only copies of one kind share.
+    `windows`: it is read so, from a memory of another kind; only copies of one kind share. `moved`: a move of whole beats
+    makes it, which can begin before its stage.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Tenant:
     loaded: bool = False
     stored: bool = False
     windows: bool = False
+    moved: bool = False
 
     def meets(self, other: Tenant) -> bool:
         """True if a stage has both."""
@@ -46,8 +48,8 @@ class Tenant:
 
     @property
     def ahead(self) -> Tenant:
-        """With a stage more for prefetching what is loaded, and for writing back what is stored."""
-        first, last = max(0, self.first - self.loaded), self.last + self.stored
+        """With a stage more for prefetching what is loaded or moved, and for writing back what is stored."""
+        first, last = max(0, self.first - (self.loaded or self.moved)), self.last + self.stored
         return Tenant(self.name, first, last, self.bytes, windows=self.windows)
 
 
@@ -66,9 +68,13 @@ class Banks:
 
 
 def assign(tenants: Sequence[Tenant], room: int) -> Banks:
-    """Banks for all tenants, with time for transfers ahead of and behind their stages if that fits into `room` bytes."""
-    found = colour([tenant.ahead for tenant in tenants])
-    return found if found.total <= room else colour(tenants)
+    """Banks for all tenants, with time for transfers ahead of and behind their stages, and for moves ahead, if that fits
+    into `room` bytes; or without the moves, or without both."""
+    still = [replace(tenant, moved=False) for tenant in tenants]
+    for wanted in ([tenant.ahead for tenant in some] for some in (tenants, still)):
+        if (found := colour(wanted)).total <= room:
+            return found
+    return colour(still)
 
 
 def colour(tenants: Sequence[Tenant]) -> Banks:

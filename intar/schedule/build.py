@@ -68,7 +68,8 @@ def _home(problem: Problem, moves: Sequence[Move], tensor: int) -> Home:
 
     def tenants(start: int, end: int, size: int, copies: int, windows: bool = False) -> tuple[Tenant, ...]:
         loaded, stored = tensor in moves[start].loads, tensor in moves[end].stores
-        return (Tenant(entry.name, start, end, size, loaded, stored, windows),) * copies
+        moved = entry.producer >= 0 and problem.tasks[entry.producer].work.beats
+        return (Tenant(entry.name, start, end, size, loaded, stored, windows, moved),) * copies
 
     for move in moves:
         for kept, copies in move.kept:

@@ -202,3 +202,23 @@ def test_constants_of_tasks_with_long_names_have_safe_names() -> None:
     g = Builder("t")
     g.output(g.conv2d(g.input("x", (1, 1, 6, 6)), normal(2, 1, 3, 3), name="c" * 47))
     agree(g.build(), {"x": normal(1, 1, 6, 6)})
+
+
+def test_copies_in_more_phases_step_over_elements() -> None:
+    """What is read again after two halvings and two enlargements lies in 4 × 4 phases then: two copies bring it there."""
+    g = Builder("t")
+    x = g.input("x", (1, 1, 128, 96))
+    for seed in range(3):
+        x = g.conv2d(x, normal(1, 1, 2, 2, seed=seed), stride=2)
+    small = g.conv2d(g.conv2d(x, normal(1, 1, 2, 2), stride=2), normal(1, 1, 2, 2), stride=2)
+    g.output(g.conv2d(g.concat([g.upsample_nearest(small, 4), x], axis=1), normal(1, 2, 3, 3), pads=1))
+    made = agree(g.build(), {"x": normal(1, 1, 128, 96)})
+    copies = [task for task in made.tasks if task.op is Op.TAP_MAX]
+    assert [(task.attrs["stride"], task.attrs["size"]) for task in copies] == [
+        ((2, 2), (8, 6)),
+        ((2, 2), (4, 3)),
+    ]
+    assert [t.op for t in made.tasks if t.op in (Op.SPACE_TO_DEPTH, Op.DEPTH_TO_SPACE)] == [
+        Op.SPACE_TO_DEPTH,
+        Op.DEPTH_TO_SPACE,
+    ], "at the border only"

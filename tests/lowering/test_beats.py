@@ -40,7 +40,9 @@ def test_heads_move_as_beats(width: int, whole: bool, mode: Mode) -> None:
     assert any(isinstance(task, QMove) for task in made.quantised.graph.tasks)
     assert any(isinstance(node, Gather) for node in made.program.nodes) != whole
     assert proof.verify_engine(made, [random_inputs(made.quantised, seed) for seed in range(2)]).bit_exact
-    assert abs(made.schedule.objective / made.predicted.cycles - 1) < 0.15
+    assert 0.85 < made.schedule.objective / made.predicted.cycles < 1.35, (
+        "moves follow who makes what they take"
+    )
 
 
 def projections() -> Quantised:
@@ -83,7 +85,7 @@ def test_rows_of_an_input_are_padded() -> None:
 
 
 def channels(width: int) -> Quantised:
-    """A convolution's channels in two halves; the second, what another convolution makes of it, and both one after the other."""
+    """A convolution's channels in two halves, what a second one makes of one of them, and all of it one after the other."""
     rng = np.random.default_rng(width)
     g = Builder("channels")
     x = g.conv2d(g.input("x", (1, 2, 3, width)), rng.normal(size=(8, 2, 1, 1)))

@@ -145,7 +145,8 @@ def test_convolutions_between_upsamplings_run_on_the_small_image() -> None:
         assert [t.relu for t in convs] == [True, True, True, False]
         assert [sum(g.channels for g in t.groups) for t in convs] == [1, 4, 16, 4]
         moves = [task for task in tasks if isinstance(task, QMove)]
-        assert len(moves) == 2 and not moves[0].host and moves[1].host
+        assert len(moves) == (4 if skip else 2), "two upsamplings are copies of rows"
+        assert not any(move.host for move in moves[:-1]) and moves[-1].host
         real = run_float(graph, {"x": samples[0]})[graph.outputs[0]]
         (ours,) = real_outputs(quantised, graph, samples[0])
         assert np.abs(ours - real).max() < 1e-3 * np.abs(real).max()
@@ -268,3 +269,25 @@ def test_channels_of_different_functions_share_no_filter() -> None:
     )  # fmt: skip
     assert share(arrays, groups)[1] == (0, 0, 0, 0)
     assert share(arrays, groups, spec)[1] == (0, 0, 1, 1)
+
+
+def test_channels_are_taken_from_where_they_were_made() -> None:
+    """A block of YOLOv8: halves of the channels in four phases, a sum with one of them, all of them put together, and that
+    once more for an output. What is the same is copied once, and nothing twice."""
+    g = Builder("c2f")
+    x = g.conv2d(g.input("x", (1, 2, 8, 8)), normal(8, 2, 3, 3), pads=1)
+    first, second = g.slice(x, 1, 0, 4), g.slice(x, 1, 4, 8)
+    made = g.add(g.conv2d(second, normal(4, 4, 3, 3), pads=1), second)
+    whole = g.concat([first, second, made], axis=1)
+    g.output(whole, g.conv2d(whole, normal(4, 12, 2, 2), stride=2))
+    graph = g.build()
+    samples = np.stack([normal(1, 2, 8, 8, seed=seed) for seed in range(4)])
+    quantised = quantise(graph, W16A16, {"x": samples})
+    assert not any(isinstance(task, QPool) for task in quantised.graph.tasks)
+    moves = [task for task in quantised.graph.tasks if isinstance(task, QMove) and not task.host]
+    conv, half, joined = moves[0].inputs, moves[0].output, [move.inputs for move in moves[1:]]
+    assert len(conv) == 1 and half not in {name for inputs in joined for name in inputs}
+    assert len(joined) == 2 and {inputs[0] for inputs in joined} == {*conv}
+    for name, ours in zip(graph.outputs, real_outputs(quantised, graph, samples[0]), strict=True):
+        real = run_float(graph, {"x": samples[0]})[name]
+        assert np.abs(ours - real).max() < 1e-3 * np.abs(real).max()
