@@ -1,5 +1,5 @@
-"""Small networks that people bring to FPGAs, in plain PyTorch: a tagger of jets, the tasks of MLPerf Tiny, others, and two
-for ImageNet.
+"""Small networks that people bring to FPGAs, in plain PyTorch: a tagger of jets, the tasks of MLPerf Tiny, others, two for
+ImageNet and a detector.
 
 Weights are random (He's initialisation, a fixed seed), samples too: smooth images and signals, of which the statistics of
 the batch normalisations are. Nothing is downloaded, and nothing is trained: shapes are what counts here.
@@ -18,7 +18,7 @@ from torch import nn
 SAMPLES = 32
 
 LARGE = 4
-"""Samples of a network for ImageNet."""
+"""Samples of a network for ImageNet, or of a detector."""
 
 Model = tuple[nn.Module, torch.Tensor]
 """A module in evaluation mode, and samples along the first axis."""
@@ -143,6 +143,82 @@ class UNet(nn.Module):
         for up, join, beside in zip(self.up, self.join, kept[1::-1], strict=True):
             x = join(torch.cat([up(x), beside], 1))
         return self.head(x)
+
+
+def swish(wide: int, to: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
+    """A convolution, its batch normalisation and x · sigmoid(x)."""
+    parts = nn.Conv2d(wide, to, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(to), nn.SiLU()
+    return nn.Sequential(*parts)
+
+
+class Split(nn.Module):
+    """YOLOv8's block: half of the channels goes through `count` pairs of convolutions, and all that comes by is put
+    together; `short`: each pair adds to its input."""
+
+    def __init__(self, wide: int, to: int, count: int = 1, short: bool = False) -> None:
+        super().__init__()
+        half, self.short = to // 2, short
+        self.first, self.last = swish(wide, to), swish((2 + count) * half, to)
+        self.pairs = nn.ModuleList(
+            nn.Sequential(swish(half, half, 3), swish(half, half, 3)) for _ in range(count)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = list(self.first(x).chunk(2, 1))
+        for pair in self.pairs:
+            made = pair(parts[-1])
+            parts.append(parts[-1] + made if self.short else made)
+        return self.last(torch.cat(parts, 1))
+
+
+class Pyramid(nn.Module):
+    """YOLOv8's spatial pyramid: three maxima of 5 × 5, one of the other."""
+
+    def __init__(self, wide: int) -> None:
+        super().__init__()
+        self.first, self.last = swish(wide, wide // 2), swish(2 * wide, wide)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = [self.first(x)]
+        for _ in range(3):
+            parts.append(F.max_pool2d(parts[-1], 5, 1, 2))
+        return self.last(torch.cat(parts, 1))
+
+
+class Detector(nn.Module):
+    """YOLOv8's smallest size: backbone, way up, way down, and of three images 64 numbers of boxes and 80 classes a place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.p3 = nn.Sequential(
+            swish(3, 16, 3, 2),
+            swish(16, 32, 3, 2),
+            Split(32, 32, 1, True),
+            swish(32, 64, 3, 2),
+            Split(64, 64, 2, True),
+        )
+        self.p4 = nn.Sequential(swish(64, 128, 3, 2), Split(128, 128, 2, True))
+        self.p5 = nn.Sequential(swish(128, 256, 3, 2), Split(256, 256, 1, True), Pyramid(256))
+        self.up4, self.up3 = Split(384, 128), Split(192, 64)
+        self.half3, self.down4 = swish(64, 64, 3, 2), Split(192, 128)
+        self.half4, self.down5 = swish(128, 128, 3, 2), Split(384, 256)
+        self.boxes = nn.ModuleList(self.head(wide, 64, 64) for wide in (64, 128, 256))
+        self.classes = nn.ModuleList(self.head(wide, 80, 80) for wide in (64, 128, 256))
+
+    @staticmethod
+    def head(wide: int, inner: int, to: int) -> nn.Sequential:
+        return nn.Sequential(swish(wide, inner, 3), swish(inner, inner, 3), nn.Conv2d(inner, to, 1))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        p3 = self.p3(x)
+        p4 = self.p4(p3)
+        p5 = self.p5(p4)
+        p4 = self.up4(torch.cat([F.interpolate(p5, scale_factor=2.0), p4], 1))
+        p3 = self.up3(torch.cat([F.interpolate(p4, scale_factor=2.0), p3], 1))
+        p4 = self.down4(torch.cat([self.half3(p3), p4], 1))
+        p5 = self.down5(torch.cat([self.half4(p4), p5], 1))
+        heads = zip(self.boxes, self.classes, (p3, p4, p5), strict=True)
+        return tuple(torch.cat([boxes(p), classes(p)], 1) for boxes, classes, p in heads)
 
 
 class Causal(nn.Module):
@@ -315,6 +391,12 @@ def mobilenet_v2() -> Model:
             wide = to
     whole = nn.Sequential(*parts, conv(320, 1280, 1), pooled(1280, 1000))
     return settle(whole, smooth(3, 224, 224, samples=LARGE))
+
+
+def yolo() -> Model:
+    """A detector of YOLOv8's smallest size on images of 160 × 160."""
+    torch.manual_seed(0)
+    return settle(Detector(), smooth(3, 160, 160, samples=LARGE))
 
 
 def unet() -> Model:

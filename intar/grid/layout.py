@@ -30,7 +30,8 @@ FURTHEST = 4
 """Elements from one that is read to the next one, at most: windows of the memory are as many times wider."""
 
 COPIED = 512
-"""Products in the time in which a copy moves an element."""
+"""Products in the time in which a copy moves an element. Those that step over elements (`steps_to`) are faster, but layouts
+that have them where others have none are not: operators wait for them, and lanes of the images behind are empty."""
 
 STEPS_SAVE = 20
 """Images are read in steps where that saves one part in so many of all products."""
@@ -190,9 +191,7 @@ def _cost(
     for position, relation in enumerate(relations):
         pixels = prod(-(-n // p) for n, p in zip(shapes[relation.y][1:], phases[relation.y], strict=True))
         total += relation.products * (-(-pixels // TILE) * TILE / pixels)
-        if position in copies:
-            steps = steps_to(phases[relation.x], phases[copies[position]])
-            total += COPIED * prod(shapes[relation.x]) * (1 if steps is None else len(steps) / TILE)
+        total += COPIED * prod(shapes[relation.x]) if position in copies else 0
     return total
 
 

@@ -269,8 +269,10 @@ class TensorMemory:
         self._complete = None
 
     def write_beats(self, walk: Walk, note: str) -> None:
-        """Write beats, addresses from the tensor's first one on, all with one count; `columns` knows them."""
-        self.write(0, walk, note, whole=True)
+        """Write beats, addresses from the tensor's first one on; those of several rows have one count, in `columns`."""
+        self.write(0, walk, note)
+        if self.by_beats:
+            return
         for address in walk.addresses():
             row, column = divmod(address, self.pitch)
             self.columns.setdefault(row, [0] * self.pitch)[column] = self.memory.written

@@ -69,12 +69,13 @@ def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -
         with suppress(InfeasibleError):
             rival = solve(graph, best.machine, best.mode, apart)
             yield rival.model_copy(update={"bound": best.bound, "status": "FEASIBLE"})
-    interleaved = any(stage.pattern == "interleaved" for stage in best.stages)
+    patterns = {stage.pattern for stage in best.stages}
     grouped = any(place.unit for stage in best.stages for place in stage.tasks)
     for restricted in RESTRICTED:
         if grouped and restricted != "intar":
             continue  # heads are in groups because these run side by side, on equal shares of the cores
-        if restricted == "intar" and best.status == "OPTIMAL" and not interleaved:
+        known = {"intar": "interleaved" not in patterns, "sequential": patterns == {"sequential"}}
+        if best.status == "OPTIMAL" and known.get(restricted, False):
             continue  # `best` is the answer
         if restricted == "dataflow" and (best.machine.cores == 1 or not alone):
             continue  # on one core the stages are those of sequential

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
-from intar.schedule import bounds
 from intar.schedule.moves import Move, Moves
 from intar.schedule.problem import Problem, members
 
@@ -65,13 +64,6 @@ def footprint(problem: Problem, moves: Sequence[Move]) -> tuple[int, int]:
     return weights, peak
 
 
-def remaining_area(problem: Problem, done: int) -> int:
-    """Cycles that the tasks outside `done` take at least."""
-    tables = problem.summed_areas
-    rest = (problem.everything & ~done).to_bytes(len(tables), "little")
-    return bounds.spread([sums[mask] for sums, mask in zip(tables, rest, strict=True)], problem.machine)
-
-
 def after(problem: Problem, state: State, move: Move) -> tuple[State, list[int]]:
     """The state after a move, and the bytes of each copy of a tensor on chip during it, largest first."""
     held = (*state[1], *move.kept)
@@ -109,7 +101,7 @@ class _Search:
     ):
         self.problem, self.moves, self.width, self.upper = problem, moves, width, upper
         self.target, self.aim, self.effort = target, goal, effort
-        self.base = remaining_area(problem, target[0])
+        self.base = moves.remaining(target[0])
         self.tails: dict[int, int] = {}
         self.rests: dict[int, int] = {}
         self.levels: list[dict[State, list[_Node]]] = [{} for _ in range(len(problem.tasks) + 1)]
@@ -118,7 +110,7 @@ class _Search:
     def tail(self, done: int) -> int:
         """Cycles that are still to come at least."""
         if done not in self.tails:
-            self.tails[done] = remaining_area(self.problem, done) - self.base
+            self.tails[done] = self.moves.remaining(done) - self.base
         return self.tails[done]
 
     def rest(self, done: int) -> int:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product
 
 from intar.ir.schedule import Pattern
-from intar.schedule import cost, tiling
+from intar.schedule import bounds, cost, tiling
 from intar.schedule.configs import Config
 from intar.schedule.problem import Problem, Tensor, members
 from intar.schedule.stages import Stages
@@ -135,6 +136,47 @@ class Moves:
         if mask not in self._allowed:
             self._allowed[mask] = [c for c in self.stages.configs(mask) if self.rules.allow(c)]
         return self._allowed[mask]
+
+    def remaining(self, done: int) -> int:
+        """Cycles that the tasks outside `done` take at least."""
+        rest = (self.problem.everything & ~done).to_bytes(len(self._summed_areas), "little")
+        areas = [sums[mask] for sums, mask in zip(self._summed_areas, rest, strict=True)]
+        return bounds.spread(areas, self.problem.machine)
+
+    @cached_property
+    def _summed_areas(self) -> list[list[tuple[int, int]]]:
+        """The areas of every set of eight tasks that follow each other, by the byte that is its bit mask."""
+        tables, areas = [], [self._area(task) for task in range(len(self.problem.tasks))]
+        for first in range(0, len(areas), 8):
+            sums = [(0, 0)]
+            for arrays, vectors in areas[first : first + 8]:
+                sums += [(a + arrays, v + vectors) for a, v in sums]
+            tables.append(sums)
+        return tables
+
+    def _area(self, task: int) -> tuple[int, int]:
+        """Array and vector unit cycles that a task takes at least (`bounds.area`): one that is always a stage by itself
+        stops all units as long as that takes, if only those tensors pass the ports that have to."""
+        problem, mask = self.problem, 1 << task
+        entry = problem.tasks[task]
+        joined = problem.predecessors[task] | sum(1 << other for other in problem.successors[task])
+        beside = any(problem.tasks[other].row_wise for other in members(joined))
+        if (
+            entry.work.arrays
+            or entry.work.kind == "rows"
+            or (entry.row_wise and beside)
+            or not self.configs(mask)
+        ):
+            return problem.areas[task]
+        loads = tuple(
+            tensor
+            for tensor, count in self.externals(mask).items()
+            if problem.tensors[tensor].producer < 0
+            and problem.tensors[tensor].reads(problem.everything) == count
+        )
+        stores = (entry.output,) if problem.tensors[entry.output].output else ()
+        cycles = min(self._cycles(config, mask, {}, loads, stores) for config in self.configs(mask))
+        return (problem.machine.cores * cycles,) * 2
 
     def externals(self, mask: int) -> dict[int, int]:
         """Tensors that the set reads but does not make, with the number of reads."""

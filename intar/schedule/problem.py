@@ -122,17 +122,6 @@ class Problem:
         return tuple(bounds.area(task.work, self.machine) for task in self.tasks)
 
     @cached_property
-    def summed_areas(self) -> tuple[tuple[tuple[int, int], ...], ...]:
-        """The areas of every set of eight tasks that follow each other, by the byte that is its bit mask."""
-        tables = []
-        for first in range(0, len(self.tasks), 8):
-            sums = [(0, 0)]
-            for arrays, vectors in self.areas[first : first + 8]:
-                sums += [(a + arrays, v + vectors) for a, v in sums]
-            tables.append(tuple(sums))
-        return tuple(tables)
-
-    @cached_property
     def residents(self) -> tuple[int, ...]:
         """Most bytes that the weights of each task, and copies of its parameters, take if they stay on chip."""
         groups = range(1, self.machine.cores + 1)

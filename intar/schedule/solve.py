@@ -85,6 +85,8 @@ def _passes(problem: Problem, moves: Moves, width: int, effort: int | None) -> A
     quick = solve_dp(problem, moves, BEAM, effort=effort)
     if quick is None or quick.exact:
         return quick
+    if quick.moves and quick.cycles == moves.remaining(0):
+        return replace(quick, exact=True)
     if effort is not None and not quick.moves:
         return quick
     upper = quick.cycles if quick.moves else None
