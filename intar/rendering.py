@@ -40,7 +40,7 @@ def build_target(machine: Machine) -> BuildTarget:
     board = find_board(machine.device)
     default = BuildTarget()
     platform = default.platform if board.part == default.part else ""
-    return BuildTarget(board.part, platform, machine.clock_mhz, uram=board.uram > 0, board=board.vivado_board)
+    return BuildTarget(board.part, platform, machine.clock_mhz, uram=board.uram, board=board.vivado_board)
 
 
 def _bench_data(made: Design, inputs: Mapping[str, np.ndarray]) -> dict[str, bytes]:

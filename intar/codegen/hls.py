@@ -16,6 +16,7 @@ from intar.codegen.hls_checks import tensor_ids
 from intar.codegen.hls_nodes.ports import choosing
 from intar.codegen.hls_types import NodeView, Stream, beat_type
 from intar.codegen.hls_views import node_views
+from intar.codegen.storage import U280_URAM
 from intar.codegen.templating import render
 from intar.errors import Finding, InternalError, UnsupportedError
 from intar.ir.names import RESERVED, SAFE
@@ -55,7 +56,7 @@ class BuildTarget:
     platform : Vitis platform; empty for parts that are used without one (IP flow).
     clock_mhz : wanted frequency, MHz.
     memory : for each kernel argument its memory bank as ``v++`` writes it (``HBM[0]``, ``DDR[1]``); missing: the default.
-    uram : whether the part has UltraRAM.
+    uram : UltraRAMs of the part.
     board : the board as Vivado names it, without its version; empty: none.
     """
 
@@ -63,7 +64,7 @@ class BuildTarget:
     platform: str = "xilinx_u280_gen3x16_xdma_1_202211_1"
     clock_mhz: float = 300.0
     memory: Sequence[str] = field(default_factory=tuple)
-    uram: bool = True
+    uram: int = U280_URAM
     board: str = ""
 
     @property

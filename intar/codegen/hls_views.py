@@ -9,6 +9,7 @@ from intar.codegen.hls_checks import check_supported, tensor_ids
 from intar.codegen.hls_nodes import arrays, memories, movers, ports, units
 from intar.codegen.hls_nodes.view import Parts, View
 from intar.codegen.hls_types import NodeView
+from intar.codegen.storage import ultra_memories
 from intar.ir.program import Program
 
 MAKERS: Mapping[str, Callable[[View, Any], Parts]] = {
@@ -27,12 +28,12 @@ MAKERS: Mapping[str, Callable[[View, Any], Parts]] = {
 }
 
 
-def node_views(program: Program, uram: bool) -> tuple[NodeView, ...]:
+def node_views(program: Program, uram: int) -> tuple[NodeView, ...]:
     """One view per node, in the program's order.
 
     Parameters
     ----------
-    uram : whether the part has UltraRAM (large buffers go there).
+    uram : UltraRAMs of the part, which large memories take (`intar.codegen.storage`).
 
     Raises
     ------
@@ -44,5 +45,6 @@ def node_views(program: Program, uram: bool) -> tuple[NodeView, ...]:
     """
     check_supported(program)
     tensors = tensor_ids(program)
-    views = [View(program, node, uram, tensors) for node in program.nodes]
+    ultra = ultra_memories(program, uram)
+    views = [View(program, node, ultra, tensors) for node in program.nodes]
     return tuple(view.made(MAKERS[view.node.kind](view, view.node)) for view in views)

@@ -20,6 +20,7 @@ from intar.codegen.rtl_library import modules
 from intar.codegen.rtl_nodes import arrays, memories, movers, ports, rows, vector
 from intar.codegen.rtl_nodes.program import Rom, concatenated
 from intar.codegen.rtl_nodes.site import Instance, Site, argument_names
+from intar.codegen.storage import U280_URAM
 from intar.errors import InternalError
 from intar.ir.names import sanitise
 from intar.ir.nodes.ports import Load, Store
@@ -129,14 +130,14 @@ def memory_files(program: Program) -> dict[str, str]:
 
 
 def render_rtl(
-    program: Program, images: Mapping[str, bytes] = MappingProxyType({}), *, uram: bool = True
+    program: Program, images: Mapping[str, bytes] = MappingProxyType({}), *, uram: int = U280_URAM
 ) -> dict[str, bytes]:
     """The RTL of `program`: path → contents.
 
     Parameters
     ----------
     images : the images of its memories of constants, by their names; others are left alone.
-    uram : large buffers are URAM; set it to False for devices without.
+    uram : UltraRAMs of the device, which large memories take (`intar.codegen.storage`).
 
     Returns
     -------
@@ -173,7 +174,7 @@ def _largest_first(program: Program) -> list[str]:
     return sorted((bundle.name for bundle in bundles(program)), key=lambda name: -size[name])
 
 
-def instances(program: Program, *, uram: bool = True) -> dict[str, Instance]:
+def instances(program: Program, *, uram: int = U280_URAM) -> dict[str, Instance]:
     """The instance of each node of `program`, by the node's name, wired as in `kernel.sv`.
 
     Raises
@@ -240,7 +241,7 @@ def _comment(text: str) -> str:
 # ---------------------------------------------------------------- the view of a program
 
 
-def _view(program: Program, uram: bool) -> KernelView:
+def _view(program: Program, uram: int) -> KernelView:
     site = Site(program, uram)
     nodes = [_instance(site, node) for node in program.nodes]
     wires = [

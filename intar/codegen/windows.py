@@ -102,15 +102,22 @@ def window(node: Image) -> int:
 
 
 def part(node: Image) -> int:
-    """Elements of a part of a beat that has an address of its own, so that a window may begin anywhere: a beat, or fewer."""
+    """Elements of a part of a beat that has an address of its own, so that a window may begin anywhere: a beat, or fewer
+    where that takes fewer banks."""
     half = ((node.lanes - 1).bit_length() or 1) // 2
-    return gcd(node.lanes, 1 << half) if apart(node) else node.lanes
+    small = gcd(node.lanes, 1 << half)
+    return small if apart(node) and _banks(node, small) < _banks(node, node.lanes) else node.lanes
 
 
 def banks(node: Image) -> int:
     """Neighbouring beats that are in different memories: a power of two, such that a window is read in one cycle."""
+    return _banks(node, part(node))
+
+
+def _banks(node: Image, size: int) -> int:
+    """The same if parts of beats have so many elements; without reads apart a beat's window begins in one of two."""
     count = 2
-    while count * node.lanes < window(node) + part(node) - 1:
+    while count * node.lanes < window(node) + size - 1:
         count *= 2
     return count
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from intar.codegen import windows
 from intar.codegen.rtl_nodes.functions import table_style, table_words
-from intar.codegen.rtl_nodes.memories import LUTRAM_DEPTH, bank_depth, memory_style
+from intar.codegen.storage import LUTRAM_DEPTH, memory_style, shape, ultra_blocks, ultra_memories
 from intar.ir.nodes.arrays import Core
 from intar.ir.nodes.memories import Buffer, ConstantMemory, Image
 from intar.ir.nodes.ports import Load, Store
@@ -43,7 +42,7 @@ def product_dsp(a_bits: int, b_bits: int) -> int:
 def block_memory(width: int, depth: int, style: str) -> tuple[float, int]:
     """(blocks of 36 kbit, UltraRAMs) of a memory of `depth` words of `width` bits with one read and one write port."""
     if style == "ultra":
-        return 0, _ceil(width, 72) * _ceil(depth, 4096)
+        return 0, ultra_blocks(width, depth)
     if style == "distributed" or depth <= LUTRAM_DEPTH:
         return 0, 0
     halves = [(36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)]  # of a block: 18 kbit
@@ -81,7 +80,7 @@ def _table_bram(node: Lookups) -> float:
     return sum(block_memory(written * width, words, table_style(node))[0] for width in widths)
 
 
-def _node(node: Node, uram: bool) -> tuple[float, float, int]:
+def _node(node: Node, ultra: frozenset[str]) -> tuple[float, float, int]:
     """(dsp, bram36, uram) of one node."""
     if isinstance(node, Core):
         return node.multipliers * (1 if node.pack > 1 else product_dsp(*node.operand_bits)), 0, 0
@@ -89,30 +88,29 @@ def _node(node: Node, uram: bool) -> tuple[float, float, int]:
         return _vector_dsp(node), node.rate * _table_bram(node) if node.tables else 0, 0
     if isinstance(node, Rows):
         return node.rate * _table_dsp(node), node.rate * _table_bram(node) if node.tables else 0, 0
-    if isinstance(node, Buffer | ConstantMemory):
-        return (0, *block_memory(node.lanes * node.bits, node.depth, memory_style(node, uram)))
-    if isinstance(node, Image):
-        memories = windows.banks(node) * node.lanes // windows.part(node)
-        bram, uram_ = block_memory(windows.part(node) * node.bits, bank_depth(node), memory_style(node, uram))
-        return 0, memories * bram, memories * uram_
+    if isinstance(node, Buffer | ConstantMemory | Image):
+        count, width, depth = shape(node)
+        bram, uram = block_memory(width, depth, memory_style(node, ultra))
+        return 0, count * bram, count * uram
     if isinstance(node, Load | Store):
         depth = LOAD_WORDS if isinstance(node, Load) else STORE_WORDS
         return (0, *block_memory(node.port_bits, depth, "block"))
     return 0, 0, 0
 
 
-def static_resources(program: Program, uram: bool) -> dict[str, Any]:
+def static_resources(program: Program, uram: int) -> dict[str, Any]:
     """``resources`` of the report as far as they can be counted: ``dsp``, ``bram36``, ``uram``; ``lut``, ``ff`` None.
 
     ``by_module`` has the same counts for each kind of node.
 
     Parameters
     ----------
-    uram : whether the device has UltraRAM.
+    uram : UltraRAMs of the device.
     """
+    ultra = ultra_memories(program, uram)
     kinds: dict[str, dict[str, float | None]] = {}
     parts: list[tuple[str, tuple[float, float, int]]] = [
-        (node.kind, _node(node, uram)) for node in program.nodes
+        (node.kind, _node(node, ultra)) for node in program.nodes
     ]
     parts += [
         ("link", (0, *block_memory(link.lanes * link.bits, link.depth, "block"))) for link in program.links

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from intar.codegen.rtl_nodes.memories import LUTRAM_DEPTH
+from intar.codegen.storage import LUTRAM_DEPTH
 from intar.device.boards import find_board
 from intar.errors import ConfigError, Finding, ToolError
 from intar.ir.io import write_atomic

@@ -61,7 +61,7 @@ def test_the_rtl_reads_its_contents_wherever_the_project_lies(made: Design, tmp_
 
 
 def test_reports_count_and_show_them(made: Design) -> None:
-    kinds = static_resources(made.program, uram=True)["by_module"]
+    kinds = static_resources(made.program, uram=960)["by_module"]
     deep = [node for node in made.program.constants if node.depth > 64]
     assert deep and kinds["constant"]["bram36"] > 0 and kinds["constant"]["uram"] == 0
     shown = {row.lane for row in gantt_rows(made) if row.group == "ports"}

@@ -304,7 +304,7 @@ def test_every_key_of_the_report_is_there(designs: dict[str, Design]) -> None:
 def test_static_count(designs: dict[str, Design]) -> None:
     made = designs["auto"]
     machine = made.schedule.machine
-    found = static_resources(made.program, uram=False)
+    found = static_resources(made.program, uram=0)
     assert found["by_module"]["core"]["dsp"] == machine.multipliers // 2  # 8 x 8 bits: two a block
     units = [node for node in made.program.nodes if node.kind == "vector"]
     rescaling = sum(unit.rate * (2 if unit.value_bits <= NARROW_VALUE else 4) for unit in units)

@@ -104,7 +104,7 @@ def test_the_static_count_is_that_of_the_netlist(budget: dict[str, object], tmp_
     made = pipeline.compile_quantised(source.quantised, source.machine)
     target = rendering.project(made).write(tmp_path / "p")
     netlist = synth.synthesise(target, top_name(made.program), "xc7", blocks=True)
-    counted = static_resources(made.program, uram=False)
+    counted = static_resources(made.program, uram=0)
     assert (netlist.dsp, netlist.bram36, netlist.uram) == (counted["dsp"], counted["bram36"], counted["uram"])
     assert netlist.lut is None and netlist.ff is None and "multipliers and memories only" in netlist.source
 
@@ -129,5 +129,5 @@ def test_multipliers_of_a_whole_design(scheme: str, rescaling: int, tmp_path: Pa
     target = rendering.project(made).write(tmp_path / "p")
     netlist = synth.synthesise(target, top_name(made.program), "xcup")
     assert netlist.by_module["intar_array"]["dsp"] == source.machine.multipliers == 32
-    assert netlist.dsp == 32 + 2 * rescaling == static_resources(made.program, uram=True)["dsp"]
+    assert netlist.dsp == 32 + 2 * rescaling == static_resources(made.program, uram=960)["dsp"]
     assert netlist.lut and netlist.ff

@@ -9,6 +9,7 @@ from intar.codegen.hls_nodes.text import braces
 from intar.codegen.hls_nodes.view import Parts, View
 from intar.codegen.hls_nodes.walks import WALK_COLUMNS, walk_row
 from intar.codegen.hls_types import Function, Local, Rom, Row, beat_type
+from intar.codegen.storage import LUTRAM_DEPTH
 from intar.errors import InternalError
 from intar.ir.nodes.memories import Buffer, BufferStep, ConstantMemory, Image, ImageStep
 from intar.ir.segments import Runs, merged_in, steps_in
@@ -35,7 +36,7 @@ def buffer(view: View, node: Buffer) -> Parts:
         beat_type(node.lanes, node.bits),
         "memory",
         f"[{node.depth}]",
-        (f"BIND_STORAGE variable=memory type=ram_s2p impl={storage(node.depth, view.uram)}",),
+        (f"BIND_STORAGE variable=memory type=ram_s2p impl={storage(node.depth, view.ultra)}",),
     )
     task = view.task(
         "task",
@@ -61,7 +62,7 @@ def constant(view: View, node: ConstantMemory) -> Parts:
         f"[{node.depth}][{words}]",
         (
             "ARRAY_RESHAPE variable=memory type=complete dim=2",
-            f"BIND_STORAGE variable=memory type=rom_1p impl={storage(node.depth, uram=False)}",
+            f"BIND_STORAGE variable=memory type=rom_1p impl={storage(node.depth, ultra=False)}",
         ),
         rows=rows_file(node),
     )
@@ -113,7 +114,7 @@ def image(view: View, node: Image) -> Parts:
             beat_type(node.lanes, node.bits),
             name,
             f"[{bank}]",
-            (f"BIND_STORAGE variable={name} type=ram_s2p impl={storage(bank, view.uram)}",),
+            (f"BIND_STORAGE variable={name} type=ram_s2p impl={storage(bank, view.ultra)}",),
         )
         for name in ("even", "odd")
     )
@@ -206,8 +207,8 @@ def _mask_rows(node: Image) -> list[Row]:
     ]
 
 
-def storage(depth: int, uram: bool) -> str:
+def storage(depth: int, ultra: bool) -> str:
     """Kind of memory for so many beats: small ones in LUTs, deep ones in UltraRAM where the part has it."""
-    if depth <= 64:
+    if depth <= LUTRAM_DEPTH:
         return "lutram"
-    return "uram" if uram and depth >= 2048 else "bram"
+    return "uram" if ultra else "bram"

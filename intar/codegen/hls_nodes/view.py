@@ -25,10 +25,10 @@ class Parts:
 class View:
     """One node of a program, as it is made into C++."""
 
-    def __init__(self, program: Program, node: Node, uram: bool, tensors: dict[str, int]):
+    def __init__(self, program: Program, node: Node, ultra: frozenset[str], tensors: dict[str, int]):
         self.program = program
         self.node = node
-        self.uram = uram
+        self.ultra = node.name in ultra
         self.tensors = tensors
         self.upper = node.name.upper()
         self.round = "0" if program.rounds == (1,) else "round"

@@ -12,10 +12,9 @@ from intar.codegen.rtl_nodes.program import (
 )
 from intar.codegen.rtl_nodes.site import Instance, Site
 from intar.codegen.rtl_nodes.walks import WALK, walk_bits, walk_fields
+from intar.codegen.storage import memory_style
 from intar.ir.nodes.memories import Buffer, BufferStep, ConstantMemory, Image
 
-LUTRAM_DEPTH, URAM_DEPTH, URAM_BITS = 64, 4096, 1 << 20
-"""Up to this depth a buffer is LUTRAM; from this depth and size (bits) on it is URAM."""
 BUFFER = (*WALK, ("need", 32), ("need_step", 32))
 IMAGE = fields(
     32,
@@ -37,7 +36,7 @@ def buffer(site: Site, made: Instance, node: Buffer) -> None:
         ("LANES", lanes),
         ("ADDRESS_BITS", address_bits),
         ("COUNT_BITS", count_bits),
-        ("STYLE", f'"{memory_style(node, site.uram)}"'),
+        ("STYLE", f'"{memory_style(node, site.ultra)}"'),
         *site.steps("WRITE_", buffer_rom(node, node.writes)),
         *site.steps("READ_", buffer_rom(node, node.reads)),
     ]
@@ -74,7 +73,7 @@ def constant(site: Site, made: Instance, node: ConstantMemory) -> None:
         ("FILE", f'"{site.names[node.name]}.mem"'),
         ("ADDRESS_BITS", address_bits),
         ("COUNT_BITS", count_bits),
-        ("STYLE", f'"{memory_style(node, site.uram)}"'),
+        ("STYLE", f'"{memory_style(node, site.ultra)}"'),
         *site.steps("", steps),
     ]
     site.stream(made, node, "out", True, node.lanes, node.bits)
@@ -91,7 +90,7 @@ def image(site: Site, made: Instance, node: Image) -> None:
         ("PIXEL_BITS", windows.pixel_bits(node)),
         ("ADDRESS_BITS", address_bits),
         ("COUNT_BITS", count_bits),
-        ("STYLE", f'"{memory_style(node, site.uram)}"'),
+        ("STYLE", f'"{memory_style(node, site.ultra)}"'),
         ("TAPS", len(taps.steps)),
         ("TAP_PROGRAM", taps),
         ("MASKS", len(masks.steps)),
@@ -142,19 +141,3 @@ def track_rom(node: Image) -> Rom:
         for t in windows.tracks(node)
     ]
     return rom(TRACK, node.name, tracks)
-
-
-def bank_depth(node: Buffer | ConstantMemory | Image) -> int:
-    """Beats of each memory of a node: an image has several, for neighbouring beats."""
-    return -(-node.depth // windows.banks(node)) if isinstance(node, Image) else node.depth
-
-
-def memory_style(node: Buffer | ConstantMemory | Image, uram: bool) -> str:
-    """``ram_style`` of a node's memory: ``distributed``, ``block``, or ``ultra`` on a device with UltraRAM (which holds no
-    constants).
-    """
-    depth = bank_depth(node)
-    if depth <= LUTRAM_DEPTH:
-        return "distributed"
-    large = depth >= URAM_DEPTH and depth * node.lanes * node.bits >= URAM_BITS
-    return "ultra" if large and uram and not isinstance(node, ConstantMemory) else "block"

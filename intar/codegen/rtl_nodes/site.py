@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from intar.codegen.rtl_nodes.program import Rom, concatenated, numbers_apart
+from intar.codegen.storage import ultra_memories
 from intar.errors import InternalError
 from intar.ir.names import sanitise
 from intar.ir.nodes.ports import Load
@@ -34,9 +35,9 @@ def argument_names(program: Program) -> dict[str, str]:
 class Site:
     """The names of all nodes, links and arguments of a kernel, and who is connected with whom."""
 
-    def __init__(self, program: Program, uram: bool):
+    def __init__(self, program: Program, uram: int):
         self.program = program
-        self.uram = uram
+        self.ultra = ultra_memories(program, uram)
         self.names = sanitise(node.name for node in program.nodes)
         self.links = sanitise(link.name for link in program.links)
         self.arguments: dict[str, tuple[int, Argument]] = {
