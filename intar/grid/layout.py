@@ -81,30 +81,40 @@ class _Classes:
     def __init__(self) -> None:
         self.members: dict[str, dict[str, Fraction]] = {}
         self.root: dict[str, str] = {}
+        self.largest: dict[str, Fraction] = {}
+        self.unit: dict[str, Fraction] = {}
 
     def add(self, name: str) -> None:
         if name not in self.root:
             self.root[name], self.members[name] = name, {name: Fraction(1)}
+            self.largest[name] = self.unit[name] = Fraction(1)
 
-    def _scaled(self, x: str, y: str, ratio: Fraction) -> dict[str, Fraction]:
-        """The members of y's set in units of x's set."""
-        first, second = self.members[self.root[x]], self.members[self.root[y]]
-        factor = first[x] / ratio / second[y]
-        return {name: value * factor for name, value in second.items()}
+    def _factor(self, x: str, y: str, ratio: Fraction) -> Fraction:
+        """What the members of y's set are multiplied by in x's set."""
+        return self.members[self.root[x]][x] / ratio / self.members[self.root[y]][y]
+
+    def _together(self, x: str, y: str, ratio: Fraction) -> tuple[Fraction, Fraction]:
+        """The largest member of both sets as one, and the unit of which all are whole multiples."""
+        factor, first, second = self._factor(x, y, ratio), self.root[x], self.root[y]
+        one, other = self.unit[first], self.unit[second] * factor
+        down = one.denominator * other.denominator
+        unit = Fraction(gcd(one.numerator * other.denominator, other.numerator * one.denominator), down)
+        return max(self.largest[first], self.largest[second] * factor), unit
 
     def fits(self, x: str, y: str, ratio: Fraction) -> bool:
         """Whether the relation contradicts nothing and leaves few enough phases."""
         if self.root[x] == self.root[y]:
             members = self.members[self.root[x]]
             return members[x] == ratio * members[y]
-        together = {**self.members[self.root[x]], **self._scaled(x, y, ratio)}
-        return max(whole(together).values()) <= MAX_PHASES
+        largest, unit = self._together(x, y, ratio)
+        return largest / unit <= MAX_PHASES
 
     def join(self, x: str, y: str, ratio: Fraction) -> None:
         if self.root[x] == self.root[y]:
             return
-        moved = self._scaled(x, y, ratio)
-        del self.members[self.root[y]]
+        factor = self._factor(x, y, ratio)
+        self.largest[self.root[x]], self.unit[self.root[x]] = self._together(x, y, ratio)
+        moved = {name: value * factor for name, value in self.members.pop(self.root[y]).items()}
         self.members[self.root[x]].update(moved)
         self.root.update(dict.fromkeys(moved, self.root[x]))
 

@@ -1,10 +1,10 @@
 """Banks: which tensor copies use one and the same memory, one after the other.
 
 A memory has one write side and one read side, so that only copies whose stages do not overlap can share it; it is as large
-as the largest of them. The fewest bytes in all: an interval colouring with weights. Largest first, each into the first bank
-that is free, is tried first and is proved best where it meets the bound; otherwise CP-SAT looks for less, where there are at
-most MOST_TENANTS copies. Where every copy is there several times (one for each core), it looks for the banks of one of
-each, and all others lie as these do.
+as the largest of them. The fewest bytes in all: an interval colouring with weights. Largest first, each into the largest
+bank that is free, or into the smallest one, is proved best where it meets the bound; otherwise CP-SAT looks for less, where
+there are at most MOST_TENANTS copies. Where every copy is there several times (one for each core), it looks for the banks of
+one of each, and all others lie as these do.
 """
 
 from __future__ import annotations
@@ -98,11 +98,13 @@ def _colour(tenants: Sequence[Tenant]) -> Banks:
     )
     ranked = [tenants[i] for i in order]
     bound = least(ranked)
-    leaders = _first_fit(ranked)
+    leaders = _fitted(ranked, 0)
+    if _total(ranked, leaders) > bound:
+        leaders = min(leaders, _fitted(ranked, -1), key=lambda found: _total(ranked, found))
     if _total(ranked, leaders) > bound:
         times = _times(ranked)
         one = ranked[::times]
-        found = _fewer(tuple(one), tuple(_first_fit(one))) if len(one) <= MOST_TENANTS else None
+        found = _fewer(tuple(one), tuple(_fitted(one, 0))) if len(one) <= MOST_TENANTS else None
         every = [times * leader + turn for leader in found or () for turn in range(times)]
         if every and _total(ranked, every) < _total(ranked, leaders):
             leaders = every
@@ -131,13 +133,13 @@ def _total(ranked: Sequence[Tenant], leaders: Sequence[int]) -> int:
     return sum(ranked[leader].bytes for leader in set(leaders))
 
 
-def _first_fit(ranked: Sequence[Tenant]) -> list[int]:
-    """The leader (largest tenant) of each tenant's bank."""
+def _fitted(ranked: Sequence[Tenant], which: int) -> list[int]:
+    """The leader (largest tenant) of each tenant's bank: of the free ones, largest first, number `which`."""
     banks: dict[int, list[Tenant]] = {}
     leaders = []
     for i, tenant in enumerate(ranked):
-        free = (leader for leader, inside in banks.items() if not any(tenant.meets(t) for t in inside))
-        leader = next(free, i)
+        free = [leader for leader, inside in banks.items() if not any(tenant.meets(t) for t in inside)]
+        leader = free[which] if free else i
         banks.setdefault(leader, []).append(tenant)
         leaders.append(leader)
     return leaders
