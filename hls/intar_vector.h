@@ -31,10 +31,11 @@ struct affine_step {
 };
 
 // Parameters of the operation with the operand from y (docs/numerics.md: add, mul).  In a unit that only shifts mx is log2
-// of the multiplier, my too, with 32 more, and 64 more if it is negative.
+// of the multiplier, my too, with 32 more, and 64 more if it is negative.  spread: the first element of y for all lanes.
 struct binary_step {
   vector_binary op;
   int32_t zx, zy, mx, my, shift, zero, lo, hi;
+  bool spread;
 };
 
 // `groups` x `beats` beats through source -> affine -> binary -> rational or table -> out; with load >= 0: fill that table, with
@@ -202,7 +203,7 @@ BEAT:
         TAKE_Y:
           for (int l = 0; l < LANES; ++l) {
 #pragma HLS UNROLL
-            other[l] = taken[l];
+            other[l] = taken[step.binary.spread ? 0 : l];
           }
         }
         int32_t saturated = 0;

@@ -1,14 +1,14 @@
 // intar_vector: vector unit: affine requantise, binary operation, rational function and table lookup on beats of LANES elements,
 // RATE of them a cycle.
 //
-// Step        616 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
+// Step        617 bits, lowest first: groups - 1 (32), beats - 1 (32), source is x (1), per channel (1), uses y (1),
 //             load (1), per channel values are used (1), per channel values by row (1), affine (1), late (1), mult (32), shift (8),
 //             bias (64) | affine zero, lo, hi (18 each) |
 //             binary zx, zy (18 each), mx, my (32 each), shift (6), multiply (1), zero, lo, hi (18 each) |
 //             table use (1), half (17), low bits (4), first entry (16), log2 of a group's entries (4), q (5), lo, hi (18 each) |
 //             load: first entry (16), entries - 1 (16); by row instead: groups of a block - 1 (16), place of its first set in a beat (16) |
 //             rational zero (18), lift (4), first set (16), 34 fraction bits of the sum (1), used (1), zero of the result, lo, hi (18 each),
-//             sets that are loaded - 1 (16).
+//             sets that are loaded - 1 (16) | the first element of a beat of y is that of all lanes (1).
 //             With `late` the bias of per channel values is not added in the affine operation but to the result of the binary one.
 //             An operation that a step does not use is the identity (see intar/codegen/rtl_nodes/vector.py). For MERGED and SHIFT_ONLY
 //             see intar_vector_lane.
@@ -38,6 +38,7 @@ module intar_vector #(
     parameter bit MERGED        = 1'b0,  // affine and binary are used, but by no step both
     parameter bit PRODUCT       = 1'b1,  // some step multiplies x and y
     parameter bit LATE          = 1'b0,  // some step adds its bias to the product
+    parameter bit SPREAD        = 1'b0,  // some step has one factor for all lanes
     parameter bit SHIFT_ONLY    = 1'b0,  // all multipliers are powers of two
     parameter int VALUE_BITS    = 48,    // of source + bias in the affine operation
     parameter bit RATIONAL      = 1'b0,
@@ -55,8 +56,8 @@ module intar_vector #(
     parameter int SEGMENTS      = 1,  // see intar_steps
     parameter int STEPS         = 1,
     parameter int ROWS          = 0,  // of numbers, see intar_round_steps; its HEAD is 72
-    parameter logic [STEPS*((ROWS > 0) ? 89 : 616)-1:0] PROGRAM = '0,
-    parameter logic [((ROWS > 0) ? ROWS : 1)*544-1:0] NUMBERS = '0,
+    parameter logic [STEPS*((ROWS > 0) ? 89 : 617)-1:0] PROGRAM = '0,
+    parameter logic [((ROWS > 0) ? ROWS : 1)*545-1:0] NUMBERS = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0,
     parameter bit REDUCE        = 1'b0,  // some step takes maxima
     parameter int X_STEPS       = 1,     // with REDUCE: steps that read x
@@ -103,7 +104,7 @@ module intar_vector #(
   // ---- the step that is processed
   logic valid, advance, issue, use_x, per_channel, use_y, is_load, move, enough;
   logic slice_last, beat_last, group_last, source_valid;
-  logic [615:0] step, unused_next;
+  logic [616:0] step, unused_next;
   logic [31:0] group, beat;
   logic [SLICE_BITS-1:0] slice;
   logic params_full, at_load, load_take, load_end, empty;
@@ -113,7 +114,7 @@ module intar_vector #(
   logic [LANES*BITS-1:0] source_x;
   intar_round_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(616),
+      .STEP_BITS(617),
       .HEAD(72),
       .ROWS(ROWS),
       .PROGRAM(PROGRAM),
@@ -293,6 +294,7 @@ module intar_vector #(
       .MERGED(MERGED),
       .PRODUCT(PRODUCT),
       .LATE(LATE),
+      .SPREAD(SPREAD),
       .SHIFT_ONLY(SHIFT_ONLY),
       .VALUE_BITS(VALUE_BITS),
       .RATIONAL(RATIONAL),

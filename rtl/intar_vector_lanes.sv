@@ -20,6 +20,7 @@ module intar_vector_lanes #(
     parameter bit MERGED        = 1'b0,
     parameter bit PRODUCT       = 1'b1,
     parameter bit LATE          = 1'b0,
+    parameter bit SPREAD        = 1'b0,  // some step has the first element of a beat of y for all lanes
     parameter bit SHIFT_ONLY    = 1'b0,
     parameter int VALUE_BITS    = 48,
     parameter bit RATIONAL      = 1'b0,
@@ -42,7 +43,7 @@ module intar_vector_lanes #(
 ) (
     input  logic                      clk,
     input  logic                      move,
-    input  logic [615:0]              step,
+    input  logic [616:0]              step,
     input  logic [SLICE_BITS-1:0]     slice,
     input  logic [LANES*ACC_BITS-1:0] acc_data,
     input  logic [LANES*BITS-1:0]     x_data,
@@ -117,7 +118,7 @@ module intar_vector_lanes #(
   intar_slice #(.SLICES(SLICES), .WIDTH(RATE*GROUP)) group_part (.data(lane_groups), .index(slice), .slice(group_slice));
 
   // ---- what holds for all lanes: a row's parameters, or the step's own
-  logic use_x, per_channel, use_params, by_row, use_lanes, is_late;
+  logic use_x, per_channel, use_params, by_row, use_lanes, is_late, is_spread;
   logic [31:0] shared_mult;
   logic [5:0] shared_shift;
   logic [47:0] shared_bias;
@@ -127,6 +128,7 @@ module intar_vector_lanes #(
   assign by_row = ROW_PARAMS && (step[69] || !LANE_PARAMS);
   assign use_lanes = use_params && !by_row;
   assign is_late = LATE && step[71];
+  assign is_spread = SPREAD && step[616];
   assign shared_mult = use_params ? row_values[0+:32] : step[72+:32];
   assign shared_shift = use_params ? row_values[32+:6] : step[104+:6];
   assign shared_bias = use_params ? {row_values[96+:16], row_values[64+:32]} : step[112+:48];
@@ -144,7 +146,7 @@ module intar_vector_lanes #(
       logic signed [17:0] operand, result;
       logic unused_result;
       assign source = use_x ? 48'($signed(x_slice[p*BITS+:BITS])) : 48'($signed(acc_slice[p*ACC_BITS+:ACC_BITS]));
-      assign operand = 18'($signed(y_slice[p*BITS+:BITS]));
+      assign operand = is_spread ? 18'($signed(y_data[0+:BITS])) : 18'($signed(y_slice[p*BITS+:BITS]));
       assign mult = use_lanes ? $signed(mult_slice[p*32+:32]) : $signed(shared_mult);
       assign shift = use_lanes ? shift_slice[p*6+:6] : shared_shift;
       assign member = !per_channel ? '0 : by_row ? row_values[48+:GROUP] : group_slice[p*GROUP+:GROUP];

@@ -20,7 +20,7 @@ module intar_vector_load #(
     input  logic                   rst_n,
     input  logic                   start,
     input  logic                   go,
-    input  logic [615:0]           step,
+    input  logic [616:0]           step,
     input  logic [LANES*32-1:0]    data,
     output logic                   take,
     output logic                   last,

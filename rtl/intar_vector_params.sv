@@ -18,8 +18,8 @@ module intar_vector_params #(
     parameter int SEGMENTS    = 1,     // see intar_steps
     parameter int STEPS       = 1,
     parameter int ROWS        = 0,     // of numbers, see intar_round_steps; its HEAD is 72
-    parameter logic [STEPS*((ROWS > 0) ? 89 : 616)-1:0] PROGRAM = '0,
-    parameter logic [((ROWS > 0) ? ROWS : 1)*544-1:0] NUMBERS = '0,
+    parameter logic [STEPS*((ROWS > 0) ? 89 : 617)-1:0] PROGRAM = '0,
+    parameter logic [((ROWS > 0) ? ROWS : 1)*545-1:0] NUMBERS = '0,
     parameter logic [SEGMENTS*32-1:0] ENDS = '0
 ) (
     input  logic                   clk,
@@ -48,7 +48,7 @@ module intar_vector_params #(
   localparam int PLACE_BITS = (SETS > 1) ? $clog2(SETS) : 1;
 
   logic valid, per_channel, by_row, set_last, take, group_last, advance, beat_last;
-  logic [615:0] step, unused_next;
+  logic [616:0] step, unused_next;
   logic [31:0] group;
   logic [1:0] kind;       // of the parameter that the next beat brings
   logic [1:0] full_banks;
@@ -56,7 +56,7 @@ module intar_vector_params #(
   logic unused;
   intar_round_steps #(
       .STEPS(STEPS),
-      .STEP_BITS(616),
+      .STEP_BITS(617),
       .HEAD(72),
       .ROWS(ROWS),
       .PROGRAM(PROGRAM),

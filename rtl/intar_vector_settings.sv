@@ -16,7 +16,7 @@ module intar_vector_settings #(
 ) (
     input  logic         clk,
     input  logic         move,
-    input  logic [615:0] step,
+    input  logic [616:0] step,
     output logic [53:0]  affine_bounds,
     output logic [35:0]  binary_zeros,
     output logic [71:0]  binary_scale,

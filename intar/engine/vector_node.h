@@ -8,7 +8,7 @@ namespace intar {
 
 struct VectorStep {
   i64 groups, beats, source, affine, per_channel, row, block, first, reduce, pool, mult, shift, bias, late, zero, lo, hi, binary, b_zx, b_zy, b_mx, b_my,
-      b_shift, b_zero, b_lo, b_hi, table, load, rational, load_rational;
+      b_shift, b_zero, b_lo, b_hi, spread, table, load, rational, load_rational;
 
   bool loads() const { return load >= 0 || load_rational >= 0; }
 };
@@ -272,7 +272,7 @@ struct Vector : Unit {
         i64 sum = (v - s.b_zx) * s.b_mx + (second[i] - s.b_zy) * s.b_my;
         v = clamp(((sum + (i64{1} << (s.b_shift - 1))) >> s.b_shift) + s.b_zero, s.b_lo, s.b_hi);
       } else if (s.binary == 2) {
-        i64 product = (v - s.b_zx) * (second[i] - s.b_zy);
+        i64 product = (v - s.b_zx) * (second[s.spread ? 0 : i] - s.b_zy);
         v = clamp(requantise(product, s.b_mx, s.b_shift) + (s.late ? slot.bias[n] : 0) + s.b_zero, s.b_lo, s.b_hi);
       }
       i64 member = s.per_channel ? slot.group[n] : 0;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from intar.grid.images import TAPS, grid_images
+from intar.grid.images import TAPS, channel_factor, grid_images
 from intar.ir.ops import Op
 from intar.ir.taskgraph import TaskGraph
 
@@ -51,6 +51,8 @@ def grids(graph: TaskGraph) -> dict[str, Grid]:
     for task in graph.tasks:
         names = [name for name in (*task.inputs, task.output) if name in images]
         if task.op not in BORDERS and task.op not in TAPS:
+            if channel_factor(graph, task):
+                names.remove(task.inputs[1])
             for name in names[1:]:
                 group[root(name)] = root(names[0])
     pitch: dict[str, int] = {}

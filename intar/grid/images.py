@@ -34,9 +34,19 @@ def grid_images(graph: TaskGraph) -> set[str]:
     return found
 
 
+def channel_factor(graph: TaskGraph, task: Task) -> bool:
+    """Whether the task multiplies an image (1, C, H, W) by a pixel (1, C, 1, 1)."""
+    if task.op is not Op.MUL or any(name in graph.constants for name in task.inputs):
+        return False
+    image, pixel = (graph.tensor(name).shape for name in task.inputs)
+    return len(image) == 4 and pixel == (*image[:2], 1, 1) != image
+
+
 def follows(graph: TaskGraph, task: Task) -> bool:
     """Whether the task works on images as they are stored."""
     shapes = {graph.tensor(n).shape for n in (*task.inputs, task.output) if n not in graph.constants}
+    if channel_factor(graph, task):
+        shapes.remove(graph.tensor(task.inputs[1]).shape)
     if any(len(shape) != 4 or shape[0] != 1 for shape in shapes):
         return False
     if task.op in (Op.CONCAT, Op.SLICE, Op.SCALE_SHIFT):

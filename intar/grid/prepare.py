@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from intar.errors import Finding, UnsupportedError
 from intar.grid.channels import functions_by_channel, functions_by_column
+from intar.grid.gates import channel_factors
 from intar.grid.order import prelu_in_parts, relu_before_pool
 from intar.grid.rewrite import to_grid
 from intar.grid.spelled import spell_out
@@ -37,7 +38,7 @@ def prepare(graph: TaskGraph, skip: Sequence[str] = (), phases: tuple[int, int] 
         raise UnsupportedError(
             [Finding(f"there is no pass '{name}'", hint=f"one of: {', '.join(PASSES)}") for name in unknown]
         )
-    graph = functions_by_channel(spell_out(graph))
+    graph = channel_factors(functions_by_channel(spell_out(graph)))
     if "relu_before_pool" not in skip:
         graph = relu_before_pool(graph)
     graph = to_grid(graph, copy_upsampled="upsample_phases" in skip, phases=phases)

@@ -17,7 +17,7 @@ from functools import reduce
 import numpy as np
 
 from intar.errors import Finding, UnsupportedError
-from intar.grid.images import BINARY, TAPS, VIEWS, follows, grid_images
+from intar.grid.images import BINARY, TAPS, VIEWS, channel_factor, follows, grid_images
 from intar.grid.layout import Relation, choose, steps_to
 from intar.grid.sketch import Sketch
 from intar.grid.stored import Stored, canonical, reads, stored_weight, tap, weighted
@@ -146,6 +146,8 @@ class Rewriter(Sketch):
             if task.op is Op.SPACE_TO_DEPTH:
                 return [Relation(x, y, (Fraction(down), Fraction(right)))]
             return [Relation(x, y, (Fraction(1, down), Fraction(1, right)))]
+        if channel_factor(self.graph, task):
+            return [Relation(x, y, one), Relation(task.inputs[1], y, (None, None))]
         return [Relation(name, y, one) for name in task.inputs if name not in self.graph.constants]
 
     def _products(self, task: Task, window: Window) -> int:
@@ -389,6 +391,9 @@ class Rewriter(Sketch):
 
     def _binary(self, task: Task) -> None:
         operands = [name for name in task.inputs if name not in self.graph.constants]
+        if channel_factor(self.graph, task):
+            self._channel_factor(task)
+            return
         if len(operands) == 2:
             x, y = (self._image(name, task) for name in operands)
             if x.channels != y.channels or not np.array_equal(x.where, y.where):
@@ -406,6 +411,17 @@ class Rewriter(Sketch):
         gain = row if task.op is Op.MUL else -ones if task.op is Op.SUB and first else ones
         shift = zeros if task.op is Op.MUL else -row if task.op is Op.SUB and not first else row
         self._scale_shift(task, x, gain, shift)
+
+    def _channel_factor(self, task: Task) -> None:
+        """A product with a pixel: the number of each channel of the image once for each channel in which it is kept."""
+        x, pixel = (self._image(name, task) for name in task.inputs)
+        x = self._apart(x)
+        owner = np.zeros(x.channels, np.int64)
+        owner[x.where] = np.arange(x.where.shape[1])
+        wanted = Stored(pixel.name, pixel.channels, pixel.where[0, owner][None], (1, 1), (1, 1))
+        factors = self._in_order(wanted)
+        kind = broadcast_kind(self.tensors[x.name].shape, self.tensors[factors.name].shape)
+        self._emit(task, Op.MUL, [x.name, factors.name], {"broadcast": kind}, x)
 
     def _by_place(self, task: Task, op: Op, x: Stored, value: np.ndarray, first: bool) -> None:
         """A sum or product with a constant image."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from intar.grid.components import grids
-from intar.grid.images import TAPS
+from intar.grid.images import TAPS, channel_factor
 from intar.ir.ops import Op
 from intar.ir.taps import FIELDS
 from intar.ir.taskgraph import Task, TaskGraph
@@ -46,7 +46,7 @@ def _look(graph: TaskGraph, task: Task, short: dict[str, np.ndarray]) -> None:
             short[task.inputs[0]][first : first + channels] = grid - -(-(size - phase) // block)
     elif task.output in short and task.op is not Op.SPACE_TO_DEPTH:
         first = 0
-        for name in task.inputs:
+        for name in task.inputs[: 1 if channel_factor(graph, task) else None]:
             if name not in short:
                 continue
             count = len(short[name]) if task.op is Op.CONCAT else len(short[task.output])

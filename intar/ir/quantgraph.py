@@ -278,7 +278,7 @@ class QAffine(_QTask):
 class QBinary(_QTask):
     """Elementwise add or mul of two tensors of the same shape, then the table (`docs/numerics.md`).
 
-    The second operand of a ``mul`` may have one column, made by a :class:`QPeak`: the factor of a whole row.
+    The second operand of a ``mul`` may have one column: the factor of a whole row (peaks of rows, factors of channels).
     """
 
     kind: Literal["binary"] = "binary"

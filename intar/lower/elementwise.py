@@ -30,20 +30,20 @@ def append(work: Work, visit: Visit) -> None:
     pitch = work.site.pitch(task.output)
     note = f"{task.name} rows {visit.row}+{visit.rows}"
     walk = Walk(counts=(1, 1, 1, pitch, visit.rows), strides=(0, 0, 0, 1, pitch))
-    again = walk.model_copy(
-        update={"strides": (0, 0, 0, 0, 1)}
-    )  # of every row one beat, for each column block
-    walks = (walk, again if work.site.row_factor(task) else walk)
     sources = [work.tensors.reader(visit, slot) for slot in range(len(task.inputs))]
     results = work.tensors.results(visit)
     # Images are made and read tile by tile: whoever stands in between follows.
     images = task.output in work.tensors.images or any(source.columns for source in sources)
     images = images and all(memory.slots == 1 for memory in (*sources, *results))
-    for source, port, read in zip(sources, ("x", "y"), walks, strict=False):
-        if images:
+    factors = work.site.row_factor(task)
+    for source, port in zip(sources, ("x", "y"), strict=False):
+        if factors and port == "y":  # of every row one beat, for each column block
+            counts = (pitch, 1, 1, 1, visit.rows) if images else walk.counts
+            source.fetch(visit.row, Walk(counts=counts, strides=(0, 0, 0, 0, 1)), note)
+        elif images:
             source.fetch_columns(note)
         else:
-            source.fetch(visit.row, read, note)
+            source.fetch(visit.row, walk, note)
         work.net.move(source.port("out"), [f"vector_{core}.{port}"], walk.beats, note=note)
     per_channel = isinstance(task, QAffine)
     if per_channel:

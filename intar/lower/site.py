@@ -23,6 +23,7 @@ from intar.ir.quantgraph import (
     QEmbedding,
     QMatmul,
     QMove,
+    QPeak,
     QPool,
     QProduct,
     QTask,
@@ -171,9 +172,14 @@ class Site:
         return max(count * shares for _, count, shares in self.tile_bands(task, cores))
 
     def row_factor(self, task: QTask) -> bool:
-        """The second operand has one beat for each row, the same for all column blocks of the first (`QPeak`)."""
+        """The second operand has one column: one beat for each row, the same for all column blocks of the first."""
         elementwise = isinstance(task, QBinary | QMatmul) and len(task.inputs) == 2
-        return elementwise and self.pitch(task.inputs[1]) < self.pitch(task.output)
+        return elementwise and self.tensors[task.inputs[1]].cols < self.tensors[task.output].cols
+
+    def spread(self, task: QTask) -> bool:
+        """The second operand is in the first lane of its beats only; peaks of rows are in all of them."""
+        peaks = (other.output for other in self.graph.tasks if isinstance(other, QPeak))
+        return self.row_factor(task) and task.inputs[1] not in peaks
 
     def words(self, beats: int, bits: int) -> int:
         """Port words of that many beats of `bits`-bit elements."""

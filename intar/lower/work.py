@@ -82,6 +82,7 @@ class Work:
             fields |= {"binary": binary.op, "b_zx": binary.zx, "b_zy": binary.zy, "b_mx": binary.mx}
             fields |= {"b_my": binary.my, "b_shift": binary.shift, "b_zero": binary.zero}
             fields |= {"b_lo": binary.lo, "b_hi": binary.hi, "relu": binary.relu}
+            fields |= {"spread": self.site.spread(task)}
             fields |= {"late": tail is not None and tail.late}
         self.step(f"vector_{core}", VectorStep(**fields))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from intar.ir.phases import block_cycles
-from intar.ir.quantgraph import GRID, QConv, QMatmul, QTask, QuantGraph, Quantised, stored_bits
+from intar.ir.quantgraph import QConv, QMatmul, QTask, QuantGraph, Quantised, stored_bits
 from intar.ir.schedule import Machine
 from intar.quant.filters import ARRAYS
 from intar.quant.quantise import finish
@@ -41,10 +41,9 @@ def average_products(quantised: Quantised, machine: Machine) -> Quantised:
 
 
 def _sums_channels(graph: QuantGraph, task: QConv) -> bool:
-    """One pixel of each channel, in their order, all with one filter; no task on images reads it."""
+    """One pixel of each channel, in their order, all with one filter."""
     places = {tuple((tap.dy, tap.dx) for tap in group.taps) for group in task.groups}
     own = [{tap.channel for tap in group.taps} for group in task.groups]
-    readers = [other for other in graph.tasks if task.output in other.inputs]
     return (
         task.height == task.width == task.reduce == 1
         and all(group.channels == 1 for group in task.groups)
@@ -55,7 +54,6 @@ def _sums_channels(graph: QuantGraph, task: QConv) -> bool:
         and all(0 <= dy < task.in_height and 0 <= dx < task.in_width for dy, dx in next(iter(places)))
         and len(set(task.filters)) == 1
         and (task.table is None or task.table.groups == 1)
-        and not any(isinstance(other, GRID) for other in readers)
     )
 
 

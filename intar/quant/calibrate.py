@@ -303,6 +303,10 @@ def load_array(path: Path) -> np.ndarray:
         with content:
             (name,) = content.files
             return content[name]
+    except FileNotFoundError:
+        raise CalibrationError(
+            Finding("there is no such file", str(path), hint="name one of numpy.save")
+        ) from None
     except Exception:  # NumPy raises many types for a damaged file
         what, hint = "the file can't be read as one array", "store it with numpy.save"
         raise CalibrationError(Finding(what, str(path), hint=hint)) from None

@@ -401,12 +401,11 @@ class Fuser:
             self._open(Group("binary", task, tuple(operands), task.output))
 
     def _row_factor(self, name: str, shape: tuple[int, ...]) -> bool:
-        """True for the peaks of rows, one for each row of `shape`."""
-        return (
-            name in self.makers
-            and self.makers[name].kind == "peak"
-            and (self.graph.tensor(name).shape == (*shape[:-1], 1))
-        )
+        """True for the peaks of rows, one for each row of `shape`, and for the factors of an image's channels."""
+        if name in self.on_grid and shape[2:] != (1, 1):
+            return self.graph.tensor(name).shape == (*shape[:2], 1, 1)
+        made = self.makers.get(name)
+        return made is not None and made.kind == "peak" and self.graph.tensor(name).shape == (*shape[:-1], 1)
 
     def _constant_operand(self, task: Task, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         """Gain and offset, of the full shape, of an operator with one activation."""

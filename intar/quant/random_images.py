@@ -118,6 +118,13 @@ class Grower:
         kinds = [self.builder.global_avg_pool, self.builder.global_max_pool]
         return str(self.choices.pick(kinds)(x))
 
+    def gate(self, x: str, channels: int, height: int, width: int) -> str:
+        """The image times a number for each channel, made of the channels' means or maxima (squeeze and excitation)."""
+        weight, made = self._values(channels, channels, 1, 1), self.global_pool(x, channels, height, width)
+        factors = self.builder.sigmoid(self.builder.conv2d(made, weight, self._values(channels)))
+        image = self.builder.upsample_nearest(factors, (height, width))
+        return self.builder.mul(*self.choices.pick([(x, image), (image, x)]))
+
     def relu(self, x: str, channels: int, height: int, width: int) -> str:
         """A ReLU."""
         return self.builder.relu(x)
@@ -173,6 +180,7 @@ OPERATORS: dict[str, Callable[..., str]] = {
     "max_pool": Grower.max_pool,
     "avg_pool": Grower.avg_pool,
     "global_pool": Grower.global_pool,
+    "gate": Grower.gate,
     "relu": Grower.relu,
     "prelu": Grower.prelu,
     "affine": Grower.affine,

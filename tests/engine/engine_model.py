@@ -284,6 +284,8 @@ class Model:
                     other = [0] * node.lanes
                     if step.binary != "none":
                         other = yield "get", self.link(node.name, "y")
+                    if step.spread:
+                        other = [other[0]] * node.lanes
                     out = []
                     for lane, v in enumerate(beat):
                         lane_params = [p[lane] for p in params]

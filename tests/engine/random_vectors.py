@@ -121,6 +121,8 @@ def random_vector(rng: random.Random) -> Builder:
             b_hi=127,
             table=rng.choice((-1, *range(len(slots)))),
         )
+        if step.binary == "mul":
+            step = step.model_copy(update={"spread": rng.random() < 0.3})
         if shifts:
             mx, my = (1 << rng.randrange(0, 30) for _ in range(2))
             mx = UNIT_MULT if step.binary == "mul" else mx

@@ -12,6 +12,7 @@ from quant.test_phases import machine
 from intar.frontends import Builder
 from intar.grid import prepare
 from intar.ir.circuit import circuit
+from intar.ir.nodes.vector import Vector
 from intar.ir.quantgraph import QConv, QMatmul, Quantised
 from intar.pipeline import compile_quantised
 from intar.proof import verify_engine
@@ -63,4 +64,40 @@ def test_generated_code(tmp_path: Path) -> None:
     quantised = pooled(12, 5, 5)
     made = compile_quantised(quantised, machine(4, 8))
     assert kinds(made.quantised) == ["conv", "matmul", "matmul"]
+    require_generated(made, [random_inputs(quantised, 0)], project(made).write(tmp_path / "made"))
+
+
+def gated(channels: int, height: int, width: int, seed: int = 0) -> Quantised:
+    """A convolution, squeeze and excitation, a convolution."""
+    rng, g = np.random.default_rng(seed), Builder("gated")
+    x = g.relu(g.conv2d(g.input("x", (1, 3, height, width)), rng.normal(size=(channels, 3, 3, 3)), pads=1))
+    few = g.relu(g.conv2d(g.global_avg_pool(x), rng.normal(size=(channels // 4, channels, 1, 1))))
+    factors = g.sigmoid(g.conv2d(few, rng.normal(size=(channels, channels // 4, 1, 1))))
+    x = g.mul(g.upsample_nearest(factors, (height, width)), x)
+    g.output(g.conv2d(x, rng.normal(size=(8, channels, 1, 1))))
+    return quantise(prepare(g.build()), W8A8, {"x": rng.normal(size=(2, 1, 3, height, width))})
+
+
+@pytest.mark.parametrize("shape", [(1, 16), (4, 8), (16, 16, 4)])
+def test_factors_of_channels(shape: tuple[int, ...]) -> None:
+    """The image times a number for each channel is one task, without copies of that number; its average may be a matmul."""
+    quantised = gated(16, 5, 6)
+    tasks = circuit(quantised.graph).tasks
+    assert [task.kind for task in tasks] == ["conv", "conv", "conv", "conv", "binary", "conv"]
+    assert quantised.graph.tensor(tasks[4].inputs[1]).shape == (16, 1)
+    made = compile_quantised(quantised, machine(*shape))
+    assert kinds(made.quantised)[1] == ("conv" if shape[0] == 1 else "matmul")
+    assert verify_engine(made, [random_inputs(quantised, seed) for seed in range(2)]).bit_exact
+    (scaled,) = [
+        step for node in made.program.nodes if isinstance(node, Vector) for step in node.steps if step.spread
+    ]
+    assert scaled.binary == "mul" and scaled.groups * scaled.beats == 16 * -(-30 // shape[1])
+
+
+@pytest.mark.full
+@pytest.mark.sim
+@pytest.mark.parametrize("shape", [(1, 8), (4, 16, 4)])
+def test_generated_code_of_factors(shape: tuple[int, ...], tmp_path: Path) -> None:
+    quantised = gated(8, 5, 5)
+    made = compile_quantised(quantised, machine(*shape))
     require_generated(made, [random_inputs(quantised, 0)], project(made).write(tmp_path / "made"))

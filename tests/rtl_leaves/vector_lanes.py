@@ -112,7 +112,7 @@ def abreast(program: Program, seed: int) -> Pipeline:
     node = next(n for n in program.nodes if isinstance(n, Vector))
     rendered = dict(instances(program)[node.name].parameters)
     one = lane(program, seed)
-    names = ("LANES", "RATE", "ACC_BITS", "BITS", "HAS_ACC", "HAS_X", "LANE_PARAMS", "ROW_PARAMS")
+    names = ("LANES", "RATE", "ACC_BITS", "BITS", "HAS_ACC", "HAS_X", "LANE_PARAMS", "ROW_PARAMS", "SPREAD")
     parameters = {name: str(rendered[name]) for name in names} | one.unit.parameters
     slices = node.lanes // node.rate
     beats = {
@@ -139,11 +139,14 @@ def abreast(program: Program, seed: int) -> Pipeline:
         place = rng.randrange(slices)
         item = {pin: rng.getrandbits(inputs[pin]) for pin in beats}
         item |= {"step": word, "slice": place, "expected": 0}
-        row = element(node, step, rng)[2]
+        _, factor, row = element(node, step, rng)
         item["row_values"] = packed(row, 32)
+        if step.spread:
+            item["y_data"] = item["y_data"] >> node.bits << node.bits | factor & ((1 << node.bits) - 1)
         for index in range(node.rate):
             source, operand, params = element(node, step, rng)
-            values = {f"{step.source}_data": source, "y_data": operand}
+            operand = factor if step.spread else operand
+            values = {f"{step.source}_data": source} | ({} if step.spread else {"y_data": operand})
             if step.per_channel and step.params == "row":
                 params = row
             elif step.per_channel:

@@ -50,6 +50,7 @@ def wide_vector(seed: int, slopes: bool) -> Builder:
             lo=-32768,
             hi=32767,
             binary=binary,
+            spread=number == 5,
             b_zx=edge(rng, 16),
             b_zy=edge(rng, 16),
             b_mx=edge(rng, 30 if binary == "add" else 32),

@@ -100,7 +100,9 @@ def _vector_row(view: View, node: Vector, s: VectorStep) -> Row:
     mx, my = s.b_mx, s.b_my
     if node.shift_only and s.binary != "none":
         mx, my = shift_code(mx) & 31, shift_code(my)
-    binary = braces(binary_name, s.b_zx, s.b_zy, mx, my, s.b_shift, s.b_zero, s.b_lo, s.b_hi)
+    binary = braces(
+        binary_name, s.b_zx, s.b_zy, mx, my, s.b_shift, s.b_zero, s.b_lo, s.b_hi, boolean(s.spread)
+    )
     source = {"acc": "intar::FROM_ACC", "x": "intar::FROM_X"}[s.source]
     row = braces(
         s.groups,

@@ -43,6 +43,7 @@ VECTOR = (
     ("rational_used", 1),
     *fields(VALUE_BITS, "rational_out rational_lo rational_hi"),
     ("sets_end", 16),
+    ("spread", 1),
 )
 VECTOR_HEAD = 72
 """Bits of a step below its numbers, which may differ from round to round."""
@@ -67,6 +68,7 @@ def vector(site: Site, made: Instance, node: Vector) -> None:
         "MERGED": node.merged,
         "PRODUCT": any(step.binary == "mul" for step in work),
         "LATE": any(step.late for step in work),
+        "SPREAD": any(step.spread for step in work),
         "SHIFT_ONLY": node.shift_only,
         "RATIONAL": bool(node.rationals),
         "TABLE": bool(node.tables),
@@ -116,6 +118,7 @@ def _vector_fields(node: Vector, step: VectorStep, merged: bool) -> dict[str, in
         "affine": step.affine,
         "uses_y": step.binary != "none",
         "late": step.late,
+        "spread": step.spread,
     }
     if step.per_channel and step.params == "row":
         fields |= {"load_first": step.block - 1, "load_end": step.first}

@@ -79,5 +79,7 @@ def _vector_step(e: Encoder, node: Vector, where: str, step: VectorStep) -> None
     e.expect(late or not step.late, where, "a late bias needs parameters of columns and a product")
     e.put(step.mult, step.shift, step.bias, step.late, step.zero, step.lo, step.hi, _BINARY[step.binary])
     e.put(step.b_zx, step.b_zy, step.b_mx, step.b_my, step.b_shift, step.b_zero, step.b_lo, step.b_hi)
+    e.expect(step.binary == "mul" or not step.spread, where, "only a factor is spread over the lanes")
+    e.put(step.spread)
     (table, rational), (load, load_rational) = node.places(step.table), node.places(step.load)
     e.put(table, load, rational, load_rational)

@@ -141,6 +141,8 @@ class VectorStep(Step):
     With `late` the bias of each column is added to the result of the binary operation, before its clamp, and not in the
     affine one: 18 bits with the zero point.
 
+    With `spread` the first element of a beat of ``y`` is the operand of all lanes.
+
     With `pool` > 1 so many consecutive results go out as one beat, their elementwise maximum.
 
     `table` is a slot (`Vector.slots`); -1: no function.
@@ -176,6 +178,7 @@ class VectorStep(Step):
     b_zero: int = 0
     b_lo: int = 0
     b_hi: int = 0
+    spread: bool = False
     table: int = -1
     load: int = -1
     relu: bool = False

@@ -23,6 +23,9 @@ from intar.quant.formats import Format
 from intar.quant.fuse import Group
 from intar.quant.weights import Weights, imported_weights, quantise_weights, unit_weights
 
+TAP_BITS = 8
+"""Of the weight of an operator that treats each channel alone: it stands for the offset's steps, not for the gain."""
+
 if TYPE_CHECKING:
     from intar.quant.emit.emitter import Emitter
 
@@ -122,11 +125,10 @@ def _weights(emitter: Emitter, group: Group, x: Format) -> Weights:
 
 
 def _one_tap(group: Group, x: Format) -> Weights:
-    """``gain * x + offset`` with 16 bit weights: the offset is in steps of the input's scale times gain / 2**15."""
+    """``gain * x + offset``: the gain is in the multipliers, the offset in steps of the input's scale times gain / 127."""
     weight = group.gain[None, :]
-    return unit_weights(weight, group.offset, 16, x.bits, x.scale, x.zero) or quantise_weights(
-        weight, group.offset, 16, x.bits, x.scale, x.zero
-    )
+    units = unit_weights(weight, group.offset, TAP_BITS, x.bits, x.scale, x.zero)
+    return units or quantise_weights(weight, group.offset, TAP_BITS, x.bits, x.scale, x.zero)
 
 
 def pool(emitter: Emitter, group: Group) -> None:
