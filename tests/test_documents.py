@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 
@@ -118,6 +120,9 @@ def test_tables_are_those_of_the_results(name: str) -> None:
 @pytest.mark.parametrize("name", ["cli", "generate"])
 def test_commands_print_what_the_page_says(name: str, tmp_path: Path) -> None:
     (tmp_path / "designs").symlink_to(ROOT / "designs")
+    _, images, _, labels = runpy.run_path(str(ROOT / "designs" / "digits" / "data.py"))["split"]()
+    np.savez(tmp_path / "test.npz", image=images)
+    np.save(tmp_path / "labels.npy", labels)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "300"}
     for command, expected in sessions(ROOT / "docs" / f"{name}.md"):
         line = f"{shlex.quote(sys.executable)} -m intar.cli {command}"

@@ -3,7 +3,8 @@ unit.
 
 A binary task joins a matmul or convolution when it is the only reader of its result, and that has no ReLU and no table of
 its own. The integers stay the same; the result alone is no tensor any more. A convolution reads the other operand from
-a memory of images, and one memory can't give it two things in turn: an image that it reads itself it does not add.
+a memory of images, and one memory can't give it two things in turn: an image that it reads itself it does not add. Nor does
+it multiply by a number for each channel.
 """
 
 from __future__ import annotations
@@ -51,10 +52,17 @@ def _host(
             and before.table is None
             and before.tail is None
             and tensors[before.output].shape == tensors[task.output].shape
-            and not (isinstance(before, QConv) and before.inputs[0] in task.inputs)
+            and not (
+                isinstance(before, QConv) and (before.inputs[0] in task.inputs or _factors(task, tensors))
+            )
         ):
             return before
     return None
+
+
+def _factors(task: QBinary, tensors: Mapping[str, QTensor]) -> bool:
+    """The second operand is a number for each row: a convolution adds and multiplies pixel by pixel."""
+    return tensors[task.inputs[1]].shape != tensors[task.output].shape
 
 
 def merge(host: QMatmul | QConv, task: QBinary, late: bool = False) -> QMatmul | QConv:

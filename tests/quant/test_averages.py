@@ -94,6 +94,19 @@ def test_factors_of_channels(shape: tuple[int, ...]) -> None:
     assert scaled.binary == "mul" and scaled.groups * scaled.beats == 16 * -(-30 // shape[1])
 
 
+def test_factors_from_elsewhere() -> None:
+    """The convolution whose result nothing else reads does not take the product along."""
+    rng, g = np.random.default_rng(0), Builder("elsewhere")
+    x = g.input("x", (1, 4, 6, 6))
+    factors = g.conv2d(g.global_avg_pool(x), rng.normal(size=(8, 4, 1, 1)))
+    y = g.conv2d(x, rng.normal(size=(8, 4, 3, 3)), stride=2, pads=1)
+    g.output(g.mul(y, g.upsample_nearest(factors, (3, 3))))
+    quantised = quantise(prepare(g.build()), W8A8, {"x": rng.normal(size=(2, 1, 4, 6, 6))})
+    assert "binary" in [task.kind for task in quantised.graph.tasks]
+    made = compile_quantised(quantised, machine(4, 8))
+    assert verify_engine(made, [random_inputs(quantised, 0)]).bit_exact
+
+
 @pytest.mark.full
 @pytest.mark.sim
 @pytest.mark.parametrize("shape", [(1, 8), (4, 16, 4)])

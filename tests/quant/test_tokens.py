@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from intar.errors import ConfigError
+from intar.errors import ConfigError, UnsupportedError
 from intar.frontends.builder import Builder
 from intar.ir.ops import Op
 from intar.ir.quantgraph import QMatmul, QPeak, QUnit
@@ -153,3 +153,14 @@ def test_the_search_keeps_the_scales_that_are_needed() -> None:
     assert found.wide.moved > found.chosen.moved > found.narrow.moved
     made = quantise(graph, W8A8R16.with_bits(found.chosen.bits), {"x": samples})
     assert sum(isinstance(task, QUnit) for task in made.graph.tasks) == 1
+
+
+def test_a_matmul_that_is_refused_is_the_only_finding() -> None:
+    """The product with its peaks has nothing to join."""
+    g = Builder("cancels")
+    weight = np.array([[1, 2], [-1, -2], [1e-6, 0]])
+    g.output(g.matmul(g.input("x", (4, 3)), weight, name="a"))
+    samples = np.ones((2, 4, 3)) * np.arange(1, 9).reshape(2, 4, 1)
+    with pytest.raises(UnsupportedError, match="far smaller") as refused:
+        quantise(g.build(), W8A8R16.with_bits({"*.in": "8t"}), {"x": samples})
+    assert len(refused.value.findings) == 1

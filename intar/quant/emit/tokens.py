@@ -48,7 +48,9 @@ def _into_matmul(
     bias = np.rint(np.broadcast_to(group.offset, emitter.shape(group.output)[-1:]) / target.scale)
     if np.abs(bias).max() + abs(target.zero) >= 1 << LATE_BITS - 1:
         raise FactorRange(f"the bias {np.abs(group.offset).max():.4g}")
-    host = next(made for made in emitter.tasks if made.output == task.inputs[0])
+    host = next((made for made in emitter.tasks if made.output == task.inputs[0]), None)
+    if host is None:  # it has been refused, which is reported with everything else
+        return
     assert isinstance(host, QMatmul) and not emitter.constants[host.bias].any()
     emitter.constants[host.bias] = bias
     emitter.tasks.remove(host)
