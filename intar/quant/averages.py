@@ -15,7 +15,7 @@ from intar.quant.filters import ARRAYS
 from intar.quant.quantise import finish
 
 SHARE = 16
-"""The ring for weights takes at most one part in so many of the on-chip memory."""
+"""What the ring for weights takes more is at most one part in so many of the on-chip memory."""
 
 
 def average_products(quantised: Quantised, machine: Machine) -> Quantised:
@@ -59,13 +59,14 @@ def _sums_channels(graph: QuantGraph, task: QConv) -> bool:
 
 def _pays(graph: QuantGraph, task: QConv, machine: Machine) -> bool:
     """A matmul takes fewer cycles, and there is memory for its weights on their way: they come through a ring as large as
-    the longest reduction of all matmuls needs."""
+    the longest reduction of all matmuls needs, which the network's own may need anyway."""
     slow, (channels, length) = machine.lanes // machine.rate, graph.tensor(task.inputs[0]).shape
     alone = channels * block_cycles(1, len(task.groups[0].taps), machine.rows, slow)
     together = block_cycles(channels, length, machine.rows, slow)
     matmuls = [other for other in graph.tasks if isinstance(other, QMatmul)]
-    longest = max(graph.tensor(one.inputs[0]).cols for one in (task, *matmuls))
-    ring = 0 if machine.on_chip else 2 * longest * machine.lanes * stored_bits(graph)[1] // 8
+    longest = max((graph.tensor(one.inputs[0]).cols for one in matmuls), default=0)
+    more = 0 if machine.on_chip else max(length - longest, 0)
+    ring = 2 * more * machine.lanes * stored_bits(graph)[1] // 8
     return together < alone // machine.cores and machine.cores * ring * SHARE <= machine.onchip_bytes
 
 
