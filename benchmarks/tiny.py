@@ -60,6 +60,7 @@ CASES = {
     "resnet18": Case("zcu104", "multipliers=1024"),
     "resnet50": Case("zcu104", "multipliers=1024"),
     "mobilenet_v2": Case("zcu104", "multipliers=1024"),
+    "mobilenet_v3": Case("zcu104", "multipliers=1024"),
     "yolo": Case("zcu104", "multipliers=1024"),
     "unet": Case("zcu104", "multipliers=128"),
     "tcn": Case("zcu104", "multipliers=128"),

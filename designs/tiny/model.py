@@ -122,6 +122,46 @@ class Inverted(nn.Module):
         return x + self.body(x) if self.same else self.body(x)
 
 
+class Gate(nn.Module):
+    """Squeeze and excitation: a number for each channel, made of all channels' means."""
+
+    def __init__(self, wide: int) -> None:
+        super().__init__()
+        few = max(8, wide // 4)
+        self.numbers = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(wide, few, 1),
+            nn.ReLU(),
+            nn.Conv2d(few, wide, 1),
+            nn.Hardsigmoid(),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.numbers(x)
+
+
+class Searched(nn.Module):
+    """A block of MobileNetV3: inverted, with a gate or none."""
+
+    def __init__(
+        self, wide: int, inner: int, to: int, kernel: int, stride: int, gated: bool, curved: bool
+    ) -> None:
+        super().__init__()
+        last = nn.Hardswish if curved else nn.ReLU
+        self.body = nn.Sequential(
+            *(nn.Conv2d(wide, inner, 1, bias=False), nn.BatchNorm2d(inner), last()),
+            nn.Conv2d(inner, inner, kernel, stride, kernel // 2, groups=inner, bias=False),
+            nn.BatchNorm2d(inner),
+            *((Gate(inner),) if gated else ()),
+            *(last(), nn.Conv2d(inner, to, 1, bias=False), nn.BatchNorm2d(to)),
+        )
+        self.adds = stride == 1 and wide == to
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = self.body(x)
+        return x + made if self.adds else made
+
+
 class UNet(nn.Module):
     """Three levels, each two convolutions; down by max pools, up by transposed convolutions, across by concatenation."""
 
@@ -390,6 +430,32 @@ def mobilenet_v2() -> Model:
             parts.append(Inverted(wide, to, 1 if number else stride, times))
             wide = to
     whole = nn.Sequential(*parts, conv(320, 1280, 1), pooled(1280, 1000))
+    return settle(whole, smooth(3, 224, 224, samples=LARGE))
+
+
+def mobilenet_v3() -> Model:
+    """ImageNet's MobileNetV3-small, images of 224 × 224."""
+    torch.manual_seed(0)
+    kinds = [
+        (16, 16, 3, 2, True, False),
+        (72, 24, 3, 2, False, False),
+        (88, 24, 3, 1, False, False),
+        (96, 40, 5, 2, True, True),
+        (240, 40, 5, 1, True, True),
+        (240, 40, 5, 1, True, True),
+        (120, 48, 5, 1, True, True),
+        (144, 48, 5, 1, True, True),
+        (288, 96, 5, 2, True, True),
+        (576, 96, 5, 1, True, True),
+        (576, 96, 5, 1, True, True),
+    ]
+    wide, parts = 16, [nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.Hardswish()]
+    for inner, to, kernel, stride, gated, curved in kinds:
+        parts.append(Searched(wide, inner, to, kernel, stride, gated, curved))
+        wide = to
+    parts += [nn.Conv2d(96, 576, 1, bias=False), nn.BatchNorm2d(576), nn.Hardswish()]
+    last = nn.Linear(576, 1024), nn.Hardswish(), nn.Linear(1024, 1000)
+    whole = nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), *last)
     return settle(whole, smooth(3, 224, 224, samples=LARGE))
 
 
