@@ -58,7 +58,7 @@ def test_rendering_is_deterministic_and_survives_json() -> None:
 def test_register_map_and_bundles_follow_the_arguments() -> None:
     program = perceptron()[0]
     files = render_rtl(program)
-    kernel, script = files["rtl/kernel.sv"].decode(), files["rtl/package_xo.tcl"].decode()
+    kernel, script = files["rtl/kernel.sv"].decode(), files["rtl/package_ip.tcl"].decode()
     for index, argument in enumerate(program.arguments):
         assert f"  //   0x{16 + 12 * index:02x}  {argument.name}\n" in kernel
         assert f"add_register $block {argument.name} 0x{16 + 12 * index:03x} 64" in script
@@ -80,7 +80,7 @@ def test_constants_are_lines_of_digits_that_vivado_is_told_of() -> None:
     assert re.fullmatch(r"[a-z0-9_]+\.mem", name)
     assert files[f"rtl/{name}"] == b"8f1\n432\n700\n"
     assert f'.FILE("{name}")' in files["rtl/kernel.sv"].decode()
-    assert f"add_files -norecurse [file join $here {name}]\n" in files["rtl/package_xo.tcl"].decode()
+    assert f"add_files -norecurse [file join $here {name}]\n" in files["rtl/package_ip.tcl"].decode()
     assert f"read_mem [file join $here {name}]\n" in files["rtl/synth.tcl"].decode()
     with pytest.raises(InternalError, match="'Rom ü' need an image of 5 bytes, got 0"):
         render_rtl(program)
