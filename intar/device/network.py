@@ -123,7 +123,8 @@ class Network:
         for task in self.graph.tasks:
             if isinstance(task, QMove):
                 tensors = {name: self.graph.tensor(name) for name in (*task.inputs, task.output)}
-                out, whole = tensors[task.output], beat_addresses(task, tensors, lanes) is not None
+                beats = beat_addresses(task, tensors, lanes, self.depth)
+                out, whole = tensors[task.output], beats is not None
                 total += out.rows * (ceil_div(out.cols, lanes) if whole else out.cols)
         return total
 

@@ -18,14 +18,18 @@ is no smaller."""
 
 
 def beat_addresses(
-    task: QMove, tensors: Mapping[str, QTensor], lanes: int
+    task: QMove, tensors: Mapping[str, QTensor], lanes: int, depth: int = 1
 ) -> list[tuple[int, np.ndarray]] | None:
     """(input slot, addresses in beats), piece by piece in the order of the output; None where a beat would be cut apart.
 
     Rows are padded to whole beats: row `r` of a tensor of `c` columns begins at beat ``r * ceil(c / lanes)``. Where rows of
     the output end inside of a beat, each last beat has to be the last one of a row of the input that ends at the same lane.
+    What stands behind those ends moves along: where cells multiply `depth` channels at a time and rows are no multiple of
+    these, it has to be 0, as moves of elements leave it.
     """
     out = tensors[task.output].cols
+    if out % lanes and out % depth:
+        return None
     found = []
     for visit in range(task.visits):
         for piece in task.pieces:
@@ -61,7 +65,7 @@ def one_run(beats: Sequence[tuple[int, np.ndarray]]) -> tuple[int, int] | None:
     return (beats[0][0], int(addresses[0])) if (np.diff(addresses) == 1).all() else None
 
 
-def beat_runs(graph: QuantGraph, lanes: int) -> frozenset[str]:
+def beat_runs(graph: QuantGraph, lanes: int, depth: int = 1) -> frozenset[str]:
     """Moves that need no step where nothing of it goes off chip: who makes the tensor of which they take one run of beats
     writes these for their readers, too. By name; not those whose results are read in windows."""
     tensors = {tensor.name: tensor for tensor in graph.tensors}
@@ -69,7 +73,7 @@ def beat_runs(graph: QuantGraph, lanes: int) -> frozenset[str]:
     root = {task.output: task.output for task in graph.tasks}
     found = set()
     for task in graph.tasks:
-        beats = beat_addresses(task, tensors, lanes) if isinstance(task, QMove) else None
+        beats = beat_addresses(task, tensors, lanes, depth) if isinstance(task, QMove) else None
         run = one_run(beats) if beats else None
         if run is None or task.output in windows:
             continue

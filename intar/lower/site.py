@@ -116,7 +116,8 @@ class Site:
     def beats(self) -> Mapping[str, Sequence[tuple[int, np.ndarray]]]:
         """What the moves of whole beats take (`beat_addresses`), by the names of their tasks."""
         moves = [task for task in self.graph.tasks if isinstance(task, QMove)]
-        found = {task.name: beat_addresses(task, self.tensors, self.machine.lanes) for task in moves}
+        lanes, depth = self.machine.lanes, self.machine.depth
+        found = {task.name: beat_addresses(task, self.tensors, lanes, depth) for task in moves}
         return {name: taken for name, taken in found.items() if taken is not None}
 
     @cached_property

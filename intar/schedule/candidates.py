@@ -77,8 +77,8 @@ def _rivals(graph: QuantGraph, best: Schedule, pins: Pins | None, alone: bool) -
         known = {"intar": "interleaved" not in patterns, "sequential": patterns == {"sequential"}}
         if best.status == "OPTIMAL" and known.get(restricted, False):
             continue  # `best` is the answer
-        if restricted == "dataflow" and (best.machine.cores == 1 or not alone):
-            continue  # on one core the stages are those of sequential
+        if restricted == "dataflow" and not alone:
+            continue
         try:
             rival = solve(graph, best.machine, restricted, pins)
         except InfeasibleError:

@@ -209,9 +209,8 @@ def _work(task: QTask, graph: QuantGraph, w_bits: int, machine: Machine) -> Work
         return Work("rows", out.rows, graph.tensor(task.inputs[0]).cols, row_op=task.kind)
     if isinstance(task, QMove):
         tensors = {name: graph.tensor(name) for name in (*task.inputs, task.output)}
-        return Work(
-            "move", out.rows, out.cols, beats=beat_addresses(task, tensors, machine.lanes) is not None
-        )
+        beats = beat_addresses(task, tensors, machine.lanes, machine.depth)
+        return Work("move", out.rows, out.cols, beats=beats is not None)
     return Work("vector", out.rows, out.cols)
 
 
@@ -306,7 +305,7 @@ def make_problem(graph: QuantGraph, machine: Machine) -> Problem:
         for t in graph.tensors
     )
     tasks = []
-    runs = beat_runs(graph, machine.lanes)
+    runs = beat_runs(graph, machine.lanes, machine.depth)
     for task in graph.tasks:
         work = replace(_work(task, graph, w_bits, machine), run=task.name in runs)
         by_row = task.inputs[:1] if isinstance(task, QProduct) else task.inputs

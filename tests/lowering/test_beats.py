@@ -114,3 +114,13 @@ def test_rows_that_end_at_other_lanes_are_moved_by_elements() -> None:
     tensors = {tensor.name: tensor for tensor in graph.tensors}
     moves = [task for task in graph.tasks if isinstance(task, QMove)]
     assert len(moves) == 2 and all(beat_addresses(move, tensors, LANES) is None for move in moves)
+
+
+def test_what_stands_behind_rows_does_not_move_where_it_is_multiplied() -> None:
+    """Cells of 4 channels multiply what is behind 6: moves of elements leave zeros there. Behind 12 is nothing."""
+    for width, whole in ((2, False), (4, True)):
+        graph = channels(width).graph
+        tensors = {tensor.name: tensor for tensor in graph.tensors}
+        (joined,) = (task for task in graph.tasks if isinstance(task, QMove) and len(task.inputs) > 1)
+        assert beat_addresses(joined, tensors, LANES) is not None
+        assert (beat_addresses(joined, tensors, LANES, 4) is not None) == whole

@@ -59,7 +59,7 @@ class Facts:
         if any(isinstance(task, QConv) for task in graph.tasks):
             self.a_bits = self.w_bits = self.weight_bits = max(self.a_bits, self.w_bits)
         self.stage_of = {p.task: i for i, s in enumerate(schedule.stages) for p in s.tasks}
-        self.runs = beat_runs(graph, self.machine.lanes)
+        self.runs = beat_runs(graph, self.machine.lanes, self.machine.depth)
         self.maker = {task.output: task.name for task in graph.tasks}
         self.reading: dict[str, list[int]] = {t.name: [] for t in graph.tensors}
         for task in graph.tasks:

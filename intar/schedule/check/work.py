@@ -90,7 +90,7 @@ def passes(facts: Facts, task: QTask, rows: int, placement: Placement, once: boo
     machine, cols = facts.machine, facts.cols[task.output]
     beats = ceil(cols / machine.lanes)
     if isinstance(task, QMove):
-        whole = beat_addresses(task, facts.tensors, machine.lanes) is not None
+        whole = beat_addresses(task, facts.tensors, machine.lanes, machine.depth) is not None
         return rows * (beats if whole else cols), 0
     if isinstance(task, QConv | QPool):
         return over_pixels(facts, task, cores), _kernels(facts, task, cores) if isinstance(task, QConv) else 0
