@@ -81,11 +81,10 @@ def vitis_commands(kernel: str, options: Options) -> list[Command]:
 
 def vivado_commands(kernel: str, target: BuildTarget, options: Options) -> list[Command]:
     """Synthesis out of context with reports, the kernel object, and what the options add."""
-    batch = ("vivado", "-mode", "batch", "-nojournal", "-source")
     goal = "implement" if options.implement else "synthesise"
     return [
-        Command("synth", (*batch, "../../rtl/synth.tcl", "-tclargs", target.part, target.period_ns, goal)),
-        Command("package", (*batch, "../../rtl/package_xo.tcl", "-tclargs", target.part)),
+        _script("synth", "synth.tcl", target.part, target.period_ns, goal),
+        _script("package", "package_xo.tcl", target.part),
         *_link(kernel, options),
     ]
 
@@ -93,8 +92,13 @@ def vivado_commands(kernel: str, target: BuildTarget, options: Options) -> list[
 def overlay_commands(target: BuildTarget, options: Options) -> list[Command]:
     """A bitstream of the kernel and a Zynq's processing system, and what PYNQ reads beside it."""
     words = (target.part, f"{target.clock_mhz:g}", str(options.jobs), target.board)
-    script = ("vivado", "-mode", "batch", "-nojournal", "-source", "../../rtl/overlay.tcl", "-tclargs")
-    return [Command("overlay", (*script, *words))]
+    return [_script("overlay", "overlay.tcl", *words)]
+
+
+def _script(name: str, file: str, *arguments: str) -> Command:
+    """One of the project's scripts in Vivado."""
+    batch = ("vivado", "-mode", "batch", "-nojournal", "-source", f"../../rtl/{file}")
+    return Command(name, (*batch, "-tclargs", *arguments))
 
 
 def _link(kernel: str, options: Options) -> Iterator[Command]:
@@ -239,8 +243,9 @@ def _read(
         found = read_utilisation(_need(folder, "utilization.rpt"))
         period = float(target.period_ns)
         achieved = period - read_timing(_need(folder, "timing.rpt"))
-        state = "placed and routed" if options.implement else "synthesised"
-        state = "the kernel in the bitstream" if flow == "overlay" else f"{state} out of context"
+        state = f"{'placed and routed' if options.implement else 'synthesised'} out of context"
+        if flow == "overlay":
+            state = "the kernel in the bitstream"
         source = f"Vivado {found.pop('version')}, {state}"
     timing = {"target_ns": period, "achieved_ns": round(achieved, 3), "slack_ns": round(period - achieved, 3)}
     timing["source"] = source
