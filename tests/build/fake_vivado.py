@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,20 @@ SWITCHED = {
 """Bus and clock that a switch of a processing system gives it: UG585 and UG1085, names as in the IP's settings."""
 
 
+SILENT = """create_project close_project update_compile_order update_ip_catalog create_bd_design save_bd_design
+        make_wrapper
+        assign_bd_address wait_on_run open_run get_runs get_cells get_files current_fileset package_xo ipx::unload_core
+        ipx::edit_ip_in_project ipx::current_core ipx::get_user_parameters ipx::add_memory_map ipx::get_bus_interfaces
+        ipx::get_memory_maps ipx::add_address_block ipx::add_register ipx::add_field ipx::add_register_parameter
+        ipx::get_register_parameters ipx::create_xgui_files ipx::update_checksums ipx::check_integrity ipx::save_core"""
+"""Commands that do nothing here."""
+
+
+def option(words: tuple[str, ...], name: str) -> str:
+    """The word behind an option's name."""
+    return words[words.index(name) + 1]
+
+
 @dataclass
 class Cell:
     """A cell of the block design."""
@@ -50,7 +65,9 @@ class Cell:
 class Vivado:
     """Everything that the script has made so far."""
 
+    folder: Path
     kernel_buses: tuple[str, ...]
+    split: Callable[[str], tuple[str, ...]]
     board: str = ""
     kernel: str = ""
     files: list[str] = field(default_factory=list)
@@ -60,7 +77,6 @@ class Vivado:
     buses: dict[str, str] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     validated: bool = False
-    log: list[tuple[str, ...]] = field(default_factory=list)
 
     def pins(self, cell: str, buses: bool) -> tuple[str, ...]:
         """Pins, or buses, that a cell has with its settings."""
@@ -79,6 +95,76 @@ class Vivado:
         assert pin in self.pins(cell, buses), f"{cell} has no {path}, only {self.pins(cell, buses)}"
         return path
 
+    def create_bd_cell(self, *words: str) -> str:
+        kind = option(words, "-vlnv")
+        assert kind in (*IPS, self.kernel), kind
+        self.cells[words[-1]] = Cell(kind)
+        return words[-1]
+
+    def set_property(self, *words: str) -> None:
+        if words[0] == "-dict":
+            pairs = self.split(words[1])
+            given = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        else:
+            given = {words[0]: words[1]}
+        if words[-1] in self.cells:
+            self.cells[words[-1]].settings |= {name.removeprefix("CONFIG."): v for name, v in given.items()}
+        elif words[-1] == "project" and "board_part" in given:
+            self.board = given["board_part"]
+
+    def get_property(self, name: str, *objects: str) -> str:
+        assert name in ("VLNV", "PROGRESS", "DIRECTORY", "STATUS", "NAME"), name
+        return {"PROGRESS": "100%", "DIRECTORY": str(self.folder / "runs")}.get(name, objects[0])
+
+    def apply_bd_automation(self, *words: str) -> None:
+        pairs = self.split(option(words, "-config"))
+        self.automation = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        assert words[-1] in self.cells
+
+    def connect_bd_intf_net(self, master: str, slave: str) -> None:
+        assert master not in self.buses and slave not in self.buses.values()
+        self.buses[master] = slave
+
+    def connect_bd_net(self, source: str, sink: str) -> None:
+        assert sink not in self.sources, f"{sink} has two sources"
+        self.sources[sink] = source
+
+    def package_project(self, *words: str) -> None:
+        self.kernel = f"intar:RTLKernel:{Path(option(words, '-root_dir')).name.removesuffix('.ip')}:1.0"
+
+    def launch_runs(self, *words: str) -> None:
+        assert self.validated and option(words, "-to_step") == "write_bitstream"
+        (self.folder / "runs").mkdir()
+        (self.folder / "runs" / "overlay_wrapper.bit").write_text("bits")
+        handoff = self.folder / "overlay" / "overlay.gen" / "sources_1" / "bd" / "overlay" / "hw_handoff"
+        handoff.mkdir(parents=True)
+        (handoff / "overlay.hwh").write_text("hwh")
+
+    def report(self, *words: str) -> None:
+        Path(self.folder, option(words, "-file")).write_text(" ".join(words))
+
+    def commands(self) -> dict[str, Callable[..., Any]]:
+        """The Tcl commands that do something, by name."""
+        known: dict[str, Any] = {
+            "get_board_parts": lambda *w: " ".join(b for b in BOARDS if fnmatch.fnmatch(b, w[-1])),
+            "get_ipdefs": lambda p: " ".join(i for i in (*IPS, self.kernel) if fnmatch.fnmatch(i, p)),
+            "get_bd_intf_pins": lambda path: self.find(path, True),
+            "get_bd_pins": lambda path: self.find(path, False),
+            "current_project": lambda: "project",
+            "add_files": lambda *w: self.files.append(w[-1]),
+            "validate_bd_design": lambda *_: setattr(self, "validated", True),
+            "ipx::package_project": self.package_project,
+            "ipx::associate_bus_interfaces": lambda *w: self.interfaces.append(option(w, "-busif")),
+            "report_utilization": self.report,
+            "report_timing_summary": self.report,
+        }  # fmt: skip
+        known |= {
+            f.__name__: f
+            for f in (self.create_bd_cell, self.set_property, self.get_property, self.apply_bd_automation)
+        }
+        known |= {f.__name__: f for f in (self.connect_bd_intf_net, self.connect_bd_net, self.launch_runs)}
+        return known
+
 
 def run_script(
     script: Path, folder: Path, arguments: tuple[str, ...], kernel_buses: tuple[str, ...]
@@ -91,85 +177,13 @@ def run_script(
     """
     import tkinter
 
-    state, tcl = Vivado(kernel_buses), tkinter.Tcl()
-    split = tcl.tk.splitlist
+    tcl = tkinter.Tcl()
+    state = Vivado(folder, kernel_buses, tcl.tk.splitlist)
+    known = state.commands()
 
-    def option(words: tuple[str, ...], name: str) -> str:
-        return words[words.index(name) + 1]
-
-    def create_bd_cell(*words: str) -> str:
-        kind = option(words, "-vlnv")
-        assert kind in (*IPS, state.kernel), kind
-        state.cells[words[-1]] = Cell(kind)
-        return words[-1]
-
-    def set_property(*words: str) -> None:
-        if words[0] == "-dict":
-            pairs = split(words[1])
-            given = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        else:
-            given = {words[0]: words[1]}
-        if words[-1] in state.cells:
-            state.cells[words[-1]].settings |= {name.removeprefix("CONFIG."): v for name, v in given.items()}
-        elif words[-1] == "project" and "board_part" in given:
-            state.board = given["board_part"]
-
-    def get_property(name: str, *objects: str) -> str:
-        assert name in ("VLNV", "PROGRESS", "DIRECTORY", "STATUS", "NAME"), name
-        return {"PROGRESS": "100%", "DIRECTORY": str(folder / "runs")}.get(name, objects[0])
-
-    def apply_bd_automation(*words: str) -> None:
-        pairs = split(option(words, "-config"))
-        state.automation = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        assert words[-1] in state.cells
-
-    def connect_bd_intf_net(master: str, slave: str) -> None:
-        assert master not in state.buses and slave not in state.buses.values()
-        state.buses[master] = slave
-
-    def connect_bd_net(source: str, sink: str) -> None:
-        assert sink not in state.sources, f"{sink} has two sources"
-        state.sources[sink] = source
-
-    def package_project(*words: str) -> None:
-        state.kernel = f"intar:RTLKernel:{Path(option(words, '-root_dir')).name.removesuffix('.ip')}:1.0"
-
-    def launch_runs(*words: str) -> None:
-        assert state.validated and option(words, "-to_step") == "write_bitstream"
-        (folder / "runs").mkdir()
-        (folder / "runs" / "overlay_wrapper.bit").write_text("bits")
-        handoff = folder / "overlay" / "overlay.gen" / "sources_1" / "bd" / "overlay" / "hw_handoff"
-        handoff.mkdir(parents=True)
-        (handoff / "overlay.hwh").write_text("hwh")
-
-    def report(*words: str) -> None:
-        Path(folder, option(words, "-file")).write_text(" ".join(words))
-
-    known: dict[str, Any] = {
-        "get_board_parts": lambda *w: " ".join(b for b in BOARDS if fnmatch.fnmatch(b, w[-1])),
-        "get_ipdefs": lambda p: " ".join(i for i in (*IPS, state.kernel) if fnmatch.fnmatch(i, p)),
-        "get_bd_intf_pins": lambda path: state.find(path, True),
-        "get_bd_pins": lambda path: state.find(path, False),
-        "current_project": lambda: "project",
-        "add_files": lambda *w: state.files.append(w[-1]),
-        "validate_bd_design": lambda *_: setattr(state, "validated", True),
-        "ipx::package_project": package_project,
-        "ipx::associate_bus_interfaces": lambda *w: state.interfaces.append(option(w, "-busif")),
-        "report_utilization": report,
-        "report_timing_summary": report,
-    }  # fmt: skip
-    known |= {f.__name__: f for f in (create_bd_cell, set_property, get_property, apply_bd_automation)}
-    known |= {f.__name__: f for f in (connect_bd_intf_net, connect_bd_net, launch_runs)}
-    silent = """create_project close_project update_compile_order update_ip_catalog create_bd_design save_bd_design
-        make_wrapper
-        assign_bd_address wait_on_run open_run get_runs get_cells get_files current_fileset package_xo ipx::unload_core
-        ipx::edit_ip_in_project ipx::current_core ipx::get_user_parameters ipx::add_memory_map ipx::get_bus_interfaces
-        ipx::get_memory_maps ipx::add_address_block ipx::add_register ipx::add_field ipx::add_register_parameter
-        ipx::get_register_parameters ipx::create_xgui_files ipx::update_checksums ipx::check_integrity ipx::save_core"""
     failures: dict[str, str] = defaultdict(str)
 
     def command(name: str, *words: str) -> Any:
-        state.log.append((name, *words))
         try:
             return known.get(name, lambda *_: "")(*words)
         except AssertionError as error:  # Tcl keeps no text of an error in Python
@@ -177,7 +191,7 @@ def run_script(
             raise
 
     tcl.eval("namespace eval ipx {}")
-    for name in (*known, *silent.split()):
+    for name in (*known, *SILENT.split()):
         tcl.createcommand(name, lambda *words, name=name: command(name, *words))
     tcl.setvar("argv", arguments)
     before = Path.cwd()
