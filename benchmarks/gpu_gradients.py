@@ -131,7 +131,7 @@ def errors(found: Tensor, wanted: Tensor) -> dict[str, float]:
 
 def measure(rows: int, channels: int) -> dict[str, object]:
     """All schemes on the same terms."""
-    tiles = tiling(Layout(rows, channels, GROUPS, channels // GROUPS, True, False), 4)
+    tiles = tiling(Layout(rows, channels, GROUPS, channels // GROUPS, True, False), 4, "backward")
     step = tiles.programs * tiles.lanes
     if step % BLOCK:
         raise SystemExit(f"{rows} rows are too few: {step} of them at a time are no whole tiles of {BLOCK}")

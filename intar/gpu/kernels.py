@@ -169,15 +169,21 @@ def widened(x, HARDWARE: tl.constexpr):
 
 @triton.jit
 def gradients(x, upper, functions, APPROXIMATE: tl.constexpr):
-    """The gradient of `x`, and what the coefficients' gradients are made of: t, y t, and this with the sign of `x`."""
+    """The gradient of `x`, and what the coefficients' gradients are made of: t, and y t."""
     a, b, slope_a, slope_b = functions
     size = tl.abs(x)
     inverse = reciprocal(tl.fma(horner(size, b, 4), size, 1.0), APPROXIMATE)
     t = upper * inverse
     yt = horner(x, a, 6) * inverse * t
-    signed = tl.where(x < 0, -yt, yt)
-    dx = tl.fma(t, horner(x, slope_a, 5), -signed * horner(size, slope_b, 4))
-    return dx, (t, yt, signed)
+    dx = tl.fma(t, horner(x, slope_a, 5), -with_sign(yt, x) * horner(size, slope_b, 4))
+    return dx, (t, yt)
+
+
+@triton.jit
+def with_sign(y, x):
+    """`y`, negated where the sign bit of `x` is set: one logical instruction."""
+    bits = (x.to(tl.int32, bitcast=True) & -0x80000000) ^ y.to(tl.int32, bitcast=True)
+    return bits.to(tl.float32, bitcast=True)
 
 
 @triton.jit
@@ -203,7 +209,7 @@ def add_elements(x, upper, functions, sums, APPROXIMATE: tl.constexpr):
         return tl.reshape(tl.join(even, odd), x.shape), sums
     else:
         result, terms = gradients(x, upper, functions, APPROXIMATE)
-        t, yt, signed = terms
+        t, yt = terms
         x2, x3, x4, x5 = powers(x)
         sums = (
             sums[0] + t,
@@ -212,9 +218,9 @@ def add_elements(x, upper, functions, sums, APPROXIMATE: tl.constexpr):
             tl.fma(t, x3, sums[3]),
             tl.fma(t, x4, sums[4]),
             tl.fma(t, x5, sums[5]),
-            tl.fma(signed, x, sums[6]),
+            tl.fma(yt, tl.abs(x), sums[6]),
             tl.fma(yt, x2, sums[7]),
-            tl.fma(signed, x3, sums[8]),
+            tl.fma(yt, tl.abs(x3), sums[8]),
             tl.fma(yt, x4, sums[9]),
         )
         return result, sums
@@ -226,7 +232,7 @@ def add_vectors(sums, lost, x, terms):
 
     For float32 operands: long sums are as exact as short ones.
     """
-    t, yt, signed = terms
+    t, yt = terms
     x2, x3, x4, x5 = powers(x)
     s0, l0 = add(sums[0], lost[0], t)
     s1, l1 = add(sums[1], lost[1], t * x)
@@ -234,9 +240,9 @@ def add_vectors(sums, lost, x, terms):
     s3, l3 = add(sums[3], lost[3], t * x3)
     s4, l4 = add(sums[4], lost[4], t * x4)
     s5, l5 = add(sums[5], lost[5], t * x5)
-    s6, l6 = add(sums[6], lost[6], signed * x)
+    s6, l6 = add(sums[6], lost[6], yt * tl.abs(x))
     s7, l7 = add(sums[7], lost[7], yt * x2)
-    s8, l8 = add(sums[8], lost[8], signed * x3)
+    s8, l8 = add(sums[8], lost[8], yt * tl.abs(x3))
     s9, l9 = add(sums[9], lost[9], yt * x4)
     return (s0, s1, s2, s3, s4, s5, s6, s7, s8, s9), (l0, l1, l2, l3, l4, l5, l6, l7, l8, l9)
 

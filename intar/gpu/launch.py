@@ -28,7 +28,7 @@ except ModuleNotFoundError as missing:
 INTERPRETED = not isinstance(kernels.forward, triton.JITFunction)
 """Whether ``TRITON_INTERPRET=1`` was set when the kernels were imported: they run on the CPU, one program at a time."""
 
-CHOICES_FORWARD = [(lanes, warps) for lanes in (2, 4, 8) for warps in (2, 4, 8)]
+CHOICES_FORWARD = [(lanes, warps) for lanes in (2, 4, 8, 16) for warps in (1, 2, 4)]
 CHOICES_BACKWARD = [(warps, stages) for warps in (1, 2, 4) for stages in (3, 4, 5)]
 """What the autotuner tries, once for each width and dtype, for calls that fill a GPU and for others: none of it shows in the
 results' bits."""
@@ -47,7 +47,7 @@ def forward(x: Tensor, a: Tensor, b: Tensor, groups: int) -> Tensor:
     y = torch.empty_like(x, memory_format=torch.contiguous_format)
     if x.numel() == 0:
         return y
-    tiles = tiling(layout, x.element_size())
+    tiles = tiling(layout, x.element_size(), "forward")
     flat = _rows(x)
     operands = (flat, a.contiguous(), b.contiguous(), y, layout.rows, flat.stride(0))
     shape = _constants(layout, tiles)
@@ -69,7 +69,7 @@ def backward(grad: Tensor, x: Tensor, a: Tensor, b: Tensor, groups: int) -> tupl
     dx, da, db = (torch.empty_like(part, memory_format=torch.contiguous_format) for part in (x, a, b))
     if x.numel() == 0:
         return dx, da.zero_(), db.zero_()
-    tiles = tiling(layout, x.element_size())
+    tiles = tiling(layout, x.element_size(), "backward")
     a, b = a.contiguous(), b.contiguous()
     partial = torch.empty((10, tiles.programs, tiles.width), dtype=torch.float32, device=x.device)
     upper, flat = _rows(grad), _rows(x)

@@ -7,8 +7,8 @@ For an element `x` of group `g`, with every term of the denominator positive::
 This is what the released kernels of KAT and FlashKAT execute and what their checkpoints were trained with; the papers
 write ``|b1 x + …|``, and the published CPU path uses signed powers, which is another function for ``x < 0``.
 
-The sign of zero is +1 for `x` and for `b`. So the gradient of `b` is not zero at ``b = 0``, where every identity
-initialisation starts and where autograd through ``abs`` would stay for ever.
+The sign of `x` is its sign bit, that of ``b = 0`` is +1. So the gradient of `b` is not zero at ``b = 0``, where every
+identity initialisation starts and where autograd through ``abs`` would stay for ever.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def backward(
     y, t = _horner(numerator, wide) / q, grad.to(dtype) / q
     slope_p = _horner([i * c for i, c in enumerate(numerator)][1:], wide)
     slope_q = _horner([i * c for i, c in enumerate(denominator, 1)], size)
-    dx = (t * (slope_p - torch.where(wide < 0, -y, y) * slope_q)).to(x.dtype)
+    dx = (t * (slope_p - torch.where(wide.signbit(), -y, y) * slope_q)).to(x.dtype)
 
     da = torch.stack([_group_sums(t * wide**i, groups) for i in range(len(numerator))], 1)
     db = torch.stack([_group_sums(y * t * size**i, groups) for i in range(1, len(denominator) + 1)], 1)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from intar.gpu.layout import Layout
 
-TILE = {4: 128, 2: 64}
-"""Vectors in a tile of the backward kernel, by the bytes of an element: two for each thread of one or two warps."""
+TILE = {4: 128, 2: 32}
+"""Vectors in a tile of the backward kernel, by the bytes of an element: for two warps, and for one."""
 VECTOR_BYTES = 16
-LEAST_VECTORS, MOST_VECTORS = 8, {4: 64, 2: 32}
-"""Vectors side by side in a tile: at least a cache line of 128 bytes, at most half a tile."""
+LEAST_VECTORS = 8
+MOST_VECTORS = {"forward": {4: 64, 2: 32}, "backward": {4: 64, 2: 16}}
+"""Vectors side by side in a tile: at least a cache line of 128 bytes; at most what is fastest on an H200."""
 PROGRAMS = {4: 1056, 2: 2112}
 """Backward programs in all, by the bytes of an element: 8 and 16 for each multiprocessor of an H100."""
 LEAST_TILES = 16
@@ -43,12 +45,12 @@ class Tiling:
     width: int
 
 
-def tiling(layout: Layout, item_bytes: int) -> Tiling:
-    """The tiles for elements of `item_bytes`."""
+def tiling(layout: Layout, item_bytes: int, kernel: Literal["forward", "backward"]) -> Tiling:
+    """The tiles of `kernel` for elements of `item_bytes`."""
     vec = math.gcd(layout.size, layout.channels, VECTOR_BYTES // item_bytes)
     group = layout.size // vec
     width = layout.groups * group
-    sizes = [2**k for k in range(12) if LEAST_VECTORS <= 2**k <= MOST_VECTORS[item_bytes]]
+    sizes = [2**k for k in range(12) if LEAST_VECTORS <= 2**k <= MOST_VECTORS[kernel][item_bytes]]
     vectors = min(sizes, key=lambda size: (-(-width // size) * size, -size))
     columns = -(-width // vectors)
     lanes = TILE[item_bytes] // vectors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import product
 
 import pytest
 import torch
@@ -51,6 +52,20 @@ def test_results_and_gradients(case: str) -> None:
         relative = 2e-6 if dtype == torch.float32 or name in ("da", "db") else 2 * step
         assert (value.double() - exact).abs().max() <= relative * exact.abs().max(), name
     assert [value.dtype for value in found] == [dtype, dtype, torch.float32, torch.float32]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_slope_at_zero(dtype: torch.dtype) -> None:
+    """From the right at 0, from the left at -0: a1 - a0 |b1| and a1 + a0 |b1|."""
+    a, b = (
+        torch.tensor([[2.0, 0.5, 0, 0, 0, 0]], device=DEVICE),
+        torch.tensor([[-0.25, 0, 0, 0]], device=DEVICE),
+    )
+    x = torch.tensor([[0.0, -0.0]], device=DEVICE, dtype=dtype)
+    for backward in (launch.backward, reference.backward):
+        dx, da, db = backward(torch.ones_like(x), x, a, b, 1)
+        assert dx.tolist() == [[0.0, 1.0]]
+        assert da.tolist() == [[2, 0, 0, 0, 0, 0]] and db.tolist() == [[0, 0, 0, 0]]
 
 
 def test_coefficients_of_16_bits() -> None:
@@ -131,15 +146,15 @@ def test_tiles_come_from_the_shape() -> None:
     for rows in (1, 31, 4096, 1024 * 197):
         for channels, groups in ((768, 8), (3072, 8), (192, 8), (24, 8), (22, 3), (7, 7), (1000, 3)):
             layout = Layout(rows, channels, groups, -(-channels // groups), True, False)
-            for item in (2, 4):
-                found = tiling(layout, item)
+            for item, kernel in product((2, 4), ("forward", "backward")):
+                found = tiling(layout, item, kernel)
                 assert layout.size % found.vec == 0 and channels % found.vec == 0
                 assert found.vec * item <= 16
                 assert found.columns * found.vectors >= found.width >= -(-channels // found.vec)
                 assert found.programs * found.lanes < rows + found.lanes
                 assert {found.lanes.bit_count(), found.vectors.bit_count()} == {1}
-    assert tiling(Layout(1024 * 197, 768, 8, 96, True, False), 4).vec == 4
-    assert tiling(Layout(1024 * 197, 768, 8, 96, True, False), 2).vec == 8
+    assert tiling(Layout(1024 * 197, 768, 8, 96, True, False), 4, "forward").vec == 4
+    assert tiling(Layout(1024 * 197, 768, 8, 96, True, False), 2, "backward").vec == 8
 
 
 def test_without_triton() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 COMPILE = """
 import json, gpu_static
-rows = [gpu_static.ours("forward", 768, dtype, 2) for dtype in ("fp32", "bf16")]
-rows += [gpu_static.ours("backward", 768, dtype, 2, 4) for dtype in ("fp32", "bf16")]
+warps = {"fp32": 2, "bf16": 1}
+rows = [gpu_static.ours("forward", 768, dtype, warps[dtype]) for dtype in warps]
+rows += [gpu_static.ours("backward", 768, dtype, warps[dtype], 3) for dtype in warps]
 print(json.dumps([*rows, gpu_static.second_stage(768, "fp32")]))
 """
 
@@ -68,14 +70,18 @@ def run(code: str) -> str:
 
 
 def test_code_for_sm90() -> None:
-    """Vector accesses of 16 bytes, nothing spilled, nothing atomic, and few enough instructions to be bound by memory."""
+    """Vector accesses of 16 bytes, nothing spilled, nothing atomic, and few enough instructions to be bound by memory.
+
+    Triton before 3.9 adds a vector's terms up in more of them.
+    """
+    backward = 64 if tuple(map(int, version("triton").split(".")[:2])) >= (3, 9) else 72
     rows = json.loads(run(COMPILE))
     for row in rows:
         name = f"{row['kernel']} {row['dtype']}"
         assert row["stack_bytes"] == row["spill_instructions"] == row["atomics"] == 0, name
         if "fold" not in name:
             assert row["widest_load_bits"] == 128, name
-        assert row["instructions_per_element"] <= (64 if "backward" in name else 32), name
+        assert row["instructions_per_element"] <= (backward if "backward" in name else 32), name
 
 
 def test_launches_of_several_batch_sizes() -> None:
