@@ -156,3 +156,7 @@ def test_host_program_on_a_board_with_pynq(made, written, monkeypatch, capsys) -
     fake.Clocks.fclk0_mhz = 2 * clock
     assert host.main() == 0
     assert "the circuit was built for" in capsys.readouterr().err
+    monkeypatch.setattr(host.OverlayBoard, "LIMIT", 0.05)
+    monkeypatch.setattr(Registers, "read", lambda self, offset: 0)  # a kernel that never ends
+    with pytest.raises(TimeoutError, match="has not ended after 0.05 s"):
+        host.main()
