@@ -126,7 +126,9 @@ class _Walk:
             beats = (entry.rows - 1) * pitch + 1
         there = start + machine.latency + LOAD
         first = there + cost.port_cycles(beats, self.problem.a_bits, machine, entry.ports)
-        self.made[tensor] = Made(first, there + entry.words, machine.rows, follows=True, even=True)
+        self.made[tensor] = Made(
+            first, there + entry.words, machine.rows, follows=True, even=True, rounds=entry.words
+        )
         self.free.loads = start + entry.words
 
     def _store(self, stage: int, tensor: int) -> None:
@@ -262,11 +264,12 @@ class _Walk:
         end = max(start + takes, max(m.last for m in given) + read + self.ways.slices)
         self.free.vectors[core] = end
         first = start + ceil_div(takes, PORTIONS) if follows else end
-        self.made[task.output] = Made(first + self.ways.drain, end + self.ways.drain, 0, follows)
+        drain, beats = self.ways.drain, work.rows * row_beats(work.cols, self.machine)
+        self.made[task.output] = Made(first + drain, end + drain, 0, follows, rounds=beats)
         return start, end
 
     def _move(self, stage: int, place: Placement, task: Task, work: Work) -> tuple[int, int]:
-        """A move of whole beats follows the rounds in which its inputs are made; one of elements takes whole tensors."""
+        """A move of whole beats follows the rounds in which each input is made; one of elements takes whole tensors."""
         given = [self.made[tensor] for tensor in task.inputs]
         last = max(m.last for m in given)
         if work.run and all(self.problem.tensors[tensor].producer >= 0 for tensor in task.inputs):
@@ -274,17 +277,31 @@ class _Walk:
                 given[0], first=given[0].first if work.rows == 1 else last, even=False
             )
             return last, last
-        takes, begin = cost.compute_cycles(work, work.rows, 1, self.machine), last
+        takes = cost.compute_cycles(work, work.rows, 1, self.machine)
+        begin = rest = last
         if work.beats:
-            begin = last - takes + ceil_div(takes, min(PARTS, max(m.rounds for m in given)))
-        begin = max(begin, self.memories.reader(stage, task))
-        start = max(begin + READ + ROUTER, self.memories.free(stage, task.output))
+            beats = [min(takes, self._beats(tensor)) for tensor in task.inputs]
+            begins = [
+                m.last - own + ceil_div(own, min(PARTS, m.rounds))
+                for m, own in zip(given, beats, strict=True)
+            ]
+            begin = min(begins)
+            rest = max(first + own for first, own in zip(begins, beats, strict=True))
+        start = max(
+            max(begin, self.memories.reader(stage, task)) + READ + ROUTER,
+            self.memories.free(stage, task.output),
+        )
         if not work.beats:
             start = max(start, self.free.gather)
             self.free.gather = start + takes
-        end = start + takes + ROUTER + WRITE
-        self.made[task.output] = Made(end, end)
-        return start, start + takes
+        end = max(start + takes, rest + READ + ROUTER)
+        there = end + ROUTER + WRITE
+        self.made[task.output] = Made(there, there, rounds=takes if work.beats else 1)
+        return start, end
+
+    def _beats(self, tensor: int) -> int:
+        entry = self.problem.tensors[tensor]
+        return entry.rows * row_beats(entry.cols, self.machine)
 
     def _stream(self, stage: int, place: Placement, task: Task, work: Work) -> tuple[int, int]:
         """A product with a state has all cores."""

@@ -68,4 +68,4 @@ def test_random_networks():
             cycles = timeline(made.schedule, made.quantised.graph)[1]
             found.append(abs(cycles / made.predicted.cycles - 1))
     assert statistics.median(found) < 0.05
-    assert sum(error <= 0.1 for error in found) >= 0.75 * len(found)
+    assert sum(error <= 0.1 for error in found) > 0.75 * len(found)
