@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from intar.grid.windows import WINDOWS
 from intar.ir.ops import TABULATED, Op
 from intar.ir.taskgraph import Task, TaskGraph
@@ -40,6 +42,27 @@ def channel_factor(graph: TaskGraph, task: Task) -> bool:
         return False
     image, pixel = (graph.tensor(name).shape for name in task.inputs)
     return len(image) == 4 and pixel == (*image[:2], 1, 1) != image
+
+
+def gated_in_any_order(graph: TaskGraph, name: str) -> bool:
+    """Whether a product with a pixel reads an image, and all who read it find its channels in any order in which they are
+    kept: windows, and up to the next ones such products and functions of single elements."""
+    found = set(_readers(graph, name))
+    return None not in found and Op.MUL in found
+
+
+def _readers(graph: TaskGraph, name: str) -> Iterator[Op | None]:
+    """What reads an image up to the next windows; None for what has to find its channels in order."""
+    if name in graph.outputs:
+        yield None
+    for task in graph.tasks:
+        if name not in task.inputs or task.op in WINDOWS:
+            continue
+        gated = channel_factor(graph, task) and task.inputs[0] == name
+        alike = task.op in UNARY - {Op.PRELU, Op.RATIONAL} and follows(graph, task)
+        yield task.op if gated or alike else None
+        if gated or alike:
+            yield from _readers(graph, task.output)
 
 
 def follows(graph: TaskGraph, task: Task) -> bool:

@@ -17,17 +17,22 @@ from functools import reduce
 import numpy as np
 
 from intar.errors import Finding, UnsupportedError
-from intar.grid.images import BINARY, TAPS, VIEWS, channel_factor, follows, grid_images
+from intar.grid.images import BINARY, TAPS, VIEWS, channel_factor, follows, gated_in_any_order, grid_images
 from intar.grid.layout import Relation, choose, steps_to
 from intar.grid.sketch import Sketch
-from intar.grid.stored import Stored, canonical, reads, stored_weight, tap, weighted
-from intar.grid.windows import WINDOWS, Window
+from intar.grid.stored import Stored, beside, canonical, reads, stored_weight, tap, weighted
+from intar.grid.windows import WINDOWS, Window, means_apart
 from intar.ir.image_reference import space_to_depth
 from intar.ir.ops import Op, broadcast_kind
 from intar.ir.shapes import AttrValue, Shape, show
 from intar.ir.taps import attributes
 from intar.ir.taskgraph import Task, TaskGraph
 from intar.ir.validate import where as place_of
+
+FEW = 8
+"""Channels from which on those of a group of a convolution fill rows of an array. All phases of fewer stand together where a
+product with a pixel reads them, as neighbours for an array that takes them at once (`intar.ir.phases`): behind a convolution
+that only windows read, they can be put in another order when the array is known."""
 
 
 def to_grid(graph: TaskGraph, *, copy_upsampled: bool = False, phases: tuple[int, int] = (1, 1)) -> TaskGraph:
@@ -293,40 +298,73 @@ class Rewriter(Sketch):
 
     def _window(self, task: Task, window: Window) -> None:
         x = self._image(task.inputs[0], task)
+        if task.op is Op.GLOBAL_AVG_POOL and self._apart_pays(task, x):
+            down, window = means_apart(self.graph.tensor(task.inputs[0]).shape)
+            x = self._columns(task, down, x)
         _, channels, height, width = self.graph.tensor(task.output).shape
         phases = self.phases[task.output]
         count = phases[0] * phases[1]
         out = Stored("", count * channels, canonical(count, channels), phases, (height, width))
-        groups: list[tuple[int, list[Shape]]] = []
-        rows: list[np.ndarray] = []
-        for phase in range(count):
-            slots, sums = reads(window, x, out, divmod(phase, phases[1]))
-            if window.weight is None:
-                groups += [(1, [tap(x, slot, c) for slot in slots]) for c in range(x.where.shape[1])]
-            else:
-                made = weighted(window, x, slots, sums)
-                groups += [(len(weights), taps) for taps, weights in made]
-                rows += [weights for _, weights in made]
-        axes = (window.rows, window.columns)
-        steps = tuple(axis.step(phases[a], x.phases[a]) for a, axis in enumerate(axes))
-        attrs = attributes(groups, out.grid, steps)
-        if window.weight is None:
+        few = channels // window.groups
+        if few < FEW and window.gain is None and gated_in_any_order(self.graph, task.output):
+            out = replace(out, where=beside(count, channels, few))
+        attrs, weight = self._taps(window, x, out)
+        if weight is None:
             self._emit(task, Op.TAP_MAX, [x.name], attrs, out)
             return
-        weight = np.zeros((count * channels, max(part.shape[1] for part in rows)), rows[0].dtype)
-        first = 0
-        for part in rows:
-            weight[first : first + len(part), : part.shape[1]] = part
-            first += len(part)
-        constants = [self._constant(f"{task.name}_taps", *stored_weight(weight, window.quant, count))]
+        constants = [self._constant(f"{task.name}_taps", *stored_weight(weight, window.quant, out.where))]
         if window.bias is not None:
-            constants.append(self._constant(f"{task.name}_bias", np.tile(window.bias, count)))
+            bias = np.empty(count * channels)
+            bias[out.where] = window.bias
+            constants.append(self._constant(f"{task.name}_bias", bias))
         if window.gain is None:
             self._emit(task, Op.TAP_CONV, [x.name, *constants], attrs, out)
             return
         name = self._suffixed(task.output, "sum")
         self._add(task, Op.TAP_CONV, [x.name, *constants], name, (1, out.channels, *out.grid), attrs)
         self._by_place(task, Op.MUL, replace(out, name=name), window.gain[None, None], first=False)
+
+    def _taps(self, window: Window, x: Stored, out: Stored) -> tuple[dict[str, AttrValue], np.ndarray | None]:
+        """What the window reads of an image for another: the attributes, and the weights (channels of `out`, taps)."""
+        found: list[tuple[int, int, list[Shape], np.ndarray | None]] = []
+        for phase in range(len(out.where)):
+            slots, sums = reads(window, x, out, divmod(phase, out.phases[1]))
+            first = out.where[phase].tolist()
+            if window.weight is None:
+                found += [(first[c], 1, [tap(x, slot, c) for slot in slots], None) for c in range(len(first))]
+                continue
+            made = weighted(window, x, slots, sums)
+            few = len(first) // len(made)
+            found += [(first[n * few], few, taps, weights) for n, (taps, weights) in enumerate(made)]
+        found.sort(key=lambda one: one[0])
+        axes = (window.rows, window.columns)
+        steps = tuple(axis.step(out.phases[a], x.phases[a]) for a, axis in enumerate(axes))
+        attrs = attributes([(few, taps) for _, few, taps, _ in found], out.grid, steps)
+        parts = [(first, part) for first, _, _, part in found if part is not None]
+        if not parts:
+            return attrs, None
+        weight = np.zeros((out.channels, max(part.shape[1] for _, part in parts)), parts[0][1].dtype)
+        for start, part in parts:
+            weight[start : start + len(part), : part.shape[1]] = part
+        return attrs, weight
+
+    def _apart_pays(self, task: Task, x: Stored) -> bool:
+        """A global average as two (`means_apart`) has far fewer taps, as of an image in phases, of which it is no product
+        with a column of weights; and nobody has decided the integers of what is between."""
+        _, _, height, width = self.graph.tensor(task.inputs[0]).shape
+        own = self.graph.tensor(task.output).quant is not None
+        return len(x.where) > 1 and not own and height * width >= 2 * (x.phases[1] * height + width)
+
+    def _columns(self, task: Task, window: Window, x: Stored) -> Stored:
+        """The averages of an image's columns."""
+        channels, width, phases = x.where.shape[1], x.size[1], (1, x.phases[1])
+        out = Stored("", phases[1] * channels, canonical(phases[1], channels), phases, (1, width))
+        attrs, weight = self._taps(window, x, out)
+        assert weight is not None
+        name = self._suffixed(task.output, "columns")
+        constant = self._constant(f"{name}_taps", weight)
+        self._add(task, Op.TAP_CONV, [x.name, constant], name, (1, out.channels, *out.grid), attrs)
+        return replace(out, name=name)
 
     def _view(self, task: Task) -> None:
         x, image = self._image(task.inputs[0], task), self.graph.tensor(task.output)

@@ -70,6 +70,12 @@ def canonical(phases: int, channels: int) -> np.ndarray:
     return np.arange(phases * channels).reshape(phases, channels)
 
 
+def beside(phases: int, channels: int, few: int) -> np.ndarray:
+    """Where they are kept if all phases of `few` channels stand together: (phases, channels)."""
+    order = np.arange(phases * channels).reshape(-1, phases, few)
+    return order.transpose(1, 0, 2).reshape(phases, channels)
+
+
 Slot = tuple[int, int, int, int, int]
 """Phase of the input, rows down, columns right, and whether the phase is short in rows and columns."""
 
@@ -134,9 +140,12 @@ def weighted(
 
 
 def stored_weight(
-    weight: np.ndarray, quant: QuantParams | None, phases: int
+    weight: np.ndarray, quant: QuantParams | None, where: np.ndarray
 ) -> tuple[np.ndarray, QuantParams | None]:
-    """Integers in the narrowest type that holds sums of the model's own, a scale for each output channel."""
+    """Integers in the narrowest type that holds sums of the model's own, a scale for each channel that is kept.
+
+    `where` : (phases, channels) of the image that is made.
+    """
     if quant is None:
         return weight, None
     bits = next((b for b in (4, 8, 16) if abs(weight).max() < 1 << (b - 1)), 32)
@@ -150,7 +159,8 @@ def stored_weight(
                     hint="quantise it per tensor or per output channel",
                 )
             )
-        scale = scale * phases
-        return stored, QuantParams(bits=bits, scale=scale, axis=0)  # type: ignore[arg-type]
+        spread = np.empty(where.size)
+        spread[where] = scale
+        return stored, QuantParams(bits=bits, scale=tuple(spread.tolist()), axis=0)  # type: ignore[arg-type]
     single = scale[0] if isinstance(scale, tuple) else scale
     return stored, QuantParams(bits=bits, scale=single)  # type: ignore[arg-type]

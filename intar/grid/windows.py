@@ -146,6 +146,20 @@ def _avg_pool(graph: TaskGraph, task: Task) -> Window:
     return Window(rows, columns, _mean(shape[1], kernel), groups=shape[1], gain=gain)
 
 
+def means_apart(shape: Shape) -> tuple[Window, Window]:
+    """The global average of an image (1, C, H, W) as two: of each column, and of those."""
+    _, channels, height, width = shape
+    alone = Axis(1, 1, (0,), 1)
+    down = Window(
+        Axis(1, 1, tuple(range(height)), 1),
+        Axis(1, 1, (0,), width),
+        _mean(channels, (height, 1)),
+        groups=channels,
+    )
+    across = Window(alone, Axis(1, 1, tuple(range(width)), 1), _mean(channels, (1, width)), groups=channels)
+    return down, across
+
+
 def _global(mean: bool) -> Callable[[TaskGraph, Task], Window]:
     def make(graph: TaskGraph, task: Task) -> Window:
         _, channels, height, width = graph.tensor(task.inputs[0]).shape

@@ -28,7 +28,7 @@ def merged_groups(graph: QuantGraph, task: QConv, rows: int) -> list[tuple[int, 
 
 def parts_together(graph: QuantGraph, task: QConv, rows: int, slow: int) -> list[list[int]]:
     """The groups of a convolution, by number, that are to be together; empty where nothing is gained, where they are so
-    already, or where somebody reads its channels who has to find them in order."""
+    already, or where somebody reads its channels who has to find them in order and would not."""
     readers = [other for other in graph.tasks if task.output in other.inputs]
     several = task.table is not None and task.table.groups > 1
     ordered = task.output in graph.outputs or any(
@@ -36,7 +36,7 @@ def parts_together(graph: QuantGraph, task: QConv, rows: int, slow: int) -> list
     )
     twice = any(len(set(group.taps)) < len(group.taps) for group in task.groups)
     full = all(group.channels >= rows for group in task.groups)
-    if task.tail or task.reduce > 1 or task.useful or several or ordered or twice or full:
+    if task.tail or task.reduce > 1 or task.useful or several or twice or full:
         return []
     parts: list[list[int]] = []
     for numbers in _connected(task.groups):
@@ -51,7 +51,9 @@ def parts_together(graph: QuantGraph, task: QConv, rows: int, slow: int) -> list
                 parts += [together] if together else []
                 together = [number]
         parts.append(together)
-    return sorted(parts) if len(parts) < len(task.groups) else []
+    parts.sort()
+    moved = [number for part in parts for number in part] != list(range(len(task.groups)))
+    return [] if len(parts) == len(task.groups) or (ordered and moved) else parts
 
 
 def _connected(groups: Sequence[TapGroup]) -> Iterator[list[int]]:

@@ -16,6 +16,7 @@ from intar.frontends import Builder
 from intar.grid import PASSES, prepare
 from intar.ir.ops import Op
 from intar.ir.reference import run_float
+from intar.ir.taps import groups_of
 from intar.ir.taskgraph import TaskGraph
 from intar.ir.validate import findings
 
@@ -222,3 +223,46 @@ def test_copies_in_more_phases_step_over_elements() -> None:
         Op.SPACE_TO_DEPTH,
         Op.DEPTH_TO_SPACE,
     ], "at the border only"
+
+
+def gated(size: int) -> Builder:
+    """A convolution in four phases, a depthwise one, squeeze and excitation, one that steps back to a phase."""
+    g = Builder("gated")
+    x = g.relu(g.conv2d(g.input("x", (1, 2, size, size)), normal(6, 2, 3, 3), pads=1))
+    x = g.relu(g.conv2d(x, normal(6, 1, 3, 3), normal(6), pads=1, groups=6, name="apart"))
+    factors = g.sigmoid(g.conv2d(g.global_avg_pool(x, name="mean"), normal(6, 6, 1, 1)))
+    x = g.sigmoid(g.mul(x, g.upsample_nearest(factors, (size, size))))
+    g.output(g.conv2d(x, normal(4, 6, 3, 3), stride=2, pads=1))
+    return g
+
+
+def test_phases_of_a_depthwise_convolution_stand_together() -> None:
+    """Its channels in their order, of each one phase after the other; other convolutions make phase after phase."""
+    made = agree(gated(32).build(), {"x": normal(1, 2, 32, 32)})
+    apart = next(task for task in made.tasks if task.name == "apart")
+    assert made.tensor(apart.output).shape == (1, 24, 16, 16)
+    reads = [sorted({tap[0] % 6 for tap in taps}) for _, taps in groups_of(apart.attrs)]
+    assert reads == [[channel] for channel in range(6) for _ in range(4)]
+
+
+def test_what_others_find_in_order_stays_so() -> None:
+    """A sum with another convolution's channels."""
+    g = Builder("t")
+    x = g.conv2d(g.input("x", (1, 2, 32, 32)), normal(6, 2, 3, 3), pads=1)
+    y = g.add(x, g.conv2d(x, normal(6, 1, 3, 3), pads=1, groups=6, name="apart"))
+    g.output(g.conv2d(y, normal(4, 6, 3, 3), stride=2, pads=1))
+    made = agree(g.build(), {"x": normal(1, 2, 32, 32)})
+    apart = next(task for task in made.tasks if task.name == "apart")
+    reads = [taps[0][0] % 6 for _, taps in groups_of(apart.attrs)]
+    assert reads == [*range(6)] * 4 and Op.TAP_MAX not in kinds(made)
+
+
+def test_a_global_average_of_phases_is_one_of_columns_first() -> None:
+    """32 rows of each column and then 32 columns, in place of 1,024 taps; of one phase it is one convolution."""
+    made = agree(gated(32).build(), {"x": normal(1, 2, 32, 32)})
+    means = [task for task in made.tasks if task.name.startswith("mean")]
+    taps = [[len(taps) for _, taps in groups_of(task.attrs)] for task in means]
+    assert taps == [[32] * 12, [32] * 6]
+    g = Builder("t")
+    g.output(g.global_avg_pool(g.conv2d(g.input("x", (1, 2, 32, 32)), normal(6, 2, 3, 3), pads=1)))
+    assert kinds(agree(g.build(), {"x": normal(1, 2, 32, 32)})).count(Op.TAP_CONV) == 2

@@ -76,6 +76,27 @@ def test_cycles_and_steps() -> None:
     assert verify_engine(made, [random_inputs(quantised, 0)]).bit_exact
 
 
+def test_a_gated_channel() -> None:
+    """What a number for each channel multiplies is in one block, too: its phases stand together from the start."""
+    rng, g = np.random.default_rng(0), Builder("gated")
+    x = g.relu(g.conv2d(g.input("x", (1, 2, 24, 24)), rng.normal(size=(4, 2, 3, 3)), pads=1))
+    x = g.relu(g.conv2d(x, rng.normal(size=(4, 1, 3, 3)), pads=1, groups=4))
+    factors = g.sigmoid(g.conv2d(g.global_avg_pool(x), rng.normal(size=(4, 4, 1, 1))))
+    x = g.mul(x, g.upsample_nearest(factors, (24, 24)))
+    g.output(g.conv2d(x, rng.normal(size=(8, 4, 1, 1)), stride=2))
+    quantised = quantise(prepare(g.build()), W8A8, {"x": rng.normal(size=(2, 1, 2, 24, 24))})
+    made = compile_quantised(quantised, machine(4))
+    own = convolutions(made.quantised)[1]
+    assert {(group.channels, len(group.taps)) for group in own.groups} == {(4, 16)}
+    given = [random_inputs(quantised, seed) for seed in range(2)]
+    for expected, found in zip(
+        golden_outputs(quantised, given), golden_outputs(made.quantised, given), strict=True
+    ):
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array)
+    assert verify_engine(made, given).bit_exact
+
+
 def drawn(seed: int) -> Quantised:
     """A depthwise convolution of any size, stride and dilation, read by another one, a pool and a dense one with strides."""
     rng, g = np.random.default_rng(seed), Builder("drawn")

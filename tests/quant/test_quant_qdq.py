@@ -181,6 +181,34 @@ def test_convolutions(tmp_path: Path, per_channel: bool) -> None:
     assert (wrong, worst) == (0, 0) and total == 1000
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_gated_depthwise_convolution_in_phases(tmp_path: Path, per_channel: bool) -> None:
+    """Its phases stand together, each with the channel's own scale; the average of all phases has the model's format."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["image"]),
+        helper.make_node("Conv", ["image", "w1"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w2", "b2"], ["c"], pads=[1, 1, 1, 1], group=4),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("GlobalAveragePool", ["d"], ["mean"]),
+        helper.make_node("Conv", ["mean", "w5"], ["sums"]),
+        helper.make_node("Relu", ["sums"], ["gate"]),
+        helper.make_node("Mul", ["d", "gate"], ["m"]),
+        helper.make_node("Conv", ["m", "w3"], ["e"], pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["e"], ["f"]),
+        helper.make_node("Flatten", ["f"], ["h"]),
+        helper.make_node("Gemm", ["h", "w4"], ["y"]),
+    ]
+    shapes = {"w1": (4, 1, 3, 3), "w2": (4, 1, 3, 3), "w3": (8, 4, 3, 3), "w5": (4, 4, 1, 1), "w4": (8, 10)}
+    shapes["b2"] = (4,)
+    arrays = {name: rng.normal(size=shape).astype(np.float32) * 0.3 for name, shape in shapes.items()}
+    arrays["w2"] *= np.array([1, 4, 0.5, 2], np.float32).reshape(4, 1, 1, 1)
+    network = model(nodes, arrays | {"shape": np.array([1, 1, 8, 8])}, 10)
+    wrong, worst, total = mismatches(network, tmp_path, True, 100, per_channel=per_channel)
+    assert (wrong, worst) == (0, 0) and total == 1000
+
+
 def with_quant(**quants: QuantParams) -> TaskGraph:
     g = Builder("t")
     g.output(g.relu(g.matmul(g.input("x", (1, 4)), np.eye(4), name="h"), name="y"))
