@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from intar.frontends.simplify import simplify
 from intar.ir.ops import POSITION, Op, broadcast_shape
 from intar.ir.shapes import AttrValue, Shape, show
 from intar.ir.taskgraph import QuantParams, TaskGraph
+
+if TYPE_CHECKING:
+    from intar.frontends.id_tables import IdTable, OfIds
 
 INTEGER_OPERATORS = (
     *("ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QGemm", "QLinearAdd", "QLinearMul"),
@@ -48,6 +52,8 @@ class Importer(ABC):
     grids : integer tensors made by QuantizeLinear: the real tensor (name in `graph`) and the format.
     integer_inputs : type (``int8``) of each input that arrives as integers.
     ids : type (``int64``) of each input that holds ids, which only choose rows of tables.
+    of_ids : tensors, by the model's name, that ids decide.
+    id_tables : the tables that these are looked up in.
     placed : tensors, by the model's name, that the input `POSITION` and constants decide.
     masked : scores under a mask of these, by the model's name of the sum or choice.
     alias : name in `graph` of each activation, by the model's name.
@@ -61,6 +67,8 @@ class Importer(ABC):
         self.grids: dict[str, tuple[str, QuantParams | None]] = {}
         self.integer_inputs: dict[str, str] = {}
         self.ids: dict[str, str] = {}
+        self.of_ids: dict[str, OfIds] = {}
+        self.id_tables: list[IdTable] = []
         self.placed: set[str] = set()
         self.masked: dict[str, Masked] = {}
         self._masks: dict[str, PositionMask] = {}
@@ -87,6 +95,7 @@ class Importer(ABC):
         for node in rewrite(nodes, self.values, outputs):
             self._translate(node)
         self.report_unknown()
+        self._settle_ids(outputs)
         self._check_ids(outputs)
         self._outputs(outputs)
         if self.lacking:
@@ -100,6 +109,7 @@ class Importer(ABC):
         return self.graph.finish()
 
     def _translate(self, node: Node) -> None:
+        from intar.frontends.id_tables import follow_ids
         from intar.frontends.onnx_ops import HANDLERS
 
         if self.fold(node):
@@ -112,7 +122,8 @@ class Importer(ABC):
             self.unknown(node)
             return
         try:
-            handler(self, node)
+            if not follow_ids(self, node):
+                handler(self, node)
         except Rejected as reason:
             self.reject(node, reason)
 
@@ -153,6 +164,18 @@ class Importer(ABC):
         hint = f"supported are: {', '.join(sorted(supported))}; run other operators on the host"
         for what, where in found:
             self.lacking.append(Finding(what, where, hint=hint if (what, where) == found[-1] else ""))
+
+    def _settle_ids(self, outputs: list[str]) -> None:
+        """Make what ids decide tasks where it is an output, and then all of their tables."""
+        from intar.frontends.id_tables import settle
+
+        for name in outputs:
+            if name in self.of_ids:
+                try:
+                    self.tensor(name)
+                except Rejected as reason:
+                    self.reject(self.of_ids[name].node, reason)
+        self.lacking += settle(self)
 
     def _check_ids(self, outputs: list[str]) -> None:
         """Inputs of integers do nothing but choose rows of tables, or say where a call stands."""
@@ -218,8 +241,8 @@ class Importer(ABC):
     def known(self, name: str) -> bool:
         """Whether the tensor has been translated."""
         tensor = self.grids[name][0] if name in self.grids else self.alias.get(name, "")
-        given = name in self.values or name in self.packed or name in self.placed or name in self.masked
-        return given or tensor in self.graph.shapes
+        given = (self.values, self.packed, self.placed, self.masked, self.of_ids)
+        return any(name in each for each in given) or tensor in self.graph.shapes
 
     def mask(self, name: str) -> PositionMask | None:
         """The mask that a tensor is if the position decides it, else None. Raises Rejected where it is no such mask."""
@@ -290,6 +313,8 @@ class Importer(ABC):
             return self.packed[name][0].shape
         if name in self.values:
             return self.values[name].shape
+        if name in self.of_ids:
+            return self.of_ids[name].shape
         return self.graph.shapes[self.tensor(name)]
 
     def tensor(self, name: str) -> str:
@@ -302,6 +327,10 @@ class Importer(ABC):
             )
         if name in self.alias:
             return self.alias[name]
+        if name in self.of_ids:
+            from intar.frontends.id_tables import numbers
+
+            return numbers(self, name)
         if name in self.placed or name in self.masked:
             raise Rejected(
                 f"it computes on what the input '{POSITION}' decides",

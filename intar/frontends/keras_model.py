@@ -87,8 +87,16 @@ def as_module(model: Any) -> tuple[Any, dict[str, np.ndarray]]:
                 "build the model with keras.Input of a fixed shape",
             )
             raise GraphError(Finding(f"its shape is ({shown})", f"input '{tensor.name}'", why, hint))
-        examples[tensor.name] = np.zeros((1, *sizes), np.float32)
+        examples[tensor.name] = np.zeros((1, *sizes), np.int64 if _holds_ids(tensor) else np.float32)
     return Named().eval(), examples
+
+
+def _holds_ids(tensor: Any) -> bool:
+    """Whether an input is of integers, or chooses rows of a table: Keras gives every input single precision that says
+    nothing else, and takes whole numbers of it."""
+    readers = [node.operation for node in tensor._keras_history.operation._outbound_nodes]
+    looked_up = any(type(layer).__name__ == "Embedding" for layer in readers)
+    return str(tensor.dtype).startswith(("int", "uint")) or looked_up
 
 
 def _keras() -> Any:

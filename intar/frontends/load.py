@@ -145,7 +145,11 @@ def _torch(model: Any, samples: Any, name: str = "") -> TaskGraph:
 def _keras(model: Any, samples: Any = None) -> TaskGraph:
     module, examples = as_module(model)
     given = examples if samples is None else sample_arrays(samples, list(examples))
-    return _torch(module, given, model.name)
+    typed = {
+        name: array.astype(np.int64) if name in examples and examples[name].dtype.kind == "i" else array
+        for name, array in given.items()
+    }
+    return _torch(module, typed, model.name)
 
 
 def _program(path: Path) -> TaskGraph:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from intar.ir.ops import HIDDEN
+
+FAR = 10 * HIDDEN
+"""What a computed mask adds to a score that it hides: to a softmax as much as minus infinity, small enough for the scores
+to keep their digits."""
+
 _LOWEST = np.finfo(np.float32).min
 
 

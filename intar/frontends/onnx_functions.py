@@ -8,10 +8,10 @@ from functools import reduce
 import numpy as np
 
 from intar.frontends.importer import Importer
-from intar.frontends.masks import additive_mask
+from intar.frontends.masks import FAR, additive_mask
 from intar.frontends.onnx_broadcast import alike, repeated
 from intar.frontends.onnx_moves import look_up
-from intar.frontends.onnx_nodes import Node, Rejected, scalar
+from intar.frontends.onnx_nodes import SCORES, Node, Rejected, scalar
 from intar.ir.ops import HIDDEN, Op, broadcast_shape
 from intar.ir.shapes import AttrValue
 
@@ -179,6 +179,16 @@ def where(importer: Importer, node: Node) -> None:
         importer.put_mask(node, scores, placed)
         return
     if not importer.is_constant(chosen):
+        hiding = [_hides(importer, name) for name in (x, low)]
+        if node.attrs.get(SCORES) and sum(hiding) == 1:
+            _hide(importer, node, keeps=hiding[1])
+            return
+        if any(importer.is_constant(name) and np.isinf(importer.real(name)).any() for name in (x, low)):
+            raise Rejected(
+                "it hides elements behind infinity, and a computed condition says which",
+                "only a softmax behind it knows what that means",
+                "write a finite number that the other elements do not reach",
+            )
         weight = importer.tensor(chosen)
         other = importer.tensor(low)
         apart = _step(importer, node, Op.SUB, [importer.tensor(x), other])
@@ -208,6 +218,17 @@ def where(importer: Importer, node: Node) -> None:
     else:
         other = _step(importer, node, Op.MUL, [importer.tensor(low), _constant(importer, node, ~keep)])
     importer.emit(node, Op.ADD, alike(importer, node, [_step(importer, node, Op.MUL, parts), other]))
+
+
+def _hide(importer: Importer, node: Node, keeps: bool) -> None:
+    """Scores, with so much added where a computed condition does not keep them that a softmax makes nothing of them."""
+    chosen, x, low = node.inputs
+    added = _step(
+        importer, node, Op.MUL, [importer.tensor(chosen), _constant(importer, node, -FAR if keeps else FAR)]
+    )
+    if keeps:
+        added = _step(importer, node, Op.ADD, [added, _constant(importer, node, FAR)])
+    importer.emit(node, Op.ADD, alike(importer, node, [importer.tensor(x if keeps else low), added]))
 
 
 def _hides(importer: Importer, name: str) -> bool:

@@ -209,6 +209,8 @@ class OnnxImporter(Importer):
         def shape_of(name: str) -> Shape | None:
             if name in self.packed:
                 return self.packed[name][0].shape
+            if name in self.of_ids:
+                return self.of_ids[name].shape
             tensor = self.alias.get(name) or (self.grids[name][0] if name in self.grids else "")
             return self.graph.shapes.get(tensor)
 

@@ -10,6 +10,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+SCORES = "intar.scores"
+"""An attribute of a choice that softmaxes read and nothing else."""
+
 
 class Rejected(Exception):
     """A node that can't be translated; the importer turns it into a finding and goes on.

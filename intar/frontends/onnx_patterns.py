@@ -12,7 +12,7 @@ from math import isclose, pi, sqrt
 
 import numpy as np
 
-from intar.frontends.onnx_nodes import Node, live, scalar
+from intar.frontends.onnx_nodes import SCORES, Node, live, scalar
 
 COMMUTATIVE = ("Add", "Mul", "Sum", "Max")
 
@@ -99,7 +99,21 @@ def rewrite(nodes: Sequence[Node], values: dict[str, np.ndarray], outputs: Seque
                 node = node.became(op, [argument], attrs)
                 break
         result.append(node)
-    return live(result, outputs)
+    kept = live(result, outputs)
+    _mark_scores(kept, outputs)
+    return kept
+
+
+def _mark_scores(nodes: Sequence[Node], outputs: Sequence[str]) -> None:
+    """Note on each choice whether all that reads it, be it behind a copy, are softmaxes along the last axis or another."""
+    only = dict.fromkeys(outputs, False)
+    for node in reversed(nodes):
+        softmax = node.op in ("Softmax", "LogSoftmax") and not node.domain
+        copy = node.op in ("Cast", "Identity") and not node.domain and only.get(node.outputs[0], False)
+        if node.op == "Where" and only.get(node.outputs[0], False):
+            node.attrs[SCORES] = 1
+        for name in node.inputs:
+            only[name] = (softmax or copy) and only.get(name, True)
 
 
 def _clip_inputs(node: Node, values: dict[str, np.ndarray]) -> Node:

@@ -39,14 +39,14 @@ class Compared:
 
 
 def float_outputs(graph: TaskGraph, batch: Sequence[Mapping[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-    """The outputs of the float reference for each sample."""
+    """The outputs of the float reference for each sample, in the network's order."""
     found: list[dict[str, np.ndarray]] = [{} for _ in batch]
     for first in range(0, len(batch), AT_ONCE):
         for name, arrays in float_tensors(graph, batch[first : first + AT_ONCE]):
             if name in graph.outputs:
                 for one, array in zip(found[first:], arrays, strict=False):
                     one[name] = array
-    return found
+    return [{name: one[name] for name in graph.outputs} for one in found]
 
 
 def real_outputs(

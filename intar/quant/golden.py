@@ -116,14 +116,14 @@ def run_golden(quantised: Quantised, inputs: Mapping[str, np.ndarray]) -> Golden
 def golden_outputs(
     quantised: Quantised, inputs: Sequence[Mapping[str, np.ndarray]]
 ) -> list[dict[str, np.ndarray]]:
-    """Golden's network outputs for each inference."""
+    """Golden's network outputs for each inference, in the network's order."""
     results: list[dict[str, np.ndarray]] = [{} for _ in inputs]
     for first in range(0, len(inputs), AT_ONCE):
         for name, arrays, _ in golden_tensors(quantised, inputs[first : first + AT_ONCE]):
             if name in quantised.graph.outputs:
                 for result, array in zip(results[first:], arrays, strict=False):
                     result[name] = array
-    return results
+    return [{name: result[name] for name in quantised.graph.outputs} for result in results]
 
 
 def golden_tensors(

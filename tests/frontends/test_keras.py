@@ -88,6 +88,23 @@ def test_several_inputs_and_outputs() -> None:
     checked(model, graph)
 
 
+def test_tables_take_ids() -> None:
+    """Keras shifts negative ids, and gives an input single precision that says nothing else."""
+    text = keras.Input((6,), name="text", dtype="int32")
+    kind = keras.Input((1,), name="kind")
+    rows = layers.Embedding(9, 4, mask_zero=True)(text)
+    joined = layers.Concatenate()([layers.GRU(4)(rows), layers.Flatten()(layers.Embedding(3, 2)(kind))])
+    model = keras.Model([text, kind], layers.Dense(2)(joined))
+    graph = load_model(model)
+    assert [task.op for task in graph.tasks].count(Op.EMBEDDING) >= 2
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        given = [rng.integers(0, count, (1, size)) for count, size in ((9, 6), (3, 1))]
+        wanted = model.predict(given, verbose=0)
+        made = run_float(graph, dict(zip(graph.inputs, given, strict=True)))
+        np.testing.assert_allclose(made[graph.outputs[0]], wanted, atol=1e-5)
+
+
 def test_what_is_refused(tmp_path: Path) -> None:
     free = keras.Sequential([keras.Input((None, 8)), layers.Dense(4)])
     with pytest.raises(GraphError, match=r"its shape is \(\?, 8\)"):

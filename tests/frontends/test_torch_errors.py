@@ -66,6 +66,7 @@ def test_refused_modes(golden: Golden) -> None:
         (Function(lambda m, x: x[:, torch.arange(8) % 2 == 0] * 2), row, UnsupportedError),
         (Function(lambda m, x: torch.fft.rfft(x).abs()), row, UnsupportedError),
         (nn.Sequential(nn.ConvTranspose3d(1, 2, 2)).eval(), torch.zeros(1, 1, 4, 4, 4), UnsupportedError),
+        (Function(lambda m, x: x.masked_fill(x > 0, float("-inf")).amax(-1)), row, UnsupportedError),
         (Table().eval(), torch.zeros(1, 5, dtype=torch.int64), UnsupportedError),
     ]
     texts = [message(lambda m=m, x=x: import_torch(m, x), kind) for m, x, kind in cases]

@@ -12,6 +12,9 @@ from intar.frontends.torch_graph import import_torch
 from intar.ir.ops import Op
 from intar.ir.reference import run_float
 from intar.ir.taskgraph import TaskGraph
+from intar.quant.compare import real_outputs
+from intar.quant.quantise import quantise
+from intar.quant.scheme import scheme
 
 
 class Function(nn.Module):
@@ -520,3 +523,35 @@ def test_counts_of_constant_edges() -> None:
 def test_module(name: str) -> None:
     module, shape = MODULES[name]
     compare(settle(module), shape)
+
+
+class Hidden(nn.Module):
+    """Attention that an input hides keys from, in the two ways that people write."""
+
+    def __init__(self, value: float, chosen: bool) -> None:
+        super().__init__()
+        self.value, self.chosen = value, chosen
+
+    def forward(self, x, keep):
+        scores, keep = x @ x.transpose(1, 2), keep[:, None]
+        if self.chosen:
+            scores = torch.where(keep > 0, scores, torch.tensor(self.value))
+        else:
+            scores = scores.masked_fill(keep == 0, self.value)
+        return scores.softmax(-1) @ x
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+@pytest.mark.parametrize("value", [float("-inf"), -1e9, torch.finfo(torch.float32).min])
+def test_scores_hidden_by_an_input(value: float, chosen: bool) -> None:
+    """Whatever large number is written, the scores that stay have their digits in the integers, too."""
+    module, x = Hidden(value, chosen), torch.randn(12, 6, 16)
+    keep = (torch.arange(6) < torch.randint(1, 7, (12, 1))).float()
+    graph, wanted = import_torch(module, (x, keep)), module(x, keep).numpy()
+    for n in range(12):
+        given = {"x": x[n : n + 1].numpy(), "keep": keep[n : n + 1].numpy()}
+        np.testing.assert_allclose(run_float(graph, given)[graph.outputs[0]][0], wanted[n], atol=1e-5)
+    made = quantise(graph, scheme("w8a8r16"), {"x": x.numpy(), "keep": keep.numpy()})
+    calls = [{"x": x[n : n + 1].numpy(), "keep": keep[n : n + 1].numpy()} for n in range(12)]
+    found = np.concatenate([one[graph.outputs[0]] for one in real_outputs(graph, made, calls)])
+    assert 10 * np.log10((wanted**2).mean() / ((found - wanted) ** 2).mean()) > 30
