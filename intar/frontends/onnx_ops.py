@@ -6,6 +6,7 @@ from collections.abc import Callable
 from math import prod
 
 import numpy as np
+from onnx import TensorProto
 
 from intar.frontends.importer import Importer
 from intar.frontends.onnx_broadcast import alike, repeated
@@ -21,6 +22,7 @@ from intar.frontends.onnx_qdq import clip_quantised, dequantize_linear, quantize
 from intar.frontends.onnx_quant import QUANTS
 from intar.frontends.onnx_recurrent import recurrent
 from intar.frontends.onnx_reductions import REDUCTIONS
+from intar.frontends.onnx_sklearn import SKLEARN
 from intar.frontends.onnx_spelled import SPELLED
 from intar.ir.ops import POSITION, Op, broadcast_shape
 from intar.ir.shapes import AttrValue
@@ -163,9 +165,17 @@ def _dropout(importer: Importer, node: Node) -> None:
 def _cast(importer: Importer, node: Node) -> None:
     from intar.frontends.onnx_graph import FLOATS
 
-    if node.op == "Cast" and node.attrs["to"] not in FLOATS:
+    if node.op == "Cast" and node.attrs["to"] not in FLOATS and not _is_index(importer, node):
         raise Rejected("it turns an activation into another type than float", "activations are real numbers")
     _same(importer, node)
+
+
+def _is_index(importer: Importer, node: Node) -> bool:
+    """Whether a Cast makes an integer of another kind of an index, which is a whole number already."""
+    tensor = importer.alias.get(node.inputs[0], "")
+    while (maker := importer.graph.makers.get(tensor)) is not None and maker.op is Op.RESHAPE:
+        tensor = maker.inputs[0]
+    return maker is not None and maker.op is Op.ARGMAX and node.attrs["to"] != TensorProto.BOOL
 
 
 def _expand(importer: Importer, node: Node) -> None:
@@ -311,6 +321,7 @@ HANDLERS: dict[str, Handler] = {
     **REDUCTIONS,
     **IMAGES,
     **QUANTS,
+    **SKLEARN,
     **SPELLED,
 }
 """The translation of each operator that does not vanish by constant folding: of ONNX's own domain, and of ours."""

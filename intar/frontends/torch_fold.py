@@ -77,12 +77,19 @@ def decided(node: FxNode) -> bool:
     target, value = node.target, node.meta.get("val")
     if _opname(node) in INTEGERS:
         return False
-    if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()):
+    if torch.Tag.nondeterministic_seeded in getattr(target, "tags", ()) and not _keeps_all(node):
         return False
     if not callable(target) or (target is not operator.getitem and not hasattr(target, "_schema")):
         return False
     sizes = value.shape if isinstance(value, torch.Tensor) else ()
     return prod(n for n in sizes if isinstance(n, int)) <= LARGEST
+
+
+def _keeps_all(node: FxNode) -> bool:
+    """An operator that may drop elements by chance, and drops none: queries that are parameters attend to one another."""
+    attention = _opname(node) == "scaled_dot_product_attention"
+    dropped: Any = node.args[4] if len(node.args) > 4 else node.kwargs.get("dropout_p", 0.0)
+    return attention and not dropped
 
 
 def to_array(tensor: torch.Tensor) -> np.ndarray:

@@ -169,3 +169,50 @@ def test_sizes_without_a_name_of_their_own_are_given_as_a_shape() -> None:
     model = onnx_model([("Relu", ["x"], ["y"])], {"x": [1, "?", "?"]}, ["y"])
     with pytest.raises(GraphError, match=r"--shape x=1x1x1, or"):
         import_onnx(model)
+
+
+ML = {"domain": "ai.onnx.ml"}
+
+
+def learned(labels: list[int]) -> onnx.ModelProto:
+    """What skl2onnx writes of a scaler, a network's hidden layer and a logistic regression behind it."""
+    rng = np.random.default_rng(0)
+    weights = [float(n) for n in rng.standard_normal(15)]
+    linear = {"coefficients": weights, "intercepts": [0.3, 0.0, -0.2], "post_transform": "LOGISTIC"}
+    nodes: list = [
+        ("Scaler", ["x"], ["scaled"], {**ML, "offset": [0.1, 0.2, 0.3, 0.4], "scale": [2.0, 1.0, 0.5, 1.5]}),
+        ("MatMul", ["scaled", "w"], ["product"]),
+        ("Relu", ["product"], ["hidden"]),
+        ("LinearClassifier", ["hidden"], ["first", "scores"], {**ML, **linear, "classlabels_ints": labels}),
+        ("Normalizer", ["scores"], ["probabilities"], {**ML, "norm": "L1"}),
+        ("LinearRegressor", ["hidden"], ["price"], {**ML, "coefficients": weights[:5], "intercepts": [1.5]}),
+        ("ArgMax", ["probabilities"], ["at"], {"axis": 1}),
+        ("ArrayFeatureExtractor", ["classes", "at"], ["found"], ML),
+        ("Cast", ["found"], ["kind"], {"to": TensorProto.INT64}),
+        ("Reshape", ["kind", "flat"], ["label"]),
+    ]
+    constants = {"w": normal(4, 5, seed=1), "classes": np.asarray(labels), "flat": np.asarray([-1])}
+    types = {"first": TensorProto.INT64, "label": TensorProto.INT64}
+    outputs = ["first", "probabilities", "price", "label"]
+    return onnx_model(nodes, {"x": [1, 4]}, outputs, constants, opset=15, domains=["ai.onnx.ml"], types=types)
+
+
+def test_what_scikit_learn_learned() -> None:
+    for seed in range(4):
+        runs_alike(learned([0, 1, 2]), {"x": normal(1, 4, seed=seed)})
+
+
+def test_labels_that_are_no_indices() -> None:
+    """Every place that makes labels, and the dictionaries that skl2onnx makes unless it is told not to."""
+    model = learned([3, 5, 8])
+    model.graph.node.append(
+        onnx.helper.make_node(
+            "ZipMap", ["probabilities"], ["map"], domain="ai.onnx.ml", classlabels_int64s=[3, 5, 8]
+        )
+    )
+    model.graph.output.append(onnx.helper.make_tensor_value_info("map", TensorProto.FLOAT, None))
+    with pytest.raises(UnsupportedError) as caught:
+        import_onnx(model)
+    places = [found.where.split(" ")[0] for found in caught.value.findings]
+    assert places == ["LinearClassifier", "ArrayFeatureExtractor", "ZipMap"]
+    assert all(found.why and found.hint for found in caught.value.findings)

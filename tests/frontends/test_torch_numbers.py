@@ -519,6 +519,23 @@ def test_counts_of_constant_edges() -> None:
     compare(module, (1, 4, 16))
 
 
+class Queries(nn.Module):
+    """A decoder whose queries are parameters: what they make of one another is known before any image comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(1, 4, 16))
+        self.layer = nn.TransformerDecoderLayer(16, 2, 32, batch_first=True)
+
+    def forward(self, x):
+        return self.layer(self.queries.repeat(x.shape[0], 1, 1), x)
+
+
+def test_queries_that_are_parameters() -> None:
+    graph = compare(Queries().eval(), SEQUENCE)
+    assert [task.op for task in graph.tasks].count(Op.SOFTMAX) == 1
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_module(name: str) -> None:
     module, shape = MODULES[name]
