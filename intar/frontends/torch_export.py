@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,26 @@ def export(module: torch.nn.Module, samples: Any) -> ExportedProgram:
         )
     arguments, keywords = _first(samples)
     try:
-        with silent(), torch.no_grad():
+        with silent(), torch.no_grad(), masks_as_given():
             return torch.export.export(module, arguments, keywords, strict=False)
     except Exception as error:  # torch.export raises whatever the module's own code and its tracer raise
         raise GraphError(export_finding(module, arguments, keywords, error)) from None
+
+
+@contextlib.contextmanager
+def masks_as_given() -> Iterator[None]:
+    """PyTorch's transformers take a mask for what it is: they would look at its values to see whether it is the causal one,
+    which is a hint for faster kernels, and an export has no values."""
+    module: Any = torch.nn.modules.transformer
+    before = getattr(module, "_detect_is_causal_mask", None)
+    if before is None:
+        yield
+        return
+    module._detect_is_causal_mask = lambda mask, is_causal=None, size=None: is_causal is True
+    try:
+        yield
+    finally:
+        module._detect_is_causal_mask = before
 
 
 def load_program(path: Path) -> ExportedProgram:

@@ -271,6 +271,25 @@ def _embedding(w: Writer, a: Arguments) -> None:
     w.give("Gather", [a["weight"], a["indices"]], {"axis": 0})
 
 
+def _embedding_bag(w: Writer, a: Arguments) -> None:
+    """Rows of a table, and of each bag of equally many the sum, mean or largest."""
+    if not (w.is_constant(a["weight"]) and w.is_constant(a["offsets"])):
+        raise Rejected("its table or offsets are computed at run time", "tables and sizes are constants")
+    if a["per_sample_weights"] is not None or a["padding_idx"] >= 0:
+        raise Rejected(
+            "it weighs its rows", hint="write embedding(ids), a product with the weights and a sum"
+        )
+    count, width = w.shape(a["indices"])[0], w.shape(a["weight"])[1]
+    starts = [int(n) for n in w.array(a["offsets"])]
+    ends = starts[1:] if a["include_last_offset"] else [*starts[1:], count]
+    sizes = {end - start for start, end in zip(starts, ends, strict=False)}
+    if len(sizes) != 1 or not (size := sizes.pop()):
+        raise Rejected("its bags differ in size", hint="fill them with an id whose row is zero")
+    rows = w.emit("Gather", [a["weight"], a["indices"]], {"axis": 0})
+    rows = w.emit("Reshape", [rows, w.integers([len(ends), size, width])])
+    w.give(("ReduceSum", "ReduceMean", "ReduceMax")[a["mode"]], [rows], {"axes": [1], "keepdims": 0})
+
+
 def _arg(op: str) -> Handler:
     """Along an axis, or of all elements as one row."""
 
@@ -293,6 +312,8 @@ def _group_rational(w: Writer, a: Arguments) -> None:
 
 
 HANDLERS: dict[str, Handler] = {
+    "_embedding_bag": _embedding_bag,
+    "_embedding_bag_forward_only": _embedding_bag,
     "_native_batch_norm_legit": _training_norm,
     "_native_batch_norm_legit_functional": _training_norm,
     "_native_batch_norm_legit_no_training": _batch_norm,

@@ -54,6 +54,16 @@ MODELS: dict[str, tuple[nn.Module, list[int]]] = {
         [9] * 3,
     ),
     "offsets": (Function(lambda m, ids: m.a(ids + OFFSETS).flatten(1), a=nn.Embedding(9, 4)), [3, 2, 4]),
+    "bag": (
+        Function(
+            lambda m, ids: torch.cat([part(ids) for part in (m.a, m.b, m.c)], 1),
+            **{
+                name: nn.EmbeddingBag(9, 4, mode=mode)
+                for name, mode in (("a", "sum"), ("b", "mean"), ("c", "max"))
+            },
+        ),
+        [9] * 3,
+    ),
     "unknown": (Function(lambda m, ids: m.a(ids.clamp(max=5)), a=nn.Embedding(6, 4)), [12] * 3),
     "numbers": (
         Function(

@@ -536,6 +536,25 @@ def test_queries_that_are_parameters() -> None:
     assert [task.op for task in graph.tasks].count(Op.SOFTMAX) == 1
 
 
+class Decoder(nn.Module):
+    """PyTorch's own transformer of several layers, with the causal mask that its documentation makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole = nn.Transformer(16, 2, 1, 1, 32, batch_first=True)
+        self.layers = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 2)
+        self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(6))
+
+    def forward(self, x):
+        made = self.whole.generate_square_subsequent_mask(x.shape[1])
+        return self.whole(self.layers(x, mask=self.mask), x, tgt_mask=made)
+
+
+def test_causal_masks_of_whole_transformers() -> None:
+    graph = compare(Decoder().eval(), SEQUENCE)
+    assert [task.op for task in graph.tasks].count(Op.SOFTMAX) == 5
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_module(name: str) -> None:
     module, shape = MODULES[name]
