@@ -18,7 +18,7 @@ from intar.frontends.onnx_matmul import gemm, matmul
 from intar.frontends.onnx_moves import MOVES
 from intar.frontends.onnx_nodes import Node, Rejected
 from intar.frontends.onnx_norms import axis_norm, group_norm, layer_norm, lp_norm, rms_norm
-from intar.frontends.onnx_qdq import clip_quantised, dequantize_linear, quantize_linear
+from intar.frontends.onnx_qdq import clip_quantised, dequantize_linear, quantize_linear, whole_numbers
 from intar.frontends.onnx_quant import QUANTS
 from intar.frontends.onnx_recurrent import recurrent
 from intar.frontends.onnx_reductions import REDUCTIONS
@@ -167,6 +167,9 @@ def _cast(importer: Importer, node: Node) -> None:
 
     if node.op == "Cast" and node.attrs["to"] not in FLOATS and not _is_index(importer, node):
         raise Rejected("it turns an activation into another type than float", "activations are real numbers")
+    if node.op == "Cast" and node.inputs[0] in importer.integer_inputs:
+        whole_numbers(importer, node)
+        return
     _same(importer, node)
 
 

@@ -102,9 +102,21 @@ def dequantize_linear(importer: Importer, node: Node) -> None:
 def _integer_input(importer: Importer, node: Node, tensor: str, name: str) -> str:
     """An input of the model that arrives as integers: the graph's input is its real value on that grid."""
     quant = _quant(importer, node, importer.integer_inputs[name], importer.graph.shapes[tensor])
+    return _in_format(importer, tensor, name, quant)
+
+
+def _in_format(importer: Importer, tensor: str, name: str, quant: QuantParams) -> str:
     if importer.graph.quant.setdefault(tensor, quant) != quant:
         raise Rejected(f"the input '{name}' is dequantised in two ways")
     return tensor
+
+
+def whole_numbers(importer: Importer, node: Node) -> None:
+    """An input of integers that a Cast makes real numbers: the bytes of an image."""
+    name = node.inputs[0]
+    bits, signed = FORMATS[importer.integer_inputs[name]]
+    quant = QuantParams(bits=bits, signed=signed, scale=1.0)
+    importer.alias[node.outputs[0]] = _in_format(importer, importer.grids[name][0], name, quant)
 
 
 def clip_quantised(importer: Importer, node: Node, low: float, high: float) -> None:

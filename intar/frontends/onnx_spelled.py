@@ -113,6 +113,12 @@ def _shrink(steps: Steps, importer: Importer, node: Node) -> str:
     return steps("Add", sides)
 
 
+def _above(steps: Steps, importer: Importer, node: Node) -> str:
+    """x where it is above a threshold, else 0."""
+    alpha = np.asarray(node.attrs.get("alpha", 1.0), np.float32)
+    return steps("Mul", [node.inputs[0], steps("Greater", [node.inputs[0], alpha])])
+
+
 def _triangle(steps: Steps, importer: Importer, node: Node) -> str:
     diagonal = int(importer.value(node.inputs[1], "diagonal").reshape(-1)[0]) if node.input(1) else 0
     half = np.triu if node.attrs.get("upper", 1) else np.tril
@@ -216,6 +222,7 @@ SPELLED: dict[str, Handler] = {
     "OneHot": _of(_one_hot),
     "ReduceProd": _of(_product),
     "Shrink": _of(_shrink),
+    "ThresholdedRelu": _of(_above),
     "TopK": _top,
     "Trilu": _of(_triangle),
     "Xor": _of(_either),

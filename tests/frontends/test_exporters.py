@@ -15,6 +15,9 @@ from intar.frontends.onnx_graph import import_onnx
 from intar.ir.ops import Op
 from intar.ir.reference import run_float
 from intar.options import parse_values
+from intar.quant.golden import quantise_input
+from intar.quant.quantise import quantise
+from intar.quant.scheme import scheme
 
 
 def runs_alike(model: onnx.ModelProto, inputs: dict[str, np.ndarray], **given: object) -> None:
@@ -216,3 +219,22 @@ def test_labels_that_are_no_indices() -> None:
     places = [found.where.split(" ")[0] for found in caught.value.findings]
     assert places == ["LinearClassifier", "ArrayFeatureExtractor", "ZipMap"]
     assert all(found.why and found.hint for found in caught.value.findings)
+
+
+def test_bytes_of_an_image() -> None:
+    """A Cast is all that TensorFlow and others have between an image's bytes and real numbers."""
+    nodes = [
+        ("Cast", ["x"], ["real"], {"to": TensorProto.FLOAT}),
+        ("Sub", ["real", "mean"], ["centred"]),
+        ("Mul", ["centred", "factor"], ["scaled"]),
+        ("Conv", ["scaled", "w"], ["c"]),
+        ("ThresholdedRelu", ["c"], ["t"], {"alpha": 0.3}),
+        ("GlobalAveragePool", ["t"], ["y"]),
+    ]
+    constants = {"mean": np.full((3, 1, 1), 127.5, np.float32), "factor": np.float32(1 / 127.5)}
+    constants["w"] = normal(4, 3, 3, 3, scale=0.3)
+    model = onnx_model(nodes, {"x": [1, 3, 6, 6]}, ["y"], constants, types={"x": TensorProto.UINT8})
+    images = np.random.default_rng(0).integers(0, 256, (8, 3, 6, 6)).astype(np.uint8)
+    runs_alike(model, {"x": images[:1]})
+    made = quantise(import_onnx(model), scheme("w8a8"), {"x": images})
+    assert np.array_equal(quantise_input(made.graph.tensor("x"), images[:1]), images[:1].astype(int) - 128)
