@@ -158,5 +158,5 @@ def test_host_program_on_a_board_with_pynq(made, written, monkeypatch, capsys) -
     assert "the circuit was built for" in capsys.readouterr().err
     monkeypatch.setattr(host.OverlayBoard, "LIMIT", 0.05)
     monkeypatch.setattr(Registers, "read", lambda self, offset: 0)  # a kernel that never ends
-    with pytest.raises(TimeoutError, match="has not ended after 0.05 s"):
+    with pytest.raises(TimeoutError, match=r"has not ended after 0\.05 s"):
         host.main()
