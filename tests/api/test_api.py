@@ -53,6 +53,22 @@ def test_accelerator_follows_the_float_model(tmp_path: Path):
     assert (tmp_path / "project" / "report" / "report.json").exists()
 
 
+def test_outputs_come_in_the_order_of_the_network():
+    """Not in the order in which they are computed: values are told apart by their place."""
+    g = Builder("heads")
+    rng = np.random.default_rng(0)
+    early = g.relu(g.matmul(g.input("x", (1, 8)), rng.normal(size=(8, 8))))
+    late = g.matmul(early, rng.normal(size=(8, 4)))
+    g.output(late)
+    g.output(early)
+    graph = g.build()
+    accelerator = intar.compile(graph, {"x": rng.normal(size=(4, 1, 8))}, device="pynq-z2", budget={"dsp": 32})
+    x = rng.normal(size=(1, 8)).astype(np.float32)
+    for found in (accelerator(x), accelerator.predict(x[None])):
+        assert list(found) == list(graph.outputs) == [late, early]
+        assert [value.shape[-1] for value in found.values()] == [4, 8]
+
+
 def test_same_input_same_bytes():
     source = open_source("digits")
     first, second = (
