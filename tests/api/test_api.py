@@ -62,7 +62,9 @@ def test_outputs_come_in_the_order_of_the_network():
     g.output(late)
     g.output(early)
     graph = g.build()
-    accelerator = intar.compile(graph, {"x": rng.normal(size=(4, 1, 8))}, device="pynq-z2", budget={"dsp": 32})
+    accelerator = intar.compile(
+        graph, {"x": rng.normal(size=(4, 1, 8))}, device="pynq-z2", budget={"dsp": 32}
+    )
     x = rng.normal(size=(1, 8)).astype(np.float32)
     for found in (accelerator(x), accelerator.predict(x[None])):
         assert list(found) == list(graph.outputs) == [late, early]
