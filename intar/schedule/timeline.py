@@ -264,8 +264,8 @@ class _Walk:
         end = max(start + takes, max(m.last for m in given) + read + self.ways.slices)
         self.free.vectors[core] = end
         first = start + ceil_div(takes, PORTIONS) if follows else end
-        drain, beats = self.ways.drain, work.rows * row_beats(work.cols, self.machine)
-        self.made[task.output] = Made(first + drain, end + drain, 0, follows, rounds=beats)
+        drain, rounds = self.ways.drain, self._beats(task.output)
+        self.made[task.output] = Made(first + drain, end + drain, 0, follows, rounds=rounds)
         return start, end
 
     def _move(self, stage: int, place: Placement, task: Task, work: Work) -> tuple[int, int]:
@@ -287,10 +287,8 @@ class _Walk:
             ]
             begin = min(begins)
             rest = max(first + own for first, own in zip(begins, beats, strict=True))
-        start = max(
-            max(begin, self.memories.reader(stage, task)) + READ + ROUTER,
-            self.memories.free(stage, task.output),
-        )
+        begin = max(begin, self.memories.reader(stage, task))
+        start = max(begin + READ + ROUTER, self.memories.free(stage, task.output))
         if not work.beats:
             start = max(start, self.free.gather)
             self.free.gather = start + takes
@@ -300,6 +298,7 @@ class _Walk:
         return start, end
 
     def _beats(self, tensor: int) -> int:
+        """Beats of a tensor, its rows padded."""
         entry = self.problem.tensors[tensor]
         return entry.rows * row_beats(entry.cols, self.machine)
 
