@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from math import prod
 
 import numpy as np
@@ -41,8 +42,8 @@ _FUNCTIONS: dict[str, Callable[..., np.ndarray]] = {
     "GreaterOrEqual": np.greater_equal,
     "Less": np.less,
     "LessOrEqual": np.less_equal,
-    "Max": np.maximum,
-    "Min": np.minimum,
+    "Max": lambda *parts: reduce(np.maximum, parts),
+    "Min": lambda *parts: reduce(np.minimum, parts),
     "Mul": np.multiply,
     "Neg": np.negative,
     "Not": np.logical_not,

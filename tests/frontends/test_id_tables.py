@@ -140,6 +140,20 @@ def test_padding_of_an_onnx_model() -> None:
         np.testing.assert_allclose(run_float(graph, {"ids": row[None]})["y"], wanted, atol=1e-6)
 
 
+def test_the_largest_of_several_numbers() -> None:
+    """Max and Min take any number of operands."""
+    nodes = [
+        ("Max", ["ids", "two", "three"], ["least"]),
+        ("Min", ["least"], ["same"]),
+        ("Gather", ["table", "same"], ["y"]),
+    ]
+    constants = {"table": normal(9, 4), "two": np.asarray(2), "three": np.asarray(3)}
+    graph = load_model(onnx_model(nodes, {"ids": [1, 6]}, ["y"], constants, types={"ids": TensorProto.INT64}))
+    for row in ids_of([9] * 6):
+        found = run_float(graph, {"ids": row[None]})["y"]
+        np.testing.assert_array_equal(found, constants["table"][np.maximum(row, 3)][None])
+
+
 def lookups(graph: TaskGraph) -> list[tuple[int, ...]]:
     return [graph.tensor(task.inputs[1]).shape for task in graph.tasks if task.op is Op.EMBEDDING]
 
